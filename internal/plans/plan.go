@@ -145,6 +145,9 @@ type Change struct {
 	BeforeIdentity  cty.Value
 	AfterIdentity   cty.Value
 
+	// ConfigKnown says that the configuration had no unknown values, so that the
+	// provider need not plan again at apply.
+	ConfigKnown         bool
 	CreateBeforeDestroy bool
 	Dependencies        []addrs.ConfigResource // direct ones by the configuration
 	// PriorDependencies are those recorded in state, for ordering destroys.
