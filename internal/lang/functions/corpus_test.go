@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/hashicorp/hcl/v2"
@@ -236,13 +237,15 @@ func askConsole(t *testing.T, entries []entry) []string {
 
 func marker(i int) string { return fmt.Sprintf("@@%d", i) }
 
+// recordedFrom is the release whose answers the corpus holds. Others word some
+// messages differently.
+const recordedFrom = "1.11."
+
 // terraform runs the installed terraform, or skips the test where there is
-// none.
+// none of the release that the corpus was recorded from.
 func terraform(t *testing.T, dir, stdin string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("no terraform binary on PATH")
-	}
+	needTerraform(t)
 	cmd := exec.Command("terraform", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CHECKPOINT_DISABLE=1", "TF_CLI_ARGS=", "TF_LOG=", "TF_IN_AUTOMATION=1")
@@ -254,6 +257,25 @@ func terraform(t *testing.T, dir, stdin string, args ...string) string {
 		t.Fatalf("terraform %s: %v\n%s", args[0], err, stderr.String())
 	}
 	return stdout.String()
+}
+
+// terraformVersion asks the installed terraform, once, what it is.
+var terraformVersion = sync.OnceValue(func() string {
+	var version struct {
+		Terraform string `json:"terraform_version"`
+	}
+	raw, err := exec.Command("terraform", "version", "-json").Output()
+	if err != nil || json.Unmarshal(raw, &version) != nil {
+		return ""
+	}
+	return version.Terraform
+})
+
+func needTerraform(t *testing.T) {
+	t.Helper()
+	if v := terraformVersion(); !strings.HasPrefix(v, recordedFrom) {
+		t.Skipf("needs terraform %sx on PATH, has %q", recordedFrom, v)
+	}
 }
 
 // planning is the scope of errors.txt: values are unknown as while validating.

@@ -91,7 +91,7 @@ func (r fileRoot) join(path string) string {
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)
 	}
-	return filepath.Join(string(r), path)
+	return filepath.Clean(filepath.Join(string(r), path))
 }
 
 // resolve turns a path of the configuration into one the system can open.
@@ -152,16 +152,17 @@ func (r fileRoot) exists(p givenPath) (cty.Value, error) {
 	if err != nil {
 		return cty.NilVal, err
 	}
+	shown := redacted(filepath.Clean(p.text), p.marks)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return cty.False, nil
 	case err != nil:
-		return cty.NilVal, fmt.Errorf("failed to stat %s", p.shown)
+		return cty.NilVal, fmt.Errorf("failed to stat %s", shown)
 	case info.IsDir():
-		return cty.NilVal, fmt.Errorf("%s is a directory, not a file", p.shown)
+		return cty.NilVal, fmt.Errorf("%s is a directory, not a file", shown)
 	case !info.Mode().IsRegular():
-		return cty.NilVal, fmt.Errorf("%s is not a regular file, but %q", p.shown, info.Mode().String())
+		return cty.NilVal, fmt.Errorf("%s is not a regular file, but %q", shown, info.Mode().String())
 	}
 	return cty.True, nil
 }
