@@ -1,8 +1,16 @@
 package functions
 
+import "maps"
+
 // descriptions says what each function does, in one sentence or two, for
 // editors and for the metadata command.
 func descriptions() map[string]string {
+	all := descriptionsToL()
+	maps.Copy(all, descriptionsFromM())
+	return all
+}
+
+func descriptionsToL() map[string]string {
 	return map[string]string{
 		"abs":              "`abs` gives the distance of a number from zero: the number without its sign.",
 		"abspath":          "`abspath` makes a path absolute and cleans it; a relative path starts from the working directory.",
@@ -63,6 +71,11 @@ func descriptions() map[string]string {
 		"log":              "`log` gives the logarithm of a number to a base.",
 		"lookup":           "`lookup` gives the element of a map with a certain key, or a default where there is none.",
 		"lower":            "`lower` turns all letters into small ones.",
+	}
+}
+
+func descriptionsFromM() map[string]string {
+	return map[string]string{
 		"matchkeys":        "`matchkeys` picks those values whose keys, at the same positions of another list, are in a list of wanted keys.",
 		"max":              "`max` gives the greatest of its arguments.",
 		"md5":              "`md5` computes the MD5 hash of a string in hexadecimal digits.",
