@@ -1,0 +1,32 @@
+# Tutti's workshop. "make help" lists the targets.
+
+GO      ?= go
+BIN     ?= bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## build bin/tutti
+	$(GO) build -trimpath -o $(BIN)/tutti ./cmd/tutti
+
+test: lint ## vet and run every test
+	$(GO) test ./...
+
+race: ## run every test under the race detector
+	$(GO) test -race ./...
+
+lint: ## gofmt, go vet and, where installed, golangci-lint
+	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
+	  if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; fi
+
+bench: ## run the benchmarks of bench/ (see docs/performance.md)
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./bench/...
+
+clean: ## remove what build made
+	rm -rf $(BIN) dist
