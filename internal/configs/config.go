@@ -105,7 +105,7 @@ type Variable struct {
 	Type           cty.Type
 	ConstraintType cty.Type
 	TypeDefaults   *typeexpr.Defaults // defaults of optional attributes; nil where none
-	Default        cty.Value     // cty.NilVal where required
+	Default        cty.Value          // cty.NilVal where required
 	Sensitive      bool
 	Ephemeral      bool
 	Nullable       bool

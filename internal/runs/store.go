@@ -1,0 +1,137 @@
+// Package runs carries out plans as durable runs: claims on what they write,
+// intent before and outcome after every operation, resuming after a crash,
+// cancelling, rolling back. It is the only room that knows both the engine and
+// the durable core.
+package runs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+// Status is where a run stands. It only moves forward.
+type Status string
+
+// The statuses of a run. Interrupted is not stored: it is what a Running run
+// is called whose owner is gone.
+const (
+	Pending     Status = "pending"
+	Running     Status = "running"
+	Interrupted Status = "interrupted"
+	Succeeded   Status = "succeeded"
+	Failed      Status = "failed"
+	Cancelled   Status = "cancelled"
+)
+
+// Ended reports whether nothing more happens to the run.
+func (s Status) Ended() bool { return s == Succeeded || s == Failed || s == Cancelled }
+
+// Run is one durable execution of a plan.
+type Run struct {
+	ID       string // sortable by creation, short enough to type
+	Kind     string // apply, destroy, refresh, import, rollback
+	Key      states.Key
+	Status   Status
+	Actor    string // who started it
+	Program  string // version of the program
+	PlanHash string // digest of the plan
+	Blob     string // under which the plan's bytes are stored
+	Steps    int    // operations, gates not counted
+	Done     int    // of them, ended
+	Failed   int    // of them, failed or lost
+	Summary  string // one line for people: what it does or did
+	Problem  string // first error, for listings; never a sensitive value
+	Created  time.Time
+	Started  time.Time // zero where not yet
+	Ended    time.Time // zero where not yet
+	// Cancelling says that a cancel was asked for: 1 politely, 2 hard.
+	Cancelling int
+}
+
+// Claim is what a run reserves before it begins: nobody else may change these
+// objects until the run ends. Expect holds, for objects read or written, the row
+// version the plan saw; 0 for none.
+type Claim struct {
+	Objects []addrs.Object
+	Expect  map[addrs.Object]int64
+}
+
+// Lease is the right to drive a run. Its token is checked on every commit; a
+// later lease has a higher one.
+type Lease struct {
+	Run   string
+	Token int64
+	// Release gives the lease back. The run is interrupted if it has not ended.
+	Release func()
+}
+
+// ErrHeld says that somebody else drives the run.
+var ErrHeld = errors.New("another process is working on this run")
+
+// ErrFenced says that somebody else has taken the run over since.
+var ErrFenced = errors.New("another process has taken over this run")
+
+// ErrNotFound says that there is no such run.
+var ErrNotFound = errors.New("no such run")
+
+// Commit is one atomic step of a run: journal entries, the rows they changed,
+// and events. Rows belong to the last entry of the commit and are found again
+// with it. Rows of a run are written as they are: the claim keeps others away.
+type Commit struct {
+	Lease   Lease
+	Entries []workflow.Entry
+	Cause   string // for the history: create, update, delete, import, …
+	Rows    []states.Change
+	Events  []events.Event
+
+	// The end of a run, or outputs known before: see states.Write.
+	Outputs      map[string]*states.Output
+	CheckResults json.RawMessage
+	// Run, where not nil, replaces what is stored about the run (status,
+	// counters, times). A run that has ended loses its claim.
+	Run *Run
+}
+
+// Recorded is a journal entry with the rows that were written with it.
+type Recorded struct {
+	workflow.Entry
+	Rows []states.Change
+}
+
+// Store keeps runs beside the states they change.
+type Store interface {
+	states.Store
+	workflow.Journal
+
+	// Start creates a run, stores its plan under run.Blob, takes its claim and
+	// writes adjust rows, all or nothing. It fails with a [*states.StaleError]
+	// or [*states.ClaimError]. The caller gets the first lease.
+	Start(ctx context.Context, run Run, plan []byte, claim Claim, adjust []states.Change) (Lease, error)
+	// Acquire takes a run over whose owner is gone; ErrHeld where it is not.
+	Acquire(ctx context.Context, run string) (Lease, error)
+	// Commit writes several commits, of any runs, in one transaction: all are on
+	// disk when it returns. ErrFenced where a lease is outdated.
+	Commit(ctx context.Context, commits []Commit) error
+	// History of a run's journal with the rows written.
+	Recorded(ctx context.Context, run string) ([]Recorded, error)
+
+	Run(ctx context.Context, id string) (Run, error)
+	// Runs lists runs, newest first; limit 0 means all. An empty stack and
+	// environment in key mean any.
+	Runs(ctx context.Context, key states.Key, limit int) ([]Run, error)
+	// RequestCancel raises Cancelling of a run. The owner sees it by polling Run.
+	RequestCancel(ctx context.Context, id string) (Run, error)
+	// Abandon ends an interrupted run as cancelled and drops its claim.
+	Abandon(ctx context.Context, id string) error
+	Blob(ctx context.Context, name string) ([]byte, error)
+	// Events returns events behind a number, in order, and the last number.
+	Events(ctx context.Context, after int64, limit int) ([]events.Event, int64, error)
+	Close() error
+}

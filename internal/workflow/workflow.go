@@ -1,0 +1,69 @@
+// Package workflow holds the durable core: machines that decide what happens
+// next from what has happened, and the journal that remembers it.
+//
+// A [Machine] is pure. An entry goes in, commands come out; time and ids arrive
+// as data. Replaying a journal into a fresh machine rebuilds it exactly, which
+// is all that resuming after a crash needs.
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Kind says what an entry records.
+type Kind string
+
+// The kinds of journal entries.
+const (
+	RunStarted      Kind = "run_started"
+	RunResumed      Kind = "run_resumed"
+	CancelRequested Kind = "cancel_requested"
+	StepStarted     Kind = "step_started" // intent: the effect may follow
+	StepSucceeded   Kind = "step_succeeded"
+	StepFailed      Kind = "step_failed"
+	StepLost        Kind = "step_lost" // the outcome could not be found out
+	RunFinished     Kind = "run_finished"
+)
+
+// Entry is one record of a run's journal. Sequence numbers start at 1 and have
+// no gaps.
+type Entry struct {
+	Sequence int64           `json:"sequence"`
+	Time     time.Time       `json:"time"`
+	Kind     Kind            `json:"kind"`
+	Step     int             `json:"step"` // number of the step; -1 for entries about the run
+	Data     json.RawMessage `json:"data,omitempty"`
+}
+
+// CommandKind says what a machine wants done.
+type CommandKind byte
+
+// The commands.
+const (
+	StartStep CommandKind = 's'
+	FinishRun CommandKind = 'f'
+)
+
+// Command is something a machine wants done.
+type Command struct {
+	Kind CommandKind
+	Step int
+}
+
+// Machine decides what happens next. Apply is given every entry of the journal
+// in order, live or replayed, and returns what it wants done because of it. An
+// error means that the entry cannot follow what was applied before.
+type Machine interface {
+	Apply(Entry) ([]Command, error)
+}
+
+// Journal is an append-only record per run.
+type Journal interface {
+	// Append adds entries if the journal ends at expected, and fails otherwise:
+	// somebody else has written. Sequence numbers of entries must follow on.
+	Append(ctx context.Context, run string, expected int64, entries []Entry) error
+	// Read returns the entries behind a sequence number, in order.
+	Read(ctx context.Context, run string, after int64) ([]Entry, error)
+}
