@@ -275,16 +275,20 @@ type Removed struct {
 func (c *Config) ResolveProvider(m *Module, local addrs.LocalProviderConfig) (addr addrs.ProviderConfig, block *ProviderConfig) {
 	provider := m.ProviderFor(local.LocalName)
 	for {
+		// What the caller passes stands before an own block: such a block is then
+		// an empty one, the old way of saying that a configuration is wanted.
+		if m.Parent != nil {
+			if passed, ok := m.Call.Providers[local]; ok {
+				m, local = m.Parent, passed.InParent
+				provider = m.ProviderFor(local.LocalName)
+				continue
+			}
+		}
 		if pc, ok := m.ProviderConfigs[local]; ok {
 			return addrs.ProviderConfig{Module: m.Path, Provider: provider, Alias: local.Alias}, pc
 		}
 		if m.Parent == nil {
 			return addrs.ProviderConfig{Provider: provider, Alias: local.Alias}, nil
-		}
-		if passed, ok := m.Call.Providers[local]; ok {
-			m, local = m.Parent, passed.InParent
-			provider = m.ProviderFor(local.LocalName)
-			continue
 		}
 		if local.Alias != "" {
 			return addrs.ProviderConfig{Module: m.Path, Provider: provider, Alias: local.Alias}, nil
