@@ -20,7 +20,8 @@ const (
 	RunStarted      Kind = "run_started"
 	RunResumed      Kind = "run_resumed"
 	CancelRequested Kind = "cancel_requested"
-	StepStarted     Kind = "step_started" // intent: the effect may follow
+	StepStarted     Kind = "step_started"   // intent: the effect may follow
+	StepWithdrawn   Kind = "step_withdrawn" // the intent was not followed: there was no effect
 	StepSucceeded   Kind = "step_succeeded"
 	StepFailed      Kind = "step_failed"
 	StepLost        Kind = "step_lost" // the outcome could not be found out
