@@ -95,7 +95,8 @@ type Commit struct {
 	Outputs      map[string]*states.Output
 	CheckResults json.RawMessage
 	// Run, where not nil, replaces what is stored about the run (status,
-	// counters, times). A run that has ended loses its claim.
+	// counters, times), except Cancelling, which somebody else may have raised
+	// meanwhile. A run that has ended loses its claim.
 	Run *Run
 }
 
@@ -114,7 +115,8 @@ type Store interface {
 	// writes adjust rows, all or nothing. It fails with a [*states.StaleError]
 	// or [*states.ClaimError]. The caller gets the first lease.
 	Start(ctx context.Context, run Run, plan []byte, claim Claim, adjust []states.Change) (Lease, error)
-	// Acquire takes a run over whose owner is gone; ErrHeld where it is not.
+	// Acquire takes a run over whose owner is gone; ErrHeld where it is not. What
+	// was asked of the former owner is done with: Cancelling is 0 again.
 	Acquire(ctx context.Context, run string) (Lease, error)
 	// Commit writes several commits, of any runs, in one transaction: all are on
 	// disk when it returns. ErrFenced where a lease is outdated.

@@ -1,0 +1,162 @@
+package runs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+// StepData is what journal entries about steps carry: enough to tell what
+// happened without the plan. It never holds values of objects.
+type StepData struct {
+	Operation string    `json:"operation,omitempty"` // create, update, delete, read, forget
+	Address   string    `json:"address,omitempty"`
+	Problems  []Problem `json:"problems,omitempty"`
+}
+
+// Problem is an error kept in the journal.
+type Problem struct {
+	Summary string `json:"summary"`
+	Detail  string `json:"detail,omitempty"`
+	Address string `json:"address,omitempty"`
+}
+
+// ReadStepData decodes the data of an entry about a step; empty where there is
+// none or it is not readable.
+func ReadStepData(e workflow.Entry) StepData {
+	var d StepData
+	if len(e.Data) > 0 && json.Unmarshal(e.Data, &d) != nil {
+		return StepData{}
+	}
+	return d
+}
+
+// Diagnostics returns the problems as they were reported.
+func (d StepData) Diagnostics() diag.List {
+	var out diag.List
+	for _, p := range d.Problems {
+		out = append(out, diag.Diagnostic{Severity: diag.Error, Summary: p.Summary, Detail: p.Detail, Address: p.Address})
+	}
+	return out
+}
+
+func problemsOf(list diag.List) []Problem {
+	var out []Problem
+	for _, d := range list {
+		if d.Severity != diag.Warning {
+			out = append(out, Problem{Summary: d.Summary, Detail: d.Detail, Address: d.Address})
+		}
+	}
+	return out
+}
+
+// encode marshals values of our own types, which cannot fail.
+func encode(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("runs: cannot encode %T: %s", v, err))
+	}
+	return b
+}
+
+// about returns the object an operation works on.
+func about(plan *plans.Plan, op plans.Operation) addrs.Object {
+	if op.Change < 0 || op.Change >= len(plan.Changes) {
+		return addrs.Object{}
+	}
+	c := plan.Changes[op.Change]
+	o := c.Object
+	if op.Kind == plans.OpDelete && c.Action == plans.CreateThenDelete {
+		o.Deposed = c.DestroyLegDeposed
+	}
+	return o
+}
+
+// causeOf is the reason given in the history of objects.
+func causeOf(plan *plans.Plan, op plans.Operation) string {
+	if op.Kind == plans.OpUpdate && op.Change >= 0 && plan.Changes[op.Change].Importing != nil {
+		return "import"
+	}
+	return op.Kind.String()
+}
+
+// stepEvent is the event about an outcome, if it has one.
+func stepEvent(run Run, now time.Time, address, operation string, out engine.Outcome) []events.Event {
+	kind := out.Event
+	switch {
+	case out.Lost:
+		kind = "resource.lost"
+	case out.Diags.HasErrors():
+		kind = "resource.failed"
+	}
+	if kind == "" {
+		return nil
+	}
+	return []events.Event{{Source: sourceOf(run.Key), Type: kind, Subject: address, Time: now,
+		Data: encode(map[string]string{"run": run.ID, "operation": operation})}}
+}
+
+// runEvent is an event about the run itself.
+func runEvent(run Run, now time.Time, kind string) events.Event {
+	data := map[string]string{"kind": run.Kind, "actor": run.Actor, "plan": run.PlanHash}
+	if run.Problem != "" {
+		data["problem"] = run.Problem
+	}
+	return events.Event{Source: sourceOf(run.Key), Type: kind, Subject: run.ID, Time: now, Data: encode(data)}
+}
+
+// eventID names the event of a journal entry.
+func eventID(run string, sequence int64) string { return run + "-" + strconv.FormatInt(sequence, 10) }
+
+// withIDs names the events of entries that follow each other.
+func withIDs(run string, sequence int64, list ...events.Event) []events.Event {
+	for i := range list {
+		list[i].ID = eventID(run, sequence+int64(i))
+	}
+	return list
+}
+
+func sourceOf(key states.Key) string { return "/state/" + key.Stack + "/" + key.Environment }
+
+// startProblem explains why a run could not start.
+func startProblem(err error) diag.List {
+	var stale *states.StaleError
+	var claimed *states.ClaimError
+	switch {
+	case errors.As(err, &stale):
+		return diag.Errorf("Plan is out of date",
+			"Objects have changed since the plan was made, so it no longer describes what would happen. Plan again.\n\n%s", upper(stale.Error()))
+	case errors.As(err, &claimed):
+		return diag.Errorf("Another run is changing the same objects",
+			"%s. Wait for it to end and plan again. If its process has died, resume it with \"tutti resume %s\" or give it up with \"tutti cancel %s\".", upper(claimed.Error()), claimed.Run, claimed.Run)
+	}
+	return diag.Errorf("Cannot start the run", "%s.", upper(err.Error()))
+}
+
+// takeProblem explains why a run could not be taken over or found.
+func takeProblem(id string, err error) diag.List {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return diag.Errorf("No such run", "There is no run %q. List the runs there are with \"tutti runs\".", id)
+	case errors.Is(err, ErrHeld):
+		return diag.Errorf("Run is being worked on", "Another process is working on run %s. Only a run whose process has ended can be resumed.", id)
+	}
+	return diag.Errorf("Cannot take over run", "Run %s cannot be taken over: %s.", id, err)
+}
+
+func upper(s string) string {
+	if s == "" || s[0] < 'a' || s[0] > 'z' {
+		return s
+	}
+	return string(s[0]-'a'+'A') + s[1:]
+}
