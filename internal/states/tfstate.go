@@ -64,6 +64,11 @@ type filePathStep struct {
 	Value json.RawMessage `json:"value"`
 }
 
+type fileIndex struct {
+	Value json.RawMessage `json:"value"`
+	Type  json.RawMessage `json:"type"`
+}
+
 // EncodePaths writes paths in the form of tfstate's sensitive_attributes: a
 // list of lists of steps.
 func EncodePaths(paths []cty.Path) (json.RawMessage, error) {
@@ -94,7 +99,15 @@ func encodeIndex(key cty.Value) (json.RawMessage, error) {
 	if !key.IsWhollyKnown() || key.ContainsMarked() {
 		return nil, fmt.Errorf("an index in a path must be known")
 	}
-	return json.Marshal(ctyjson.SimpleJSONValue{Value: key})
+	value, err := ctyjson.Marshal(key, key.Type())
+	if err != nil {
+		return nil, err
+	}
+	typ, err := ctyjson.MarshalType(key.Type())
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(fileIndex{Value: value, Type: typ})
 }
 
 // DecodePaths reads the form of [EncodePaths]. Null and nothing give no paths.
@@ -118,11 +131,11 @@ func DecodePaths(data json.RawMessage) ([]cty.Path, error) {
 				}
 				path = append(path, cty.GetAttrStep{Name: name})
 			case "index":
-				var key ctyjson.SimpleJSONValue
-				if err := json.Unmarshal(step.Value, &key); err != nil || key.Value == cty.NilVal || key.IsNull() {
-					return nil, fmt.Errorf("an index step must have a value and its type")
+				key, err := decodeIndex(step.Value)
+				if err != nil {
+					return nil, err
 				}
-				path = append(path, cty.IndexStep{Key: key.Value})
+				path = append(path, cty.IndexStep{Key: key})
 			default:
 				return nil, fmt.Errorf("unsupported path step type %q", step.Type)
 			}
@@ -130,4 +143,21 @@ func DecodePaths(data json.RawMessage) ([]cty.Path, error) {
 		out = append(out, path)
 	}
 	return out, nil
+}
+
+func decodeIndex(raw json.RawMessage) (cty.Value, error) {
+	bad := fmt.Errorf("an index step must have a value and its type")
+	var in fileIndex
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return cty.NilVal, bad
+	}
+	typ, err := ctyjson.UnmarshalType(in.Type)
+	if err != nil {
+		return cty.NilVal, bad
+	}
+	key, err := ctyjson.Unmarshal(in.Value, typ)
+	if err != nil || key.IsNull() {
+		return cty.NilVal, bad
+	}
+	return key, nil
 }

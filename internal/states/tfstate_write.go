@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"sort"
 	"strconv"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -33,11 +34,11 @@ func Encode(w io.Writer, s *State) error {
 	out.shared = make([][]string, len(out.graph.resources))
 	var last addrs.AbsResource
 	var lastProvider addrs.ProviderConfig
-	for _, instance := range s.Sorted() {
+	for _, instance := range inFileOrder(s) {
 		abs := instance.Object.Instance.AbsResource()
 		n := len(file.Resources)
 		// Instances of one resource may have different providers here; the
-		// format has one per resource entry, so that they get an entry each.
+		// format has one per resource entry, so that each gets an entry.
 		if n == 0 || abs != last || instance.Provider != lastProvider {
 			file.Resources = append(file.Resources, fileResourceV4{
 				Module: abs.Module.String(), Mode: abs.Resource.Mode.String(), Type: abs.Resource.Type, Name: abs.Resource.Name,
@@ -64,6 +65,31 @@ func Encode(w io.Writer, s *State) error {
 	text.WriteByte('\n')
 	_, err = w.Write(text.Bytes())
 	return err
+}
+
+// inFileOrder returns the objects as the format has them: modules in the order
+// of their text (where [10] is before [2]), then resources, providers, keys.
+func inFileOrder(s *State) []*Instance {
+	out := make([]*Instance, 0, len(s.Instances))
+	for _, instance := range s.Instances {
+		out = append(out, instance)
+	}
+	sort.Slice(out, func(i, j int) bool {
+		a, b := out[i], out[j]
+		left, right := a.Object.Instance, b.Object.Instance
+		switch {
+		case left.Module != right.Module:
+			return left.Module < right.Module
+		case left.Resource != right.Resource:
+			return left.Resource.Less(right.Resource)
+		case a.Provider != b.Provider:
+			return a.Provider.String() < b.Provider.String()
+		case left.Key != right.Key:
+			return left.Key.Less(right.Key)
+		}
+		return a.Object.Deposed < b.Object.Deposed
+	})
+	return out
 }
 
 type writer struct {
@@ -111,7 +137,8 @@ func (w *writer) instance(in *Instance) (fileInstanceV4, error) {
 }
 
 func (w *writer) dependencies(in *Instance) []string {
-	if len(in.Dependencies) == 0 {
+	// Data sources have none in the format: they are read anew anyway.
+	if len(in.Dependencies) == 0 || in.Object.Instance.Resource.Mode == addrs.Data {
 		return nil
 	}
 	node := w.graph.ids[in.Object.Instance.Config()]
