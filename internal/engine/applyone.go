@@ -28,6 +28,9 @@ type operand struct {
 // operand finds scope, provider and evaluated configuration for a change.
 func (a *Apply) operand(ctx context.Context, change int, c *plans.Change) (*operand, diag.List) {
 	addr := c.Object.Instance
+	if c.Config != cty.NilVal {
+		return a.restoredOperand(ctx, change, c)
+	}
 	s := a.ev.scopeAt(addr.Module)
 	if s == nil || s.resources[addr.Resource] == nil {
 		return nil, diag.Errorf("Plan does not fit its configuration", "The plan changes %s, which its configuration does not declare.", addr)
@@ -64,6 +67,25 @@ func (a *Apply) operand(ctx context.Context, change int, c *plans.Change) (*oper
 	}
 	o.meta, d = evaluateProviderMeta(a.provs, o.rs)
 	return o, append(diags, d...)
+}
+
+// restoredOperand is the operand of a change whose configuration is a value.
+func (a *Apply) restoredOperand(ctx context.Context, change int, c *plans.Change) (*operand, diag.List) {
+	o := &operand{
+		change: change, c: c, rs: restoredScope(a.ev.root, c.Object.Instance, c.Provider),
+		rep: repetition{key: c.Object.Instance.Key}, meta: cty.NilVal,
+	}
+	var diags diag.List
+	if o.h, diags = a.provs.handle(ctx, c.Provider); diags.HasErrors() {
+		return nil, diags
+	}
+	o.schema = resourceSchema(a.provs.schemasOrNil(c.Provider.Provider), c.Object.Instance.Resource)
+	bare, pvm := c.Config.UnmarkDeepWithPaths()
+	o.config = &resourceConfig{bare: bare, known: true}
+	for _, pm := range pvm {
+		o.config.paths = append(o.config.paths, pm.Path)
+	}
+	return o, diags
 }
 
 // write creates or updates one object.

@@ -7,6 +7,9 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
+// TargetingSummary is the summary of the warning that a plan is partial.
+const TargetingSummary = "Resource targeting is in effect"
+
 // selectTargets works out which nodes -target and -exclude leave: a target and
 // everything it depends on; everything but an excluded block and what depends
 // on it.
@@ -14,7 +17,7 @@ func (p *planner) selectTargets() {
 	if len(p.in.Targets) == 0 && len(p.in.Excludes) == 0 {
 		return
 	}
-	p.report(diag.Warningf("Resource targeting is in effect",
+	p.report(diag.Warningf(TargetingSummary,
 		"You are creating a plan with the -target or -exclude option, which means that the result of this plan may not represent all of the changes requested by the current configuration.\n\nThese options are not for routine use: they are for exceptional situations such as recovering from errors or mistakes."))
 	g := p.graph
 	p.included = map[int]bool{}

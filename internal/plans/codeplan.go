@@ -91,6 +91,7 @@ func changeFields(c *coder, ch *Change) {
 	c.text(&ch.GeneratedConfig)
 	c.bool(&ch.ConfigKnown)
 	strOf(c, &ch.DestroyLegDeposed)
+	c.value(&ch.Config, declared)
 	c.str(&ch.Deferred)
 }
 

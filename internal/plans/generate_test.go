@@ -177,6 +177,9 @@ func genChange() *rapid.Generator[*Change] {
 		if rapid.Bool().Draw(t, "of another type than declared") {
 			c.Type = genType(2, true).Draw(t, "declared")
 		}
+		if rapid.Bool().Draw(t, "restored") {
+			c.Config = genValue(ty, 3).Draw(t, "config")
+		}
 		if rapid.Bool().Draw(t, "replace") {
 			c.RequiredReplace = []cty.Path{cty.GetAttrPath("x").IndexInt(1), cty.GetAttrPath("y").Index(cty.StringVal("k"))}
 		}

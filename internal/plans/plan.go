@@ -153,6 +153,10 @@ type Change struct {
 	// PriorDependencies are those recorded in state, for ordering destroys.
 	PriorDependencies []addrs.ConfigResource
 
+	// Config is the configuration to apply where it does not come from a block:
+	// an object being brought back to an earlier form. cty.NilVal otherwise.
+	Config cty.Value
+
 	Importing       *Importing
 	GeneratedConfig string
 	// DestroyLegDeposed is the key under which a create-before-destroy
