@@ -1,0 +1,236 @@
+// Package secrets keeps sensitive values unreadable at rest: [Keyring] finds or
+// makes the key, seals and opens, and hides the sensitive parts of attributes.
+//
+// Sealing is XChaCha20-Poly1305 with a key derived from the user's, and the
+// key's id in front, so that whoever lacks the key learns which one to look for.
+// Nothing is looked up, and no key is made, before something needs it.
+package secrets
+
+import (
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// The environment variables that name the key. At most one may be set.
+const (
+	EnvKey        = "TUTTI_STATE_KEY"         // the key itself
+	EnvKeyFile    = "TUTTI_STATE_KEY_FILE"    // a file that has it
+	EnvKeyCommand = "TUTTI_STATE_KEY_COMMAND" // a command that prints it
+)
+
+const (
+	sealVersion = 1
+	keyIDSize   = 8
+	headerSize  = 1 + keyIDSize
+	nonceSize   = chacha20poly1305.NonceSizeX
+	tagSize     = chacha20poly1305.Overhead
+)
+
+// ErrDamaged says that sealed data is not what a Seal returned: it was changed,
+// cut short, or belongs to something else.
+var ErrDamaged = errors.New("the sealed data is damaged or was changed")
+
+// KeyError says that something was sealed with a key that is not here.
+type KeyError struct {
+	Needed string   // id of the key that sealed it
+	Have   []string // ids of the keys that are here
+}
+
+// Error names the key and what to do.
+func (e *KeyError) Error() string {
+	have := "there is no key here"
+	if len(e.Have) > 0 {
+		have = "here there is only the key " + strings.Join(e.Have, ", ")
+	}
+	return fmt.Sprintf("sensitive values are sealed with the key %s, and %s; give that key in %s, %s or %s, as a further line "+
+		"after the key in use if there is one; without it the values it sealed cannot be recovered",
+		e.Needed, have, EnvKey, EnvKeyFile, EnvKeyCommand)
+}
+
+// Options say where keys come from. The zero value is right for a program.
+type Options struct {
+	// LookupEnv reads the environment; nil for os.LookupEnv.
+	LookupEnv func(string) (string, bool)
+	// Directory is the user's configuration folder of this program; empty for
+	// "tutti" in os.UserConfigDir.
+	Directory string
+}
+
+// Keyring seals and opens. It is safe for concurrent use. Keys are, in this
+// order, those that one of the environment variables names, and the key in
+// keys/default.key of the configuration folder, which is made when something
+// is to be sealed and there is no other.
+//
+// A source may hold several keys, one a line: the first seals, all open. That
+// is how keys are changed.
+type Keyring struct {
+	opts Options
+
+	mu      sync.Mutex
+	loaded  bool   // the named sources have been read
+	named   []*key // from the environment
+	local   *key   // from the configuration folder
+	sealing *key
+}
+
+// New returns a keyring that has looked nothing up yet.
+func New(opts Options) *Keyring {
+	if opts.LookupEnv == nil {
+		opts.LookupEnv = os.LookupEnv
+	}
+	return &Keyring{opts: opts}
+}
+
+// key is one key ready for use.
+type key struct {
+	id   [keyIDSize]byte
+	aead cipher.AEAD
+}
+
+func (k *key) String() string { return fmt.Sprintf("%x", k.id) }
+
+// Seal encrypts and authenticates. It fails where the key's source does.
+func (k *Keyring) Seal(plain []byte) ([]byte, error) { return k.seal(plain, nil) }
+
+// Open returns what was given to [Keyring.Seal]. The error is a [*KeyError],
+// wraps [ErrDamaged], or is the key source's.
+func (k *Keyring) Open(sealed []byte) ([]byte, error) { return k.open(sealed, nil) }
+
+// seal binds the result to what stands beside it in clear, which open must get
+// again.
+func (k *Keyring) seal(plain, beside []byte) ([]byte, error) {
+	key, err := k.sealer()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, headerSize+nonceSize, headerSize+nonceSize+len(plain)+tagSize)
+	out[0] = sealVersion
+	copy(out[1:], key.id[:])
+	if _, err := rand.Read(out[headerSize:]); err != nil {
+		return nil, fmt.Errorf("cannot seal: %w", err)
+	}
+	return key.aead.Seal(out, out[headerSize:], plain, besideHeader(out, beside)), nil
+}
+
+func (k *Keyring) open(sealed, beside []byte) ([]byte, error) {
+	if len(sealed) < headerSize+nonceSize+tagSize {
+		return nil, fmt.Errorf("cannot open: %w", ErrDamaged)
+	}
+	if sealed[0] != sealVersion {
+		return nil, fmt.Errorf("cannot open: sealed in the form %d, which this program does not know: %w", sealed[0], ErrDamaged)
+	}
+	key, err := k.opener([keyIDSize]byte(sealed[1:headerSize]))
+	if err != nil {
+		return nil, err
+	}
+	nonce, content := sealed[headerSize:headerSize+nonceSize], sealed[headerSize+nonceSize:]
+	plain, err := key.aead.Open(nil, nonce, content, besideHeader(sealed, beside))
+	if err != nil {
+		return nil, fmt.Errorf("cannot open what the key %s sealed: %w", key, ErrDamaged)
+	}
+	return plain, nil
+}
+
+func besideHeader(sealed, beside []byte) []byte {
+	return append(sealed[:headerSize:headerSize], beside...)
+}
+
+// KeyID returns the id of the key that seals, making the key if need be.
+func (k *Keyring) KeyID() (string, error) {
+	key, err := k.sealer()
+	if err != nil {
+		return "", err
+	}
+	return key.String(), nil
+}
+
+// sealer returns the key that seals. Where no source names one, it is the one
+// in the configuration folder, made now if need be.
+func (k *Keyring) sealer() (*key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.sealing != nil {
+		return k.sealing, nil
+	}
+	if err := k.load(); err != nil {
+		return nil, err
+	}
+	if len(k.named) > 0 {
+		k.sealing = k.named[0]
+		return k.sealing, nil
+	}
+	path, err := k.localPath()
+	if err != nil {
+		return nil, err
+	}
+	local, err := readOrMakeKey(path)
+	if err != nil {
+		return nil, err
+	}
+	k.local, k.sealing = local, local
+	return local, nil
+}
+
+// opener returns the key of an id. It never makes one.
+func (k *Keyring) opener(id [keyIDSize]byte) (*key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.load(); err != nil {
+		return nil, err
+	}
+	missing := &KeyError{Needed: fmt.Sprintf("%x", id)}
+	for _, key := range k.named {
+		if key.id == id {
+			return key, nil
+		}
+		missing.Have = append(missing.Have, key.String())
+	}
+	if k.local == nil {
+		path, err := k.localPath()
+		if err != nil {
+			return nil, missing // a machine without configuration folder has no such key
+		}
+		if k.local, err = readKey(path); errors.Is(err, os.ErrNotExist) {
+			return nil, missing
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if k.local.id == id {
+		return k.local, nil
+	}
+	missing.Have = append(missing.Have, k.local.String())
+	return nil, missing
+}
+
+func (k *Keyring) load() error {
+	if k.loaded {
+		return nil
+	}
+	keys, err := namedKeys(k.opts.LookupEnv)
+	if err != nil {
+		return err
+	}
+	k.named, k.loaded = keys, true
+	return nil
+}
+
+func (k *Keyring) localPath() (string, error) {
+	directory := k.opts.Directory
+	if directory == "" {
+		base, err := os.UserConfigDir()
+		if err != nil {
+			return "", fmt.Errorf("cannot keep a key for sensitive values: there is no configuration folder (%w); set %s", err, EnvKey)
+		}
+		directory = filepath.Join(base, "tutti")
+	}
+	return filepath.Join(directory, "keys", "default.key"), nil
+}
