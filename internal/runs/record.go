@@ -90,6 +90,18 @@ func causeOf(plan *plans.Plan, op plans.Operation) string {
 	return op.Kind.String()
 }
 
+type stepEventData struct {
+	Run       string `json:"run"`
+	Operation string `json:"operation"`
+}
+
+type runEventData struct {
+	Kind    string `json:"kind"`
+	Actor   string `json:"actor"`
+	Plan    string `json:"plan"`
+	Problem string `json:"problem,omitempty"`
+}
+
 // stepEvent is the event about an outcome, if it has one.
 func stepEvent(run Run, now time.Time, address, operation string, out engine.Outcome) []events.Event {
 	kind := out.Event
@@ -103,15 +115,12 @@ func stepEvent(run Run, now time.Time, address, operation string, out engine.Out
 		return nil
 	}
 	return []events.Event{{Source: sourceOf(run.Key), Type: kind, Subject: address, Time: now,
-		Data: encode(map[string]string{"run": run.ID, "operation": operation})}}
+		Data: encode(stepEventData{run.ID, operation})}}
 }
 
 // runEvent is an event about the run itself.
 func runEvent(run Run, now time.Time, kind string) events.Event {
-	data := map[string]string{"kind": run.Kind, "actor": run.Actor, "plan": run.PlanHash}
-	if run.Problem != "" {
-		data["problem"] = run.Problem
-	}
+	data := runEventData{run.Kind, run.Actor, run.PlanHash, run.Problem}
 	return events.Event{Source: sourceOf(run.Key), Type: kind, Subject: run.ID, Time: now, Data: encode(data)}
 }
 

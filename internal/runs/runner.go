@@ -16,7 +16,8 @@ import (
 
 // Executor carries out operations of one plan; [*engine.Apply] is one. Do and
 // Settle are called from several goroutines, for an operation only after all it
-// needs has been done or restored. Finish is called once, at the end.
+// needs has been done or restored. Finish is called once, at the end, unless
+// operations that ignored a hard cancel are still running then.
 type Executor interface {
 	Operations() []plans.Operation
 	// Idempotent reports whether an operation may simply run again after a
@@ -175,7 +176,7 @@ func (r *Runner) Resume(ctx context.Context, req Request, open Open) (Result, di
 		return Result{Run: run}, diag.Errorf("Run has ended", "Run %s has %s meanwhile. %s", id, run.Status, afterEnd(run))
 	}
 	baseline := run.Cancelling
-	run.Status, run.Cancelling = Running, 0
+	run.Status, run.Cancelling, run.Problem = Running, 0, ""
 	d := r.newDrive(req, run, lease)
 	d.baseline = baseline
 	return d.carryOut(ctx, open, recorded)

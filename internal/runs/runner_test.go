@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/runstest"
@@ -262,6 +263,41 @@ func TestHardCancelLeavesARunThatCanBeResumed(t *testing.T) {
 	})
 }
 
+func TestOperationsThatDoNotReturnAreLeftInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := setUp(t, []runstest.Step{{Kind: plans.OpCreate, Findable: true, Takes: time.Hour, Stubborn: true}})
+		time.AfterFunc(time.Second, func() {
+			f.runner.Cancel(context.Background(), "run1")
+			f.runner.Cancel(context.Background(), "run1")
+		})
+		began := time.Now()
+		result, diags := f.runner.Apply(t.Context(), f.request(), f.world.Open)
+		if took := time.Since(began); result.Run.Status != runs.Interrupted || took > 12*time.Second {
+			t.Errorf("result %+v after %s, %v", result, took, diags)
+		}
+		if got := f.kinds(t); got != "run_started step_started0 cancel_requested" {
+			t.Error(got)
+		}
+		time.Sleep(2 * time.Hour) // of the bubble: the operation returns at last
+		if got := f.kinds(t); got != "run_started step_started0 cancel_requested" {
+			t.Errorf("recorded after the run was given back: %s", got)
+		}
+	})
+}
+
+func TestAnExecutorThatCannotBeMadeEndsTheRun(t *testing.T) {
+	f := setUp(t, []runstest.Step{create()})
+	result, diags := f.runner.Apply(t.Context(), f.request(), func(context.Context) (runs.Executor, diag.List) {
+		return nil, diag.Errorf("Broken", "It is.")
+	})
+	if result.Run.Status != runs.Failed || result.Run.Problem != "Broken" || !diags.HasErrors() {
+		t.Errorf("result %+v, %v", result, diags)
+	}
+	if stored := must(f.store.Run(t.Context(), "run1")); stored.Status != runs.Failed {
+		t.Errorf("stored %+v", stored)
+	}
+}
+
 func TestCancelOfADeadRunNamesWhatIsInDoubt(t *testing.T) {
 	f := setUp(t, []runstest.Step{create()})
 	f.store.OnCommit = func(n int) (bool, error) {
@@ -346,21 +382,23 @@ func TestATakenOverRunIsLeftAlone(t *testing.T) {
 }
 
 func TestGroupCommit(t *testing.T) {
-	steps := make([]runstest.Step, 10000)
-	for i := range steps {
-		steps[i] = runstest.Step{Kind: plans.OpForget, Harmless: true}
-	}
-	f := setUp(t, steps)
-	f.store.OnCommit = func(int) (bool, error) {
-		time.Sleep(2 * time.Millisecond) // as a disk does
-		return true, nil
-	}
-	if _, diags := f.runner.Apply(t.Context(), f.request(), f.world.Open); diags.HasErrors() {
-		t.Fatal(diags.Err())
-	}
-	if n := f.store.Commits(); n > 500 {
-		t.Errorf("%d commits for 10,000 steps", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		steps := make([]runstest.Step, 1000)
+		for i := range steps {
+			steps[i] = runstest.Step{Kind: plans.OpForget, Harmless: true, Takes: time.Millisecond}
+		}
+		f := setUp(t, steps)
+		f.store.OnCommit = func(int) (bool, error) {
+			time.Sleep(10 * time.Millisecond) // as a disk does
+			return true, nil
+		}
+		if _, diags := f.runner.Apply(t.Context(), f.request(), f.world.Open); diags.HasErrors() {
+			t.Fatal(diags.Err())
+		}
+		if n := f.store.Commits(); n > 30 {
+			t.Errorf("%d commits for 1,000 steps", n)
+		}
+	})
 }
 
 func BenchmarkTenThousandSteps(b *testing.B) {

@@ -26,6 +26,7 @@ type Step struct {
 	// always can.
 	Findable bool
 	Takes    time.Duration
+	Stubborn bool // does not return early when its context is cancelled
 }
 
 // World is what operations have an effect on. It outlives executors, as the
@@ -149,6 +150,9 @@ func (e *executor) Idempotent(op int) bool { return e.w.steps[op].Harmless }
 // Do has the operation's effect once its time has passed.
 func (e *executor) Do(ctx context.Context, op int) engine.Outcome {
 	s := e.w.steps[op]
+	if s.Stubborn {
+		ctx = context.WithoutCancel(ctx)
+	}
 	if s.Takes > 0 {
 		select {
 		case <-time.After(s.Takes):
