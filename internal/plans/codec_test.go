@@ -297,7 +297,7 @@ func fullPlan() *Plan {
 		}),
 		RequiredReplace: []cty.Path{cty.GetAttrPath("tags").IndexString("k")}, Private: []byte("p"),
 		BeforeIdentity: cty.EmptyObjectVal, AfterIdentity: cty.ObjectVal(map[string]cty.Value{"id": cty.StringVal("x")}),
-		Config: cty.ObjectVal(map[string]cty.Value{"id": cty.NullVal(cty.String)}),
+		Config:              cty.ObjectVal(map[string]cty.Value{"id": cty.NullVal(cty.String)}),
 		CreateBeforeDestroy: true, Dependencies: []addrs.ConfigResource{testInstance.Config()},
 		PriorDependencies: []addrs.ConfigResource{testInstance.Config()},
 		Importing:         &Importing{ID: "i", Identity: cty.EmptyObjectVal, Unknown: true},
