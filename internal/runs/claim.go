@@ -49,9 +49,6 @@ func ClaimOf(plan *plans.Plan) Claim {
 		for _, r := range change.Dependencies {
 			needed[r] = true
 		}
-		for _, r := range change.PriorDependencies {
-			needed[r] = true
-		}
 	}
 	if len(needed) > 0 && plan.Prior != nil {
 		for o := range plan.Prior.Instances {

@@ -34,6 +34,8 @@ type Executor interface {
 	Finish(ctx context.Context) engine.Final
 }
 
+var _ Executor = (*engine.Apply)(nil)
+
 // Open makes the executor of a run that has been started or taken over.
 type Open func(ctx context.Context) (Executor, diag.List)
 
@@ -114,6 +116,9 @@ type Result struct {
 // run has ended or has to be resumed; Result.Run.Status says which. Diagnostics
 // are those of the operations and of the run itself.
 func (r *Runner) Apply(ctx context.Context, req Request, open Open) (Result, diag.List) {
+	if req.Plan.Errored {
+		return Result{Run: req.Run}, diag.Errorf("Plan is incomplete", "Making the plan ended with errors, so it cannot be applied. Correct them and plan again.")
+	}
 	now := r.now()
 	run := req.Run
 	if run.ID == "" {
