@@ -527,3 +527,27 @@ resource "terraform_data" "gone" {
 func number(s string) map[string]configs.InputValue {
 	return map[string]configs.InputValue{"n": {Value: cty.MustParseNumberVal(s), Source: configs.FromCaller}}
 }
+
+func TestImportsCanHaveTheirConfigurationWritten(t *testing.T) {
+	w := newWorld(t, `
+-- main.tf --
+import {
+  to = terraform_data.found
+  id = "abc"
+}
+`)
+	if _, diags := w.tryPlan(nil); !strings.Contains(fmt.Sprint(diags.Err()), "Configuration for import target does not exist") {
+		t.Errorf("an import without block must be refused: %v", diags)
+	}
+	p := w.plan(func(in *engine.PlanInput) { in.GenerateConfig = true })
+	if n := p.Count(); n.Import != 1 || n.Add+n.Change+n.Destroy != 0 {
+		t.Errorf("counts are %+v", n)
+	}
+	want := "resource \"terraform_data\" \"found\" {\n}\n"
+	if got := p.Changes[0].GeneratedConfig; got != want {
+		t.Errorf("configuration is\n%s\nwant\n%s", got, want)
+	}
+	w.apply(p)
+	w.write("-- main.tf --\n" + want)
+	w.expect(w.plan(nil))
+}

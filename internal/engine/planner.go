@@ -130,6 +130,7 @@ func (p *planner) run() (*plans.Plan, diag.List) {
 	} else {
 		p.resolveImports()
 		p.walk()
+		p.planGenerated()
 		p.planOrphans()
 	}
 	p.closeEphemerals()
