@@ -40,14 +40,7 @@ func (d data) value() cty.Value {
 	})
 }
 
-// pendingOutput is the output before apply: of the input's type, and null where
-// the input is, because then there is nothing to wait for.
-func pendingOutput(input cty.Value) cty.Value {
-	if input.IsNull() {
-		return input
-	}
-	return cty.UnknownVal(input.Type())
-}
+var unknownID = cty.UnknownVal(cty.String).RefineNotNull()
 
 func (p *provider) ReadResource(_ context.Context, req providers.ReadRequest) providers.ReadResponse {
 	return providers.ReadResponse{
@@ -62,8 +55,10 @@ func (p *provider) PlanResourceChange(_ context.Context, req providers.PlanReque
 	}
 	planned := dataFrom(req.Proposed)
 	if req.Prior.IsNull() {
-		planned.id = cty.UnknownVal(cty.String).RefineNotNull()
-		planned.output = pendingOutput(planned.input)
+		planned.id = unknownID
+		if planned.output = planned.input; !planned.input.IsNull() {
+			planned.output = cty.UnknownVal(planned.input.Type())
+		}
 		resp.Planned = planned.value()
 		return resp
 	}
@@ -71,10 +66,11 @@ func (p *provider) PlanResourceChange(_ context.Context, req providers.PlanReque
 	switch {
 	case !prior.triggers.RawEquals(planned.triggers):
 		resp.RequiresReplace = []cty.Path{cty.GetAttrPath("triggers_replace")}
-		planned.id = cty.UnknownVal(cty.String).RefineNotNull()
-		planned.output = pendingOutput(planned.input)
+		planned.id = unknownID
+		planned.output = cty.UnknownVal(planned.input.Type())
 	case !prior.input.RawEquals(planned.input):
-		planned.output = pendingOutput(planned.input)
+		// Unlike in a create, even where the input is null now: as Terraform has it.
+		planned.output = cty.UnknownVal(planned.input.Type())
 	default:
 		return resp
 	}
@@ -101,10 +97,6 @@ func (p *provider) ApplyResourceChange(_ context.Context, req providers.ApplyReq
 func (p *provider) ImportResourceState(_ context.Context, req providers.ImportRequest) providers.ImportResponse {
 	if diags := wrongType(req.TypeName, dataType, "resource type"); diags != nil {
 		return providers.ImportResponse{Diags: diags}
-	}
-	if req.ID == "" {
-		return providers.ImportResponse{Diags: diag.Errorf("Missing import id",
-			"A %s is imported by its id: any text that is not empty. It has no identity.", dataType)}
 	}
 	null := cty.NullVal(cty.DynamicPseudoType)
 	return providers.ImportResponse{Objects: []providers.Imported{{
