@@ -49,7 +49,7 @@ func (p *provider) readHTTP(ctx context.Context, config cty.Value, workspace str
 	if len(content) == 0 {
 		return nil, nil
 	}
-	return states.Decode(content)
+	return decodeState(content)
 }
 
 // httpBackend reads the arguments, from the environment where they are not in

@@ -220,5 +220,10 @@ func (p *provider) readLocal(_ context.Context, config cty.Value, workspace stri
 	if err != nil {
 		return nil, attributeError("config", "Cannot read remote state", "The state file cannot be read: "+err.Error()+".")
 	}
-	return states.Decode(content)
+	return decodeState(content)
+}
+
+func decodeState(content []byte) (*states.State, diag.List) {
+	state, err := states.Decode(content)
+	return state, diag.FromError(err)
 }

@@ -77,7 +77,7 @@ func TestHideNothing(t *testing.T) {
 func FuzzHide(f *testing.F) {
 	f.Add([]byte(`{"a":{"b":["x",{"c":1.50}]}}`), "a", "b", 1)
 	f.Add([]byte(` { "a" : [ -1e5 , "\"]" ] } `), "a", "", 0)
-	k := New(Options{LookupEnv: environment(EnvKey, keyText(1))})
+	k := NewKeyring(Options{LookupEnv: environment(EnvKey, keyText(1))})
 	f.Fuzz(func(t *testing.T, text []byte, first, second string, index int) {
 		paths := []cty.Path{
 			cty.GetAttrPath(first).GetAttr(second),

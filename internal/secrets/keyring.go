@@ -55,9 +55,9 @@ func (e *KeyError) Error() string {
 		e.Needed, have, EnvKey, EnvKeyFile, EnvKeyCommand)
 }
 
-// Options say where keys come from. The zero value is right for a program.
+// Options say where keys come from; [FromEnvironment] has those of a program.
 type Options struct {
-	// LookupEnv reads the environment; nil for os.LookupEnv.
+	// LookupEnv reads the environment; nil for none.
 	LookupEnv func(string) (string, bool)
 	// Directory is the user's configuration folder of this program; empty for
 	// "tutti" in os.UserConfigDir.
@@ -81,10 +81,14 @@ type Keyring struct {
 	sealing *key
 }
 
-// New returns a keyring that has looked nothing up yet.
-func New(opts Options) *Keyring {
+// FromEnvironment returns the options of a program: the process's environment
+// and the user's configuration folder.
+func FromEnvironment() Options { return Options{LookupEnv: os.LookupEnv} }
+
+// NewKeyring returns a keyring that has looked nothing up yet.
+func NewKeyring(opts Options) *Keyring {
 	if opts.LookupEnv == nil {
-		opts.LookupEnv = os.LookupEnv
+		opts.LookupEnv = func(string) (string, bool) { return "", false }
 	}
 	return &Keyring{opts: opts}
 }

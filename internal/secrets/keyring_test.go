@@ -27,7 +27,7 @@ func environment(pairs ...string) func(string) (string, bool) {
 
 func ringOf(t *testing.T, pairs ...string) *Keyring {
 	t.Helper()
-	return New(Options{LookupEnv: environment(pairs...), Directory: t.TempDir()})
+	return NewKeyring(Options{LookupEnv: environment(pairs...), Directory: t.TempDir()})
 }
 
 func keyText(seed byte) string {
@@ -139,7 +139,7 @@ func TestWrongKey(t *testing.T) {
 func TestDefaultKey(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "keys", "default.key")
-	ring := func() *Keyring { return New(Options{LookupEnv: environment(), Directory: directory}) }
+	ring := func() *Keyring { return NewKeyring(Options{LookupEnv: environment(), Directory: directory}) }
 	if _, err := ring().Open(mustSeal(t, ringOf(t, EnvKey, keyText(1)), "x")); err == nil {
 		t.Fatal("opened without the key")
 	}
@@ -166,11 +166,11 @@ func TestDefaultKey(t *testing.T) {
 		t.Errorf("drafts were left: %v", entries)
 	}
 	// The key of the folder opens even where another one seals by now.
-	mustOpen(t, New(Options{LookupEnv: environment(EnvKey, keyText(1)), Directory: directory}), sealed[0], "x")
+	mustOpen(t, NewKeyring(Options{LookupEnv: environment(EnvKey, keyText(1)), Directory: directory}), sealed[0], "x")
 }
 
 func BenchmarkSeal(b *testing.B) {
-	k := New(Options{LookupEnv: environment(EnvKey, keyText(1))})
+	k := NewKeyring(Options{LookupEnv: environment(EnvKey, keyText(1))})
 	row := bytes.Repeat([]byte("x"), 500)
 	for b.Loop() {
 		if _, err := k.Seal(row); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/diag"
 )
 
 const oneInstance = `{"version":4,"serial":7,"lineage":"l","resources":[{"mode":"managed","type":"a","name":"b","provider":"provider[\"x.y/z/w\"]","instances":[%s]}]}`
@@ -41,12 +42,12 @@ func TestDecodeProblems(t *testing.T) {
 		"output value":      {`{"version":4,"outputs":{"o":{"value":"hunter2","type":"bool"}}}`, "does not have the output's type"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			state, diags := Decode([]byte(test.text))
-			if state != nil || !diags.HasErrors() {
+			state, err := Decode([]byte(test.text))
+			if state != nil || err == nil {
 				t.Fatal("it was accepted")
 			}
 			text := ""
-			for _, d := range diags {
+			for _, d := range diag.FromError(err) {
 				text += d.Summary + ": " + d.Detail + "\n"
 			}
 			if !strings.Contains(text, test.want) || strings.Contains(text, "hunter2") {
@@ -59,9 +60,9 @@ func TestDecodeProblems(t *testing.T) {
 func TestDecodeOddities(t *testing.T) {
 	text := "\xef\xbb\xbf" + fmt.Sprintf(oneInstance,
 		`{"index_key":2.0,"attributes":{"n" : 1.50, "e":1E3}},{"index_key":"k","provider":"module.m.provider.aws.west","attributes_flat":{"id":"x"},"dependencies":["module.m[\"k\"].a.c[0]","a.b","a.b"]}`)
-	state, diags := Decode([]byte(text))
-	if diags.HasErrors() {
-		t.Fatal(diags)
+	state, err := Decode([]byte(text))
+	if err != nil {
+		t.Fatal(err)
 	}
 	resource := addrs.AbsResource{Resource: addrs.Resource{Mode: addrs.Managed, Type: "a", Name: "b"}}
 	if got := string(state.Current(resource.Instance(addrs.IntKey(2))).Attributes); got != `{"n":1.50,"e":1E3}` {
@@ -82,9 +83,9 @@ func TestDecodeVersion3(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, diags := Decode(data)
-	if diags.HasErrors() {
-		t.Fatal(diags)
+	state, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
 	}
 	var got strings.Builder
 	for _, i := range state.Sorted() {
@@ -116,26 +117,27 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte(fmt.Sprintf(oneInstance, `{"attributes":{},"dependencies":["a.b","a.c"]}`)))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		state, diags := Decode(data)
-		if diags.HasErrors() != (state == nil) {
-			t.Fatalf("state %v with diagnostics %v", state, diags)
+		state, err := Decode(data)
+		if (err == nil) != (state != nil) {
+			t.Fatalf("state %v with error %v", state, err)
 		}
 		if state == nil {
 			return
 		}
-		var first, second bytes.Buffer
-		if err := Encode(&first, state); err != nil {
+		first, err := Encode(state)
+		if err != nil {
 			t.Fatal(err)
 		}
-		again, diags := Decode(first.Bytes())
-		if diags.HasErrors() {
-			t.Fatalf("cannot read what was written: %v\n%s", diags, first.Bytes())
+		again, err := Decode(first)
+		if err != nil {
+			t.Fatalf("cannot read what was written: %v\n%s", err, first)
 		}
-		if err := Encode(&second, again); err != nil {
+		second, err := Encode(again)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(first.Bytes(), second.Bytes()) {
-			t.Fatalf("written again it differs:\n%s\n%s", first.Bytes(), second.Bytes())
+		if !bytes.Equal(first, second) {
+			t.Fatalf("written again it differs:\n%s\n%s", first, second)
 		}
 	})
 }
@@ -188,11 +190,11 @@ func TestInstancesOfOwn(t *testing.T) {
 		object := addrs.Object{Instance: r.Instance(addrs.IntKey(i))}
 		s.Instances[object] = &Instance{Object: object, Attributes: []byte("{}"), Dependencies: []addrs.ConfigResource{node(dependency)}}
 	}
-	var out bytes.Buffer
-	if err := Encode(&out, s); err != nil {
+	out, err := Encode(s)
+	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.Join(strings.Fields(out.String()), "")
+	text := strings.Join(strings.Fields(string(out)), "")
 	for _, want := range []string{`"index_key":0,"schema_version":0,"attributes":{},"sensitive_attributes":[],"dependencies":["t.a","t.b"]`,
 		`"index_key":1,"schema_version":0,"attributes":{},"sensitive_attributes":[],"dependencies":["t.c"]`} {
 		if !strings.Contains(text, want) {
@@ -214,8 +216,7 @@ func BenchmarkEncode(b *testing.B) {
 	s := stateOf(edges)
 	b.ResetTimer()
 	for b.Loop() {
-		var out bytes.Buffer
-		if err := Encode(&out, s); err != nil {
+		if _, err := Encode(s); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -25,9 +25,18 @@ const (
 // outputs keep their text but for white space, so numbers stay exact.
 //
 // Files of other versions, encrypted ones and malformed ones give errors that
-// say what to do; no value of the file is in them. The state is nil then. Decode
+// say what to do; no value of the file is in them. The state is nil then, and
+// [diag.FromError] turns the error into one diagnostic for each problem. Decode
 // never panics, whatever the data.
-func Decode(data []byte) (*State, diag.List) {
+func Decode(data []byte) (*State, error) {
+	state, diags := decode(data)
+	if diags.HasErrors() {
+		return nil, diags.Err()
+	}
+	return state, nil
+}
+
+func decode(data []byte) (*State, diag.List) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, diag.Errorf(badState, "The file is empty.")

@@ -20,16 +20,16 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			state, diags := Decode(want)
-			if diags.HasErrors() {
-				t.Fatal(diags)
-			}
-			var got bytes.Buffer
-			if err := Encode(&got, state); err != nil {
+			state, err := Decode(want)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Equal(got.Bytes(), want) {
-				t.Errorf("differs:\n%s", got.Bytes())
+			got, err := Encode(state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("differs:\n%s", got)
 			}
 		})
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"sort"
 	"strconv"
 
@@ -16,9 +15,9 @@ import (
 // for the escapes that JSON in HTML needs, which Terraform writes too.
 //
 // Dependencies, direct in a [State], are written with all that they depend on,
-// which is how the format has them. The error is of the writer, or says which
-// object does not hold valid JSON.
-func Encode(w io.Writer, s *State) error {
+// which is how the format has them. The error says which object does not hold
+// valid JSON.
+func Encode(s *State) ([]byte, error) {
 	file := fileV4{
 		Version: FormatVersion, TerraformVersion: s.TerraformVersion, Serial: s.Serial, Lineage: s.Lineage,
 		Outputs: make(map[string]fileOutputV4, len(s.Outputs)), Resources: []fileResourceV4{},
@@ -26,7 +25,7 @@ func Encode(w io.Writer, s *State) error {
 	}
 	for name, output := range s.Outputs {
 		if !json.Valid(output.Value) || !json.Valid(output.Type) {
-			return fmt.Errorf("cannot write state: output %q is not valid JSON", name)
+			return nil, fmt.Errorf("cannot write state: output %q is not valid JSON", name)
 		}
 		file.Outputs[name] = fileOutputV4{Value: output.Value, Type: output.Type, Sensitive: output.Sensitive}
 	}
@@ -49,22 +48,21 @@ func Encode(w io.Writer, s *State) error {
 		}
 		encoded, err := out.instance(instance)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		file.Resources[n-1].Instances = append(file.Resources[n-1].Instances, encoded)
 	}
 	flat, err := json.Marshal(file)
 	if err != nil {
-		return fmt.Errorf("cannot write state: its check results are not valid JSON")
+		return nil, fmt.Errorf("cannot write state: its check results are not valid JSON")
 	}
 	var text bytes.Buffer
 	text.Grow(2 * len(flat))
 	if err := json.Indent(&text, flat, "", "  "); err != nil {
-		return fmt.Errorf("cannot write state: %w", err)
+		return nil, fmt.Errorf("cannot write state: %w", err)
 	}
 	text.WriteByte('\n')
-	_, err = w.Write(text.Bytes())
-	return err
+	return text.Bytes(), nil
 }
 
 // inFileOrder returns the objects as the format has them: modules in the order
