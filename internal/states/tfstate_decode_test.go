@@ -94,12 +94,12 @@ func TestDecodeVersion3(t *testing.T) {
 	want := `data.aws_ami.a provider["registry.terraform.io/hashicorp/aws"] v0 R id=ami-1 deps=[] private=
 aws_instance.web[0] provider["registry.terraform.io/hashicorp/aws"].west v1 T id=i-1 deps=[aws_vpc.v data.aws_ami.a] private={"timeouts":{"create":60}}
 aws_instance.web[0] (deposed object 00000001) provider["registry.terraform.io/hashicorp/aws"].west v0 R id=i-0 deps=[aws_vpc.v data.aws_ami.a] private=
-module.net.module.sub.aws_vpc.v provider["registry.terraform.io/hashicorp/aws"] v0 R id=vpc-1 deps=[] private=
+module.net.module.sub.aws_vpc.v module.net.module.sub.provider["registry.terraform.io/hashicorp/aws"] v0 R id=vpc-1 deps=[] private=
 `
 	if got.String() != want {
 		t.Errorf("got:\n%swant:\n%s", got.String(), want)
 	}
-	if o := state.Outputs["ids"]; o == nil || string(o.Value) != `["i-1"]` || string(o.Type) != `["tuple",["string"]]` {
+	if o := state.Outputs["ids"]; o == nil || string(o.Value) != `["i-1"]` || string(o.Type) != `["list","string"]` {
 		t.Errorf("output is %+v", o)
 	}
 }

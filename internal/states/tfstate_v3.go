@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
@@ -27,6 +28,7 @@ type fileModuleV3 struct {
 	Path    []string `json:"path"`
 	Outputs map[string]struct {
 		Sensitive bool            `json:"sensitive"`
+		Type      string          `json:"type"`
 		Value     json.RawMessage `json:"value"`
 	} `json:"outputs"`
 	Resources map[string]fileResourceV3 `json:"resources"`
@@ -79,12 +81,7 @@ func (r *reader) moduleV3(in *fileModuleV3) {
 	}
 	if module.IsRoot() {
 		for name, output := range in.Outputs {
-			typ, err := ctyjson.ImpliedType(output.Value)
-			if err != nil {
-				r.problem("output."+name, "The output %q has no valid value.", name)
-				continue
-			}
-			typeJSON, err := ctyjson.MarshalType(typ)
+			typeJSON, err := outputTypeV3(output.Type, output.Value)
 			if err != nil {
 				r.problem("output."+name, "The output %q has no valid value.", name)
 				continue
@@ -100,6 +97,37 @@ func (r *reader) moduleV3(in *fileModuleV3) {
 	for _, name := range names {
 		r.resourceV3(module, name, in.Resources[name])
 	}
+}
+
+// outputTypeV3 returns the type of an output, as JSON. The old format knows
+// strings, lists and maps; elements of lists and maps have the type they share.
+func outputTypeV3(declared string, value json.RawMessage) (json.RawMessage, error) {
+	typ, err := ctyjson.ImpliedType(value)
+	if err != nil {
+		return nil, err
+	}
+	var elements []cty.Type
+	switch {
+	case declared == "list" && typ.IsTupleType():
+		elements = typ.TupleElementTypes()
+	case declared == "map" && typ.IsObjectType():
+		for _, element := range typ.AttributeTypes() {
+			elements = append(elements, element)
+		}
+	default:
+		return ctyjson.MarshalType(typ)
+	}
+	shared := cty.String // of a list or map without elements, most likely
+	for i, element := range elements {
+		if (i > 0 && !element.Equals(shared)) || element.HasDynamicTypes() {
+			return ctyjson.MarshalType(typ)
+		}
+		shared = element
+	}
+	if declared == "list" {
+		return ctyjson.MarshalType(cty.List(shared))
+	}
+	return ctyjson.MarshalType(cty.Map(shared))
 }
 
 // resourceV3 reads one entry, whose name is "type.name", "type.name.0" or
@@ -126,6 +154,9 @@ func (r *reader) resourceV3(module addrs.ModuleInstance, name string, in fileRes
 	text := in.Provider
 	if text == "" {
 		text = "provider." + instance.Resource.ImpliedProvider()
+		if path := module.Module().String(); path != "" {
+			text = path + "." + text // the module's own configuration
+		}
 	}
 	provider, err := r.provider(text)
 	if err != nil {
