@@ -72,6 +72,9 @@ type State struct {
 	TerraformVersion string
 	Instances        map[addrs.Object]*Instance
 	Outputs          map[string]*Output
+	// Problems are values that could not be read, in words for people: they are
+	// null here.
+	Problems []string
 	// CheckResults is kept as it came: tfstate's check_results.
 	CheckResults json.RawMessage
 }
