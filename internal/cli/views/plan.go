@@ -1,0 +1,379 @@
+package views
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
+	"github.com/tutti-dev/tutti/internal/providers"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// SchemaSource finds the schemas of a provider; nil where it is not available.
+type SchemaSource func(addrs.Provider) *providers.Schemas
+
+// Plan prints what a plan would do.
+func (t *Terminal) Plan(p *plans.Plan, schemas SchemaSource) {
+	out := bufio.NewWriterSize(t.Out, 64<<10)
+	defer out.Flush()
+	buffered := *t
+	buffered.Out = out
+	v := planView{t: &buffered, p: p, schemas: schemas}
+	v.print()
+}
+
+type planView struct {
+	t       *Terminal
+	p       *plans.Plan
+	schemas SchemaSource
+}
+
+func (v *planView) print() {
+	if v.p.Mode == plans.RefreshOnly || len(v.relevantDrift()) > 0 {
+		v.drift()
+	}
+	if v.p.Mode == plans.RefreshOnly {
+		v.outputs()
+		v.refreshSummary()
+		return
+	}
+	shown := v.shown()
+	if len(shown) == 0 && !v.outputsChange() {
+		v.nothing()
+		return
+	}
+	if len(shown) > 0 {
+		v.legend(shown)
+		v.t.printf("\nTutti will perform the following actions:\n")
+		for _, c := range shown {
+			v.change(c, false)
+		}
+		v.counts()
+	}
+	v.outputs()
+}
+
+// shown are the changes worth showing.
+func (v *planView) shown() []*plans.Change {
+	var out []*plans.Change
+	for _, c := range jsonplan.SortedChanges(v.p.Changes) {
+		if c.Action != plans.NoOp || c.Moved() || c.Importing != nil {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func (v *planView) nothing() {
+	switch {
+	case v.p.Mode == plans.Destroy:
+		v.t.printf("\n%s No objects need to be destroyed.\n", v.t.paint(green, "No changes."))
+		v.t.Paragraph("Either you have not created any objects yet or the existing objects were already deleted outside of Tutti.")
+	case v.p.Errored:
+		v.t.printf("\nPlanning failed. Tutti encountered an error while generating this plan.\n")
+	default:
+		v.t.printf("\n%s Your infrastructure matches the configuration.\n", v.t.paint(green, "No changes."))
+		v.t.Paragraph("Tutti has compared your real infrastructure against your configuration and found no differences, so no changes are needed.")
+	}
+}
+
+// legend explains the marks that occur.
+func (v *planView) legend(shown []*plans.Change) {
+	has := map[plans.Action]bool{}
+	for _, c := range shown {
+		has[c.Action] = true
+	}
+	v.t.printf("\n%s\n", wrap("Tutti used the selected providers to generate the following execution plan. Resource actions are indicated with the following symbols:", v.t.Width))
+	d := differ{t: v.t}
+	for _, l := range []struct {
+		action plans.Action
+		mark   string
+		text   string
+	}{
+		{plans.Create, "  " + d.symbol(symbolCreate), "create"},
+		{plans.Update, "  " + d.symbol(symbolUpdate), "update in-place"},
+		{plans.Delete, "  " + d.symbol(symbolDelete), "destroy"},
+		{plans.DeleteThenCreate, v.mark(plans.DeleteThenCreate), "destroy and then create replacement"},
+		{plans.CreateThenDelete, v.mark(plans.CreateThenDelete), "create replacement and then destroy"},
+		{plans.ForgetThenCreate, v.mark(plans.ForgetThenCreate), "create replacement and then forget"},
+		{plans.Read, v.mark(plans.Read), "read (data resources)"},
+		{plans.Forget, v.mark(plans.Forget), "forget, without destroying"},
+	} {
+		if has[l.action] {
+			v.t.printf("%s%s\n", l.mark, l.text)
+		}
+	}
+}
+
+// mark is what stands in front of a resource, four columns wide.
+func (v *planView) mark(a plans.Action) string {
+	t := v.t
+	switch a {
+	case plans.Create:
+		return "  " + t.paint(green, "+") + " "
+	case plans.Update:
+		return "  " + t.paint(yellow, "~") + " "
+	case plans.Delete:
+		return "  " + t.paint(red, "-") + " "
+	case plans.DeleteThenCreate:
+		return t.paint(red, "-") + "/" + t.paint(green, "+") + " "
+	case plans.CreateThenDelete:
+		return t.paint(green, "+") + "/" + t.paint(red, "-") + " "
+	case plans.ForgetThenCreate:
+		return t.paint(green, "+") + "/" + t.paint(cyan, ".") + " "
+	case plans.Read:
+		return " " + t.paint(cyan, "<=") + " "
+	case plans.Forget:
+		return "  " + t.paint(cyan, ".") + " "
+	}
+	return "    "
+}
+
+// change prints one resource.
+func (v *planView) change(c *plans.Change, drift bool) {
+	t := v.t
+	v.header(c, drift)
+	block := v.block(c)
+	var b strings.Builder
+	d := differ{t: t, b: &b, forces: cty.NewPathSet(c.RequiredReplace...), any: len(c.RequiredReplace) > 0}
+	b.WriteString(v.mark(c.Action))
+	word := "resource"
+	if c.Object.Instance.Resource.Mode == addrs.Data {
+		word = "data"
+	}
+	fmt.Fprintf(&b, "%s %q %q {\n", word, c.Object.Instance.Resource.Type, c.Object.Instance.Resource.Name)
+	before, after := c.Before, c.After
+	if c.Action == plans.Create || c.Action == plans.Read {
+		before = cty.NilVal
+	}
+	d.block(6, block, before, after, nil, true)
+	b.WriteString("    }")
+	b.WriteByte('\n')
+	fmt.Fprint(t.Out, b.String())
+}
+
+// block finds the schema of a change; one made from the values where the
+// provider is not available.
+func (v *planView) block(c *plans.Change) *providers.Block {
+	if s := v.schemas(c.Provider.Provider); s != nil {
+		if b := jsonplan.SchemaFor(s, c.Object.Instance.Resource).Block; b != nil {
+			return b
+		}
+	}
+	return blockOf(c.Type)
+}
+
+// blockOf makes a schema in which every attribute of a type is a plain one.
+func blockOf(ty cty.Type) *providers.Block {
+	b := &providers.Block{Attributes: map[string]*providers.Attribute{}}
+	if ty.IsObjectType() {
+		for name, aty := range ty.AttributeTypes() {
+			b.Attributes[name] = &providers.Attribute{Type: aty, Optional: true}
+		}
+	}
+	return b
+}
+
+// header prints the sentence above a resource.
+func (v *planView) header(c *plans.Change, drift bool) {
+	t := v.t
+	name := t.paint(bold, c.Object.String())
+	note := func(text string) { t.printf("  # %s\n", text) }
+	t.printf("\n")
+	switch {
+	case drift && c.Action == plans.Delete:
+		note(name + " has been deleted")
+	case drift:
+		note(name + " has changed")
+	default:
+		note(name + " " + headline(c))
+	}
+	if reason := reasonText(c); reason != "" && !drift {
+		note("(" + reason + ")")
+	}
+	if c.Moved() && c.Action != plans.NoOp {
+		note("(moved from " + c.PrevAddress.String() + ")")
+	}
+	if c.Importing != nil && c.Action != plans.NoOp {
+		note("(imported from \"" + printable(c.Importing.ID) + "\")")
+	}
+	if c.Importing != nil && c.Action != plans.NoOp && c.Action != plans.Update {
+		note(t.paint(yellow, "Warning: this will destroy the imported resource"))
+	}
+}
+
+func headline(c *plans.Change) string {
+	switch c.Action {
+	case plans.Create:
+		return "will be created"
+	case plans.Read:
+		return "will be read during apply"
+	case plans.Update:
+		return "will be updated in-place"
+	case plans.DeleteThenCreate, plans.CreateThenDelete:
+		switch c.Reason {
+		case plans.ReasonReplaceBecauseTainted:
+			return "is tainted, so must be replaced"
+		case plans.ReasonReplaceByRequest:
+			return "will be replaced, as requested"
+		case plans.ReasonReplaceByTriggers:
+			return "will be replaced due to changes in replace_triggered_by"
+		}
+		return "must be replaced"
+	case plans.ForgetThenCreate:
+		return "must be replaced, but the existing object will not be destroyed"
+	case plans.Delete:
+		return "will be destroyed"
+	case plans.Forget:
+		return "will no longer be managed by Tutti, but will not be destroyed"
+	}
+	if c.Importing != nil {
+		return "will be imported"
+	}
+	return "has moved from " + c.PrevAddress.String()
+}
+
+// reasonText says why, in words.
+func reasonText(c *plans.Change) string {
+	addr := c.Object.Instance
+	switch c.Reason {
+	case plans.ReasonDeleteNoResourceConfig:
+		return "because " + addr.AbsResource().String() + " is not in configuration"
+	case plans.ReasonDeleteNoModule:
+		return "because " + string(addr.Module) + " is not in configuration"
+	case plans.ReasonDeleteWrongRepetition:
+		switch addr.Key.Kind {
+		case addrs.KeyNone:
+			return "because resource uses count or for_each"
+		case addrs.KeyInt:
+			return "because resource does not use count"
+		}
+		return "because resource does not use for_each"
+	case plans.ReasonDeleteCountIndex:
+		return "because index " + addr.Key.String() + " is out of range for count"
+	case plans.ReasonDeleteEachKey:
+		return "because key " + addr.Key.String() + " is not in for_each map"
+	case plans.ReasonDeleteNoMoveTarget:
+		return "because " + addr.String() + " was moved to a place that is not in configuration"
+	case plans.ReasonReadConfigUnknown:
+		return "config refers to values not yet known"
+	case plans.ReasonReadDependencyPending:
+		return "depends on a resource or a module with changes pending"
+	case plans.ReasonReadCheckNested:
+		return "config will be reloaded to verify a check block"
+	}
+	if c.Object.Deposed != "" {
+		return "left over from a partially-failed replacement of this instance"
+	}
+	return ""
+}
+
+// counts prints the totals.
+func (v *planView) counts() {
+	n := v.p.Count()
+	text := fmt.Sprintf("%d to add, %d to change, %d to destroy", n.Add, n.Change, n.Destroy)
+	if n.Import > 0 {
+		text = fmt.Sprintf("%d to import, ", n.Import) + text
+	}
+	if n.Forget > 0 {
+		text += fmt.Sprintf(", %d to forget", n.Forget)
+	}
+	if n.Move > 0 {
+		text += fmt.Sprintf(" (%d moved)", n.Move)
+	}
+	v.t.printf("\n%s %s.\n", v.t.paint(bold, "Plan:"), text)
+}
+
+func (v *planView) outputsChange() bool {
+	for _, o := range v.p.Outputs {
+		if o.Action != plans.NoOp {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *planView) outputs() {
+	if !v.outputsChange() {
+		return
+	}
+	var b strings.Builder
+	d := differ{t: v.t, b: &b, forces: cty.NewPathSet()}
+	width := 0
+	for _, o := range v.p.Outputs {
+		if o.Action != plans.NoOp {
+			width = max(width, len(o.Name))
+		}
+	}
+	for _, o := range v.p.Outputs {
+		if o.Action == plans.NoOp {
+			continue
+		}
+		before, after := o.Before, o.After
+		if o.Action == plans.Create {
+			before = cty.NilVal
+		}
+		if o.Action == plans.Delete {
+			after = cty.NilVal
+		}
+		if o.Sensitive {
+			symbol := map[plans.Action]string{plans.Create: symbolCreate, plans.Delete: symbolDelete}[o.Action]
+			if symbol == "" {
+				symbol = symbolUpdate
+			}
+			d.line(2, symbol, padded(o.Name, width)+" = (sensitive value)")
+			continue
+		}
+		d.attribute(2, o.Name, width, before, after, nil)
+	}
+	v.t.printf("\nChanges to Outputs:\n%s", b.String())
+	if len(v.shown()) == 0 {
+		v.t.Paragraph("You can apply this plan to save these new output values to the state, without changing any real infrastructure.")
+	}
+}
+
+// relevantDrift is what changed outside and bears on what is planned.
+func (v *planView) relevantDrift() []*plans.Change {
+	if v.p.Mode == plans.RefreshOnly {
+		return v.p.Drift
+	}
+	relevant := map[addrs.ResourceInstance]bool{}
+	for _, r := range v.p.Relevant {
+		relevant[r.Resource] = true
+	}
+	var out []*plans.Change
+	for _, c := range v.p.Drift {
+		if c.Action == plans.Delete || relevant[c.Object.Instance] {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func (v *planView) drift() {
+	list := v.relevantDrift()
+	if len(list) == 0 {
+		return
+	}
+	v.t.printf("\n%s Objects have changed outside of Tutti\n", v.t.paint(cyan, "Note:"))
+	v.t.Paragraph("Tutti detected the following changes made outside of Tutti since the last \"tutti apply\" which may have affected this plan:")
+	for _, c := range list {
+		v.change(c, true)
+	}
+	if v.p.Mode != plans.RefreshOnly {
+		v.t.Paragraph("Unless you have made equivalent changes to your configuration, or ignored the relevant attributes using ignore_changes, the following plan may include actions to undo or respond to these changes.")
+		v.t.Rule()
+	}
+}
+
+func (v *planView) refreshSummary() {
+	if len(v.p.Drift) == 0 && !v.outputsChange() {
+		v.t.printf("\n%s Your infrastructure still matches the configuration.\n", v.t.paint(green, "No changes."))
+		v.t.Paragraph("Tutti has checked that the real remote objects still match the result of your most recent changes, and found no differences.")
+		return
+	}
+	v.t.Paragraph("This is a refresh-only plan, so Tutti will not take any actions to undo these. If you were expecting these changes then you can apply this plan to record the updated values in the state without changing any remote objects.")
+}
