@@ -120,7 +120,7 @@ func (t *Terminal) Outputs(list []NamedValue) {
 
 // Totals are what a run has done.
 type Totals struct {
-	Imported, Added, Changed, Destroyed, Forgotten int
+	Added, Changed, Destroyed, Imported, Forgotten int
 }
 
 func (n Totals) text(mode plans.Mode) string {

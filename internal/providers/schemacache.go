@@ -1,0 +1,108 @@
+package providers
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/providers/internal/wire"
+	"google.golang.org/protobuf/proto"
+)
+
+// cacheMagic opens a cached schema and names its layout.
+const cacheMagic = "tutti schemas 1\n"
+
+// rawSchemas are a provider's own words about itself.
+type rawSchemas struct {
+	schemas    *wire.SchemaResponse
+	identities *wire.IdentitySchemasResponse
+}
+
+// build turns them into Schemas.
+func (r rawSchemas) build() (*Schemas, error) {
+	reader := &schemaReader{}
+	s := reader.whole(r.schemas)
+	for name, id := range r.identities.GetIdentitySchemas() {
+		if schema, ok := s.ResourceTypes[name]; ok {
+			schema.Identity = reader.identity(id)
+			s.ResourceTypes[name] = schema
+		}
+	}
+	return s, reader.err
+}
+
+// cachePath is where a provider's schemas are kept; empty for nowhere.
+func (p *Pool) cachePath(addr addrs.Provider, found Installed) string {
+	if p.opts.CacheDir == "" || found.Digest == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(addr.Canonical().String() + "\n" + found.Version + "\n" + found.Digest))
+	return filepath.Join(p.opts.CacheDir, "schemas", addr.Type+"-"+hex.EncodeToString(sum[:12]))
+}
+
+// cached reads schemas from the cache; nil where it has none, or none that can
+// be read.
+func (p *Pool) cached(addr addrs.Provider, found Installed) *Schemas {
+	path := p.cachePath(addr, found)
+	if path == "" {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || len(data) < len(cacheMagic)+8 || string(data[:len(cacheMagic)]) != cacheMagic {
+		return nil
+	}
+	data = data[len(cacheMagic):]
+	size := binary.BigEndian.Uint64(data)
+	data = data[8:]
+	if size > uint64(len(data)) {
+		return nil
+	}
+	raw := rawSchemas{&wire.SchemaResponse{}, &wire.IdentitySchemasResponse{}}
+	if proto.Unmarshal(data[:size], raw.schemas) != nil || proto.Unmarshal(data[size:], raw.identities) != nil {
+		return nil
+	}
+	s, err := raw.build()
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
+// store writes schemas to the cache. That it cannot is no problem: they are
+// asked for again next time.
+func (p *Pool) store(addr addrs.Provider, found Installed, raw rawSchemas) {
+	path := p.cachePath(addr, found)
+	if path == "" {
+		return
+	}
+	schemas, err := proto.Marshal(raw.schemas)
+	if err != nil {
+		return
+	}
+	identities, err := proto.Marshal(raw.identities)
+	if err != nil {
+		return
+	}
+	data := append([]byte(cacheMagic), binary.BigEndian.AppendUint64(nil, uint64(len(schemas)))...)
+	data = append(append(data, schemas...), identities...)
+	if os.MkdirAll(filepath.Dir(path), 0o755) != nil {
+		return
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return
+	}
+	_, err = f.Write(data)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+}
