@@ -33,6 +33,9 @@ type Config struct {
 	DevOverrides map[addrs.Provider]string
 	// PluginCacheDir is where downloaded packages are kept for all projects.
 	PluginCacheDir string
+	// PluginCacheMayBreakLock lets packages in the cache be used that the lock
+	// file does not know.
+	PluginCacheMayBreakLock bool
 	// Tokens are credentials by host, from files and environment.
 	Tokens map[string]string
 	// Services override what hosts say about themselves.

@@ -3,11 +3,10 @@ package install
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
-	"strings"
 
+	"github.com/hashicorp/go-version"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
@@ -27,15 +26,27 @@ type Lock struct {
 
 // Locks are the contents of a dependency lock file.
 type Locks struct {
-	byProvider map[addrs.Provider]*Lock // by canonical address
+	byProvider map[addrs.Provider]*Lock
 }
 
 // Lock returns the lock of a provider, or nil. The two public registry hosts
-// name the same providers.
-func (l *Locks) Lock(p addrs.Provider) *Lock { return l.byProvider[p.Canonical()] }
+// name the same providers: where there is a lock for the other one only, it is
+// that.
+func (l *Locks) Lock(p addrs.Provider) *Lock {
+	for _, host := range hosts(p) {
+		p.Hostname = host
+		if lock := l.byProvider[p]; lock != nil {
+			return lock
+		}
+	}
+	return nil
+}
 
 // Set replaces the lock of a provider.
-func (l *Locks) Set(lock *Lock) { l.byProvider[lock.Provider.Canonical()] = lock }
+func (l *Locks) Set(lock *Lock) { l.byProvider[lock.Provider] = lock }
+
+// Remove forgets the lock of a provider, under that very address.
+func (l *Locks) Remove(p addrs.Provider) { delete(l.byProvider, p) }
 
 // Providers lists all locks by address.
 func (l *Locks) Providers() []*Lock {
@@ -70,6 +81,10 @@ func ReadLockFile(path string) (*Locks, diag.List) {
 			continue
 		}
 		lock := &Lock{Provider: p}
+		if l.byProvider[p] != nil {
+			diags = append(diags, diag.ErrorAt(block.DefRange, "Duplicate provider lock", "The lock file has more than one block for provider %s. This can happen when changes are merged: keep one of them, or remove all and run \"tutti init\".", p)...)
+			continue
+		}
 		attrs, hclDiags := block.Body.JustAttributes()
 		diags = append(diags, diag.FromHCL(hclDiags)...)
 		for name, attr := range attrs {
@@ -82,8 +97,8 @@ func ReadLockFile(path string) (*Locks, diag.List) {
 				lock.Hashes = literalList(attr)
 			}
 		}
-		if lock.Version == "" {
-			diags = append(diags, diag.ErrorAt(block.DefRange, "Incomplete lock", "The lock of provider %s has no version.", p.ForDisplay())...)
+		if _, err := version.NewSemver(lock.Version); err != nil {
+			diags = append(diags, diag.ErrorAt(block.DefRange, "Invalid provider lock", "The lock of provider %s has no valid version.", p)...)
 			continue
 		}
 		l.Set(lock)
@@ -126,43 +141,28 @@ func (l *Locks) Write(path string) (changed bool, err error) {
 	if before, err := os.ReadFile(path); err == nil && string(before) == string(data) {
 		return false, nil
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".terraform.lock.*")
-	if err != nil {
-		return false, fmt.Errorf("cannot write the lock file: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Chmod(tmp.Name(), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
+	if err := replaceFile(path, data, 0o644); err != nil {
 		return false, fmt.Errorf("cannot write the lock file: %w", err)
 	}
 	return true, nil
 }
 
-// normalConstraints joins constraints the way the lock file has them.
-func normalConstraints(list []string) string {
-	var parts []string
-	for _, text := range list {
-		for _, part := range strings.Split(text, ",") {
-			if part = strings.TrimSpace(part); part != "" {
-				for _, op := range []string{"~>", ">=", "<=", "!=", ">", "<", "="} {
-					if rest, ok := strings.CutPrefix(part, op); ok {
-						part = op + " " + strings.TrimSpace(rest)
-						break
-					}
-				}
-				parts = append(parts, strings.TrimPrefix(part, "= "))
-			}
+// equal reports whether two files say the same.
+func (l *Locks) equal(o *Locks) bool {
+	return string(l.Encode()) == string(o.Encode())
+}
+
+// sameVersions reports whether two files choose the same versions of the same
+// providers.
+func (l *Locks) sameVersions(o *Locks) bool {
+	if len(l.byProvider) != len(o.byProvider) {
+		return false
+	}
+	for p, lock := range l.byProvider {
+		other := o.byProvider[p]
+		if other == nil || other.Version != lock.Version {
+			return false
 		}
 	}
-	sort.Strings(parts)
-	return strings.Join(slices.Compact(parts), ", ")
+	return true
 }
