@@ -2,7 +2,10 @@ package runs
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 
+	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/plans"
 )
 
@@ -63,4 +66,68 @@ func within(module, name string) string {
 		return name
 	}
 	return module + "." + name
+}
+
+// ReadCheckResults reads what [CheckResultsJSON] wrote, for showing a state.
+// Entries whose addresses cannot be understood are left out.
+func ReadCheckResults(raw json.RawMessage) ([]plans.CheckResult, error) {
+	var stored []storedCheck
+	if err := json.Unmarshal(raw, &stored); err != nil {
+		return nil, fmt.Errorf("cannot read the outcomes of checks: %w", err)
+	}
+	var out []plans.CheckResult
+	for _, s := range stored {
+		module, name, ok := splitCheck(s.ObjectKind, s.ConfigAddr)
+		if !ok {
+			continue
+		}
+		c := plans.CheckResult{Kind: s.ObjectKind, Module: addrs.Module(""), Name: name, Status: plans.CheckStatus(s.Status)}
+		if c.Kind == "output" {
+			c.Kind = "output_value"
+		}
+		for _, step := range module.Steps() {
+			c.Module = c.Module.Child(step.Name)
+		}
+		for _, o := range s.Objects {
+			instance, local, ok := splitCheck(s.ObjectKind, o.ObjectAddr)
+			if !ok {
+				continue
+			}
+			i := plans.CheckInstance{Module: instance, Status: plans.CheckStatus(o.Status), Problems: o.FailureMessages}
+			if s.ObjectKind == "resource" {
+				if addr, err := addrs.ParseResourceInstance(local); err == nil {
+					i.Key = addr.Key
+				}
+			}
+			c.Instances = append(c.Instances, i)
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// splitCheck takes the address of a checkable object apart: its module, and its
+// name as plans have it.
+func splitCheck(kind, address string) (module addrs.ModuleInstance, name string, ok bool) {
+	if kind == "resource" {
+		addr, err := addrs.ParseResourceInstance(address)
+		if err != nil {
+			return "", "", false
+		}
+		module, addr.Module = addr.Module, ""
+		return module, addr.String(), true
+	}
+	dot := strings.LastIndexByte(address, '.')
+	if dot < 0 {
+		return "", "", false
+	}
+	name = address[dot+1:]
+	rest := address[:dot]
+	if cut := strings.LastIndexByte(rest, '.'); cut >= 0 {
+		var err error
+		if module, err = addrs.ParseModuleInstance(rest[:cut]); err != nil {
+			return "", "", false
+		}
+	}
+	return module, name, true
 }

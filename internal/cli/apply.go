@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
+)
+
+// applyOptions are the flags of apply, destroy and refresh.
+type applyOptions struct {
+	planOptions
+	stateOptions
+	outputOptions
+	autoApprove bool
+	kind        string
+}
+
+func applyCommand() *command {
+	return &command{
+		name: "apply", args: "[PLAN]", summary: "Create, change and destroy what the configuration says", maxArgs: 1, main: true,
+		about: "Plans, shows the plan, asks, and carries it out as a durable run. With a plan saved by \"tutti plan -out\", carries out precisely that, without asking.\n\nAn apply that dies halfway, for whatever reason, loses nothing: \"tutti resume\" finds out what was being done and goes on from there.",
+		setup: func(f *flagSet) action {
+			o := &applyOptions{kind: "apply"}
+			o.register(f)
+			return o.run
+		},
+	}
+}
+
+func destroyCommand() *command {
+	return &command{
+		name: "destroy", summary: "Destroy everything that is managed here", main: true,
+		about: "Plans to destroy every object in the state, shows the plan, asks, and carries it out. The same as \"tutti apply -destroy\".",
+		setup: func(f *flagSet) action {
+			o := &applyOptions{kind: "destroy"}
+			o.register(f)
+			return func(ctx context.Context, app *App, args []string) int {
+				o.destroy = true
+				return o.run(ctx, app, args)
+			}
+		},
+	}
+}
+
+func refreshCommand() *command {
+	return &command{
+		name: "refresh", summary: "Record how real objects are now",
+		about: "Reads every object and records what is different. The same as \"tutti apply -refresh-only -auto-approve\"; \"tutti plan -refresh-only\" shows the differences without recording them.",
+		setup: func(f *flagSet) action {
+			o := &applyOptions{kind: "refresh"}
+			o.register(f)
+			return func(ctx context.Context, app *App, args []string) int {
+				o.refreshOnly, o.autoApprove = true, true
+				return o.run(ctx, app, args)
+			}
+		},
+	}
+}
+
+func (o *applyOptions) register(f *flagSet) {
+	o.planOptions.register(f)
+	f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
+	o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve or a saved plan.")
+	o.registerChange(f)
+	f.toggle(&o.compactWarnings, "compact-warnings", "Show warnings as one line each when there are no errors.")
+}
+
+func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
+	app.compactWarnings = o.compactWarnings
+	op, diags := app.openOperation(&o.stateOptions, o.json)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	defer op.Close()
+	if len(args) == 1 {
+		return o.applyFile(ctx, op, args[0])
+	}
+	if o.json && !o.autoApprove {
+		return app.failf("Plan file or auto-approve required", "With -json nobody can be asked: give a saved plan, or -auto-approve.")
+	}
+	if !o.autoApprove && !o.input {
+		return app.failf("Auto-approve required", "With -input=false nobody can be asked whether to carry out the plan: give a saved plan, or -auto-approve.")
+	}
+	in, diags := op.planInput(ctx, &o.planOptions)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	loaded, d := op.makePlan(ctx, in)
+	op.view.settle()
+	diags = append(diags, d...)
+	if loaded != nil {
+		op.showPlan(ctx, loaded, diags)
+	}
+	app.show(diags)
+	if diags.HasErrors() {
+		return exitFailed
+	}
+	if !o.confirm(ctx, op, loaded.plan) {
+		return exitFailed
+	}
+	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism})
+}
+
+func (o *applyOptions) kindOf(p *plans.Plan) string {
+	switch p.Mode {
+	case plans.Destroy:
+		return "destroy"
+	case plans.RefreshOnly:
+		return "refresh"
+	}
+	return o.kind
+}
+
+// confirm asks whether to carry out the plan, where there is something to ask.
+func (o *applyOptions) confirm(ctx context.Context, op *operation, plan *plans.Plan) bool {
+	if o.autoApprove || !plan.HasChanges() {
+		return true
+	}
+	question, explanation := "Do you want to perform these actions?", "Tutti will perform the actions described above."
+	switch plan.Mode {
+	case plans.Destroy:
+		question, explanation = "Do you really want to destroy all resources?", "Tutti will destroy all your managed infrastructure, as shown above.\n  There is no undo."
+	case plans.RefreshOnly:
+		question, explanation = "Would you like to update the state to reflect these detected changes?", "Tutti will record these changes without modifying any real objects."
+	}
+	yes, err := op.app.prompter().confirm(ctx, question, explanation)
+	if yes && err == nil {
+		fmt.Fprintln(op.app.Out)
+		return true
+	}
+	fmt.Fprintf(op.app.Out, "\n%s cancelled.\n", map[bool]string{true: "Destroy", false: "Apply"}[plan.Mode == plans.Destroy])
+	return false
+}
+
+// applyFile carries out a saved plan.
+func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string) int {
+	if len(o.targets)+len(o.excludes)+len(o.replaces) > 0 || o.destroy || o.refreshOnly {
+		return op.app.failf("Options cannot change a saved plan", "A saved plan is carried out exactly as it is: options such as -target, -replace or -destroy belong to \"tutti plan\".")
+	}
+	loaded, diags := op.loadPlanFile(name)
+	if diags.HasErrors() {
+		return op.app.fail(diags)
+	}
+	diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
+	if loaded.plan.StateKey.Environment != "" && loaded.plan.StateKey.Environment != op.environment {
+		diags = append(diags, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", loaded.plan.StateKey.Environment, op.environment)...)
+	}
+	if loaded.plan.Errored {
+		diags = append(diags, diag.Errorf("Plan has errors", "The plan is incomplete, because there were errors when it was made: it cannot be carried out.")...)
+	}
+	diags = append(diags, op.giveEphemeral(ctx, loaded, &o.variableOptions)...)
+	if diags.HasErrors() {
+		return op.app.fail(diags)
+	}
+	op.app.show(diags)
+	if o.json {
+		op.view.plan(ctx, op, loaded)
+	}
+	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism})
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/builtin"
+	"github.com/tutti-dev/tutti/internal/configs/modules"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/lang/functions"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/providers"
+	"github.com/tutti-dev/tutti/internal/providers/install"
+)
+
+// factory returns the project's providers: the built-in one, and processes of
+// those that are installed.
+func (p *project) factory() providers.Factory {
+	if p.providers != nil {
+		return p.providers
+	}
+	cache := ""
+	if dir, err := os.UserCacheDir(); err == nil {
+		cache = filepath.Join(dir, "tutti")
+	}
+	pool, err := providers.NewPool(providers.PoolOptions{
+		BuiltIn: map[addrs.Provider]providers.Provider{
+			builtin.Address: builtin.New(builtin.Options{WorkingDir: p.workDir, Functions: functions.TerraformProviderFunctions()}),
+		},
+		Find: func(_ context.Context, addr addrs.Provider) (providers.Installed, error) {
+			found, diags := p.installer(nil).Find(addr, p.installOptions())
+			if diags.HasErrors() {
+				return providers.Installed{}, diags.Err()
+			}
+			return providers.Installed{Version: found.Version, Executable: found.Executable, Digest: found.Digest}, nil
+		},
+		CacheDir: cache,
+	})
+	if err != nil {
+		return brokenFactory{err}
+	}
+	p.providers = pool
+	return pool
+}
+
+// brokenFactory stands for a pool that could not be made.
+type brokenFactory struct{ err error }
+
+func (f brokenFactory) Acquire(context.Context, addrs.Provider, bool) (providers.Provider, error) {
+	return nil, f.err
+}
+
+func (f brokenFactory) Schemas(context.Context, addrs.Provider) (*providers.Schemas, diag.List) {
+	return nil, diag.FromError(f.err)
+}
+
+func (f brokenFactory) Close() error { return nil }
+
+// installer installs and finds providers as the user's configuration says, or
+// from the mirrors given alone.
+func (p *project) installer(mirrors []string) *install.Installer {
+	config := *p.cliConfig
+	if len(mirrors) > 0 {
+		config.Methods = nil
+		for _, dir := range mirrors {
+			config.Methods = append(config.Methods, install.Method{Kind: install.FilesystemMirror, Location: dir})
+		}
+	}
+	return &install.Installer{Config: &config}
+}
+
+func (p *project) installOptions() install.Options {
+	return install.Options{DataDir: p.dataDir, LockFile: lockFileName}
+}
+
+// providerLock says which build of a provider is installed.
+func (p *project) providerLock(_ context.Context, addr addrs.Provider) (plans.ProviderLock, bool) {
+	found, diags := p.installer(nil).Find(addr, p.installOptions())
+	if diags.HasErrors() {
+		return plans.ProviderLock{}, false
+	}
+	return plans.ProviderLock{Version: found.Version, Digest: found.Digest}, true
+}
+
+// services are the hosts and credentials that modules are downloaded with.
+func (p *project) services() modules.Services {
+	return modules.Services{Tokens: p.cliConfig.Tokens, Overrides: p.cliConfig.Services}
+}

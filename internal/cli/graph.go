@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/tutti-dev/tutti/internal/engine"
+)
+
+func graphCommand() *command {
+	return &command{
+		name: "graph", summary: "Draw the resources and what they depend on, for Graphviz",
+		about: "Prints a picture of the resources of the configuration in the DOT language. Turn it into an image with, for example:\n\n    tutti graph | dot -Tsvg > graph.svg",
+		setup: func(f *flagSet) action {
+			var planFile string
+			f.text(&planFile, "plan", "FILE", "Draw the configuration that this saved plan was made from.")
+			f.accept("draw-cycles", "verbose")
+			f.acceptText("type", "module-depth")
+			return func(ctx context.Context, app *App, _ []string) int {
+				p, diags := app.openProject()
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer p.Close()
+				cfg := p.loaded
+				if planFile != "" {
+					var loaded *loadedPlan
+					if loaded, diags = p.loadPlanFile(planFile); loaded != nil {
+						cfg = loaded.config
+					}
+				} else {
+					cfg, diags = p.config(ctx)
+				}
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				app.show(diags)
+				edges, diags := engine.ResourceGraph(ctx, cfg, p.factory())
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				app.show(diags)
+				if err := writeDot(app.Out, cfg, resourceEdges(edges).reduced()); err != nil {
+					return app.failf("Cannot write the graph", "%s.", err)
+				}
+				return exitOK
+			}
+		},
+	}
+}

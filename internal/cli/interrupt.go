@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// hardKey is the context key of the second interrupt.
+type hardKey struct{}
+
+// watchInterrupts turns signals into cancellation. The first interrupt cancels
+// the context returned: whoever works under it finishes the operations that are
+// running and records them. The second cancels the context of [hardContext]:
+// operations are given up, the journal stays resumable. A third ends the
+// process on the spot, which the journal survives as well.
+func (a *App) watchInterrupts(parent context.Context) (context.Context, func()) {
+	hard, cancelHard := context.WithCancel(parent)
+	soft, cancelSoft := context.WithCancel(context.WithValue(hard, hardKey{}, hard))
+	signals := make(chan os.Signal, 3)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		for count := 1; ; count++ {
+			select {
+			case <-done:
+				return
+			case <-signals:
+			}
+			switch count {
+			case 1:
+				a.tell("\nInterrupt received. Finishing what is running; please wait. A second interrupt\ngives up running operations; \"tutti resume\" can then settle them.\n")
+				cancelSoft()
+			case 2:
+				a.tell("\nSecond interrupt received. Giving up running operations.\n")
+				cancelHard()
+			default:
+				os.Exit(exitFailed)
+			}
+		}
+	}()
+	return soft, func() {
+		signal.Stop(signals)
+		close(done)
+		cancelSoft()
+		cancelHard()
+	}
+}
+
+// hardContext returns the context that only a second interrupt cancels.
+func hardContext(ctx context.Context) context.Context {
+	if hard, ok := ctx.Value(hardKey{}).(context.Context); ok {
+		return hard
+	}
+	return ctx
+}
+
+// tell prints a line for people while something runs: on standard error, so
+// that JSON on standard output stays JSON.
+func (a *App) tell(text string) { fmt.Fprint(a.Err, text) }

@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/net/idna"
+)
+
+// defaultLoginHost is the host login and logout mean when none is given.
+const defaultLoginHost = "app.terraform.io"
+
+func loginCommand() *command {
+	return &command{
+		name: "login", args: "[HOST]", summary: "Obtain and save a token for a host", maxArgs: 1,
+		about: `Asks the host how to log in, sends you to your browser where it offers that, or asks for a token made in its settings, and saves the token for later commands (module and provider downloads, state import).
+
+Without a host, app.terraform.io. Tokens are kept in ~/.terraform.d/credentials.tfrc.json, where other tools look as well.`,
+		setup: func(*flagSet) action {
+			return func(ctx context.Context, app *App, args []string) int {
+				l := &login{app: app, client: &http.Client{Timeout: 30 * time.Second}, prompt: app.prompter()}
+				return l.run(ctx, args)
+			}
+		},
+	}
+}
+
+func logoutCommand() *command {
+	return &command{
+		name: "logout", args: "[HOST]", summary: "Remove a saved token", maxArgs: 1,
+		about: "The token is removed from this computer only. The host keeps accepting it until it is revoked there.",
+		setup: func(*flagSet) action {
+			return func(_ context.Context, app *App, args []string) int {
+				host, err := loginHost(args)
+				if err != nil {
+					return app.failf("Invalid host name", "%s.", err)
+				}
+				removed, err := changeCredentials(func(all map[string]any) bool {
+					_, had := all[host]
+					delete(all, host)
+					return had
+				})
+				if err != nil {
+					return app.failf("Cannot change the saved credentials", "%s.", err)
+				}
+				if !removed {
+					fmt.Fprintf(app.Out, "No credentials for %s are saved.\n", host)
+					return exitOK
+				}
+				fmt.Fprintf(app.Out, "Removed the saved credentials for %s.\n", host)
+				return exitOK
+			}
+		},
+	}
+}
+
+func loginHost(args []string) (string, error) {
+	host := defaultLoginHost
+	if len(args) == 1 {
+		host = args[0]
+	}
+	if strings.ContainsAny(host, "/ ") {
+		return "", fmt.Errorf("%q must be a host name, without https:// and path", host)
+	}
+	name, port, hasPort := strings.Cut(host, ":")
+	name, err := idna.Lookup.ToASCII(name)
+	if err != nil {
+		return "", fmt.Errorf("%q is not a host name: %w", host, err)
+	}
+	if hasPort {
+		return name + ":" + port, nil
+	}
+	return name, nil
+}
+
+// login is one login to a host.
+type login struct {
+	app    *App
+	client *http.Client
+	prompt *prompter
+}
+
+func (l *login) run(ctx context.Context, args []string) int {
+	host, err := loginHost(args)
+	if err != nil {
+		return l.app.failf("Invalid host name", "%s.", err)
+	}
+	service, tokensPage, err := l.discover(ctx, host)
+	if err != nil {
+		return l.app.failf("Cannot log in to "+host, "%s.", err)
+	}
+	var token string
+	if service != nil {
+		token, err = l.browserToken(ctx, host, service)
+	} else {
+		token, err = l.pastedToken(ctx, host, tokensPage)
+	}
+	if err != nil {
+		return l.app.failf("Cannot log in to "+host, "%s.", err)
+	}
+	_, err = changeCredentials(func(all map[string]any) bool {
+		all[host] = map[string]any{"token": token}
+		return true
+	})
+	if err != nil {
+		return l.app.failf("Cannot save the token", "%s.", err)
+	}
+	path, _ := credentialsFile()
+	fmt.Fprintf(l.app.Out, "\nLogged in to %s. The token is saved in\n  %s\n", host, path)
+	return exitOK
+}
+
+// loginService is the login.v1 service of the discovery protocol.
+type loginService struct {
+	Client     string   `json:"client"`
+	GrantTypes []string `json:"grant_types"`
+	Authz      string   `json:"authz"`
+	Token      string   `json:"token"`
+	Ports      []int    `json:"ports"`
+	Scopes     []string `json:"scopes"`
+}
+
+// discover asks the host which way to log in it has: a service for browsers, or
+// a page where people make tokens by hand.
+func (l *login) discover(ctx context.Context, host string) (*loginService, string, error) {
+	base := &url.URL{Scheme: "https", Host: host, Path: "/.well-known/terraform.json"}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base.String(), nil)
+	if err != nil {
+		return nil, "", err
+	}
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return nil, "", fmt.Errorf("the host does not answer: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, "", fmt.Errorf("the host offers no services for Terraform tools (%s answered %s)", base, resp.Status)
+	}
+	var services map[string]json.RawMessage
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&services); err != nil {
+		return nil, "", fmt.Errorf("the answer of %s is not a discovery document: %w", base, err)
+	}
+	if raw, ok := services["login.v1"]; ok {
+		var s loginService
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return nil, "", fmt.Errorf("the host describes its login service wrongly: %w", err)
+		}
+		if s.offers("authz_code") {
+			s.Authz, s.Token = resolveURL(base, s.Authz), resolveURL(base, s.Token)
+			return &s, "", nil
+		}
+	}
+	for name := range services {
+		if strings.HasPrefix(name, "tfe.v2") {
+			return nil, "https://" + host + "/app/settings/tokens?source=terraform-login", nil
+		}
+	}
+	return nil, "", errors.New("the host does not offer to log in with a token; write the token into the CLI configuration yourself")
+}
+
+func (s *loginService) offers(grant string) bool {
+	if len(s.GrantTypes) == 0 {
+		return grant == "authz_code"
+	}
+	for _, g := range s.GrantTypes {
+		if g == grant {
+			return true
+		}
+	}
+	return false
+}
+
+func resolveURL(base *url.URL, ref string) string {
+	u, err := base.Parse(ref)
+	if err != nil {
+		return ref
+	}
+	return u.String()
+}
+
+func (l *login) pastedToken(ctx context.Context, host, page string) (string, error) {
+	fmt.Fprintf(l.app.Out, "Make a token for Tutti on this page:\n  %s\n\n", page)
+	token, err := l.prompt.ask(ctx, "Token for "+host+" (not shown): ", true)
+	if err != nil {
+		return "", err
+	}
+	if token = strings.TrimSpace(token); token == "" {
+		return "", errors.New("no token was given")
+	}
+	return token, nil
+}
+
+func credentialsFile() (string, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(home, ".terraform.d", "credentials.tfrc.json"), nil
+}
+
+// changeCredentials edits the tokens in the credentials file and keeps whatever
+// else is in it. edit reports whether it changed something.
+func changeCredentials(edit func(map[string]any) bool) (bool, error) {
+	path, err := credentialsFile()
+	if err != nil {
+		return false, err
+	}
+	doc := map[string]any{}
+	raw, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		return false, err
+	}
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &doc); err != nil {
+			return false, fmt.Errorf("%s is not valid JSON: %w", path, err)
+		}
+	}
+	all, _ := doc["credentials"].(map[string]any)
+	if all == nil {
+		all = map[string]any{}
+	}
+	if !edit(all) {
+		return false, nil
+	}
+	doc["credentials"] = all
+	out, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return false, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return false, err
+	}
+	return true, replaceFile(path, append(out, '\n'), 0o600)
+}
+
+// replaceFile writes a file beside the old one and renames it, so that a crash
+// leaves either the old or the new content.
+func replaceFile(path string, data []byte, mode os.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	if _, err = tmp.Write(data); err == nil {
+		err = tmp.Chmod(mode)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if closeErr := tmp.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}

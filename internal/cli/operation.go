@@ -1,0 +1,330 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/configs"
+	"github.com/tutti-dev/tutti/internal/configs/modules"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/providers"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// loadedPlan is a plan together with the configuration it was made from.
+type loadedPlan struct {
+	plan    *plans.Plan
+	encoded []byte
+	config  *configs.Config
+	// ephemeral are the values of ephemeral variables, which no plan keeps.
+	ephemeral map[string]cty.Value
+	file      string // the file it came from; empty for one made just now
+}
+
+// operation is one command that plans or applies: plan, apply, destroy, refresh
+// and import share it.
+type operation struct {
+	*project
+	view operationView
+}
+
+func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.List) {
+	a.jsonOut = asJSON
+	view := a.operationView(asJSON)
+	p, diags := a.openProject()
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	if st != nil {
+		p.useStateFile(st)
+	}
+	return &operation{project: p, view: view}, nil
+}
+
+// planInput gathers what a plan is made from.
+func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
+	req, diags := po.request()
+	if diags.HasErrors() {
+		return engine.PlanInput{}, diags
+	}
+	cfg, diags := o.config(ctx)
+	if diags.HasErrors() {
+		return engine.PlanInput{}, diags
+	}
+	values, d := o.variables(ctx, cfg, &po.variableOptions)
+	diags = append(diags, d...)
+	if d.HasErrors() {
+		return engine.PlanInput{}, diags
+	}
+	prior, d := o.state(ctx)
+	diags = append(diags, d...)
+	if d.HasErrors() {
+		return engine.PlanInput{}, diags
+	}
+	return engine.PlanInput{
+		Config: cfg, Variables: values, Prior: prior, StateKey: o.key(), Providers: o.factory(),
+		Mode: req.mode, Targets: req.targets, Excludes: req.excludes, ForceReplace: req.replaces,
+		SkipRefresh: !po.refresh, GenerateConfig: po.generateConfigOut != "",
+		RootDir: ".", WorkDir: o.workDir, Parallelism: po.parallelism, Now: time.Now().UTC(),
+		Program: programVersion(), Progress: o.view.progress,
+	}, diags
+}
+
+// makePlan plans and completes the plan with what pins it: provider versions
+// and the list of installed modules. A plan with errors is returned as well.
+func (o *operation) makePlan(ctx context.Context, in engine.PlanInput) (*loadedPlan, diag.List) {
+	plan, diags := engine.Plan(ctx, in)
+	if plan == nil {
+		return nil, diags
+	}
+	out := &loadedPlan{plan: plan, config: in.Config, ephemeral: map[string]cty.Value{}}
+	o.completePlan(ctx, out, in)
+	for name, v := range in.Config.Root.Variables {
+		if given, ok := in.Variables[name]; ok && v.Ephemeral {
+			if val, d := configs.PrepareVariable(v, given); !d.HasErrors() {
+				out.ephemeral[name] = val
+			}
+		}
+	}
+	return out, diags
+}
+
+// completePlan adds what pins a plan: the providers and modules it was made
+// with.
+func (o *operation) completePlan(ctx context.Context, l *loadedPlan, in engine.PlanInput) {
+	for _, p := range usedProviders(in.Config, in.Prior) {
+		if p.IsBuiltIn() {
+			continue
+		}
+		if lock, ok := o.providerLock(ctx, p); ok {
+			l.plan.Providers[p] = lock
+		}
+	}
+	l.plan.ModulesManifest, _ = os.ReadFile(modules.ManifestFile(o.dataDir))
+}
+
+// encode fills in the plan's bytes and digest.
+func (l *loadedPlan) encode(sealer plans.Sealer) diag.List {
+	if l.encoded != nil {
+		return nil
+	}
+	data, err := plans.Encode(l.plan, sealer)
+	if err != nil {
+		return diag.FromError(err)
+	}
+	l.encoded = data
+	return nil
+}
+
+// loadPlanFile reads a saved plan.
+func (p *project) loadPlanFile(name string) (*loadedPlan, diag.List) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, diag.Errorf("Cannot read plan file", "%s.", err)
+	}
+	loaded, diags := p.loadPlan(data)
+	if diags.HasErrors() {
+		for i := range diags {
+			if diags[i].Summary == "Cannot read plan" {
+				diags[i].Detail = name + ": " + diags[i].Detail
+			}
+		}
+		return nil, diags
+	}
+	loaded.file = name
+	return loaded, diags
+}
+
+// loadPlan reads a plan and its configuration from the plan's bytes.
+func (p *project) loadPlan(data []byte) (*loadedPlan, diag.List) {
+	plan, err := plans.Decode(data, p.keyring)
+	switch {
+	case errors.Is(err, plans.ErrNotPlan) && len(data) > 1 && data[0] == 'P' && data[1] == 'K':
+		return nil, diag.Errorf("Cannot read plan", "this looks like a plan of Terraform or OpenTofu, which only they can read. Make one with \"tutti plan -out=FILE\".")
+	case errors.Is(err, plans.ErrNotPlan):
+		return nil, diag.Errorf("Cannot read plan", "this is not a plan file. Make one with \"tutti plan -out=FILE\"; to work in another directory, use -chdir=DIR.")
+	case err != nil:
+		return nil, diag.Errorf("Cannot read plan", "%s.", err)
+	}
+	manifest, err := modules.ParseManifest(plan.ModulesManifest)
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	cfg, diags := configs.Load(plan.RootDir, configs.LoadOptions{
+		Snapshot: plan.Files, Resolve: manifest.Resolve("."), TerraformVersion: terraformVersion,
+	})
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	p.app.sources = cfg.Files
+	return &loadedPlan{plan: plan, encoded: data, config: cfg}, nil
+}
+
+// giveEphemeral asks again for the values that a saved plan does not keep.
+func (o *operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *variableOptions) diag.List {
+	wanted := false
+	for name, v := range l.plan.Variables {
+		if v.Ephemeral && v.Given {
+			wanted = true
+			if l.config.Root.Variables[name] == nil {
+				return diag.Errorf("Plan does not fit its configuration", "The plan was given the variable %q, which its configuration does not declare.", name)
+			}
+		}
+	}
+	if !wanted {
+		return nil
+	}
+	values, diags := o.variables(ctx, l.config, vars)
+	l.ephemeral = map[string]cty.Value{}
+	for name, v := range l.plan.Variables {
+		given, ok := values[name]
+		if !v.Ephemeral || !v.Given {
+			continue
+		}
+		if !ok {
+			diags = append(diags, diag.Errorf("Ephemeral variable must be given again", "The plan was made with a value for the ephemeral variable %q. Such values are not kept in plans: give the same again, for example with -var.", name)...)
+			continue
+		}
+		val, d := configs.PrepareVariable(l.config.Root.Variables[name], given)
+		diags = append(diags, d...)
+		l.ephemeral[name] = val
+	}
+	return diags
+}
+
+// usedProviders lists the providers a configuration and a state need.
+func usedProviders(cfg *configs.Config, st *states.State) []addrs.Provider {
+	seen := map[addrs.Provider]bool{}
+	var out []addrs.Provider
+	add := func(p addrs.Provider) {
+		if !seen[p.Canonical()] {
+			seen[p.Canonical()] = true
+			out = append(out, p)
+		}
+	}
+	for _, m := range cfg.Modules {
+		for _, rp := range m.RequiredProviders {
+			add(rp.Source)
+		}
+	}
+	if st != nil {
+		for _, inst := range st.Instances {
+			add(inst.Provider.Provider)
+		}
+	}
+	return out
+}
+
+// checkLocks refuses a saved plan whose providers have changed meanwhile.
+func (o *operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List {
+	var diags diag.List
+	for p, want := range plan.Providers {
+		have, ok := o.providerLock(ctx, p)
+		if ok && (have.Version != want.Version || have.Digest != want.Digest) {
+			diags = append(diags, diag.Errorf("Provider has changed since the plan",
+				"The plan was made with %s %s; installed now is %s. A plan runs only with exactly what it was made with: plan again.", p.ForDisplay(), want.Version, have.Version)...)
+		}
+	}
+	return diags
+}
+
+// runOptions shape the execution of a plan.
+type runOptions struct {
+	kind        string // apply, destroy, refresh, import, rollback
+	parallelism int
+	resume      string // id of the run to resume; empty for a new one
+}
+
+// execute carries out a plan as a durable run and tells how it ended.
+func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions) int {
+	store, diags := o.store(ctx)
+	if diags.HasErrors() {
+		return o.app.fail(diags)
+	}
+	if diags := l.encode(o.keyring); diags.HasErrors() {
+		return o.app.fail(diags)
+	}
+	runner := &runs.Runner{Store: store}
+	request := runs.Request{
+		Run: runs.Run{
+			ID: opts.resume, Kind: opts.kind, Key: o.key(), Actor: actor(), Program: programVersion(), Summary: summaryLine(l.plan),
+		},
+		Plan: l.plan, Encoded: l.encoded, Parallelism: opts.parallelism,
+		Watch: o.view.event, Hard: hardContext(ctx).Done(),
+	}
+	open := func(ctx context.Context) (runs.Executor, diag.List) {
+		ex, diags := engine.NewApply(ctx, engine.ApplyInput{
+			Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
+		})
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		return ex, diags
+	}
+	var result runs.Result
+	if opts.resume != "" {
+		result, diags = runner.Resume(ctx, request, open)
+	} else {
+		result, diags = runner.Apply(ctx, request, open)
+	}
+	o.view.settle()
+	diags = append(diags, o.keepUnrecorded(result.Unrecorded)...)
+	diags = append(diags, o.export(context.WithoutCancel(ctx))...)
+	o.app.show(diags)
+	o.view.applied(l.plan, result)
+	if diags.HasErrors() || result.Run.Status != runs.Succeeded {
+		return exitFailed
+	}
+	return exitOK
+}
+
+// keepUnrecorded saves what the store did not take, so that nothing is lost.
+func (o *operation) keepUnrecorded(rows []states.Change) diag.List {
+	if len(rows) == 0 {
+		return nil
+	}
+	st := states.New()
+	for _, row := range rows {
+		if row.After != nil {
+			st.Instances[row.Object] = row.After
+		}
+	}
+	const name = "errored.tfstate"
+	if err := writeState(name, st); err != nil {
+		data, _ := states.Encode(st)
+		o.app.tell(string(data))
+		return diag.Errorf("State could not be stored", "Neither the store nor the file %s could be written (%s). The objects concerned are printed above: keep that text, it is the only record of them.", name, err)
+	}
+	return diag.Errorf("State could not be stored", "The store did not take %s. They are in the file %s: when the store can be written again, bring each in with \"tutti import\", or merge the file by hand into the output of \"tutti state pull\" and push it.", countOf(len(rows), "changed object"), name)
+}
+
+// summaryLine says in a line what a plan does.
+func summaryLine(p *plans.Plan) string {
+	n := p.Count()
+	return fmt.Sprintf("%d to add, %d to change, %d to destroy", n.Add, n.Change, n.Destroy)
+}
+
+// schemas finds schemas for showing values; nil where a provider is missing.
+func (p *project) schemas(ctx context.Context) func(addrs.Provider) *providers.Schemas {
+	factory := p.factory()
+	known := map[addrs.Provider]*providers.Schemas{}
+	return func(addr addrs.Provider) *providers.Schemas {
+		if s, ok := known[addr]; ok {
+			return s
+		}
+		s, diags := factory.Schemas(ctx, addr)
+		if diags.HasErrors() {
+			s = nil
+		}
+		known[addr] = s
+		return s
+	}
+}

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/runs"
+)
+
+// operationView shows planning and applying as it happens. Its methods may be
+// called from several goroutines, except plan, planSaved and applied.
+type operationView interface {
+	progress(engine.Progress)
+	event(runs.Event)
+	// settle ends what is being drawn, before something else is printed.
+	settle()
+	plan(ctx context.Context, o *operation, l *loadedPlan)
+	planSaved(p *plans.Plan, file string)
+	applied(p *plans.Plan, r runs.Result)
+}
+
+func (a *App) operationView(asJSON bool) operationView {
+	if asJSON {
+		stream := views.NewStream(a.Out, time.Now)
+		stream.Version(terraformVersion, programVersion())
+		return &jsonView{app: a, stream: stream}
+	}
+	return &humanView{app: a, terminal: a.terminals().out}
+}
+
+// humanView is for people: lines or a live tree, then prose.
+type humanView struct {
+	app      *App
+	terminal *views.Terminal
+
+	mu      sync.Mutex
+	watcher views.Watcher
+	total   int
+}
+
+func (v *humanView) watch() views.Watcher {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.watcher == nil {
+		v.watcher = v.terminal.Watch(v.total)
+	}
+	return v.watcher
+}
+
+func (v *humanView) progress(p engine.Progress) { v.watch().Progress(p) }
+
+func (v *humanView) event(e runs.Event) {
+	switch e.Kind {
+	case runs.Unrecorded:
+		v.app.tell(fmt.Sprintf("The store does not take what was done (%s). Trying again...\n", e.Problem))
+	case runs.Cancelling:
+		v.app.tell("Stopping: what is being done is finished and recorded, nothing more is begun.\n")
+	}
+}
+
+func (v *humanView) settle() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.watcher != nil {
+		v.watcher.Close()
+		v.watcher = nil
+	}
+}
+
+func (v *humanView) plan(ctx context.Context, o *operation, l *loadedPlan) {
+	v.terminal.Plan(l.plan, o.schemas(ctx))
+	v.total = 0
+	for _, op := range l.plan.Operations {
+		if op.Kind != plans.OpGate {
+			v.total++
+		}
+	}
+}
+
+func (v *humanView) planSaved(p *plans.Plan, file string) {
+	if inAutomation() || !p.HasChanges() && file == "" {
+		return
+	}
+	v.terminal.Rule()
+	if file == "" {
+		v.terminal.Paragraph("Note: the plan was not saved, so \"tutti apply\" will make a new one, which may differ if anything changes meanwhile. Use -out to save it.")
+		return
+	}
+	v.terminal.Paragraph("Saved the plan to: " + file)
+	v.terminal.Paragraph("To perform exactly these actions, run the following command to apply:\n    tutti apply \"" + file + "\"")
+}
+
+func (v *humanView) applied(p *plans.Plan, r runs.Result) {
+	v.terminal.Applied(p.Mode, views.Totals(r.Done), string(r.Run.Status), r.Run.ID)
+	if r.Run.Status == runs.Succeeded && p.Mode != plans.Destroy {
+		if st, diags := v.currentOutputs(r); !diags.HasErrors() {
+			v.terminal.Outputs(st)
+		}
+	}
+}
+
+func (v *humanView) currentOutputs(r runs.Result) ([]views.NamedValue, diag.List) {
+	var out []views.NamedValue
+	for _, name := range sortedKeys(r.Final.Outputs) {
+		o := r.Final.Outputs[name]
+		val, err := outputValue(o)
+		if err != nil {
+			return nil, diag.FromError(err)
+		}
+		out = append(out, views.NamedValue{Name: name, Value: val, Sensitive: o.Sensitive})
+	}
+	return out, nil
+}
+
+// jsonView is for programs: one JSON object per line.
+type jsonView struct {
+	app    *App
+	stream *views.Stream
+}
+
+func (v *jsonView) progress(p engine.Progress) { v.stream.Progress(p) }
+func (v *jsonView) event(runs.Event)           {}
+func (v *jsonView) settle()                    {}
+
+func (v *jsonView) plan(ctx context.Context, o *operation, l *loadedPlan) { v.stream.Plan(l.plan) }
+func (v *jsonView) planSaved(*plans.Plan, string)                         {}
+
+func (v *jsonView) applied(p *plans.Plan, r runs.Result) {
+	if r.Run.Status == runs.Succeeded {
+		v.stream.Applied(p.Mode, views.Totals(r.Done))
+	}
+	v.stream.Outputs(r.Final.Outputs)
+}

@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
+)
+
+// defaultParallelism bounds concurrent provider calls unless -parallelism says
+// otherwise.
+const defaultParallelism = 10
+
+// variableFlag is one -var or -var-file; they keep their common order, because
+// later ones win.
+type variableFlag struct {
+	file bool
+	text string // NAME=VALUE, or the file's name
+}
+
+// variableOptions are the flags that give root variables a value.
+type variableOptions struct {
+	given []variableFlag
+	input bool
+}
+
+func (o *variableOptions) register(f *flagSet) {
+	o.input = inputAllowed()
+	f.each("var", "NAME=VALUE", "Set an input variable of the root module. May be given several times.", func(s string) error {
+		if !strings.Contains(s, "=") {
+			return fmt.Errorf("%q must have the form NAME=VALUE", s)
+		}
+		o.given = append(o.given, variableFlag{text: s})
+		return nil
+	})
+	f.each("var-file", "FILE", "Read values of input variables from a file, besides terraform.tfvars and *.auto.tfvars. May be given several times.", func(s string) error {
+		o.given = append(o.given, variableFlag{file: true, text: s})
+		return nil
+	})
+	f.toggle(&o.input, "input", "Whether to ask for variables without a value; -input=false makes that an error.")
+}
+
+// inputAllowed is what TF_INPUT says; true unless set to a false word.
+func inputAllowed() bool {
+	switch strings.ToLower(os.Getenv("TF_INPUT")) {
+	case "0", "false", "no", "off":
+		return false
+	}
+	return true
+}
+
+// inAutomation is what TF_IN_AUTOMATION says: hints about the next command to
+// type are left out.
+func inAutomation() bool { return os.Getenv("TF_IN_AUTOMATION") != "" }
+
+// planOptions are the flags that shape a plan.
+type planOptions struct {
+	variableOptions
+	targets, excludes, replaces []string
+	refresh                     bool
+	refreshOnly                 bool
+	destroy                     bool
+	parallelism                 int
+	generateConfigOut           string
+}
+
+func (o *planOptions) register(f *flagSet) {
+	o.refresh, o.parallelism = true, defaultParallelism
+	f.heading("What is planned")
+	f.toggle(&o.destroy, "destroy", "Plan to destroy everything that is managed here.")
+	f.toggle(&o.refreshOnly, "refresh-only", "Only see whether real objects still are as recorded, and propose to record the differences.")
+	f.toggle(&o.refresh, "refresh", "Whether to read every object before planning; -refresh=false trusts what is recorded.")
+	f.list(&o.replaces, "replace", "ADDRESS", "Replace this resource instance although an update or nothing would do. May be given several times.")
+	f.list(&o.targets, "target", "ADDRESS", "Only this module, resource or instance, and what it depends on. For exceptional use. May be given several times.")
+	f.list(&o.excludes, "exclude", "ADDRESS", "All but this module, resource or instance, and what depends on it. May be given several times.")
+	o.variableOptions.register(f)
+	f.text(&o.generateConfigOut, "generate-config-out", "FILE", "Write configuration for import blocks that have none to a new file.")
+	f.heading("Other options")
+	f.number(&o.parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
+}
+
+// planRequest is planOptions understood.
+type planRequest struct {
+	mode     plans.Mode
+	targets  []addrs.Target
+	excludes []addrs.Target
+	replaces []addrs.ResourceInstance
+}
+
+func (o *planOptions) request() (planRequest, diag.List) {
+	var diags diag.List
+	req := planRequest{mode: plans.Normal}
+	switch {
+	case o.destroy && o.refreshOnly:
+		diags = append(diags, diag.Errorf("Options that exclude each other", "Options -destroy and -refresh-only ask for different kinds of plans: give only one.")...)
+	case o.destroy:
+		req.mode = plans.Destroy
+	case o.refreshOnly:
+		req.mode = plans.RefreshOnly
+	}
+	if o.refreshOnly && !o.refresh {
+		diags = append(diags, diag.Errorf("Options that exclude each other", "Option -refresh-only does nothing but refresh, so -refresh=false cannot be given with it.")...)
+	}
+	if req.mode != plans.Normal && len(o.replaces) > 0 {
+		diags = append(diags, diag.Errorf("Options that exclude each other", "Option -replace needs a normal plan: it cannot be given with -destroy or -refresh-only.")...)
+	}
+	if len(o.targets) > 0 && len(o.excludes) > 0 {
+		diags = append(diags, diag.Errorf("Options that exclude each other", "Options -target and -exclude cannot be given together.")...)
+	}
+	req.targets = parseTargets("-target", o.targets, &diags)
+	req.excludes = parseTargets("-exclude", o.excludes, &diags)
+	for _, s := range o.replaces {
+		inst, err := addrs.ParseResourceInstance(s)
+		switch {
+		case err != nil:
+			diags = append(diags, diag.Errorf("Invalid address", "Option -replace: %s.", err)...)
+		case inst.Resource.Mode != addrs.Managed:
+			diags = append(diags, diag.Errorf("Invalid address", "Option -replace: %s is not a managed resource, and only those can be replaced.", inst)...)
+		default:
+			req.replaces = append(req.replaces, inst)
+		}
+	}
+	if o.parallelism < 1 {
+		diags = append(diags, diag.Errorf("Invalid parallelism", "Option -parallelism must be at least 1, not %d.", o.parallelism)...)
+	}
+	return req, diags
+}
+
+func parseTargets(option string, list []string, diags *diag.List) []addrs.Target {
+	var out []addrs.Target
+	for _, s := range list {
+		t, err := addrs.ParseTarget(s)
+		if err != nil {
+			*diags = append(*diags, diag.Errorf("Invalid address", "Option %s: %s.", option, err)...)
+			continue
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// stateOptions are the flags about where state is and how it is claimed. State
+// lives in the store of the project; -state names a tfstate file used instead
+// of it for reading, and kept up to date after writing.
+type stateOptions struct {
+	lock        bool
+	lockTimeout time.Duration
+	state       string
+	stateOut    string
+	backup      string
+}
+
+// registerLock registers what every command that writes state has.
+func (o *stateOptions) registerLock(f *flagSet) {
+	o.lock = true
+	f.toggle(&o.lock, "lock", "Whether to claim what is changed. Claims are per resource and cost nothing; -lock=false is accepted but has no effect.")
+	f.duration(&o.lockTimeout, "lock-timeout", "DURATION", "How long to wait for resources that another run is changing, for example 30s.")
+}
+
+// registerRead registers what commands that only read state have.
+func (o *stateOptions) registerRead(f *flagSet) {
+	f.text(&o.state, "state", "FILE", "Work on this tfstate file instead of the state of the environment.")
+}
+
+// registerChange registers what commands that change state have.
+func (o *stateOptions) registerChange(f *flagSet) {
+	o.registerLock(f)
+	o.registerRead(f)
+	f.text(&o.stateOut, "state-out", "FILE", "Write the tfstate file here instead of to the one of -state.")
+	f.text(&o.backup, "backup", "FILE", "Where to keep the previous tfstate file with -state; - for nowhere.")
+	f.accept("ignore-remote-version")
+	f.acceptText("backup-out")
+}
+
+// outputOptions are the flags about how a command shows things.
+type outputOptions struct {
+	json            bool
+	compactWarnings bool
+}
+
+func (o *outputOptions) registerJSON(f *flagSet, text string) { f.toggle(&o.json, "json", text) }
+
+func (o *outputOptions) registerHuman(app *bool, f *flagSet) {
+	f.toggle(&o.compactWarnings, "compact-warnings", "Show warnings as one line each when there are no errors.")
+	f.toggle(app, "no-color", "No colours, even on a terminal.")
+}

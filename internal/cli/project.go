@@ -1,0 +1,210 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/configs"
+	"github.com/tutti-dev/tutti/internal/configs/modules"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/providers"
+	"github.com/tutti-dev/tutti/internal/providers/install"
+	"github.com/tutti-dev/tutti/internal/secrets"
+	"github.com/tutti-dev/tutti/internal/sqlite"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+// The names of what lies beside a configuration.
+const (
+	storeDir        = ".tutti"
+	lockFileName    = ".terraform.lock.hcl"
+	environmentFile = "environment" // in the data folder, as other tools keep it
+	defaultEnv      = "default"
+)
+
+// project is the directory a command works on: its configuration, store,
+// environment and providers, each opened when first needed. Close gives all
+// back.
+type project struct {
+	app     *App
+	dataDir string // .terraform, or what TF_DATA_DIR says
+	workDir string // absolute
+
+	cliConfig *install.Config
+	keyring   *secrets.Keyring
+
+	loaded      *configs.Config
+	opened      *sqlite.Store
+	providers   *providers.Pool
+	environment string
+	file        *stateFile // named by an option; nil where none is
+}
+
+// openProject finds the project in the working directory.
+func (a *App) openProject() (*project, diag.List) {
+	workDir, err := os.Getwd()
+	if err != nil {
+		return nil, diag.Errorf("Cannot find the working directory", "%s.", err)
+	}
+	p := &project{app: a, dataDir: ".terraform", workDir: workDir}
+	if dir := os.Getenv("TF_DATA_DIR"); dir != "" {
+		p.dataDir = dir
+	}
+	cliConfig, diags := install.LoadConfig(os.Environ())
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	a.show(diags)
+	p.cliConfig = cliConfig
+	p.keyring = secrets.NewKeyring(secrets.FromEnvironment())
+	p.environment, err = p.selectedEnvironment()
+	if err != nil {
+		return nil, diag.Errorf("Cannot read the selected environment", "%s.", err)
+	}
+	return p, nil
+}
+
+// Close ends provider processes and closes the store.
+func (p *project) Close() {
+	if p.providers != nil {
+		_ = p.providers.Close()
+	}
+	if p.opened != nil {
+		_ = p.opened.Close()
+	}
+}
+
+// selectedEnvironment is what TF_WORKSPACE or the last "workspace select" say.
+func (p *project) selectedEnvironment() (string, error) {
+	if name := os.Getenv("TF_WORKSPACE"); name != "" {
+		return name, nil
+	}
+	data, err := os.ReadFile(filepath.Join(p.dataDir, environmentFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return defaultEnv, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if name := strings.TrimSpace(string(data)); name != "" {
+		return name, nil
+	}
+	return defaultEnv, nil
+}
+
+// key names the state of this project in the selected environment.
+func (p *project) key() states.Key {
+	if p.file != nil {
+		// A file of its own is a state of its own.
+		return states.Key{Stack: "file:" + p.file.path, Environment: p.environment}
+	}
+	return states.Key{Environment: p.environment}
+}
+
+// config loads the configuration. Its source text is what diagnostics quote
+// from then on.
+func (p *project) config(ctx context.Context) (*configs.Config, diag.List) {
+	if p.loaded != nil {
+		return p.loaded, nil
+	}
+	has, err := configs.HasConfig(".")
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	if !has {
+		return nil, diag.Errorf("No configuration files", "The directory %s contains no configuration files (*.tf, *.tf.json). Change to a directory that does, or give one with -chdir=DIR in front of the command.", p.workDir)
+	}
+	manifest, err := modules.ReadManifest(p.dataDir)
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	cfg, diags := configs.Load(".", configs.LoadOptions{Resolve: manifest.Resolve("."), TerraformVersion: terraformVersion})
+	if cfg != nil {
+		p.app.sources = cfg.Files
+	}
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	p.loaded = cfg
+	return cfg, append(diags, p.checkBackend(ctx, cfg)...)
+}
+
+// configOrEmpty is config for commands that can do without one.
+func (p *project) configOrEmpty(ctx context.Context) (*configs.Config, diag.List) {
+	if has, err := configs.HasConfig("."); err == nil && has {
+		return p.config(ctx)
+	}
+	return configs.Load(".", configs.LoadOptions{Snapshot: map[string][]byte{}})
+}
+
+// checkBackend refuses settings about where state is kept that cannot be
+// honoured: state lives in Tutti's own store.
+func (p *project) checkBackend(ctx context.Context, cfg *configs.Config) diag.List {
+	b := cfg.Root.Backend
+	if b == nil || b.Type == "local" || p.hasState(ctx) {
+		return nil
+	}
+	what := "The backend \"" + b.Type + "\""
+	if b.Type == "cloud" {
+		what = "A cloud block"
+	}
+	return diag.ErrorAt(b.DeclRange, "State is kept in Tutti's own store",
+		"%s has no use here: Tutti keeps state in its own store (%s/ in this directory), with a row per resource, history and encryption. To bring the existing state in, get it as a file with the tool that manages it now and push it:\n\n    terraform state pull > current.tfstate\n    tutti state push current.tfstate\n\nThen remove this block, or keep it for other tools in a file that overrides it here (for example backend_override.tf with terraform { backend \"local\" {} }).", what, storeDir)
+}
+
+// hasState reports whether the store holds a state already. A foreign backend's
+// block is then left alone, so that other tools can still read the files.
+func (p *project) hasState(ctx context.Context) bool {
+	if _, err := os.Stat(filepath.Join(storeDir, "store.db")); err != nil {
+		return false
+	}
+	store, diags := p.store(ctx)
+	if diags.HasErrors() {
+		return false
+	}
+	st, err := store.State(ctx, p.key())
+	return err == nil && st.Serial > 0
+}
+
+// store opens the state store and adopts a state file that other tools left
+// beside the configuration.
+func (p *project) store(ctx context.Context) (*sqlite.Store, diag.List) {
+	if p.opened != nil {
+		return p.opened, nil
+	}
+	store, err := sqlite.Open(ctx, storeDir, sqlite.Options{Hider: p.keyring, Now: time.Now})
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	p.opened = store
+	return store, p.adopt(ctx)
+}
+
+// state reads the state of the selected environment.
+func (p *project) state(ctx context.Context) (*states.State, diag.List) {
+	store, diags := p.store(ctx)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	st, err := store.State(ctx, p.key())
+	if err != nil {
+		return nil, append(diags, diag.FromError(err)...)
+	}
+	if st.TerraformVersion == "" {
+		st.TerraformVersion = terraformVersion
+	}
+	return st, diags
+}
+
+// actor says who runs this program, for the records of runs.
+func actor() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
+}

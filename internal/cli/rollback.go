@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+func rollbackCommand() *command {
+	return &command{
+		name: "rollback", args: "RUN", summary: "Plan to undo what a run did, and carry it out", minArgs: 1, maxArgs: 1, complete: completeRuns,
+		about: "Makes a plan that brings every object a run changed back to how it was before: what it created is destroyed, what it destroyed is created anew, what it changed is changed back. The plan is shown and asked about like any other. Objects that a later run changed are brought back as well: look at the plan.\n\nThe configuration stays as it is; the next plan will want to do again what it says.",
+		setup: func(f *flagSet) action {
+			var o applyOptions
+			o.refresh, o.parallelism = true, defaultParallelism
+			var out string
+			o.variableOptions.register(f)
+			f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
+			f.text(&out, "out", "FILE", "Only save the plan, for \"tutti apply FILE\".")
+			f.toggle(&o.refresh, "refresh", "Whether to read every object before planning.")
+			f.number(&o.parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
+			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve or -out.")
+			return func(ctx context.Context, app *App, args []string) int { return o.rollback(ctx, app, args[0], out) }
+		},
+	}
+}
+
+func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) int {
+	if o.json && !o.autoApprove && out == "" {
+		return app.failf("Auto-approve required", "With -json nobody can be asked: give -auto-approve or -out.")
+	}
+	op, diags := app.openOperation(nil, o.json)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	defer op.Close()
+	goals, diags := op.beforeRun(ctx, run)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	in, diags := op.planInput(ctx, &o.planOptions)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	in.Now = time.Now().UTC()
+	plan, d := engine.Rollback(ctx, in, goals)
+	op.view.settle()
+	diags = append(diags, d...)
+	loaded := &loadedPlan{plan: plan, config: in.Config}
+	op.completePlan(ctx, loaded, in)
+	op.showPlan(ctx, loaded, diags)
+	app.show(diags)
+	if diags.HasErrors() {
+		return exitFailed
+	}
+	if out != "" {
+		if diags := op.savePlan(loaded, out); diags.HasErrors() {
+			return app.fail(diags)
+		}
+		op.view.planSaved(plan, out)
+		return exitOK
+	}
+	if !plan.HasChanges() {
+		return exitOK
+	}
+	if !o.confirm(ctx, op, plan) {
+		return exitFailed
+	}
+	return op.execute(ctx, loaded, runOptions{kind: "rollback", parallelism: o.parallelism})
+}
+
+// beforeRun finds, for every object a run changed, how it was before.
+func (o *operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]*states.Instance, diag.List) {
+	store, diags := o.store(ctx)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	run, err := store.Run(ctx, id)
+	if err != nil {
+		return nil, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+	}
+	if !run.Status.Ended() {
+		return nil, diag.Errorf("Run has not ended", "Run %s is %s. Resume it with \"tutti resume %[1]s\", or give it up with \"tutti cancel %[1]s\", before rolling it back.", run.ID, run.Status)
+	}
+	o.environment = run.Key.Environment
+	revisions, err := store.History(ctx, run.Key, nil)
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	goals := map[addrs.Object]*states.Instance{}
+	for _, r := range revisions {
+		if r.Run == run.ID && r.Cause != "refresh" {
+			goals[r.Object] = r.Before // newest first: the oldest form remains
+		}
+	}
+	if len(goals) == 0 {
+		return nil, diag.Errorf("Nothing to roll back", "Run %s changed no objects.", run.ID)
+	}
+	return goals, nil
+}
+
+// savePlan writes a plan to a file.
+func (o *operation) savePlan(l *loadedPlan, name string) diag.List {
+	diags := l.encode(o.keyring)
+	if !diags.HasErrors() {
+		diags = append(diags, diag.FromError(replaceFile(name, l.encoded, 0o600))...)
+	}
+	return diags
+}

@@ -1,0 +1,357 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+func runsCommand() *command {
+	list := runsListCommand()
+	return &command{
+		name: "runs", summary: "List what was carried out here, and how it ended", main: true,
+		about: "Every apply is a run: a durable record of what was planned, what was begun and what came of it. Without a word, lists the runs of this project.",
+		setup: list.setup,
+		sub:   []*command{list, runsShowCommand()},
+	}
+}
+
+func runsListCommand() *command {
+	return &command{
+		name: "list", summary: "List runs, newest first",
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			limit := 20
+			o.registerJSON(f, "Print as JSON.")
+			f.number(&limit, "limit", "N", "Only the newest N; 0 for all.")
+			return func(ctx context.Context, app *App, _ []string) int {
+				p, list, diags := app.runs(ctx, limit)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer p.Close()
+				if o.json {
+					docs := make([]runJSON, len(list))
+					for i, run := range list {
+						docs[i] = describeRun(run)
+					}
+					return app.printJSONIndented(docs)
+				}
+				if len(list) == 0 {
+					fmt.Fprintln(app.Out, "No runs yet.")
+					return exitOK
+				}
+				for _, run := range list {
+					fmt.Fprintf(app.Out, "%-14s %-11s %-8s %5d/%-5d  %s  %s\n", run.ID, run.Status, run.Kind, run.Done, run.Steps,
+						run.Created.Local().Format(time.DateTime), environmentOf(run))
+				}
+				return exitOK
+			}
+		},
+	}
+}
+
+// environmentOf names a run's environment where it is not the default.
+func environmentOf(run runs.Run) string {
+	if run.Key.Environment == defaultEnv {
+		return ""
+	}
+	return run.Key.Environment
+}
+
+// runs opens the store and lists the newest runs.
+func (a *App) runs(ctx context.Context, limit int) (*project, []runs.Run, diag.List) {
+	p, diags := a.openProject()
+	if diags.HasErrors() {
+		return nil, nil, diags
+	}
+	store, diags := p.store(ctx)
+	if diags.HasErrors() {
+		p.Close()
+		return nil, nil, diags
+	}
+	list, err := store.Runs(ctx, states.Key{}, limit)
+	if err != nil {
+		p.Close()
+		return nil, nil, diag.FromError(err)
+	}
+	return p, list, nil
+}
+
+// runJSON is a run as other programs read it.
+type runJSON struct {
+	ID          string     `json:"id"`
+	Kind        string     `json:"kind"`
+	Status      string     `json:"status"`
+	Environment string     `json:"environment"`
+	Actor       string     `json:"actor"`
+	PlanDigest  string     `json:"plan_digest"`
+	Steps       int        `json:"steps"`
+	Done        int        `json:"done"`
+	Failed      int        `json:"failed"`
+	Summary     string     `json:"summary"`
+	Problem     string     `json:"problem,omitempty"`
+	Created     time.Time  `json:"created"`
+	Ended       *time.Time `json:"ended,omitempty"`
+}
+
+func describeRun(run runs.Run) runJSON {
+	doc := runJSON{
+		ID: run.ID, Kind: run.Kind, Status: string(run.Status), Environment: run.Key.Environment, Actor: run.Actor,
+		PlanDigest: run.PlanHash, Steps: run.Steps, Done: run.Done, Failed: run.Failed, Summary: run.Summary,
+		Problem: run.Problem, Created: run.Created,
+	}
+	if !run.Ended.IsZero() {
+		doc.Ended = &run.Ended
+	}
+	return doc
+}
+
+func runsShowCommand() *command {
+	return &command{
+		name: "show", args: "RUN", summary: "Show one run and its journal", minArgs: 1, maxArgs: 1, complete: completeRuns,
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			o.registerJSON(f, "Print as JSON.")
+			return func(ctx context.Context, app *App, args []string) int {
+				p, diags := app.openProject()
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer p.Close()
+				store, diags := p.store(ctx)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				run, err := store.Run(ctx, args[0])
+				if err != nil {
+					return app.failf("No such run", "%q: %s. \"tutti runs\" lists them.", args[0], err)
+				}
+				entries, err := store.Read(ctx, run.ID, 0)
+				if err != nil {
+					return app.fail(diag.FromError(err))
+				}
+				if o.json {
+					return app.printJSONIndented(struct {
+						runJSON
+						Journal []workflow.Entry `json:"journal"`
+					}{describeRun(run), entries})
+				}
+				app.showRun(run, entries)
+				return exitOK
+			}
+		},
+	}
+}
+
+func (a *App) showRun(run runs.Run, entries []workflow.Entry) {
+	var b strings.Builder
+	line := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(&b, "%-12s %s\n", name, text)
+		}
+	}
+	line("Run", run.ID)
+	line("Kind", run.Kind)
+	line("Status", string(run.Status))
+	line("Environment", run.Key.Environment)
+	line("Started by", run.Actor)
+	line("Plan", run.PlanHash)
+	line("What", run.Summary)
+	line("Operations", fmt.Sprintf("%d of %d ended, %d failed", run.Done, run.Steps, run.Failed))
+	line("Problem", run.Problem)
+	line("Created", run.Created.Local().Format(time.DateTime))
+	if !run.Ended.IsZero() {
+		line("Ended", fmt.Sprintf("%s (after %s)", run.Ended.Local().Format(time.DateTime), run.Ended.Sub(run.Started).Round(time.Millisecond)))
+	}
+	b.WriteString("\nJournal\n")
+	for _, e := range entries {
+		data := runs.ReadStepData(e)
+		text := strings.ReplaceAll(string(e.Kind), "_", " ")
+		if e.Step >= 0 {
+			text = fmt.Sprintf("%-16s %s %s", strings.TrimPrefix(text, "step "), data.Operation, data.Address)
+		}
+		fmt.Fprintf(&b, "  %s  %s\n", e.Time.Local().Format("15:04:05.000"), strings.TrimRight(text, " "))
+		for _, problem := range data.Problems {
+			fmt.Fprintf(&b, "                %s: %s\n", problem.Summary, firstLine(problem.Detail))
+		}
+	}
+	if run.Status == runs.Interrupted {
+		fmt.Fprintf(&b, "\nThe process that worked on this run is gone. To go on:\n    tutti resume %s\nTo give it up:\n    tutti cancel %[1]s\n", run.ID)
+	}
+	fmt.Fprint(a.Out, b.String())
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+func completeRuns(app *App, _ []string) []string {
+	p, list, diags := app.runs(context.Background(), 20)
+	if diags.HasErrors() {
+		return nil
+	}
+	defer p.Close()
+	var out []string
+	for _, run := range list {
+		out = append(out, run.ID)
+	}
+	return out
+}
+
+func resumeCommand() *command {
+	return &command{
+		name: "resume", args: "[RUN]", summary: "Go on with a run that was interrupted", maxArgs: 1, main: true, complete: completeRuns,
+		about: "Takes over a run whose process died. What had ended stays as it is; what was being done is looked up and, where it did not happen, done; the rest follows. Without an argument, the one interrupted run of this project.",
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			var vars variableOptions
+			var autoApprove bool
+			parallelism := defaultParallelism
+			vars.register(f)
+			f.toggle(&autoApprove, "auto-approve", "Do not ask.")
+			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
+			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve.")
+			return func(ctx context.Context, app *App, args []string) int {
+				if o.json && !autoApprove {
+					return app.failf("Auto-approve required", "With -json nobody can be asked: give -auto-approve.")
+				}
+				op, diags := app.openOperation(nil, o.json)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer op.Close()
+				run, diags := op.interrupted(ctx, args)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				loaded, diags := op.planOf(ctx, run)
+				if !diags.HasErrors() {
+					diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
+					diags = append(diags, op.giveEphemeral(ctx, loaded, &vars)...)
+				}
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				if !autoApprove {
+					question := fmt.Sprintf("Do you want to resume run %s (%s: %s; %d of %d operations have ended)?", run.ID, run.Kind, run.Summary, run.Done, run.Steps)
+					yes, err := app.prompter().confirm(ctx, question, "Tutti will carry out what remains of the plan that was approved.")
+					if err != nil || !yes {
+						fmt.Fprintln(app.Out, "\nNothing was done.")
+						return exitFailed
+					}
+					fmt.Fprintln(app.Out)
+				}
+				return op.execute(ctx, loaded, runOptions{kind: run.Kind, parallelism: parallelism, resume: run.ID})
+			}
+		},
+	}
+}
+
+// interrupted finds the run to resume: the one named, or the only one there is.
+func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, diag.List) {
+	store, diags := o.store(ctx)
+	if diags.HasErrors() {
+		return runs.Run{}, diags
+	}
+	if len(args) == 1 {
+		run, err := store.Run(ctx, args[0])
+		if err != nil {
+			return runs.Run{}, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", args[0], err)
+		}
+		return run, nil
+	}
+	all, err := store.Runs(ctx, states.Key{}, 0)
+	if err != nil {
+		return runs.Run{}, diag.FromError(err)
+	}
+	var found []runs.Run
+	for _, run := range all {
+		if run.Status == runs.Interrupted {
+			found = append(found, run)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return runs.Run{}, diag.Errorf("Nothing to resume", "No run of this project was interrupted.")
+	case 1:
+		return found[0], nil
+	}
+	var names []string
+	for _, run := range found {
+		names = append(names, run.ID)
+	}
+	return runs.Run{}, diag.Errorf("Several runs were interrupted", "Say which one to resume: %s.", strings.Join(names, ", "))
+}
+
+// planOf reads the plan a run carries out.
+func (o *operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag.List) {
+	data, err := o.opened.Blob(ctx, run.Blob)
+	if err != nil {
+		return nil, diag.Errorf("Cannot read the run's plan", "%s.", err)
+	}
+	o.environment = run.Key.Environment
+	return o.loadPlan(data)
+}
+
+func cancelCommand() *command {
+	return &command{
+		name: "cancel", args: "RUN", summary: "Stop a run", minArgs: 1, maxArgs: 1, complete: completeRuns,
+		about: "Asks the process that works on a run to stop: what is being done is finished and recorded, nothing more is begun. Asked a second time, running operations are cut off; the run can then be resumed. A run that was interrupted is given up.",
+		setup: func(*flagSet) action {
+			return func(ctx context.Context, app *App, args []string) int {
+				p, diags := app.openProject()
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer p.Close()
+				store, diags := p.store(ctx)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				run, diags := (&runs.Runner{Store: store}).Cancel(ctx, args[0])
+				app.show(diags)
+				if diags.HasErrors() {
+					return exitFailed
+				}
+				switch {
+				case run.Status.Ended():
+					fmt.Fprintf(app.Out, "Run %s is %s.\n", run.ID, run.Status)
+				case run.Cancelling > 1:
+					fmt.Fprintf(app.Out, "Run %s was asked to cut off what it is doing.\n", run.ID)
+				default:
+					fmt.Fprintf(app.Out, "Run %s was asked to stop after what it is doing.\n", run.ID)
+				}
+				return exitOK
+			}
+		},
+	}
+}
+
+func forceUnlockCommand() *command {
+	return &command{
+		name: "force-unlock", args: "RUN", summary: "Release what an interrupted run holds", minArgs: 1, maxArgs: 1, complete: completeRuns,
+		about: "State is not locked as a whole here: a run claims the objects it changes, and a run whose process is gone keeps its claim until it is resumed or given up. This command gives it up, like \"tutti cancel\".",
+		setup: func(f *flagSet) action {
+			var force bool
+			f.toggle(&force, "force", "Do not ask.")
+			return func(ctx context.Context, app *App, args []string) int {
+				if !force {
+					yes, err := app.prompter().confirm(ctx, "Do you really want to give up run "+args[0]+"?", "What it had not done yet will not be done.")
+					if err != nil || !yes {
+						fmt.Fprintln(app.Out, "\nNothing was done.")
+						return exitFailed
+					}
+				}
+				return cancelCommand().setup(nil)(ctx, app, args)
+			}
+		},
+	}
+}

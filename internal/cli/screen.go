@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"runtime/debug"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/diag"
+)
+
+// terraformVersion is the release of the language and of the JSON formats that
+// this program behaves as. Providers, modules and tools compare it.
+const terraformVersion = "1.15.0"
+
+// programVersion is this program's own version, as the build recorded it.
+func programVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "0.1.0-dev"
+	}
+	return info.Main.Version
+}
+
+// screen is where people read: results on standard output, problems on
+// standard error.
+type screen struct {
+	out, err *views.Terminal
+}
+
+func (a *App) terminals() *screen {
+	if a.screen == nil {
+		a.screen = &screen{out: views.Detect(a.Out, a.noColor), err: views.Detect(a.Err, a.noColor)}
+	}
+	return a.screen
+}
+
+// fail shows problems and returns the exit code for failure.
+func (a *App) fail(diags diag.List) int {
+	a.show(diags)
+	return exitFailed
+}
+
+// failf is fail for one problem.
+func (a *App) failf(summary, detail string, args ...any) int {
+	return a.fail(diag.Errorf(summary, detail, args...))
+}
+
+// show shows problems without quoting source lines other than those known.
+func (a *App) show(diags diag.List) { a.showWith(diags, a.sources) }
+
+// showWith shows problems, quoting the source text given: as text for people,
+// as JSON where the command's output is JSON.
+func (a *App) showWith(diags diag.List, sources map[string][]byte) {
+	if len(diags) == 0 {
+		return
+	}
+	if a.jsonOut {
+		stream := views.NewStream(a.Out, time.Now)
+		for _, d := range diags.Sorted() {
+			stream.Diagnostic(d, sources)
+		}
+		return
+	}
+	terminal := a.terminals().err
+	if !diags.HasErrors() {
+		terminal = a.terminals().out
+	}
+	terminal.CompactWarnings = a.compactWarnings
+	terminal.Diagnostics(diags.Sorted(), sources)
+}

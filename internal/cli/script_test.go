@@ -1,0 +1,68 @@
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/tutti-dev/tutti/internal/cli"
+)
+
+// TestMain makes this test binary the program "tutti" of the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"tutti": func() { os.Exit(cli.Main(os.Args[1:])) },
+	})
+}
+
+// TestScripts runs the stories in testdata/script: each a directory of files,
+// what is typed, and what is seen.
+func TestScripts(t *testing.T) {
+	mirror := providerMirror()
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Condition: func(cond string) (bool, error) {
+			return cond == "providers" && mirror != "", nil
+		},
+		Setup: func(env *testscript.Env) error {
+			home := filepath.Join(env.WorkDir, "home")
+			if err := os.MkdirAll(home, 0o755); err != nil {
+				return err
+			}
+			config := filepath.Join(env.WorkDir, "cli.tfrc")
+			if err := os.WriteFile(config, []byte(cliConfig(mirror)), 0o600); err != nil {
+				return err
+			}
+			env.Setenv("HOME", home)
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "config"))
+			env.Setenv("TF_CLI_CONFIG_FILE", config)
+			env.Setenv("MIRROR", mirror)
+			env.Setenv("COLUMNS", "80")
+			return nil
+		},
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+	})
+}
+
+// providerMirror is the filesystem mirror of real provider plugins that the
+// workshop builds; empty where it has not.
+func providerMirror() string {
+	dir, err := filepath.Abs(filepath.Join("..", "..", ".cache", "mirror"))
+	if err != nil {
+		return ""
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) == 0 {
+		return ""
+	}
+	return dir
+}
+
+// cliConfig makes the scripts find providers in the mirror and nowhere else.
+func cliConfig(mirror string) string {
+	if mirror == "" {
+		mirror = os.DevNull + "/none"
+	}
+	return "provider_installation {\n  filesystem_mirror {\n    path = \"" + filepath.ToSlash(mirror) + "\"\n  }\n}\n"
+}

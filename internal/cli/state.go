@@ -1,0 +1,489 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+func stateCommand() *command {
+	return &command{
+		name: "state", summary: "Look at and change what is recorded about real objects",
+		about: "State lives in Tutti's own store, a row per resource instance, with its history. These commands read and change it, and exchange it with other tools as tfstate files (version 4).",
+		sub: []*command{
+			stateHistoryCommand(), stateIdentitiesCommand(), stateListCommand(), stateMoveCommand(), statePullCommand(),
+			statePushCommand(), stateReplaceProviderCommand(), stateRemoveCommand(), stateShowCommand(),
+		},
+	}
+}
+
+// stateEdit opens the state for a command that reads or changes it.
+type stateEdit struct {
+	*project
+	st *states.State
+}
+
+func (a *App) openState(ctx context.Context, o *stateOptions) (*stateEdit, diag.List) {
+	p, diags := a.openProject()
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	p.useStateFile(o)
+	st, diags := p.state(ctx)
+	if diags.HasErrors() {
+		p.Close()
+		return nil, diags
+	}
+	a.show(diags)
+	return &stateEdit{project: p, st: st}, nil
+}
+
+// write records changes and brings an exported file up to date.
+func (e *stateEdit) write(ctx context.Context, cause string, changes []states.Change) int {
+	if len(changes) > 0 {
+		err := e.opened.Write(ctx, e.key(), states.Write{Cause: cause, Changes: changes})
+		if err != nil {
+			return e.app.fail(stateWriteProblem(err))
+		}
+	}
+	if diags := e.export(ctx); len(diags) > 0 {
+		e.app.show(diags)
+	}
+	return exitOK
+}
+
+// stateWriteProblem explains why a change of the state was refused.
+func stateWriteProblem(err error) diag.List {
+	return diag.Errorf("Cannot change the state", "%s. Nothing was changed; look at the state again and repeat the command.", err)
+}
+
+func parseAddresses(args []string) ([]addrs.Target, diag.List) {
+	var diags diag.List
+	var out []addrs.Target
+	for _, arg := range args {
+		t, err := addrs.ParseTarget(arg)
+		if err != nil {
+			diags = append(diags, diag.Errorf("Invalid address", "%s.", err)...)
+			continue
+		}
+		out = append(out, t)
+	}
+	return out, diags
+}
+
+func stateListCommand() *command {
+	return &command{
+		name: "list", args: "[ADDRESS...]", summary: "List the objects in the state", maxArgs: -1, complete: completeAddresses,
+		about: "Lists the addresses of all objects, or of those in the modules and resources given.",
+		setup: func(f *flagSet) action {
+			var o stateOptions
+			var id string
+			o.registerRead(f)
+			f.text(&id, "id", "ID", "Only objects whose id is this.")
+			return func(ctx context.Context, app *App, args []string) int {
+				targets, diags := parseAddresses(args)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				e, diags := app.openState(ctx, &o)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer e.Close()
+				list, diags := matching(e.st, targets)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				var b strings.Builder
+				last := addrs.ResourceInstance{}
+				for _, inst := range list {
+					if id != "" && objectID(inst) != id {
+						continue
+					}
+					if inst.Object.Instance != last {
+						b.WriteString(inst.Object.Instance.String() + "\n")
+					}
+					last = inst.Object.Instance
+				}
+				fmt.Fprint(app.Out, b.String())
+				return exitOK
+			}
+		},
+	}
+}
+
+// objectID is the id attribute of an object; empty where it has none.
+func objectID(inst *states.Instance) string {
+	var doc struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(inst.Attributes, &doc) != nil {
+		return ""
+	}
+	return doc.ID
+}
+
+func stateShowCommand() *command {
+	return &command{
+		name: "show", args: "ADDRESS", summary: "Show one object in the state", minArgs: 1, maxArgs: 1, complete: completeAddresses,
+		about: "Shows all attributes of one resource instance. Sensitive values are hidden.",
+		setup: func(f *flagSet) action {
+			var o stateOptions
+			o.registerRead(f)
+			return func(ctx context.Context, app *App, args []string) int {
+				addr, err := addrs.ParseResourceInstance(args[0])
+				if err != nil {
+					return app.failf("Invalid address", "%s.", err)
+				}
+				e, diags := app.openState(ctx, &o)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer e.Close()
+				found := false
+				for _, inst := range e.st.Sorted() {
+					if inst.Object.Instance == addr {
+						found = true
+						e.showInstance(ctx, inst)
+					}
+				}
+				if !found {
+					return app.failf("No instance found for the given address", "The state contains no %s. Addresses are listed by \"tutti state list\"; an instance of a resource with count or for_each needs its key, as in %[1]s[0].", addr)
+				}
+				return exitOK
+			}
+		},
+	}
+}
+
+func stateMoveCommand() *command {
+	return &command{
+		name: "mv", args: "SOURCE DESTINATION", summary: "Give objects in the state another address", minArgs: 2, maxArgs: 2, complete: completeAddresses,
+		about: "Moves an instance, a resource with all its instances, or a module with everything in it. Real objects are not touched. To have the same move happen for everybody who uses a configuration, write a moved block instead.",
+		setup: func(f *flagSet) action {
+			var o stateOptions
+			var dryRun bool
+			o.registerChange(f)
+			f.toggle(&dryRun, "dry-run", "Only show what would be moved.")
+			return func(ctx context.Context, app *App, args []string) int {
+				targets, diags := parseAddresses(args)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				e, diags := app.openState(ctx, &o)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer e.Close()
+				list, diags := planMove(e.st, targets[0], targets[1])
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				word := "Move"
+				if dryRun {
+					word = "Would move"
+				}
+				for _, m := range list {
+					fmt.Fprintf(app.Out, "%s \"%s\" to \"%s\"\n", word, m.from.Object, m.to)
+				}
+				if dryRun {
+					return exitOK
+				}
+				if code := e.write(ctx, "move", moveChanges(e.st, list)); code != exitOK {
+					return code
+				}
+				fmt.Fprintf(app.Out, "Successfully moved %s.\n", countOf(len(list), "object"))
+				return exitOK
+			}
+		},
+	}
+}
+
+func stateRemoveCommand() *command {
+	return &command{
+		name: "rm", args: "ADDRESS...", summary: "Forget objects without destroying them", minArgs: 1, maxArgs: -1, complete: completeAddresses,
+		about: "Removes instances, resources or modules from the state. The real objects stay as they are, unmanaged. To do the same for everybody who uses a configuration, write a removed block with destroy = false.",
+		setup: func(f *flagSet) action {
+			var o stateOptions
+			var dryRun bool
+			o.registerChange(f)
+			f.toggle(&dryRun, "dry-run", "Only show what would be removed.")
+			return func(ctx context.Context, app *App, args []string) int {
+				targets, diags := parseAddresses(args)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				e, diags := app.openState(ctx, &o)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer e.Close()
+				list, diags := matching(e.st, targets)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				word := "Removed"
+				if dryRun {
+					word = "Would remove"
+				}
+				for _, inst := range list {
+					fmt.Fprintf(app.Out, "%s %s\n", word, inst.Object)
+				}
+				if dryRun {
+					return exitOK
+				}
+				if code := e.write(ctx, "remove", removal(list)); code != exitOK {
+					return code
+				}
+				fmt.Fprintf(app.Out, "Successfully removed %s.\n", countOf(len(list), "object"))
+				return exitOK
+			}
+		},
+	}
+}
+
+func statePullCommand() *command {
+	return &command{
+		name: "pull", summary: "Print the state as a tfstate file",
+		about: "Prints the whole state of the environment in the format all tools around Terraform read (tfstate version 4), sensitive values in clear.",
+		setup: func(f *flagSet) action {
+			var o stateOptions
+			return func(ctx context.Context, app *App, _ []string) int {
+				e, diags := app.openState(ctx, &o)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer e.Close()
+				data, err := states.Encode(e.st)
+				if err != nil {
+					return app.failf("Cannot write the state", "%s.", err)
+				}
+				if _, err := app.Out.Write(data); err != nil {
+					return app.failf("Cannot write the state", "%s.", err)
+				}
+				return exitOK
+			}
+		},
+	}
+}
+
+func statePushCommand() *command {
+	return &command{
+		name: "push", args: "FILE", summary: "Replace the state by that of a tfstate file", minArgs: 1, maxArgs: 1,
+		about: "Reads a tfstate file (- for standard input) and makes the state of the environment be exactly that. A file of another lineage, or older than the state, is refused unless -force is given. What was there before stays in the history.",
+		setup: func(f *flagSet) action {
+			var o stateOptions
+			var force bool
+			o.registerLock(f)
+			f.toggle(&force, "force", "Push even if the file has another lineage or is older.")
+			return func(ctx context.Context, app *App, args []string) int {
+				pushed, diags := app.readPushed(args[0])
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				e, diags := app.openState(ctx, &o)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer e.Close()
+				if !force && e.st.Serial > 0 {
+					if e.st.Lineage != pushed.Lineage && !e.st.Empty() {
+						return app.failf("Other lineage", "The file has lineage %q, the state has %q: they do not come from each other. If the file is to replace the state nevertheless, use -force.", pushed.Lineage, e.st.Lineage)
+					}
+					if e.st.Lineage == pushed.Lineage && pushed.Serial < e.st.Serial {
+						return app.failf("Older state", "The file has serial %d, the state has %d: the file is older. If it is to replace the state nevertheless, use -force.", pushed.Serial, e.st.Serial)
+					}
+				}
+				if pushed.Lineage == "" {
+					pushed.Lineage = uuid.NewString()
+				}
+				pushed.Serial = max(pushed.Serial, e.st.Serial+1)
+				if err := e.opened.Write(ctx, e.key(), wholeState(e.st, pushed, "push")); err != nil {
+					return app.fail(stateWriteProblem(err))
+				}
+				app.show(e.export(ctx))
+				return exitOK
+			}
+		},
+	}
+}
+
+func (a *App) readPushed(name string) (*states.State, diag.List) {
+	if name != "-" {
+		return readStateFile(name)
+	}
+	data, err := io.ReadAll(a.In)
+	if err != nil {
+		return nil, diag.Errorf("Cannot read standard input", "%s.", err)
+	}
+	st, err := states.Decode(data)
+	if err != nil {
+		return nil, diag.Errorf("Invalid state", "Standard input: %s.", err)
+	}
+	return st, nil
+}
+
+// readStateFile reads a tfstate file.
+func readStateFile(name string) (*states.State, diag.List) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, diag.Errorf("Cannot read state file", "%s.", err)
+	}
+	st, err := states.Decode(data)
+	if err != nil {
+		return nil, diag.Errorf("Invalid state file", "%s: %s.", name, err)
+	}
+	return st, nil
+}
+
+func stateReplaceProviderCommand() *command {
+	return &command{
+		name: "replace-provider", args: "FROM TO", summary: "Let objects in the state belong to another provider", minArgs: 2, maxArgs: 2,
+		about: "Changes the provider of every object that belongs to FROM to TO, for example when a provider has moved to another namespace. The public registries of Terraform and OpenTofu name the same providers, so moving between them needs no such change.",
+		setup: func(f *flagSet) action {
+			var o stateOptions
+			var autoApprove bool
+			o.registerChange(f)
+			f.toggle(&autoApprove, "auto-approve", "Do not ask.")
+			return func(ctx context.Context, app *App, args []string) int {
+				from, err := addrs.ParseProvider(args[0])
+				if err != nil {
+					return app.failf("Invalid provider", "%q: %s.", args[0], err)
+				}
+				to, err := addrs.ParseProvider(args[1])
+				if err != nil {
+					return app.failf("Invalid provider", "%q: %s.", args[1], err)
+				}
+				e, diags := app.openState(ctx, &o)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer e.Close()
+				changes := replaceProvider(e.st, from, to)
+				if len(changes) == 0 {
+					fmt.Fprintln(app.Out, "No matching resources found.")
+					return exitOK
+				}
+				fmt.Fprintf(app.Out, "Objects of provider %s that will belong to %s:\n\n", from.ForDisplay(), to.ForDisplay())
+				for _, c := range changes {
+					fmt.Fprintf(app.Out, "  %s\n", c.Object)
+				}
+				if !autoApprove {
+					yes, err := app.prompter().confirm(ctx, "Do you want to make these changes?", "Real objects are not touched.")
+					if err != nil || !yes {
+						fmt.Fprintln(app.Out, "Nothing was changed.")
+						return exitOK
+					}
+				}
+				if code := e.write(ctx, "replace-provider", changes); code != exitOK {
+					return code
+				}
+				fmt.Fprintf(app.Out, "\nSuccessfully replaced the provider of %s.\n", countOf(len(changes), "object"))
+				return exitOK
+			}
+		},
+	}
+}
+
+func stateHistoryCommand() *command {
+	return &command{
+		name: "history", args: "[ADDRESS]", summary: "List what changed in the state, when and why", maxArgs: 1, complete: completeAddresses,
+		about: "Lists every recorded change of one resource instance, or of all, newest first: when, by which run, and why.",
+		setup: func(f *flagSet) action {
+			var limit int
+			f.number(&limit, "limit", "N", "Only the newest N changes.")
+			return func(ctx context.Context, app *App, args []string) int {
+				var object *addrs.Object
+				if len(args) == 1 {
+					addr, err := addrs.ParseResourceInstance(args[0])
+					if err != nil {
+						return app.failf("Invalid address", "%s.", err)
+					}
+					object = &addrs.Object{Instance: addr}
+				}
+				e, diags := app.openState(ctx, &stateOptions{})
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer e.Close()
+				list, err := e.opened.History(ctx, e.key(), object)
+				if err != nil {
+					return app.fail(diag.FromError(err))
+				}
+				if len(list) == 0 {
+					fmt.Fprintln(app.Out, "No changes are recorded.")
+					return exitOK
+				}
+				if limit > 0 && len(list) > limit {
+					list = list[:limit]
+				}
+				var b strings.Builder
+				for _, r := range list {
+					run := r.Run
+					if run == "" {
+						run = "-"
+					}
+					fmt.Fprintf(&b, "%s  %-10s  %-16s  %s\n", r.At.Local().Format(time.DateTime), r.Cause, run, r.Object)
+				}
+				fmt.Fprint(app.Out, b.String())
+				return exitOK
+			}
+		},
+	}
+}
+
+func stateIdentitiesCommand() *command {
+	return &command{
+		name: "identities", args: "[ADDRESS...]", summary: "List the identities of objects in the state", maxArgs: -1, complete: completeAddresses,
+		about: "Prints, as JSON, the identity that providers gave to objects, for those that have one.",
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			o.registerJSON(f, "Print as JSON, which is the only form.")
+			return func(ctx context.Context, app *App, args []string) int {
+				targets, diags := parseAddresses(args)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				e, diags := app.openState(ctx, &stateOptions{})
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer e.Close()
+				list, diags := matching(e.st, targets)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				doc := map[string]any{}
+				for _, inst := range list {
+					if len(inst.Identity) > 0 {
+						doc[inst.Object.String()] = inst.Identity
+					}
+				}
+				return app.printJSONIndented(doc)
+			}
+		},
+	}
+}
+
+// completeAddresses proposes addresses from the state.
+func completeAddresses(app *App, args []string) []string {
+	e, diags := app.openState(context.Background(), &stateOptions{})
+	if diags.HasErrors() {
+		return nil
+	}
+	defer e.Close()
+	var out []string
+	for _, inst := range e.st.Sorted() {
+		out = append(out, inst.Object.Instance.String())
+	}
+	return out
+}

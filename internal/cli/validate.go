@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/engine"
+)
+
+// validateJSON is the document of "validate -json", format 1.0.
+type validateJSON struct {
+	FormatVersion string                 `json:"format_version"`
+	Valid         bool                   `json:"valid"`
+	ErrorCount    int                    `json:"error_count"`
+	WarningCount  int                    `json:"warning_count"`
+	Diagnostics   []views.DiagnosticJSON `json:"diagnostics"`
+}
+
+func validateCommand() *command {
+	return &command{
+		name: "validate", summary: "Check whether the configuration is sound", main: true,
+		about: "Checks syntax, references, types and the arguments of every block, as the providers see them. Needs no credentials, variables or state, and looks at no real object. Modules and providers must be installed (\"tutti init\").",
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			o.registerJSON(f, "Print as JSON.")
+			f.accept("no-tests")
+			f.acceptText("test-directory")
+			f.list(new([]string), "var", "", "")
+			f.list(new([]string), "var-file", "", "")
+			return func(ctx context.Context, app *App, _ []string) int {
+				diags := app.validate(ctx)
+				if o.json {
+					doc := validateJSON{FormatVersion: "1.0", Valid: !diags.HasErrors(), Diagnostics: views.DiagnosticsJSON(diags, app.sources)}
+					if doc.Diagnostics == nil {
+						doc.Diagnostics = []views.DiagnosticJSON{}
+					}
+					for _, d := range diags {
+						if d.Severity == diag.Warning {
+							doc.WarningCount++
+						} else {
+							doc.ErrorCount++
+						}
+					}
+					if code := app.printJSONIndented(doc); code != exitOK || !doc.Valid {
+						return exitFailed
+					}
+					return exitOK
+				}
+				app.show(diags)
+				if diags.HasErrors() {
+					return exitFailed
+				}
+				if len(diags) > 0 {
+					fmt.Fprintln(app.Out, "Success! The configuration is valid, but there were some validation warnings as shown above.")
+				} else {
+					fmt.Fprintln(app.Out, "Success! The configuration is valid.")
+				}
+				return exitOK
+			}
+		},
+	}
+}
+
+func (a *App) validate(ctx context.Context) diag.List {
+	p, diags := a.openProject()
+	if diags.HasErrors() {
+		return diags
+	}
+	defer p.Close()
+	cfg, diags := p.config(ctx)
+	if cfg == nil || diags.HasErrors() {
+		return diags
+	}
+	return append(diags, engine.Validate(ctx, cfg, p.factory())...)
+}
