@@ -72,7 +72,7 @@ var forbidden = [][2]string{
 
 // outside says which directories are not rooms of the program: what they
 // contain may import anything, and nothing in the house may import them.
-var outside = []string{"tools", "bench", "testdata", "examples"}
+var outside = []string{"test", "tools", "bench", "testdata", "examples"}
 
 type goPackage struct {
 	ImportPath   string

@@ -105,7 +105,7 @@ func noZeroFields(t *testing.T, name string, v reflect.Value) {
 		}
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
-			if v.Field(i).IsZero() && f.Name != "Digest" {
+			if v.Field(i).IsZero() && f.Name != "Digest" && f.Name != "Problems" { // known only when it is read
 				t.Errorf("%s.%s is not set by the test", name, f.Name)
 			}
 			noZeroFields(t, name+"."+f.Name, v.Field(i))
