@@ -166,3 +166,27 @@ func (l *Locks) sameVersions(o *Locks) bool {
 	}
 	return true
 }
+
+// literal is the text of an attribute, or "" where it is anything else.
+func literal(attr *hcl.Attribute) string {
+	v, diags := attr.Expr.Value(nil)
+	if diags.HasErrors() || v.Type() != cty.String || v.IsNull() || !v.IsKnown() {
+		return ""
+	}
+	return v.AsString()
+}
+
+// literalList are the texts in a list.
+func literalList(attr *hcl.Attribute) []string {
+	v, diags := attr.Expr.Value(nil)
+	if diags.HasErrors() || v.IsNull() || !v.CanIterateElements() {
+		return nil
+	}
+	var out []string
+	for it := v.ElementIterator(); it.Next(); {
+		if _, e := it.Element(); e.Type() == cty.String && !e.IsNull() {
+			out = append(out, e.AsString())
+		}
+	}
+	return out
+}
