@@ -56,11 +56,11 @@ type Progress struct {
 func (p Progress) String() string {
 	switch {
 	case p.Source == "":
-		return fmt.Sprintf("%s in %s", p.Module, p.Dir)
+		return fmt.Sprintf("%s in %s", string(p.Module), p.Dir)
 	case p.Version != "":
-		return fmt.Sprintf("Downloading %s %s for %s...", p.Source, p.Version, p.Module)
+		return fmt.Sprintf("Downloading %s %s for %s...", p.Source, p.Version, string(p.Module))
 	}
-	return fmt.Sprintf("Downloading %s for %s...", p.Source, p.Module)
+	return fmt.Sprintf("Downloading %s for %s...", p.Source, string(p.Module))
 }
 
 // Installer installs modules. The zero value works, with the process's
