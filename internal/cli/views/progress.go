@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/engine"
@@ -233,12 +232,4 @@ func (w *watcher) erase() {
 		w.t.printf("\x1b[%dA\x1b[J", w.drawn)
 		w.drawn = 0
 	}
-}
-
-func cut(text string, width int) string {
-	if utf8.RuneCountInString(text) <= width {
-		return text
-	}
-	runes := []rune(text)
-	return string(runes[:width-1]) + "…"
 }

@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/term"
+	"golang.org/x/text/width"
 )
 
 // Terminal is where text goes.
@@ -39,15 +40,15 @@ const defaultWidth = 80
 // noColor, NO_COLOR and TERM=dumb switch colour off.
 func Detect(w io.Writer, noColor bool) *Terminal {
 	t := &Terminal{Out: w, Width: defaultWidth}
-	if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && columns >= 20 {
-		t.Width = columns
+	if size, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && size >= 20 {
+		t.Width = size
 	}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return t
 	}
-	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width >= 20 {
-		t.Width = width
+	if size, _, err := term.GetSize(int(f.Fd())); err == nil && size >= 20 {
+		t.Width = size
 	}
 	plain := noColor || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb"
 	t.Color, t.Live = !plain, os.Getenv("TERM") != "dumb" && os.Getenv("TF_IN_AUTOMATION") == "" && os.Getenv("CI") == ""
@@ -94,22 +95,22 @@ func (t *Terminal) Rule() {
 
 // wrap breaks paragraphs at words so that lines fit. Lines that are indented
 // are examples, and stay as they are.
-func wrap(text string, width int) string {
+func wrap(text string, limit int) string {
 	var b strings.Builder
 	for i, line := range strings.Split(text, "\n") {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		if strings.HasPrefix(line, " ") || utf8.RuneCountInString(line) <= width {
+		if strings.HasPrefix(line, " ") || columns(line) <= limit {
 			b.WriteString(line)
 			continue
 		}
 		column := 0
 		for _, word := range strings.Fields(line) {
-			n := utf8.RuneCountInString(word)
+			n := columns(word)
 			switch {
 			case column == 0:
-			case column+1+n > width:
+			case column+1+n > limit:
 				b.WriteByte('\n')
 				column = 0
 			default:
@@ -123,16 +124,117 @@ func wrap(text string, width int) string {
 	return b.String()
 }
 
-// printable drops control characters, which could make a terminal show what is
-// not there. Line ends and tabs stay.
-func printable(text string) string {
-	if !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
+// columns counts the columns that text takes on a terminal.
+func columns(text string) int {
+	n := 0
+	for i := 0; i < len(text); {
+		if text[i] < utf8.RuneSelf {
+			n, i = n+1, i+1
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(text[i:])
+		n, i = n+runeColumns(r), i+size
+	}
+	return n
+}
+
+func runeColumns(r rune) int {
+	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
+		return 0
+	}
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
+}
+
+// cut shortens text that is wider than a number of columns.
+func cut(text string, limit int) string {
+	if columns(text) <= limit {
 		return text
 	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
-			return -1
+	n := 0
+	for i, r := range text {
+		if n += runeColumns(r); n >= limit {
+			return text[:i] + "…"
 		}
-		return r
-	}, text)
+	}
+	return text
+}
+
+// printable drops what could make a terminal show what is not there: escape
+// sequences as a whole, control characters, and marks that turn the direction
+// of writing. Line ends and tabs stay.
+func printable(text string) string {
+	if !strings.ContainsFunc(text, dangerous) {
+		return text
+	}
+	var b strings.Builder
+	b.Grow(len(text))
+	for i := 0; i < len(text); {
+		if n := escapeSequence(text[i:]); n > 0 {
+			i += n
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if !dangerous(r) {
+			b.WriteRune(r)
+		}
+		i += size
+	}
+	return b.String()
+}
+
+// dangerous reports whether a character must not reach a terminal.
+func dangerous(r rune) bool {
+	switch {
+	case r == '\n' || r == '\t':
+		return false
+	case r < 0x7f:
+		return r < ' '
+	}
+	return unicode.IsControl(r) || r == utf8.RuneError || turnsDirection(r)
+}
+
+// turnsDirection reports whether a character changes the order in which others
+// are shown.
+func turnsDirection(r rune) bool {
+	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+}
+
+// escapeSequence returns the length of the terminal's escape sequence at the
+// beginning of text, or 0.
+func escapeSequence(text string) int {
+	if len(text) < 2 || text[0] != 0x1b {
+		return 0
+	}
+	switch text[1] {
+	case '[': // parameters, then one final byte
+		for i := 2; i < len(text); i++ {
+			if text[i] >= 0x40 && text[i] <= 0x7e {
+				return i + 1
+			}
+			if text[i] < 0x20 || text[i] > 0x3f {
+				return i
+			}
+		}
+		return len(text)
+	case ']', 'P', '^', '_', 'X': // text up to a bell or a string terminator
+		for i := 2; i < len(text); i++ {
+			switch {
+			case text[i] == '\a':
+				return i + 1
+			case text[i] == 0x1b && i+1 < len(text) && text[i+1] == '\\':
+				return i + 2
+			case text[i] == '\n':
+				return i
+			}
+		}
+		return len(text)
+	}
+	if text[1] >= 0x20 && text[1] < 0x7f {
+		return 2
+	}
+	return 1
 }
