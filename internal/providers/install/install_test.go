@@ -1,6 +1,8 @@
 package install
 
 import (
+	"archive/zip"
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,44 +121,220 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	}
 }
 
-func TestConfigurationFile(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "cli.tfrc")
-	text := `
-plugin_cache_dir = "/cache"
-provider_installation {
-  dev_overrides {
-    "example.com/me/thing" = "/home/me/thing"
-  }
-  filesystem_mirror {
-    path    = "/mirror"
-    include = ["example.com/*/*"]
-  }
-  direct {
-    exclude = ["example.com/*/*"]
-  }
+func TestConstraintsInLockFileForm(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "1": "1.0.0", "= 1.2": "1.2.0", ">=4.9": ">= 4.9.0", "~> 1": "~> 1.0", "~>1.2.3": "~> 1.2.3", ">= 1.0, >=1.0.0": ">= 1.0.0",
+		"<= 1.0.0,>=1,~>1.0,~>1.0.0,1.0.0,!=0.9,>0.9,>=0.9,<2, != 1.0.1, <=2, >=1.0": "> 0.9.0, >= 0.9.0, != 0.9.0, >= 1.0.0, 1.0.0, ~> 1.0.0, ~> 1.0, <= 1.0.0, != 1.0.1, <= 2.0.0, < 2.0.0",
+		"<1.0.0,<=1.0.0,~>1.0.0,~>1.0,!=1.0.0,=1.0.0,>=1.0.0,>1.0.0,~>1":             "> 1.0.0, >= 1.0.0, 1.0.0, ~> 1.0.0, ~> 1.0, <= 1.0.0, < 1.0.0, != 1.0.0",
+		">=1.0.0-beta1,>=1.0.0-alpha,>=1.0.0,9":                                      ">= 1.0.0-alpha, >= 1.0.0-beta1, >= 1.0.0, 9.0.0",
+	} {
+		cs, err := parseConstraints([]string{text})
+		if err != nil || cs.String() != want {
+			t.Errorf("%q is %q, want %q (%v)", text, cs, want, err)
+		}
+	}
+	for _, text := range []string{"latest", ">> 1", "v1.0", "~>", "1.x"} {
+		if cs, err := parseConstraints([]string{text}); err == nil {
+			t.Errorf("%q is read as %q", text, cs)
+		}
+	}
 }
-credentials "app.example.com" {
-  token = "secret"
+
+func TestWhichVersionsAreAllowed(t *testing.T) {
+	for _, c := range []struct{ constraints, yes, no string }{
+		{"", "0.0.1 9.9.9", "1.0.0-beta1"},
+		{"~> 1.2", "1.2.0 1.9.0", "2.0.0 1.1.9 1.3.0-beta1"},
+		{"~> 1.2.3", "1.2.3 1.2.9", "1.3.0"},
+		{"1.0.0-beta1", "1.0.0-beta1", "1.0.0 1.0.0-beta2"},
+		{">= 1.0.0-beta1", "1.0.0", "1.0.0-beta2"},
+		{"> 1, != 1.5.0, < 2", "1.4.0", "1.0.0 1.5.0 2.0.0"},
+	} {
+		cs, err := parseConstraints([]string{c.constraints})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(list string, want bool) {
+			for _, text := range strings.Fields(list) {
+				if v, ok := newAvailable(text, ""); !ok || cs.allow(v.version) != want {
+					t.Errorf("%q allows %s: %v", c.constraints, text, !want)
+				}
+			}
+		}
+		check(c.yes, true)
+		check(c.no, false)
+	}
 }
-host "example.com" {
-  services = { "providers.v1" = "https://other.example.com/" }
+
+const golden = `# This file is maintained automatically by "tutti init".
+# Manual edits may be lost in future updates.
+
+provider "example.com/acme/thing" {
+  version = "1.0.0-beta1"
+}
+
+provider "registry.opentofu.org/hashicorp/null" {
+  version     = "3.2.0"
+  constraints = "~> 3.0"
+  hashes = [
+    "h1:b",
+    "zh:a",
+  ]
 }
 `
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+
+func TestLockFileForm(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock.hcl")
+	locks, _ := ReadLockFile(path)
+	locks.Set(&Lock{Provider: provider(t, "registry.opentofu.org/hashicorp/null"), Version: "3.2.0", Constraints: "~> 3.0", Hashes: []string{"zh:a", "h1:b", "zh:a"}})
+	locks.Set(&Lock{Provider: provider(t, "example.com/acme/thing"), Version: "1.0.0-beta1"})
+	if changed, err := locks.Write(path); !changed || err != nil {
+		t.Fatal(changed, err)
+	}
+	if data, _ := os.ReadFile(path); string(data) != golden {
+		t.Errorf("%s", data)
+	}
+	again, diags := ReadLockFile(path)
+	if len(diags) > 0 || string(again.Encode()) != golden {
+		t.Error(diags)
+	}
+	if changed, err := again.Write(path); changed || err != nil {
+		t.Error("the same content needs no writing", changed, err)
+	}
+	if lock := again.Lock(provider(t, "hashicorp/null")); lock == nil || lock.Version != "3.2.0" {
+		t.Error("the two public hosts name the same provider")
+	}
+	for text, want := range map[string]string{
+		golden + golden:                        "Duplicate provider lock",
+		`provider "a/b" {}`:                    "Invalid provider lock",
+		`provider "a/b/c/d" { version = "1" }`: "Invalid provider source",
+		"<<<<<<< HEAD\n":                       "",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, diags := ReadLockFile(path); !diags.HasErrors() || !strings.Contains(diags.Err().Error(), want) {
+			t.Errorf("%s: %v", text, diags)
+		}
+	}
+}
+
+func TestReadonlyLockFile(t *testing.T) {
+	p := newPlace(t, mirror(t, "hashicorp/null 3.1.0", "hashicorp/null 3.2.0"))
+	p.install(t, "hashicorp/null", "3.1.0")
+	before, _ := os.ReadFile(p.opts.LockFile)
+	p.opts.Readonly = true
+	if got := p.install(t, "hashicorp/null", "3.1.0"); !strings.Contains(got, "Using previously-installed") {
+		t.Error(got)
+	}
+	diags := p.Install(t.Context(), []Request{{Provider: provider(t, "hashicorp/null"), Constraints: []string{"< 3.2.0"}}}, p.opts)
+	if len(diags) != 1 || diags.HasErrors() || diags[0].Summary != "Provider lock file not updated" {
+		t.Error("other constraints alone are a warning:", diags)
+	}
+	p.opts.Upgrade = true
+	if got := p.install(t, "hashicorp/null", "> 3.0"); !strings.Contains(got, "Provider dependency changes detected") {
+		t.Error(got)
+	}
+	if after, _ := os.ReadFile(p.opts.LockFile); string(after) != string(before) {
+		t.Errorf("%s", after)
+	}
+}
+
+func TestLocksThatAreNotNeededGo(t *testing.T) {
+	p := newPlace(t, mirror(t, "hashicorp/null 3.1.0", "hashicorp/time 1.0.0"))
+	p.install(t, "hashicorp/time")
+	p.install(t, "hashicorp/null")
+	if data, _ := os.ReadFile(p.opts.LockFile); strings.Contains(string(data), "time") || !strings.Contains(string(data), "null") {
+		t.Errorf("%s", data)
+	}
+	diags := p.Install(t.Context(), []Request{{Provider: addrs.BuiltInProvider("terraform")}, {Provider: provider(t, "hashicorp/null")}}, p.opts)
+	if len(diags) > 0 {
+		t.Error("what is built in needs no installation:", diags)
+	}
+}
+
+func TestLockDecidesWhoseBuildsAreUsed(t *testing.T) {
+	p := newPlace(t, mirror(t, "hashicorp/null 3.1.0"))
+	p.install(t, "registry.opentofu.org/hashicorp/null")
+	if got := p.install(t, "hashicorp/null"); !strings.Contains(got, "Using previously-installed registry.opentofu.org/hashicorp/null v3.1.0") {
+		t.Error(got)
+	}
+	locks, _ := ReadLockFile(p.opts.LockFile)
+	if all := locks.Providers(); len(all) != 1 || all[0].Provider.Hostname != addrs.OpenTofuRegistryHost {
+		t.Errorf("%+v", all)
+	}
+	if _, diags := p.Find(provider(t, "hashicorp/null"), p.opts); len(diags) > 0 {
+		t.Error(diags)
+	}
+}
+
+func TestFindChecksWhatItFinds(t *testing.T) {
+	dir := mirror(t, "hashicorp/null 3.1.0")
+	p := newPlace(t, dir)
+	null := provider(t, "hashicorp/null")
+	find := func() (Installed, string) {
+		found, diags := p.Find(null, p.opts)
+		if diags.HasErrors() {
+			return found, diags.Err().Error()
+		}
+		return found, ""
+	}
+	if _, problem := find(); !strings.Contains(problem, "Inconsistent dependency lock file") {
+		t.Error(problem)
+	}
+	p.install(t, "hashicorp/null")
+	first, problem := find()
+	if problem != "" {
+		t.Fatal(problem)
+	}
+	// What another program installed is read once, then known.
+	stamps := filepath.Join(p.opts.DataDir, stampsFile)
+	if err := os.Remove(stamps); err != nil {
 		t.Fatal(err)
 	}
-	c, diags := LoadConfig([]string{"TF_CLI_CONFIG_FILE=" + file, "TF_TOKEN_a__b_example_com=t"})
-	if len(diags) > 0 {
-		t.Fatal(diags)
+	if again, problem := find(); problem != "" || again != first || !exists(stamps) {
+		t.Error(again, problem)
 	}
-	if c.DevOverrides[provider(t, "example.com/me/thing")] != "/home/me/thing" || c.PluginCacheDir != "/cache" {
-		t.Errorf("%+v", c)
+	program := filepath.Join(dir, "registry.terraform.io", "hashicorp", "null", "3.1.0", Platform(), "terraform-provider-null_v3.1.0")
+	if err := os.WriteFile(program, []byte("changed"), 0o755); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
 	}
-	if c.Tokens["app.example.com"] != "secret" || c.Tokens["a-b.example.com"] != "t" || c.Services["example.com"]["providers.v1"] == "" {
-		t.Errorf("%+v", c)
+	if _, problem := find(); !strings.Contains(problem, "does not match any of the checksums") || !strings.Contains(problem, "tutti init") {
+		t.Error(problem)
 	}
-	ours, others := provider(t, "example.com/a/b"), provider(t, "hashicorp/null")
-	if !c.Methods[0].Covers(ours) || c.Methods[0].Covers(others) || c.Methods[1].Covers(ours) || !c.Methods[1].Covers(others) {
-		t.Errorf("methods cover the wrong providers: %+v", c.Methods)
+	if err := os.RemoveAll(filepath.Join(p.opts.DataDir, "providers")); err != nil {
+		t.Fatal(err)
+	}
+	if _, problem := find(); !strings.Contains(problem, "Required plugins are not installed") {
+		t.Error(problem)
+	}
+	p.Config.DevOverrides = map[addrs.Provider]string{null: filepath.Dir(program)}
+	if found, problem := find(); problem != "" || !found.Development || found.Executable != program {
+		t.Error(found, problem)
+	}
+	if got := p.install(t, "hashicorp/null"); !strings.Contains(got, "as dev_overrides says") {
+		t.Error(got)
+	}
+	p.Config.DevOverrides[null] = t.TempDir()
+	if _, problem := find(); !strings.Contains(problem, "Cannot use provider under development") {
+		t.Error(problem)
+	}
+}
+
+func TestDangerousPackages(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "p.zip")
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	if _, err := w.Create("../outside"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "inner", "package")
+	if err := unpackInto(file, dir); err == nil || exists(dir) || exists(filepath.Join(filepath.Dir(dir), "outside")) {
+		t.Error(err)
 	}
 }

@@ -148,13 +148,22 @@ func (j *job) listingFailed(why string) diag.List {
 	return diag.Errorf("Failed to query available provider packages", "Could not retrieve the list of available versions for provider %s: %s", j.provider.ForDisplay(), why)
 }
 
+// lockFits reports whether the locked version is one that may be used.
+func (j *job) lockFits() bool {
+	locked, ok := newAvailable(j.lock.Version, "")
+	return ok && (len(j.constraints) == 0 || j.constraints.allow(locked.version))
+}
+
+func (j *job) lockMismatch() diag.List {
+	return j.listingFailed(fmt.Sprintf("locked provider %s %s does not match configured version constraint %s; must use tutti init -upgrade to allow selection of new versions", j.provider, j.lock.Version, j.constraints))
+}
+
 func (j *job) run(ctx context.Context) diag.List {
 	version := ""
 	if j.pinned {
 		j.opts.tell(Event{Pinned, j.provider, j.lock.Version, ""})
-		locked, _ := newAvailable(j.lock.Version, "")
-		if !j.constraints.allow(locked.version) && len(j.constraints) > 0 {
-			return j.listingFailed(fmt.Sprintf("locked provider %s %s does not match configured version constraint %s; must use tutti init -upgrade to allow selection of new versions", j.provider, j.lock.Version, j.constraints))
+		if !j.lockFits() {
+			return j.lockMismatch()
 		}
 		version = j.lock.Version
 		if j.reuse(version) {
@@ -163,7 +172,7 @@ func (j *job) run(ctx context.Context) diag.List {
 	} else {
 		j.opts.tell(Event{Finding, j.provider, "", j.constraints.String()})
 	}
-	from, v, err := j.choose(ctx, version)
+	from, v, err := j.choose(ctx, version, Platform())
 	if err != nil {
 		return j.listingFailed(err.Error())
 	}
@@ -217,7 +226,7 @@ func (j *job) reuse(version string) bool {
 
 // choose finds the newest version that fits, or the pinned one, and the first
 // source that has it.
-func (j *job) choose(ctx context.Context, pinned string) (source, available, error) {
+func (j *job) choose(ctx context.Context, pinned, platform string) (source, available, error) {
 	sources, err := j.in.sources(j.provider)
 	if err != nil {
 		return nil, available{}, err
@@ -226,7 +235,7 @@ func (j *job) choose(ctx context.Context, pinned string) (source, available, err
 	var best available
 	known := false
 	for _, s := range sources {
-		list, err := s.versions(ctx, j.provider, Platform())
+		list, err := s.versions(ctx, j.provider, platform)
 		if errors.Is(err, errNotHere) {
 			continue
 		}
@@ -251,9 +260,9 @@ func (j *job) choose(ctx context.Context, pinned string) (source, available, err
 	case !known:
 		return nil, best, fmt.Errorf("provider %s was not found in any of the search locations\n\n  - %s", j.provider, strings.Join(names(sources), "\n  - "))
 	case pinned != "":
-		return nil, best, fmt.Errorf("the locked version %s is not available for %s; run tutti init -upgrade to choose another", pinned, Platform())
+		return nil, best, fmt.Errorf("the locked version %s is not available for %s; run tutti init -upgrade to choose another", pinned, platform)
 	case len(j.constraints) == 0:
-		return nil, best, fmt.Errorf("there are no releases for %s", Platform())
+		return nil, best, fmt.Errorf("there are no releases for %s", platform)
 	}
 	return nil, best, fmt.Errorf("no available releases match the given constraints %s", j.constraints)
 }

@@ -96,3 +96,57 @@ func link(target, dir string) error {
 	}
 	return os.Symlink(target, dir)
 }
+
+// pack makes a temporary zip file of a package folder, the same for the same
+// content.
+func pack(dir string) (string, error) {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", err
+	}
+	out, err := os.CreateTemp("", "tutti-provider-*.zip")
+	if err != nil {
+		return "", err
+	}
+	w := zip.NewWriter(out)
+	err = filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		return packFile(w, dir, path)
+	})
+	if closeErr := w.Close(); err == nil {
+		err = closeErr
+	}
+	if closeErr := out.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		_ = os.Remove(out.Name())
+		return "", fmt.Errorf("cannot pack %s: %w", dir, err)
+	}
+	return out.Name(), nil
+}
+
+func packFile(w *zip.Writer, dir, path string) error {
+	rel, err := filepath.Rel(dir, path)
+	if err != nil {
+		return err
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	header := &zip.FileHeader{Name: filepath.ToSlash(rel), Method: zip.Deflate}
+	header.SetMode(info.Mode().Perm())
+	entry, err := w.CreateHeader(header)
+	if err == nil {
+		_, err = io.Copy(entry, in)
+	}
+	return err
+}
