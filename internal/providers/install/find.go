@@ -38,7 +38,11 @@ func (in *Installer) Find(p addrs.Provider, opts Options) (Installed, diag.List)
 		if err != nil {
 			return Installed{}, diag.Errorf("Cannot use provider under development", "dev_overrides names a folder for %s, but %s.", p.ForDisplay(), err)
 		}
-		return finish(Installed{Provider: p, Executable: program, Development: true})
+		s, err := stampOf(program)
+		if err != nil {
+			return Installed{}, diag.Errorf("Cannot use provider under development", "%s.", err)
+		}
+		return Installed{Provider: p, Executable: program, Development: true, Digest: digest(fmt.Sprintf("%s\n%d\n%d", s.Program, s.Size, s.Modified))}, nil
 	}
 	locks, diags := ReadLockFile(opts.LockFile)
 	if diags.HasErrors() {
@@ -57,11 +61,11 @@ func (in *Installer) Find(p addrs.Provider, opts Options) (Installed, diag.List)
 		if err != nil {
 			continue
 		}
-		if why := checkPackage(opts.DataDir, dir, program, lock); why != "" {
+		hash, why := checkPackage(opts.DataDir, dir, program, lock)
+		if why != "" {
 			return Installed{}, append(diags, notInstalled(p, why)...)
 		}
-		found, d := finish(Installed{Provider: p, Version: lock.Version, Executable: program})
-		return found, append(diags, d...)
+		return Installed{Provider: p, Version: lock.Version, Executable: program, Digest: digest(hash)}, diags
 	}
 	return Installed{}, append(diags, notInstalled(p, fmt.Sprintf("there is no package for version %s in %s", lock.Version, filepath.Join(opts.DataDir, "providers")))...)
 }
@@ -70,17 +74,11 @@ func notInstalled(p addrs.Provider, why string) diag.List {
 	return diag.Errorf("Required plugins are not installed", "The installed providers are not what the dependency lock file selects:\n  - %s: %s\n\nTo install the providers that this configuration requires, run:\n  tutti init", p, why)
 }
 
-// finish computes the digest from what a change of the program cannot leave as
-// it was: name, size and time. Reading it in full would cost more than it is
-// worth on every command.
-func finish(i Installed) (Installed, diag.List) {
-	s, err := stampOf(i.Executable)
-	if err != nil {
-		return i, diag.Errorf("Cannot use provider", "%s.", err)
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d\n%d", i.Version, s.Program, s.Size, s.Modified))
-	i.Digest = hex.EncodeToString(sum[:])
-	return i, nil
+// digest makes a name for files from what identifies a program: the hash of its
+// package, which is the same in every project, or its path, size and time.
+func digest(identity string) string {
+	sum := sha256.Sum256([]byte(identity))
+	return hex.EncodeToString(sum[:])
 }
 
 // stampsFile remembers in the data folder which packages were read and found
@@ -162,16 +160,17 @@ func packageHash(dataDir, dir, program string) (string, error) {
 	return hash, nil
 }
 
-// checkPackage says what is wrong with an installed package, or nothing.
-func checkPackage(dataDir, dir, program string, lock *Lock) string {
+// checkPackage returns the hash of an installed package, or what is wrong with
+// it.
+func checkPackage(dataDir, dir, program string, lock *Lock) (hash, why string) {
 	hash, err := packageHash(dataDir, dir, program)
 	if err != nil {
-		return fmt.Sprintf("the package for version %s cannot be read: %s", lock.Version, err)
+		return "", fmt.Sprintf("the package for version %s cannot be read: %s", lock.Version, err)
 	}
 	if !slices.Contains(lock.Hashes, hash) {
-		return fmt.Sprintf("the package for version %s in %s does not match any of the checksums recorded in the dependency lock file", lock.Version, filepath.Join(dataDir, "providers"))
+		return "", fmt.Sprintf("the package for version %s in %s does not match any of the checksums recorded in the dependency lock file", lock.Version, filepath.Join(dataDir, "providers"))
 	}
-	return ""
+	return hash, ""
 }
 
 // replaceFile writes a file beside the old one and renames it, so that a crash

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -35,10 +36,15 @@ func (o Options) tell(e Event) {
 	}
 }
 
-// Installer installs providers as the user's configuration says.
+// Installer installs providers as the user's configuration says. It must not be
+// copied; its methods may be called concurrently, but installations into one
+// data folder must not run at the same time.
 type Installer struct {
 	Config *Config
 	HTTP   *http.Client // nil: a client with reasonable limits
+
+	once     sync.Once
+	services *discovery
 }
 
 // Install brings all providers asked for and updates the lock file, which is
@@ -397,7 +403,7 @@ func (in *Installer) sources(p addrs.Provider) ([]source, error) {
 		case NetworkMirror:
 			out = append(out, mirrorSource{c, m.Location})
 		case Direct:
-			out = append(out, registrySource{c, in.Config.Services})
+			out = append(out, registrySource{c, in.discovery()})
 		}
 	}
 	if len(out) == 0 {

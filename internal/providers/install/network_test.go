@@ -198,7 +198,7 @@ func TestRegistryRefusals(t *testing.T) {
 		{"sum not in list", func(r *registry) {
 			r.files[version] = bytes.Replace(r.files[version], []byte(`"shasum":"`), []byte(`"shasum":"00`), 1)
 		}, "is not the one in its list"},
-		{"no service", func(r *registry) { r.files["/.well-known/terraform.json"] = []byte(`{}`) }, "does not offer a provider registry"},
+		{"no service", func(r *registry) { r.files["/.well-known/terraform.json"] = []byte(`{}`) }, "does not offer the service providers.v1"},
 		{"credentials wanted", func(r *registry) { r.token = "secret" }, "wants credentials"},
 		{"unknown provider", func(r *registry) { delete(r.files, "/v1/providers/acme/thing/versions") }, "was not found in any of the search locations"},
 		{"no JSON", func(r *registry) { r.files["/.well-known/terraform.json"] = []byte(`<html>`) }, "not the JSON expected"},
@@ -234,6 +234,10 @@ func TestRegistryCredentials(t *testing.T) {
 func TestServicesOverride(t *testing.T) {
 	r := newRegistry(t)
 	p := r.place(t)
+	if address, err := p.Service(t.Context(), r.host(), "providers.v1"); err != nil || address != r.URL+"/v1/providers/" {
+		t.Error(address, err)
+	}
+	p = r.place(t)
 	p.Config.Services = map[string]map[string]string{"registry.example.com": {"providers.v1": r.URL + "/v1/providers/"}}
 	if got := p.install(t, "registry.example.com/acme/thing", "1.0.0"); !strings.Contains(got, "Installed registry.example.com/acme/thing v1.0.0") {
 		t.Error(got)

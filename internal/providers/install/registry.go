@@ -94,34 +94,10 @@ func (s mirrorSource) fetch(ctx context.Context, _ addrs.Provider, v available, 
 // host.
 type registrySource struct {
 	client
-	services map[string]map[string]string
+	services *discovery
 }
 
 func (s registrySource) String() string { return "the provider's own registry" }
-
-// service finds the base address of a host's provider registry.
-func (s registrySource) service(ctx context.Context, host string) (string, error) {
-	const name = "providers.v1"
-	base := "https://" + host + "/.well-known/terraform.json"
-	if override, ok := s.services[host]; ok {
-		if override[name] == "" {
-			return "", fmt.Errorf("the CLI configuration gives no %s service for host %s", name, host)
-		}
-		return resolve(base, override[name])
-	}
-	var doc map[string]any
-	if err := s.get(ctx, base, host, &doc); err != nil {
-		if errors.Is(err, errNotHere) {
-			return "", fmt.Errorf("host %s does not offer a provider registry", host)
-		}
-		return "", fmt.Errorf("could not connect to %s: %w", host, err)
-	}
-	text, ok := doc[name].(string)
-	if !ok {
-		return "", fmt.Errorf("host %s does not offer a provider registry", host)
-	}
-	return resolve(base, text)
-}
 
 // registryVersion is one version in a registry's list.
 type registryVersion struct {
@@ -148,7 +124,7 @@ func (v registryVersion) fits(platform string) bool {
 }
 
 func (s registrySource) versions(ctx context.Context, p addrs.Provider, platform string) ([]available, error) {
-	base, err := s.service(ctx, p.Hostname)
+	base, err := s.services.service(ctx, s.client, p.Hostname, "providers.v1")
 	if err != nil {
 		return nil, err
 	}
