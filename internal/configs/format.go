@@ -93,40 +93,38 @@ func insideQuotes(tokens hclwrite.Tokens, literal *hclwrite.Token) bool {
 	return false
 }
 
-// formatType removes the quotes of types as they were written before 0.12.
+// formatType modernises types as they were written before 0.12: quoted, or
+// collections without the type of their elements. Quoted words that were no
+// types then are left for the reader of the file to complain about.
 func formatType(tokens hclwrite.Tokens) hclwrite.Tokens {
 	trimmed := trimNewlines(tokens)
-	word := ""
 	switch len(trimmed) {
 	case 1:
-		word = string(trimmed[0].Bytes)
-		if word != "list" && word != "map" && word != "set" {
-			return tokens
+		switch word := string(trimmed[0].Bytes); word {
+		case "list", "map", "set":
+			return collectionType(word, "any")
 		}
 	case 3:
 		if trimmed[0].Type != hclsyntax.TokenOQuote || trimmed[2].Type != hclsyntax.TokenCQuote {
 			return tokens
 		}
-		word = string(trimmed[1].Bytes)
-	default:
-		return tokens
-	}
-	switch word {
-	case "string", "number", "bool", "any":
-		return hclwrite.Tokens{{Type: hclsyntax.TokenIdent, Bytes: []byte(word)}}
-	case "list", "map", "set":
-		element := "any"
-		if len(trimmed) == 3 {
-			element = "string"
-		}
-		return hclwrite.Tokens{
-			{Type: hclsyntax.TokenIdent, Bytes: []byte(word)},
-			{Type: hclsyntax.TokenOParen, Bytes: []byte("(")},
-			{Type: hclsyntax.TokenIdent, Bytes: []byte(element)},
-			{Type: hclsyntax.TokenCParen, Bytes: []byte(")")},
+		switch word := string(trimmed[1].Bytes); word {
+		case "string":
+			return hclwrite.Tokens{{Type: hclsyntax.TokenIdent, Bytes: []byte(word)}}
+		case "list", "map":
+			return collectionType(word, "string")
 		}
 	}
 	return tokens
+}
+
+func collectionType(word, element string) hclwrite.Tokens {
+	return hclwrite.Tokens{
+		{Type: hclsyntax.TokenIdent, Bytes: []byte(word)},
+		{Type: hclsyntax.TokenOParen, Bytes: []byte("(")},
+		{Type: hclsyntax.TokenIdent, Bytes: []byte(element)},
+		{Type: hclsyntax.TokenCParen, Bytes: []byte(")")},
+	}
 }
 
 func trimNewlines(tokens hclwrite.Tokens) hclwrite.Tokens {

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func PrepareVariable(v *Variable, raw InputValue) (cty.Value, diag.List) {
 	}
 	converted, err := convert.Convert(bare.WithMarks(marks), v.Type)
 	if err != nil {
-		return cty.UnknownVal(v.ConstraintType), append(diags, v.invalid(raw, "Unsuitable value for var.%s %s: %s.", v.Name, describeSource(raw.Source), err)...)
+		return cty.UnknownVal(v.ConstraintType), append(diags, v.invalid(raw, "Unsuitable value for var.%s %s: %s.", v.Name, v.describeSource(raw.Source), explain(err))...)
 	}
 	if !v.Nullable && converted.IsNull() {
 		if v.Required() {
@@ -50,18 +51,44 @@ func isText(s InputSource) bool {
 	return s == FromEnvironment || s == FromCommandLine || s == FromPrompt
 }
 
-func describeSource(s InputSource) string {
+// describeSource completes "the value …" for messages.
+func (v *Variable) describeSource(s InputSource) string {
 	switch s {
 	case FromEnvironment:
-		return "set using an environment variable"
+		return "set using the TF_VAR_" + v.Name + " environment variable"
 	case FromCommandLine:
-		return "set using -var"
+		return "set using -var=\"" + v.Name + "=...\""
 	case FromPrompt:
 		return "entered interactively"
 	case FromFile, FromAutoFile:
-		return "set in a variables file"
+		return "set in a variables file, declared at " + v.DeclRange.String()
 	}
 	return "given by the caller"
+}
+
+// explain says what a conversion found wrong, with the place inside the value.
+func explain(err error) string {
+	var pathErr cty.PathError
+	if !errors.As(err, &pathErr) || len(pathErr.Path) == 0 {
+		return err.Error()
+	}
+	var place strings.Builder
+	for _, step := range pathErr.Path {
+		switch step := step.(type) {
+		case cty.GetAttrStep:
+			place.WriteString("." + step.Name)
+		case cty.IndexStep:
+			switch key := step.Key; {
+			case key.Type() == cty.String && key.IsKnown() && !key.IsNull():
+				fmt.Fprintf(&place, "[%q]", key.AsString())
+			case key.Type() == cty.Number && key.IsKnown() && !key.IsNull():
+				place.WriteString("[" + key.AsBigFloat().Text('f', -1) + "]")
+			default: // elements of sets have no place
+				place.WriteString("[...]")
+			}
+		}
+	}
+	return strings.TrimPrefix(place.String(), ".") + ": " + err.Error()
 }
 
 func (v *Variable) invalid(raw InputValue, detail string, args ...any) diag.List {
@@ -86,13 +113,13 @@ func parseValue(v *Variable, raw InputValue) (cty.Value, diag.List) {
 		return val, nil
 	}
 	if v.Sensitive {
-		return cty.DynamicVal, v.invalid(raw, "The value for var.%s %s is not a valid expression. It is not shown because the variable is sensitive.", v.Name, describeSource(raw.Source))
+		return cty.DynamicVal, v.invalid(raw, "The value for var.%s %s is not a valid expression. It is not shown because the variable is sensitive.", v.Name, v.describeSource(raw.Source))
 	}
 	problem := hclDiags[0].Detail
 	if problem == "" {
 		problem = hclDiags[0].Summary
 	}
-	return cty.DynamicVal, v.invalid(raw, "The value for var.%s %s is not a valid expression for a value of type %s: %s", v.Name, describeSource(raw.Source), v.Type.FriendlyNameForConstraint(), problem)
+	return cty.DynamicVal, v.invalid(raw, "The value for var.%s %s is not a valid expression for a value of type %s: %s", v.Name, v.describeSource(raw.Source), v.Type.FriendlyNameForConstraint(), problem)
 }
 
 // GivenVariable is one -var or -var-file, in the order of the command line.
@@ -205,7 +232,7 @@ func (c *collector) argument(text string) {
 func (c *collector) reportUndeclared() {
 	const shown = 2
 	for i, u := range c.undeclared {
-		if i == shown && len(c.undeclared) > shown+1 {
+		if i == shown {
 			c.diags = append(c.diags, diag.Warningf("Values for undeclared variables",
 				"In addition to the other similar warnings shown, %d other variable(s) are defined without being declared.", len(c.undeclared)-shown)...)
 			return
@@ -219,8 +246,11 @@ func (c *collector) reportUndeclared() {
 // to files, where not nil.
 func ReadValuesFile(name string, files map[string][]byte) (map[string]InputValue, diag.List) {
 	src, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, diag.Errorf("Failed to read variables file", "The variables file %s does not exist.", name)
+	}
 	if err != nil {
-		return nil, diag.Errorf("Failed to read variables file", "Given variables file %s cannot be read: %s.", name, unwrapPath(err))
+		return nil, diag.Errorf("Failed to read variables file", "The variables file %s cannot be read: %s.", name, unwrapPath(err))
 	}
 	if files != nil {
 		files[name] = src
