@@ -3,6 +3,7 @@ package views
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"sort"
 	"strings"
 
@@ -12,85 +13,147 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Diagnostics prints diagnostics, each in a frame, quoting the source lines.
+// Diagnostics prints diagnostics with the source lines they are about, in
+// frames where there is colour. Warnings that say the same about several places
+// are shown once, with the number of the others.
 func (t *Terminal) Diagnostics(list diag.List, sources map[string][]byte) {
+	if len(list) == 0 {
+		return
+	}
 	if t.CompactWarnings && !list.HasErrors() {
 		t.compactWarnings(list)
 		return
 	}
 	var b strings.Builder
-	for _, d := range list {
-		t.diagnostic(&b, d, sources)
+	for _, g := range consolidate(list) {
+		t.diagnostic(&b, g, sources)
 	}
-	fmt.Fprint(t.Out, b.String())
+	_, _ = io.WriteString(t.Out, b.String())
+}
+
+// diagnosticGroup is a diagnostic and how many others are like it.
+type diagnosticGroup struct {
+	diag.Diagnostic
+	others int
+}
+
+// consolidate joins warnings that have the same summary and a source range,
+// keeping the first. Errors stay: each has to be dealt with.
+func consolidate(list diag.List) []diagnosticGroup {
+	out := make([]diagnosticGroup, 0, len(list))
+	first := map[string]int{}
+	for _, d := range list {
+		if d.Severity == diag.Warning && d.Subject != nil {
+			if i, ok := first[d.Summary]; ok {
+				out[i].others++
+				continue
+			}
+			first[d.Summary] = len(out)
+		}
+		out = append(out, diagnosticGroup{Diagnostic: d})
+	}
+	return out
 }
 
 func (t *Terminal) compactWarnings(list diag.List) {
 	t.printf("\n%s\n\n", t.paint(yellow, "Warnings:"))
-	for _, d := range list {
-		where := ""
-		if d.Subject != nil {
-			where = fmt.Sprintf("\n  on %s line %d", d.Subject.Filename, d.Subject.Start.Line)
+	for _, g := range consolidate(list) {
+		t.printf("%s\n", strings.ReplaceAll(wrap("- "+oneLine(g.Summary), t.Width-2), "\n", "\n  "))
+		if g.Subject == nil {
+			continue
 		}
-		t.printf("- %s%s\n", printable(d.Summary), where)
+		more := ""
+		if g.others > 0 {
+			more = fmt.Sprintf(" (and %d more)", g.others)
+		}
+		t.printf("  on %s line %d%s\n", printable(g.Subject.Filename), g.Subject.Start.Line, more)
 	}
 	t.printf("\nTo see the full warning notes, run without -compact-warnings.\n\n")
 }
 
-func (t *Terminal) diagnostic(b *strings.Builder, d diag.Diagnostic, sources map[string][]byte) {
+func oneLine(text string) string { return strings.ReplaceAll(printable(text), "\n", " ") }
+
+func (t *Terminal) diagnostic(b *strings.Builder, d diagnosticGroup, sources map[string][]byte) {
 	color, word := red, "Error"
 	if d.Severity == diag.Warning {
 		color, word = yellow, "Warning"
 	}
-	bar := t.paint(color, "│") + " "
+	bar, inside := "", t.Width
+	if t.Color {
+		bar, inside = t.paint(color, "│")+" ", t.Width-2
+	}
 	line := func(text string) {
 		b.WriteString(strings.TrimRight(bar+text, " "))
 		b.WriteByte('\n')
 	}
+	paragraph := func(text string) {
+		for _, part := range strings.Split(wrap(text, inside), "\n") {
+			line(part)
+		}
+	}
 	b.WriteByte('\n')
-	b.WriteString(t.paint(color, "╷"))
-	b.WriteByte('\n')
-	line(t.paint(color, word+": ") + t.paint(bold, printable(d.Summary)))
+	if t.Color {
+		b.WriteString(t.paint(color, "╷") + "\n")
+	}
+	for i, part := range strings.Split(wrap(word+": "+oneLine(d.Summary), inside), "\n") {
+		if i == 0 {
+			line(t.paint(color, word+":") + t.paint(bold, strings.TrimPrefix(part, word+":")))
+			continue
+		}
+		line(t.paint(bold, part))
+	}
 	line("")
-	if d.Address != "" {
-		line("  with " + d.Address + ",")
+	if d.Address != "" && d.Subject != nil {
+		line("  with " + printable(d.Address) + ",")
+	} else if d.Address != "" {
+		line("  with " + printable(d.Address))
 	}
 	if d.Subject != nil {
-		for _, text := range t.quote(d, sources) {
+		for _, text := range t.quote(d.Diagnostic, sources) {
 			line(text)
 		}
 	}
 	if d.Address != "" || d.Subject != nil {
 		line("")
 	}
-	if d.Detail != "" {
-		for _, text := range strings.Split(wrap(printable(d.Detail), t.Width-2), "\n") {
-			line(text)
-		}
+	if detail := strings.TrimRight(printable(d.Detail), "\n"); detail != "" {
+		paragraph(detail)
 	}
-	b.WriteString(t.paint(color, "╵"))
-	b.WriteByte('\n')
+	if d.others > 0 {
+		line("")
+		paragraph(fmt.Sprintf("(and %d more similar %s elsewhere)", d.others, plural(d.others, "warning")))
+	}
+	if t.Color {
+		b.WriteString(t.paint(color, "╵") + "\n")
+	}
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
 }
 
 // quote shows the lines of source a diagnostic is about, and the values that
 // went into a failing expression.
 func (t *Terminal) quote(d diag.Diagnostic, sources map[string][]byte) []string {
+	place := fmt.Sprintf("  on %s line %d", printable(d.Subject.Filename), d.Subject.Start.Line)
 	s := snippetFor(d, sources)
-	place := fmt.Sprintf("  on %s line %d", d.Subject.Filename, d.Subject.Start.Line)
 	if s == nil {
-		return []string{place + ":"}
+		return []string{place + ":", "  (source code not available)"}
 	}
 	if s.Context != nil {
-		place += ", in " + *s.Context
+		place += ", in " + printable(*s.Context)
 	}
 	out := []string{place + ":"}
-	code := s.Code
-	if t.Color {
-		start, end := s.HighlightStart, s.HighlightEnd
-		code = code[:start] + t.paint(underline, code[start:end]) + code[end:]
-	}
-	for i, text := range strings.Split(printableKeepingStyle(code, t.Color), "\n") {
-		out = append(out, fmt.Sprintf("%4d: %s", s.StartLine+i, text))
+	offset := 0
+	for i, text := range strings.Split(s.Code, "\n") {
+		start := clamp(s.HighlightStart-offset, 0, len(text))
+		end := clamp(s.HighlightEnd-offset, start, len(text))
+		shown := printable(text[:start]) + t.paint(underline, printable(text[start:end])) + printable(text[end:])
+		out = append(out, fmt.Sprintf("%4d: %s", s.StartLine+i, shown))
+		offset += len(text) + 1
 	}
 	if len(s.Values) > 0 {
 		out = append(out, "    ├────────────────")
@@ -99,19 +162,6 @@ func (t *Terminal) quote(d diag.Diagnostic, sources map[string][]byte) []string 
 		}
 	}
 	return out
-}
-
-// printableKeepingStyle is printable for text that was just painted.
-func printableKeepingStyle(text string, painted bool) string {
-	if painted {
-		return strings.Map(func(r rune) rune {
-			if r < ' ' && r != '\n' && r != '\t' && r != '\x1b' {
-				return -1
-			}
-			return r
-		}, text)
-	}
-	return printable(text)
 }
 
 // DiagnosticJSON is a diagnostic as "validate -json" and the event stream have
@@ -159,7 +209,7 @@ type ValueJSON struct {
 func DiagnosticsJSON(list diag.List, sources map[string][]byte) []DiagnosticJSON {
 	out := make([]DiagnosticJSON, 0, len(list))
 	for _, d := range list {
-		j := DiagnosticJSON{Severity: d.Severity.String(), Summary: d.Summary, Detail: d.Detail, Address: d.Address}
+		j := DiagnosticJSON{Severity: d.Severity.String(), Summary: printable(d.Summary), Detail: printable(d.Detail), Address: d.Address}
 		if d.Subject != nil {
 			j.Range = &RangeJSON{
 				Filename: d.Subject.Filename,
@@ -213,24 +263,48 @@ func clamp(n, low, high int) int { return max(low, min(n, high)) }
 
 // enclosingBlock finds the header of the top-level block around a range by
 // looking for the last line that begins without indentation and opens a block.
+// A range in the header itself is not inside the block.
 func enclosingBlock(src []byte, rng hcl.Range) string {
 	if strings.HasSuffix(rng.Filename, ".json") {
 		return ""
 	}
-	lines := bytes.Split(src[:min(rng.Start.Byte, len(src))], []byte("\n"))
-	for i := len(lines) - 1; i >= 0; i-- {
-		text := strings.TrimRight(string(lines[i]), " \t\r")
-		if i == len(lines)-1 {
-			continue // the header itself is shown anyway
+	at := min(rng.Start.Byte, len(src))
+	lineStart := bytes.LastIndexByte(src[:at], '\n') + 1
+	line := src[lineStart:]
+	if end := bytes.IndexByte(line, '\n'); end >= 0 {
+		line = line[:end]
+	}
+	if header, opened := blockHeader(line); opened {
+		if at-lineStart >= len(header)+1 {
+			return strings.TrimSpace(header)
 		}
-		if text == "}" {
+		return ""
+	}
+	for rest := src[:lineStart]; len(rest) > 0; {
+		rest = rest[:len(rest)-1]
+		start := bytes.LastIndexByte(rest, '\n') + 1
+		line, rest = rest[start:], rest[:start]
+		if len(line) > 0 && line[0] == '}' {
 			return ""
 		}
-		if text != "" && text[0] != ' ' && text[0] != '\t' && strings.HasSuffix(text, "{") {
-			return strings.TrimSpace(strings.TrimSuffix(text, "{"))
+		if header, opened := blockHeader(line); opened {
+			if bytes.HasSuffix(bytes.TrimRight(line, " \t\r"), []byte("}")) {
+				return "" // a block of one line ends where it begins
+			}
+			return strings.TrimSpace(header)
 		}
 	}
 	return ""
+}
+
+// blockHeader returns what stands before the brace of a line that opens a
+// top-level block.
+func blockHeader(line []byte) (string, bool) {
+	if len(line) == 0 || strings.IndexByte(" \t#/}", line[0]) >= 0 {
+		return "", false
+	}
+	header, _, opened := strings.Cut(string(line), "{")
+	return header, opened && !strings.Contains(header, "=")
 }
 
 // failingValues describes what the references of an expression were when it
@@ -242,21 +316,34 @@ func failingValues(d diag.Diagnostic) []ValueJSON {
 	}
 	seen := map[string]bool{}
 	for _, traversal := range d.Expression.Variables() {
-		text := traversalText(traversal)
-		if seen[text] {
+		v, used := reachable(traversal, d.EvalContext)
+		text := traversalText(used)
+		if len(used) == 0 || seen[text] {
 			continue
 		}
 		seen[text] = true
-		v, diags := traversal.TraverseAbs(d.EvalContext)
-		if diags.HasErrors() {
-			continue
-		}
 		if statement := describeValue(v); statement != "" {
 			out = append(out, ValueJSON{Traversal: text, Statement: statement})
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Traversal < out[j].Traversal })
 	return out
+}
+
+// reachable follows a reference as far as there is something: what is wrong may
+// be its last step. Whole namespaces such as "var" are not worth telling.
+func reachable(traversal hcl.Traversal, ctx *hcl.EvalContext) (cty.Value, hcl.Traversal) {
+	for n := len(traversal); n > 1; n-- {
+		if v, diags := traversal[:n].TraverseAbs(ctx); !diags.HasErrors() {
+			return v, traversal[:n]
+		}
+	}
+	if len(traversal) == 1 && !traversal.IsRelative() {
+		if v, diags := traversal.TraverseAbs(ctx); !diags.HasErrors() {
+			return v, traversal
+		}
+	}
+	return cty.NilVal, nil
 }
 
 // describeValue says in a few words what a value is.
@@ -278,7 +365,7 @@ func describeValue(v cty.Value) string {
 	case v.IsNull():
 		return "is null"
 	case ty == cty.String:
-		return fmt.Sprintf("is %s", quoted(v.AsString()))
+		return "is " + quoted(v.AsString())
 	case ty == cty.Number, ty == cty.Bool:
 		return "is " + ConsoleValue(v)
 	case ty.IsCollectionType(), ty.IsTupleType():
@@ -292,7 +379,10 @@ func describeValue(v cty.Value) string {
 		return fmt.Sprintf("is %s with %d elements", ty.FriendlyName(), n)
 	case ty.IsObjectType():
 		n := len(ty.AttributeTypes())
-		if n == 1 {
+		switch n {
+		case 0:
+			return "is object with no attributes"
+		case 1:
 			return "is object with 1 attribute"
 		}
 		return fmt.Sprintf("is object with %d attributes", n)

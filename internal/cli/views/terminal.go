@@ -167,6 +167,9 @@ func cut(text string, limit int) string {
 // sequences as a whole, control characters, and marks that turn the direction
 // of writing. Line ends and tabs stay.
 func printable(text string) string {
+	if !utf8.ValidString(text) {
+		text = strings.ToValidUTF8(text, "\ufffd")
+	}
 	if !strings.ContainsFunc(text, dangerous) {
 		return text
 	}
@@ -194,7 +197,7 @@ func dangerous(r rune) bool {
 	case r < 0x7f:
 		return r < ' '
 	}
-	return unicode.IsControl(r) || r == utf8.RuneError || turnsDirection(r)
+	return unicode.IsControl(r) || turnsDirection(r)
 }
 
 // turnsDirection reports whether a character changes the order in which others
