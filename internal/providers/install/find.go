@@ -74,6 +74,21 @@ func notInstalled(p addrs.Provider, why string) diag.List {
 	return diag.Errorf("Required plugins are not installed", "The installed providers are not what the dependency lock file selects:\n  - %s: %s\n\nTo install the providers that this configuration requires, run:\n  tutti init", p, why)
 }
 
+// OverrideWarning says which providers are developers' own builds: results with
+// them may be other than with releases. It is empty where there are none.
+func (c *Config) OverrideWarning() diag.List {
+	if len(c.DevOverrides) == 0 {
+		return nil
+	}
+	var lines []string
+	for p, folder := range c.DevOverrides {
+		lines = append(lines, "  - "+p.ForDisplay()+" in "+folder)
+	}
+	slices.Sort(lines)
+	return diag.Warningf("Provider development overrides are in effect",
+		"The CLI configuration names these folders for providers under development:\n%s\n\nWhat they do may differ from any release, and applying changes with them may leave a state that releases cannot read.", strings.Join(lines, "\n"))
+}
+
 // digest makes a name for files from what identifies a program: the hash of its
 // package, which is the same in every project, or its path, size and time.
 func digest(identity string) string {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -294,6 +295,16 @@ func TestFindChecksWhatItFinds(t *testing.T) {
 	if again, problem := find(); problem != "" || again != first || !exists(stamps) {
 		t.Error(again, problem)
 	}
+	var group sync.WaitGroup
+	_ = os.Remove(stamps)
+	for range 8 {
+		group.Go(func() {
+			if again, problem := find(); problem != "" || again != first {
+				t.Error(again, problem)
+			}
+		})
+	}
+	group.Wait()
 	program := filepath.Join(dir, "registry.terraform.io", "hashicorp", "null", "3.1.0", Platform(), "terraform-provider-null_v3.1.0")
 	if err := os.WriteFile(program, []byte("changed"), 0o755); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
@@ -313,6 +324,9 @@ func TestFindChecksWhatItFinds(t *testing.T) {
 	}
 	if got := p.install(t, "hashicorp/null"); !strings.Contains(got, "as dev_overrides says") {
 		t.Error(got)
+	}
+	if warning := p.Config.OverrideWarning(); len(warning) != 1 || !strings.Contains(warning[0].Detail, "hashicorp/null in ") {
+		t.Error(warning)
 	}
 	p.Config.DevOverrides[null] = t.TempDir()
 	if _, problem := find(); !strings.Contains(problem, "Cannot use provider under development") {

@@ -154,6 +154,9 @@ func (j *job) listingFailed(why string) diag.List {
 	return diag.Errorf("Failed to query available provider packages", "Could not retrieve the list of available versions for provider %s: %s", j.provider.ForDisplay(), why)
 }
 
+// whoDemands tells how to find out where constraints come from.
+const whoDemands = "\n\nTo see which modules need this provider, and in which versions, run:\n  tutti providers"
+
 // lockFits reports whether the locked version is one that may be used.
 func (j *job) lockFits() bool {
 	locked, ok := newAvailable(j.lock.Version, "")
@@ -161,7 +164,7 @@ func (j *job) lockFits() bool {
 }
 
 func (j *job) lockMismatch() diag.List {
-	return j.listingFailed(fmt.Sprintf("locked provider %s %s does not match configured version constraint %s; must use tutti init -upgrade to allow selection of new versions", j.provider, j.lock.Version, j.constraints))
+	return j.listingFailed(fmt.Sprintf("locked provider %s %s does not match configured version constraint %s; must use tutti init -upgrade to allow selection of new versions%s", j.provider, j.lock.Version, j.constraints, whoDemands))
 }
 
 func (j *job) run(ctx context.Context) diag.List {
@@ -264,13 +267,17 @@ func (j *job) choose(ctx context.Context, pinned, platform string) (source, avai
 	case found != nil:
 		return found, best, nil
 	case !known:
-		return nil, best, fmt.Errorf("provider %s was not found in any of the search locations\n\n  - %s", j.provider, strings.Join(names(sources), "\n  - "))
+		hint := ""
+		if j.provider == addrs.DefaultProvider(j.provider.Type) {
+			hint = "\n\nA provider whose source no required_providers block gives is taken to be one of hashicorp's. If it is somebody else's, write its source there, in every module that uses it."
+		}
+		return nil, best, fmt.Errorf("provider %s was not found in any of the search locations\n\n  - %s%s", j.provider, strings.Join(names(sources), "\n  - "), hint)
 	case pinned != "":
 		return nil, best, fmt.Errorf("the locked version %s is not available for %s; run tutti init -upgrade to choose another", pinned, platform)
 	case len(j.constraints) == 0:
 		return nil, best, fmt.Errorf("there are no releases for %s", platform)
 	}
-	return nil, best, fmt.Errorf("no available releases match the given constraints %s", j.constraints)
+	return nil, best, fmt.Errorf("no available releases match the given constraints %s%s", j.constraints, whoDemands)
 }
 
 func names(sources []source) []string {
@@ -403,7 +410,7 @@ func (in *Installer) sources(p addrs.Provider) ([]source, error) {
 		case NetworkMirror:
 			out = append(out, mirrorSource{c, m.Location})
 		case Direct:
-			out = append(out, registrySource{c, in.discovery()})
+			out = append(out, registrySource{c, in.discovery(), p.Hostname})
 		}
 	}
 	if len(out) == 0 {

@@ -95,9 +95,10 @@ func (s mirrorSource) fetch(ctx context.Context, _ addrs.Provider, v available, 
 type registrySource struct {
 	client
 	services *discovery
+	host     string
 }
 
-func (s registrySource) String() string { return "the provider's own registry" }
+func (s registrySource) String() string { return s.host }
 
 // registryVersion is one version in a registry's list.
 type registryVersion struct {
