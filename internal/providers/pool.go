@@ -97,7 +97,11 @@ func childEnvironment(environ []string) []string {
 		out = append(out, entry)
 	}
 	if !wanted {
-		out = append(out, "TF_LOG=off")
+		out = append(out, "TF_LOG_SDK=off", "TF_LOG_PROVIDER=off")
+	}
+	if lookup(environ, "GOGC") == "" && lookup(environ, "GOMEMLIMIT") == "" {
+		// Providers make much garbage and live shortly.
+		out = append(out, "GOGC=400", "GOMEMLIMIT=1GiB")
 	}
 	return out
 }
