@@ -102,7 +102,7 @@ func (in *Installer) Install(ctx context.Context, rootDir string, opts Options) 
 	if root == nil || diags.HasErrors() {
 		return diags
 	}
-	w.calls(root, addrs.RootModule, rootDir, []string{rootDir})
+	w.calls(root, caller{dir: rootDir, above: []string{rootDir}})
 	diags = append(diags, w.diags...)
 	if _, err := os.Stat(ManifestFile(opts.DataDir)); err != nil && len(w.after) == 1 {
 		return diags // nothing to record
@@ -129,9 +129,18 @@ type walk struct {
 	registry *registry
 }
 
-// calls installs what a module calls. dir is the module's directory as this
-// process reaches it, and above those of it and its callers.
-func (w *walk) calls(m *configs.Module, path addrs.Module, dir string, above []string) {
+// caller is a module whose calls are being installed.
+type caller struct {
+	path addrs.Module
+	dir  string // as this process reaches it
+	// pkg is the root of the package that the module is in; empty for modules
+	// that belong to the root module's own files.
+	pkg   string
+	above []string // the directories of the module and its callers
+}
+
+// calls installs what a module calls.
+func (w *walk) calls(m *configs.Module, from caller) {
 	names := make([]string, 0, len(m.ModuleCalls))
 	for name := range m.ModuleCalls {
 		names = append(names, name)
@@ -146,71 +155,89 @@ func (w *walk) calls(m *configs.Module, path addrs.Module, dir string, above []s
 		if call.SourceAddr == "" {
 			continue // reported while reading
 		}
-		w.call(call, path.Child(name), dir, above)
+		diags := w.call(call, from)
+		w.diags = append(w.diags, diags...)
+		if diags.HasErrors() {
+			w.keep(from.path.Child(name))
+		}
 	}
 }
 
-// call installs one module and those that it calls.
-func (w *walk) call(call *configs.ModuleCall, path addrs.Module, callerDir string, above []string) {
+// call installs one module and those that it calls. The result is what is wrong
+// with the module itself.
+func (w *walk) call(call *configs.ModuleCall, from caller) diag.List {
+	path := from.path.Child(call.Name)
 	s, diags := sourceOf(call)
-	w.diags = append(w.diags, diags...)
 	if diags.HasErrors() {
-		return
+		return diags
 	}
-	dir, version, diags := w.place(s, call, path, callerDir)
-	w.diags = append(w.diags, diags...)
+	found, more := w.place(s, call, path, from)
+	diags = append(diags, more...)
 	if diags.HasErrors() {
-		return
+		return diags
 	}
-	clean := filepath.Clean(dir)
-	for _, caller := range above {
-		if filepath.Clean(caller) == clean && s.Kind == localSource {
-			w.diags = append(w.diags, diag.ErrorAt(call.SourceRange, "Module calls itself",
+	for _, dir := range from.above {
+		if filepath.Clean(dir) == filepath.Clean(found.dir) && s.Kind == localSource {
+			return append(diags, diag.ErrorAt(call.SourceRange, "Module calls itself",
 				"The module in %s calls itself through module %q. A module must not contain itself.", dir, call.Name)...)
-			return
 		}
 	}
-	if len(above) > maxDepth {
-		w.diags = append(w.diags, diag.ErrorAt(call.SourceRange, "Modules nested too deeply",
+	if len(from.above) > maxDepth {
+		return append(diags, diag.ErrorAt(call.SourceRange, "Modules nested too deeply",
 			"Module %q is more than %d modules deep. It seems to contain itself.", path, maxDepth)...)
-		return
 	}
-	m, diags := configs.LoadModule(dir, w.opts.Files)
-	w.diags = append(w.diags, diags...)
+	m, more := configs.LoadModule(found.dir, w.opts.Files)
+	diags = append(diags, more...)
 	if m == nil || diags.HasErrors() {
-		return
+		return diags
 	}
-	w.after[path] = Record{Source: s.String(), Version: version, Dir: w.relative(dir)}
-	w.opts.Progress(Progress{Module: path, Dir: w.relative(dir)})
-	w.calls(m, path, dir, append(above[:len(above):len(above)], dir))
+	w.after[path] = Record{Source: s.String(), Version: found.version, Dir: w.relative(found.dir)}
+	w.opts.Progress(Progress{Module: path, Dir: w.relative(found.dir)})
+	w.calls(m, caller{path: path, dir: found.dir, pkg: found.pkg, above: append(from.above[:len(from.above):len(from.above)], found.dir)})
+	return diags
+}
+
+// keep leaves in the manifest what was installed before for a module that could
+// not be installed now.
+func (w *walk) keep(path addrs.Module) {
+	for other, record := range w.before {
+		if _, ok := w.after[other]; ok || !path.Contains(other) {
+			continue
+		}
+		if info, err := os.Stat(w.absolute(record.Dir)); err == nil && info.IsDir() {
+			w.after[other] = record
+		}
+	}
 }
 
 // maxDepth bounds nesting: a module from a repository that calls itself would
 // otherwise be fetched without end.
 const maxDepth = 64
 
+// placed is where a called module is.
+type placed struct {
+	dir, version string
+	pkg          string // as in caller
+}
+
 // place finds or makes the directory of a called module.
-func (w *walk) place(s source, call *configs.ModuleCall, path addrs.Module, callerDir string) (dir, version string, diags diag.List) {
+func (w *walk) place(s source, call *configs.ModuleCall, path addrs.Module, from caller) (placed, diag.List) {
 	if s.Kind == localSource {
-		dir = filepath.Join(callerDir, filepath.FromSlash(call.SourceAddr))
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return "", "", diag.ErrorAt(call.SourceRange, "Unreadable module directory",
-				"The directory %s, the source of module %q, does not exist.", dir, call.Name)
-		}
-		return dir, "", nil
+		return placeLocal(call, from)
 	}
 	allowed, diags := constraintsOf(call)
 	if diags.HasErrors() {
-		return "", "", diags
+		return placed{}, diags
 	}
+	target := filepath.Join(w.opts.DataDir, "modules", string(path))
 	if record, ok := w.reusable(s, path, allowed); ok {
-		return w.absolute(record.Dir), record.Version, diags
+		return placed{w.absolute(record.Dir), record.Version, target}, diags
 	}
-	subdir := s.Subdir
+	subdir, version := s.Subdir, ""
 	if s.Kind == registrySource {
 		found, where, err := w.registry.find(w.ctx, s, allowed)
 		if err != nil {
-			return "", "", append(diags, diag.ErrorAt(call.SourceRange, "Cannot find module in registry",
+			return placed{}, append(diags, diag.ErrorAt(call.SourceRange, "Cannot find module in registry",
 				"Module %q, %s: %s.", call.Name, s.display(), err)...)
 		}
 		version = found
@@ -220,17 +247,33 @@ func (w *walk) place(s source, call *configs.ModuleCall, path addrs.Module, call
 	} else {
 		w.opts.Progress(Progress{Module: path, Source: redacted(s)})
 	}
-	target := filepath.Join(w.opts.DataDir, "modules", filepath.FromSlash(string(path)))
 	prefix, err := w.fetch(s, target)
 	if err != nil {
-		return "", "", append(diags, diag.ErrorAt(call.SourceRange, "Failed to download module",
+		return placed{}, append(diags, diag.ErrorAt(call.SourceRange, "Failed to download module",
 			"Could not download the source of module %q from %s: %s.", call.Name, redacted(s), err)...)
 	}
-	dir, err = insidePackage(target, joinSubdirs(prefix, subdir))
+	dir, err := insidePackage(target, joinSubdirs(prefix, subdir))
 	if err != nil {
-		return "", "", append(diags, diag.ErrorAt(call.SourceRange, "Unreadable module subdirectory", "The package of module %q was downloaded from %s, but %s.", call.Name, redacted(s), err)...)
+		return placed{}, append(diags, diag.ErrorAt(call.SourceRange, "Unreadable module subdirectory",
+			"The package of module %q was downloaded from %s, but %s.", call.Name, redacted(s), err)...)
 	}
-	return dir, version, diags
+	return placed{dir, version, target}, diags
+}
+
+// placeLocal finds a module in the package of its caller.
+func placeLocal(call *configs.ModuleCall, from caller) (placed, diag.List) {
+	dir := filepath.Join(from.dir, filepath.FromSlash(call.SourceAddr))
+	if from.pkg != "" {
+		if inside, err := filepath.Rel(from.pkg, dir); err != nil || !filepath.IsLocal(inside) {
+			return placed{}, diag.ErrorAt(call.SourceRange, "Local module path leads out of its package",
+				"The source of module %q, %s, leads out of the package that the calling module was downloaded in. A module can call only what comes in the same package; give the full address of others.", call.Name, call.SourceAddr)
+		}
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return placed{}, diag.ErrorAt(call.SourceRange, "Unreadable module directory",
+			"The directory %s, the source of module %q, does not exist.", dir, call.Name)
+	}
+	return placed{dir: dir, pkg: from.pkg}, nil
 }
 
 func joinSubdirs(outer, inner string) string {

@@ -215,6 +215,9 @@ func TestFailedUpgradeKeepsWhatIsInstalled(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(p.dir, ".terraform/modules/a/main.tf")); err != nil {
 		t.Error(err)
 	}
+	if config, diags := p.load(t); diags.HasErrors() || revision(t, config, "a") != "two" {
+		t.Errorf("what was installed cannot be used any more: %v", diags.Err())
+	}
 	left, _ := filepath.Glob(filepath.Join(p.dir, ".terraform/modules/.fetch-*"))
 	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
@@ -257,6 +260,19 @@ func TestLocalModules(t *testing.T) {
 	p.fails(t, "does not exist")
 	p.write(t, call("a", "./b", `  version = "1.0"`))
 	p.fails(t, "only registries have versions")
+}
+
+func TestLocalModulesStayInTheirPackage(t *testing.T) {
+	repo := t.TempDir()
+	git(t, repo, "init", "-q")
+	write(t, repo, map[string]string{"main.tf": "", "in/main.tf": call("up", "../"), "out/main.tf": call("up", "../../other")})
+	git(t, repo, "add", "-A")
+	git(t, repo, "commit", "-qm", "one")
+	p := newPlace(t, call("in", "git::file://"+repo+"//in")+call("other", "git::file://"+repo+"//in"))
+	p.ok(t, false)
+	p.write(t, call("out", "git::file://"+repo+"//out")+call("other", "git::file://"+repo+"//in"))
+	p.fails(t, "leads out of the package")
+	p.fails(t, "leads out of the package") // also where the package is there already
 }
 
 func TestDirectoryOutsideIsLinked(t *testing.T) {

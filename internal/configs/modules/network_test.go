@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
@@ -322,5 +323,28 @@ func TestNetrc(t *testing.T) {
 		if got := login + ":" + password; got != want || ok != (want != ":") {
 			t.Errorf("%s: %s %v", host, got, ok)
 		}
+	}
+}
+
+func TestArchiveOnThisMachine(t *testing.T) {
+	dir := t.TempDir()
+	zipped := zipOf(t, map[string]string{"in/main.tf": output("zip")})
+	write(t, dir, map[string]string{"m.zip": string(zipped), "m.txt": "x"})
+	p := newPlace(t, call("a", fmt.Sprintf("%s/m.zip//in?checksum=%x", dir, sha256.Sum256(zipped))))
+	if got := revision(t, p.ok(t, false), "a"); got != "zip" {
+		t.Error(got)
+	}
+	p.write(t, call("b", dir+"/m.txt"))
+	p.fails(t, "neither a directory nor an archive")
+	p.write(t, call("b", dir+"/missing.zip"))
+	p.fails(t, "no such file")
+}
+
+func TestInterruption(t *testing.T) {
+	p := newPlace(t, call("a", "https://host.invalid/m.zip"))
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := p.in.Install(ctx, p.dir, Options{}).Err(); err == nil || !strings.Contains(err.Error(), "interrupted") {
+		t.Error(err)
 	}
 }

@@ -102,8 +102,8 @@ func parseSource(text string) (source, error) {
 	}
 	if configs.IsLocalSource(text) {
 		clean := path.Clean(filepath.ToSlash(text))
-		if clean != ".." && !strings.HasPrefix(clean, "../") {
-			clean = "./" + clean
+		if !strings.HasPrefix(clean, "../") {
+			clean = "./" + clean // also "./..", which is how others write it in manifests
 		}
 		return source{Kind: localSource, Package: clean}, nil
 	}
@@ -240,7 +240,8 @@ func cleanSubdir(subdir string) (string, error) {
 // paths.
 func locate(text, means string) (*url.URL, sourceKind, error) {
 	if filepath.IsAbs(text) {
-		return &url.URL{Scheme: "file", Path: filepath.ToSlash(text)}, fileSource, nil
+		where, query, _ := strings.Cut(filepath.ToSlash(text), "?")
+		return &url.URL{Scheme: "file", Path: where, RawQuery: query}, fileSource, nil
 	}
 	if strings.Contains(text, "://") {
 		address, err := url.Parse(text)

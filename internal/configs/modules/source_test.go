@@ -8,6 +8,7 @@ import (
 func TestSources(t *testing.T) {
 	for text, want := range map[string]string{
 		"./x/../y":                             "./y",
+		"../":                                  "./..",
 		"../x/":                                "../x",
 		"hashicorp/consul/aws":                 "registry.terraform.io/hashicorp/consul/aws",
 		"hashicorp/consul/aws//modules/a":      "registry.terraform.io/hashicorp/consul/aws//modules/a",
