@@ -44,6 +44,19 @@ func listEdits(before, after []cty.Value) []edit {
 	return pairUpdates(out)
 }
 
+// tupleEdits compares the elements of tuples of the same length, which belong to
+// their place.
+func tupleEdits(before, after []cty.Value) []edit {
+	out := make([]edit, len(before))
+	for i := range before {
+		out[i] = edit{symbolUpdate, before[i], after[i], i}
+		if before[i].RawEquals(after[i]) {
+			out[i].symbol = symbolNone
+		}
+	}
+	return out
+}
+
 // pairUpdates joins what is gone and what is new at the same place where both
 // have parts that can be compared.
 func pairUpdates(in []edit) []edit {
@@ -122,9 +135,13 @@ type lineEdit struct {
 	symbol, text string
 }
 
+// textLines splits a text for showing it; control characters are dropped.
+func textLines(s string) []string {
+	return strings.Split(strings.TrimSuffix(printable(s), "\n"), "\n")
+}
+
 func lineEdits(before, after string) []lineEdit {
-	a := strings.Split(strings.TrimSuffix(printable(before), "\n"), "\n")
-	b := strings.Split(strings.TrimSuffix(printable(after), "\n"), "\n")
+	a, b := textLines(before), textLines(after)
 	var out []lineEdit
 	for _, s := range shortest(len(a), len(b), func(i, j int) bool { return a[i] == b[j] }) {
 		switch {

@@ -138,7 +138,7 @@ func (v *planView) change(c *plans.Change, drift bool) {
 	v.header(c, drift)
 	block := v.block(c)
 	var b strings.Builder
-	d := differ{t: t, b: &b, forces: cty.NewPathSet(c.RequiredReplace...), any: len(c.RequiredReplace) > 0}
+	d := differ{t: t, b: &b, forces: c.RequiredReplace}
 	b.WriteString(v.mark(c.Action))
 	word := "resource"
 	if c.Object.Instance.Resource.Mode == addrs.Data {
@@ -301,7 +301,7 @@ func (v *planView) outputs() {
 		return
 	}
 	var b strings.Builder
-	d := differ{t: v.t, b: &b, forces: cty.NewPathSet()}
+	d := differ{t: v.t, b: &b, nulls: true}
 	width := 0
 	for _, o := range v.p.Outputs {
 		if o.Action != plans.NoOp {

@@ -21,9 +21,9 @@ func Instance(w io.Writer, inst *states.Instance, schema providers.Schema) {
 	var b strings.Builder
 	note := ""
 	if inst.Status == states.Tainted {
-		note = ": (tainted)"
+		note = " (tainted)"
 	}
-	fmt.Fprintf(&b, "# %s%s\n", inst.Object, note)
+	fmt.Fprintf(&b, "# %s:%s\n", inst.Object, note)
 	word := "resource"
 	if inst.Object.Instance.Resource.Mode == addrs.Data {
 		word = "data"
@@ -40,8 +40,8 @@ func Instance(w io.Writer, inst *states.Instance, schema providers.Schema) {
 		}
 	}
 	if ok {
-		d := differ{t: &Terminal{Width: defaultWidth}, b: &b, forces: cty.NewPathSet()}
-		d.object(2, schema.Block, value)
+		d := differ{t: &Terminal{Width: defaultWidth}, b: &b}
+		d.object(4, schema.Block, value)
 	} else {
 		b.WriteString("  # (attributes cannot be shown without the provider's schema)\n")
 	}
@@ -57,24 +57,29 @@ func (d *differ) object(level int, schema *providers.Block, v cty.Value) {
 	for _, name := range sortedKeys(schema.Attributes) {
 		if !isNothing(member(v, name)) {
 			names = append(names, name)
-			width = max(width, len(attributeName(name)))
+			width = max(width, columns(attributeName(name)))
 		}
 	}
 	for _, name := range names {
 		value := member(v, name)
-		if schema.Attributes[name].Sensitive {
-			value = hide(value)
-		}
+		value = hideDeclared(schema.Attributes[name], value)
 		d.b.WriteString(strings.Repeat(" ", level) + padded(attributeName(name), width) + " = ")
-		d.whole(level-2, symbolNone, value)
+		d.nulls = schema.Attributes[name].Type == cty.DynamicPseudoType
+		d.whole(level-2, symbolNone, value, "")
+		d.nulls = false
 		d.b.WriteByte('\n')
 	}
 	for _, name := range sortedKeys(schema.BlockTypes) {
 		nested := schema.BlockTypes[name]
-		value := bare(member(v, name))
+		value := member(v, name)
 		if isNothing(value) {
 			continue
 		}
+		if hiddenText(value) != "" {
+			d.b.WriteString("\n" + strings.Repeat(" ", level) + name + " { # (sensitive)\n" + strings.Repeat(" ", level) + "}\n")
+			continue
+		}
+		value = bare(value)
 		write := func(label string, e cty.Value) {
 			d.b.WriteString("\n" + strings.Repeat(" ", level) + name + label + " {\n")
 			d.object(level+4, &nested.Block, e)

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/tutti-dev/tutti/internal/lang/functions"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
+	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -99,10 +100,7 @@ func stringText(s string, indent int) string {
 		b.WriteString("<<" + word + "\n")
 	}
 	for _, line := range strings.Split(printable(s), "\n") {
-		if line != "" {
-			b.WriteString(pad)
-		}
-		b.WriteString(line)
+		b.WriteString(pad + line)
 		b.WriteByte('\n')
 	}
 	b.WriteString(pad + word)
@@ -243,4 +241,69 @@ func hide(v cty.Value) cty.Value {
 		return v
 	}
 	return v.Mark(marks.Sensitive)
+}
+
+// hideDeclared hides what the schema of an attribute says is sensitive: all of
+// the value, or parts of it.
+func hideDeclared(a *providers.Attribute, v cty.Value) cty.Value {
+	switch {
+	case isNothing(v) || marks.Has(v, marks.Sensitive):
+		return v
+	case a.Sensitive:
+		return hide(v)
+	case a.NestedType == nil || !hasSensitive(a.NestedType):
+		return v
+	}
+	return hideNested(a.NestedType, v)
+}
+
+func hasSensitive(n *providers.NestedObject) bool {
+	for _, a := range n.Attributes {
+		if a.Sensitive || a.NestedType != nil && hasSensitive(a.NestedType) {
+			return true
+		}
+	}
+	return false
+}
+
+// hideNested hides the sensitive attributes of nested objects. A set of such
+// objects becomes a tuple, since sets cannot have parts that are hidden.
+func hideNested(n *providers.NestedObject, v cty.Value) cty.Value {
+	v, outer := v.Unmark()
+	if !v.IsKnown() || v.IsNull() {
+		return v.WithMarks(outer)
+	}
+	object := func(o cty.Value) cty.Value {
+		bareObject, objectMarks := o.Unmark()
+		if !bareObject.IsKnown() || bareObject.IsNull() {
+			return o
+		}
+		members := map[string]cty.Value{}
+		for name, e := range bareObject.AsValueMap() {
+			if a := n.Attributes[name]; a != nil {
+				e = hideDeclared(a, e)
+			}
+			members[name] = e
+		}
+		return cty.ObjectVal(members).WithMarks(objectMarks)
+	}
+	ty := v.Type()
+	switch {
+	case ty.IsObjectType() && n.Nesting == providers.NestingMap, ty.IsMapType():
+		members := map[string]cty.Value{}
+		for it := v.ElementIterator(); it.Next(); {
+			key, e := it.Element()
+			members[key.AsString()] = object(e)
+		}
+		return cty.ObjectVal(members).WithMarks(outer)
+	case ty.IsObjectType():
+		return object(v).WithMarks(outer)
+	case !isSequence(ty) || v.LengthInt() == 0:
+		return v.WithMarks(outer)
+	}
+	list := make([]cty.Value, 0, v.LengthInt())
+	for _, e := range elements(v) {
+		list = append(list, object(e))
+	}
+	return cty.TupleVal(list).WithMarks(outer)
 }
