@@ -17,7 +17,7 @@ func (d *differ) block(level int, schema *providers.Block, before, after cty.Val
 	wrote := d.attributes(level, schema.Attributes, before, after, path, top)
 	hidden := 0
 	for _, name := range sortedKeys(schema.BlockTypes) {
-		group := differ{t: d.t, b: &strings.Builder{}, forces: d.forces}
+		group := differ{t: d.t, b: &strings.Builder{}, forces: d.forces, all: d.all}
 		hidden += group.nested(level, name, schema.BlockTypes[name], member(bare(before), name), member(bare(after), name), path.GetAttr(name))
 		if group.b.Len() == 0 {
 			continue
@@ -69,7 +69,7 @@ func (d *differ) attributes(level int, schema map[string]*providers.Attribute, b
 				continue
 			}
 			s.before, s.after = hideDeclared(a, s.before), hideDeclared(a, s.after)
-			if symbolFor(s.before, s.after) == symbolNone && !(top && identifying[name]) {
+			if symbolFor(s.before, s.after) == symbolNone && !d.all && !(top && identifying[name]) {
 				unchanged++
 				continue
 			}
@@ -186,7 +186,7 @@ func (d *differ) oneNested(level int, name, label string, schema *providers.Bloc
 		return d.concealed(level, attributeName(name)+label, before, after)
 	}
 	symbol := symbolFor(before, after)
-	if symbol == symbolNone {
+	if symbol == symbolNone && !d.all {
 		return 1
 	}
 	if note == "" {

@@ -27,6 +27,8 @@ type differ struct {
 	// nulls says that attributes of objects that are null are shown like others:
 	// so it is inside values whose type nobody declared, such as JSON.
 	nulls bool
+	// all shows what does not change, too.
+	all bool
 }
 
 func (d *differ) symbol(s string) string {

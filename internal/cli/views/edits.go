@@ -29,9 +29,10 @@ func elements(v cty.Value) []cty.Value {
 // listEdits finds what to do with the elements of one list to get another. An
 // element that is replaced by another of the same shape is an update.
 func listEdits(before, after []cty.Value) []edit {
-	same := func(i, j int) bool { return before[i].RawEquals(after[j]) }
+	names := identities{buckets: map[int][]identified{}}
+	a, b := names.of(before), names.of(after)
 	var out []edit
-	for _, s := range shortest(len(before), len(after), same) {
+	for _, s := range shortest(len(before), len(after), func(i, j int) bool { return a[i] == b[j] }) {
 		switch {
 		case s.i >= 0 && s.j >= 0:
 			out = append(out, edit{symbolNone, before[s.i], after[s.j], s.j})
@@ -42,6 +43,39 @@ func listEdits(before, after []cty.Value) []edit {
 		}
 	}
 	return pairUpdates(out)
+}
+
+// identities numbers values so that equal ones have the same number: comparing
+// every element of a long list with every other would take too long.
+type identities struct {
+	buckets map[int][]identified
+	count   int
+}
+
+type identified struct {
+	value cty.Value
+	id    int
+}
+
+func (n *identities) of(values []cty.Value) []int {
+	out := make([]int, len(values))
+	for i, v := range values {
+		unmarked, _ := v.UnmarkDeep()
+		hash := unmarked.Hash()
+		found := false
+		for _, known := range n.buckets[hash] {
+			if known.value.RawEquals(v) {
+				out[i], found = known.id, true
+				break
+			}
+		}
+		if !found {
+			n.count++
+			out[i] = n.count
+			n.buckets[hash] = append(n.buckets[hash], identified{v, n.count})
+		}
+	}
+	return out
 }
 
 // tupleEdits compares the elements of tuples of the same length, which belong to

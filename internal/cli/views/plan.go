@@ -22,6 +22,7 @@ func (t *Terminal) Plan(p *plans.Plan, schemas SchemaSource) {
 	buffered := *t
 	buffered.Out = out
 	v := planView{t: &buffered, p: p, schemas: schemas}
+	v.shown = v.changes()
 	v.print()
 }
 
@@ -29,35 +30,37 @@ type planView struct {
 	t       *Terminal
 	p       *plans.Plan
 	schemas SchemaSource
+	shown   []*plans.Change // the changes worth showing
 }
 
 func (v *planView) print() {
-	if v.p.Mode == plans.RefreshOnly || len(v.relevantDrift()) > 0 {
-		v.drift()
-	}
-	if v.p.Mode == plans.RefreshOnly {
+	v.drift()
+	switch {
+	case v.p.Mode == plans.RefreshOnly:
 		v.outputs()
 		v.refreshSummary()
-		return
-	}
-	shown := v.shown()
-	if len(shown) == 0 && !v.outputsChange() {
+	case len(v.shown) == 0 && !v.outputsChange():
 		v.nothing()
-		return
-	}
-	if len(shown) > 0 {
-		v.legend(shown)
-		v.t.printf("\nTutti will perform the following actions:\n")
-		for _, c := range shown {
-			v.change(c, false)
+	default:
+		if len(v.shown) > 0 {
+			v.legend()
+			sentence := "Tutti will perform the following actions:"
+			if v.p.Errored {
+				sentence = "Tutti planned the following actions, but then encountered a problem:"
+			}
+			v.t.printf("\n%s\n", v.t.paint(bold, sentence))
+			for _, c := range v.shown {
+				v.change(c, false)
+			}
+			v.counts()
 		}
-		v.counts()
+		v.outputs()
 	}
-	v.outputs()
+	v.notes()
 }
 
-// shown are the changes worth showing.
-func (v *planView) shown() []*plans.Change {
+// changes are the changes worth showing.
+func (v *planView) changes() []*plans.Change {
 	var out []*plans.Change
 	for _, c := range jsonplan.SortedChanges(v.p.Changes) {
 		if c.Action != plans.NoOp || c.Moved() || c.Importing != nil {
@@ -67,23 +70,45 @@ func (v *planView) shown() []*plans.Change {
 	return out
 }
 
+// notes prints what people should know besides.
+func (v *planView) notes() {
+	for _, note := range v.p.Notes {
+		v.t.Paragraph(v.t.paint(yellow, "Note:") + " " + printable(note))
+	}
+	var forgotten []string
+	for _, c := range v.shown {
+		if c.Action == plans.Forget || c.Action == plans.ForgetThenCreate {
+			forgotten = append(forgotten, " - "+c.Object.String())
+		}
+	}
+	if len(forgotten) > 0 {
+		v.t.printf("\n%s %s\n", v.t.paint(yellow, "Warning:"), v.t.paint(bold, "Some objects will no longer be managed by Tutti"))
+		v.t.Paragraph("With this plan applied, Tutti no longer knows the following objects, but they are not deleted. To manage them again they must be imported.")
+		v.t.printf("%s\n", strings.Join(forgotten, "\n"))
+	}
+}
+
 func (v *planView) nothing() {
+	t := v.t
 	switch {
-	case v.p.Mode == plans.Destroy:
-		v.t.printf("\n%s No objects need to be destroyed.\n", v.t.paint(green, "No changes."))
-		v.t.Paragraph("Either you have not created any objects yet or the existing objects were already deleted outside of Tutti.")
 	case v.p.Errored:
-		v.t.printf("\nPlanning failed. Tutti encountered an error while generating this plan.\n")
+		t.printf("\n%s Tutti encountered an error while generating this plan.\n", t.paint(red, "Planning failed."))
+	case v.p.Mode == plans.Destroy:
+		t.printf("\n%s No objects need to be destroyed.\n", t.paint(green, "No changes."))
+		t.Paragraph("Either nothing has been created yet, or what there was has already been deleted outside of Tutti.")
+	case len(v.relevantDrift()) > 0:
+		t.printf("\n%s Your infrastructure matches the configuration.\n", t.paint(green, "No changes."))
+		t.Paragraph("Your configuration already agrees with the changes detected above. To record them, run: tutti apply -refresh-only")
 	default:
-		v.t.printf("\n%s Your infrastructure matches the configuration.\n", v.t.paint(green, "No changes."))
-		v.t.Paragraph("Tutti has compared your real infrastructure against your configuration and found no differences, so no changes are needed.")
+		t.printf("\n%s Your infrastructure matches the configuration.\n", t.paint(green, "No changes."))
+		t.Paragraph("Tutti has compared your real infrastructure against your configuration and found no differences, so no changes are needed.")
 	}
 }
 
 // legend explains the marks that occur.
-func (v *planView) legend(shown []*plans.Change) {
+func (v *planView) legend() {
 	has := map[plans.Action]bool{}
-	for _, c := range shown {
+	for _, c := range v.shown {
 		has[c.Action] = true
 	}
 	v.t.printf("\n%s\n", wrap("Tutti used the selected providers to generate the following execution plan. Resource actions are indicated with the following symbols:", v.t.Width))
@@ -146,10 +171,17 @@ func (v *planView) change(c *plans.Change, drift bool) {
 	}
 	fmt.Fprintf(&b, "%s %q %q {\n", word, c.Object.Instance.Resource.Type, c.Object.Instance.Resource.Name)
 	before, after := c.Before, c.After
-	if c.Action == plans.Create || c.Action == plans.Read {
+	switch c.Action {
+	case plans.Create, plans.Read:
 		before = cty.NilVal
+	case plans.Delete:
+		after = cty.NilVal
+	case plans.Forget:
+		after = before
+	case plans.NoOp:
+		d.all = c.Importing != nil
 	}
-	d.block(6, block, before, after, nil, true)
+	d.block(6, block, before, after, cty.Path{}, true)
 	b.WriteString("    }")
 	b.WriteByte('\n')
 	fmt.Fprint(t.Out, b.String())
@@ -191,18 +223,42 @@ func (v *planView) header(c *plans.Change, drift bool) {
 	default:
 		note(name + " " + headline(c))
 	}
-	if reason := reasonText(c); reason != "" && !drift {
+	if drift {
+		return
+	}
+	if reason := reasonText(c); reason != "" {
 		note("(" + reason + ")")
 	}
 	if c.Moved() && c.Action != plans.NoOp {
 		note("(moved from " + c.PrevAddress.String() + ")")
 	}
 	if c.Importing != nil && c.Action != plans.NoOp {
-		note("(imported from \"" + printable(c.Importing.ID) + "\")")
+		note("(" + importedFrom(c.Importing) + ")")
 	}
-	if c.Importing != nil && c.Action != plans.NoOp && c.Action != plans.Update {
+	if c.Importing != nil && (c.Action.IsReplace() || c.Action == plans.Delete) {
 		note(t.paint(yellow, "Warning: this will destroy the imported resource"))
 	}
+	if c.Deferred != "" {
+		note("(deferred: " + oneLine(c.Deferred) + ")")
+	}
+}
+
+// importedFrom says where an imported object comes from.
+func importedFrom(i *plans.Importing) string {
+	switch {
+	case i.Unknown:
+		return "will be imported first"
+	case i.ID == "" && !isNothing(i.Identity) && i.Identity.IsWhollyKnown():
+		identity := bare(i.Identity)
+		var parts []string
+		for it := identity.ElementIterator(); it.Next(); {
+			if key, e := it.Element(); !isNothing(e) {
+				parts = append(parts, key.AsString()+" = "+ConsoleValue(e))
+			}
+		}
+		return "imported from the identity " + strings.Join(parts, ", ")
+	}
+	return "imported from " + quoted(i.ID)
 }
 
 func headline(c *plans.Change) string {
@@ -241,6 +297,9 @@ func reasonText(c *plans.Change) string {
 	addr := c.Object.Instance
 	switch c.Reason {
 	case plans.ReasonDeleteNoResourceConfig:
+		if c.Action == plans.Forget {
+			return "because its removed block says not to destroy it"
+		}
 		return "because " + addr.AbsResource().String() + " is not in configuration"
 	case plans.ReasonDeleteNoModule:
 		return "because " + string(addr.Module) + " is not in configuration"
@@ -274,17 +333,19 @@ func reasonText(c *plans.Change) string {
 // counts prints the totals.
 func (v *planView) counts() {
 	n := v.p.Count()
-	text := fmt.Sprintf("%d to add, %d to change, %d to destroy", n.Add, n.Change, n.Destroy)
+	text := fmt.Sprintf("%d to add, %d to change, %d to destroy.", n.Add, n.Change, n.Destroy)
 	if n.Import > 0 {
 		text = fmt.Sprintf("%d to import, ", n.Import) + text
 	}
-	if n.Forget > 0 {
-		text += fmt.Sprintf(", %d to forget", n.Forget)
+	switch {
+	case n.Forget > 0 && n.Move > 0:
+		text += fmt.Sprintf(" %d to forget, %d to move.", n.Forget, n.Move)
+	case n.Forget > 0:
+		text += fmt.Sprintf(" %d to forget.", n.Forget)
+	case n.Move > 0:
+		text += fmt.Sprintf(" %d to move.", n.Move)
 	}
-	if n.Move > 0 {
-		text += fmt.Sprintf(" (%d moved)", n.Move)
-	}
-	v.t.printf("\n%s %s.\n", v.t.paint(bold, "Plan:"), text)
+	v.t.printf("\n%s %s\n", v.t.paint(bold, "Plan:"), text)
 }
 
 func (v *planView) outputsChange() bool {
@@ -320,17 +381,12 @@ func (v *planView) outputs() {
 			after = cty.NilVal
 		}
 		if o.Sensitive {
-			symbol := map[plans.Action]string{plans.Create: symbolCreate, plans.Delete: symbolDelete}[o.Action]
-			if symbol == "" {
-				symbol = symbolUpdate
-			}
-			d.line(2, symbol, padded(o.Name, width)+" = (sensitive value)")
-			continue
+			before, after = hide(before), hide(after)
 		}
 		d.attribute(2, o.Name, width, before, after, nil)
 	}
 	v.t.printf("\nChanges to Outputs:\n%s", b.String())
-	if len(v.shown()) == 0 {
+	if len(v.shown) == 0 && v.p.Mode != plans.RefreshOnly {
 		v.t.Paragraph("You can apply this plan to save these new output values to the state, without changing any real infrastructure.")
 	}
 }
@@ -359,11 +415,15 @@ func (v *planView) drift() {
 		return
 	}
 	v.t.printf("\n%s Objects have changed outside of Tutti\n", v.t.paint(cyan, "Note:"))
-	v.t.Paragraph("Tutti detected the following changes made outside of Tutti since the last \"tutti apply\" which may have affected this plan:")
-	for _, c := range list {
+	sentence := "Tutti detected the following changes made outside of Tutti since the last \"tutti apply\""
+	if v.p.Mode != plans.RefreshOnly {
+		sentence += " which may have affected this plan"
+	}
+	v.t.Paragraph(sentence + ":")
+	for _, c := range jsonplan.SortedChanges(list) {
 		v.change(c, true)
 	}
-	if v.p.Mode != plans.RefreshOnly {
+	if v.p.Mode != plans.RefreshOnly && (len(v.shown) > 0 || v.outputsChange()) {
 		v.t.Paragraph("Unless you have made equivalent changes to your configuration, or ignored the relevant attributes using ignore_changes, the following plan may include actions to undo or respond to these changes.")
 		v.t.Rule()
 	}

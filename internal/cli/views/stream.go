@@ -191,13 +191,16 @@ func streamChangeOf(c *plans.Change) *streamChange {
 	return out
 }
 
-// Changes writes what a plan would do, without totals.
-func (s *Stream) Changes(p *plans.Plan) {
-	for _, c := range p.Drift {
-		s.write(message{Message: c.Object.Instance.String() + ": Drift detected (" + actionWord(c.Action) + ")", Type: "resource_drift", Change: streamChangeOf(c)})
-	}
+// Actions writes what a saved plan is going to do: neither drift nor totals,
+// which were told when it was made.
+func (s *Stream) Actions(p *plans.Plan) {
+	s.changes(p, func(c *plans.Change) bool { return c.Action != plans.NoOp })
+}
+
+// changes writes the changes that wanted selects.
+func (s *Stream) changes(p *plans.Plan, wanted func(*plans.Change) bool) {
 	for _, c := range jsonplan.SortedChanges(p.Changes) {
-		if c.Action == plans.NoOp && !c.Moved() && c.Importing == nil {
+		if !wanted(c) {
 			continue
 		}
 		j := streamChangeOf(c)
@@ -207,7 +210,10 @@ func (s *Stream) Changes(p *plans.Plan) {
 
 // Plan writes what a plan would do, with totals and outputs.
 func (s *Stream) Plan(p *plans.Plan) {
-	s.Changes(p)
+	for _, c := range p.Drift {
+		s.write(message{Message: c.Object.Instance.String() + ": Drift detected (" + actionWord(c.Action) + ")", Type: "resource_drift", Change: streamChangeOf(c)})
+	}
+	s.changes(p, func(c *plans.Change) bool { return c.Action != plans.NoOp || c.Moved() || c.Importing != nil })
 	n := p.Count()
 	text := fmt.Sprintf("Plan: %d to add, %d to change, %d to destroy.", n.Add, n.Change, n.Destroy)
 	if n.Import > 0 {
