@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var builtBinary, cacheDir string
+var builtBinary string
 
 // TestMain builds the program once for all tests.
 func TestMain(m *testing.M) {
@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		builtBinary, cacheDir = filepath.Join(dir, "tutti"), filepath.Join(dir, "cache")
+		builtBinary = filepath.Join(dir, "tutti")
 		if out, err := exec.Command("go", "build", "-o", builtBinary, "../cmd/tutti").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "cannot build tutti: %v\n%s", err, out)
 			return 1
@@ -32,12 +32,6 @@ func TestMain(m *testing.M) {
 func binary(t *testing.T) string {
 	t.Helper()
 	return builtBinary
-}
-
-// schemaCache returns a cache folder shared by all tests of this run.
-func schemaCache(t *testing.T) string {
-	t.Helper()
-	return cacheDir
 }
 
 // providerMirror returns the CLI configuration that installs providers from the

@@ -79,7 +79,7 @@ func runEquivalence(t *testing.T, tutti, config, src, golden string) {
 	for _, c := range commands {
 		cmd := exec.Command(tutti, c.Arguments...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+config, "HOME="+dir, "TF_IN_AUTOMATION=", "XDG_CACHE_HOME="+schemaCache(t), "XDG_CONFIG_HOME="+dir)
+		cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+config, "HOME="+dir, "TF_IN_AUTOMATION=", "TUTTI_SCHEMA_CACHE=off", "XDG_CONFIG_HOME="+dir)
 		var stdout, stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		if err := cmd.Run(); err != nil {

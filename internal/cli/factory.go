@@ -21,10 +21,6 @@ func (p *project) factory() providers.Factory {
 	if p.providers != nil {
 		return p.providers
 	}
-	cache := ""
-	if dir, err := os.UserCacheDir(); err == nil {
-		cache = filepath.Join(dir, "tutti")
-	}
 	pool, err := providers.NewPool(providers.PoolOptions{
 		BuiltIn: map[addrs.Provider]providers.Provider{
 			builtin.Address: builtin.New(builtin.Options{WorkingDir: p.workDir, Functions: functions.TerraformProviderFunctions()}),
@@ -36,13 +32,27 @@ func (p *project) factory() providers.Factory {
 			}
 			return providers.Installed{Version: found.Version, Executable: found.Executable, Digest: found.Digest}, nil
 		},
-		CacheDir: cache,
+		CacheDir: schemaCache(),
 	})
 	if err != nil {
 		return brokenFactory{err}
 	}
 	p.providers = pool
 	return pool
+}
+
+// schemaCache is the folder where schemas of providers are kept between
+// commands. A provider whose schemas depend on more than its program needs
+// TUTTI_SCHEMA_CACHE=off.
+func schemaCache() string {
+	if os.Getenv("TUTTI_SCHEMA_CACHE") == "off" {
+		return ""
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "tutti")
 }
 
 // brokenFactory stands for a pool that could not be made.
@@ -61,14 +71,13 @@ func (f brokenFactory) Close() error { return nil }
 // installer installs and finds providers as the user's configuration says, or
 // from the mirrors given alone.
 func (p *project) installer(mirrors []string) *install.Installer {
-	config := *p.cliConfig
 	if len(mirrors) > 0 {
-		config.Methods = nil
-		for _, dir := range mirrors {
-			config.Methods = append(config.Methods, install.Method{Kind: install.FilesystemMirror, Location: dir})
-		}
+		return &install.Installer{Config: p.cliConfig.ForMirrors(mirrors...)}
 	}
-	return &install.Installer{Config: &config}
+	if p.installing == nil {
+		p.installing = &install.Installer{Config: p.cliConfig}
+	}
+	return p.installing
 }
 
 func (p *project) installOptions() install.Options {

@@ -128,12 +128,21 @@ func (v *jsonView) progress(p engine.Progress) { v.stream.Progress(p) }
 func (v *jsonView) event(runs.Event)           {}
 func (v *jsonView) settle()                    {}
 
-func (v *jsonView) plan(ctx context.Context, o *operation, l *loadedPlan) { v.stream.Plan(l.plan) }
-func (v *jsonView) planSaved(*plans.Plan, string)                         {}
+func (v *jsonView) planSaved(*plans.Plan, string) {}
+
+func (v *jsonView) plan(_ context.Context, _ *operation, l *loadedPlan) {
+	if l.file != "" {
+		v.stream.Actions(l.plan)
+		return
+	}
+	v.stream.Plan(l.plan)
+}
 
 func (v *jsonView) applied(p *plans.Plan, r runs.Result) {
 	if r.Run.Status == runs.Succeeded {
 		v.stream.Applied(p.Mode, views.Totals(r.Done))
 	}
-	v.stream.Outputs(r.Final.Outputs)
+	if p.Mode != plans.Destroy {
+		v.stream.Outputs(r.Final.Outputs)
+	}
 }

@@ -38,6 +38,8 @@ type project struct {
 	cliConfig *install.Config
 	keyring   *secrets.Keyring
 
+	installing *install.Installer
+
 	loaded      *configs.Config
 	opened      *sqlite.Store
 	providers   *providers.Pool
@@ -59,7 +61,7 @@ func (a *App) openProject() (*project, diag.List) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	a.show(diags)
+	a.show(append(diags, cliConfig.OverrideWarning()...))
 	p.cliConfig = cliConfig
 	p.keyring = secrets.NewKeyring(secrets.FromEnvironment())
 	p.environment, err = p.selectedEnvironment()

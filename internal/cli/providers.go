@@ -7,8 +7,10 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
+	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/providers"
+	"github.com/tutti-dev/tutti/internal/providers/install"
 )
 
 func providersCommand() *command {
@@ -28,6 +30,8 @@ func providersCommand() *command {
 					return printSchemas
 				},
 			},
+			providersLockCommand(),
+			providersMirrorCommand(),
 		},
 	}
 }
@@ -125,5 +129,89 @@ func printSchemas(ctx context.Context, app *App, _ []string) int {
 		return app.failf("Cannot write JSON", "%s.", err)
 	}
 	fmt.Fprintln(app.Out)
+	return exitOK
+}
+
+func providersLockCommand() *command {
+	return &command{
+		name: "lock", args: "[PROVIDER...]", summary: "Write checksums to the lock file, also for other platforms", maxArgs: -1,
+		setup: func(f *flagSet) action {
+			var platforms, mirrors []string
+			f.list(&platforms, "platform", "OS_ARCH", "A platform to include, for example linux_amd64. May be given several times.")
+			f.list(&mirrors, "fs-mirror", "DIR", "Take packages from this mirror.")
+			f.acceptText("net-mirror", "test-directory")
+			f.accept("enable-plugin-cache")
+			return func(ctx context.Context, app *App, args []string) int {
+				return app.withRequirements(ctx, func(p *project, cfg *configs.Config) diag.List {
+					wanted, diags := only(requirements(cfg, nil), args)
+					if diags.HasErrors() {
+						return diags
+					}
+					return p.installer(mirrors).Lock(ctx, wanted, platforms, p.installOptions())
+				})
+			}
+		},
+	}
+}
+
+func providersMirrorCommand() *command {
+	return &command{
+		name: "mirror", args: "DIR", summary: "Copy the packages of all needed providers into a folder", minArgs: 1, maxArgs: 1,
+		about: "The folder can then serve as a filesystem_mirror or, behind a web server, as a network_mirror.",
+		setup: func(f *flagSet) action {
+			var platforms []string
+			f.list(&platforms, "platform", "OS_ARCH", "A platform to include, for example linux_amd64. May be given several times.")
+			f.accept("lock-file")
+			return func(ctx context.Context, app *App, args []string) int {
+				return app.withRequirements(ctx, func(p *project, cfg *configs.Config) diag.List {
+					return p.installer(nil).Mirror(ctx, args[0], requirements(cfg, nil), platforms, p.installOptions())
+				})
+			}
+		},
+	}
+}
+
+// only keeps the requirements on the providers named; all where none is.
+func only(all []install.Request, names []string) ([]install.Request, diag.List) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	var out []install.Request
+	var diags diag.List
+	for _, name := range names {
+		p, err := addrs.ParseProvider(name)
+		if err != nil {
+			diags = append(diags, diag.Errorf("Invalid provider", "%q: %s.", name, err)...)
+			continue
+		}
+		found := false
+		for _, r := range all {
+			if r.Provider.Same(p) {
+				out, found = append(out, r), true
+			}
+		}
+		if !found {
+			diags = append(diags, diag.Errorf("Provider is not needed", "The configuration does not need the provider %s.", p.ForDisplay())...)
+		}
+	}
+	return out, diags
+}
+
+// withRequirements runs what needs the configuration's provider requirements.
+func (a *App) withRequirements(ctx context.Context, do func(*project, *configs.Config) diag.List) int {
+	p, diags := a.openProject()
+	if diags.HasErrors() {
+		return a.fail(diags)
+	}
+	defer p.Close()
+	cfg, diags := p.config(ctx)
+	if !diags.HasErrors() {
+		diags = append(diags, do(p, cfg)...)
+	}
+	a.show(diags)
+	if diags.HasErrors() {
+		return exitFailed
+	}
+	fmt.Fprintln(a.Out, "Success!")
 	return exitOK
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -325,30 +326,31 @@ func impliedKey(key addrs.InstanceKey, count, forEach bool) addrs.InstanceKey {
 	return key
 }
 
-// rewriteDependencies lets recorded dependencies follow the moves.
+// rewriteDependencies lets recorded dependencies follow the moves. The former
+// address stays beside the new one until the object is written again: it is
+// what the record says, and it stands for nothing any more.
 func (m *mover) rewriteDependencies(statements []moveStatement) {
 	if len(statements) == 0 {
 		return
 	}
 	for obj, inst := range m.current {
-		var deps []addrs.ConfigResource
-		for i, dep := range inst.Dependencies {
+		var added []addrs.ConfigResource
+		for _, dep := range inst.Dependencies {
 			to := dep
 			for _, st := range statements {
 				to = rebaseConfig(to, st)
 			}
-			if to != dep && deps == nil {
-				deps = append([]addrs.ConfigResource(nil), inst.Dependencies...)
-			}
-			if deps != nil {
-				deps[i] = to
+			if to != dep && !slices.Contains(inst.Dependencies, to) && !slices.Contains(added, to) {
+				added = append(added, to)
 			}
 		}
-		if deps != nil {
-			c := *inst
-			c.Dependencies = deps
-			m.current[obj] = &c
+		if added == nil {
+			continue
 		}
+		c := *inst
+		c.Dependencies = append(added, inst.Dependencies...)
+		sort.Slice(c.Dependencies, func(i, j int) bool { return c.Dependencies[i].String() < c.Dependencies[j].String() })
+		m.current[obj] = &c
 	}
 }
 
