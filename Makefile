@@ -5,7 +5,7 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint bench clean
+.PHONY: help build providers test race lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -13,7 +13,10 @@ help: ## list the targets
 build: ## build bin/tutti
 	$(GO) build -trimpath -o $(BIN)/tutti ./cmd/tutti
 
-test: lint ## vet and run every test
+providers: ## build the provider plugins that tests, demo and benchmarks use
+	scripts/providers.sh
+
+test: lint providers ## vet and run every test
 	$(GO) test ./...
 
 race: ## run every test under the race detector
@@ -23,6 +26,7 @@ lint: ## gofmt, go vet and, where installed, golangci-lint
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
 	  if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	cd tools && $(GO) vet ./...
 	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; fi
 
 bench: ## run the benchmarks of bench/ (see docs/performance.md)
