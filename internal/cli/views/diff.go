@@ -140,12 +140,13 @@ func (d *differ) sensitivity(level int, before, after cty.Value) {
 
 // comment writes a remark of several words in front of what it is about.
 func (d *differ) comment(level int, head string, headColumns int, text string) {
-	room := max(d.t.Width-level-2, 40)
-	lines := strings.Split(wrap(strings.Repeat("x", headColumns)+" "+text, room), "\n")
+	room := max(d.t.Width-level, 40)
+	// The remark is wrapped as if every line had the "# " of those after the first.
+	lines := strings.Split(wrap(strings.Repeat("x", headColumns-2)+" "+text, room-2), "\n")
 	pad := strings.Repeat(" ", level)
 	for i, line := range lines {
 		if i == 0 {
-			d.b.WriteString(pad + head + line[headColumns:] + "\n")
+			d.b.WriteString(pad + head + line[headColumns-2:] + "\n")
 		} else {
 			d.b.WriteString(pad + "# " + line + "\n")
 		}

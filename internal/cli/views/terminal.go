@@ -124,10 +124,15 @@ func wrap(text string, limit int) string {
 	return b.String()
 }
 
-// columns counts the columns that text takes on a terminal.
+// columns counts the columns that text takes on a terminal. Escape sequences,
+// which are ours, take none.
 func columns(text string) int {
 	n := 0
 	for i := 0; i < len(text); {
+		if text[i] == 0x1b {
+			i += max(1, escapeSequence(text[i:]))
+			continue
+		}
 		if text[i] < utf8.RuneSelf {
 			n, i = n+1, i+1
 			continue

@@ -2,7 +2,6 @@ package views
 
 import (
 	"encoding/json"
-	"fmt"
 	"math/big"
 	"sort"
 	"strconv"
@@ -107,33 +106,8 @@ func stringText(s string, indent int) string {
 	return b.String()
 }
 
-// quoted writes a string as the language would read it back.
-func quoted(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for i, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case (r == '$' || r == '%') && strings.HasPrefix(s[i+1:], "{"):
-			b.WriteRune(r)
-			b.WriteRune(r)
-		case dangerous(r):
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
+// quoted writes a string in quotes; what cannot be seen is escaped.
+func quoted(s string) string { return strconv.Quote(s) }
 
 func sequence(v cty.Value, indent int) string {
 	if v.LengthInt() == 0 {
