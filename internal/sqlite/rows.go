@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -36,60 +37,68 @@ type row struct {
 	createBefore    *int64
 }
 
-// into lists where to scan columns to.
-func (r *row) into() []any {
-	return []any{
+// into lists where to scan columns to, behind what comes first.
+func (r *row) into(first ...any) []any {
+	return append(first,
 		&r.provider, &r.schemaVersion, &r.attributes, &r.sealed, &r.flatmap, &r.sensitive, &r.private, &r.privateSealed,
-		&r.identity, &r.identityVersion, &r.status, &r.dependencies, &r.createBefore,
-	}
+		&r.identity, &r.identityVersion, &r.status, &r.dependencies, &r.createBefore)
 }
 
-// encodeInstance returns the values of columns, sensitive values sealed.
-func (s *Store) encodeInstance(inst *states.Instance) ([]any, error) {
+// encodeInstance returns the values of columns behind what comes first,
+// sensitive values sealed.
+func (s *Store) encodeInstance(inst *states.Instance, first ...any) ([]any, error) {
 	attributes, sealed := []byte(inst.Attributes), []byte(nil)
 	private, privateSealed := inst.Private, 0
-	var sensitive []byte
+	var sensitive, flatmap []byte
+	var err error
+	if inst.Flatmap != nil {
+		if flatmap, err = json.Marshal(inst.Flatmap); err != nil {
+			return nil, fmt.Errorf("cannot store %s: %w", inst.Object, err)
+		}
+	}
 	if len(inst.SensitivePaths) > 0 {
-		var err error
 		if sensitive, err = encodePaths(inst.SensitivePaths); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("cannot store %s: %w", inst.Object, err)
 		}
 		if s.hider != nil {
 			if attributes, sealed, err = s.hider.Hide(inst.Attributes, inst.SensitivePaths); err != nil {
 				return nil, fmt.Errorf("cannot seal the sensitive values of %s: %w", inst.Object, err)
 			}
-			if len(private) > 0 {
-				// The provider keeps there what it likes.
-				if private, err = s.hider.Seal(private); err != nil {
+			// The provider keeps in private data what it likes, and paths do not
+			// lead into the legacy form: both are sealed whole.
+			privateSealed = 1
+			for _, data := range []*[]byte{&private, &flatmap} {
+				if len(*data) == 0 {
+					continue
+				}
+				if *data, err = s.hider.Seal(*data); err != nil {
 					return nil, fmt.Errorf("cannot seal the private data of %s: %w", inst.Object, err)
 				}
-				privateSealed = 1
 			}
 		}
-	}
-	var flatmap []byte
-	if inst.Flatmap != nil {
-		flatmap, _ = json.Marshal(inst.Flatmap)
-	}
-	var dependencies any
-	if len(inst.Dependencies) > 0 {
-		var b strings.Builder
-		for i, d := range inst.Dependencies {
-			if i > 0 {
-				b.WriteByte('\n')
-			}
-			b.WriteString(d.String())
-		}
-		dependencies = b.String()
 	}
 	createBefore := 0
 	if inst.CreateBeforeDestroy {
 		createBefore = 1
 	}
-	return []any{
+	return append(first,
 		inst.Provider.String(), inst.SchemaVersion, nonEmpty(attributes), nonEmpty(sealed), nonEmpty(flatmap), nonEmpty(sensitive),
-		nonEmpty(private), privateSealed, nonEmpty(inst.Identity), inst.IdentitySchemaVersion, string(inst.Status), dependencies, createBefore,
-	}, nil
+		nonEmpty(private), privateSealed, nonEmpty(inst.Identity), inst.IdentitySchemaVersion, string(inst.Status), encodeDependencies(inst.Dependencies), createBefore), nil
+}
+
+// encodeDependencies writes one address a line; NULL where there are none.
+func encodeDependencies(list []addrs.ConfigResource) any {
+	if len(list) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	for i, d := range list {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(d.String())
+	}
+	return b.String()
 }
 
 // nonEmpty turns an empty slice into NULL.
@@ -105,8 +114,12 @@ type decoder struct {
 	store      *Store
 	providers  map[string]addrs.ProviderConfig
 	dependents map[string][]addrs.ConfigResource
-	// problems are values that could not be unsealed.
-	problems []error
+	// problems are values that could not be unsealed, in words.
+	problems []string
+}
+
+func (d *decoder) problem(about string, err error) {
+	d.problems = append(d.problems, about+": "+err.Error())
 }
 
 func (s *Store) newDecoder() *decoder {
@@ -140,51 +153,66 @@ func (d *decoder) instance(obj addrs.Object, version int64, r *row) (*states.Ins
 			return nil, bad(err)
 		}
 	}
-	if r.flatmap != nil {
-		if err := json.Unmarshal(r.flatmap, &inst.Flatmap); err != nil {
-			return nil, bad(err)
-		}
-	}
 	if r.sensitive != nil {
 		if inst.SensitivePaths, err = decodePaths(r.sensitive); err != nil {
 			return nil, bad(err)
 		}
 	}
-	d.unseal(inst, r)
+	if *r.privateSealed != 0 || r.sealed != nil {
+		d.unseal(inst, r)
+	}
+	if r.flatmap != nil {
+		if err := json.Unmarshal(r.flatmap, &inst.Flatmap); err != nil {
+			return nil, bad(err)
+		}
+	}
 	return inst, nil
 }
+
+// sealedPlace is what Sealer.Hide leaves where a sensitive value was.
+var sealedPlace = []byte(`{"$sealed":true}`)
 
 // unseal restores sensitive values. Where the key is lost they become null: the
 // rest of the object is worth having.
 func (d *decoder) unseal(inst *states.Instance, r *row) {
-	if r.sealed == nil && *r.privateSealed == 0 {
-		return
-	}
-	fail := func(err error) { d.problems = append(d.problems, fmt.Errorf("%s: %w", inst.Object, err)) }
-	if d.store.hider == nil {
-		fail(fmt.Errorf("its sensitive values are sealed, and there is no key"))
-	}
+	var problem error
 	if r.sealed != nil {
-		if d.store.hider != nil {
-			plain, err := d.store.hider.Reveal(r.attributes, r.sealed)
-			if err == nil {
-				inst.Attributes = plain
-			} else {
-				fail(err)
-				inst.Attributes = bytes.ReplaceAll(r.attributes, []byte(`{"$sealed":true}`), []byte("null"))
-			}
+		inst.Attributes, problem = d.store.reveal(r.attributes, r.sealed)
+		if problem != nil {
+			inst.Attributes = bytes.ReplaceAll(r.attributes, sealedPlace, []byte("null"))
 		}
 	}
 	if *r.privateSealed != 0 {
-		inst.Private = nil
-		if d.store.hider != nil {
-			if plain, err := d.store.hider.Open(r.private); err == nil {
-				inst.Private = plain
-			} else if r.sealed == nil {
-				fail(err)
+		for _, data := range []*[]byte{&inst.Private, &r.flatmap} {
+			if len(*data) == 0 {
+				continue
 			}
+			plain, err := d.store.unseal(*data)
+			if err != nil && problem == nil {
+				problem = err
+			}
+			*data = plain
 		}
 	}
+	if problem != nil {
+		d.problem(inst.Object.String(), problem)
+	}
+}
+
+var errNoKey = errors.New("its sensitive values are sealed, and there is no key")
+
+func (s *Store) reveal(open json.RawMessage, sealed []byte) (json.RawMessage, error) {
+	if s.hider == nil {
+		return nil, errNoKey
+	}
+	return s.hider.Reveal(open, sealed)
+}
+
+func (s *Store) unseal(data []byte) ([]byte, error) {
+	if s.hider == nil {
+		return nil, errNoKey
+	}
+	return s.hider.Open(data)
 }
 
 func (d *decoder) dependencies(text string) ([]addrs.ConfigResource, error) {

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -39,244 +40,186 @@ type Options struct {
 
 // Store is an open store. It implements runs.Store.
 type Store struct {
-	dir    string
-	hider  Sealer
-	now    func() time.Time
-	reader *sql.DB
+	dir   string
+	hider Sealer
+	now   func() time.Time
+
+	mu     sync.Mutex
+	blank  *sql.DB // what is read while there is no file
+	reader *sql.DB // nil while there is no file, as is writer
 	writer *writer
 }
 
-// busyTimeout is how long a writer waits for another process.
-const busyTimeout = 60 * time.Second
+const (
+	fileName = "store.db"
+	// busyTimeout is how long a writer waits for another process.
+	busyTimeout = 60 * time.Second
+	// readers is how many may read at once.
+	readers = 4
+)
 
-// Open opens the store in a folder, which is made where it does not exist.
+// Open opens the store in a folder. The folder and the file are made when
+// something is first written; until then everything reads as empty. The error
+// says that the file is there but cannot be used: damaged, not permitted, or
+// written by a newer version of the program.
 func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	if err := prepareFolder(dir); err != nil {
-		return nil, fmt.Errorf("cannot open the store: %w", err)
-	}
-	path := filepath.Join(dir, "store.db")
 	s := &Store{dir: dir, hider: opts.Hider, now: opts.Now}
-	writing, err := sql.Open("sqlite", dataSource(path, false))
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the store %s: %w", path, err)
-	}
-	writing.SetMaxOpenConns(1)
-	s.writer = &writer{db: writing, statements: map[string]*sql.Stmt{}}
-	if err := s.writer.open(ctx); err != nil {
+	if _, err := s.reading(ctx); err != nil {
 		_ = s.Close()
-		return nil, fmt.Errorf("cannot open the store %s: %w", path, err)
+		return nil, err
 	}
-	if s.reader, err = sql.Open("sqlite", dataSource(path, true)); err != nil {
-		_ = s.Close()
-		return nil, fmt.Errorf("cannot open the store %s: %w", path, err)
-	}
-	s.reader.SetMaxOpenConns(4)
 	return s, nil
 }
 
-// prepareFolder makes the folder, and keeps it out of version control.
-func prepareFolder(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
+func (s *Store) path() string { return filepath.Join(s.dir, fileName) }
+
+// reading returns what to read from: the file, or something empty where there
+// is none yet.
+func (s *Store) reading(ctx context.Context) (*sql.DB, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reader != nil {
+		return s.reader, nil
 	}
-	if err := os.MkdirAll(filepath.Join(dir, locksFolder), 0o700); err != nil {
+	_, err := os.Stat(s.path())
+	if err == nil {
+		if err := s.openFile(ctx); err != nil {
+			return nil, err
+		}
+		return s.reader, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot open the store: %w", err)
+	}
+	if s.blank == nil {
+		s.blank, err = openBlank(ctx)
+	}
+	return s.blank, err
+}
+
+// write runs f in a transaction of the file, which is made where there is none.
+func (s *Store) write(ctx context.Context, f func(tx *transaction) error) error {
+	w, err := s.writing(ctx)
+	if err != nil {
 		return err
 	}
-	err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600)
-	if errors.Is(err, os.ErrExist) {
+	return w.transaction(ctx, f)
+}
+
+func (s *Store) writing(ctx context.Context) (*writer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writer == nil {
+		if err := s.openFile(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s.writer, nil
+}
+
+// openFile opens or makes the file. s.mu is held.
+func (s *Store) openFile(ctx context.Context) error {
+	if err := s.prepare(); err != nil {
+		return fmt.Errorf("cannot open the store: %w", err)
+	}
+	w, err := openWriter(ctx, s.path())
+	if err != nil {
+		return fmt.Errorf("cannot open the store %s: %w", s.path(), err)
+	}
+	reader, err := sql.Open("sqlite", dataSource(s.path(), true))
+	if err != nil {
+		_ = w.close()
+		return fmt.Errorf("cannot open the store %s: %w", s.path(), err)
+	}
+	reader.SetMaxOpenConns(readers)
+	reader.SetMaxIdleConns(readers)
+	s.reader, s.writer = reader, w
+	return nil
+}
+
+// prepare makes the folder, kept out of version control, and an empty file that
+// nobody else may read.
+func (s *Store) prepare() error {
+	if _, err := os.Stat(s.path()); err == nil {
 		return nil
 	}
-	return err
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	for _, file := range []struct{ name, text string }{{".gitignore", "*\n"}, {fileName, ""}} {
+		f, err := os.OpenFile(filepath.Join(s.dir, file.name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString(file.text)
+		if closeErr := f.Close(); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openBlank returns an empty database in memory.
+func openBlank(ctx context.Context) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the store: %w", err)
+	}
+	db.SetMaxOpenConns(1) // each connection has a memory of its own
+	db.SetConnMaxIdleTime(0)
+	conn, err := db.Conn(ctx)
+	if err == nil {
+		err = migrate(ctx, conn)
+		_ = conn.Close()
+	}
+	if err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("cannot open the store: %w", err)
+	}
+	return db, nil
 }
 
 func dataSource(path string, readOnly bool) string {
 	q := url.Values{}
-	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()))
-	q.Add("_pragma", "journal_mode(WAL)")
-	q.Add("_pragma", "synchronous(FULL)")
-	q.Add("_pragma", "foreign_keys(ON)")
-	q.Add("_pragma", "cache_size(-65536)")
+	for _, pragma := range []string{
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "cache_size(-65536)",
+	} {
+		q.Add("_pragma", pragma)
+	}
 	if readOnly {
 		q.Add("_pragma", "query_only(ON)")
 	}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
-// Close closes the store. Leases still held are given back by the operating
-// system when the process ends.
+// Close closes the store. Leases still held stay so until they are released or
+// the process ends.
 func (s *Store) Close() error {
-	var err error
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []error
+	if s.blank != nil {
+		list = append(list, s.blank.Close())
+	}
 	if s.reader != nil {
-		err = s.reader.Close()
+		list = append(list, s.reader.Close())
 	}
 	if s.writer != nil {
-		if closeErr := s.writer.close(); err == nil {
-			err = closeErr
-		}
+		list = append(list, s.writer.close())
 	}
-	return err
-}
-
-// writer is the one connection that writes.
-type writer struct {
-	mu         sync.Mutex
-	db         *sql.DB
-	conn       *sql.Conn
-	statements map[string]*sql.Stmt
-}
-
-func (w *writer) open(ctx context.Context) error {
-	conn, err := w.db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	w.conn = conn
-	return w.migrate(ctx)
-}
-
-func (w *writer) close() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, stmt := range w.statements {
-		_ = stmt.Close()
-	}
-	if w.conn != nil {
-		_ = w.conn.Close()
-	}
-	return w.db.Close()
-}
-
-// transaction runs f alone, all or nothing. f must use only what it is given.
-// Once begun it is not interrupted: half a batch helps nobody.
-func (w *writer) transaction(ctx context.Context, f func(tx *transaction) error) (err error) {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	tx := &transaction{w: w}
-	if _, err := w.conn.ExecContext(context.Background(), "BEGIN IMMEDIATE"); err != nil {
-		return fmt.Errorf("cannot write to the store: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			_, _ = w.conn.ExecContext(context.Background(), "ROLLBACK")
-		}
-	}()
-	if err := f(tx); err != nil {
-		return err
-	}
-	if _, err := w.conn.ExecContext(context.Background(), "COMMIT"); err != nil {
-		return fmt.Errorf("cannot write to the store: %w", err)
+	s.blank, s.reader, s.writer = nil, nil, nil
+	if err := errors.Join(list...); err != nil {
+		return fmt.Errorf("cannot close the store: %w", err)
 	}
 	return nil
-}
-
-// transaction gives access to the writing connection with its prepared
-// statements.
-type transaction struct {
-	w *writer
-	// serials are the states whose serial this transaction has raised.
-	serials map[int64]int64
-}
-
-func (tx *transaction) statement(query string) (*sql.Stmt, error) {
-	if stmt := tx.w.statements[query]; stmt != nil {
-		return stmt, nil
-	}
-	stmt, err := tx.w.conn.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, fmt.Errorf("cannot use the store: %w", err)
-	}
-	tx.w.statements[query] = stmt
-	return stmt, nil
-}
-
-func (tx *transaction) exec(query string, args ...any) (sql.Result, error) {
-	stmt, err := tx.statement(query)
-	if err != nil {
-		return nil, err
-	}
-	result, err := stmt.Exec(args...)
-	if err != nil {
-		return nil, fmt.Errorf("cannot write to the store: %w", err)
-	}
-	return result, nil
-}
-
-func (tx *transaction) row(query string, args []any, into ...any) error {
-	stmt, err := tx.statement(query)
-	if err != nil {
-		return err
-	}
-	return stmt.QueryRow(args...).Scan(into...)
-}
-
-// schemaVersion is the layout this program knows.
-const schemaVersion = 1
-
-const schema = `
-CREATE TABLE states(
-  id INTEGER PRIMARY KEY, stack TEXT NOT NULL, environment TEXT NOT NULL,
-  lineage TEXT NOT NULL, serial INTEGER NOT NULL, terraform_version TEXT NOT NULL, check_results BLOB,
-  UNIQUE(stack, environment));
-CREATE TABLE instances(
-  state INTEGER NOT NULL, address TEXT NOT NULL, deposed TEXT NOT NULL, version INTEGER NOT NULL,
-  provider TEXT NOT NULL, schema_version INTEGER NOT NULL, attributes BLOB, sealed BLOB, flatmap BLOB, sensitive BLOB,
-  private BLOB, private_sealed INTEGER NOT NULL, identity BLOB, identity_version INTEGER NOT NULL,
-  status TEXT NOT NULL, dependencies TEXT, create_before_destroy INTEGER NOT NULL,
-  PRIMARY KEY(state, address, deposed));
-CREATE TABLE history(
-  id INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL, address TEXT NOT NULL, deposed TEXT NOT NULL,
-  run TEXT NOT NULL, sequence INTEGER NOT NULL, at INTEGER NOT NULL, cause TEXT NOT NULL, after INTEGER NOT NULL, version INTEGER,
-  provider TEXT, schema_version INTEGER, attributes BLOB, sealed BLOB, flatmap BLOB, sensitive BLOB,
-  private BLOB, private_sealed INTEGER, identity BLOB, identity_version INTEGER,
-  status TEXT, dependencies TEXT, create_before_destroy INTEGER);
-CREATE INDEX history_object ON history(state, address, deposed);
-CREATE INDEX history_run ON history(run, sequence) WHERE run <> '';
-CREATE TABLE outputs(
-  state INTEGER NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, type BLOB NOT NULL, sensitive INTEGER NOT NULL, sealed INTEGER NOT NULL,
-  PRIMARY KEY(state, name)) WITHOUT ROWID;
-CREATE TABLE runs(
-  id TEXT PRIMARY KEY, stack TEXT NOT NULL, environment TEXT NOT NULL, status TEXT NOT NULL, created INTEGER NOT NULL,
-  token INTEGER NOT NULL, cancelling INTEGER NOT NULL, document BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE journal(
-  run TEXT NOT NULL, sequence INTEGER NOT NULL, time INTEGER NOT NULL, kind TEXT NOT NULL, step INTEGER NOT NULL, data BLOB,
-  PRIMARY KEY(run, sequence)) WITHOUT ROWID;
-CREATE TABLE claims(
-  state INTEGER NOT NULL, address TEXT NOT NULL, deposed TEXT NOT NULL, run TEXT NOT NULL,
-  PRIMARY KEY(state, address, deposed)) WITHOUT ROWID;
-CREATE INDEX claims_run ON claims(run);
-CREATE TABLE events(
-  sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, source TEXT NOT NULL, type TEXT NOT NULL,
-  subject TEXT NOT NULL, time INTEGER NOT NULL, data BLOB);
-CREATE TABLE blobs(name TEXT PRIMARY KEY, data BLOB NOT NULL);
-`
-
-// migrate brings the file to this program's layout.
-func (w *writer) migrate(ctx context.Context) error {
-	var have int
-	if err := w.conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
-		return err
-	}
-	switch {
-	case have == schemaVersion:
-		return nil
-	case have > schemaVersion:
-		return fmt.Errorf("it was written by a newer version of this program (layout %d, this program knows %d)", have, schemaVersion)
-	}
-	return w.transaction(ctx, func(tx *transaction) error {
-		// Another process may have been faster.
-		if err := w.conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil || have == schemaVersion {
-			return err
-		}
-		if _, err := w.conn.ExecContext(ctx, schema); err != nil {
-			return err
-		}
-		_, err := w.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
-		return err
-	})
 }

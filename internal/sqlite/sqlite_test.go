@@ -309,6 +309,7 @@ func owner(t *testing.T, dir string) {
 func TestNewerLayoutIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
+	start(t, s, "run")
 	if _, err := s.writer.conn.ExecContext(context.Background(), "PRAGMA user_version = 99"); err != nil {
 		t.Fatal(err)
 	}

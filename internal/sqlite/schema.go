@@ -1,0 +1,87 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// migrations lead from an empty file to the layout this program knows, one
+// layout each. What was released is never changed, only added to.
+var migrations = [...]string{layout1, layout2}
+
+const layout1 = `
+CREATE TABLE states(
+  id INTEGER PRIMARY KEY, stack TEXT NOT NULL, environment TEXT NOT NULL,
+  lineage TEXT NOT NULL, serial INTEGER NOT NULL, terraform_version TEXT NOT NULL, check_results BLOB,
+  UNIQUE(stack, environment));
+CREATE TABLE instances(
+  state INTEGER NOT NULL, address TEXT NOT NULL, deposed TEXT NOT NULL, version INTEGER NOT NULL,
+  provider TEXT NOT NULL, schema_version INTEGER NOT NULL, attributes BLOB, sealed BLOB, flatmap BLOB, sensitive BLOB,
+  private BLOB, private_sealed INTEGER NOT NULL, identity BLOB, identity_version INTEGER NOT NULL,
+  status TEXT NOT NULL, dependencies TEXT, create_before_destroy INTEGER NOT NULL,
+  PRIMARY KEY(state, address, deposed));
+CREATE TABLE history(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL, address TEXT NOT NULL, deposed TEXT NOT NULL,
+  run TEXT NOT NULL, sequence INTEGER NOT NULL, at INTEGER NOT NULL, cause TEXT NOT NULL, after INTEGER NOT NULL, version INTEGER,
+  provider TEXT, schema_version INTEGER, attributes BLOB, sealed BLOB, flatmap BLOB, sensitive BLOB,
+  private BLOB, private_sealed INTEGER, identity BLOB, identity_version INTEGER,
+  status TEXT, dependencies TEXT, create_before_destroy INTEGER);
+CREATE INDEX history_object ON history(state, address, deposed);
+CREATE INDEX history_run ON history(run, sequence) WHERE run <> '';
+CREATE TABLE outputs(
+  state INTEGER NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, type BLOB NOT NULL, sensitive INTEGER NOT NULL, sealed INTEGER NOT NULL,
+  PRIMARY KEY(state, name)) WITHOUT ROWID;
+CREATE TABLE runs(
+  id TEXT PRIMARY KEY, stack TEXT NOT NULL, environment TEXT NOT NULL, status TEXT NOT NULL, created INTEGER NOT NULL,
+  token INTEGER NOT NULL, cancelling INTEGER NOT NULL, document BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE journal(
+  run TEXT NOT NULL, sequence INTEGER NOT NULL, time INTEGER NOT NULL, kind TEXT NOT NULL, step INTEGER NOT NULL, data BLOB,
+  PRIMARY KEY(run, sequence)) WITHOUT ROWID;
+CREATE TABLE claims(
+  state INTEGER NOT NULL, address TEXT NOT NULL, deposed TEXT NOT NULL, run TEXT NOT NULL,
+  PRIMARY KEY(state, address, deposed)) WITHOUT ROWID;
+CREATE INDEX claims_run ON claims(run);
+CREATE TABLE events(
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, source TEXT NOT NULL, type TEXT NOT NULL,
+  subject TEXT NOT NULL, time INTEGER NOT NULL, data BLOB);
+CREATE TABLE blobs(name TEXT PRIMARY KEY, data BLOB NOT NULL);
+`
+
+// layout2 keeps the number of a deleted environment and goes on counting where
+// it is made anew: its history stays its own, and a row version never comes
+// back. version is the last one given to rows; the serial is the user's, and
+// may be set back.
+const layout2 = `
+ALTER TABLE states ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE states ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+UPDATE states SET version = serial;
+`
+
+// layoutOf reads which layout a file has; 0 for an empty one.
+func layoutOf(ctx context.Context, conn *sql.Conn) (int, error) {
+	var have int
+	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
+		return 0, err
+	}
+	if have > len(migrations) {
+		return have, fmt.Errorf("it was written by a newer version of this program (layout %d, this program knows %d)", have, len(migrations))
+	}
+	return have, nil
+}
+
+// migrate brings a file to this program's layout, inside a transaction.
+func migrate(ctx context.Context, conn *sql.Conn) error {
+	// Another process may have been faster.
+	have, err := layoutOf(ctx, conn)
+	if err != nil {
+		return err
+	}
+	for ; have < len(migrations); have++ {
+		if _, err := conn.ExecContext(ctx, migrations[have]); err != nil {
+			return err
+		}
+	}
+	_, err = conn.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(migrations)))
+	return err
+}
