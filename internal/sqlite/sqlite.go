@@ -95,9 +95,11 @@ func (s *Store) reading(ctx context.Context) (*sql.DB, error) {
 		return nil, fmt.Errorf("cannot open the store: %w", err)
 	}
 	if s.blank == nil {
-		s.blank, err = openBlank(ctx)
+		if s.blank, err = openBlank(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return s.blank, err
+	return s.blank, nil
 }
 
 // write runs f in a transaction of the file, which is made where there is none.
