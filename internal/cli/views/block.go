@@ -71,6 +71,7 @@ func (d *differ) attributes(level int, schema map[string]*providers.Attribute, b
 			s.before, s.after = hideDeclared(a, s.before), hideDeclared(a, s.after)
 			if symbolFor(s.before, s.after) == symbolNone && !d.all && !(top && identifying[name]) {
 				unchanged++
+				width = max(width, columns(s.label))
 				continue
 			}
 		}
@@ -165,8 +166,7 @@ func (d *differ) nestedMap(level int, name string, schema *providers.NestedBlock
 		if isNothing(v) {
 			continue
 		}
-		list, _ := d.memberNames(v)
-		for _, key := range list {
+		for _, key := range (mapping{}).names(v) {
 			names[key] = true
 		}
 	}

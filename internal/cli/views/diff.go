@@ -63,26 +63,53 @@ func (d *differ) hidden(level, n int, what string) {
 
 // forced is the note on a part that cannot change without a replacement.
 func (d *differ) forced(path cty.Path) string {
-	if path == nil {
-		return ""
-	}
 	for _, p := range d.forces {
-		if p.Equals(path) {
-			return " " + d.t.paint(red, "# forces replacement")
+		if path != nil && len(p) == len(path) && beginsWith(p, path) {
+			return d.forcedNote()
 		}
 	}
 	return ""
 }
 
-// forcedInside is forced for sets: their elements have no place of their own to
-// put the note.
+// forcedInside is forced for an element of a set: it has no path of its own, so
+// that the note goes to every element where one has changed.
 func (d *differ) forcedInside(path cty.Path) string {
 	for _, p := range d.forces {
-		if path != nil && p.HasPrefix(path) {
-			return " " + d.t.paint(red, "# forces replacement")
+		if path != nil && len(p) >= len(path) && beginsWith(p, path) {
+			return d.forcedNote()
 		}
 	}
 	return ""
+}
+
+func (d *differ) forcedNote() string { return " " + d.t.paint(red, "# forces replacement") }
+
+// beginsWith compares the steps of paths. Providers are not exact about whether
+// a name is an attribute's or a key's.
+func beginsWith(long, short cty.Path) bool {
+	for i := range short {
+		if stepText(long[i]) != stepText(short[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func stepText(step cty.PathStep) string {
+	switch step := step.(type) {
+	case cty.GetAttrStep:
+		return step.Name
+	case cty.IndexStep:
+		key := bare(step.Key)
+		switch {
+		case isNothing(key) || !key.IsKnown():
+		case key.Type() == cty.String:
+			return key.AsString()
+		case key.Type() == cty.Number:
+			return numberText(key.AsBigFloat())
+		}
+	}
+	return "\x00"
 }
 
 // symbolFor says what becomes of a part.
@@ -157,11 +184,11 @@ func (d *differ) comment(level int, head string, headColumns int, text string) {
 func (d *differ) change(level int, symbol string, before, after cty.Value, path cty.Path) {
 	switch symbol {
 	case symbolCreate:
-		d.whole(level, symbolCreate, after, d.forced(path))
+		d.whole(level, symbolCreate, after, remark{forced: d.forced(path)})
 	case symbolDelete:
-		d.whole(level, symbolDelete, before, d.t.paint(dim, " -> null")+d.forced(path))
+		d.whole(level, symbolDelete, before, remark{end: d.toNull(), forced: d.forced(path)})
 	case symbolNone:
-		d.whole(level, symbolNone, after, "")
+		d.whole(level, symbolNone, after, remark{})
 	default:
 		d.update(level, before, after, path)
 	}
@@ -178,54 +205,65 @@ func hiddenText(v cty.Value) string {
 	return ""
 }
 
-// whole writes a value of which everything is new, gone or as it was; note
-// follows it.
-func (d *differ) whole(level int, symbol string, v cty.Value, note string) {
+// remark is what is said about a value besides: end follows it, forced follows
+// its first line.
+type remark struct{ end, forced string }
+
+func (d *differ) toNull() string { return d.t.paint(dim, " -> null") }
+
+// whole writes a value of which everything is new, gone or as it was.
+func (d *differ) whole(level int, symbol string, v cty.Value, r remark) {
+	short := func(text string) { d.b.WriteString(text + r.end + r.forced) }
 	if text := hiddenText(v); text != "" {
-		d.b.WriteString(text + note)
+		short(text)
 		return
 	}
 	v, _ = v.Unmark()
 	ty := v.Type()
 	switch {
 	case !v.IsKnown():
-		d.b.WriteString("(known after apply)" + note)
+		short("(known after apply)")
 	case v.IsNull():
-		d.b.WriteString(d.t.paint(dim, "null") + note)
+		short(d.t.paint(dim, "null"))
 	case ty == cty.String:
-		d.wholeString(level, symbol, v.AsString(), note)
-	case ty.IsObjectType() || ty.IsMapType():
-		d.wholeMapping(level, symbol, v, note)
+		d.wholeString(level, symbol, v.AsString(), r)
+	case isMapping(ty):
+		d.wholeMapping(level, symbol, v, r)
 	case isSequence(ty):
 		if v.LengthInt() == 0 {
-			d.b.WriteString("[]" + note)
+			short("[]")
 			return
 		}
-		d.b.WriteString("[\n")
+		d.b.WriteString("[" + r.forced + "\n")
 		for it := v.ElementIterator(); it.Next(); {
 			_, e := it.Element()
-			d.element(level+4, symbol, func() { d.whole(level+4, symbol, e, "") })
+			d.element(level+4, symbol, func() { d.whole(level+4, symbol, e, remark{}) })
 		}
-		d.b.WriteString(strings.Repeat(" ", level+2) + "]" + note)
+		d.b.WriteString(strings.Repeat(" ", level+2) + "]" + r.end)
 	default:
-		d.b.WriteString(expression(v, 0) + note)
+		short(expression(v, 0))
 	}
 }
 
-func (d *differ) wholeMapping(level int, symbol string, v cty.Value, note string) {
-	names, width := d.memberNames(v)
+func (d *differ) wholeMapping(level int, symbol string, v cty.Value, r remark) {
+	m := d.mapping(v.Type())
+	names := m.names(v)
 	if len(names) == 0 {
-		d.b.WriteString("{}" + note)
+		d.b.WriteString("{}" + r.end + r.forced)
 		return
 	}
-	isMap := v.Type().IsMapType()
-	d.b.WriteString("{\n")
-	for _, name := range names {
-		d.b.WriteString(strings.Repeat(" ", level+4) + d.symbol(symbol) + padded(d.label(name, isMap), width) + " = ")
-		d.whole(level+4, symbol, member(v, name), "")
-		d.b.WriteByte('\n')
+	width := m.width(names)
+	inner := remark{}
+	if symbol == symbolDelete && m.object {
+		inner.end = d.toNull()
 	}
-	d.b.WriteString(strings.Repeat(" ", level+2) + "}" + note)
+	d.b.WriteString("{" + r.forced + "\n")
+	for _, name := range names {
+		d.b.WriteString(strings.Repeat(" ", level+4) + d.symbol(symbol) + padded(m.label(name), width) + " = ")
+		d.whole(level+4, symbol, member(v, name), inner)
+		d.b.WriteString(m.comma + "\n")
+	}
+	d.b.WriteString(strings.Repeat(" ", level+2) + "}" + r.end)
 }
 
 func (d *differ) element(level int, symbol string, write func()) {
@@ -238,31 +276,55 @@ func padded(name string, width int) string {
 	return name + strings.Repeat(" ", max(0, width-columns(name)))
 }
 
-// memberNames lists what an object or map has to show, and the width of the
-// widest label. Keys of maps are quoted, unless nobody declared that they are
-// a map.
-func (d *differ) memberNames(v cty.Value) (names []string, width int) {
-	isMap := v.Type().IsMapType()
-	for it := v.ElementIterator(); it.Next(); {
-		key, e := it.Element()
-		if !isMap && !d.nulls && isNothing(e) {
-			continue
-		}
-		name := key.AsString()
-		names = append(names, name)
-		width = max(width, d.labelWidth(name, isMap))
-	}
-	return names, width
+// mapping says how the members of an object or a map are shown.
+type mapping struct {
+	object  bool   // of a declared type: members that are null do not count
+	quoted  bool   // keys are in quotes
+	aligned bool   // equals signs stand below each other
+	comma   string // after each member
 }
 
-func (d *differ) label(name string, isMap bool) string {
-	if isMap && !d.nulls {
+// mapping returns how values of a type are shown. Values whose type nobody
+// declared look like objects, but their nulls count.
+func (d *differ) mapping(ty cty.Type) mapping {
+	switch {
+	case d.nulls:
+		return mapping{aligned: true}
+	case ty.IsObjectType():
+		return mapping{object: true, aligned: true}
+	case ty.ElementType().IsObjectType():
+		return mapping{quoted: true, comma: ","}
+	}
+	return mapping{quoted: true, aligned: true}
+}
+
+// names lists the members to show.
+func (m mapping) names(v cty.Value) []string {
+	var names []string
+	for it := v.ElementIterator(); it.Next(); {
+		if key, e := it.Element(); !m.object || !isNothing(e) {
+			names = append(names, key.AsString())
+		}
+	}
+	return names
+}
+
+func (m mapping) label(name string) string {
+	if m.quoted {
 		return quoted(name)
 	}
 	return attributeName(name)
 }
 
-func (d *differ) labelWidth(name string, isMap bool) int { return columns(d.label(name, isMap)) }
+func (m mapping) width(names []string) int {
+	widest := 0
+	for _, name := range names {
+		if m.aligned {
+			widest = max(widest, columns(m.label(name)))
+		}
+	}
+	return widest
+}
 
 func member(v cty.Value, name string) cty.Value {
 	if v == cty.NilVal || v.IsNull() || !v.IsKnown() {

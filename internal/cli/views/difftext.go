@@ -8,22 +8,22 @@ import (
 
 // wholeString writes a string: as a document where it is one, over several
 // lines where it has some.
-func (d *differ) wholeString(level int, symbol, s, note string) {
+func (d *differ) wholeString(level int, symbol, s string, r remark) {
 	if doc, ok := jsonDocument(s); ok {
-		d.b.WriteString("jsonencode(\n" + strings.Repeat(" ", level+6))
-		d.untyped(func() { d.whole(level+4, symbol, jsonValue(doc), "") })
-		d.b.WriteString("\n" + strings.Repeat(" ", level+2) + ")" + note)
+		d.b.WriteString("jsonencode(" + r.forced + "\n" + strings.Repeat(" ", level+6))
+		d.untyped(func() { d.whole(level+4, symbol, jsonValue(doc), remark{}) })
+		d.b.WriteString("\n" + strings.Repeat(" ", level+2) + ")" + r.end)
 		return
 	}
 	if !strings.Contains(s, "\n") {
-		d.b.WriteString(quoted(s) + note)
+		d.b.WriteString(quoted(s) + r.end + r.forced)
 		return
 	}
-	d.b.WriteString("<<-EOT\n")
+	d.b.WriteString("<<-EOT" + r.forced + "\n")
 	for _, line := range textLines(s) {
 		d.b.WriteString(strings.TrimRight(strings.Repeat(" ", level+6)+line, " ") + "\n")
 	}
-	d.b.WriteString(strings.Repeat(" ", level+2) + "EOT" + note)
+	d.b.WriteString(strings.Repeat(" ", level+2) + "EOT" + r.end)
 }
 
 // untyped does something inside a value whose type nobody declared.
@@ -61,9 +61,9 @@ func (d *differ) update(level int, before, after cty.Value, path cty.Path) {
 		if isMapping(a) || isSequence(a) || a == cty.String {
 			symbol = symbolDelete
 		}
-		d.whole(level, symbol, before, "")
+		d.whole(level, symbol, before, remark{})
 		d.b.WriteString(d.t.paint(yellow, " -> "))
-		d.whole(level, symbolCreate, after, "")
+		d.whole(level, symbolCreate, after, remark{})
 		d.b.WriteString(d.forced(path))
 	}
 }
@@ -73,40 +73,37 @@ func isSequence(ty cty.Type) bool { return ty.IsListType() || ty.IsSetType() || 
 func isMapping(ty cty.Type) bool { return ty.IsObjectType() || ty.IsMapType() }
 
 func (d *differ) updateMapping(level int, before, after cty.Value, path cty.Path) {
-	isMap := !after.Type().IsObjectType()
+	m := d.mapping(after.Type())
 	step := func(name string) cty.Path {
 		switch {
 		case path == nil:
 			return nil
-		case isMap:
-			return path.Index(cty.StringVal(name))
+		case m.object:
+			return path.GetAttr(name)
 		}
-		return path.GetAttr(name)
+		return path.Index(cty.StringVal(name))
 	}
-	names := map[string]bool{}
+	all := map[string]bool{}
 	for _, v := range []cty.Value{before, after} {
-		list, _ := d.memberNames(v)
-		for _, name := range list {
-			names[name] = true
+		for _, name := range m.names(v) {
+			all[name] = true
 		}
 	}
+	names := sortedKeys(all)
+	width, unchanged := m.width(names), 0
 	d.b.WriteString("{" + d.forced(path) + "\n")
-	var shown []string
-	width, unchanged := 0, 0
-	for _, name := range sortedKeys(names) {
-		if d.memberSymbol(member(before, name), member(after, name)) == symbolNone {
+	for _, name := range names {
+		a, b := member(before, name), member(after, name)
+		if d.memberSymbol(a, b) == symbolNone {
 			unchanged++
 			continue
 		}
-		shown = append(shown, name)
-		width = max(width, d.labelWidth(name, isMap))
+		d.member(level+4, padded(m.label(name), width), a, b, step(name))
+		d.b.WriteString(m.comma + "\n")
 	}
-	for _, name := range shown {
-		d.member(level+4, padded(d.label(name, isMap), width), member(before, name), member(after, name), step(name))
-	}
-	what := "element"
-	if !isMap || d.nulls {
-		what = "attribute"
+	what := "attribute"
+	if m.quoted {
+		what = "element"
 	}
 	d.hidden(level+4, unchanged, what)
 	d.b.WriteString(strings.Repeat(" ", level+2) + "}")
@@ -137,17 +134,11 @@ func (d *differ) member(level int, label string, before, after cty.Value, path c
 	symbol := d.memberSymbol(before, after)
 	d.sensitivity(level, before, after)
 	d.b.WriteString(strings.Repeat(" ", level) + d.symbol(symbol) + label + " = ")
-	switch symbol {
-	case symbolDelete:
-		note := d.forced(path)
-		if !d.nulls {
-			note = d.t.paint(dim, " -> null") + note
-		}
-		d.whole(level, symbolDelete, before, note)
-	default:
-		d.change(level, symbol, before, after, path)
+	if symbol == symbolDelete && d.nulls {
+		d.whole(level, symbolDelete, before, remark{forced: d.forced(path)})
+		return
 	}
-	d.b.WriteByte('\n')
+	d.change(level, symbol, before, after, path)
 }
 
 func (d *differ) updateSequence(level int, before, after cty.Value, path cty.Path) {
@@ -156,8 +147,7 @@ func (d *differ) updateSequence(level int, before, after cty.Value, path cty.Pat
 	note := d.forced(path)
 	switch {
 	case isSet:
-		edits = setEdits(before, after)
-		note = d.forcedInside(path)
+		edits, note = setEdits(before, after), "" // at its elements instead
 	case after.Type().IsTupleType() && before.LengthInt() == after.LengthInt():
 		edits = tupleEdits(elements(before), elements(after))
 	default:
@@ -174,27 +164,33 @@ func (d *differ) updateSequence(level int, before, after cty.Value, path cty.Pat
 			d.hidden(level+4, unchanged, "element")
 			unchanged = 0
 		}
-		var inside cty.Path
-		if !isSet && path != nil {
-			inside = path.Index(cty.NumberIntVal(int64(e.index)))
-		}
-		d.element(level+4, e.symbol, func() { d.edit(level+4, e, inside) })
+		d.element(level+4, e.symbol, func() {
+			if isSet {
+				d.edit(level+4, e, nil, d.forcedInside(path))
+				return
+			}
+			var inside cty.Path
+			if path != nil {
+				inside = path.Index(cty.NumberIntVal(int64(e.index)))
+			}
+			d.edit(level+4, e, inside, d.forced(inside))
+		})
 	}
 	d.hidden(level+4, unchanged, "element")
 	d.b.WriteString(strings.Repeat(" ", level+2) + "]")
 }
 
 // edit writes the value of one element of a list.
-func (d *differ) edit(level int, e edit, path cty.Path) {
+func (d *differ) edit(level int, e edit, path cty.Path, forced string) {
 	switch e.symbol {
 	case symbolUpdate:
 		d.update(level, e.before, e.after, path)
 	case symbolDelete:
-		d.whole(level, symbolDelete, e.before, d.forced(path))
+		d.whole(level, symbolDelete, e.before, remark{forced: forced})
 	case symbolCreate:
-		d.whole(level, symbolCreate, e.after, d.forced(path))
+		d.whole(level, symbolCreate, e.after, remark{forced: forced})
 	default:
-		d.whole(level, symbolNone, e.after, "")
+		d.whole(level, symbolNone, e.after, remark{})
 	}
 }
 
@@ -242,7 +238,7 @@ func anyChange(edits []lineEdit) bool {
 func (d *differ) updateDocument(level int, before, after cty.Value, forced string) {
 	if before.RawEquals(after) {
 		d.b.WriteString("jsonencode( # whitespace changes" + forced + "\n" + strings.Repeat(" ", level+6))
-		d.whole(level+4, symbolNone, after, "")
+		d.whole(level+4, symbolNone, after, remark{})
 	} else {
 		d.b.WriteString("jsonencode(" + forced + "\n" + strings.Repeat(" ", level+4) + d.symbol(symbolUpdate))
 		d.update(level+4, before, after, nil)

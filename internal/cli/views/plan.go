@@ -220,17 +220,19 @@ func (v *planView) header(c *plans.Change, drift bool) {
 		note(name + " has been deleted")
 	case drift:
 		note(name + " has changed")
+	case c.Action == plans.NoOp && c.Moved() && c.Importing == nil:
+		note(t.paint(bold, c.PrevAddress.String()) + " has moved to " + name)
 	default:
 		note(name + " " + headline(c))
+	}
+	if c.Moved() && (c.Action != plans.NoOp || c.Importing != nil) {
+		note("(moved from " + c.PrevAddress.String() + ")")
 	}
 	if drift {
 		return
 	}
 	if reason := reasonText(c); reason != "" {
 		note("(" + reason + ")")
-	}
-	if c.Moved() && c.Action != plans.NoOp {
-		note("(moved from " + c.PrevAddress.String() + ")")
 	}
 	if c.Importing != nil && c.Action != plans.NoOp {
 		note("(" + importedFrom(c.Importing) + ")")
@@ -286,10 +288,7 @@ func headline(c *plans.Change) string {
 	case plans.Forget:
 		return "will no longer be managed by Tutti, but will not be destroyed"
 	}
-	if c.Importing != nil {
-		return "will be imported"
-	}
-	return "has moved from " + c.PrevAddress.String()
+	return "will be imported"
 }
 
 // reasonText says why, in words.
@@ -391,22 +390,66 @@ func (v *planView) outputs() {
 	}
 }
 
-// relevantDrift is what changed outside and bears on what is planned.
+// relevantDrift is what changed outside and bears on what is planned. Of objects
+// that changed, only the attributes that do are shown as changed.
 func (v *planView) relevantDrift() []*plans.Change {
 	if v.p.Mode == plans.RefreshOnly {
 		return v.p.Drift
 	}
-	relevant := map[addrs.ResourceInstance]bool{}
+	relevant := map[addrs.ResourceInstance][]cty.Path{}
 	for _, r := range v.p.Relevant {
-		relevant[r.Resource] = true
+		relevant[r.Resource] = append(relevant[r.Resource], r.Attribute)
 	}
 	var out []*plans.Change
 	for _, c := range v.p.Drift {
-		if c.Action == plans.Delete || relevant[c.Object.Instance] {
+		paths, found := relevant[c.Object.Instance]
+		if !found {
+			whole := c.Object.Instance // a reference to all instances counts for each
+			whole.Key = addrs.InstanceKey{}
+			if paths, found = relevant[whole]; !found {
+				continue
+			}
+		}
+		if c.Action == plans.Delete {
 			out = append(out, c)
+		} else if after, changed := onlyRelevant(c, paths); changed {
+			narrowed := *c
+			narrowed.After = after
+			out = append(out, &narrowed)
 		}
 	}
 	return out
+}
+
+// onlyRelevant undoes changes of attributes that no path begins with, and
+// reports whether changes remain.
+func onlyRelevant(c *plans.Change, paths []cty.Path) (cty.Value, bool) {
+	names := map[string]bool{}
+	for _, path := range paths {
+		if len(path) == 0 {
+			return c.After, true
+		}
+		if step, ok := path[0].(cty.GetAttrStep); ok {
+			names[step.Name] = true
+		}
+	}
+	before, after := bare(c.Before), bare(c.After)
+	if isNothing(before) || isNothing(after) || !before.Type().IsObjectType() || !after.Type().IsObjectType() {
+		return c.After, true
+	}
+	members := after.AsValueMap()
+	changed := false
+	for name, e := range members {
+		old := member(before, name)
+		switch {
+		case old == cty.NilVal:
+		case names[name]:
+			changed = changed || !old.RawEquals(e)
+		default:
+			members[name] = old
+		}
+	}
+	return cty.ObjectVal(members), changed
 }
 
 func (v *planView) drift() {

@@ -65,7 +65,7 @@ func (d *differ) object(level int, schema *providers.Block, v cty.Value) {
 		value = hideDeclared(schema.Attributes[name], value)
 		d.b.WriteString(strings.Repeat(" ", level) + padded(attributeName(name), width) + " = ")
 		d.nulls = schema.Attributes[name].Type == cty.DynamicPseudoType
-		d.whole(level-2, symbolNone, value, "")
+		d.whole(level-2, symbolNone, value, remark{})
 		d.nulls = false
 		d.b.WriteByte('\n')
 	}

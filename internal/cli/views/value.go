@@ -44,7 +44,7 @@ func expression(v cty.Value, indent int) string {
 	case ty == cty.Bool:
 		return strconv.FormatBool(v.True())
 	case ty.IsObjectType(), ty.IsMapType():
-		text := mapping(v, indent)
+		text := mappingText(v, indent)
 		if ty.IsMapType() {
 			return "tomap(" + text + ")"
 		}
@@ -124,7 +124,7 @@ func sequence(v cty.Value, indent int) string {
 	return b.String()
 }
 
-func mapping(v cty.Value, indent int) string {
+func mappingText(v cty.Value, indent int) string {
 	if v.LengthInt() == 0 {
 		return "{}"
 	}
