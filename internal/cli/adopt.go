@@ -101,7 +101,7 @@ func (p *project) adopt(ctx context.Context) diag.List {
 		if have.Serial > 0 {
 			return nil // adopted before: what became of the file does not matter
 		}
-		return diag.Errorf("Invalid state file", "%s cannot be adopted: %s.", file.path, err)
+		return inFile(file.path+" cannot be adopted", diag.FromError(err))
 	}
 	if have.Serial > 0 && p.file == nil {
 		if have.Lineage == st.Lineage && st.Serial > have.Serial {

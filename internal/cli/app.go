@@ -38,7 +38,10 @@ type App struct {
 	// then shown the way the command's JSON does.
 	jsonOut         bool
 	compactWarnings bool
-	screen          *screen
+	// prose says that standard output is for people, so that warnings may stand
+	// there, in the order of what happens.
+	prose  bool
+	screen *screen
 	// sources is the text that diagnostics quote, by file name.
 	sources map[string][]byte
 }

@@ -49,7 +49,7 @@ func initCommand() *command {
 }
 
 func (o *initOptions) run(ctx context.Context, app *App, _ []string) int {
-	app.jsonOut = o.json
+	app.jsonOut, app.prose = o.json, true
 	p, diags := app.openProject()
 	if diags.HasErrors() {
 		return app.fail(diags)

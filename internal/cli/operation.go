@@ -37,7 +37,7 @@ type operation struct {
 }
 
 func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.List) {
-	a.jsonOut = asJSON
+	a.jsonOut, a.prose = asJSON, true
 	view := a.operationView(asJSON)
 	p, diags := a.openProject()
 	if diags.HasErrors() {
@@ -279,7 +279,9 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 	diags = append(diags, o.keepUnrecorded(result.Unrecorded)...)
 	diags = append(diags, o.export(context.WithoutCancel(ctx))...)
 	o.app.show(diags)
-	o.view.applied(l.plan, result)
+	if opts.kind != "import" || result.Run.Status != runs.Succeeded {
+		o.view.applied(l.plan, result)
+	}
 	if diags.HasErrors() || result.Run.Status != runs.Succeeded {
 		return exitFailed
 	}

@@ -61,7 +61,7 @@ func (a *App) openProject() (*project, diag.List) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	a.show(append(diags, cliConfig.OverrideWarning()...))
+	a.remark(append(diags, cliConfig.OverrideWarning()...))
 	p.cliConfig = cliConfig
 	p.keyring = secrets.NewKeyring(secrets.FromEnvironment())
 	p.environment, err = p.selectedEnvironment()

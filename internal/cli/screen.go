@@ -48,6 +48,14 @@ func (a *App) failf(summary, detail string, args ...any) int {
 // show shows problems without quoting source lines other than those known.
 func (a *App) show(diags diag.List) { a.showWith(diags, a.sources) }
 
+// remark shows what people should know that does not belong to a command's
+// result: always on standard error.
+func (a *App) remark(diags diag.List) {
+	if len(diags) > 0 && !a.jsonOut {
+		a.terminals().err.Diagnostics(diags.Sorted(), a.sources)
+	}
+}
+
 // showWith shows problems, quoting the source text given: as text for people,
 // as JSON where the command's output is JSON.
 func (a *App) showWith(diags diag.List, sources map[string][]byte) {
@@ -62,7 +70,7 @@ func (a *App) showWith(diags diag.List, sources map[string][]byte) {
 		return
 	}
 	terminal := a.terminals().err
-	if !diags.HasErrors() {
+	if a.prose && !diags.HasErrors() {
 		terminal = a.terminals().out
 	}
 	terminal.CompactWarnings = a.compactWarnings

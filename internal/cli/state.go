@@ -327,7 +327,7 @@ func (a *App) readPushed(name string) (*states.State, diag.List) {
 	}
 	st, err := states.Decode(data)
 	if err != nil {
-		return nil, diag.Errorf("Invalid state", "Standard input: %s.", err)
+		return nil, inFile("Standard input", diag.FromError(err))
 	}
 	return st, nil
 }
@@ -340,9 +340,17 @@ func readStateFile(name string) (*states.State, diag.List) {
 	}
 	st, err := states.Decode(data)
 	if err != nil {
-		return nil, diag.Errorf("Invalid state file", "%s: %s.", name, err)
+		return nil, inFile(name, diag.FromError(err))
 	}
 	return st, nil
+}
+
+// inFile says in every diagnostic which file it is about.
+func inFile(name string, diags diag.List) diag.List {
+	for i := range diags {
+		diags[i].Detail = name + ": " + diags[i].Detail
+	}
+	return diags
 }
 
 func stateReplaceProviderCommand() *command {

@@ -30,6 +30,7 @@ func validateCommand() *command {
 			f.list(new([]string), "var", "", "")
 			f.list(new([]string), "var-file", "", "")
 			return func(ctx context.Context, app *App, _ []string) int {
+				app.prose = !o.json
 				diags := app.validate(ctx)
 				if o.json {
 					doc := validateJSON{FormatVersion: "1.0", Valid: !diags.HasErrors(), Diagnostics: views.DiagnosticsJSON(diags, app.sources)}
