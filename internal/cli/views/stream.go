@@ -1,6 +1,7 @@
 package views
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,11 +25,21 @@ const StreamFormat = "1.2"
 type Stream struct {
 	out io.Writer
 	now func() time.Time
-	mu  sync.Mutex
+
+	mu        sync.Mutex
+	reminders *reminders
 }
 
 // NewStream returns a stream that writes to out. now is the clock.
-func NewStream(out io.Writer, now func() time.Time) *Stream { return &Stream{out: out, now: now} }
+func NewStream(out io.Writer, now func() time.Time) *Stream {
+	s := &Stream{out: out, now: now}
+	s.reminders = newReminders(now, s.remind)
+	return s
+}
+
+// Close ends the messages about what is still running. A stream in which
+// everything begun has also ended needs no Close.
+func (s *Stream) Close() { s.reminders.close() }
 
 // message is what every line has; the rest depends on the type.
 type message struct {
@@ -36,15 +47,15 @@ type message struct {
 	Message    string          `json:"@message"`
 	Module     string          `json:"@module"`
 	Timestamp  string          `json:"@timestamp"`
+	Change     *streamChange   `json:"change,omitempty"`
+	Changes    *streamTotals   `json:"changes,omitempty"`
+	Diagnostic *DiagnosticJSON `json:"diagnostic,omitempty"`
+	Hook       *streamHook     `json:"hook,omitempty"`
+	Outputs    any             `json:"outputs,omitempty"`
 	Terraform  string          `json:"terraform,omitempty"`
 	Tutti      string          `json:"tutti,omitempty"`
 	Type       string          `json:"type"`
 	UI         string          `json:"ui,omitempty"`
-	Change     *streamChange   `json:"change,omitempty"`
-	Changes    *streamTotals   `json:"changes,omitempty"`
-	Hook       *streamHook     `json:"hook,omitempty"`
-	Outputs    any             `json:"outputs,omitempty"`
-	Diagnostic *DiagnosticJSON `json:"diagnostic,omitempty"`
 }
 
 type streamResource struct {
@@ -75,7 +86,7 @@ type streamTotals struct {
 	Change    int    `json:"change"`
 	Import    int    `json:"import"`
 	Remove    int    `json:"remove"`
-	Forget    int    `json:"forget"`
+	Forget    int    `json:"forget,omitempty"`
 	Operation string `json:"operation"`
 }
 
@@ -95,13 +106,15 @@ func (s *Stream) write(m message) {
 	if m.Level == "" {
 		m.Level = "info"
 	}
-	m.Module = "tutti.ui"
+	m.Module = "terraform.ui" // what consumers of this format look for
 	m.Timestamp = s.now().UTC().Format("2006-01-02T15:04:05.000000Z07:00")
-	line, err := json.Marshal(m)
-	if err != nil {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(m); err != nil {
 		return // everything in it is text and numbers
 	}
-	_, _ = s.out.Write(append(line, '\n'))
+	_, _ = s.out.Write(line.Bytes())
 }
 
 // Version says which program writes: the Terraform version it behaves as, and
@@ -116,9 +129,9 @@ func (s *Stream) Log(text string) { s.write(message{Message: text, Type: "log"})
 // Diagnostic writes a diagnostic.
 func (s *Stream) Diagnostic(d diag.Diagnostic, sources map[string][]byte) {
 	j := DiagnosticsJSON(diag.List{d}, sources)[0]
-	m := message{Level: "error", Message: "Error: " + d.Summary, Type: "diagnostic", Diagnostic: &j}
+	m := message{Level: "error", Message: "Error: " + j.Summary, Type: "diagnostic", Diagnostic: &j}
 	if d.Severity == diag.Warning {
-		m.Level, m.Message = "warn", "Warning: "+d.Summary
+		m.Level, m.Message = "warn", "Warning: "+j.Summary
 	}
 	s.write(m)
 }
@@ -267,10 +280,36 @@ func (s *Stream) Outputs(values map[string]*states.Output) {
 
 // Progress writes something that happened while planning or applying.
 func (s *Stream) Progress(p engine.Progress) {
+	switch p.Kind {
+	case engine.ApplyStart:
+		s.reminders.start(p)
+	case engine.ApplyComplete, engine.ApplyErrored:
+		s.reminders.end(p)
+	}
+	if m, ok := hookMessage(p); ok {
+		s.write(m)
+	}
+}
+
+// remind says that something has been running for so long.
+func (s *Stream) remind(p engine.Progress, elapsed time.Duration) {
+	seconds := elapsed.Round(time.Second).Seconds()
+	word := streamWords(p.Action).still
+	s.write(message{
+		Type:    "apply_progress",
+		Message: p.Object.Instance.String() + ": " + word + "... [" + remindText(p, elapsed) + "]",
+		Hook: &streamHook{
+			Resource: streamResourceOf(p.Object.Instance), Action: actionWord(p.Action),
+			IDKey: p.IDKey, IDValue: p.IDValue, ElapsedSeconds: &seconds,
+		},
+	})
+}
+
+// hookMessage makes the message about something that happened; false where the
+// format has none.
+func hookMessage(p engine.Progress) (message, bool) {
 	hook := &streamHook{Resource: streamResourceOf(p.Object.Instance)}
-	m := message{Type: string(p.Kind), Hook: hook}
 	name := p.Object.Instance.String() + ": "
-	doing, _, done := words(p.Action)
 	id := func() string {
 		hook.IDKey, hook.IDValue = p.IDKey, p.IDValue
 		return idText(p)
@@ -280,55 +319,54 @@ func (s *Stream) Progress(p engine.Progress) {
 		hook.ElapsedSeconds = &seconds
 		return " after " + duration(p.Elapsed)
 	}
+	text := ""
 	switch p.Kind {
-	case engine.ApplyStart:
+	case engine.ApplyStart, engine.ApplyComplete, engine.ApplyErrored:
 		hook.Action = actionWord(p.Action)
-		m.Message = name + doing + id()
-	case engine.ApplyComplete:
-		hook.Action = actionWord(p.Action)
-		m.Message = name + done + elapsed() + id()
-	case engine.ApplyErrored:
-		hook.Action = actionWord(p.Action)
-		m.Message = name + failedText(p.Action) + elapsed()
+		word := streamWords(p.Action)
+		switch p.Kind {
+		case engine.ApplyStart:
+			text = word.doing + "..." + id()
+		case engine.ApplyComplete:
+			text = word.done + " complete" + elapsed() + id()
+		default:
+			text = word.done + " errored" + elapsed()
+		}
 	case engine.RefreshStart:
-		m.Message = name + "Refreshing state..." + id()
+		text = "Refreshing state..." + id()
 	case engine.RefreshComplete:
-		m.Message = name + "Refresh complete" + id()
+		text = "Refresh complete" + id()
 	case engine.ProvisionStart:
 		hook.Provisioner = p.Provisioner
-		m.Message = name + "Provisioning with '" + p.Provisioner + "'..."
+		text = "Provisioning with '" + p.Provisioner + "'..."
 	case engine.ProvisionProgress:
 		hook.Provisioner, hook.Output = p.Provisioner, p.Text
-		m.Message = name + "(" + p.Provisioner + "): " + p.Text
+		text = "(" + p.Provisioner + "): " + p.Text
 	case engine.ProvisionComplete:
 		hook.Provisioner = p.Provisioner
-		m.Message = name + "(" + p.Provisioner + ") Provisioning complete"
+		text = "(" + p.Provisioner + ") Provisioning complete"
 	case engine.ProvisionErrored:
 		hook.Provisioner = p.Provisioner
-		m.Message = name + "(" + p.Provisioner + ") Provisioning errored"
+		text = "(" + p.Provisioner + ") Provisioning errored"
 	case engine.EphemeralOpStart:
 		hook.Action = "open"
-		m.Message = name + "Opening..."
+		text = "Opening..."
 	case engine.EphemeralOpComplete:
 		hook.Action = "open"
-		m.Message = name + "Opening complete" + elapsed()
+		text = "Opening complete" + elapsed()
 	case engine.EphemeralOpErrored:
 		hook.Action = "open"
-		m.Message = name + "Opening errored" + elapsed()
+		text = "Opening errored" + elapsed()
 	default:
-		return
+		return message{}, false
 	}
-	s.write(m)
+	return message{Type: string(p.Kind), Hook: hook, Message: name + text}, true
 }
 
-func failedText(a plans.Action) string {
-	switch a {
-	case plans.Create:
-		return "Creation errored"
-	case plans.Update:
-		return "Modifications errored"
-	case plans.Delete:
-		return "Destruction errored"
+// streamWords are the words of the stream, which calls a read a refresh.
+func streamWords(a plans.Action) verbs {
+	if a == plans.Read {
+		return verbs{"Refreshing", "Still refreshing", "Refresh"}
 	}
-	return "Read errored"
+	return verbsFor(a)
 }
