@@ -86,7 +86,7 @@ type streamTotals struct {
 	Change    int    `json:"change"`
 	Import    int    `json:"import"`
 	Remove    int    `json:"remove"`
-	Forget    int    `json:"forget,omitempty"`
+	Forget    int    `json:"forget"` // also where it is 0, as the recorded cases have it
 	Operation string `json:"operation"`
 }
 
