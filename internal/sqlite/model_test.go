@@ -58,6 +58,7 @@ func (m *model) open(t *rapid.T) {
 }
 
 func TestStoreBehavesLikeItsModel(t *testing.T) {
+	t.Parallel() // it mostly waits for the disk
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "store")
 		if err != nil {
@@ -80,6 +81,7 @@ func TestStoreBehavesLikeItsModel(t *testing.T) {
 			"reopen": func(t *rapid.T) { _ = m.store.Close(); m.open(t) },
 			"":       m.check,
 		})
+		m.checkRuns(t)
 	})
 }
 
@@ -145,6 +147,7 @@ func (m *model) look(t *rapid.T) {
 	for _, n := range modelNames {
 		m.seen[n], m.seenAs[n] = st.Instances[object(n)], m.rows[n]
 	}
+	m.checkRuns(t)
 }
 
 // refused checks an error against what the model expects; true where there is
@@ -324,7 +327,7 @@ func (m *model) deleteEnvironment(t *rapid.T) {
 	m.serial = 0
 }
 
-// check compares everything that can be read.
+// check compares rows and history.
 func (m *model) check(t *rapid.T) {
 	ctx := context.Background()
 	st, err := m.store.State(ctx, m.key())
@@ -354,9 +357,9 @@ func (m *model) check(t *rapid.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Fatalf("history (-want +got):\n%s", d)
 	}
-	m.checkRuns(t)
 }
 
+// checkRuns compares runs, their journals and the events.
 func (m *model) checkRuns(t *rapid.T) {
 	ctx := context.Background()
 	list, err := m.store.Runs(ctx, states.Key{}, 0)

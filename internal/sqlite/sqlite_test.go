@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -227,82 +226,6 @@ func TestHistoryKnowsEveryForm(t *testing.T) {
 	recorded, err := s.Recorded(ctx, "run")
 	if err != nil || len(recorded) != 3 || len(recorded[1].Rows) != 1 || text(recorded[1].Rows[0].After) != string(a2.Attributes) {
 		t.Errorf("recorded: %+v, %v", recorded, err)
-	}
-}
-
-// TestOwnerDies kills a process that drives a run: the run must be interrupted
-// at once, free to be taken over, and everything acknowledged must be there.
-func TestOwnerDies(t *testing.T) {
-	if dir := os.Getenv("TUTTI_TEST_OWNER"); dir != "" {
-		owner(t, dir)
-		return
-	}
-	dir := t.TempDir()
-	s := open(t, dir)
-	cmd := exec.Command(os.Args[0], "-test.run=^TestOwnerDies$")
-	cmd.Env = append(os.Environ(), "TUTTI_TEST_OWNER="+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	acknowledged := 0
-	for acknowledged < 50 {
-		if _, err := fmt.Fscanln(out, &acknowledged); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx := context.Background()
-	if run, err := s.Run(ctx, "run"); err != nil || run.Status != runs.Running {
-		t.Errorf("while its owner lives: %v, %v", run.Status, err)
-	}
-	if _, err := s.Acquire(ctx, "run"); !errors.Is(err, runs.ErrHeld) {
-		t.Errorf("taking over from a living owner: %v", err)
-	}
-	_ = cmd.Process.Kill()
-	for { // what it could still say before it died
-		if _, err := fmt.Fscanln(out, &acknowledged); err != nil {
-			break
-		}
-	}
-	_ = cmd.Wait()
-	if run, _ := s.Run(ctx, "run"); run.Status != runs.Interrupted {
-		t.Errorf("after its owner's death: %v", run.Status)
-	}
-	lease, err := s.Acquire(ctx, "run")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lease.Release()
-	entries, err := s.Read(ctx, "run", 0)
-	if err != nil || len(entries) < acknowledged {
-		t.Errorf("%d entries, %d were acknowledged (%v)", len(entries), acknowledged, err)
-	}
-	st, _ := s.State(ctx, defaultKey)
-	if len(st.Instances) != len(entries) {
-		t.Errorf("%d rows for %d entries", len(st.Instances), len(entries))
-	}
-	if lease.Token != 2 {
-		t.Errorf("token is %d", lease.Token)
-	}
-	old := runs.Lease{Run: "run", Token: 1}
-	if err := s.Commit(ctx, []runs.Commit{commit(old, int64(len(entries)+1))}); !errors.Is(err, runs.ErrFenced) {
-		t.Errorf("an outdated lease wrote: %v", err)
-	}
-}
-
-// owner drives a run until it is killed, saying what was acknowledged.
-func owner(t *testing.T, dir string) {
-	s := open(t, dir)
-	lease := start(t, s, "run")
-	for i := int64(1); ; i++ {
-		name := fmt.Sprint("x", i)
-		if err := s.Commit(context.Background(), []runs.Commit{commit(lease, i, states.Change{Object: object(name), After: instance(name, "v")})}); err != nil {
-			t.Fatal(err)
-		}
-		fmt.Println(i)
 	}
 }
 
