@@ -229,26 +229,6 @@ func TestHistoryKnowsEveryForm(t *testing.T) {
 	}
 }
 
-func TestNewerLayoutIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
-	start(t, s, "run")
-	if _, err := s.writer.conn.ExecContext(context.Background(), "PRAGMA user_version = 99"); err != nil {
-		t.Fatal(err)
-	}
-	_ = s.Close()
-	if _, err := Open(context.Background(), dir, Options{}); err == nil {
-		t.Error("a store of a newer layout was opened")
-	}
-	if err := os.WriteFile(filepath.Join(dir, "store.db"), []byte("this is not a database, however long it may be ......................................................................"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_ = os.Remove(filepath.Join(dir, "store.db-wal"))
-	if _, err := Open(context.Background(), dir, Options{}); err == nil {
-		t.Error("a damaged store was opened")
-	}
-}
-
 // BenchmarkCommit writes 10,000 outcomes with a row and an event each, 500 at a
 // time, as a busy run does.
 func BenchmarkCommit(b *testing.B) {
