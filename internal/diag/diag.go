@@ -162,7 +162,8 @@ func (l List) WithAddress(address string) List {
 }
 
 // InConfigBody gives every diagnostic that has no subject the best source range
-// body can offer for its attribute path, and the body's own range otherwise.
+// body can offer for its attribute path, and the fallback otherwise, if that is
+// a place at all.
 func (l List) InConfigBody(body hcl.Body, fallback hcl.Range) List {
 	for i := range l {
 		if l[i].Subject != nil {
@@ -172,7 +173,9 @@ func (l List) InConfigBody(body hcl.Body, fallback hcl.Range) List {
 		if body != nil && len(l[i].Attribute) > 0 {
 			rng = attributeRange(body, l[i].Attribute, fallback)
 		}
-		l[i].Subject = rng.Ptr()
+		if rng.Filename != "" {
+			l[i].Subject = rng.Ptr()
+		}
 	}
 	return l
 }

@@ -201,7 +201,7 @@ func (s *providerSet) start(ctx context.Context, h *providerHandle) diag.List {
 	}
 	p, err := s.factory.Acquire(ctx, h.addr.Provider, false)
 	if err != nil {
-		return append(diags, diag.Errorf("Cannot start provider", "The provider %s could not be started: %s.", h.addr.Provider.ForDisplay(), err)...)
+		return append(diags, diag.FromError(err)...)
 	}
 	body, rng := hcl.Body(nil), hcl.Range{}
 	if block != nil {

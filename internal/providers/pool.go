@@ -142,7 +142,8 @@ func (p *Pool) Acquire(ctx context.Context, addr addrs.Provider, shared bool) (P
 		}
 		if !shared {
 			e.owned = true
-			return p.provider(addr, e.shared, func() error { return p.giveBack(e, e.shared) }), nil
+			proc := e.shared
+			return p.provider(addr, proc, func() error { return p.giveBack(e, proc) }), nil
 		}
 		return p.provider(addr, e.shared, func() error { return nil }), nil
 	}
