@@ -6,8 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,39 +115,268 @@ func TestRowsComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
+// TestSensitiveValuesAreNotOnDisk puts secrets everywhere, changes and deletes
+// them again, and looks for them in all files of the store.
 func TestSensitiveValuesAreNotOnDisk(t *testing.T) {
+	ctx := context.Background()
 	dir := t.TempDir()
 	s := open(t, dir)
 	secret := instance("secret", "hunter2-in-an-attribute")
 	secret.SensitivePaths = []cty.Path{cty.GetAttrPath("id")}
 	secret.Private = []byte("hunter2-in-private-data")
-	err := s.Write(context.Background(), defaultKey, states.Write{
-		Cause: "push", Changes: []states.Change{{Object: secret.Object, After: secret}},
-		Outputs: map[string]*states.Output{"o": {Value: json.RawMessage(`"hunter2-in-an-output"`), Type: json.RawMessage(`"string"`), Sensitive: true}},
+	old := instance("old", "")
+	old.Attributes, old.Flatmap = nil, map[string]string{"password": "hunter2-in-the-legacy-form"}
+	old.SensitivePaths = []cty.Path{cty.GetAttrPath("password")}
+	output := &states.Output{Value: json.RawMessage(`"hunter2-in-an-output"`), Type: json.RawMessage(`"string"`), Sensitive: true}
+	write := func(w states.Write) *states.State {
+		t.Helper()
+		if err := s.Write(ctx, defaultKey, w); err != nil {
+			t.Fatal(err)
+		}
+		st, err := s.State(ctx, defaultKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	gone := instance("gone", "hunter2-deleted")
+	gone.SensitivePaths = secret.SensitivePaths
+	st := write(states.Write{
+		Changes: []states.Change{{Object: secret.Object, After: secret}, {Object: old.Object, After: old}, {Object: gone.Object, After: gone}},
+		Outputs: map[string]*states.Output{"o": output},
+	})
+	st = write(states.Write{Changes: []states.Change{
+		{Object: secret.Object, Before: st.Instances[secret.Object], After: st.Instances[secret.Object]},
+		{Object: gone.Object, Before: st.Instances[gone.Object]},
+	}})
+	if got := st.Instances[old.Object].Flatmap; !maps.Equal(got, old.Flatmap) {
+		t.Errorf("the legacy form came back as %v", got)
+	}
+	if got := st.Instances[secret.Object]; string(got.Attributes) != string(secret.Attributes) || string(got.Private) != string(secret.Private) {
+		t.Errorf("the object came back as %+v", got)
+	}
+	found := 0
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		found++
+		data, err := os.ReadFile(path)
+		if bytes.Contains(data, []byte("hunter2")) {
+			t.Errorf("%s holds a sensitive value in clear", filepath.Base(path))
+		}
+		return err
+	})
+	if err != nil || found < 2 {
+		t.Errorf("looked at %d files (%v)", found, err)
+	}
+}
+
+// TestLostKeyLosesOnlyWhatWasSealed opens a store without the key it was
+// written with.
+func TestLostKeyLosesOnlyWhatWasSealed(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	s := open(t, dir)
+	secret := instance("secret", "hunter2")
+	secret.SensitivePaths, secret.Private = []cty.Path{cty.GetAttrPath("id")}, []byte("hunter2")
+	err := s.Write(ctx, defaultKey, states.Write{
+		Changes: []states.Change{{Object: secret.Object, After: secret}, {Object: object("plain"), After: instance("plain", "1")}},
+		Outputs: map[string]*states.Output{"o": {Value: json.RawMessage(`"hunter2"`), Type: json.RawMessage(`"string"`), Sensitive: true}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, _ := filepath.Glob(filepath.Join(dir, "store.db*"))
-	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
+	_ = s.Close()
+	other := func(name string) (string, bool) { return "another passphrase, just as long", name == "TUTTI_STATE_KEY" }
+	for name, opts := range map[string]Options{"no key": {}, "another key": {Hider: secrets.NewKeyring(secrets.Options{LookupEnv: other})}} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Open(ctx, dir, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			st, err := s.State(ctx, defaultKey)
+			if err != nil || len(st.Instances) != 2 {
+				t.Fatalf("state: %+v, %v", st, err)
+			}
+			if len(st.Problems) != 2 || !strings.Contains(st.Problems[0], "terraform_data.secret") || !strings.Contains(st.Problems[1], `output "o"`) {
+				t.Errorf("problems are %q", st.Problems)
+			}
+			got := st.Instances[secret.Object]
+			if string(got.Attributes) != `{"id":null,"n":12345678901234567890.1}` || got.Private != nil {
+				t.Errorf("what is left of the object: %s, %q", got.Attributes, got.Private)
+			}
+			if o := st.Outputs["o"]; o == nil || string(o.Value) != "null" || !o.Sensitive {
+				t.Errorf("what is left of the output: %+v", o)
+			}
+			if _, err := s.History(ctx, defaultKey, nil); err != nil {
+				t.Errorf("history: %v", err)
+			}
+		})
+	}
+}
+
+func TestNothingIsMadeByReading(t *testing.T) {
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "store")
+	s, other := open(t, dir), open(t, dir)
+	for range 2 {
+		st, err := s.State(ctx, defaultKey)
+		if err != nil || !st.Empty() || st.Lineage == "" {
+			t.Fatalf("state: %+v, %v", st, err)
 		}
-		if bytes.Contains(data, []byte("hunter2")) {
-			t.Errorf("%s holds a sensitive value in clear", filepath.Base(name))
+		if list, err := s.Environments(ctx, ""); err != nil || !slices.Equal(list, []string{"default"}) {
+			t.Errorf("environments: %v, %v", list, err)
+		}
+		if list, err := s.Runs(ctx, states.Key{}, 0); err != nil || list != nil {
+			t.Errorf("runs: %v, %v", list, err)
+		}
+		if _, err := s.Run(ctx, "run"); !errors.Is(err, runs.ErrNotFound) {
+			t.Errorf("run: %v", err)
+		}
+		if _, err := s.Acquire(ctx, "run"); !errors.Is(err, runs.ErrNotFound) {
+			t.Errorf("acquire: %v", err)
+		}
+		if list, last, err := s.Events(ctx, 0, 0); err != nil || list != nil || last != 0 {
+			t.Errorf("events: %v, %d, %v", list, last, err)
+		}
+		if list, err := s.History(ctx, defaultKey, nil); err != nil || len(list) != 0 {
+			t.Errorf("history: %v, %v", list, err)
 		}
 	}
-	// Without the key the rest of the object is still there.
-	_ = s.Close()
-	keyless, err := Open(context.Background(), dir, Options{})
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("reading made the folder: %v", err)
+	}
+	fill(t, other, 1)
+	if st, err := s.State(ctx, defaultKey); err != nil || len(st.Instances) != 1 {
+		t.Errorf("after another process made the store: %+v, %v", st, err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, fileName)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others may read the file: %v, %v", info.Mode(), err)
+	}
+}
+
+func TestEndedRunsStayAsTheyAre(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, t.TempDir())
+	lease := start(t, s, "run", "a")
+	if _, err := s.Start(ctx, runs.Run{ID: "run", Key: defaultKey}, nil, runs.Claim{}, nil); !errors.Is(err, runs.ErrHeld) {
+		t.Errorf("a second run of the same name: %v", err)
+	}
+	if run, err := s.RequestCancel(ctx, "run"); err != nil || run.Cancelling != 1 {
+		t.Errorf("cancelling: %+v, %v", run, err)
+	}
+	lease.Release()
+	if _, err := s.Start(ctx, runs.Run{ID: "run", Key: defaultKey}, nil, runs.Claim{}, nil); !errors.Is(err, states.ErrExists) {
+		t.Errorf("a second run of the same name: %v", err)
+	}
+	lease, err := s.Acquire(ctx, "run")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer keyless.Close()
-	st, err := keyless.State(context.Background(), defaultKey)
-	if err != nil || len(st.Problems) == 0 || st.Instances[secret.Object] == nil {
-		t.Errorf("state without key: %+v, %v", st, err)
+	if run, err := s.Run(ctx, "run"); err != nil || run.Cancelling != 0 || run.Status != runs.Running {
+		t.Errorf("taken over: %+v, %v", run, err)
+	}
+	end := runs.Run{ID: "run", Key: defaultKey, Status: runs.Failed, Problem: "it did not work"}
+	if err := s.Commit(ctx, []runs.Commit{{Lease: lease, Run: &end}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(ctx, []runs.Commit{commit(lease, 1)}); !errors.Is(err, runs.ErrFenced) {
+		t.Errorf("writing after the end: %v", err)
+	}
+	lease.Release()
+	if err := s.Abandon(ctx, "run"); err == nil {
+		t.Error("a run that has ended was given up")
+	}
+	if _, err := s.Acquire(ctx, "run"); err == nil {
+		t.Error("a run that has ended was taken over")
+	}
+	if run, err := s.RequestCancel(ctx, "run"); err != nil || run.Status != runs.Failed || run.Problem != end.Problem || run.Cancelling != 0 {
+		t.Errorf("after its end: %+v, %v", run, err)
+	}
+	if locks, _ := filepath.Glob(filepath.Join(s.dir, locksFolder, "*.lock")); len(locks) != 0 {
+		t.Errorf("locks were left: %v", locks)
+	}
+}
+
+func TestAdjustedRowsCountAsWritten(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, t.TempDir())
+	start(t, s, "one", "a")
+	adjust := []states.Change{{Object: object("a"), After: instance("a", "1")}}
+	var claimed *states.ClaimError
+	if _, err := s.Start(ctx, runs.Run{ID: "two", Key: defaultKey}, nil, runs.Claim{}, adjust); !errors.As(err, &claimed) {
+		t.Errorf("adjusting a row that another run has claimed: %v", err)
+	}
+	adjust[0] = states.Change{Object: object("b"), After: instance("b", "1")}
+	run := runs.Run{ID: "two", Key: defaultKey, Status: runs.Running, Blob: "plan/x"}
+	lease, err := s.Start(ctx, run, []byte("the plan"), runs.Claim{Objects: []addrs.Object{object("b")}}, adjust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lease.Release()
+	if blob, err := s.Blob(ctx, "plan/x"); err != nil || string(blob) != "the plan" {
+		t.Errorf("the plan came back as %q, %v", blob, err)
+	}
+	list, err := s.History(ctx, defaultKey, nil)
+	if err != nil || len(list) != 1 || list[0].Cause != "refresh" || list[0].Run != "two" {
+		t.Errorf("history: %+v, %v", list, err)
+	}
+}
+
+func TestPushReplacesSerialNotVersions(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, t.TempDir())
+	fill(t, s, 1)
+	push := states.Write{Cause: "push", Lineage: "other", Serial: 42, TerraformVersion: "1.11.4", CheckResults: json.RawMessage(`[]`)}
+	for _, serial := range []uint64{42, 3} {
+		before, err := s.State(ctx, defaultKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		obj := object("x0")
+		push.Serial, push.Changes = serial, []states.Change{{Object: obj, Before: before.Instances[obj], After: instance("x0", "again")}}
+		if err := s.Write(ctx, defaultKey, push); err != nil {
+			t.Fatal(err)
+		}
+		after, err := s.State(ctx, defaultKey)
+		if err != nil || after.Serial != serial || after.Lineage != "other" || after.TerraformVersion != "1.11.4" || string(after.CheckResults) != "[]" {
+			t.Fatalf("after the push: %+v, %v", after, err)
+		}
+		if after.Instances[obj].Version <= before.Instances[obj].Version {
+			t.Errorf("the row's version went from %d to %d", before.Instances[obj].Version, after.Instances[obj].Version)
+		}
+	}
+}
+
+func TestEnvironments(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, t.TempDir())
+	key := states.Key{Stack: "web", Environment: "staging"}
+	if err := s.CreateEnvironment(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []states.Key{key, {Stack: "web", Environment: "default"}} {
+		if err := s.CreateEnvironment(ctx, again); !errors.Is(err, states.ErrExists) {
+			t.Errorf("making %v again: %v", again, err)
+		}
+	}
+	if list, err := s.Environments(ctx, "web"); err != nil || !slices.Equal(list, []string{"default", "staging"}) {
+		t.Errorf("environments: %v, %v", list, err)
+	}
+	first, _ := s.State(ctx, key)
+	if err := s.DeleteEnvironment(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.Environments(ctx, "web"); err != nil || !slices.Equal(list, []string{"default"}) {
+		t.Errorf("environments: %v, %v", list, err)
+	}
+	if err := s.CreateEnvironment(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	if second, err := s.State(ctx, key); err != nil || second.Lineage == first.Lineage {
+		t.Errorf("the new environment goes on with the old one's lineage (%v)", err)
 	}
 }
 
