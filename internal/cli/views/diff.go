@@ -167,7 +167,7 @@ func (d *differ) sensitivity(level int, before, after cty.Value) {
 
 // comment writes a remark of several words in front of what it is about.
 func (d *differ) comment(level int, head string, headColumns int, text string) {
-	room := max(d.t.Width-level, 40)
+	room := max(d.t.Width-level, 24)
 	// The remark is wrapped as if every line had the "# " of those after the first.
 	lines := strings.Split(wrap(strings.Repeat("x", headColumns-2)+" "+text, room-2), "\n")
 	pad := strings.Repeat(" ", level)

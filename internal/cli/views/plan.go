@@ -48,7 +48,7 @@ func (v *planView) print() {
 			if v.p.Errored {
 				sentence = "Tutti planned the following actions, but then encountered a problem:"
 			}
-			v.t.printf("\n%s\n", v.t.paint(bold, sentence))
+			v.t.Paragraph(v.t.paint(bold, sentence))
 			for _, c := range v.shown {
 				v.change(c, false)
 			}
@@ -82,7 +82,7 @@ func (v *planView) notes() {
 		}
 	}
 	if len(forgotten) > 0 {
-		v.t.printf("\n%s %s\n", v.t.paint(yellow, "Warning:"), v.t.paint(bold, "Some objects will no longer be managed by Tutti"))
+		v.t.Paragraph(v.t.paint(yellow, "Warning:") + " " + v.t.paint(bold, "Some objects will no longer be managed by Tutti"))
 		v.t.Paragraph("With this plan applied, Tutti no longer knows the following objects, but they are not deleted. To manage them again they must be imported.")
 		v.t.printf("%s\n", strings.Join(forgotten, "\n"))
 	}
@@ -92,15 +92,15 @@ func (v *planView) nothing() {
 	t := v.t
 	switch {
 	case v.p.Errored:
-		t.printf("\n%s Tutti encountered an error while generating this plan.\n", t.paint(red, "Planning failed."))
+		t.Paragraph(t.paint(red, "Planning failed.") + " Tutti encountered an error while generating this plan.")
 	case v.p.Mode == plans.Destroy:
-		t.printf("\n%s No objects need to be destroyed.\n", t.paint(green, "No changes."))
+		t.Paragraph(t.paint(green, "No changes.") + " No objects need to be destroyed.")
 		t.Paragraph("Either nothing has been created yet, or what there was has already been deleted outside of Tutti.")
 	case len(v.relevantDrift()) > 0:
-		t.printf("\n%s Your infrastructure matches the configuration.\n", t.paint(green, "No changes."))
+		t.Paragraph(t.paint(green, "No changes.") + " Your infrastructure matches the configuration.")
 		t.Paragraph("Your configuration already agrees with the changes detected above. To record them, run: tutti apply -refresh-only")
 	default:
-		t.printf("\n%s Your infrastructure matches the configuration.\n", t.paint(green, "No changes."))
+		t.Paragraph(t.paint(green, "No changes.") + " Your infrastructure matches the configuration.")
 		t.Paragraph("Tutti has compared your real infrastructure against your configuration and found no differences, so no changes are needed.")
 	}
 }
@@ -365,7 +365,7 @@ func (v *planView) outputs() {
 	width := 0
 	for _, o := range v.p.Outputs {
 		if o.Action != plans.NoOp {
-			width = max(width, len(o.Name))
+			width = max(width, columns(o.Name))
 		}
 	}
 	for _, o := range v.p.Outputs {
@@ -474,7 +474,7 @@ func (v *planView) drift() {
 
 func (v *planView) refreshSummary() {
 	if len(v.p.Drift) == 0 && !v.outputsChange() {
-		v.t.printf("\n%s Your infrastructure still matches the configuration.\n", v.t.paint(green, "No changes."))
+		v.t.Paragraph(v.t.paint(green, "No changes.") + " Your infrastructure still matches the configuration.")
 		v.t.Paragraph("Tutti has checked that the real remote objects still match the result of your most recent changes, and found no differences.")
 		return
 	}

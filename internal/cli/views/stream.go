@@ -223,8 +223,12 @@ func (s *Stream) changes(p *plans.Plan, wanted func(*plans.Change) bool) {
 
 // Plan writes what a plan would do, with totals and outputs.
 func (s *Stream) Plan(p *plans.Plan) {
-	for _, c := range p.Drift {
-		s.write(message{Message: c.Object.Instance.String() + ": Drift detected (" + actionWord(c.Action) + ")", Type: "resource_drift", Change: streamChangeOf(c)})
+	for _, c := range jsonplan.SortedChanges(p.Drift) {
+		if c.Action == plans.NoOp && p.Mode != plans.RefreshOnly {
+			continue // it only moved, which the planned changes tell
+		}
+		j := streamChangeOf(c)
+		s.write(message{Message: c.Object.Instance.String() + ": Drift detected (" + j.Action + ")", Type: "resource_drift", Change: j})
 	}
 	s.changes(p, func(c *plans.Change) bool { return c.Action != plans.NoOp || c.Moved() || c.Importing != nil })
 	n := p.Count()
