@@ -100,7 +100,7 @@ func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 	if !o.confirm(ctx, op, loaded.plan) {
 		return exitFailed
 	}
-	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism})
+	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout})
 }
 
 func (o *applyOptions) kindOf(p *plans.Plan) string {
@@ -158,5 +158,5 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 	if o.json {
 		op.view.plan(ctx, op, loaded)
 	}
-	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism})
+	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout})
 }

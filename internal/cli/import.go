@@ -67,7 +67,7 @@ func runImport(ctx context.Context, app *App, address, id string, vars *variable
 		return app.failf("Nothing was imported", "The provider found no object with the id %q for %s.", id, addr)
 	}
 	fmt.Fprintf(app.Out, "%s: Importing from ID %q...\n", addr, id)
-	code := op.execute(ctx, loaded, runOptions{kind: "import", parallelism: parallelism})
+	code := op.execute(ctx, loaded, runOptions{kind: "import", parallelism: parallelism, patience: st.lockTimeout})
 	if code == exitOK {
 		fmt.Fprint(app.Out, "\nImport successful! The object is in the state and managed from now on.\n")
 	}

@@ -240,7 +240,8 @@ func (o *operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List 
 type runOptions struct {
 	kind        string // apply, destroy, refresh, import, rollback
 	parallelism int
-	resume      string // id of the run to resume; empty for a new one
+	resume      string        // id of the run to resume; empty for a new one
+	patience    time.Duration // how long to wait for what another run is changing
 }
 
 // execute carries out a plan as a durable run and tells how it ended.
@@ -252,7 +253,7 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 	if diags := l.encode(o.keyring); diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	runner := &runs.Runner{Store: store}
+	runner := &runs.Runner{Store: waitingStore{store, opts.patience, o.app.tell}}
 	request := runs.Request{
 		Run: runs.Run{
 			ID: opts.resume, Kind: opts.kind, Key: o.key(), Actor: actor(), Program: programVersion(), Summary: summaryLine(l.plan),

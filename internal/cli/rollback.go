@@ -70,7 +70,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if !o.confirm(ctx, op, plan) {
 		return exitFailed
 	}
-	return op.execute(ctx, loaded, runOptions{kind: "rollback", parallelism: o.parallelism})
+	return op.execute(ctx, loaded, runOptions{kind: "rollback", parallelism: o.parallelism, patience: o.lockTimeout})
 }
 
 // beforeRun finds, for every object a run changed, how it was before.

@@ -181,8 +181,29 @@ func evaluateResource(rs *resourceScope, rep repetition, block *providers.Block,
 			}
 		}
 	}
+	if rs.config.Provider.IsBuiltIn() {
+		out.paths = append(out.paths, echoed(rs.config.Addr, out.paths)...)
+	}
 	out.known = out.bare.IsWhollyKnown()
 	return out, diags
+}
+
+// echoed returns where terraform_data repeats sensitive parts of its input: its
+// output is the same value, and as secret.
+func echoed(addr addrs.Resource, paths []cty.Path) []cty.Path {
+	if addr.Type != "terraform_data" {
+		return nil
+	}
+	var out []cty.Path
+	for _, path := range paths {
+		if len(path) == 0 {
+			continue
+		}
+		if first, ok := path[0].(cty.GetAttrStep); ok && first.Name == "input" {
+			out = append(out, append(cty.GetAttrPath("output"), path[1:]...))
+		}
+	}
+	return out
 }
 
 // writeOnlyAt reports whether a path lies in a write-only attribute.
