@@ -10,8 +10,15 @@ import (
 // lines where it has some.
 func (d *differ) wholeString(level int, symbol, s string, r remark) {
 	if doc, ok := jsonDocument(s); ok {
-		d.b.WriteString("jsonencode(" + r.forced + "\n" + strings.Repeat(" ", level+6))
-		d.untyped(func() { d.whole(level+4, symbol, jsonValue(doc), remark{}) })
+		v := jsonValue(doc)
+		if v.LengthInt() == 0 {
+			d.b.WriteString("jsonencode(")
+			d.whole(level, symbol, v, remark{})
+			d.b.WriteString(")" + r.end + r.forced)
+			return
+		}
+		d.b.WriteString("jsonencode(\n" + strings.Repeat(" ", level+6))
+		d.untyped(func() { d.whole(level+4, symbol, v, remark{end: r.forced}) })
 		d.b.WriteString("\n" + strings.Repeat(" ", level+2) + ")" + r.end)
 		return
 	}
@@ -236,12 +243,17 @@ func anyChange(edits []lineEdit) bool {
 
 // updateDocument writes the change of a string that holds JSON.
 func (d *differ) updateDocument(level int, before, after cty.Value, forced string) {
-	if before.RawEquals(after) {
-		d.b.WriteString("jsonencode( # whitespace changes" + forced + "\n" + strings.Repeat(" ", level+6))
-		d.whole(level+4, symbolNone, after, remark{})
-	} else {
-		d.b.WriteString("jsonencode(" + forced + "\n" + strings.Repeat(" ", level+4) + d.symbol(symbolUpdate))
+	switch {
+	case !before.RawEquals(after):
+		d.b.WriteString("jsonencode(\n" + strings.Repeat(" ", level+4) + d.symbol(symbolUpdate))
 		d.update(level+4, before, after, nil)
+		d.b.WriteString(forced)
+	case forced != "":
+		d.b.WriteString("jsonencode( " + d.t.paint(red, "# whitespace changes force replacement") + "\n" + strings.Repeat(" ", level+6))
+		d.whole(level+4, symbolNone, after, remark{})
+	default:
+		d.b.WriteString("jsonencode( # whitespace changes\n" + strings.Repeat(" ", level+6))
+		d.whole(level+4, symbolNone, after, remark{})
 	}
 	d.b.WriteString("\n" + strings.Repeat(" ", level+2) + ")")
 }

@@ -101,6 +101,27 @@ func (d *differ) object(level int, schema *providers.Block, v cty.Value) {
 	}
 }
 
+// StateOutputs writes the output values of a state as "show" has them: the way
+// attributes look, not expressions.
+func StateOutputs(w io.Writer, list []NamedValue) {
+	if len(list) == 0 {
+		return
+	}
+	var b strings.Builder
+	b.WriteString("\nOutputs:\n\n")
+	d := differ{t: &Terminal{Width: defaultWidth}, b: &b, nulls: true}
+	for _, o := range list {
+		v := o.Value
+		if o.Sensitive {
+			v = hide(v)
+		}
+		b.WriteString(o.Name + " = ")
+		d.whole(-2, symbolNone, v, remark{})
+		b.WriteByte('\n')
+	}
+	_, _ = io.WriteString(w, b.String())
+}
+
 // NamedValue is an output value.
 type NamedValue struct {
 	Name      string
