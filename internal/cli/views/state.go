@@ -14,9 +14,12 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
+// withoutSchema stands where attributes cannot be shown.
+const withoutSchema = "(attributes are not shown without the provider's schema)"
+
 // Instance writes one object of the state as configuration would look that has
-// all its attributes. Sensitive values are hidden. Without a schema, what is
-// stored is shown by its JSON.
+// all its attributes. Sensitive values are hidden. Without a schema no attributes
+// are shown: nothing else says which of them are sensitive.
 func Instance(w io.Writer, inst *states.Instance, schema providers.Schema) {
 	var b strings.Builder
 	note := ""
@@ -33,17 +36,11 @@ func Instance(w io.Writer, inst *states.Instance, schema providers.Schema) {
 	if schema.Block != nil {
 		value, ok = jsonplan.DecodeInstance(inst, schema)
 	}
-	if !ok {
-		if doc, found := jsonDocument(string(inst.Attributes)); found && len(inst.SensitivePaths) == 0 {
-			value = jsonValue(doc)
-			schema.Block, ok = blockOf(value.Type()), true
-		}
-	}
 	if ok {
 		d := differ{t: &Terminal{Width: defaultWidth}, b: &b}
 		d.object(4, schema.Block, value)
 	} else {
-		b.WriteString("  # (attributes cannot be shown without the provider's schema)\n")
+		b.WriteString("    # " + withoutSchema + "\n")
 	}
 	b.WriteString("}\n")
 	_, _ = io.WriteString(w, b.String())

@@ -241,8 +241,14 @@ func escapeSequence(text string) int {
 		}
 		return len(text)
 	}
-	if text[1] >= 0x20 && text[1] < 0x7f {
-		return 2
+	// Anything else: intermediate bytes, then one final byte.
+	for i := 1; i < len(text); i++ {
+		if text[i] < 0x20 || text[i] > 0x7e {
+			return i
+		}
+		if text[i] > 0x2f {
+			return i + 1
+		}
 	}
-	return 1
+	return len(text)
 }

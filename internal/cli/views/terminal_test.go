@@ -30,7 +30,7 @@ func TestPrintable(t *testing.T) {
 		"a\x1b[1;31mred\x1b[0m":       "ared",
 		"a\x1b]0;title\x07b":          "ab",
 		"a\x1b]8;;http://x\x1b\\link": "alink",
-		"a\x1b(Bb\x1b7c":              "aBbc",
+		"a\x1b(Bb\x1b7c":              "abc",
 		"a\rb\x00c\x7fd":              "abcd",
 		"a\u009bb":                    "ab",
 		"a\u202eb\u2066c":             "abc",
