@@ -29,14 +29,16 @@ type Apply struct {
 
 	checks *checkBook
 
-	mu       sync.Mutex
-	current  map[addrs.Object]*states.Instance
-	byAddr   map[addrs.ResourceInstance]int // change that plans the current object
-	done     map[int]bool                   // changes whose object has its final value
-	opened   []*openedEphemeral
-	late     diag.List // from renewals
-	closing  context.CancelFunc
-	lifetime context.Context
+	mu      sync.Mutex
+	current map[addrs.Object]*states.Instance
+	byAddr  map[addrs.ResourceInstance]int // change that plans the current object
+	done    map[int]bool                   // changes whose object has its final value
+	// unprovisioned are changes whose provisioners are not to be run.
+	unprovisioned map[int]bool
+	opened        []*openedEphemeral
+	late          diag.List // from renewals
+	closing       context.CancelFunc
+	lifetime      context.Context
 }
 
 // NewApply prepares applying a plan: evaluation scopes, graph and providers
@@ -50,6 +52,8 @@ func NewApply(ctx context.Context, in ApplyInput) (*Apply, diag.List) {
 		current: make(map[addrs.Object]*states.Instance, len(in.Plan.Prior.Instances)),
 		byAddr:  make(map[addrs.ResourceInstance]int, len(in.Plan.Changes)),
 		done:    map[int]bool{},
+
+		unprovisioned: map[int]bool{},
 	}
 	for obj, inst := range in.Plan.Prior.Instances {
 		a.current[obj] = inst

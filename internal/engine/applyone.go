@@ -249,7 +249,10 @@ func (a *Apply) written(ctx context.Context, o *operand, inst *states.Instance, 
 	}
 	failed := resp.Diags
 	out := a.settleWrite(o, inst, value, resp.Private, identity, create, failed, diags)
-	if create && !failed.HasErrors() && len(o.rs.config.Provisioners) > 0 {
+	a.mu.Lock()
+	provisioned := create && !failed.HasErrors() && len(o.rs.config.Provisioners) > 0 && !a.unprovisioned[o.change]
+	a.mu.Unlock()
+	if provisioned {
 		a.provisionCreated(ctx, o, &out)
 	}
 	return out

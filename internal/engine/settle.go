@@ -119,6 +119,9 @@ func (a *Apply) settleUpdate(ctx context.Context, operation, change int, c *plan
 }
 
 func (a *Apply) settleCreate(ctx context.Context, change int, c *plans.Change) Outcome {
+	if c.Provider.Provider.IsBuiltIn() {
+		return a.settleProvisioned(ctx, change, c)
+	}
 	h, diags := a.provs.handle(ctx, c.Provider)
 	if diags.HasErrors() {
 		return Outcome{Diags: diags, Lost: true}
@@ -165,4 +168,26 @@ func (a *Apply) findByIdentity(ctx context.Context, h *providerHandle, change in
 		return a.settleWrite(o, inst, value, resp.Private, c.AfterIdentity, true, nil, diags), true
 	}
 	return Outcome{}, false
+}
+
+// settleProvisioned settles the creation of an object that is nothing but its
+// row and what its provisioners did. How far they came nobody knows, so they are
+// not run again here: the object is recorded as tainted, and the next apply
+// replaces it, provisioners and all.
+func (a *Apply) settleProvisioned(ctx context.Context, change int, c *plans.Change) Outcome {
+	a.mu.Lock()
+	a.unprovisioned[change] = true
+	a.mu.Unlock()
+	out := a.write(ctx, change, c, true)
+	if out.Failed() {
+		return out
+	}
+	for i := range out.Rows {
+		if row := out.Rows[i].After; row != nil && out.Rows[i].Object == (addrs.Object{Instance: c.Object.Instance}) {
+			row.Status = states.Tainted
+		}
+	}
+	out.Diags = append(out.Diags, diag.Errorf("Provisioners were interrupted",
+		"The run died while the provisioners of %s were running, so some of what they do may be done and some not. The object is marked as tainted: the next apply replaces it and runs them from the start.", c.Object.Instance)...)
+	return out
 }
