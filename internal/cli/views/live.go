@@ -110,6 +110,13 @@ func (w *live) Progress(p engine.Progress) {
 	}
 }
 
+// Tell implements Watcher.
+func (w *live) Tell(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = append(w.lines, wrap(printable(text), w.t.Width))
+}
+
 func (w *live) begin(p engine.Progress) {
 	verb := strings.ToLower(progressVerbs(p).doing)
 	switch p.Kind {

@@ -13,8 +13,17 @@ import (
 // is drawn.
 type Watcher interface {
 	Progress(engine.Progress)
+	// Tell shows a line of text among the others. Whoever writes to the terminal
+	// itself before Close disturbs what is drawn.
+	Tell(text string)
 	Close()
 }
+
+var (
+	_ Watcher = (*plain)(nil)
+	_ Watcher = (*live)(nil)
+	_ Watcher = (*Stream)(nil)
+)
 
 // Watch returns a watcher for the terminal: one line per thing that happens, and
 // below them, where lines can be redrawn, what is running. total is the number
@@ -51,6 +60,9 @@ func (w *plain) Progress(p engine.Progress) {
 func (w *plain) remind(p engine.Progress, elapsed time.Duration) {
 	w.out.line(w.t.Out, w.t.progressName(p)+" "+progressVerbs(p).still+"... ["+remindText(p, elapsed)+"]")
 }
+
+// Tell implements Watcher.
+func (w *plain) Tell(text string) { w.out.line(w.t.Out, wrap(printable(text), w.t.Width)) }
 
 // Close implements Watcher.
 func (w *plain) Close() { w.reminders.close() }

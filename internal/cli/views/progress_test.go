@@ -57,6 +57,7 @@ func TestPlainProgressGolden(t *testing.T) {
 			time.Sleep(p.after)
 			w.Progress(p.Progress)
 		}
+		w.Tell("Stopping: what is being done is finished and recorded, nothing more than that is begun.")
 		w.Close()
 		w.Close()
 		time.Sleep(time.Minute)
@@ -78,6 +79,7 @@ func TestLiveProgressGolden(t *testing.T) {
 			}
 			w.Progress(p.Progress)
 		}
+		w.Tell("Stopping: what is being done is finished and recorded, nothing more than that is begun.")
 		w.Close()
 		w.Close()
 		screen := replay(out.String())

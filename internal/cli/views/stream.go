@@ -126,6 +126,9 @@ func (s *Stream) Version(terraform, own string) {
 // Log writes a line of text.
 func (s *Stream) Log(text string) { s.write(message{Message: text, Type: "log"}) }
 
+// Tell implements Watcher with a message of type log.
+func (s *Stream) Tell(text string) { s.Log(text) }
+
 // Diagnostic writes a diagnostic.
 func (s *Stream) Diagnostic(d diag.Diagnostic, sources map[string][]byte) {
 	j := DiagnosticsJSON(diag.List{d}, sources)[0]
