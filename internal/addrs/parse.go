@@ -86,7 +86,7 @@ func cutModuleInstance(s string) (ModuleInstance, string, error) {
 			end = len(s)
 		}
 		name := s[:end]
-		if !hclsyntax.ValidIdentifier(name) {
+		if !validIdentifier(name) {
 			return "", "", fmt.Errorf("%q is not a valid module name", name)
 		}
 		s = s[end:]
@@ -107,6 +107,20 @@ func cutModuleInstance(s string) (ModuleInstance, string, error) {
 		s = s[1:]
 	}
 	return m, s, nil
+}
+
+// validIdentifier is hclsyntax.ValidIdentifier, quick for plain ASCII names:
+// reading a large state spends most of its time here otherwise.
+func validIdentifier(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		case i > 0 && ('0' <= c && c <= '9' || c == '_' || c == '-'):
+		default:
+			return hclsyntax.ValidIdentifier(name)
+		}
+	}
+	return name != ""
 }
 
 // ParseResourceInstance reads the full address of a resource instance.
@@ -137,7 +151,7 @@ func ParseResourceInstance(s string) (ResourceInstance, error) {
 			return out, fmt.Errorf("unexpected %q after the resource address in %q", rest, s)
 		}
 	}
-	if !hclsyntax.ValidIdentifier(typ) || !hclsyntax.ValidIdentifier(name) {
+	if !validIdentifier(typ) || !validIdentifier(name) {
 		return out, fmt.Errorf("%q is not a resource address", s)
 	}
 	out.Resource.Type, out.Resource.Name = typ, name

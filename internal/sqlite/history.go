@@ -88,22 +88,24 @@ func (s *Store) revisions(ctx context.Context, tx *sql.Tx, past string, pastArgs
 	if err := d.instances(ctx, tx, present, presentArgs, next); err != nil {
 		return nil, err
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT address, deposed, run, sequence, at, cause, after, coalesce(version, 0), "+columns+
+	rows, err := tx.QueryContext(ctx, "SELECT address, deposed, run, sequence, at, cause, after, coalesce(version, 0), "+pastColumns+
 		" FROM history WHERE "+past+" ORDER BY id DESC", pastArgs...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+	var at, version int64
+	var after bool
+	var address, deposed string
+	var rev revision
+	var r row
+	places := r.into(&address, &deposed, &rev.Run, &rev.sequence, &at, &rev.Cause, &after, &version)
 	var out []revision
 	for rows.Next() {
-		var at, version int64
-		var after bool
-		var address, deposed string
-		var rev revision
-		var r row
-		if err := rows.Scan(r.into(&address, &deposed, &rev.Run, &rev.sequence, &at, &rev.Cause, &after, &version)...); err != nil {
+		if err := rows.Scan(places...); err != nil {
 			return nil, err
 		}
+		rev.After = nil
 		if rev.Object, err = parseObject(address, deposed); err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,22 +20,26 @@ const columns = `provider, schema_version, attributes, sealed, flatmap, sensitiv
 // placeholders stand for columns in statements that write them.
 const placeholders = `?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?`
 
-// row is an instance as it lies in the database. Fields that may be NULL in the
-// history are pointers or slices.
+// pastColumns are columns read from the history, where all are NULL for an
+// object that was not there.
+const pastColumns = `provider, coalesce(schema_version, 0), attributes, sealed, flatmap, sensitive, private, coalesce(private_sealed, 0), identity, coalesce(identity_version, 0), status, dependencies, coalesce(create_before_destroy, 0)`
+
+// row is an instance as it lies in the database. Raw bytes are valid only until
+// the next row.
 type row struct {
-	provider        *string
-	schemaVersion   *int64
+	provider        sql.RawBytes
+	schemaVersion   int64
 	attributes      []byte
 	sealed          []byte
 	flatmap         []byte
-	sensitive       []byte
+	sensitive       sql.RawBytes
 	private         []byte
-	privateSealed   *int64
+	privateSealed   bool
 	identity        []byte
-	identityVersion *int64
-	status          *string
-	dependencies    *string
-	createBefore    *int64
+	identityVersion int64
+	status          sql.RawBytes
+	dependencies    sql.RawBytes
+	createBefore    bool
 }
 
 // into lists where to scan columns to, behind what comes first.
@@ -132,24 +137,24 @@ func (d *decoder) instance(obj addrs.Object, version int64, r *row) (*states.Ins
 		return nil, nil
 	}
 	bad := func(err error) error { return fmt.Errorf("the stored row of %s is damaged: %w", obj, err) }
-	provider, ok := d.providers[*r.provider]
+	provider, ok := d.providers[string(r.provider)]
 	if !ok {
 		var err error
-		if provider, err = addrs.ParseProviderConfig(*r.provider); err != nil {
+		if provider, err = addrs.ParseProviderConfig(string(r.provider)); err != nil {
 			return nil, bad(err)
 		}
-		d.providers[*r.provider] = provider
+		d.providers[string(r.provider)] = provider
 	}
 	inst := &states.Instance{
-		Object: obj, Provider: provider, SchemaVersion: *r.schemaVersion, Attributes: r.attributes, Private: r.private,
-		Identity: r.identity, IdentitySchemaVersion: *r.identityVersion, CreateBeforeDestroy: *r.createBefore != 0, Version: version,
+		Object: obj, Provider: provider, SchemaVersion: r.schemaVersion, Attributes: r.attributes, Private: r.private,
+		Identity: r.identity, IdentitySchemaVersion: r.identityVersion, CreateBeforeDestroy: r.createBefore, Version: version,
 	}
-	if *r.status != "" {
-		inst.Status = states.Status((*r.status)[0])
+	if len(r.status) > 0 {
+		inst.Status = states.Status(r.status[0])
 	}
 	var err error
 	if r.dependencies != nil {
-		if inst.Dependencies, err = d.dependencies(*r.dependencies); err != nil {
+		if inst.Dependencies, err = d.dependencies(r.dependencies); err != nil {
 			return nil, bad(err)
 		}
 	}
@@ -158,7 +163,7 @@ func (d *decoder) instance(obj addrs.Object, version int64, r *row) (*states.Ins
 			return nil, bad(err)
 		}
 	}
-	if *r.privateSealed != 0 || r.sealed != nil {
+	if r.privateSealed || r.sealed != nil {
 		d.unseal(inst, r)
 	}
 	if r.flatmap != nil {
@@ -182,7 +187,7 @@ func (d *decoder) unseal(inst *states.Instance, r *row) {
 			inst.Attributes = bytes.ReplaceAll(r.attributes, sealedPlace, []byte("null"))
 		}
 	}
-	if *r.privateSealed != 0 {
+	if r.privateSealed {
 		for _, data := range []*[]byte{&inst.Private, &r.flatmap} {
 			if len(*data) == 0 {
 				continue
@@ -215,11 +220,12 @@ func (s *Store) unseal(data []byte) ([]byte, error) {
 	return s.hider.Open(data)
 }
 
-func (d *decoder) dependencies(text string) ([]addrs.ConfigResource, error) {
-	if list, ok := d.dependents[text]; ok {
+func (d *decoder) dependencies(text []byte) ([]addrs.ConfigResource, error) {
+	if list, ok := d.dependents[string(text)]; ok {
 		return list, nil
 	}
-	lines := strings.Split(text, "\n")
+	key := string(text)
+	lines := strings.Split(key, "\n")
 	list := make([]addrs.ConfigResource, len(lines))
 	for i, line := range lines {
 		var err error
@@ -227,7 +233,7 @@ func (d *decoder) dependencies(text string) ([]addrs.ConfigResource, error) {
 			return nil, err
 		}
 	}
-	d.dependents[text] = list
+	d.dependents[key] = list
 	return list, nil
 }
 

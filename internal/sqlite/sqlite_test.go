@@ -482,11 +482,11 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkState reads a state of 10,000 objects.
+// BenchmarkState reads a state of 100,000 objects.
 func BenchmarkState(b *testing.B) {
 	s := open(b, b.TempDir())
 	var w states.Write
-	for n := range 10000 {
+	for n := range 100000 {
 		name := fmt.Sprint("x", n)
 		w.Changes = append(w.Changes, states.Change{Object: object(name), After: instance(name, "v")})
 	}

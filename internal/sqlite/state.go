@@ -67,11 +67,12 @@ func (d *decoder) instances(ctx context.Context, tx *sql.Tx, where string, args 
 		return err
 	}
 	defer rows.Close()
+	var address, deposed string
+	var version int64
+	var r row
+	places := r.into(&address, &deposed, &version)
 	for rows.Next() {
-		var address, deposed string
-		var version int64
-		var r row
-		if err := rows.Scan(r.into(&address, &deposed, &version)...); err != nil {
+		if err := rows.Scan(places...); err != nil {
 			return err
 		}
 		obj, err := parseObject(address, deposed)
