@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -26,47 +25,9 @@ type client struct {
 	conn     grpc.ClientConnInterface
 	schemas  func(ctx context.Context) (*Schemas, diag.List)
 	// lastWords returns what the process said before it ended.
-	lastWords func() string
-	release   func() error
-}
-
-// invoke calls a method. An error is worded for people and says whether the
-// answer was lost, as opposed to the call refused.
-func (c *client) invoke(ctx context.Context, method string, req, resp proto.Message) diag.List {
-	err := c.conn.Invoke(ctx, method, req, resp)
-	if err == nil {
-		return nil
-	}
-	return c.broken(ctx, method, err)
-}
-
-// broken words the failure of a call.
-func (c *client) broken(ctx context.Context, method string, err error) diag.List {
-	name := c.addr.ForDisplay()
-	code := status.Code(err)
-	switch {
-	case ctx.Err() != nil || code == codes.Canceled || code == codes.DeadlineExceeded:
-		return diag.Errorf("Provider call was cut off", "The call of provider %s was cut off before it answered: %s.", name, context.Cause(ctx))
-	case code == codes.Unimplemented:
-		return diag.Errorf("Unsupported by provider", "Provider %s does not support this (it has no %s).", name, method)
-	case code == codes.Unavailable:
-		detail := fmt.Sprintf("The process of provider %s ended, or its connection broke, while it was answering %s.", name, method)
-		if words := c.lastWords(); words != "" {
-			detail += " The last it said:\n\n" + words
-		}
-		return diag.Errorf("Plugin did not respond", "%s\n\nThis is a bug in the provider, which should be reported in the provider's own issue tracker.", detail)
-	}
-	return diag.Errorf("Provider failed", "Provider %s failed to answer %s: %s.", name, method, status.Convert(err).Message())
-}
-
-// malformed words an answer that cannot be understood.
-func (c *client) malformed(what string, err error) diag.List {
-	return diag.Errorf("Provider returned malformed data", "Provider %s returned %s that cannot be understood: %s.\n\nThis is a bug in the provider, which should be reported in the provider's own issue tracker.", c.addr.ForDisplay(), what, err)
-}
-
-// unsupported words a type the provider does not have.
-func (c *client) unsupported(kind, name string) diag.List {
-	return diag.Errorf("Unsupported type", "Provider %s has no %s %q.", c.addr.ForDisplay(), kind, name)
+	lastWords    func() string
+	introduction *introduction
+	release      func() error
 }
 
 func capabilities(deferral bool) *wire.ClientCapabilities {
@@ -81,11 +42,11 @@ func (c *client) fetchSchemas(ctx context.Context) (*Schemas, rawSchemas, diag.L
 	raw := rawSchemas{&wire.SchemaResponse{}, &wire.IdentitySchemasResponse{}}
 	if c.protocol == 5 {
 		five := &wire.SchemaResponse5{}
-		if diags := c.invoke(ctx, c.methods.schema, &wire.Empty{}, five); diags != nil {
+		if diags := c.invokeFirst(ctx, c.methods.schema, &wire.Empty{}, five); diags != nil {
 			return nil, raw, diags
 		}
 		raw.schemas = from5(five)
-	} else if diags := c.invoke(ctx, c.methods.schema, &wire.Empty{}, raw.schemas); diags != nil {
+	} else if diags := c.invokeFirst(ctx, c.methods.schema, &wire.Empty{}, raw.schemas); diags != nil {
 		return nil, raw, diags
 	}
 	diags := decodeDiagnostics(raw.schemas.GetDiagnostics())
@@ -93,6 +54,7 @@ func (c *client) fetchSchemas(ctx context.Context) (*Schemas, rawSchemas, diag.L
 		return nil, raw, diags
 	}
 	raw.schemas.Diagnostics = nil
+	c.introduction.done.Store(true)
 	err := c.conn.Invoke(ctx, c.methods.identitySchemas, &wire.Empty{}, raw.identities)
 	if err != nil && status.Code(err) != codes.Unimplemented {
 		return nil, raw, c.broken(ctx, c.methods.identitySchemas, err)
@@ -558,8 +520,8 @@ func (c *client) CallFunction(ctx context.Context, name string, args []cty.Value
 	}
 	if failure := resp.GetError(); failure != nil {
 		err := errors.New(failure.GetText())
-		if failure.FunctionArgument != nil {
-			return cty.DynamicVal, function.NewArgError(int(failure.GetFunctionArgument()), err)
+		if i := failure.GetFunctionArgument(); failure.FunctionArgument != nil && i >= 0 && i < int64(len(args)) {
+			return cty.DynamicVal, function.NewArgError(int(i), err)
 		}
 		return cty.DynamicVal, err
 	}

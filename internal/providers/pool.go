@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -53,10 +54,12 @@ type Pool struct {
 
 // poolEntry is what the pool knows about one provider.
 type poolEntry struct {
-	mu      sync.Mutex
-	schemas *Schemas
-	shared  *process // unconfigured, or configured by its one owner
-	owned   bool     // shared has been handed out to be configured
+	schemas  atomic.Pointer[Schemas] // nil until they are known
+	fetching sync.Mutex              // held while they are being found out
+
+	mu     sync.Mutex
+	shared *process // unconfigured, or configured by its one owner
+	owned  bool     // shared has been handed out to be configured
 }
 
 // NewPool returns a pool that has started nothing yet. Providers to reattach to
@@ -143,15 +146,15 @@ func (p *Pool) Acquire(ctx context.Context, addr addrs.Provider, shared bool) (P
 		if !shared {
 			e.owned = true
 			proc := e.shared
-			return p.provider(addr, proc, func() error { return p.giveBack(e, proc) }), nil
+			return p.provider(e, addr, proc, func() error { return p.giveBack(e, proc) }), nil
 		}
-		return p.provider(addr, e.shared, func() error { return nil }), nil
+		return p.provider(e, addr, e.shared, func() error { return nil }), nil
 	}
 	proc, err := p.start(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	return p.provider(addr, proc, func() error { return p.end(proc) }), nil
+	return p.provider(e, addr, proc, func() error { return p.end(proc) }), nil
 }
 
 // giveBack ends a process that its owner has configured: nobody can configure
@@ -207,10 +210,16 @@ func (p *Pool) start(ctx context.Context, addr addrs.Provider) (*process, error)
 }
 
 // provider wraps a process.
-func (p *Pool) provider(addr addrs.Provider, proc *process, release func() error) Provider {
+func (p *Pool) provider(e *poolEntry, addr addrs.Provider, proc *process, release func() error) Provider {
 	return &client{
-		addr: addr, protocol: proc.protocol, methods: methodsOf(proc.protocol), conn: proc.conn, lastWords: proc.lastWords, release: release,
-		schemas: func(ctx context.Context) (*Schemas, diag.List) { return p.Schemas(ctx, addr) },
+		addr: addr, protocol: proc.protocol, methods: methodsOf(proc.protocol), conn: proc.conn,
+		lastWords: proc.lastWords, introduction: &proc.introduction, release: release,
+		schemas: func(ctx context.Context) (*Schemas, diag.List) {
+			if s := e.schemas.Load(); s != nil {
+				return s, nil // every call comes here: no locks
+			}
+			return p.Schemas(ctx, addr)
+		},
 	}
 }
 
@@ -226,11 +235,11 @@ func (p *Pool) Schemas(ctx context.Context, addr addrs.Provider) (*Schemas, diag
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
-	e.mu.Lock()
-	known := e.schemas
-	e.mu.Unlock()
-	if known != nil {
-		return known, nil
+	// Several ask at once when a command begins; one of them finds out.
+	e.fetching.Lock()
+	defer e.fetching.Unlock()
+	if s := e.schemas.Load(); s != nil {
+		return s, nil
 	}
 	var found Installed
 	if _, attached := p.reattach[addr.Canonical()]; !attached {
@@ -239,7 +248,8 @@ func (p *Pool) Schemas(ctx context.Context, addr addrs.Provider) (*Schemas, diag
 		}
 	}
 	if s := p.cached(addr, found); s != nil {
-		return p.remember(e, s), nil
+		e.schemas.Store(s)
+		return s, nil
 	}
 	provider, err := p.Acquire(ctx, addr, true)
 	if err != nil {
@@ -250,16 +260,8 @@ func (p *Pool) Schemas(ctx context.Context, addr addrs.Provider) (*Schemas, diag
 		return nil, diags
 	}
 	p.store(addr, found, raw)
-	return p.remember(e, s), diags
-}
-
-func (p *Pool) remember(e *poolEntry, s *Schemas) *Schemas {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.schemas == nil {
-		e.schemas = s
-	}
-	return e.schemas
+	e.schemas.Store(s)
+	return s, diags
 }
 
 // Close implements Factory.

@@ -61,6 +61,8 @@ type process struct {
 	protocol int
 	words    *tail
 	attached bool
+
+	introduction introduction
 }
 
 func clientConfig(words io.Writer) *plugin.ClientConfig {
@@ -121,8 +123,25 @@ func (p *process) kill() {
 	}
 }
 
-// lastWords is what the process said last, once it has ended or broken.
-func (p *process) lastWords() string { return p.words.String() }
+// lastWords is what the process said last, for when its connection has broken.
+// The connection breaks before the last words are read, so this waits a little
+// for the process to have ended.
+func (p *process) lastWords() string {
+	if !p.attached {
+		poll := time.NewTicker(5 * time.Millisecond)
+		defer poll.Stop()
+		limit := time.NewTimer(time.Second)
+		defer limit.Stop()
+		for waiting := true; waiting && !p.ended(); {
+			select {
+			case <-poll.C:
+			case <-limit.C:
+				waiting = false
+			}
+		}
+	}
+	return p.words.String()
+}
 
 // reattach is a provider that somebody else runs.
 type reattach struct {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 
@@ -12,8 +13,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// cacheMagic opens a cached schema and names its layout.
-const cacheMagic = "tutti schemas 1\n"
+// cacheMagic opens a cached schema and names its layout: a checksum of the rest
+// (4 bytes), the size of the schemas (8 bytes), the schemas, the identities.
+const (
+	cacheMagic = "tutti schemas 2\n"
+	cacheHead  = len(cacheMagic) + 4
+)
 
 // rawSchemas are a provider's own words about itself.
 type rawSchemas struct {
@@ -43,6 +48,11 @@ func (p *Pool) cachePath(addr addrs.Provider, found Installed) string {
 	return filepath.Join(p.opts.CacheDir, "schemas", addr.Type+"-"+hex.EncodeToString(sum[:12]))
 }
 
+// checksum finds files that a crash or a disk has damaged.
+func checksum(data []byte) uint32 {
+	return crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))
+}
+
 // cached reads schemas from the cache; nil where it has none, or none that can
 // be read.
 func (p *Pool) cached(addr addrs.Provider, found Installed) *Schemas {
@@ -51,10 +61,14 @@ func (p *Pool) cached(addr addrs.Provider, found Installed) *Schemas {
 		return nil
 	}
 	data, err := os.ReadFile(path)
-	if err != nil || len(data) < len(cacheMagic)+8 || string(data[:len(cacheMagic)]) != cacheMagic {
+	if err != nil || len(data) < cacheHead+8 || string(data[:len(cacheMagic)]) != cacheMagic {
 		return nil
 	}
-	data = data[len(cacheMagic):]
+	sum := binary.BigEndian.Uint32(data[len(cacheMagic):])
+	data = data[cacheHead:]
+	if checksum(data) != sum {
+		return nil
+	}
 	size := binary.BigEndian.Uint64(data)
 	data = data[8:]
 	if size > uint64(len(data)) {
@@ -86,8 +100,11 @@ func (p *Pool) store(addr addrs.Provider, found Installed, raw rawSchemas) {
 	if err != nil {
 		return
 	}
-	data := append([]byte(cacheMagic), binary.BigEndian.AppendUint64(nil, uint64(len(schemas)))...)
+	data := make([]byte, cacheHead, cacheHead+8+len(schemas)+len(identities))
+	copy(data, cacheMagic)
+	data = binary.BigEndian.AppendUint64(data, uint64(len(schemas)))
 	data = append(append(data, schemas...), identities...)
+	binary.BigEndian.PutUint32(data[len(cacheMagic):], checksum(data[cacheHead:]))
 	if os.MkdirAll(filepath.Dir(path), 0o755) != nil {
 		return
 	}
