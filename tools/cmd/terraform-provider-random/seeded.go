@@ -64,8 +64,12 @@ func (integerResource) Create(ctx context.Context, req resource.CreateRequest, r
 
 // between is a number from 0 to most, both included. A span that is too wide for
 // int64 (most is negative then) draws from all of uint64 and wraps, which gives
-// the right sum.
+// the right sum. Spans that an int holds draw as the public provider does, so
+// that a seed gives the same number.
 func between(source *rand.Rand, most int64) int64 {
+	if most >= 0 && most+1 > 0 {
+		return int64(source.Intn(int(most + 1)))
+	}
 	if width := uint64(most) + 1; width != 0 { //nolint:gosec // meant to wrap
 		return int64(source.Uint64() % width) //nolint:gosec // meant to wrap
 	}
