@@ -380,6 +380,42 @@ func TestEnvironments(t *testing.T) {
 	}
 }
 
+// TestRowOfADeletedEnvironmentIsNotTakenForItsSuccessor makes an environment
+// twice, each with the same object at the same serial.
+func TestRowOfADeletedEnvironmentIsNotTakenForItsSuccessor(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, t.TempDir())
+	key := states.Key{Environment: "staging"}
+	obj := object("a")
+	var seen [2]*states.State
+	for i := range seen {
+		err := s.Write(ctx, key, states.Write{Changes: []states.Change{{Object: obj, After: instance("a", fmt.Sprint(i))}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[i], err = s.State(ctx, key); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if err := s.DeleteEnvironment(ctx, key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if seen[0].Serial != seen[1].Serial {
+		t.Errorf("the serial goes on from %d to %d", seen[0].Serial, seen[1].Serial)
+	}
+	var stale *states.StaleError
+	err := s.Write(ctx, key, states.Write{Changes: []states.Change{{Object: obj, Before: seen[0].Instances[obj]}}})
+	if !errors.As(err, &stale) {
+		t.Errorf("deleting the row that was seen before: %v", err)
+	}
+	list, err := s.History(ctx, key, &obj)
+	if err != nil || len(list) != 3 || list[1].Cause != "environment delete" || list[1].After != nil || list[1].Before == nil {
+		t.Errorf("history: %+v, %v", list, err)
+	}
+}
+
 func TestClaimsKeepOthersAway(t *testing.T) {
 	s := open(t, t.TempDir())
 	ctx := context.Background()
