@@ -148,7 +148,7 @@ func (p *Pool) Acquire(ctx context.Context, addr addrs.Provider, shared bool) (P
 			proc := e.shared
 			return p.provider(e, addr, proc, func() error { return p.giveBack(e, proc) }), nil
 		}
-		return p.provider(e, addr, e.shared, func() error { return nil }), nil
+		return p.lend(e, addr, e.shared), nil
 	}
 	proc, err := p.start(ctx, addr)
 	if err != nil {
@@ -157,14 +157,38 @@ func (p *Pool) Acquire(ctx context.Context, addr addrs.Provider, shared bool) (P
 	return p.provider(e, addr, proc, func() error { return p.end(proc) }), nil
 }
 
-// giveBack ends a process that its owner has configured: nobody can configure
-// it again.
+// lend wraps a process for one of several users. e.mu is held.
+func (p *Pool) lend(e *poolEntry, addr addrs.Provider, proc *process) Provider {
+	proc.users++
+	var once sync.Once
+	return p.provider(e, addr, proc, func() error {
+		var err error
+		once.Do(func() {
+			e.mu.Lock()
+			proc.users--
+			last := proc.given && proc.users == 0
+			e.mu.Unlock()
+			if last {
+				err = p.end(proc)
+			}
+		})
+		return err
+	})
+}
+
+// giveBack ends a process that its owner has configured, once nobody shares it
+// any more: nobody can configure it again.
 func (p *Pool) giveBack(e *poolEntry, proc *process) error {
 	e.mu.Lock()
 	if e.shared == proc {
 		e.shared, e.owned = nil, false
 	}
+	proc.given = true
+	idle := proc.users == 0
 	e.mu.Unlock()
+	if !idle {
+		return nil
+	}
 	return p.end(proc)
 }
 
@@ -255,6 +279,7 @@ func (p *Pool) Schemas(ctx context.Context, addr addrs.Provider) (*Schemas, diag
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
+	defer func() { _ = provider.Close() }()
 	s, raw, diags := provider.(*client).fetchSchemas(ctx) //nolint:forcetypeassert // the pool made it
 	if diags.HasErrors() {
 		return nil, diags

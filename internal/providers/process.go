@@ -63,6 +63,10 @@ type process struct {
 	attached bool
 
 	introduction introduction
+
+	// The mutex of the pool's entry guards these.
+	users int  // how many share the process
+	given bool // the owner has given it back
 }
 
 func clientConfig(words io.Writer) *plugin.ClientConfig {
