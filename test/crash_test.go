@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -213,12 +214,11 @@ func TestInterruptedPolitely(t *testing.T) {
 	p := newProject(t, blocked)
 	p.pipe("go")
 	apply := p.command("apply", "-auto-approve")
-	var out bytes.Buffer
-	apply.Stdout = &out
-	said, err := apply.StderrPipe()
+	said, err := apply.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	apply.Stderr = apply.Stdout // one pipe for both
 	if err := apply.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -226,12 +226,15 @@ func TestInterruptedPolitely(t *testing.T) {
 	if err := apply.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(said)
+	var out bytes.Buffer
+	lines := bufio.NewScanner(io.TeeReader(said, &out))
 	for lines.Scan() && !strings.Contains(lines.Text(), "nothing more is begun") {
 	}
 	// What is running is let finish.
 	if err := os.WriteFile(filepath.Join(p.dir, "go"), []byte("go\n"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	for lines.Scan() {
 	}
 	_ = apply.Wait()
 	if code := apply.ProcessState.ExitCode(); code != 1 {

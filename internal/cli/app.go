@@ -58,6 +58,10 @@ func Main(args []string) (code int) {
 		}
 	}()
 	app.OriginalDir, _ = os.Getwd()
+	if os.Getenv("GOGC") == "" {
+		// A command lives shortly: less collecting is worth some memory.
+		debug.SetGCPercent(200)
+	}
 	closeLog := setUpLog()
 	defer closeLog()
 	return app.run(args)

@@ -58,9 +58,9 @@ func (v *humanView) progress(p engine.Progress) { v.watch().Progress(p) }
 func (v *humanView) event(e runs.Event) {
 	switch e.Kind {
 	case runs.Unrecorded:
-		v.app.tell(fmt.Sprintf("The store does not take what was done (%s). Trying again...\n", e.Problem))
+		v.watch().Tell(fmt.Sprintf("The store does not take what was done (%s). Trying again...", e.Problem))
 	case runs.Cancelling:
-		v.app.tell("Stopping: what is being done is finished and recorded, nothing more is begun.\n")
+		v.watch().Tell("Stopping: what is being done is finished and recorded, nothing more is begun.")
 	}
 }
 

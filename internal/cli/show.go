@@ -90,10 +90,15 @@ func (p *project) showState(ctx context.Context, st *states.State, asJSON bool) 
 	for _, inst := range st.Sorted() {
 		p.showInstance(ctx, inst)
 	}
-	if len(st.Outputs) > 0 {
-		fmt.Fprint(p.app.Out, "\nOutputs:\n\n")
-		return p.app.showOutputs(st, false)
+	var outputs []views.NamedValue
+	for _, name := range sortedKeys(st.Outputs) {
+		v, err := outputValue(st.Outputs[name])
+		if err != nil {
+			return p.app.failf("Invalid output in the state", "The value of output %q cannot be read: %s.", name, err)
+		}
+		outputs = append(outputs, views.NamedValue{Name: name, Value: v, Sensitive: st.Outputs[name].Sensitive})
 	}
+	views.StateOutputs(p.app.Out, outputs)
 	return exitOK
 }
 

@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"fmt"
+	"path"
 	"sync"
 	"sync/atomic"
 
@@ -63,6 +64,7 @@ func (c *client) invokeFirst(ctx context.Context, method string, req, resp proto
 // broken words the failure of a call.
 func (c *client) broken(ctx context.Context, method string, err error) diag.List {
 	name := c.addr.ForDisplay()
+	method = path.Base(method) // without the protocol's service
 	code := status.Code(err)
 	switch {
 	case ctx.Err() != nil:

@@ -1,8 +1,6 @@
 package providers
 
 import (
-	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -75,8 +73,7 @@ func applyThing(req *wire.ApplyRequest) (proto.Message, error) {
 	made := with(v, "id", cty.StringVal("thing-1"))
 	switch v.GetAttr("name").AsString() {
 	case "crash":
-		fmt.Fprintln(os.Stderr, "panic: out of luck")
-		os.Exit(2)
+		panic("out of luck")
 	case "internal":
 		return nil, failure("the database is on fire")
 	case "malformed":
