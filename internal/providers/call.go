@@ -75,6 +75,8 @@ func (c *client) broken(ctx context.Context, method string, err error) diag.List
 		detail := fmt.Sprintf("The process of provider %s ended, or its connection broke, while it was answering %s.", name, method)
 		if words := c.lastWords(); words != "" {
 			detail += " The last it said:\n\n" + words
+		} else {
+			detail += " The connection says: " + status.Convert(err).Message() + "."
 		}
 		return diag.Errorf("Plugin did not respond", "%s\n\nThis is a bug in the provider, which should be reported in the provider's own issue tracker.", detail)
 	}

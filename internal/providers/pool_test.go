@@ -284,3 +284,16 @@ func TestFunctions(t *testing.T) {
 		t.Error("unknown function answered")
 	}
 }
+
+// Each process has a certificate of its own, also where several start at once:
+// what is put into the environment of one stays out of the others'.
+func TestEnvironmentsAreNotShared(t *testing.T) {
+	p := newPooled(t, "5", "")
+	p.environ = slices.Grow(p.environ, 64)
+	p.acquire(true)
+	for _, entry := range p.environ[len(p.environ):cap(p.environ)] {
+		if entry != "" {
+			t.Errorf("%.30s… is in the environment of every process", entry)
+		}
+	}
+}

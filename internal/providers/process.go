@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"os/exec"
+	"slices"
+
 	"strings"
 	"sync"
 	"time"
@@ -86,7 +88,7 @@ func clientConfig(words io.Writer) *plugin.ClientConfig {
 func launch(addr addrs.Provider, found Installed, environ []string) (*process, error) {
 	words := &tail{}
 	cmd := exec.Command(found.Executable)
-	cmd.Env = environ
+	cmd.Env = slices.Clone(environ) // go-plugin appends a certificate: not where another process finds it
 	dieWithParent(cmd)
 	config := clientConfig(words)
 	config.Cmd, config.AutoMTLS, config.SkipHostEnv = cmd, true, true
@@ -226,7 +228,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String returns what was kept, from a panic on where there is one.
+// String returns what was kept, from a panic on where there is one, and without
+// log entries that tell of nothing bad.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -234,5 +237,15 @@ func (t *tail) String() string {
 	if i := bytes.Index(text, []byte("panic: ")); i >= 0 {
 		text = text[i:]
 	}
-	return strings.TrimSpace(string(text))
+	var kept []string
+	for line := range strings.Lines(string(text)) {
+		var entry struct {
+			Level string `json:"@level"`
+		}
+		if json.Unmarshal([]byte(line), &entry) == nil && (entry.Level == "trace" || entry.Level == "debug" || entry.Level == "info") {
+			continue
+		}
+		kept = append(kept, line)
+	}
+	return strings.TrimSpace(strings.Join(kept, ""))
 }
