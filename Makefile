@@ -5,7 +5,7 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build providers test race lint bench clean
+.PHONY: help build providers demo test race lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,6 +15,9 @@ build: ## build bin/tutti
 
 providers: ## build the provider plugins that tests, demo and benchmarks use
 	scripts/providers.sh
+
+demo: build providers ## apply, repair, kill, resume and destroy an example on a PostgreSQL server
+	scripts/demo.sh
 
 test: lint providers ## vet and run every test
 	$(GO) test ./...

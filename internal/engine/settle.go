@@ -15,8 +15,9 @@ import (
 // Settle finds out what became of an operation whose intent was recorded but
 // whose outcome was not: the process died in between. What can be read is read
 // and, if the change did not happen, done now. A creation can be found only by
-// an identity that was known beforehand; otherwise the outcome stays unknown and
-// is said to be, because doing it again could make a second object.
+// an identity that is known beforehand, planned by the provider or made of what
+// the configuration says; otherwise the outcome stays unknown and is said to be,
+// because doing it again could make a second object.
 func (a *Apply) Settle(ctx context.Context, operation int) Outcome {
 	if a.Idempotent(operation) {
 		return a.Do(ctx, operation)
@@ -26,7 +27,7 @@ func (a *Apply) Settle(ctx context.Context, operation int) Outcome {
 	var out Outcome
 	switch op.Kind {
 	case plans.OpCreate:
-		out = a.settleCreate(ctx, op.Change, c)
+		out = a.settleCreate(ctx, operation, op.Change, c)
 	case plans.OpUpdate:
 		out = a.settleUpdate(ctx, operation, op.Change, c)
 	case plans.OpDelete:
@@ -118,17 +119,30 @@ func (a *Apply) settleUpdate(ctx context.Context, operation, change int, c *plan
 	return a.Do(ctx, operation)
 }
 
-func (a *Apply) settleCreate(ctx context.Context, change int, c *plans.Change) Outcome {
+func (a *Apply) settleCreate(ctx context.Context, operation, change int, c *plans.Change) Outcome {
 	if c.Provider.Provider.IsBuiltIn() {
 		return a.settleProvisioned(ctx, change, c)
 	}
-	h, diags := a.provs.handle(ctx, c.Provider)
+	o, diags := a.operand(ctx, change, c)
 	if diags.HasErrors() {
 		return Outcome{Diags: diags, Lost: true}
 	}
-	if c.AfterIdentity != cty.NilVal && !c.AfterIdentity.IsNull() && c.AfterIdentity.IsWhollyKnown() {
-		if out, ok := a.findByIdentity(ctx, h, change, c); ok {
-			return out
+	planned, _, identity, d := a.finalPlan(ctx, o, &object{value: cty.NullVal(c.Type), identity: cty.NilVal}, true)
+	diags = append(diags, d...)
+	if d.HasErrors() {
+		return Outcome{Diags: diags, Lost: true}
+	}
+	if identity == cty.NilVal || identity.IsNull() || !identity.IsWhollyKnown() {
+		identity = plannedIdentity(&o.schema, planned)
+	}
+	if identity != cty.NilVal {
+		found, gone := a.findByIdentity(ctx, o, identity)
+		switch {
+		case gone:
+			// Nothing else has this identity, so it was not made.
+			return a.Do(ctx, operation)
+		case found != nil:
+			return a.settleFound(o, planned, found, diags)
 		}
 	}
 	addr := c.Object.Instance
@@ -140,34 +154,78 @@ func (a *Apply) settleCreate(ctx context.Context, change int, c *plans.Change) O
 		"%s was being created when the run was interrupted, and its answer was lost: the object may or may not exist. It is not created again, because that could make a second one.\n\nLook for it with the provider's own tools (by %s). If it exists, bring it under management with:\n    tutti import '%s' ID\nIf it does not, plan and apply again.", addr, hint, addr)...)}
 }
 
-// findByIdentity looks for the object by the identity it was planned to have.
-// ok is false where the provider cannot tell.
-func (a *Apply) findByIdentity(ctx context.Context, h *providerHandle, change int, c *plans.Change) (Outcome, bool) {
-	o, diags := a.operand(ctx, change, c)
-	if diags.HasErrors() {
-		return Outcome{Diags: diags, Lost: true}, true
+// plannedIdentity makes the identity an object will have out of the attributes
+// of the same names and types it was planned with. It returns cty.NilVal where
+// one that is needed is missing, or is for the provider to choose.
+func plannedIdentity(schema *providers.Schema, planned cty.Value) cty.Value {
+	if schema.Identity == nil {
+		return cty.NilVal
 	}
-	typ := c.Object.Instance.Resource.Type
-	found := h.provider.ImportResourceState(ctx, providers.ImportRequest{TypeName: typ, Identity: c.AfterIdentity})
-	if found.Diags.HasErrors() {
-		return Outcome{}, false
+	parts := make(map[string]cty.Value, len(schema.Identity.Attributes))
+	some := false
+	for name, a := range schema.Identity.Attributes {
+		parts[name] = cty.NullVal(a.Type)
+		if planned.Type().HasAttribute(name) {
+			if v := planned.GetAttr(name); v.IsWhollyKnown() && v.Type().Equals(a.Type) {
+				parts[name] = v
+			}
+		}
+		if parts[name].IsNull() && a.Required {
+			return cty.NilVal
+		}
+		some = some || !parts[name].IsNull()
 	}
-	for _, obj := range found.Objects {
-		if obj.TypeName != typ {
-			continue
-		}
-		resp := h.provider.ReadResource(ctx, providers.ReadRequest{TypeName: typ, Prior: obj.Value, Private: obj.Private, Identity: c.AfterIdentity})
-		if resp.Diags.HasErrors() {
-			return Outcome{}, false
-		}
-		if resp.Value == cty.NilVal || resp.Value.IsNull() {
-			continue
-		}
-		inst := a.object(addrs.Object{Instance: c.Object.Instance})
-		value := objchange.NormalizeLegacy(o.schema.Block, resp.Value)
-		return a.settleWrite(o, inst, value, resp.Private, c.AfterIdentity, true, nil, diags), true
+	if !some {
+		return cty.NilVal
 	}
-	return Outcome{}, false
+	return cty.ObjectVal(parts)
+}
+
+// findByIdentity looks for an object by its identity. gone says that there is
+// none; without an object, and not gone, the provider cannot tell.
+func (a *Apply) findByIdentity(ctx context.Context, o *operand, identity cty.Value) (found *object, gone bool) {
+	typ := o.c.Object.Instance.Resource.Type
+	imported := o.h.provider.ImportResourceState(ctx, providers.ImportRequest{TypeName: typ, Identity: identity})
+	if imported.Diags.HasErrors() || len(imported.Objects) != 1 || imported.Objects[0].TypeName != typ {
+		return nil, false
+	}
+	obj := imported.Objects[0]
+	resp := o.h.provider.ReadResource(ctx, providers.ReadRequest{TypeName: typ, Prior: obj.Value, Private: obj.Private, Identity: identity})
+	if resp.Diags.HasErrors() {
+		return nil, false
+	}
+	if resp.Value == cty.NilVal || resp.Value.IsNull() {
+		return nil, true
+	}
+	if resp.Identity != cty.NilVal && !resp.Identity.IsNull() {
+		identity = resp.Identity
+	}
+	return &object{value: objchange.NormalizeLegacy(o.schema.Block, resp.Value), private: resp.Private, identity: identity}, false
+}
+
+// settleFound takes an object that was found for the one that was planned. What
+// cannot be read of it is as planned: a provider that made the object at all made
+// it from these values.
+func (a *Apply) settleFound(o *operand, planned cty.Value, found *object, diags diag.List) Outcome {
+	value := found.value
+	if value.Type().IsObjectType() {
+		values := value.AsValueMap()
+		for name, attr := range o.schema.Block.Attributes {
+			if v := planned.GetAttr(name); values[name].IsNull() && !attr.WriteOnly && v.IsWhollyKnown() {
+				values[name] = v
+			}
+		}
+		value = cty.ObjectVal(values)
+	}
+	if errs := objchange.AssertObjectCompatible(o.schema.Block, planned, value); len(errs) > 0 {
+		diags = append(diags, diag.Diagnostic{Severity: diag.Warning, Summary: "Object found is not quite the one planned",
+			Detail: "The run died while " + o.c.Object.String() + " was being created. An object with its identity exists and is taken for it, but differs: " + objchange.FormatError(errs[0]) + ". The next plan shows what is to be changed."})
+	}
+	inst := a.object(addrs.Object{Instance: o.c.Object.Instance})
+	end := a.announce(o.c.Object, plans.Create, cty.NilVal)
+	out := a.settleWrite(o, inst, value, found.private, found.identity, true, nil, diags)
+	end(out, o.rs, o.rep)
+	return out
 }
 
 // settleProvisioned settles the creation of an object that is nothing but its

@@ -385,7 +385,10 @@ func (v *planView) outputs() {
 		d.attribute(2, o.Name, width, before, after, nil)
 	}
 	v.t.printf("\nChanges to Outputs:\n%s", b.String())
-	if len(v.shown) == 0 && v.p.Mode != plans.RefreshOnly {
+	switch {
+	case v.p.Errored && len(v.shown) == 0:
+		v.nothing()
+	case len(v.shown) == 0 && v.p.Mode != plans.RefreshOnly:
 		v.t.Paragraph("You can apply this plan to save these new output values to the state, without changing any real infrastructure.")
 	}
 }

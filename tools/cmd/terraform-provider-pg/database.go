@@ -26,7 +26,11 @@ type databaseModel struct {
 }
 
 func (*databaseResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
-	resp.TypeName = "pg_database"
+	resp.TypeName, resp.ResourceBehavior = "pg_database", behavior()
+}
+
+func (*databaseResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = named().schema()
 }
 
 // owner is the attribute of everything that can be owned.
@@ -79,7 +83,7 @@ func (r *databaseResource) Create(ctx context.Context, req resource.CreateReques
 		failed(&resp.Diagnostics, "create the database "+m.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	named().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 func (r *databaseResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -97,7 +101,7 @@ func (r *databaseResource) Read(ctx context.Context, req resource.ReadRequest, r
 		failed(&resp.Diagnostics, "read the database "+m.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	named().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 func (r *databaseResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -124,7 +128,7 @@ func (r *databaseResource) Update(ctx context.Context, req resource.UpdateReques
 		failed(&resp.Diagnostics, "change the database "+old.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	named().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 func (r *databaseResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
@@ -137,5 +141,7 @@ func (r *databaseResource) Delete(ctx context.Context, req resource.DeleteReques
 
 // ImportState takes the name.
 func (*databaseResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	resource.ImportStatePassthroughID(ctx, path.Root("name"), req, resp)
+	if !named().imported(ctx, req, resp) {
+		resource.ImportStatePassthroughID(ctx, path.Root("name"), req, resp)
+	}
 }

@@ -33,7 +33,11 @@ var (
 )
 
 func (*grantResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
-	resp.TypeName = "pg_grant"
+	resp.TypeName, resp.ResourceBehavior = "pg_grant", behavior()
+}
+
+func (*grantResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = granted().schema()
 }
 
 func (*grantResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
@@ -125,7 +129,7 @@ func (r *grantResource) Create(ctx context.Context, req resource.CreateRequest, 
 		failed(&resp.Diagnostics, "create "+m.label(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	granted().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 // Read takes what the role has now. The owner has everything anyway: of it only
@@ -172,7 +176,7 @@ func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp
 	set, diags := types.SetValueFrom(ctx, types.StringType, found)
 	resp.Diagnostics.Append(diags...)
 	m.Privileges = set
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	granted().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -188,7 +192,7 @@ func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, 
 		failed(&resp.Diagnostics, "change "+m.label(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	granted().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 func (r *grantResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
@@ -207,6 +211,9 @@ func (r *grantResource) Delete(ctx context.Context, req resource.DeleteRequest, 
 
 // ImportState takes "role/database" or "role/database/schema".
 func (*grantResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	if granted().imported(ctx, req, resp) {
+		return
+	}
 	if strings.Count(req.ID, "/") == 2 {
 		importParts(ctx, req, resp, "role", "database", "schema")
 		return

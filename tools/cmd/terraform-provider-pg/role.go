@@ -31,7 +31,11 @@ type roleModel struct {
 }
 
 func (*roleResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
-	resp.TypeName = "pg_role"
+	resp.TypeName, resp.ResourceBehavior = "pg_role", behavior()
+}
+
+func (*roleResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = named().schema()
 }
 
 func (*roleResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
@@ -104,7 +108,7 @@ func (r *roleResource) Create(ctx context.Context, req resource.CreateRequest, r
 		failed(&resp.Diagnostics, "create the role "+m.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	named().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 func (r *roleResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -125,7 +129,7 @@ func (r *roleResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 		return
 	}
 	m.Login, m.ConnectionLimit = types.BoolValue(login), types.Int64Value(connections)
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	named().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 func (r *roleResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -154,7 +158,7 @@ func (r *roleResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		failed(&resp.Diagnostics, "change the role "+m.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	named().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 func (r *roleResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
@@ -167,5 +171,7 @@ func (r *roleResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 
 // ImportState takes the name.
 func (*roleResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	resource.ImportStatePassthroughID(ctx, path.Root("name"), req, resp)
+	if !named().imported(ctx, req, resp) {
+		resource.ImportStatePassthroughID(ctx, path.Root("name"), req, resp)
+	}
 }

@@ -27,7 +27,11 @@ type schemaModel struct {
 }
 
 func (*schemaResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
-	resp.TypeName = "pg_schema"
+	resp.TypeName, resp.ResourceBehavior = "pg_schema", behavior()
+}
+
+func (*schemaResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = inDatabase().schema()
 }
 
 func (*schemaResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
@@ -70,7 +74,7 @@ func (r *schemaResource) Create(ctx context.Context, req resource.CreateRequest,
 		failed(&resp.Diagnostics, "create the schema "+m.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	inDatabase().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 func (r *schemaResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -91,7 +95,7 @@ func (r *schemaResource) Read(ctx context.Context, req resource.ReadRequest, res
 	if m.Cascade.IsNull() { // after an import
 		m.Cascade = types.BoolValue(false)
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	inDatabase().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 func (r *schemaResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -116,7 +120,7 @@ func (r *schemaResource) Update(ctx context.Context, req resource.UpdateRequest,
 		failed(&resp.Diagnostics, "change the schema "+old.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	inDatabase().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 func (r *schemaResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
@@ -134,6 +138,9 @@ func (r *schemaResource) Delete(ctx context.Context, req resource.DeleteRequest,
 
 // ImportState takes "database/schema".
 func (*schemaResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	if inDatabase().imported(ctx, req, resp) {
+		return
+	}
 	importParts(ctx, req, resp, "database", "name")
 }
 

@@ -45,7 +45,11 @@ type spelling struct{ Type, Default string }
 const spellingKey = "columns"
 
 func (*tableResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
-	resp.TypeName = "pg_table"
+	resp.TypeName, resp.ResourceBehavior = "pg_table", behavior()
+}
+
+func (*tableResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = inSchema().schema()
 }
 
 func (*tableResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
@@ -112,7 +116,7 @@ func (r *tableResource) Create(ctx context.Context, req resource.CreateRequest, 
 		failed(&resp.Diagnostics, "create the table "+m.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	inSchema().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 	r.keepSpelling(ctx, &m, resp.Private, &resp.Diagnostics)
 }
 
@@ -196,7 +200,7 @@ func (r *tableResource) Read(ctx context.Context, req resource.ReadRequest, resp
 		resp.Diagnostics.Append(diags...)
 	}
 	m.Columns = merge(m.Columns, found, key, spellings)
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	inSchema().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 }
 
 // merge gives the columns that are there, spelt as the configuration does where
@@ -246,7 +250,7 @@ func (r *tableResource) Update(ctx context.Context, req resource.UpdateRequest, 
 		failed(&resp.Diagnostics, "change the table "+old.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	inSchema().keep(ctx, &m, &resp.State, resp.Identity, &resp.Diagnostics)
 	r.keepSpelling(ctx, &m, resp.Private, &resp.Diagnostics)
 }
 
@@ -314,5 +318,8 @@ func (r *tableResource) Delete(ctx context.Context, req resource.DeleteRequest, 
 
 // ImportState takes "database/schema/table".
 func (*tableResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	if inSchema().imported(ctx, req, resp) {
+		return
+	}
 	importParts(ctx, req, resp, "database", "schema", "name")
 }
