@@ -105,9 +105,22 @@ func (a *Apply) settleUpdate(ctx context.Context, operation, change int, c *plan
 			Diags: append(diags, diag.Errorf("Object is gone", "%s was being updated when the run was interrupted, and no longer exists. Plan again to create it anew.", c.Object)...),
 		}
 	}
-	planned, _ := c.After.UnmarkDeep()
-	if len(objchange.AssertObjectCompatible(o.schema.Block, planned, now.value)) == 0 {
-		return a.settleWrite(o, inst, now.value, now.private, now.identity, false, nil, diags)
+	prior, d := a.provs.decodeFor(ctx, inst, c.Provider.Provider)
+	diags = append(diags, d...)
+	if d.HasErrors() {
+		return Outcome{Diags: diags, Lost: true}
+	}
+	// What was planned with unknown values would fit the old object as well.
+	planned, _, _, d := a.finalPlan(ctx, o, prior, false)
+	diags = append(diags, d...)
+	if d.HasErrors() {
+		return Outcome{Diags: diags, Lost: true}
+	}
+	if !now.value.RawEquals(prior.bare()) && len(objchange.AssertObjectCompatible(o.schema.Block, planned, now.value)) == 0 {
+		end := a.announce(c.Object, plans.Update, prior.value)
+		out := a.settleWrite(o, inst, now.value, now.private, now.identity, false, nil, diags)
+		end(out, o.rs, o.rep)
+		return out
 	}
 	// It did not happen, or only in part: do it, from what is there now.
 	row, err := makeInstance(c.Object, c.Provider, o.schema, &object{value: markSensitive(now.value, o.schema.Block, inst.SensitivePaths), private: now.private, identity: now.identity})
