@@ -3,9 +3,9 @@
 # filesystem mirror under .cache/providers, and writes .cache/terraformrc, a CLI
 # configuration that installs from there and from nowhere else.
 #
-# Usage: scripts/providers.sh [all|core]
+# Usage: scripts/providers.sh [core|cloud|all]
 #   core (the default): time and local, and the project's own test providers
-#   all:                the large real ones as well (openstack)
+#   cloud, all:         openstack as well, which takes minutes to build
 #
 # What is built already is left alone: own providers are built again when their
 # source changes.
@@ -74,10 +74,17 @@ for dir in tools/cmd/terraform-provider-*; do
   done <"$dir/versions"
 done
 
-if [ "$which" = all ]; then
+case $which in
+core) ;;
+cloud | all)
   openstack=$(real github.com/terraform-provider-openstack/terraform-provider-openstack v1.54.1 terraform-provider-openstack)
   place "$openstack" terraform-provider-openstack openstack 1.54.1
-fi
+  ;;
+*)
+  echo "usage: scripts/providers.sh [core|cloud|all]" >&2
+  exit 2
+  ;;
+esac
 
 cat >"$cache/terraformrc.new" <<CONFIG
 provider_installation {
