@@ -41,9 +41,13 @@ real() {
   local path=$1 version=$2 name=$3 out=$cache/build/$3-$2
   if [ ! -x "$out" ]; then
     echo "building $name $version" >&2
-    mkdir -p "$cache/build/bin"
-    GOBIN=$cache/build/bin GOFLAGS=-trimpath go install "$path@$version"
-    mv "$cache/build/bin/$(basename "$path")" "$out"
+    # Within the module's own go.mod and go.sum: "go install PATH@VERSION" asks
+    # for the list of all versions as well, which not every proxy gives.
+    local source
+    source=$(cd "$cache" && GOFLAGS=-mod=mod go mod download -json "$path@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    [ -n "$source" ] || { echo "cannot download $path $version" >&2; exit 1; }
+    (cd "$source" && GOFLAGS=-mod=readonly go build -trimpath -buildvcs=false -o "$out.new" .)
+    mv "$out.new" "$out"
   fi
   echo "$out"
 }

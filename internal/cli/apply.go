@@ -6,6 +6,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/states"
 )
 
 // applyOptions are the flags of apply, destroy and refresh.
@@ -83,6 +84,17 @@ func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 	if !o.autoApprove && !o.input {
 		return app.failf("Auto-approve required", "With -input=false nobody can be asked whether to carry out the plan: give a saved plan, or -auto-approve.")
 	}
+	return o.planAndApply(ctx, op, maxPlans)
+}
+
+// maxPlans is how often is planned anew when others change the same objects
+// between the plan and the run.
+const maxPlans = 5
+
+// planAndApply plans, asks and carries out. A plan that is out of date by then,
+// because another run was faster, is made again.
+func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts int) int {
+	app := op.app
 	in, diags := op.planInput(ctx, &o.planOptions)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -100,7 +112,14 @@ func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 	if !o.confirm(ctx, op, loaded.plan) {
 		return exitFailed
 	}
-	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout})
+	opts := runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout}
+	if attempts > 1 {
+		opts.again = func(stale *states.StaleError) int {
+			app.tell("Planning again: " + stale.Error() + ".\n")
+			return o.planAndApply(ctx, op, attempts-1)
+		}
+	}
+	return op.execute(ctx, loaded, opts)
 }
 
 func (o *applyOptions) kindOf(p *plans.Plan) string {

@@ -242,6 +242,9 @@ type runOptions struct {
 	parallelism int
 	resume      string        // id of the run to resume; empty for a new one
 	patience    time.Duration // how long to wait for what another run is changing
+	// again is called when the plan is out of date before anything was done; nil:
+	// that is an error.
+	again func(*states.StaleError) int
 }
 
 // execute carries out a plan as a durable run and tells how it ended.
@@ -253,7 +256,8 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 	if diags := l.encode(o.keyring); diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	runner := &runs.Runner{Store: waitingStore{store, opts.patience, o.app.tell}}
+	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.app.tell}
+	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
 			ID: opts.resume, Kind: opts.kind, Key: o.key(), Actor: actor(), Program: programVersion(), Summary: summaryLine(l.plan),
@@ -277,6 +281,9 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 		result, diags = runner.Apply(ctx, request, open)
 	}
 	o.view.settle()
+	if waiting.stale != nil && opts.again != nil {
+		return opts.again(waiting.stale)
+	}
 	diags = append(diags, o.keepUnrecorded(result.Unrecorded)...)
 	diags = append(diags, o.export(context.WithoutCancel(ctx))...)
 	o.app.show(diags)
