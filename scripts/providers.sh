@@ -46,7 +46,7 @@ real() {
     local source
     source=$(cd "$cache" && GOFLAGS=-mod=mod go mod download -json "$path@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
     [ -n "$source" ] || { echo "cannot download $path $version" >&2; exit 1; }
-    (cd "$source" && GOFLAGS=-mod=readonly go build -trimpath -buildvcs=false -o "$out.new" .)
+    (cd "$source" && GOFLAGS=-mod=readonly go build -trimpath -buildvcs=false -o "$out.new" .) || exit 1
     mv "$out.new" "$out"
   fi
   echo "$out"
