@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 	"sort"
 
@@ -22,11 +23,13 @@ func (p *planner) applyMoves() {
 	if p.failed() {
 		return
 	}
-	m := mover{p: p, current: map[addrs.Object]*states.Instance{}, origin: map[addrs.ResourceInstance]addrs.ResourceInstance{}}
-	changed := false
-	for obj, inst := range p.in.Prior.Instances {
-		m.current[obj] = inst
+	// Most states have nothing to move: that is found out without copying them.
+	m := mover{p: p, current: p.in.Prior.Instances, origin: map[addrs.ResourceInstance]addrs.ResourceInstance{}}
+	if len(statements) == 0 && !m.implies() {
+		return
 	}
+	m.current = maps.Clone(m.current)
+	changed := false
 	for _, st := range statements {
 		changed = m.apply(st) || changed
 	}
@@ -269,20 +272,29 @@ func (m *mover) crossType(inst *states.Instance, to addrs.ResourceInstance, bloc
 	return out, resp.Diags
 }
 
+// implies reports whether there is anything for implied to look at.
+func (m *mover) implies() bool {
+	for obj := range m.current {
+		if m.impliedAddress(obj.Instance) != obj.Instance {
+			return true
+		}
+	}
+	return false
+}
+
 // implied moves between "a" and "a[0]" where the block gained or lost count,
 // for resources and module calls alike.
 func (m *mover) implied() bool {
 	moved := false
 	var objs []addrs.Object
 	for obj := range m.current {
-		objs = append(objs, obj)
+		if m.impliedAddress(obj.Instance) != obj.Instance {
+			objs = append(objs, obj)
+		}
 	}
 	sort.Slice(objs, func(i, j int) bool { return lessObject(objs[i], objs[j]) })
 	for _, obj := range objs {
 		to := m.impliedAddress(obj.Instance)
-		if to == obj.Instance {
-			continue
-		}
 		if m.current[addrs.Object{Instance: to, Deposed: obj.Deposed}] != nil {
 			continue // both exist: the superfluous one is planned for deletion
 		}
@@ -292,6 +304,14 @@ func (m *mover) implied() bool {
 }
 
 func (m *mover) impliedAddress(addr addrs.ResourceInstance) addrs.ResourceInstance {
+	if addr.Module == "" {
+		r := m.p.in.Config.Root.Resources[addr.Resource]
+		if r == nil {
+			return addr
+		}
+		addr.Key = impliedKey(addr.Key, r.Count != nil, r.ForEach != nil)
+		return addr
+	}
 	out := addr
 	module := m.p.in.Config.Root
 	var inst addrs.ModuleInstance

@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"sort"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
@@ -17,7 +18,7 @@ import (
 // does not account for, and with deposed objects.
 func (p *planner) planOrphans() {
 	var orphans []*states.Instance
-	for _, inst := range p.prior.Sorted() {
+	for _, inst := range p.prior.Instances {
 		if p.adopted[inst.Object] || !p.targeted(inst.Object.Instance) {
 			continue
 		}
@@ -26,6 +27,7 @@ func (p *planner) planOrphans() {
 		}
 		orphans = append(orphans, inst)
 	}
+	sort.Slice(orphans, func(i, j int) bool { return lessObject(orphans[i].Object, orphans[j].Object) })
 	parallel(len(orphans), p.workers, func(i int) {
 		p.report(p.planOrphan(orphans[i]).WithAddress(orphans[i].Object.String()))
 	})

@@ -353,27 +353,35 @@ func lessObject(a, b addrs.Object) bool {
 // adjustments folds what refreshing and moving found into the prior state, and
 // lists the rows that differ from what is stored.
 func (p *planner) adjustments() (*states.State, []states.Change) {
-	stored := p.in.Prior
-	after := stored
-	if p.prior != nil {
+	stored, after := p.in.Prior, p.in.Prior
+	var rows []states.Change
+	if p.prior != nil && p.prior != stored { // something was moved
 		after = p.prior.Clone()
+		for obj, inst := range after.Instances {
+			if _, read := p.refreshed[obj]; !read && stored.Instances[obj] != inst {
+				rows = append(rows, states.Change{Object: obj, Before: stored.Instances[obj], After: inst})
+			}
+		}
+		for obj, before := range stored.Instances {
+			if _, read := p.refreshed[obj]; !read && after.Instances[obj] == nil {
+				rows = append(rows, states.Change{Object: obj, Before: before})
+			}
+		}
 	}
 	for obj, inst := range p.refreshed {
+		if before := stored.Instances[obj]; before != inst {
+			rows = append(rows, states.Change{Object: obj, Before: before, After: inst})
+		}
+		if after.Instances[obj] == inst {
+			continue
+		}
+		if after == stored {
+			after = stored.Clone()
+		}
 		if inst == nil {
 			delete(after.Instances, obj)
 		} else {
 			after.Instances[obj] = inst
-		}
-	}
-	var rows []states.Change
-	for obj, inst := range after.Instances {
-		if before := stored.Instances[obj]; before != inst {
-			rows = append(rows, states.Change{Object: obj, Before: before, After: inst})
-		}
-	}
-	for obj, before := range stored.Instances {
-		if after.Instances[obj] == nil {
-			rows = append(rows, states.Change{Object: obj, Before: before})
 		}
 	}
 	sort.Slice(rows, func(i, j int) bool { return lessObject(rows[i].Object, rows[j].Object) })
