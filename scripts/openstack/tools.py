@@ -1,7 +1,7 @@
 """What scripts/openstack.sh leaves to Python, with the modules of Debian's packages.
 
-    openstack.py serve MODULE:FUNCTION PORT   serve a WSGI application on loopback
-    openstack.py register NAME TYPE URL       a user, a service and its endpoints
+    tools.py serve MODULE:FUNCTION PORT   serve a WSGI application on loopback
+    tools.py register NAME TYPE URL       a user, a service and its endpoints
 
 "serve" stands for the web server that Debian would put in front. "register"
 asks Keystone at OS_AUTH_URL, as the administrator, and makes only what is
