@@ -102,8 +102,11 @@ func (o *initOptions) say(app *App, text string) {
 func (p *project) installModules(ctx context.Context, upgrade bool, say func(string)) diag.List {
 	said := false
 	installer := modules.Installer{Services: p.services(), Environ: nil}
+	if p.app.sources == nil {
+		p.app.sources = map[string][]byte{}
+	}
 	return installer.Install(ctx, ".", modules.Options{
-		Upgrade: upgrade, DataDir: p.dataDir,
+		Upgrade: upgrade, DataDir: p.dataDir, Files: p.app.sources,
 		Progress: func(e modules.Progress) {
 			if !said {
 				say("Initializing modules...")

@@ -69,6 +69,10 @@ func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.Plan
 	if d.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
+	if len(prior.Problems) > 0 && req.mode != plans.Destroy {
+		// Planned from nulls, everything that uses these values would change.
+		return engine.PlanInput{}, append(diags, unreadable(prior, diag.Error, "A plan made without them would be wrong.")...)
+	}
 	return engine.PlanInput{
 		Config: cfg, Variables: values, Prior: prior, StateKey: o.key(), Providers: o.factory(),
 		Mode: req.mode, Targets: req.targets, Excludes: req.excludes, ForceReplace: req.replaces,

@@ -97,7 +97,7 @@ func (v *humanView) planSaved(p *plans.Plan, file string) {
 }
 
 func (v *humanView) applied(p *plans.Plan, r runs.Result) {
-	v.terminal.Applied(p.Mode, views.Totals(r.Done), string(r.Run.Status), r.Run.ID)
+	v.terminal.Applied(p.Mode, views.Totals(r.Done), r.Run.Kind, string(r.Run.Status), r.Run.ID)
 	if r.Run.Status == runs.Succeeded && p.Mode != plans.Destroy {
 		if st, diags := v.currentOutputs(r); !diags.HasErrors() {
 			v.terminal.Outputs(st)

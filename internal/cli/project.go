@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -45,6 +46,8 @@ type project struct {
 	providers   *providers.Pool
 	environment string
 	file        *stateFile // named by an option; nil where none is
+
+	toldUnreadable bool // that values of the state cannot be read was said
 }
 
 // openProject finds the project in the working directory.
@@ -200,7 +203,26 @@ func (p *project) state(ctx context.Context) (*states.State, diag.List) {
 	if st.TerraformVersion == "" {
 		st.TerraformVersion = terraformVersion
 	}
+	if len(st.Problems) > 0 && !p.toldUnreadable {
+		p.toldUnreadable = true
+		p.app.show(unreadable(st, diag.Warning, "They are shown as null."))
+	}
 	return st, diags
+}
+
+// unreadable says which values of a state could not be read.
+func unreadable(st *states.State, severity diag.Severity, consequence string) diag.List {
+	const most = 10
+	shown := st.Problems
+	more := ""
+	if len(shown) > most {
+		more = fmt.Sprintf("\n  … and %d more", len(shown)-most)
+		shown = shown[:most]
+	}
+	return diag.List{{
+		Severity: severity, Summary: "Values of the state cannot be read",
+		Detail: consequence + " Sensitive values are sealed with a key: give the one they were written with, in TUTTI_STATE_KEY, TUTTI_STATE_KEY_FILE or TUTTI_STATE_KEY_COMMAND.\n\n  " + strings.Join(shown, "\n  ") + more,
+	}}
 }
 
 // actor says who runs this program, for the records of runs.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,9 @@ func (a *App) openState(ctx context.Context, o *stateOptions) (*stateEdit, diag.
 
 // write records changes and brings an exported file up to date.
 func (e *stateEdit) write(ctx context.Context, cause string, changes []states.Change) int {
+	if len(e.st.Problems) > 0 && slices.ContainsFunc(changes, func(c states.Change) bool { return c.After != nil }) {
+		return e.app.fail(unreadable(e.st, diag.Error, "Nothing was changed, because they would be lost."))
+	}
 	if len(changes) > 0 {
 		err := e.opened.Write(ctx, e.key(), states.Write{Cause: cause, Changes: changes})
 		if err != nil {

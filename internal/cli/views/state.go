@@ -160,10 +160,14 @@ func (n Totals) text(mode plans.Mode) string {
 	return text
 }
 
-// Applied prints how a run ended.
-func (t *Terminal) Applied(mode plans.Mode, n Totals, status, run string) {
+// Applied prints how a run ended. kind is what the run was for: apply, rollback
+// and so on.
+func (t *Terminal) Applied(mode plans.Mode, n Totals, kind, status, run string) {
 	word := "Apply"
-	if mode == plans.Destroy {
+	switch {
+	case kind == "rollback":
+		word = "Rollback"
+	case mode == plans.Destroy:
 		word = "Destroy"
 	}
 	switch status {

@@ -92,7 +92,7 @@ func TestApplied(t *testing.T) {
 		{plans.Normal, Totals{Added: 1}, "failed", "Apply failed. Resources: 1 added, 0 changed, 0 destroyed."},
 	} {
 		var out bytes.Buffer
-		(&Terminal{Out: &out, Width: 80}).Applied(c.mode, c.totals, c.status, "run-1")
+		(&Terminal{Out: &out, Width: 80}).Applied(c.mode, c.totals, "apply", c.status, "run-1")
 		if !strings.Contains(out.String(), c.want) {
 			t.Errorf("%v %v %s: got %q, want %q in it", c.mode, c.totals, c.status, out.String(), c.want)
 		}
