@@ -9,10 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/providers/install"
 	"golang.org/x/net/idna"
 )
 
@@ -39,16 +40,16 @@ func logoutCommand() *command {
 		name: "logout", args: "[HOST]", summary: "Remove a saved token", maxArgs: 1,
 		about: "The token is removed from this computer only. The host keeps accepting it until it is revoked there.",
 		setup: func(*flagSet) action {
-			return func(_ context.Context, app *App, args []string) int {
+			return func(ctx context.Context, app *App, args []string) int {
 				host, err := loginHost(args)
 				if err != nil {
 					return app.failf("Invalid host name", "%s.", err)
 				}
-				removed, err := changeCredentials(func(all map[string]any) bool {
-					_, had := all[host]
-					delete(all, host)
-					return had
-				})
+				config, home, diags := credentialsPlace()
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				removed, err := config.ForgetToken(ctx, home, host)
 				if err != nil {
 					return app.failf("Cannot change the saved credentials", "%s.", err)
 				}
@@ -94,6 +95,10 @@ func (l *login) run(ctx context.Context, args []string) int {
 	if err != nil {
 		return l.app.failf("Invalid host name", "%s.", err)
 	}
+	config, home, diags := credentialsPlace()
+	if diags.HasErrors() {
+		return l.app.fail(diags)
+	}
 	service, tokensPage, err := l.discover(ctx, host)
 	if err != nil {
 		return l.app.failf("Cannot log in to "+host, "%s.", err)
@@ -107,16 +112,26 @@ func (l *login) run(ctx context.Context, args []string) int {
 	if err != nil {
 		return l.app.failf("Cannot log in to "+host, "%s.", err)
 	}
-	_, err = changeCredentials(func(all map[string]any) bool {
-		all[host] = map[string]any{"token": token}
-		return true
-	})
-	if err != nil {
+	if err := config.StoreToken(ctx, home, host, token); err != nil {
 		return l.app.failf("Cannot save the token", "%s.", err)
 	}
-	path, _ := credentialsFile()
-	fmt.Fprintf(l.app.Out, "\nLogged in to %s. The token is saved in\n  %s\n", host, path)
+	if config.Helper != nil {
+		fmt.Fprintf(l.app.Out, "\nLogged in to %s. The token is with the credentials helper.\n", host)
+		return exitOK
+	}
+	fmt.Fprintf(l.app.Out, "\nLogged in to %s. The token is saved in\n  %s\n", host, install.CredentialsFile(home))
 	return exitOK
+}
+
+// credentialsPlace is where tokens are kept: the CLI configuration may name a
+// helper for them; without, they are in the home directory.
+func credentialsPlace() (*install.Config, string, diag.List) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return nil, "", diag.Errorf("Cannot find the home directory", "%s.", err)
+	}
+	config, diags := install.LoadConfig(os.Environ())
+	return config, home, diags
 }
 
 // loginService is the login.v1 service of the discovery protocol.
@@ -197,70 +212,4 @@ func (l *login) pastedToken(ctx context.Context, host, page string) (string, err
 		return "", errors.New("no token was given")
 	}
 	return token, nil
-}
-
-func credentialsFile() (string, error) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(home, ".terraform.d", "credentials.tfrc.json"), nil
-}
-
-// changeCredentials edits the tokens in the credentials file and keeps whatever
-// else is in it. edit reports whether it changed something.
-func changeCredentials(edit func(map[string]any) bool) (bool, error) {
-	path, err := credentialsFile()
-	if err != nil {
-		return false, err
-	}
-	doc := map[string]any{}
-	raw, err := os.ReadFile(path)
-	if err != nil && !os.IsNotExist(err) {
-		return false, err
-	}
-	if len(raw) > 0 {
-		if err := json.Unmarshal(raw, &doc); err != nil {
-			return false, fmt.Errorf("%s is not valid JSON: %w", path, err)
-		}
-	}
-	all, _ := doc["credentials"].(map[string]any)
-	if all == nil {
-		all = map[string]any{}
-	}
-	if !edit(all) {
-		return false, nil
-	}
-	doc["credentials"] = all
-	out, err := json.MarshalIndent(doc, "", "  ")
-	if err != nil {
-		return false, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return false, err
-	}
-	return true, replaceFile(path, append(out, '\n'), 0o600)
-}
-
-// replaceFile writes a file beside the old one and renames it, so that a crash
-// leaves either the old or the new content.
-func replaceFile(path string, data []byte, mode os.FileMode) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	if _, err = tmp.Write(data); err == nil {
-		err = tmp.Chmod(mode)
-	}
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
 }
