@@ -324,7 +324,7 @@ func allUnknown(v cty.Value) bool {
 		return false
 	}
 	for it := v.ElementIterator(); it.Next(); {
-		if _, e := it.Element(); e.IsKnown() && !(e.CanIterateElements() && e.LengthInt() == 0) {
+		if _, e := it.Element(); e.IsKnown() && (e.IsNull() || !e.CanIterateElements() || e.LengthInt() != 0) {
 			return false
 		}
 	}
