@@ -98,6 +98,13 @@ func modules(n int) shape {
 	}, 2 * time.Minute}
 }
 
+// provided is n resources of a real provider process.
+func provided(n int) shape {
+	return shape{fmt.Sprintf("provider-%d", n), func(dir string) error {
+		return write(dir, "main.tf", fmt.Sprintf("terraform {\n  required_providers {\n    random = {\n      source = \"hashicorp/random\"\n    }\n  }\n}\nresource \"random_pet\" \"a\" {\n  count  = %d\n  length = 3\n}\n", n))
+	}, 5 * time.Minute}
+}
+
 // steps are what is measured, in order.
 var steps = []struct {
 	name string
@@ -123,12 +130,21 @@ func (m measurement) String() string {
 	return fmt.Sprintf("%.2f CPU s, %.2f s, %d MB", m.cpu.Seconds(), m.wall.Seconds(), m.memory>>10)
 }
 
+// mirror is the CLI configuration that installs the project's own providers.
+func mirror() string {
+	path, err := filepath.Abs(filepath.Join("..", ".cache", "terraformrc"))
+	if err != nil {
+		return os.DevNull
+	}
+	return path
+}
+
 func run(dir string, t tool, limit time.Duration, args ...string) (measurement, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, t.path, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+os.DevNull, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1")
+	cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+mirror(), "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1")
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	m := measurement{wall: time.Since(began)}
@@ -149,7 +165,7 @@ func run(dir string, t tool, limit time.Duration, args ...string) (measurement, 
 // BenchmarkPeers does the same work with every program, and reports how many
 // times the CPU time of Tutti the others need.
 func BenchmarkPeers(b *testing.B) {
-	for _, s := range []shape{independent(1000), independent(10000), layered(1000, 20), modules(200)} {
+	for _, s := range []shape{independent(1000), independent(10000), layered(1000, 20), modules(200), provided(5000)} {
 		b.Run(s.name, func(b *testing.B) {
 			programs := tools(b)
 			results := map[string]map[string]measurement{}
@@ -204,6 +220,43 @@ func BenchmarkGrowth(b *testing.B) {
 				m := results[step.name]
 				b.Logf("%-10s %s", step.name, m)
 				b.ReportMetric(float64(m.cpu.Microseconds())/float64(n), "µs/resource-"+step.name)
+			}
+		})
+	}
+}
+
+// BenchmarkWarmChange plans one change among many objects that are as they were.
+func BenchmarkWarmChange(b *testing.B) {
+	own := tools(b)[0]
+	for _, n := range []int{1000, 10000, 100000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			dir := b.TempDir()
+			config := func(value string) error {
+				return write(dir, "main.tf", fmt.Sprintf("resource \"terraform_data\" \"a\" {\n  count = %d\n  input = \"x${count.index}\"\n}\nresource \"terraform_data\" \"one\" {\n  input = %q\n}\n", n, value))
+			}
+			if err := config("old"); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := run(dir, own, 5*time.Minute, "apply", "-auto-approve", "-no-color"); err != nil {
+				b.Fatal(err)
+			}
+			if err := config("new"); err != nil {
+				b.Fatal(err)
+			}
+			for _, step := range []struct {
+				name string
+				args []string
+			}{
+				{"target", []string{"plan", "-no-color", "-target=terraform_data.one"}},
+				{"no-refresh", []string{"plan", "-no-color", "-refresh=false"}},
+				{"full", []string{"plan", "-no-color"}},
+			} {
+				m, err := run(dir, own, 5*time.Minute, step.args...)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.Logf("%-10s %s", step.name, m)
+				b.ReportMetric(float64(m.wall.Milliseconds()), "ms-"+step.name)
 			}
 		})
 	}
