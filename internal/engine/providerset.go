@@ -166,8 +166,8 @@ func (s *providerSet) forResource(ctx context.Context, r *configs.Resource) (*pr
 	return s.handle(ctx, addr)
 }
 
-// handle returns a configured provider. Problems are returned to every caller;
-// the report leaves repetitions out.
+// handle returns a configured provider. Errors are returned to every caller (the
+// report leaves repetitions out), warnings to the first one.
 func (s *providerSet) handle(ctx context.Context, addr addrs.ProviderConfig) (*providerHandle, diag.List) {
 	s.mu.Lock()
 	h := s.handles[addr]
@@ -176,11 +176,15 @@ func (s *providerSet) handle(ctx context.Context, addr addrs.ProviderConfig) (*p
 		s.handles[addr] = h
 	}
 	s.mu.Unlock()
-	h.once.Do(func() { h.diags = s.start(ctx, h) })
+	var warnings diag.List
+	h.once.Do(func() {
+		h.diags = s.start(ctx, h)
+		warnings = h.diags
+	})
 	if h.diags.HasErrors() {
 		return nil, h.diags
 	}
-	return h, nil
+	return h, warnings
 }
 
 // start evaluates the configuration, starts the provider and configures it.
@@ -221,7 +225,7 @@ func (s *providerSet) start(ctx context.Context, h *providerHandle) diag.List {
 		return diags.WithAddress(h.addr.String())
 	}
 	h.provider = p
-	return diags
+	return diags.WithAddress(h.addr.String())
 }
 
 // config evaluates a provider block, or an empty one.
