@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs"
@@ -131,6 +132,9 @@ func requirements(cfg *configs.Config, st *states.State) []install.Request {
 	for _, m := range cfg.Modules {
 		for _, rp := range m.RequiredProviders {
 			r := add(rp.Source)
+			if r.Range == nil || earlier(rp.Range, *r.Range) {
+				r.Range = &rp.Range
+			}
 			for _, c := range rp.Constraints {
 				r.Constraints = append(r.Constraints, c.Constraint)
 			}
@@ -151,6 +155,14 @@ func requirements(cfg *configs.Config, st *states.State) []install.Request {
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Provider.String() < out[j].Provider.String() })
 	return out
+}
+
+// earlier orders places: the one to show of several.
+func earlier(a, b hcl.Range) bool {
+	if a.Filename != b.Filename {
+		return a.Filename < b.Filename
+	}
+	return a.Start.Byte < b.Start.Byte
 }
 
 // installProviders brings the providers that configuration and state need.

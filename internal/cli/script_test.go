@@ -49,7 +49,7 @@ func TestScripts(t *testing.T) {
 // providerMirror is the filesystem mirror of real provider plugins that the
 // workshop builds; empty where it has not.
 func providerMirror() string {
-	dir, err := filepath.Abs(filepath.Join("..", "..", ".cache", "mirror"))
+	dir, err := filepath.Abs(filepath.Join("..", "..", ".cache", "providers"))
 	if err != nil {
 		return ""
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
 )
@@ -18,6 +19,8 @@ import (
 type Request struct {
 	Provider    addrs.Provider
 	Constraints []string
+	// Range is where the configuration asks for it; nil where only the state does.
+	Range *hcl.Range
 }
 
 // Options say where to install, and how freely.
@@ -69,6 +72,11 @@ func (in *Installer) Install(ctx context.Context, requests []Request, opts Optio
 		job, d := in.newJob(r, locks, opts)
 		if !d.HasErrors() {
 			d = job.run(ctx)
+		}
+		for i := range d {
+			if d[i].Subject == nil {
+				d[i].Subject = r.Range
+			}
 		}
 		diags = append(diags, d...)
 		if d.HasErrors() {

@@ -134,12 +134,12 @@ func (t *thing) Read(ctx context.Context, req resource.ReadRequest, resp *resour
 	resp.Diagnostics.Append(req.State.Get(ctx, &m)...)
 	gone, err := m.load(t.folder, "thing", m.Name.ValueString())
 	failed(&resp.Diagnostics, "read a thing", err)
+	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("name"), m.Name)...)
 	if gone {
 		resp.State.RemoveResource(ctx)
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
-	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("name"), m.Name)...)
 }
 
 func (t *thing) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
