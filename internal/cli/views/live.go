@@ -85,12 +85,13 @@ func (w *live) Close() {
 
 // Progress implements Watcher.
 func (w *live) Progress(p engine.Progress) {
-	line := w.t.progressLine(p)
+	line := w.line(p)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch p.Kind {
 	case engine.RefreshStart, engine.ImportStart, engine.EphemeralOpStart, engine.ApplyStart:
 		w.begin(p)
+		line = "" // it stands below until it ends
 	case engine.RefreshComplete:
 		w.end(liveKey{p.Object, engine.RefreshStart})
 	case engine.ImportComplete:
@@ -108,6 +109,16 @@ func (w *live) Progress(p engine.Progress) {
 	if line != "" {
 		w.lines = append(w.lines, line)
 	}
+}
+
+// line says what happened. What does not fit beside a long address stands below
+// it.
+func (w *live) line(p engine.Progress) string {
+	line, name := w.t.progressLine(p), w.t.progressName(p)
+	if rest, ok := strings.CutPrefix(line, name+" "); ok && columns(line) > w.t.Width {
+		return name + "\n    " + rest
+	}
+	return line
 }
 
 // Tell implements Watcher.

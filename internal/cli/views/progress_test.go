@@ -101,6 +101,9 @@ func TestLiveProgressIsBounded(t *testing.T) {
 			w.Progress(engine.Progress{Kind: engine.ApplyStart, Action: plans.Create, Object: objectAt(t, fmt.Sprintf("terraform_data.a[%d]", i))})
 			time.Sleep(time.Millisecond)
 		}
+		for i := range 500 {
+			w.Progress(engine.Progress{Kind: engine.ApplyComplete, Action: plans.Create, Object: objectAt(t, fmt.Sprintf("terraform_data.a[%d]", i))})
+		}
 		time.Sleep(time.Second)
 		w.Close()
 		if counter.writes > 21 {
@@ -110,8 +113,8 @@ func TestLiveProgressIsBounded(t *testing.T) {
 		if screen.deepest > maxDrawn+1 {
 			t.Errorf("%d lines were drawn below", screen.deepest)
 		}
-		if len(screen.lines) != 1000 {
-			t.Errorf("%d lines above, not 1000", len(screen.lines))
+		if len(screen.lines) != 500 {
+			t.Errorf("%d lines above, not 500", len(screen.lines))
 		}
 	})
 }
