@@ -322,7 +322,7 @@ func fullPlan() *Plan {
 		Checks:     []CheckResult{{Kind: "check", Module: "net", Name: "c", Status: CheckFail, Instances: []CheckInstance{{Module: testInstance.Module, Key: addrs.IntKey(1), Status: CheckFail, Problems: []string{"no"}}}}},
 		Operations: []Operation{{Kind: OpCreate, Change: 1, Needs: []int{1, 2}}}, Errored: true,
 		Providers: map[addrs.Provider]ProviderLock{testProvider.Provider: {Version: "1.0.0", Digest: "h1:x"}},
-		Files:     map[string][]byte{"main.tf": []byte("x")}, ModulesManifest: []byte("{}"), RootDir: ".", Notes: []string{"n"},
+		Files:     map[string][]byte{"main.tf": []byte("x")}, ModulesManifest: []byte("{}"), RootDir: ".",
 	}
 }
 

@@ -47,7 +47,6 @@ func planFields(c *coder, p *Plan) {
 	stringMap(c, &p.Files, (*coder).blob)
 	c.blob(&p.ModulesManifest)
 	c.str(&p.RootDir)
-	listOf(c, &p.Notes, (*coder).text)
 }
 
 func variableFields(c *coder, v *Variable) {

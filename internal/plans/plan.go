@@ -105,10 +105,6 @@ type Plan struct {
 	Files           map[string][]byte
 	ModulesManifest []byte
 	RootDir         string // name of the root module's directory in Files
-
-	// Notes are things people should know that are not problems, for example
-	// that -target was used.
-	Notes []string
 }
 
 // Variable is the value of a root input variable. Ephemeral values are not

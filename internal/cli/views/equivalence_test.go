@@ -12,7 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans/plantest"
 )
 
-const equivalence = "../../plans/testdata/equivalence"
+const equivalence = "../../../testdata/equivalence"
 
 // equivalenceCases calls test with the recorded outputs of each case and the
 // schemas of its providers.

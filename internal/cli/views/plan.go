@@ -72,9 +72,6 @@ func (v *planView) changes() []*plans.Change {
 
 // notes prints what people should know besides.
 func (v *planView) notes() {
-	for _, note := range v.p.Notes {
-		v.t.Paragraph(v.t.paint(yellow, "Note:") + " " + printable(note))
-	}
 	var forgotten []string
 	for _, c := range v.shown {
 		if c.Action == plans.Forget || c.Action == plans.ForgetThenCreate {

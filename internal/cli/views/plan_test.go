@@ -170,7 +170,6 @@ func samplePlan(t *testing.T) *plans.Plan {
 			{Name: "secret", Action: plans.Update, Before: str("hunter2"), After: str("hunter22"), Sensitive: true},
 			{Name: "later", Action: plans.Update, Before: str("old"), After: cty.DynamicVal},
 		},
-		Notes: []string{"The options -target or -exclude were given: the result may not be everything that the configuration asks for, so another plan should follow."},
 	}
 }
 

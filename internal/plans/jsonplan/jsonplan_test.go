@@ -10,7 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans/plantest"
 )
 
-const equivalence = "../testdata/equivalence"
+const equivalence = "../../../testdata/equivalence"
 
 func TestEquivalenceCases(t *testing.T) {
 	for _, name := range names(t, equivalence+"/outputs") {
