@@ -4,6 +4,7 @@ package cloud
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,10 @@ import (
 // either way.
 type proxy struct {
 	server *httptest.Server
+
+	// underWay counts what the cloud is asked. It is asked to the end, whoever dies
+	// meanwhile: a test that looks at the cloud later knows what it is to find.
+	underWay sync.WaitGroup
 
 	mu      sync.Mutex
 	losses  []*loss
@@ -63,14 +68,20 @@ func (p *proxy) serve(forward http.Handler, w http.ResponseWriter, r *http.Reque
 	if err != nil {
 		return
 	}
+	r = r.WithContext(context.WithoutCancel(r.Context()))
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	hit, release := p.match(r, string(body))
-	if hit == nil {
-		forward.ServeHTTP(w, r)
-		return
+	if hit == nil || hit.answer {
+		answer := http.ResponseWriter(httptest.NewRecorder())
+		if hit == nil {
+			answer = w
+		}
+		p.underWay.Add(1)
+		forward.ServeHTTP(answer, r)
+		p.underWay.Done()
 	}
-	if hit.answer {
-		forward.ServeHTTP(httptest.NewRecorder(), r)
+	if hit == nil {
+		return
 	}
 	close(hit.lost)
 	<-release
@@ -99,8 +110,10 @@ func (p *proxy) lose(l *loss) *loss {
 	return l
 }
 
-// forget lets go of everything that is held, and of losses still to come.
+// forget lets go of everything that is held, and of losses still to come. It
+// returns when the cloud has answered all that it was asked.
 func (p *proxy) forget() {
+	defer p.underWay.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.release)

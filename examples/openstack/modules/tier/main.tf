@@ -54,6 +54,14 @@ resource "openstack_compute_instance_v2" "server" {
   scheduler_hints {
     group = openstack_compute_servergroup_v2.apart.id
   }
+
+  lifecycle {
+    # The cloud does not tell what a server was scheduled by, and the provider
+    # does not read its ports: one that was imported would be made anew. With
+    # another port it has to be.
+    ignore_changes       = [scheduler_hints, network]
+    replace_triggered_by = [openstack_networking_port_v2.server[each.key].id]
+  }
 }
 
 output "addresses" {
