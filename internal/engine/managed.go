@@ -263,7 +263,7 @@ func (m *managedPlan) change(config *resourceConfig) (*plans.Change, diag.List) 
 		}
 		change.Action, change.Reason = m.replaceAction(), reason
 		change.After, change.Private, change.AfterIdentity = replaced.value, replaced.private, replaced.identity
-		change.RequiredReplace = reallyDifferent(prior, replaced.value, planned.requiresReplace)
+		change.RequiredReplace = required
 		return change, diags
 	}
 	if planned.value.RawEquals(prior) && !m.sensitivityChanged(config, planned.value) {
