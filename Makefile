@@ -5,7 +5,7 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build providers demo test race lint bench clean
+.PHONY: help build providers demo test test-cloud race lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,12 @@ demo: build providers ## apply, repair, kill, resume and destroy an example on a
 
 test: lint providers ## vet and run every test
 	$(GO) test ./...
+
+test-cloud: build ## run a site on a real OpenStack on loopback (see docs/testing.md)
+	scripts/providers.sh cloud
+	@set -e; trap 'scripts/openstack.sh down' EXIT; trap 'exit 130' INT TERM; \
+	  scripts/openstack.sh up; eval "$$(scripts/openstack.sh env)"; \
+	  $(GO) test -count=1 -timeout 30m -tags cloud -v ./test/cloud
 
 race: ## run every test under the race detector
 	$(GO) test -race ./...
