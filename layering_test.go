@@ -37,7 +37,8 @@ var floors = map[string]int{
 	"internal/gitops":   5,
 	"internal/observer": 5,
 
-	"internal/runs": 4,
+	"internal/runs":  4,
+	"internal/tests": 4,
 
 	"internal/engine": 3,
 	"internal/policy": 3,

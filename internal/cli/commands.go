@@ -31,6 +31,7 @@ func commands() *command {
 		rollbackCommand(),
 		stateCommand(),
 		taintCommand(),
+		testCommand(),
 		untaintCommand(),
 		versionCommand(),
 		workspaceCommand(),

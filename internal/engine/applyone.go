@@ -120,7 +120,7 @@ func (a *Apply) write(ctx context.Context, change int, c *plans.Change, create b
 	}
 	end := a.announce(o.c.Object, action, prior.value)
 	resp := o.h.provider.ApplyResourceChange(ctx, providers.ApplyRequest{
-		TypeName: c.Object.Instance.Resource.Type, Prior: prior.bare(), Planned: planned, Config: o.config.bare,
+		Instance: c.Object.Instance, TypeName: c.Object.Instance.Resource.Type, Prior: prior.bare(), Planned: planned, Config: o.config.bare,
 		PlannedPrivate: private, ProviderMeta: o.meta, Identity: identity,
 	})
 	resp.Diags = resp.Diags.InConfigBody(o.rs.config.Config, o.rs.config.DeclRange)
@@ -160,7 +160,7 @@ func (a *Apply) finalPlan(ctx context.Context, o *operand, prior *object, create
 		return planned, nil, identity, diags
 	}
 	req := providers.PlanRequest{
-		TypeName: o.c.Object.Instance.Resource.Type, Prior: priorVal, Config: effective,
+		Instance: o.c.Object.Instance, TypeName: o.c.Object.Instance.Resource.Type, Prior: priorVal, Config: effective,
 		Proposed: objchange.ProposedNew(block, priorVal, effective), PriorPrivate: priorPrivate, ProviderMeta: o.meta, Identity: prior.identity,
 	}
 	resp := o.h.provider.PlanResourceChange(ctx, req)
@@ -326,7 +326,7 @@ func (a *Apply) remove(ctx context.Context, c *plans.Change) Outcome {
 	schema := resourceSchema(a.provs.schemasOrNil(c.Provider.Provider), obj.Instance.Resource)
 	ty := schema.Block.ImpliedType()
 	resp := h.provider.ApplyResourceChange(ctx, providers.ApplyRequest{
-		TypeName: obj.Instance.Resource.Type, Prior: prior.bare(), Planned: cty.NullVal(ty), Config: cty.NullVal(ty),
+		Instance: obj.Instance, TypeName: obj.Instance.Resource.Type, Prior: prior.bare(), Planned: cty.NullVal(ty), Config: cty.NullVal(ty),
 		PlannedPrivate: private, ProviderMeta: cty.NilVal, Identity: prior.identity,
 	})
 	out := a.removed(h, obj, inst, schema, prior, resp, diags)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -252,6 +253,13 @@ func evaluateRule(s *scope, rule *configs.CheckRule, rep repetition, self cty.Va
 	if diags.HasErrors() {
 		return plans.CheckError, "", diags
 	}
+	status, message, d := judge(ctx, rule, summary, severity)
+	return status, message, append(diags, d...)
+}
+
+// judge evaluates a condition, and its message where it does not hold.
+func judge(ctx *hcl.EvalContext, rule *configs.CheckRule, summary string, severity diag.Severity) (plans.CheckStatus, string, diag.List) {
+	var diags diag.List
 	val, hclDiags := rule.Condition.Value(ctx)
 	diags = append(diags, diag.FromHCL(hclDiags)...)
 	if hclDiags.HasErrors() {

@@ -141,7 +141,7 @@ func readDataSource(ctx context.Context, provs *providerSet, progress func(Progr
 	obj := addrs.Object{Instance: addr}
 	began := time.Now()
 	progress(Progress{Kind: ApplyStart, Object: obj, Action: plans.Read})
-	resp := h.provider.ReadDataSource(ctx, providers.ReadDataRequest{TypeName: addr.Resource.Type, Config: config.bare, ProviderMeta: meta})
+	resp := h.provider.ReadDataSource(ctx, providers.ReadDataRequest{Instance: addr, TypeName: addr.Resource.Type, Config: config.bare, ProviderMeta: meta})
 	end := Progress{Kind: ApplyComplete, Object: obj, Action: plans.Read, Elapsed: time.Since(began)}
 	diags = append(diags, resp.Diags.InConfigBody(body, rng)...)
 	name := h.addr.Provider.ForDisplay()

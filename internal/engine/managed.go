@@ -374,7 +374,7 @@ type plannedObject struct {
 func (m *managedPlan) providerPlan(prior, effective, config cty.Value, private []byte) (*plannedObject, diag.List) {
 	block := m.schema.Block
 	req := providers.PlanRequest{
-		TypeName: m.addr.Resource.Type, Prior: prior, Config: effective,
+		Instance: m.addr, TypeName: m.addr.Resource.Type, Prior: prior, Config: effective,
 		Proposed:     objchange.ProposedNew(block, prior, effective),
 		PriorPrivate: private, ProviderMeta: m.meta,
 	}

@@ -123,7 +123,7 @@ func (p *planner) deleteChange(inst *states.Instance, h *providerHandle, schema 
 	var resp providers.PlanResponse
 	p.call(h.builtIn, func() {
 		resp = h.provider.PlanResourceChange(p.ctx, providers.PlanRequest{
-			TypeName: inst.Object.Instance.Resource.Type, Prior: prior.bare(),
+			Instance: inst.Object.Instance, TypeName: inst.Object.Instance.Resource.Type, Prior: prior.bare(),
 			Proposed: cty.NullVal(ty), Config: cty.NullVal(ty), PriorPrivate: prior.private, Identity: prior.identity,
 		})
 	})

@@ -65,6 +65,7 @@ type planner struct {
 	moves     map[addrs.ResourceInstance]addrs.ResourceInstance
 	opened    []openedEphemeral
 	warned    map[string]bool
+	keepOpen  bool // the providers are closed by somebody else
 }
 
 func newPlanner(ctx context.Context, in PlanInput) *planner {
@@ -109,7 +110,9 @@ func (p *planner) run() (*plans.Plan, diag.List) {
 	}
 	p.ev.skipped = p.skippedValue
 	p.provs.ev = p.ev
-	defer p.provs.close()
+	if !p.keepOpen {
+		defer p.provs.close()
+	}
 
 	g, diags := buildGraph(p.in.Config, p.provs.schemasOrNil)
 	p.report(diags)

@@ -134,7 +134,7 @@ func (p *planner) refresh(h *providerHandle, prior *object, schema providers.Sch
 	var resp providers.ReadResponse
 	p.call(false, func() {
 		resp = h.provider.ReadResource(p.ctx, providers.ReadRequest{
-			TypeName: obj.Instance.Resource.Type, Prior: bare, Private: prior.private, ProviderMeta: meta, Identity: prior.identity,
+			Instance: obj.Instance, TypeName: obj.Instance.Resource.Type, Prior: bare, Private: prior.private, ProviderMeta: meta, Identity: prior.identity,
 		})
 	})
 	done()

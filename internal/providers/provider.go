@@ -101,6 +101,9 @@ type MoveResponse struct {
 
 // ReadRequest asks for the current remote object.
 type ReadRequest struct {
+	// Instance is whose object it is, for who stands between; providers do not see it.
+	Instance addrs.ResourceInstance
+
 	TypeName     string
 	Prior        cty.Value
 	Private      []byte
@@ -121,6 +124,9 @@ type ReadResponse struct {
 // PlanRequest asks what would happen. For a create Prior is null, for a destroy
 // Proposed and Config are null. Values must be unmarked.
 type PlanRequest struct {
+	// Instance is whose object it is, for who stands between; providers do not see it.
+	Instance addrs.ResourceInstance
+
 	TypeName     string
 	Prior        cty.Value
 	Proposed     cty.Value
@@ -144,6 +150,9 @@ type PlanResponse struct {
 
 // ApplyRequest carries out a planned change. A null Planned destroys.
 type ApplyRequest struct {
+	// Instance is whose object it is, for who stands between; providers do not see it.
+	Instance addrs.ResourceInstance
+
 	TypeName       string
 	Prior          cty.Value
 	Planned        cty.Value
@@ -189,6 +198,9 @@ type ImportResponse struct {
 
 // ReadDataRequest reads a data source.
 type ReadDataRequest struct {
+	// Instance is whose object it is, for who stands between; providers do not see it.
+	Instance addrs.ResourceInstance
+
 	TypeName     string
 	Config       cty.Value
 	ProviderMeta cty.Value

@@ -56,6 +56,7 @@ type message struct {
 	Tutti      string          `json:"tutti,omitempty"`
 	Type       string          `json:"type"`
 	UI         string          `json:"ui,omitempty"`
+	testMessage
 }
 
 type streamResource struct {

@@ -11,12 +11,11 @@ import (
 // Blocks of real providers have lists that are left out, among leaves that are
 // not known yet.
 func TestAssertObjectCompatibleNullListInBlock(t *testing.T) {
-	hints := &providers.Block{Attributes: map[string]*providers.Attribute{
-		"group": {Type: cty.String},
-		"hosts": {Type: cty.List(cty.String)},
-	}}
 	schema := &providers.Block{BlockTypes: map[string]*providers.NestedBlock{
-		"hints": {Block: *hints, Nesting: providers.NestingSet},
+		"hints": {Nesting: providers.NestingSet, Block: providers.Block{Attributes: map[string]*providers.Attribute{
+			"group": {Type: cty.String},
+			"hosts": {Type: cty.List(cty.String)},
+		}}},
 	}}
 	object := func(group, hosts cty.Value) cty.Value {
 		return cty.ObjectVal(map[string]cty.Value{"hints": cty.SetVal([]cty.Value{

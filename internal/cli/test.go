@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/configs"
+	"github.com/tutti-dev/tutti/internal/configs/modules"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/tests"
+)
+
+// testOptions are the flags of test.
+type testOptions struct {
+	variableOptions
+	filters     []string
+	directory   string
+	junit       string
+	json        bool
+	verbose     bool
+	parallelism int
+}
+
+func testCommand() *command {
+	return &command{
+		name: "test", summary: "Run the tests of a module",
+		about: "Runs the files that end in .tftest.hcl or .tftest.json, beside the configuration and in the folder tests. Each run block plans or applies the module, for real or against mocks, and asserts what comes of it. What was made is destroyed at the end of each file. The state of the project is neither read nor changed.",
+		setup: func(f *flagSet) action {
+			o := &testOptions{directory: "tests"}
+			o.variableOptions.register(f)
+			f.list(&o.filters, "filter", "FILE", "Run this test file only. May be given several times.")
+			f.text(&o.directory, "test-directory", "DIR", "The folder of tests, seen from the module.")
+			f.text(&o.junit, "junit-xml", "FILE", "Write a report in JUnit's XML as well.")
+			f.toggle(&o.json, "json", "Print what happens as a stream of JSON objects, one per line.")
+			f.toggle(&o.verbose, "verbose", "Show the plan of every run.")
+			f.number(&o.parallelism, "parallelism", "N", "How many operations run at once, 10 where nothing is said.")
+			f.acceptText("cloud-run")
+			return o.run
+		},
+	}
+}
+
+func (o *testOptions) run(ctx context.Context, app *App, _ []string) int {
+	app.jsonOut, app.prose = o.json, true
+	p, diags := app.openProject()
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	defer p.Close()
+	cfg, diags := p.config(ctx)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	files, diags := o.load(app)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	o.input = false // tests that ask nobody can be repeated
+	variables, d := p.variables(ctx, cfg, &o.variableOptions)
+	if diags = append(diags, d...); diags.HasErrors() {
+		return app.fail(diags)
+	}
+	app.show(diags)
+	results := tests.Run(ctx, files, tests.Options{
+		Load:      func(dir string) (*configs.Config, diag.List) { return p.loadTested(dir) },
+		Providers: p.factory(), Variables: variables, WorkDir: p.workDir, Program: programVersion(),
+		Parallelism: o.parallelism, Watch: o.watcher(app, p, files),
+	})
+	return o.conclude(app, results)
+}
+
+// load reads the test files that are asked for.
+func (o *testOptions) load(app *App) ([]*configs.TestFile, diag.List) {
+	names, err := configs.TestFileNames(".", o.directory)
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	var diags diag.List
+	for i, filter := range o.filters {
+		o.filters[i] = filepath.Clean(filter)
+		if !slices.Contains(names, o.filters[i]) {
+			diags = append(diags, diag.Errorf("Unknown test file", "Option -filter: there is no test file %s. There are:\n  %s", filter, strings.Join(names, "\n  "))...)
+		}
+	}
+	var files []*configs.TestFile
+	for _, name := range names {
+		if len(o.filters) > 0 && !slices.Contains(o.filters, name) {
+			continue
+		}
+		f, d := configs.LoadTestFile(name)
+		diags = append(diags, d...)
+		if f != nil {
+			files = append(files, f)
+			maps.Copy(app.sources, f.Files)
+		}
+	}
+	return files, diags
+}
+
+// loadTested reads a module anew: runs change what they are given.
+func (p *project) loadTested(dir string) (*configs.Config, diag.List) {
+	manifest, err := modules.ReadManifest(p.dataDir)
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	cfg, diags := configs.Load(filepath.Clean(dir), configs.LoadOptions{Resolve: manifest.Resolve(dir), TerraformVersion: terraformVersion})
+	if cfg != nil {
+		maps.Copy(p.app.sources, cfg.Files)
+	}
+	return cfg, diags
+}
+
+func (o *testOptions) watcher(app *App, p *project, files []*configs.TestFile) tests.Watcher {
+	if o.json {
+		stream := &views.TestStream{Stream: views.NewStream(app.Out, time.Now)}
+		stream.Stream.Version(terraformVersion, programVersion())
+		stream.Found(files)
+		return stream
+	}
+	report := &views.TestReport{T: app.terminals().out, Problems: func(diags diag.List, _ map[string][]byte) { app.show(diags) }}
+	if o.verbose {
+		report.Details = func(r *tests.RunResult) { app.terminals().out.Plan(r.Plan, p.schemas(context.Background())) }
+	}
+	return report
+}
+
+// conclude says how it ended.
+func (o *testOptions) conclude(app *App, results []*tests.FileResult) int {
+	summary := views.Summarize(results)
+	if o.json {
+		(&views.TestStream{Stream: views.NewStream(app.Out, time.Now)}).Summary(summary)
+	} else {
+		fmt.Fprintf(app.Out, "\n%s\n", summary.Text())
+	}
+	if o.junit != "" {
+		if err := writeJUnit(o.junit, results); err != nil {
+			return app.failf("Cannot write the report", "%s.", err)
+		}
+	}
+	if summary.Status != tests.Pass {
+		return exitFailed
+	}
+	return exitOK
+}
+
+func writeJUnit(name string, results []*tests.FileResult) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	err = views.WriteJUnit(file, results)
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
