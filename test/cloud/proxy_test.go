@@ -68,7 +68,10 @@ func (p *proxy) serve(forward http.Handler, w http.ResponseWriter, r *http.Reque
 	if err != nil {
 		return
 	}
-	r = r.WithContext(context.WithoutCancel(r.Context()))
+	// With an end of its own, or the end of the connection would be looked for.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	defer cancel()
+	r = r.WithContext(ctx)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	hit, release := p.match(r, string(body))
 	if hit == nil || hit.answer {
