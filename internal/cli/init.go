@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 	"sort"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/modules"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/tutti-dev/tutti/internal/providers/install"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -171,9 +173,14 @@ func (p *project) installProviders(ctx context.Context, cfg *configs.Config, st 
 	if len(needed) == 0 {
 		return nil
 	}
+	attached, err := providers.Attached(os.Environ())
+	if err != nil {
+		return diag.FromError(err)
+	}
 	say("Initializing provider plugins...")
 	return p.installer(o.pluginDir).Install(ctx, needed, install.Options{
 		Upgrade: o.upgrade, Readonly: o.lockfile == "readonly", DataDir: p.dataDir, LockFile: lockFileName,
+		Attached: attached,
 		Progress: func(e install.Event) { say("- " + e.String()) },
 	})
 }

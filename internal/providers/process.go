@@ -181,6 +181,21 @@ func parseReattach(text string) (map[addrs.Provider]reattach, error) {
 	return out, nil
 }
 
+// Attached lists the providers that TF_REATTACH_PROVIDERS names in an
+// environment: somebody else runs them, so they need no program. The error says
+// that the variable cannot be read.
+func Attached(environ []string) (map[addrs.Provider]bool, error) {
+	running, err := parseReattach(lookup(environ, "TF_REATTACH_PROVIDERS"))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[addrs.Provider]bool, len(running))
+	for p := range running {
+		out[p] = true
+	}
+	return out, nil
+}
+
 // attach connects to a provider that somebody else runs.
 func attach(addr addrs.Provider, r reattach) (*process, error) {
 	var at net.Addr

@@ -18,6 +18,7 @@ const (
 	Fetching    EventKind = "fetching"     // a package is being brought
 	Completed   EventKind = "completed"    // and is here now
 	Overridden  EventKind = "overridden"   // by a developer's own build
+	Attached    EventKind = "attached"     // to a process that somebody else runs
 	LockWritten EventKind = "lock_written" // the lock file was written
 	Locked      EventKind = "locked"       // checksums for a platform are known
 	Mirrored    EventKind = "mirrored"     // a package is in the mirror
@@ -50,6 +51,8 @@ func (e Event) String() string {
 		return fmt.Sprintf("Installing %s v%s...", name, e.Version)
 	case Overridden:
 		return fmt.Sprintf("Using %s from %s, as dev_overrides says", name, e.Detail)
+	case Attached:
+		return fmt.Sprintf("Using %s from a running process, as TF_REATTACH_PROVIDERS says", name)
 	case LockWritten:
 		return fmt.Sprintf("Wrote %s: commit it, so that everybody gets the same providers", e.Detail)
 	case Locked:

@@ -334,6 +334,28 @@ func TestFindChecksWhatItFinds(t *testing.T) {
 	}
 }
 
+// What somebody else runs is not looked for, and its lock stays for the day when
+// nobody runs it.
+func TestInstallAttached(t *testing.T) {
+	p := newPlace(t, mirror(t, "hashicorp/null 3.1.0"))
+	p.install(t, "hashicorp/null")
+	before, err := os.ReadFile(p.opts.LockFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.opts.Attached = map[addrs.Provider]bool{provider(t, "hashicorp/null"): true, provider(t, "hashicorp/absent"): true}
+	p.opts.Upgrade = true
+	if got := p.install(t, "registry.opentofu.org/hashicorp/null", "> 99"); !strings.HasSuffix(got, "hashicorp/null from a running process, as TF_REATTACH_PROVIDERS says") {
+		t.Error(got)
+	}
+	if after, err := os.ReadFile(p.opts.LockFile); err != nil || string(after) != string(before) {
+		t.Errorf("the lock file changed (%v):\n%s", err, after)
+	}
+	if got := p.install(t, "hashicorp/absent"); !strings.Contains(got, "from a running process") {
+		t.Error(got)
+	}
+}
+
 func TestDangerousPackages(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "p.zip")
 	var b bytes.Buffer

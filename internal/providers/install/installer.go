@@ -29,6 +29,9 @@ type Options struct {
 	Readonly bool   // fail instead of changing the lock file
 	DataDir  string // .terraform
 	LockFile string
+	// Attached are providers that somebody else runs: there is nothing to install,
+	// and what the lock file says of them stays.
+	Attached map[addrs.Provider]bool
 	// Progress is told what is done, for people; nil for nobody.
 	Progress func(Event)
 }
@@ -65,6 +68,10 @@ func (in *Installer) Install(ctx context.Context, requests []Request, opts Optio
 			continue
 		}
 		wanted[r.Provider.Canonical()] = true
+		if opts.Attached[r.Provider.Canonical()] {
+			opts.tell(Event{Kind: Attached, Provider: r.Provider})
+			continue
+		}
 		if folder := in.Config.DevOverrides[r.Provider.Canonical()]; folder != "" {
 			opts.tell(Event{Overridden, r.Provider, "", folder})
 			continue
