@@ -18,12 +18,17 @@ import (
 // environment.
 type stateFile struct {
 	path string
-	// export says that the configuration or an option names the file: it is kept
-	// up to date, at out.
+	// export says that the configuration or an option names the file, or that the
+	// environment asks for it: it is kept up to date, at out.
 	export bool
 	out    string
 	backup string // where an option puts what the file held before
 }
+
+// stateFileVariable is the environment variable that, set to "on", has the state
+// file written after every change where Terraform would have it, for tools that
+// read it there instead of asking the program.
+const stateFileVariable = "TUTTI_STATE_FILE"
 
 // useStateFile makes the project work on a tfstate file that an option names,
 // instead of the state of the environment.
@@ -48,7 +53,7 @@ func (p *project) stateFile() stateFile {
 	if p.file != nil && p.file.export {
 		return *p.file
 	}
-	path, folder, explicit := "terraform.tfstate", "terraform.tfstate.d", false
+	path, folder, explicit := "terraform.tfstate", "terraform.tfstate.d", os.Getenv(stateFileVariable) == "on"
 	var backend *configs.Backend
 	if p.loaded != nil {
 		backend = p.loaded.Root.Backend
