@@ -107,14 +107,14 @@ func (s *providerSet) checkConfiguration(ctx context.Context) diag.List {
 }
 
 func unknownType(schemas *providers.Schemas, r *configs.Resource) diag.List {
-	kind, list := "resource", schemas.ResourceTypes
+	kind, what, list := "resource", "resource type", schemas.ResourceTypes
 	switch r.Addr.Mode {
 	case addrs.Data:
-		kind, list = "data source", schemas.DataSources
+		kind, what, list = "data source", "data source", schemas.DataSources
 	case addrs.Ephemeral:
-		kind, list = "ephemeral resource", schemas.EphemeralResources
+		kind, what, list = "ephemeral resource", "ephemeral resource type", schemas.EphemeralResources
 	}
-	detail := fmt.Sprintf("The provider %s does not support %s %q.", r.Provider.ForDisplay(), kind, r.Addr.Type)
+	detail := fmt.Sprintf("The provider %s does not support %s %q.", r.Provider.ForDisplay(), what, r.Addr.Type)
 	if near := closest(r.Addr.Type, sortedKeys(list)); near != "" {
 		detail += fmt.Sprintf("\n\nDid you mean %q?", near)
 	} else if r.Addr.Mode == addrs.Managed {
