@@ -39,6 +39,8 @@ func EachProgram(t *testing.T, test func(t *testing.T)) {
 				t.Fatal(err)
 			}
 			t.Setenv("TF_CLI_CONFIG_FILE", settings)
+			// plugin-testing copies the state file for tests of import blocks.
+			t.Setenv("TUTTI_STATE_FILE", "on")
 			for _, name := range []string{"TF_DATA_DIR", "TF_WORKSPACE", "TF_CLI_ARGS", "TF_PLUGIN_CACHE_DIR"} {
 				t.Setenv(name, "") // so that it is put back
 				_ = os.Unsetenv(name)
