@@ -247,7 +247,7 @@ func (a *Apply) written(ctx context.Context, o *operand, inst *states.Instance, 
 	if identity == cty.NilVal {
 		identity = prior.identity
 	}
-	failed := resp.Diags
+	failed := diags // a provider that lies about what it made is not to be trusted with it either
 	out := a.settleWrite(o, inst, value, resp.Private, identity, create, failed, diags)
 	a.mu.Lock()
 	provisioned := create && !failed.HasErrors() && len(o.rs.config.Provisioners) > 0 && !a.unprovisioned[o.change]

@@ -16,7 +16,7 @@ import (
 
 // planData reads one instance of a data source now, or plans to read it during
 // apply: when its configuration is not known yet, or when something it depends
-// on explicitly is about to change.
+// on explicitly, or mentions, is about to change.
 func (p *planner) planData(id int, rs *resourceScope, rep repetition) diag.List {
 	addr := rs.addr.Instance(rep.key)
 	obj := addrs.Object{Instance: addr}

@@ -49,7 +49,8 @@ type node struct {
 	call     *configs.ModuleCall
 
 	needs []int
-	// explicit are the needs that come from depends_on, own or of a call.
+	// explicit are the needs that come from depends_on, own or of a call, and of a
+	// data source those that come from mentioning a managed resource.
 	explicit []int
 	// refs are the references of a resource's configuration, found once.
 	refs []addrs.Reference
@@ -255,6 +256,9 @@ func (b *graphBuilder) resourceNeeds(n *node) {
 	if r.Connection != nil {
 		b.bodyRefs(n, m, r.Connection.Config)
 	}
+	if r.Addr.Mode == addrs.Data {
+		b.readsAfter(n)
+	}
 	b.dependsOn(n, m, r.DependsOn)
 	b.insideCall(n, m)
 	if m.Parent != nil {
@@ -264,6 +268,17 @@ func (b *graphBuilder) resourceNeeds(n *node) {
 		}
 	}
 	b.providerOf(n, m, r.ProviderLocal)
+}
+
+// readsAfter makes a data source wait for the managed resources that it refers to
+// directly as if depends_on named them: who writes file.this.name instead of the
+// name, which may be known, wants what is there when the file is.
+func (b *graphBuilder) readsAfter(n *node) {
+	for _, id := range n.needs {
+		if to := &b.graph.nodes[id]; to.kind == nodeResource && to.resource.Addr.Mode == addrs.Managed {
+			n.explicit = append(n.explicit, id)
+		}
+	}
 }
 
 // bodyRefs adds the references of a body without known schema.
