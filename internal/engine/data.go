@@ -37,7 +37,11 @@ func (p *planner) planData(id int, rs *resourceScope, rep repetition) diag.List 
 	if d.HasErrors() {
 		return softened(diags, scoped)
 	}
-	if reason := p.deferData(id, config, scoped); reason != plans.ReasonNone && p.in.Mode != plans.RefreshOnly {
+	reason := p.deferData(id, config, scoped)
+	if reason != plans.ReasonNone && p.in.Mode == plans.RefreshOnly {
+		return append(diags, p.keepUnread(rs, rep, obj, schema)...)
+	}
+	if reason != plans.ReasonNone {
 		after := markSensitive(objchange.PlannedData(schema.Block, config.bare), schema.Block, config.paths)
 		c := &plans.Change{
 			Object: obj, Provider: h.addr, Action: plans.Read, Reason: reason, Type: schema.Block.ImpliedType(),
@@ -63,6 +67,21 @@ func (p *planner) planData(id int, rs *resourceScope, rep repetition) diag.List 
 	p.keepData(obj, inst)
 	rs.set(rep.key, value)
 	return append(diags, p.checks.runConditions(rs, rep, rs.config.Postconditions, "Resource postcondition failed", value, diag.Error)...)
+}
+
+// keepUnread leaves a data source as the state has it: a refresh plans nothing
+// that it could be read after.
+func (p *planner) keepUnread(rs *resourceScope, rep repetition, obj addrs.Object, schema providers.Schema) diag.List {
+	rs.set(rep.key, cty.UnknownVal(schema.Block.ImpliedType()))
+	inst := p.prior.Instances[obj]
+	if inst == nil {
+		return nil
+	}
+	known, diags := p.provs.decodeFor(p.ctx, inst, rs.config.Provider)
+	if !diags.HasErrors() && !known.bare().IsNull() {
+		rs.set(rep.key, known.value)
+	}
+	return diags
 }
 
 // keepData puts a data source's result into the refreshed state, unless the

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
 )
 
@@ -50,5 +51,27 @@ data "terraform_remote_state" "mentions" {
 	w.write(text("2"))
 	if got := reason(w.plan(nil)); got != plans.ReasonReadDependencyPending {
 		t.Errorf("before the replacement, the data source is read because of %v", got)
+	}
+}
+
+// A refresh has nothing that a data source could be read after: without what it
+// needs it stays as it was.
+func TestRefreshLeavesDataThatWouldWait(t *testing.T) {
+	w := newWorld(t, `
+-- main.tf --
+resource "terraform_data" "a" {
+  input = "x"
+}
+data "terraform_remote_state" "needs" {
+  backend = "local"
+  config  = { path = terraform_data.a.id }
+}
+output "outputs" {
+  value = data.terraform_remote_state.needs.outputs
+}
+`)
+	p := w.plan(func(in *engine.PlanInput) { in.Mode = plans.RefreshOnly })
+	if len(p.Operations) != 0 {
+		t.Errorf("a refresh plans %v", p.Operations)
 	}
 }
