@@ -94,7 +94,7 @@ func (r *databaseResource) Read(ctx context.Context, req resource.ReadRequest, r
 	}
 	err := r.load(ctx, &m)
 	if errors.Is(err, pgx.ErrNoRows) {
-		resp.State.RemoveResource(ctx)
+		named().gone(ctx, resp)
 		return
 	}
 	if err != nil {

@@ -170,7 +170,7 @@ func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp
 		return
 	}
 	if len(found) == 0 {
-		resp.State.RemoveResource(ctx)
+		granted().gone(ctx, resp)
 		return
 	}
 	set, diags := types.SetValueFrom(ctx, types.StringType, found)

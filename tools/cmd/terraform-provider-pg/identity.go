@@ -45,11 +45,23 @@ func (i identity) schema() identityschema.Schema {
 // keep sets the state, and the identity from it.
 func (i identity) keep(ctx context.Context, value any, state *tfsdk.State, into *tfsdk.ResourceIdentity, diags *diag.Diagnostics) {
 	diags.Append(state.Set(ctx, value)...)
+	i.identify(ctx, state, into, diags)
+}
+
+// identify sets the identity from the state.
+func (i identity) identify(ctx context.Context, state *tfsdk.State, into *tfsdk.ResourceIdentity, diags *diag.Diagnostics) {
 	for _, part := range i {
 		var text types.String
 		diags.Append(state.GetAttribute(ctx, path.Root(part.name), &text)...)
 		diags.Append(into.SetAttribute(ctx, path.Root(part.name), text)...)
 	}
+}
+
+// gone takes an object that is no longer there out of the state. The answer must
+// have an identity even then, and programs that know of none have sent none.
+func (i identity) gone(ctx context.Context, resp *resource.ReadResponse) {
+	i.identify(ctx, &resp.State, resp.Identity, &resp.Diagnostics)
+	resp.State.RemoveResource(ctx)
 }
 
 // imported takes an identity for an import, where one is given in place of an id.

@@ -121,7 +121,7 @@ func (r *roleResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	var connections int64
 	err := r.row(ctx, "", "SELECT rolcanlogin, rolconnlimit FROM pg_roles WHERE rolname = $1", []any{m.Name.ValueString()}, &login, &connections)
 	if errors.Is(err, pgx.ErrNoRows) {
-		resp.State.RemoveResource(ctx)
+		named().gone(ctx, resp)
 		return
 	}
 	if err != nil {

@@ -85,7 +85,7 @@ func (r *schemaResource) Read(ctx context.Context, req resource.ReadRequest, res
 	}
 	err := r.load(ctx, &m)
 	if errors.Is(err, pgx.ErrNoRows) {
-		resp.State.RemoveResource(ctx)
+		inDatabase().gone(ctx, resp)
 		return
 	}
 	if err != nil {

@@ -181,7 +181,7 @@ func (r *tableResource) Read(ctx context.Context, req resource.ReadRequest, resp
 	}
 	found, key, err := r.columns(ctx, &m)
 	if errors.Is(err, pgx.ErrNoRows) {
-		resp.State.RemoveResource(ctx)
+		inSchema().gone(ctx, resp)
 		return
 	}
 	if err != nil {
