@@ -5,10 +5,10 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build providers demo test test-cloud race lint bench clean
+.PHONY: help build providers demo test test-acceptance test-cloud race lint bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 build: ## build bin/tutti
 	$(GO) build -trimpath -o $(BIN)/tutti ./cmd/tutti
@@ -19,8 +19,11 @@ providers: ## build the provider plugins that tests, demo and benchmarks use
 demo: build providers ## apply, repair, kill, resume and destroy an example on a PostgreSQL server
 	scripts/demo.sh
 
-test: lint providers ## vet and run every test
+test: lint providers test-acceptance ## vet and run every test
 	$(GO) test ./...
+
+test-acceptance: build ## run the providers' acceptance tests through tutti, and through terraform where installed
+	cd tools && TF_ACC=1 TUTTI_BINARY=$(abspath $(BIN))/tutti $(GO) test -count=1 ./...
 
 test-cloud: build ## run a site on a real OpenStack on loopback (see docs/testing.md)
 	scripts/providers.sh cloud

@@ -55,7 +55,7 @@ real() {
 # own NAME: build one of the project's test providers.
 own() {
   local name=$1 out=$cache/build/terraform-provider-$1 stamp
-  stamp=$(cd tools && { cat go.mod go.sum; find "cmd/terraform-provider-$name" internal -name '*.go' 2>/dev/null | sort | xargs cat; } | sha256sum | cut -d' ' -f1)
+  stamp=$(cd tools && { cat go.mod go.sum; find "cmd/terraform-provider-$name" internal -name '*.go' ! -name '*_test.go' 2>/dev/null | sort | xargs cat; } | sha256sum | cut -d' ' -f1)
   if [ ! -x "$out" ] || [ "$(cat "$out.stamp" 2>/dev/null)" != "$stamp" ]; then
     echo "building $name" >&2
     (cd tools && go build -trimpath -o "$out" "./cmd/terraform-provider-$name")
