@@ -65,7 +65,7 @@ func write(dir, name, text string) error {
 func independent(n int) shape {
 	return shape{fmt.Sprintf("independent-%d", n), func(dir string) error {
 		return write(dir, "main.tf", fmt.Sprintf("resource \"terraform_data\" \"a\" {\n  count = %d\n  input = \"x${count.index}\"\n}\n", n))
-	}, 2 * time.Minute}
+	}, 5 * time.Minute}
 }
 
 // layered is a graph of n resources in layers, five references each.

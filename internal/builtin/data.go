@@ -67,7 +67,9 @@ func (p *provider) PlanResourceChange(_ context.Context, req providers.PlanReque
 	case !prior.triggers.RawEquals(planned.triggers):
 		resp.RequiresReplace = []cty.Path{cty.GetAttrPath("triggers_replace")}
 		planned.id = unknownID
-		planned.output = cty.UnknownVal(planned.input.Type())
+		if planned.output = planned.input; !planned.input.IsNull() {
+			planned.output = cty.UnknownVal(planned.input.Type())
+		}
 	case !prior.input.RawEquals(planned.input):
 		// Unlike in a create, even where the input is null now: as Terraform has it.
 		planned.output = cty.UnknownVal(planned.input.Type())

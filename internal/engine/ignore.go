@@ -65,8 +65,14 @@ func putBack(prior, config cty.Value, path cty.Path) (cty.Value, error) {
 	if len(path) == 0 {
 		return prior, nil
 	}
-	if config.IsNull() || !config.IsKnown() || prior.IsNull() || !prior.IsKnown() {
-		return prior, nil
+	if !config.IsKnown() || !prior.IsKnown() {
+		return config, nil // what is not known has no parts to put back
+	}
+	if key, ok := mapKey(config.Type(), path); ok {
+		return putBackElement(prior, config, key)
+	}
+	if config.IsNull() || prior.IsNull() {
+		return config, nil
 	}
 	switch step := path[0].(type) {
 	case cty.GetAttrStep:
@@ -87,6 +93,44 @@ func putBack(prior, config cty.Value, path cty.Path) (cty.Value, error) {
 		return putBackIndex(prior, config, step.Key, path[1:])
 	}
 	return config, nil
+}
+
+// mapKey reports whether a path names an element of a map of this type.
+func mapKey(ty cty.Type, path cty.Path) (string, bool) {
+	if !ty.IsMapType() || len(path) != 1 {
+		return "", false
+	}
+	switch step := path[0].(type) {
+	case cty.GetAttrStep:
+		return step.Name, true
+	case cty.IndexStep:
+		if step.Key.Type() == cty.String {
+			return step.Key.AsString(), true
+		}
+	}
+	return "", false
+}
+
+// putBackElement takes one element of a map from prior, or away where prior has
+// none. A map that is null counts as empty, and stays null where nothing comes.
+func putBackElement(prior, config cty.Value, key string) (cty.Value, error) {
+	elements := map[string]cty.Value{}
+	if !config.IsNull() {
+		for name, v := range config.AsValueMap() {
+			elements[name] = v
+		}
+	}
+	delete(elements, key)
+	if !prior.IsNull() && prior.HasIndex(cty.StringVal(key)).True() {
+		elements[key] = prior.Index(cty.StringVal(key))
+	}
+	switch {
+	case len(elements) > 0:
+		return cty.MapVal(elements), nil
+	case config.IsNull():
+		return config, nil
+	}
+	return cty.MapValEmpty(config.Type().ElementType()), nil
 }
 
 func putBackIndex(prior, config, key cty.Value, rest cty.Path) (cty.Value, error) {

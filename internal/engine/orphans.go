@@ -88,6 +88,7 @@ func (p *planner) planDelete(inst *states.Instance, reason plans.Reason, refresh
 	if d.HasErrors() {
 		return diags
 	}
+	stored := prior
 	if !p.in.SkipRefresh {
 		prior, d = p.refresh(h, prior, schema, cty.NilVal, inst)
 		diags = append(diags, d...)
@@ -99,6 +100,11 @@ func (p *planner) planDelete(inst *states.Instance, reason plans.Reason, refresh
 	}
 	if prior == nil || refreshOnly {
 		return diags // gone already
+	}
+	if p.in.Mode != plans.Destroy {
+		// What is no longer configured is deleted as it was recorded; how it is
+		// now is drift.
+		prior = stored
 	}
 	change, d := p.deleteChange(inst, h, schema, prior, reason)
 	diags = append(diags, d...)

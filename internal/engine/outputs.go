@@ -96,8 +96,7 @@ func priorOutput(o *states.Output) cty.Value {
 
 // relevantAttributes lists the resource attributes that changed resources and
 // outputs refer to, directly or through locals, variables and outputs.
-func (p *planner) relevantAttributes() []plans.RelevantAttribute {
-	changed := false
+func (p *planner) relevantAttributes(outputs []*plans.OutputChange) []plans.RelevantAttribute {
 	seen := map[string]bool{}
 	var out []plans.RelevantAttribute
 	add := func(s *scope, ref *addrs.Reference) {
@@ -123,7 +122,6 @@ func (p *planner) relevantAttributes() []plans.RelevantAttribute {
 		if c.Action == plans.NoOp || c.Action == plans.Delete || c.Action == plans.Forget {
 			continue
 		}
-		changed = true
 		s := p.ev.scopeAt(c.Object.Instance.Module)
 		id, ok := p.graph.index[nodeKey{kind: nodeResource, module: c.Object.Instance.Module.Module(), resource: c.Object.Instance.Resource}]
 		if s == nil || !ok {
@@ -139,9 +137,8 @@ func (p *planner) relevantAttributes() []plans.RelevantAttribute {
 			}
 		}
 	}
-	for name, o := range p.in.Config.Root.Outputs {
-		if p.in.Mode != plans.Destroy && p.in.Mode != plans.RefreshOnly && len(p.changes) > 0 && changed {
-			_ = name
+	for _, change := range outputs {
+		if o := p.in.Config.Root.Outputs[change.Name]; o != nil && change.Action != plans.NoOp {
 			refs, _ := lang.ExprReferences(o.Expr)
 			follow(p.ev.root, refs)
 		}

@@ -339,7 +339,7 @@ func (p *planner) result() *plans.Plan {
 	p.planVariables(plan)
 	plan.Outputs = p.outputChanges()
 	plan.Checks = p.checks.results()
-	plan.Relevant = p.relevantAttributes()
+	plan.Relevant = p.relevantAttributes(plan.Outputs)
 	if !plan.Errored {
 		plan.Operations = buildOperations(plan)
 	}

@@ -78,9 +78,12 @@ func (t *Terminal) diagnostic(b *strings.Builder, d diagnosticGroup, sources map
 	if d.Severity == diag.Warning {
 		color, word = yellow, "Warning"
 	}
-	bar, inside := "", t.Width
+	// Acceptance tests of providers match plain text with its line breaks: they are
+	// where Terraform has them, and a summary, which often is the text of an error,
+	// has none.
+	bar, inside, head := "", t.Width-1, math.MaxInt
 	if t.Color {
-		bar, inside = t.paint(color, "│")+" ", t.Width-2
+		bar, inside, head = t.paint(color, "│")+" ", t.Width-2, t.Width-2
 	}
 	line := func(text string) {
 		b.WriteString(strings.TrimRight(bar+text, " "))
@@ -95,7 +98,7 @@ func (t *Terminal) diagnostic(b *strings.Builder, d diagnosticGroup, sources map
 	if t.Color {
 		b.WriteString(t.paint(color, "╷") + "\n")
 	}
-	for i, part := range strings.Split(wrap(word+": "+oneLine(d.Summary), inside), "\n") {
+	for i, part := range strings.Split(wrap(word+": "+oneLine(d.Summary), head), "\n") {
 		if i == 0 {
 			line(t.paint(color, word+":") + t.paint(bold, strings.TrimPrefix(part, word+":")))
 			continue

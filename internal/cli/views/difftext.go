@@ -55,7 +55,7 @@ func (d *differ) update(level int, before, after cty.Value, path cty.Path) {
 	before, _ = before.Unmark()
 	after, _ = after.Unmark()
 	a, b := before.Type(), after.Type()
-	known := before.IsKnown() && after.IsKnown()
+	known := before.IsKnown() && after.IsKnown() && !before.IsNull() && !after.IsNull()
 	switch {
 	case known && isMapping(a) && isMapping(b):
 		d.updateMapping(level, before, after, path)

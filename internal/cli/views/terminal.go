@@ -33,8 +33,8 @@ type Terminal struct {
 	Now             func() time.Time // nil: time.Now
 }
 
-// defaultWidth is the width where nothing says another.
-const defaultWidth = 80
+// defaultWidth is the width where nothing says another: Terraform's.
+const defaultWidth = 78
 
 // Detect finds out what a writer can show. Colour and redrawing need a terminal;
 // noColor, NO_COLOR and TERM=dumb switch colour off.

@@ -50,8 +50,11 @@ func (e *encoder) priorState(p *plans.Plan) {
 	outputs := stateOutputs(p.Prior)
 	for _, o := range p.Outputs {
 		bare, _ := o.After.UnmarkDeep()
+		if bare != cty.NilVal && !bare.IsWhollyKnown() {
+			continue // as it was
+		}
 		delete(outputs, o.Name)
-		if bare != cty.NilVal && bare.IsWhollyKnown() && !bare.IsNull() {
+		if bare != cty.NilVal && !bare.IsNull() {
 			outputs[o.Name] = stateOutput{value: bare, sensitive: o.Sensitive}
 		}
 	}
