@@ -10,7 +10,7 @@ import (
 func TestDetectWithoutTerminal(t *testing.T) {
 	t.Setenv("COLUMNS", "")
 	got := Detect(&bytes.Buffer{}, false)
-	if got.Color || got.Live || got.Width != 80 {
+	if got.Color || got.Live || got.Width != defaultWidth {
 		t.Errorf("a buffer is no terminal: %+v", got)
 	}
 	t.Setenv("COLUMNS", "100")
@@ -18,7 +18,7 @@ func TestDetectWithoutTerminal(t *testing.T) {
 		t.Errorf("COLUMNS is not heeded: %d", got.Width)
 	}
 	t.Setenv("COLUMNS", "2")
-	if got := Detect(&bytes.Buffer{}, false); got.Width != 80 {
+	if got := Detect(&bytes.Buffer{}, false); got.Width != defaultWidth {
 		t.Errorf("a width of 2 is of no use: %d", got.Width)
 	}
 }
