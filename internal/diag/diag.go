@@ -162,16 +162,16 @@ func (l List) WithAddress(address string) List {
 }
 
 // InConfigBody gives every diagnostic that has no subject the best source range
-// body can offer for its attribute path, and the fallback otherwise, if that is
-// a place at all.
+// body can offer for its attribute path: where the body begins, if it is not in
+// there. The fallback is for bodies without a place.
 func (l List) InConfigBody(body hcl.Body, fallback hcl.Range) List {
 	for i := range l {
 		if l[i].Subject != nil {
 			continue
 		}
 		rng := fallback
-		if body != nil && len(l[i].Attribute) > 0 {
-			rng = attributeRange(body, l[i].Attribute, fallback)
+		if body != nil {
+			rng = attributeRange(body, l[i].Attribute, missingRange(body, fallback))
 		}
 		if rng.Filename != "" {
 			l[i].Subject = rng.Ptr()
@@ -208,9 +208,17 @@ func attributeRange(body hcl.Body, path cty.Path, best hcl.Range) hcl.Range {
 			index = 0
 		}
 		block := content.Blocks[index]
-		best, body = block.DefRange, block.Body
+		best, body = missingRange(block.Body, block.DefRange), block.Body
 	}
 	return best
+}
+
+// missingRange is where to point at for something that is not in a body.
+func missingRange(body hcl.Body, fallback hcl.Range) hcl.Range {
+	if rng := body.MissingItemRange(); rng.Filename != "" {
+		return rng
+	}
+	return fallback
 }
 
 // Sorted returns a copy with errors after warnings, each by file and line, so

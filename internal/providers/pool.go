@@ -284,7 +284,9 @@ func (p *Pool) Schemas(ctx context.Context, addr addrs.Provider) (*Schemas, diag
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	p.store(addr, found, raw)
+	if s.Capabilities.GetProviderSchemaOptional {
+		p.store(addr, found, raw)
+	} // others are asked whenever they are started: a copy would only get old
 	e.schemas.Store(s)
 	return s, diags
 }

@@ -173,11 +173,11 @@ func TestOwnersGetProcessesOfTheirOwn(t *testing.T) {
 func TestCachedSchemasNeedNoProcess(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, protocol string) {
 		cache := t.TempDir()
-		first := newPooled(t, protocol, cache)
+		first := newPooled(t, protocol, cache, optionalSkip+"=1")
 		want, diags := first.Schemas(t.Context(), testAddress())
 		noErrors(t, diags)
 
-		second := newPooled(t, protocol, cache)
+		second := newPooled(t, protocol, cache, optionalSkip+"=1")
 		got, diags := second.Schemas(t.Context(), testAddress())
 		noErrors(t, diags)
 		if second.called("start") != 0 {
@@ -187,11 +187,22 @@ func TestCachedSchemasNeedNoProcess(t *testing.T) {
 		if !thing.Block.ImpliedType().Equals(want.ResourceTypes["test_thing"].Block.ImpliedType()) || thing.Identity == nil || len(got.Functions) != 1 {
 			t.Errorf("the cache lost something: %+v", got)
 		}
-		// A provider that wants to be asked for schemas is asked before it works.
-		noErrors(t, second.acquire(true).ValidateResourceConfig(t.Context(), "test_thing", named("a")))
-		noErrors(t, second.acquire(true).ValidateResourceConfig(t.Context(), "test_thing", named("a")))
-		if n := second.called(schemaMethod(protocol)); n != 1 {
-			t.Errorf("asked for schemas %d times, want once", n)
+	})
+}
+
+// A provider that wants to be asked for its schemas whenever it starts is asked:
+// a cache would only make them old.
+func TestSchemasThatMustBeAskedForAreNotCached(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, protocol string) {
+		cache := t.TempDir()
+		for range 2 {
+			p := newPooled(t, protocol, cache)
+			_, diags := p.Schemas(t.Context(), testAddress())
+			noErrors(t, diags)
+			noErrors(t, p.acquire(true).ValidateResourceConfig(t.Context(), "test_thing", named("a")))
+			if n := p.called(schemaMethod(protocol)); n != 1 {
+				t.Errorf("asked for schemas %d times, want once", n)
+			}
 		}
 	})
 }
@@ -216,7 +227,7 @@ func TestProvidersThatNeedNoIntroduction(t *testing.T) {
 
 func TestDamagedCacheIsIgnored(t *testing.T) {
 	cache := t.TempDir()
-	_, diags := newPooled(t, "6", cache).Schemas(t.Context(), testAddress())
+	_, diags := newPooled(t, "6", cache, optionalSkip+"=1").Schemas(t.Context(), testAddress())
 	noErrors(t, diags)
 	files, err := filepath.Glob(filepath.Join(cache, "schemas", "*"))
 	if err != nil || len(files) != 1 {
@@ -233,7 +244,7 @@ func TestDamagedCacheIsIgnored(t *testing.T) {
 			if err := os.WriteFile(files[0], data, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			p := newPooled(t, "6", cache)
+			p := newPooled(t, "6", cache, optionalSkip+"=1")
 			s, diags := p.Schemas(t.Context(), testAddress())
 			noErrors(t, diags)
 			if len(s.ResourceTypes) != 1 || p.called("start") != 1 {
