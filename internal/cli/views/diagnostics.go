@@ -220,6 +220,9 @@ func DiagnosticsJSON(list diag.List, sources map[string][]byte) []DiagnosticJSON
 				Start:    PosJSON(d.Subject.Start),
 				End:      PosJSON(d.Subject.End),
 			}
+			if j.Range.Start.Byte == j.Range.End.Byte { // no reader has to deal with nothing
+				j.Range.End.Byte, j.Range.End.Column = j.Range.End.Byte+1, j.Range.End.Column+1
+			}
 			j.Snippet = snippetFor(d, sources)
 		}
 		out = append(out, j)
@@ -279,7 +282,7 @@ func enclosingBlock(src []byte, rng hcl.Range) string {
 		line = line[:end]
 	}
 	if header, opened := blockHeader(line); opened {
-		if at-lineStart >= len(header)+1 {
+		if at-lineStart >= len(header) { // the brace is the body's
 			return strings.TrimSpace(header)
 		}
 		return ""
