@@ -256,7 +256,7 @@ func (m *managedPlan) change(config *resourceConfig) (*plans.Change, diag.List) 
 	reason, d := m.replaceReason(required, planned.value)
 	diags = append(diags, d...)
 	if reason != plans.ReasonNone {
-		replaced, d := m.replacement(effective, config.bare)
+		replaced, d := m.replacement(config.bare)
 		diags = append(diags, d...)
 		if d.HasErrors() {
 			return nil, diags
@@ -281,10 +281,11 @@ func (m *managedPlan) priorIdentity() cty.Value {
 	return m.prior.identity
 }
 
-// replacement plans again as if there were no prior object.
-func (m *managedPlan) replacement(effective, config cty.Value) (*plannedObject, diag.List) {
+// replacement plans again as if there were no prior object: then there are no
+// changes to ignore either.
+func (m *managedPlan) replacement(config cty.Value) (*plannedObject, diag.List) {
 	ty := m.schema.Block.ImpliedType()
-	return m.providerPlan(cty.NullVal(ty), effective, config, nil)
+	return m.providerPlan(cty.NullVal(ty), config, config, nil)
 }
 
 func (m *managedPlan) replaceAction() plans.Action {
@@ -338,6 +339,9 @@ func reallyDifferent(prior, planned cty.Value, paths []cty.Path) []cty.Path {
 // sensitivityChanged reports whether the configuration marks other parts as
 // sensitive than the state does.
 func (m *managedPlan) sensitivityChanged(config *resourceConfig, planned cty.Value) bool {
+	if m.rs.config.IgnoreAll {
+		return false // what the configuration says about it is ignored as well
+	}
 	block := m.schema.Block
 	_, before := m.prior.value.UnmarkDeepWithPaths()
 	_, after := markSensitive(planned, block, config.paths).UnmarkDeepWithPaths()

@@ -67,7 +67,7 @@ func WritePlan(out io.Writer, p *plans.Plan, cfg *configs.Config, opts Options) 
 	}
 	e.resourceChanges(changes)
 	e.outputChanges(p)
-	e.priorState(p)
+	e.priorState(p, cfg)
 	if cfg != nil {
 		e.Key("configuration")
 		e.configuration(cfg)

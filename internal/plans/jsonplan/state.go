@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonvalue"
@@ -43,14 +44,14 @@ func WriteState(out io.Writer, s *states.State, checks []plans.CheckResult, opts
 
 // priorState writes the state that a plan starts from. Outputs whose new value
 // is known already count as part of it.
-func (e *encoder) priorState(p *plans.Plan) {
+func (e *encoder) priorState(p *plans.Plan, cfg *configs.Config) {
 	if p.Prior == nil {
 		return
 	}
 	outputs := stateOutputs(p.Prior)
 	for _, o := range p.Outputs {
 		bare, _ := o.After.UnmarkDeep()
-		if bare != cty.NilVal && !bare.IsWhollyKnown() {
+		if bare != cty.NilVal && !bare.IsWhollyKnown() || cfg != nil && cfg.Root.Outputs[o.Name] == nil {
 			continue // as it was
 		}
 		delete(outputs, o.Name)
