@@ -318,7 +318,9 @@ func sortDependencies(v any) {
 			// After a move, the former name stays beside the new one until the object
 			// is written again, as in OpenTofu: "m" is what is added to names here.
 			list = slices.DeleteFunc(list, func(e any) bool {
-				return slices.ContainsFunc(list, func(o any) bool { return o != e && strings.TrimRight(fmt.Sprint(o), "m") == strings.TrimRight(fmt.Sprint(e), "m") && len(fmt.Sprint(o)) > len(fmt.Sprint(e)) })
+				return slices.ContainsFunc(list, func(o any) bool {
+					return o != e && strings.TrimRight(fmt.Sprint(o), "m") == strings.TrimRight(fmt.Sprint(e), "m") && len(fmt.Sprint(o)) > len(fmt.Sprint(e))
+				})
 			})
 			v["depends_on"] = list
 			sort.Slice(list, func(i, j int) bool { return fmt.Sprint(list[i]) < fmt.Sprint(list[j]) })
