@@ -158,8 +158,12 @@ func ParseProviderConfig(s string) (ProviderConfig, error) {
 		out.Module, rest = out.Module.Child(name), after
 	}
 	if after, ok := strings.CutPrefix(rest, "provider."); ok { // the form of very old state files
-		name, alias, _ := strings.Cut(after, ".")
-		out.Provider, out.Alias = DefaultProvider(name), alias
+		name, alias, aliased := strings.Cut(after, ".")
+		provider, err := ParseProvider(name)
+		if err != nil || aliased && alias == "" {
+			return out, bad
+		}
+		out.Provider, out.Alias = provider, alias
 		return out, nil
 	}
 	rest, ok := strings.CutPrefix(rest, `provider["`)
