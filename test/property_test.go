@@ -45,7 +45,51 @@ type generator struct {
 	moved     []string
 	secret    string
 	flag      bool
+	modules   string // how the module is repeated: an argument of its call
+	given     string // what it is given
 }
+
+// changeModule thinks of another call of the module.
+func (g *generator) changeModule() {
+	g.modules = g.pick("", "", "count = 1", "count = 2", "for_each = { p = 1, q = 2 }")
+	g.given = g.pick("\"given\"", "var.text", "null", "local.joined", "var.secret", "var.flag ? \"on\" : \"off\"")
+	if len(g.resources) > 0 && g.resources[0].typ == "tfcoremock_thing" && g.IntN(2) == 0 {
+		g.given = g.resources[0].reference(g.pick("name", "made", "id"))
+	}
+}
+
+// innerModule is the module.
+const innerModule = `
+terraform {
+  required_providers {
+    tfcoremock = {
+      source = "hashicorp/tfcoremock"
+    }
+  }
+}
+variable "text" {
+  type    = string
+  default = "default"
+}
+variable "key" {}
+locals {
+  doubled = "${coalesce(var.text, "nothing")} ${coalesce(var.text, "nothing")}"
+}
+resource "tfcoremock_simple_resource" "in" {
+  id     = "in-${var.key}"
+  string = local.doubled
+}
+resource "tfcoremock_thing" "out" {
+  count = 2
+  id    = "out-${var.key}-${count.index}"
+  name  = tfcoremock_simple_resource.in.string
+  kind  = count.index == 0 ? var.text : null
+}
+output "text" {
+  value     = tfcoremock_thing.out[*].name
+  sensitive = true
+}
+`
 
 // generated is a resource of a generated configuration.
 type generated struct {
@@ -55,7 +99,6 @@ type generated struct {
 	needs     []*generated
 	values    map[string]string // attribute or block → text
 	lifecycle string
-	inModule  bool
 }
 
 func (r *generated) address() string { return r.typ + "." + r.name }
@@ -63,8 +106,6 @@ func (r *generated) address() string { return r.typ + "." + r.name }
 // reference is an expression for something of the resource.
 func (r *generated) reference(attribute string) string {
 	switch {
-	case r.inModule:
-		return "module.m.text"
 	case r.repeat > 0:
 		return r.address() + "[0]." + attribute
 	case r.forEach:
@@ -75,6 +116,7 @@ func (r *generated) reference(attribute string) string {
 
 func newGenerator(seed uint64) *generator {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 77)), secret: "s"}
+	g.changeModule()
 	for range 3 + g.IntN(5) {
 		g.add()
 	}
@@ -175,12 +217,15 @@ func (g *generator) fill(r *generated) {
 // mutate changes the configuration somehow, and says how.
 func (g *generator) mutate() string {
 	r := g.resources[g.IntN(len(g.resources))]
-	switch g.IntN(9) {
+	switch g.IntN(11) {
 	case 0:
 		g.add()
 		return "add a resource"
+	case 9, 10:
+		g.changeModule()
+		return "module"
 	case 1:
-		if !slices.ContainsFunc(g.resources, func(o *generated) bool { return slices.Contains(o.needs, r) }) && len(g.resources) > 1 {
+		if !slices.ContainsFunc(g.resources, func(o *generated) bool { return slices.Contains(o.needs, r) }) && len(g.resources) > 1 && !strings.Contains(g.given, r.address()) {
 			g.resources = slices.DeleteFunc(g.resources, func(o *generated) bool { return o == r })
 			g.moved = nil
 			return "remove " + r.address()
@@ -191,7 +236,7 @@ func (g *generator) mutate() string {
 			return "count of " + r.address()
 		}
 	case 3:
-		if !r.inModule {
+		{
 			old := r.address()
 			r.name += "m"
 			g.moved = append(g.moved, "moved {\n  from = "+old+"\n  to = "+r.address()+"\n}\n")
@@ -201,6 +246,7 @@ func (g *generator) mutate() string {
 				}
 				o.lifecycle = strings.ReplaceAll(o.lifecycle, old+"]", r.address()+"]")
 			}
+			g.given = strings.ReplaceAll(strings.ReplaceAll(g.given, old+".", r.address()+"."), old+"[", r.address()+"[")
 			return "rename " + old
 		}
 	case 4:
@@ -220,6 +266,12 @@ func (g *generator) write() string {
 	fmt.Fprintf(&b, "terraform {\n  required_providers {\n    tfcoremock = {\n      source  = \"hashicorp/tfcoremock\"\n      version = \"0.1.1\"\n    }\n  }\n}\n")
 	fmt.Fprintf(&b, "variable \"text\" {\n  default = \"text\"\n}\nvariable \"flag\" {\n  type = bool\n  default = %v\n}\nvariable \"list\" {\n  type = list(string)\n  default = [\"one\", \"two\"]\n}\n", g.flag)
 	fmt.Fprintf(&b, "variable \"secret\" {\n  default = %q\n  sensitive = true\n}\nlocals {\n  joined = join(\"+\", var.list)\n}\n", g.secret)
+	key := map[string]string{"": "\"one\"", "count = 1": "count.index", "count = 2": "count.index"}[g.modules]
+	if key == "" {
+		key = "each.key"
+	}
+	fmt.Fprintf(&b, "module \"m\" {\n  source = \"./m\"\n  %s\n  text = %s\n  key = %s\n}\n", g.modules, g.given, key)
+	b.WriteString("output \"module\" {\n  value = module.m\n  sensitive = true\n}\n")
 	for _, r := range g.resources {
 		fmt.Fprintf(&b, "resource %q %q {\n", r.typ, r.name)
 		id := strconv.Quote(r.name)
@@ -430,6 +482,7 @@ func TestLikeTerraform(t *testing.T) {
 				config := g.write()
 				for _, w := range twins {
 					w.write("main.tf", config)
+					w.write("m/main.tf", innerModule)
 					if len(steps) == 1 {
 						if _, problems, code := w.do("init"); code != 0 {
 							t.Fatalf("init: %s\n%s", problems, config)

@@ -282,8 +282,8 @@ func (m *mover) implies() bool {
 	return false
 }
 
-// implied moves between "a" and "a[0]" where the block gained or lost count,
-// for resources and module calls alike.
+// implied moves between "a" and "a[0]" where a resource gained or lost count. For
+// module calls nothing is implied: their moves are written.
 func (m *mover) implied() bool {
 	moved := false
 	var objs []addrs.Object
@@ -304,36 +304,17 @@ func (m *mover) implied() bool {
 }
 
 func (m *mover) impliedAddress(addr addrs.ResourceInstance) addrs.ResourceInstance {
-	if addr.Module == "" {
-		r := m.p.in.Config.Root.Resources[addr.Resource]
-		if r == nil {
-			return addr
-		}
-		addr.Key = impliedKey(addr.Key, r.Count != nil, r.ForEach != nil)
-		return addr
-	}
-	out := addr
 	module := m.p.in.Config.Root
-	var inst addrs.ModuleInstance
-	for _, step := range addr.Module.Steps() {
-		if module == nil {
-			return addr
-		}
-		call := module.ModuleCalls[step.Name]
-		if call == nil {
-			return addr
-		}
-		inst = inst.Child(step.Name, impliedKey(step.Key, call.Count != nil, call.ForEach != nil))
-		module = module.Children[step.Name]
+	if addr.Module != "" {
+		module = m.p.in.Config.Modules[addr.Module.Module()]
 	}
 	if module == nil {
 		return addr
 	}
-	out.Module = inst
 	if r := module.Resources[addr.Resource]; r != nil {
-		out.Key = impliedKey(addr.Key, r.Count != nil, r.ForEach != nil)
+		addr.Key = impliedKey(addr.Key, r.Count != nil, r.ForEach != nil)
 	}
-	return out
+	return addr
 }
 
 func impliedKey(key addrs.InstanceKey, count, forEach bool) addrs.InstanceKey {

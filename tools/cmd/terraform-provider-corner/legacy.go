@@ -34,6 +34,7 @@ func legacyResource() *schema.Resource {
 			"chosen":   {Type: schema.TypeString, Optional: true, Computed: true},
 			"tags":     {Type: schema.TypeMap, Optional: true, Elem: &schema.Schema{Type: schema.TypeString}},
 			"password": {Type: schema.TypeString, Optional: true, Sensitive: true},
+			"hangs":    {Type: schema.TypeBool, Optional: true},
 			"rule": {Type: schema.TypeSet, Optional: true, Elem: &schema.Resource{Schema: map[string]*schema.Schema{
 				"port":    {Type: schema.TypeInt, Required: true},
 				"comment": {Type: schema.TypeString, Optional: true},
@@ -47,6 +48,10 @@ func legacyResource() *schema.Resource {
 		Timeouts: &schema.ResourceTimeout{Create: schema.DefaultTimeout(time.Minute), Delete: schema.DefaultTimeout(time.Minute)},
 		CreateContext: func(ctx context.Context, d *schema.ResourceData, meta any) diag.Diagnostics {
 			d.SetId(d.Get("name").(string)) //nolint:forcetypeassert // the schema says so
+			if d.Get("hangs") == true {
+				<-ctx.Done() // the SDK ends it when the timeout is over
+				return diag.FromErr(ctx.Err())
+			}
 			return legacyPut(d, meta, "create "+d.Timeout(schema.TimeoutCreate).String())
 		},
 		UpdateContext: func(_ context.Context, d *schema.ResourceData, meta any) diag.Diagnostics {
@@ -57,6 +62,9 @@ func legacyResource() *schema.Resource {
 			if err == nil && object == nil {
 				d.SetId("")
 				return nil
+			}
+			if err == nil {
+				err = d.Set("note", object["note"])
 			}
 			return diag.FromErr(err)
 		},

@@ -74,6 +74,8 @@ func (cornerProvider) Resources(context.Context) []func() resource.Resource {
 		func() resource.Resource { return &private{} },
 		func() resource.Resource { return &misbehaved{} },
 		func() resource.Resource { return &identified{} },
+		func() resource.Resource { return &slow{} },
+		func() resource.Resource { return &flaky{} },
 	}
 }
 
