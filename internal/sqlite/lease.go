@@ -31,7 +31,7 @@ func (s *Store) lockPath(run string) (string, error) {
 	return filepath.Join(s.dir, locksFolder, run+".lock"), nil
 }
 
-// gate waits for the gate; closing what it returns opens it to others.
+// gate waits for the gate; unlocking what it returns opens it to others.
 func (s *Store) gate(how int) (*os.File, error) {
 	path := filepath.Join(s.dir, locksFolder, gateName)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
@@ -53,6 +53,14 @@ func flock(f *os.File, how int) error {
 	}
 }
 
+// unlock gives a lock back and closes its file. Closing alone is not enough: a
+// child process that another goroutine is just starting has the open file as
+// well until it runs its own program, and with the file it has the lock.
+func unlock(f *os.File) {
+	_ = flock(f, unix.LOCK_UN)
+	_ = f.Close()
+}
+
 // lock takes the lock of a run; runs.ErrHeld where somebody has it, in this
 // process or another.
 func (s *Store) lock(run string) (release func(), err error) {
@@ -67,7 +75,7 @@ func (s *Store) lock(run string) (release func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock run %s: %w", run, err)
 	}
-	defer gate.Close()
+	defer unlock(gate)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock run %s: %w", run, err)
@@ -80,7 +88,7 @@ func (s *Store) lock(run string) (release func(), err error) {
 		return nil, fmt.Errorf("cannot lock run %s: %w", run, err)
 	}
 	var once sync.Once
-	return func() { once.Do(func() { _ = f.Close() }) }, nil
+	return func() { once.Do(func() { unlock(f) }) }, nil
 }
 
 // alive reports whether somebody works on a run.
@@ -93,12 +101,12 @@ func (s *Store) alive(run string) bool {
 	if err != nil {
 		return false
 	}
-	defer gate.Close()
+	defer unlock(gate)
 	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
-	defer f.Close()
+	defer unlock(f)
 	return errors.Is(flock(f, unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
@@ -114,6 +122,6 @@ func (s *Store) dropLock(run string) {
 	if err != nil {
 		return // it only lies there
 	}
-	defer gate.Close()
+	defer unlock(gate)
 	_ = os.Remove(path)
 }
