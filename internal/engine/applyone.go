@@ -104,6 +104,7 @@ func (a *Apply) write(ctx context.Context, change int, c *plans.Change, create b
 		if prior, d = a.provs.decodeFor(ctx, inst, c.Provider.Provider); d.HasErrors() {
 			return Outcome{Diags: append(diags, d...)}
 		}
+		o.config.paths = ignoredMarks(o.rs.config, prior.value, o.config.paths)
 	}
 	planned, private, identity, d := a.finalPlan(ctx, o, prior, create)
 	diags = append(diags, d...)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -45,6 +46,70 @@ func ignoreEverything(prior, config cty.Value, block *providers.Block) cty.Value
 		}
 	}
 	return cty.ObjectVal(attrs)
+}
+
+// ignoredMarks returns what is sensitive in an object some of whose changes are
+// ignored: where they are, what was (the values are the old ones), elsewhere
+// what the configuration says.
+func ignoredMarks(r *configs.Resource, prior cty.Value, config []cty.Path) []cty.Path {
+	if prior == cty.NilVal || prior.IsNull() || (!r.IgnoreAll && len(r.IgnoreChanges) == 0) {
+		return config
+	}
+	ignored := []cty.Path{{}}
+	if !r.IgnoreAll {
+		ignored = ignored[:0]
+		for _, t := range r.IgnoreChanges {
+			ignored = append(ignored, traversalPath(relativeTraversal(t)))
+		}
+	}
+	var out []cty.Path
+	for _, path := range config {
+		if !slices.ContainsFunc(ignored, func(at cty.Path) bool { return within(path, at) }) {
+			out = append(out, path)
+		}
+	}
+	_, before := prior.UnmarkDeepWithPaths()
+	for _, pm := range before {
+		for _, at := range ignored {
+			switch {
+			case within(pm.Path, at):
+				out = append(out, pm.Path)
+			case within(at, pm.Path):
+				out = append(out, at) // a part of something secret
+			}
+		}
+	}
+	if r.Provider.IsBuiltIn() {
+		out = append(out, echoed(r.Addr, out)...)
+	}
+	return out
+}
+
+// within reports whether a path is another one or leads into it. Elements of
+// maps may be written either way.
+func within(path, whole cty.Path) bool {
+	if len(path) < len(whole) {
+		return false
+	}
+	for i := range whole {
+		if stepName(path[i]) != stepName(whole[i]) || stepName(whole[i]) == "" && !path[:i+1].Equals(whole[:i+1]) {
+			return false
+		}
+	}
+	return true
+}
+
+// stepName is the name of an attribute or of a map's element, "" for others.
+func stepName(step cty.PathStep) string {
+	switch step := step.(type) {
+	case cty.GetAttrStep:
+		return step.Name
+	case cty.IndexStep:
+		if step.Key.Type() == cty.String && step.Key.IsKnown() {
+			return step.Key.AsString()
+		}
+	}
+	return ""
 }
 
 // relativeTraversal makes the first step an attribute step like the others.

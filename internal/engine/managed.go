@@ -266,6 +266,7 @@ func (m *managedPlan) change(config *resourceConfig) (*plans.Change, diag.List) 
 		change.RequiredReplace = required
 		return change, diags
 	}
+	config.paths = ignoredMarks(m.rs.config, m.prior.value, config.paths)
 	if planned.value.RawEquals(prior) && !m.sensitivityChanged(config, planned.value) {
 		change.Action = plans.NoOp
 	} else {
@@ -339,9 +340,6 @@ func reallyDifferent(prior, planned cty.Value, paths []cty.Path) []cty.Path {
 // sensitivityChanged reports whether the configuration marks other parts as
 // sensitive than the state does.
 func (m *managedPlan) sensitivityChanged(config *resourceConfig, planned cty.Value) bool {
-	if m.rs.config.IgnoreAll {
-		return false // what the configuration says about it is ignored as well
-	}
 	block := m.schema.Block
 	_, before := m.prior.value.UnmarkDeepWithPaths()
 	_, after := markSensitive(planned, block, config.paths).UnmarkDeepWithPaths()

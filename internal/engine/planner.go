@@ -387,8 +387,35 @@ func (p *planner) adjustments() (*states.State, []states.Change) {
 			after.Instances[obj] = inst
 		}
 	}
+	rows = p.reorder(after, rows)
 	sort.Slice(rows, func(i, j int) bool { return lessObject(rows[i].Object, rows[j].Object) })
 	return after, rows
+}
+
+// reorder has objects that do not change remember what the configuration makes
+// them depend on now: that orders their destruction once it is gone.
+func (p *planner) reorder(state *states.State, rows []states.Change) []states.Change {
+	if p.in.Mode != plans.Normal {
+		return rows
+	}
+	at := make(map[addrs.Object]int, len(rows))
+	for i, row := range rows {
+		at[row.Object] = i
+	}
+	for _, c := range p.changes {
+		inst := state.Instances[c.Object]
+		if c.Action != plans.NoOp || inst == nil || sameDependencies(inst.Dependencies, c.Dependencies) && inst.CreateBeforeDestroy == c.CreateBeforeDestroy {
+			continue
+		}
+		next := *inst
+		next.Dependencies, next.CreateBeforeDestroy = c.Dependencies, c.CreateBeforeDestroy
+		if i, ok := at[c.Object]; ok {
+			rows[i].After = &next
+		} else {
+			rows = append(rows, states.Change{Object: c.Object, Before: p.in.Prior.Instances[c.Object], After: &next})
+		}
+	}
+	return rows
 }
 
 func (p *planner) planVariables(plan *plans.Plan) {
