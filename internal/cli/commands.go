@@ -14,6 +14,7 @@ func commands() *command {
 		runsCommand(),
 		resumeCommand(),
 		cancelCommand(),
+		aslCommand(),
 		completionCommand(),
 		consoleCommand(),
 		fmtCommand(),

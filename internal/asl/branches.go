@@ -1,0 +1,456 @@
+package asl
+
+import (
+	"encoding/json"
+	"math"
+)
+
+// spawn starts a branch inside this one's state.
+func (t *thread) spawn(l *level, input any, h *history, last int64) *thread {
+	b := &thread{
+		m: t.m, history: h, level: l, execution: t.execution, item: t.item,
+		variables: &variables{outer: t.variables, values: NewObject()}, last: last,
+	}
+	t.inner = append(t.inner, b)
+	b.enter(l.startAt, input)
+	return b
+}
+
+func (t *thread) parallel() error {
+	input, err := t.innerInput()
+	if err != nil {
+		return err
+	}
+	started := t.history.tell(t.last, "ParallelStateStarted", "", nil)
+	t.last = started
+	results := make([]any, len(t.state.branches))
+	left := len(results)
+	for i, l := range t.state.branches {
+		b := t.spawn(l, input, t.history, started)
+		b.done = func(output any) {
+			results[i] = output
+			if left--; left > 0 {
+				return
+			}
+			t.inner = nil
+			t.last = b.last
+			t.history.tell(t.last, "ParallelStateSucceeded", "", nil)
+			t.check(t.finish(results, t.last))
+		}
+		b.failed = func(e *stateError) { t.innerFailed(e, b.last) }
+	}
+	return nil
+}
+
+// innerInput is what a Parallel or Map works on.
+func (t *thread) innerInput() (any, error) {
+	if !t.state.jsonata {
+		_, input, err := t.effective()
+		return input, err
+	}
+	template, ok := t.state.fields.Get("Arguments")
+	if !ok {
+		return t.input, nil
+	}
+	return t.scope(t.input).query(template, "Arguments")
+}
+
+// innerFailed ends the state because a branch did.
+func (t *thread) innerFailed(e *stateError, last int64) {
+	t.last = last
+	passed := *e
+	passed.named, passed.evaluation = true, false
+	passed.hasCause = e.hasCause || !e.named
+	t.fails(&passed)
+}
+
+// mapping is a Map state under way.
+type mapping struct {
+	t           *thread
+	items       []any
+	input       any // effective, for ItemSelector
+	results     []any
+	next        int
+	running     int
+	succeeded   int
+	failed      int
+	tolerated   int
+	limit       int
+	distributed bool
+	started     int64
+}
+
+func (t *thread) mapItems() error {
+	g := &mapping{t: t, distributed: t.state.distributed()}
+	if err := g.prepare(); err != nil {
+		return err
+	}
+	t.last = t.history.tell(t.last, "MapStateStarted", "mapStateStartedEventDetails", NewObject().Set("length", number(int64(len(g.items)))))
+	if err := g.tolerance(); err != nil {
+		return err
+	}
+	if g.distributed {
+		s := t.scope(nil)
+		label, ok := t.state.text("Label")
+		if !ok {
+			label = s.uuid()
+		}
+		arn := mapRunARN + label + ":" + s.uuid()
+		t.last = t.history.tell(t.last, "MapRunStarted", "mapRunStartedEventDetails", NewObject().Set("mapRunArn", arn))
+	}
+	g.started = t.last
+	g.results = make([]any, len(g.items))
+	if len(g.items) == 0 {
+		return g.end()
+	}
+	for g.running < g.limit && g.next < len(g.items) {
+		if err := g.startNext(g.started); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare evaluates what the state says about its items.
+func (g *mapping) prepare() error {
+	t := g.t
+	var err error
+	if g.input, err = t.mapInput(); err != nil {
+		return err
+	}
+	if err := g.readItems(); err != nil {
+		return err
+	}
+	g.limit = math.MaxInt
+	if !g.distributed {
+		g.limit = maxInline
+	}
+	n, ok, err := t.numberOf("MaxConcurrency", g.input)
+	if err != nil {
+		return err
+	}
+	if ok {
+		i, whole := integer(n)
+		if !whole || i < 0 {
+			return runtimeError("MaxConcurrency must be a non-negative integer, not %s", text(n))
+		}
+		if i > 0 {
+			g.limit = int(min(i, int64(g.limit)))
+		}
+	}
+	return g.batch()
+}
+
+// maxInline is how many iterations of an inline Map run at once.
+const maxInline = 40
+
+func (t *thread) mapInput() (any, error) {
+	if t.state.jsonata {
+		return t.input, nil
+	}
+	if t.state.has("Parameters") && !t.state.has("ItemSelector") {
+		return t.filterPath("InputPath", t.scope(t.input)) // Parameters are the old ItemSelector
+	}
+	return t.filterPath("InputPath", t.scope(t.input))
+}
+
+func (g *mapping) readItems() error {
+	t := g.t
+	if t.state.jsonata {
+		template, ok := t.state.fields.Get("Items")
+		if !ok {
+			return g.take(t.input)
+		}
+		v, err := t.scope(t.input).query(template, "Items")
+		if err != nil {
+			return err
+		}
+		list, ok := v.([]any)
+		if !ok {
+			if _, is := expressionOf(template); !is {
+				return g.take(v)
+			}
+			return wrongType(template, "Items", "array", v)
+		}
+		g.items = list
+		return nil
+	}
+	source, ok := t.state.text("ItemsPath")
+	if !ok {
+		return g.take(g.input)
+	}
+	p, err := cachedPath(source)
+	if err != nil {
+		return runtimeError("%s", err)
+	}
+	v, err := t.scope(g.input).follow(p)
+	if err != nil {
+		return runtimeError("Invalid path '%s': The path does not reference an array in the input", source)
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return runtimeError("Reference path \"%s\" must point to array.", source)
+	}
+	g.items = list
+	return nil
+}
+
+func (g *mapping) take(v any) error {
+	list, ok := v.([]any)
+	if !ok {
+		e := runtimeError("Map state input must be an array but was: %s", text(v))
+		if g.t.state.jsonata {
+			e.name, e.evaluation = "States.QueryEvaluationError", true
+		}
+		return e
+	}
+	g.items = list
+	return nil
+}
+
+// numberOf evaluates a field that has a number, a path or an expression.
+func (t *thread) numberOf(field string, input any) (any, bool, error) {
+	if source, ok := t.state.text(field + "Path"); ok {
+		v, err := t.reference(t.scope(input), source, field+"Path")
+		return numeral(v), true, err
+	}
+	v, ok := t.state.fields.Get(field)
+	if !ok {
+		return nil, false, nil
+	}
+	if t.state.jsonata {
+		q, err := t.scope(t.input).query(v, field)
+		return q, true, err
+	}
+	return v, true, nil
+}
+
+// numeral takes a number written as a string for the number, as the service
+// does where a path leads to it.
+func numeral(v any) any {
+	s, ok := v.(string)
+	if !ok {
+		return v
+	}
+	n, err := Decode([]byte(s))
+	if _, ok := n.(json.Number); err != nil || !ok {
+		return v
+	}
+	return n
+}
+
+// tolerance finds out how many items may fail.
+func (g *mapping) tolerance() error {
+	n, hasCount, err := g.t.numberOf("ToleratedFailureCount", g.input)
+	if err != nil {
+		return err
+	}
+	if hasCount {
+		i, ok := integer(n)
+		if !ok {
+			source, _ := g.t.state.text("ToleratedFailureCountPath")
+			return runtimeError("The ToleratedFailureCountPath field refers to value \"%s\" which is not a valid integer: %s", plain(n), source)
+		}
+		if i < 0 {
+			return runtimeError("ToleratedFailureCount cannot be negative.")
+		}
+		g.tolerated = int(i)
+	}
+	p, hasShare, err := g.t.numberOf("ToleratedFailurePercentage", g.input)
+	if err != nil || !hasShare {
+		return err
+	}
+	if kindOf(p) != "number" {
+		source, _ := g.t.state.text("ToleratedFailurePercentagePath")
+		return runtimeError("The ToleratedFailurePercentagePath field refers to value \"%s\" which is not a valid float: %s", plain(p), source)
+	}
+	share := numberField(NewObject().Set("p", p), "p", 0)
+	if share < 0 || share > 100 {
+		return runtimeError("ToleratedFailurePercentage must be between 0 and 100.")
+	}
+	byShare := int(share * float64(len(g.items)) / 100)
+	if !hasCount || byShare < g.tolerated {
+		g.tolerated = byShare
+	}
+	return nil
+}
+
+// batch puts items together as ItemBatcher says.
+func (g *mapping) batch() error {
+	batcher, ok := g.t.state.fields.values["ItemBatcher"].(*Object)
+	if !ok {
+		return nil
+	}
+	size := int(numberField(batcher, "MaxItemsPerBatch", 0))
+	s := g.t.scope(g.input)
+	if source, ok := batcher.values["MaxItemsPerBatchPath"].(string); ok {
+		v, err := g.t.reference(s, source, "MaxItemsPerBatchPath")
+		if err != nil {
+			return err
+		}
+		n, _ := integer(v)
+		size = int(n)
+	}
+	var common any
+	if template, ok := batcher.Get("BatchInput"); ok {
+		var err error
+		if g.t.state.jsonata {
+			common, err = g.t.scope(g.t.input).query(template, "ItemBatcher/BatchInput")
+		} else {
+			common, err = s.template(template)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	// Every item is selected before it goes into a batch.
+	selected := make([]any, len(g.items))
+	for i, item := range g.items {
+		v, err := g.selected(i, item)
+		if err != nil {
+			return err
+		}
+		selected[i] = v
+	}
+	if size <= 0 {
+		size = max(len(selected), 1)
+	}
+	g.items = nil
+	for len(selected) > 0 {
+		n := min(size, len(selected))
+		b := NewObject()
+		if common != nil {
+			b.Set("BatchInput", common)
+		}
+		g.items = append(g.items, b.Set("Items", append([]any{}, selected[:n]...)))
+		selected = selected[n:]
+	}
+	return nil
+}
+
+// selected is the input of the iteration for an item.
+func (g *mapping) selected(index int, item any) (any, error) {
+	t := g.t
+	fields := t.state.fields
+	template, ok := fields.Get("ItemSelector")
+	if !ok {
+		if template, ok = fields.Get("Parameters"); !ok {
+			return item, nil
+		}
+	}
+	at := *t
+	at.item = NewObject().Set("Index", number(int64(index))).Set("Value", item)
+	if t.state.jsonata {
+		return at.scope(t.input).query(template, "ItemSelector")
+	}
+	return at.scope(g.input).template(template)
+}
+
+// startNext starts the next iteration; previous is the event it follows.
+func (g *mapping) startNext(previous int64) error {
+	t, index := g.t, g.next
+	g.next++
+	item := g.items[index]
+	input := item
+	if !t.state.has("ItemBatcher") {
+		var err error
+		if input, err = g.selected(index, item); err != nil {
+			return err
+		}
+	}
+	g.running++
+	if g.distributed {
+		g.startExecution(index, input)
+		return nil
+	}
+	details := func() *Object {
+		return NewObject().Set("index", number(int64(index))).Set("name", t.state.name)
+	}
+	id := t.history.tell(previous, "MapIterationStarted", "mapIterationStartedEventDetails", details())
+	b := t.spawn(t.state.branches[0], input, t.history, id)
+	b.item = NewObject().Set("Index", number(int64(index))).Set("Value", item)
+	b.done = func(output any) {
+		g.results[index] = output
+		g.running--
+		g.succeeded++
+		ended := t.history.tell(b.last, "MapIterationSucceeded", "mapIterationSucceededEventDetails", details())
+		if g.next < len(g.items) {
+			t.check(g.startNext(b.last))
+			return
+		}
+		if g.running == 0 {
+			t.last = ended
+			t.check(g.end())
+		}
+	}
+	b.failed = func(e *stateError) {
+		t.history.tell(b.last, "MapIterationFailed", "mapIterationFailedEventDetails", details())
+		t.innerFailed(e, b.last)
+	}
+	return nil
+}
+
+// startExecution runs an item as an execution of its own: with its own history
+// and no sight of outer variables.
+func (g *mapping) startExecution(index int, input any) {
+	t := g.t
+	name := t.scope(nil).uuid()
+	b := t.spawn(t.state.branches[0], input, &history{}, 0)
+	b.last = b.history.tell(0, "ExecutionStarted", "executionStartedEventDetails", withValue(NewObject(), "input", input))
+	b.variables.outer = nil
+	b.execution, b.item = t.m.execution(executionARN+name, name, input), nil
+	b.done = func(output any) {
+		g.results[index] = output
+		g.succeeded++
+		t.check(g.executionEnded())
+	}
+	b.failed = func(*stateError) {
+		g.failed++
+		t.check(g.executionEnded())
+	}
+}
+
+func (g *mapping) executionEnded() error {
+	g.running--
+	if g.failed > g.tolerated {
+		return g.end()
+	}
+	if g.next < len(g.items) {
+		return g.startNext(g.started)
+	}
+	if g.running == 0 {
+		return g.end()
+	}
+	return nil
+}
+
+// end finishes the state with the results in the order of the items.
+func (g *mapping) end() error {
+	t := g.t
+	for _, b := range t.inner {
+		b.stop()
+	}
+	t.inner = nil
+	if g.distributed {
+		if g.failed > g.tolerated {
+			e := &stateError{name: "States.ExceedToleratedFailureThreshold", named: true, hasCause: true,
+				cause: "The specified tolerated failure threshold was exceeded"}
+			t.last = t.history.tell(g.started, "MapRunFailed", "mapRunFailedEventDetails", failure(e))
+			return e
+		}
+		t.last = t.history.tell(g.started, "MapRunSucceeded", "", nil)
+		kept := g.results[:0:0]
+		for _, r := range g.results {
+			if r != nil || g.failed == 0 {
+				kept = append(kept, r)
+			}
+		}
+		g.results = kept
+	}
+	t.history.tell(t.last, "MapStateSucceeded", "", nil)
+	results := g.results
+	if results == nil {
+		results = []any{}
+	}
+	return t.finish(results, t.last)
+}

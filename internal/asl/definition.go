@@ -1,0 +1,120 @@
+package asl
+
+import (
+	"fmt"
+)
+
+// Definition is a state machine that can run.
+type Definition struct {
+	level   *level
+	timeout any // TimeoutSeconds, or nil
+}
+
+// level is a set of states with a start: a machine, a branch or what runs for
+// every item of a Map.
+type level struct {
+	startAt string
+	states  map[string]*state
+}
+
+// state is a state with its fields as they stand in the definition.
+type state struct {
+	name     string
+	kind     string // Type
+	jsonata  bool
+	fields   *Object
+	branches []*level // of Parallel; of Map the one for its items
+}
+
+// Parse reads a definition. It takes what can run and leaves judging the rest
+// to validation.
+func Parse(data []byte) (*Definition, error) {
+	v, err := Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("the definition is not JSON: %w", err)
+	}
+	o, ok := v.(*Object)
+	if !ok {
+		return nil, fmt.Errorf("the definition must be a JSON object")
+	}
+	l, err := parseLevel(o, o.values["QueryLanguage"] == "JSONata", "/")
+	if err != nil {
+		return nil, err
+	}
+	return &Definition{level: l, timeout: o.values["TimeoutSeconds"]}, nil
+}
+
+func parseLevel(o *Object, jsonata bool, at string) (*level, error) {
+	if o == nil {
+		return nil, fmt.Errorf("states are missing at %s", at)
+	}
+	l := &level{states: map[string]*state{}}
+	l.startAt, _ = o.values["StartAt"].(string)
+	states, _ := o.values["States"].(*Object)
+	for _, name := range states.Keys() {
+		fields, ok := states.values[name].(*Object)
+		if !ok {
+			return nil, fmt.Errorf("the state %q must be an object", name)
+		}
+		s, err := parseState(name, fields, jsonata, at+"States/"+name+"/")
+		if err != nil {
+			return nil, err
+		}
+		l.states[name] = s
+	}
+	if l.states[l.startAt] == nil {
+		return nil, fmt.Errorf("StartAt at %s names %q, which is no state there", at, l.startAt)
+	}
+	return l, nil
+}
+
+func parseState(name string, fields *Object, jsonata bool, at string) (*state, error) {
+	s := &state{name: name, fields: fields, jsonata: jsonata}
+	s.kind, _ = fields.values["Type"].(string)
+	if language, ok := fields.values["QueryLanguage"]; ok {
+		s.jsonata = language == "JSONata"
+	}
+	var inner []any
+	switch s.kind {
+	case "Parallel":
+		inner, _ = fields.values["Branches"].([]any)
+	case "Map":
+		processor, ok := fields.values["ItemProcessor"]
+		if !ok {
+			processor = fields.values["Iterator"]
+		}
+		inner = []any{processor}
+	case "Pass", "Task", "Choice", "Wait", "Succeed", "Fail":
+	default:
+		return nil, fmt.Errorf("the state %q is of the unknown type %q", name, s.kind)
+	}
+	for i, b := range inner {
+		o, _ := b.(*Object)
+		// Branches inherit the language of the machine, not of their state.
+		l, err := parseLevel(o, jsonata, fmt.Sprintf("%s%d/", at, i))
+		if err != nil {
+			return nil, err
+		}
+		s.branches = append(s.branches, l)
+	}
+	return s, nil
+}
+
+func (s *state) text(field string) (string, bool) {
+	v, ok := s.fields.values[field].(string)
+	return v, ok
+}
+
+func (s *state) has(field string) bool { return s.fields.Has(field) }
+
+// distributed reports whether a Map runs its items as executions of their own.
+func (s *state) distributed() bool {
+	processor, ok := s.fields.values["ItemProcessor"].(*Object)
+	if !ok {
+		processor, _ = s.fields.values["Iterator"].(*Object)
+	}
+	config, _ := processor.Get("ProcessorConfig")
+	o, _ := config.(*Object)
+	mode, _ := o.Get("Mode")
+	return mode == "DISTRIBUTED"
+}

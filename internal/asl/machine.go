@@ -1,0 +1,465 @@
+package asl
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/recolabs/gnata"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+// Start is the data of the entry that starts a run.
+type Start struct {
+	Name  string          `json:"name"`  // of the execution; also the seed of its random numbers
+	Input json.RawMessage `json:"input"` // a JSON value; none is {}
+	// Express says that the execution is of the type EXPRESS.
+	Express bool `json:"express,omitempty"`
+}
+
+// Outcome is the data of the entry that ends an effect.
+type Outcome struct {
+	Output json.RawMessage `json:"output,omitempty"` // of a task that succeeded
+	Error  string          `json:"error,omitempty"`  // of one that failed
+	Cause  string          `json:"cause,omitempty"`
+}
+
+// Effect is something outside the machine that a step does.
+type Effect struct {
+	// Until is the instant a timer ends; zero for tasks.
+	Until time.Time
+	// Resource is what a task calls, as in the definition; Input its arguments
+	// as JSON.
+	Resource string
+	Input    json.RawMessage
+	// Timeout and Heartbeat limit a task; 0 for none.
+	Timeout, Heartbeat time.Duration
+}
+
+// Result is how an execution ended.
+type Result struct {
+	Status   string // SUCCEEDED, FAILED, TIMED_OUT or ABORTED; RUNNING until then
+	Output   any    // where it succeeded
+	Error    string
+	Cause    string
+	HasError bool
+	HasCause bool
+}
+
+// Machine interprets a definition. Steps are numbered as they come up; what
+// they do is asked with [Machine.Effect]. It is not safe for concurrent use.
+type Machine struct {
+	definition *Definition
+	last       int64
+	now        time.Time
+	random     func() *rand.Rand
+	jsonata    *jsonata
+	name       string
+	started    string
+
+	ready   []*thread
+	effects []pending
+	running int
+	main    *history
+	result  Result
+
+	commands []workflow.Command
+}
+
+// pending is a step and the branch that waits for it.
+type pending struct {
+	effect Effect
+	thread *thread
+	ended  bool
+	then   func(Outcome, bool)
+}
+
+// NewMachine makes a machine for a definition.
+func NewMachine(d *Definition) *Machine {
+	m := &Machine{definition: d, main: &history{}, result: Result{Status: "RUNNING"}}
+	m.jsonata = &jsonata{compiled: map[string]*gnata.Expression{}}
+	return m
+}
+
+// Effect says what a step does. The step must have been started by a command.
+func (m *Machine) Effect(step int) Effect { return m.effects[step].effect }
+
+// Result says how the execution stands or ended.
+func (m *Machine) Result() Result { return m.result }
+
+// History returns what happened so far. The caller must not change it.
+func (m *Machine) History() []Event { return m.main.events }
+
+// Apply takes the next entry of the journal.
+func (m *Machine) Apply(e workflow.Entry) ([]workflow.Command, error) {
+	if e.Sequence != m.last+1 {
+		return nil, fmt.Errorf("entry %d cannot follow entry %d of the journal", e.Sequence, m.last)
+	}
+	if (m.last == 0) != (e.Kind == workflow.RunStarted) {
+		return nil, fmt.Errorf("entry %d (%s) is not where a run starts", e.Sequence, e.Kind)
+	}
+	m.commands = m.commands[:0]
+	switch e.Kind {
+	case workflow.RunStarted, workflow.StepSucceeded, workflow.StepFailed, workflow.CancelRequested:
+		m.now = e.Time
+	}
+	switch e.Kind {
+	case workflow.RunStarted:
+		if err := m.start(e); err != nil {
+			return nil, err
+		}
+	case workflow.RunResumed:
+		for step, p := range m.effects {
+			if !p.ended {
+				m.commands = append(m.commands, workflow.Command{Kind: workflow.StartStep, Step: step})
+			}
+		}
+	case workflow.StepSucceeded, workflow.StepFailed, workflow.StepLost:
+		if err := m.outcome(e); err != nil {
+			return nil, err
+		}
+	case workflow.CancelRequested:
+		if m.result.Status == "RUNNING" {
+			m.main.tell(m.main.lastID(), "ExecutionAborted", "executionAbortedEventDetails", NewObject())
+			m.result.Status = "ABORTED"
+			m.ready = nil
+			for i := range m.effects {
+				m.effects[i].ended = true
+			}
+		}
+	case workflow.StepStarted, workflow.StepWithdrawn, workflow.RunFinished:
+		m.last = e.Sequence
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("entry %d is of the unknown kind %q", e.Sequence, e.Kind)
+	}
+	m.last = e.Sequence
+	m.run()
+	if m.result.Status != "RUNNING" {
+		m.commands = append(m.commands[:0], workflow.Command{Kind: workflow.FinishRun, Step: -1})
+	}
+	return m.commands, nil
+}
+
+func (h *history) lastID() int64 { return int64(len(h.events)) }
+
+func (m *Machine) start(e workflow.Entry) error {
+	var start Start
+	if err := json.Unmarshal(e.Data, &start); err != nil {
+		return fmt.Errorf("entry %d has no start of an execution: %w", e.Sequence, err)
+	}
+	if len(start.Input) == 0 {
+		start.Input = json.RawMessage("{}")
+	}
+	input, err := Decode(start.Input)
+	if err != nil {
+		return fmt.Errorf("the input is not JSON: %w", err)
+	}
+	seed := fnv.New64a()
+	_, _ = seed.Write([]byte(start.Name)) // a hash takes everything
+	m.random = seeded(seed.Sum64())
+	m.name, m.started = start.Name, instant(m.now)
+	id := executionARN + m.name
+	if start.Express {
+		id = strings.Replace(executionARN, ":execution:", ":express:", 1) + m.name + ":" + (&scope{random: m.random}).uuid()
+	}
+	m.main.tell(0, "ExecutionStarted", "executionStartedEventDetails",
+		withValue(NewObject(), "input", input).Set("roleArn", roleARN))
+	execution := m.execution(id, m.name, input)
+	if start.Express {
+		about, _ := execution.values["Execution"].(*Object)
+		about.remove("RedriveCount")
+	}
+	t := &thread{
+		m: m, history: m.main, level: m.definition.level, variables: &variables{values: NewObject()},
+		execution: execution,
+		done: func(output any) {
+			m.main.tell(m.main.lastID(), "ExecutionSucceeded", "executionSucceededEventDetails", withValue(NewObject(), "output", output))
+			m.result.Status, m.result.Output = "SUCCEEDED", output
+		},
+	}
+	t.failed = func(err *stateError) {
+		m.main.tell(t.last, "ExecutionFailed", "executionFailedEventDetails", failure(err))
+		m.result = Result{Status: "FAILED", Error: err.name, Cause: err.cause, HasError: err.name != "", HasCause: err.hasCause || !err.named}
+	}
+	t.enter(m.definition.level.startAt, input)
+	if n, ok := integer(m.definition.timeout); ok && n > 0 {
+		m.effect(t, Effect{Until: m.now.Add(seconds(n))}, func(Outcome, bool) {
+			t.stop()
+			m.main.tell(m.main.lastID(), "ExecutionTimedOut", "executionTimedOutEventDetails", NewObject())
+			m.result.Status = "TIMED_OUT"
+		})
+	}
+	return nil
+}
+
+// What an execution is called in the context object and in history, in the
+// form that expressions written for Step Functions take apart.
+const (
+	roleARN      = "arn:aws:iam::000000000000:role/tutti"
+	machineARN   = "arn:aws:states:local:000000000000:stateMachine:tutti"
+	executionARN = "arn:aws:states:local:000000000000:execution:tutti:"
+	mapRunARN    = "arn:aws:states:local:000000000000:mapRun:tutti/"
+)
+
+func (m *Machine) execution(id, name string, input any) *Object {
+	return NewObject().
+		Set("Execution", NewObject().
+			Set("Id", id).Set("Input", input).
+			Set("Name", name).Set("RoleArn", roleARN).Set("StartTime", m.started).Set("RedriveCount", number(0))).
+		Set("StateMachine", NewObject().Set("Id", machineARN).Set("Name", "tutti"))
+}
+
+func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+func (m *Machine) outcome(e workflow.Entry) error {
+	if e.Step < 0 || e.Step >= len(m.effects) {
+		return fmt.Errorf("entry %d (%s) is about step %d, which the run does not have", e.Sequence, e.Kind, e.Step)
+	}
+	p := &m.effects[e.Step]
+	if p.ended {
+		return nil // of a branch that was given up meanwhile
+	}
+	p.ended = true
+	var out Outcome
+	if len(e.Data) > 0 {
+		if err := json.Unmarshal(e.Data, &out); err != nil {
+			return fmt.Errorf("entry %d has no outcome: %w", e.Sequence, err)
+		}
+	}
+	if p.thread.stopped {
+		return nil
+	}
+	p.then(out, e.Kind == workflow.StepSucceeded)
+	return nil
+}
+
+// effect starts a step for a branch.
+func (m *Machine) effect(t *thread, e Effect, then func(Outcome, bool)) {
+	m.commands = append(m.commands, workflow.Command{Kind: workflow.StartStep, Step: len(m.effects)})
+	m.effects = append(m.effects, pending{effect: e, thread: t, then: then})
+}
+
+// breath is how many states are entered within one entry. Then a timer that is
+// due at once lets a cancel in: a machine may loop without ever waiting.
+const breath = 1000
+
+// run goes on with every branch that can, in order, until all wait or end.
+func (m *Machine) run() {
+	for n := 0; len(m.ready) > 0 && m.result.Status == "RUNNING"; n++ {
+		if n == breath {
+			m.effect(&thread{}, Effect{Until: m.now}, func(Outcome, bool) {})
+			return
+		}
+		t := m.ready[0]
+		m.ready = m.ready[1:]
+		if !t.stopped {
+			t.execute()
+		}
+	}
+}
+
+// thread is one branch of an execution: where it stands and what it knows.
+type thread struct {
+	m         *Machine
+	history   *history
+	level     *level
+	variables *variables
+	execution *Object // the context object without the state
+	item      *Object // Map.Item of it, if any
+	done      func(output any)
+	failed    func(*stateError)
+	stopped   bool
+	inner     []*thread // branches that were started and may run
+
+	state    *state
+	input    any
+	last     int64 // id of its last event
+	entered  int64 // id of the event that entered the state
+	before   int64 // what that event followed
+	since    string
+	attempts map[int]int // retries so far, by retrier
+	retries  int
+}
+
+// enter makes a state the next one.
+func (t *thread) enter(name string, input any) {
+	t.state, t.input = t.level.states[name], input
+	t.attempts, t.retries = nil, 0
+	t.m.ready = append(t.m.ready, t)
+	t.since = ""
+}
+
+// stop gives a branch and all inside it up.
+func (t *thread) stop() {
+	t.stopped = true
+	for _, inner := range t.inner {
+		inner.stop()
+	}
+	t.inner = nil
+}
+
+func (t *thread) scope(input any) *scope {
+	return &scope{input: input, context: t.context(), variables: t.variables, random: t.m.random, jsonata: t.m.jsonata}
+}
+
+func (t *thread) context() *Object {
+	o := t.execution.clone()
+	at := NewObject().Set("EnteredTime", t.since).Set("Name", t.state.name)
+	switch t.state.kind {
+	case "Task", "Parallel", "Map":
+		at.Set("RetryCount", number(int64(t.retries)))
+	}
+	o.Set("State", at)
+	if t.item != nil {
+		o.Set("Map", NewObject().Set("Item", t.item))
+	}
+	return o
+}
+
+// execute enters the state and does what it does.
+func (t *thread) execute() {
+	t.before = t.last
+	if t.last == 0 && t.history == t.m.main {
+		t.before = 0 // the first event follows none, as recorded
+	}
+	t.since = instant(t.m.now)
+	t.last = t.history.tell(t.before, t.state.kind+"StateEntered", "stateEnteredEventDetails",
+		withValue(NewObject(), "input", t.input).Set("name", t.state.name))
+	t.entered = t.last
+	t.perform()
+}
+
+// perform does what the state does; again for every retry.
+func (t *thread) perform() {
+	var err error
+	switch t.state.kind {
+	case "Pass":
+		err = t.pass()
+	case "Succeed":
+		err = t.succeed()
+	case "Fail":
+		err = t.fail()
+	case "Choice":
+		err = t.choose()
+	case "Wait":
+		err = t.wait()
+	case "Task":
+		err = t.task()
+	case "Parallel":
+		err = t.parallel()
+	case "Map":
+		err = t.mapItems()
+	}
+	t.check(err)
+}
+
+// check lets the state fail if there is an error.
+func (t *thread) check(err error) {
+	if err != nil {
+		t.fails(asStateError(err))
+	}
+}
+
+func asStateError(err error) *stateError {
+	var e *stateError
+	if errors.As(err, &e) {
+		return e
+	}
+	return runtimeError("%s", err)
+}
+
+// fails ends the state with an error: a retrier or catcher takes it, or the
+// branch ends.
+func (t *thread) fails(e *stateError) {
+	// A state that cannot be run at all ends without an event of its own.
+	fatal := e.name == "States.Runtime" && !e.named
+	if e.evaluation || fatal {
+		cause := *e
+		if !e.named {
+			cause.cause = fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s", t.state.name, t.entered, e.cause)
+			cause.named, cause.hasCause = true, true
+		}
+		e = &cause
+	}
+	if e.evaluation {
+		e.evaluation = false
+		details := failure(e)
+		if e.location != "" {
+			details.Set("location", e.location)
+		}
+		t.last = t.history.tell(t.before, "EvaluationFailed", "evaluationFailedEventDetails", details.Set("state", t.state.name))
+	}
+	for _, inner := range t.inner {
+		inner.stop()
+	}
+	t.inner = nil
+	if t.retry(e) {
+		return
+	}
+	if (t.state.kind == "Map" || t.state.kind == "Parallel") && !fatal {
+		t.last = t.history.tell(t.last, t.state.kind+"StateFailed", "", nil)
+	}
+	caught, err := t.catch(e)
+	if err != nil {
+		e, caught = asStateError(err), false
+	}
+	if caught {
+		return
+	}
+	t.stopped = true
+	t.failed(e)
+}
+
+// leave ends the state: its output goes to the next one, or is the branch's.
+func (t *thread) leave(output any, assigned *Object, next string, previous int64) error {
+	if limit := len(text(output)); limit > maxData {
+		return &stateError{name: "States.DataLimitExceeded", named: true, hasCause: true,
+			cause: fmt.Sprintf("The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", t.state.name)}
+	}
+	details := NewObject()
+	if assigned != nil && len(assigned.keys) > 0 {
+		withValue(details, "assignedVariables", assigned)
+		values := t.variables.values.clone()
+		for _, k := range assigned.keys {
+			values.Set(k, assigned.values[k])
+		}
+		t.variables = &variables{outer: t.variables.outer, values: values}
+	}
+	details.Set("name", t.state.name)
+	t.last = t.history.tell(previous, t.state.kind+"StateExited", "stateExitedEventDetails", withValue(details, "output", output))
+	if next == "" {
+		t.stopped = true
+		t.done(output)
+		return nil
+	}
+	if t.level.states[next] == nil {
+		return runtimeError("There is no state '%s' to go on with", next)
+	}
+	t.enter(next, output)
+	return nil
+}
+
+// maxData is how many bytes the output of a state may have.
+const maxData = 256 << 10
+
+func (t *thread) next() string {
+	next, _ := t.state.text("Next")
+	return next
+}
+
+// Recorded returns the history as the service's recordings have it: without
+// ParallelStateSucceeded, whose number stays free.
+func (m *Machine) Recorded() []Event {
+	var out []Event
+	for _, e := range m.main.events {
+		if e.Type != "ParallelStateSucceeded" {
+			out = append(out, e)
+		}
+	}
+	return out
+}

@@ -1,0 +1,269 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/tutti-dev/tutti/internal/asl"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+func aslCommand() *command {
+	return &command{
+		name: "asl", summary: "Run and check state machines in the Amazon States Language",
+		sub: []*command{aslRunCommand(), aslValidateCommand()},
+	}
+}
+
+// aslOptions are the flags of the asl commands.
+type aslOptions struct {
+	json        bool
+	input, kind string
+}
+
+func (o *aslOptions) register(f *flagSet) {
+	f.toggle(&o.json, "json", "Print the answer as JSON.")
+	f.text(&o.kind, "type", "TYPE", "The type of the state machine: STANDARD (the default) or EXPRESS.")
+}
+
+// express reads -type.
+func (o *aslOptions) express() (bool, diag.List) {
+	switch o.kind {
+	case "", "STANDARD":
+		return false, nil
+	case "EXPRESS":
+		return true, nil
+	}
+	return false, diag.Errorf("Invalid -type", "A state machine is of the type STANDARD or EXPRESS, not %q.", o.kind)
+}
+
+func aslRunCommand() *command {
+	return &command{
+		name: "run", args: "DEFINITION", summary: "Execute a state machine and print how it ended", minArgs: 1, maxArgs: 1,
+		about: `Executes a state machine (.asl.json, - for standard input) in this process, and prints its status and output. Waits last as long as they say. Tasks are not bound to anything yet: they fail with States.TaskFailed.
+
+With -json, the answer is an object with status, output, error, cause and the event history in the form of the Step Functions API, with values decoded. The exit code is 0 where the execution succeeded and 1 where it did not.`,
+		example: "tutti asl run -input order.json process-order.asl.json",
+		setup: func(f *flagSet) action {
+			o := &aslOptions{}
+			o.register(f)
+			f.text(&o.input, "input", "FILE", "A file with the input, a JSON value; {} without. - means standard input.")
+			return o.run
+		},
+	}
+}
+
+func (o *aslOptions) run(ctx context.Context, app *App, args []string) int {
+	express, diags := o.express()
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	source, err := app.readInput(args[0])
+	if err != nil {
+		return app.failf("Cannot read the state machine", "%s.", err)
+	}
+	start := asl.Start{Name: uuid.NewString(), Express: express}
+	if o.input != "" {
+		if start.Input, err = app.readInput(o.input); err != nil {
+			return app.failf("Cannot read the input", "%s.", err)
+		}
+	}
+	if _, err := asl.Decode(start.Input); o.input != "" && err != nil {
+		return app.failf("The input is not JSON", "%s: %s.", o.input, err)
+	}
+	if found := asl.Validate(source, asl.Options{Express: express}); len(found) > 0 {
+		return app.fail(definitionErrors(args[0], found))
+	}
+	definition, err := asl.Parse(source)
+	if err != nil {
+		return app.failf("Invalid state machine", "%s: %s.", args[0], err)
+	}
+	machine := asl.NewMachine(definition)
+	if err := executeMachine(ctx, machine, start); err != nil {
+		return app.failf("The execution broke off", "%s.", err)
+	}
+	return o.report(app, machine)
+}
+
+// report prints how an execution ended.
+func (o *aslOptions) report(app *App, machine *asl.Machine) int {
+	result := machine.Result()
+	code := exitFailed
+	if result.Status == "SUCCEEDED" {
+		code = exitOK
+	}
+	if o.json {
+		answer := asl.NewObject().Set("status", result.Status)
+		if result.Status == "SUCCEEDED" {
+			answer.Set("output", result.Output)
+		}
+		if result.HasError {
+			answer.Set("error", result.Error)
+		}
+		if result.HasCause {
+			answer.Set("cause", result.Cause)
+		}
+		answer.Set("history", machine.Recorded())
+		if failed := app.printJSON(answer); failed != exitOK {
+			return failed
+		}
+		return code
+	}
+	if result.Status == "SUCCEEDED" {
+		if failed := app.printJSONIndented(result.Output); failed != exitOK {
+			return failed
+		}
+		return code
+	}
+	fmt.Fprintf(app.Err, "%s", result.Status)
+	if result.HasError {
+		fmt.Fprintf(app.Err, " %s", result.Error)
+	}
+	if result.HasCause {
+		fmt.Fprintf(app.Err, ": %s", result.Cause)
+	}
+	fmt.Fprintln(app.Err)
+	return code
+}
+
+// executeMachine runs a machine to its end on the clock of the wall.
+func executeMachine(ctx context.Context, machine *asl.Machine, start asl.Start) error {
+	data, err := json.Marshal(start)
+	if err != nil {
+		return err
+	}
+	sequence := int64(0)
+	timers := map[int]time.Time{}
+	var queue []workflow.Entry
+	apply := func(e workflow.Entry) (bool, error) {
+		sequence++
+		e.Sequence, e.Time = sequence, time.Now()
+		commands, err := machine.Apply(e)
+		if err != nil {
+			return true, err
+		}
+		for _, c := range commands {
+			if c.Kind == workflow.FinishRun {
+				return true, nil
+			}
+			if e := machine.Effect(c.Step); !e.Until.IsZero() {
+				timers[c.Step] = e.Until
+				continue
+			}
+			queue = append(queue, unbound(machine, c.Step))
+		}
+		return false, nil
+	}
+	ended, err := apply(workflow.Entry{Kind: workflow.RunStarted, Step: -1, Data: data})
+	for err == nil && !ended {
+		if len(queue) > 0 {
+			next := queue[0]
+			queue = queue[1:]
+			ended, err = apply(next)
+			continue
+		}
+		step, until := earliest(timers)
+		if step < 0 {
+			return fmt.Errorf("nothing is left to wait for")
+		}
+		timer := time.NewTimer(time.Until(until))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			ended, err = apply(workflow.Entry{Kind: workflow.CancelRequested, Step: -1})
+		case <-timer.C:
+			delete(timers, step)
+			ended, err = apply(workflow.Entry{Kind: workflow.StepSucceeded, Step: step})
+		}
+	}
+	return err
+}
+
+// unbound is the outcome of a task that nothing carries out.
+func unbound(machine *asl.Machine, step int) workflow.Entry {
+	data, err := json.Marshal(asl.Outcome{
+		Error: "States.TaskFailed",
+		Cause: fmt.Sprintf("Nothing is bound to the resource %q.", machine.Effect(step).Resource),
+	})
+	if err != nil {
+		panic(err) // two strings
+	}
+	return workflow.Entry{Kind: workflow.StepFailed, Step: step, Data: data}
+}
+
+func earliest(timers map[int]time.Time) (step int, until time.Time) {
+	step = -1
+	for s, t := range timers {
+		if step < 0 || t.Before(until) || t.Equal(until) && s < step {
+			step, until = s, t
+		}
+	}
+	return step, until
+}
+
+func aslValidateCommand() *command {
+	return &command{
+		name: "validate", args: "DEFINITION", summary: "Check a state machine without running it", minArgs: 1, maxArgs: 1,
+		about: `Checks a state machine (.asl.json, - for standard input) and prints what is wrong with it, each with the code and location the field's tools use. The exit code is 1 where there is an error.
+
+With -json, the answer is an object with result (OK or FAIL), diagnostics and truncated, as ValidateStateMachineDefinition of Step Functions gives it.`,
+		setup: func(f *flagSet) action {
+			o := &aslOptions{}
+			o.register(f)
+			return o.validate
+		},
+	}
+}
+
+func (o *aslOptions) validate(_ context.Context, app *App, args []string) int {
+	express, diags := o.express()
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	source, err := app.readInput(args[0])
+	if err != nil {
+		return app.failf("Cannot read the state machine", "%s.", err)
+	}
+	found := asl.Validate(source, asl.Options{Express: express})
+	if o.json {
+		result := "OK"
+		if len(found) > 0 {
+			result = "FAIL"
+		}
+		if failed := app.printJSON(asl.NewObject().Set("result", result).Set("diagnostics", found).Set("truncated", false)); failed != exitOK {
+			return failed
+		}
+		if len(found) > 0 {
+			return exitFailed
+		}
+		return exitOK
+	}
+	if len(found) > 0 {
+		return app.fail(definitionErrors(args[0], found))
+	}
+	fmt.Fprintln(app.Out, "The state machine is valid.")
+	return exitOK
+}
+
+// definitionErrors turns findings into diagnostics.
+func definitionErrors(file string, found []asl.Diagnostic) diag.List {
+	var diags diag.List
+	for _, d := range found {
+		diags = append(diags, diag.Errorf("Invalid state machine", "%s, at %s: %s (%s).", file, d.Location, d.Message, d.Code)...)
+	}
+	return diags
+}
+
+// readInput reads a file, or standard input for -.
+func (a *App) readInput(name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(a.In)
+	}
+	return os.ReadFile(name)
+}
