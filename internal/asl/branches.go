@@ -3,6 +3,7 @@ package asl
 import (
 	"encoding/json"
 	"math"
+	"strings"
 )
 
 // spawn starts a branch inside this one's state.
@@ -20,6 +21,9 @@ func (t *thread) parallel() error {
 	input, err := t.innerInput()
 	if err != nil {
 		return err
+	}
+	if t.trial.mocked() {
+		return t.mockedBranches()
 	}
 	started := t.history.tell(t.last, "ParallelStateStarted", "", nil)
 	t.last = started
@@ -75,6 +79,7 @@ type mapping struct {
 	succeeded   int
 	failed      int
 	tolerated   int
+	tolerates   bool // something was said about it
 	limit       int
 	distributed bool
 	started     int64
@@ -98,6 +103,9 @@ func (t *thread) mapItems() error {
 		arn := mapRunARN + label + ":" + s.uuid()
 		t.last = t.history.tell(t.last, "MapRunStarted", "mapRunStartedEventDetails", NewObject().Set("mapRunArn", arn))
 	}
+	if t.trial.mocked() {
+		return g.mocked()
+	}
 	g.started = t.last
 	g.results = make([]any, len(g.items))
 	if len(g.items) == 0 {
@@ -118,6 +126,9 @@ func (g *mapping) prepare() error {
 	if g.input, err = t.mapInput(); err != nil {
 		return err
 	}
+	if !t.state.jsonata {
+		t.trial.inspect("afterInputPath", g.input)
+	}
 	if err := g.readItems(); err != nil {
 		return err
 	}
@@ -129,6 +140,10 @@ func (g *mapping) prepare() error {
 	if err != nil {
 		return err
 	}
+	if !ok {
+		n = number(0)
+	}
+	t.trial.inspect("maxConcurrency", n)
 	if ok {
 		i, whole := integer(n)
 		if !whole || i < 0 {
@@ -156,6 +171,10 @@ func (t *thread) mapInput() (any, error) {
 
 func (g *mapping) readItems() error {
 	t := g.t
+	if t.trial != nil && t.trial.items != nil {
+		g.items = t.trial.items
+		return nil
+	}
 	if t.state.jsonata {
 		template, ok := t.state.fields.Get("Items")
 		if !ok {
@@ -189,9 +208,14 @@ func (g *mapping) readItems() error {
 	}
 	list, ok := v.([]any)
 	if !ok {
-		return runtimeError("Reference path \"%s\" must point to array.", source)
+		e := runtimeError("Reference path \"%s\" must point to array.", "$"+strings.TrimLeft(source, "$"))
+		if t.trial != nil {
+			e.named, e.hasCause = true, true // TestState does not say in which state
+		}
+		return e
 	}
 	g.items = list
+	t.trial.inspect("afterItemsPath", list)
 	return nil
 }
 
@@ -245,6 +269,7 @@ func (g *mapping) tolerance() error {
 	if err != nil {
 		return err
 	}
+	g.tolerates = hasCount
 	if hasCount {
 		i, ok := integer(n)
 		if !ok {
@@ -255,6 +280,7 @@ func (g *mapping) tolerance() error {
 			return runtimeError("ToleratedFailureCount cannot be negative.")
 		}
 		g.tolerated = int(i)
+		g.t.trial.inspect("toleratedFailureCount", number(i))
 	}
 	p, hasShare, err := g.t.numberOf("ToleratedFailurePercentage", g.input)
 	if err != nil || !hasShare {
@@ -264,6 +290,8 @@ func (g *mapping) tolerance() error {
 		source, _ := g.t.state.text("ToleratedFailurePercentagePath")
 		return runtimeError("The ToleratedFailurePercentagePath field refers to value \"%s\" which is not a valid float: %s", plain(p), source)
 	}
+	g.tolerates = true
+	g.t.trial.inspect("toleratedFailurePercentage", p)
 	share := numberField(NewObject().Set("p", p), "p", 0)
 	if share < 0 || share > 100 {
 		return runtimeError("ToleratedFailurePercentage must be between 0 and 100.")
@@ -424,6 +452,12 @@ func (g *mapping) executionEnded() error {
 	return nil
 }
 
+// exceeded is the error of a distributed Map too many items of which failed.
+func exceeded() *stateError {
+	return &stateError{name: "States.ExceedToleratedFailureThreshold", named: true, hasCause: true,
+		cause: "The specified tolerated failure threshold was exceeded"}
+}
+
 // end finishes the state with the results in the order of the items.
 func (g *mapping) end() error {
 	t := g.t
@@ -433,8 +467,7 @@ func (g *mapping) end() error {
 	t.inner = nil
 	if g.distributed {
 		if g.failed > g.tolerated {
-			e := &stateError{name: "States.ExceedToleratedFailureThreshold", named: true, hasCause: true,
-				cause: "The specified tolerated failure threshold was exceeded"}
+			e := exceeded()
 			t.last = t.history.tell(g.started, "MapRunFailed", "mapRunFailedEventDetails", failure(e))
 			return e
 		}

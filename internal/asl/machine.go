@@ -165,7 +165,7 @@ func (m *Machine) start(e workflow.Entry) error {
 	m.name, m.started = start.Name, instant(m.now)
 	id := executionARN + m.name
 	if start.Express {
-		id = strings.Replace(executionARN, ":execution:", ":express:", 1) + m.name + ":" + (&scope{random: m.random}).uuid()
+		id = expressID(m.name, m.random)
 	}
 	m.main.tell(0, "ExecutionStarted", "executionStartedEventDetails",
 		withValue(NewObject(), "input", input).Set("roleArn", roleARN))
@@ -205,6 +205,11 @@ const (
 	executionARN = "arn:aws:states:local:000000000000:execution:tutti:"
 	mapRunARN    = "arn:aws:states:local:000000000000:mapRun:tutti/"
 )
+
+// expressID is the ARN of an execution of the type EXPRESS.
+func expressID(name string, random func() *rand.Rand) string {
+	return strings.Replace(executionARN, ":execution:", ":express:", 1) + name + ":" + (&scope{random: random}).uuid()
+}
 
 func (m *Machine) execution(id, name string, input any) *Object {
 	return NewObject().
@@ -283,6 +288,7 @@ type thread struct {
 	before   int64 // what that event followed
 	since    string
 	attempts map[int]int // retries so far, by retrier
+	trial    *trial      // where the state is tested alone
 	retries  int
 }
 
@@ -308,6 +314,9 @@ func (t *thread) scope(input any) *scope {
 }
 
 func (t *thread) context() *Object {
+	if t.trial != nil && t.trial.context != nil {
+		return t.trial.context
+	}
 	o := t.execution.clone()
 	at := NewObject().Set("EnteredTime", t.since).Set("Name", t.state.name)
 	switch t.state.kind {
@@ -360,6 +369,10 @@ func (t *thread) perform() {
 
 // check lets the state fail if there is an error.
 func (t *thread) check(err error) {
+	if refused, ok := err.(refusal); ok && t.trial != nil { //nolint:errorlint // never wrapped
+		t.trial.refused, t.trial.status = refused, "FAILED"
+		return
+	}
 	if err != nil {
 		t.fails(asStateError(err))
 	}
@@ -398,6 +411,9 @@ func (t *thread) fails(e *stateError) {
 		inner.stop()
 	}
 	t.inner = nil
+	if t.trial != nil {
+		t.trial.failure = e
+	}
 	if t.retry(e) {
 		return
 	}
@@ -432,6 +448,10 @@ func (t *thread) leave(output any, assigned *Object, next string, previous int64
 	}
 	details.Set("name", t.state.name)
 	t.last = t.history.tell(previous, t.state.kind+"StateExited", "stateExitedEventDetails", withValue(details, "output", output))
+	if t.trial != nil {
+		t.trial.left(output, next)
+		return nil
+	}
 	if next == "" {
 		t.stopped = true
 		t.done(output)

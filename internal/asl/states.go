@@ -38,7 +38,10 @@ func (t *thread) effective() (in, out any, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	out, err = t.parameters(in)
+	t.trial.inspect("afterInputPath", in)
+	if out, err = t.parameters(in); err == nil {
+		t.trial.inspect("afterParameters", out)
+	}
 	return in, out, err
 }
 
@@ -89,6 +92,7 @@ func (t *thread) exit(result any, hasResult bool, next string, previous int64) e
 	if err != nil {
 		return err
 	}
+	t.trial.inspect("afterResultPath", out)
 	if out, err = t.filterPath("OutputPath", t.scope(out)); err != nil {
 		return err
 	}
@@ -150,6 +154,7 @@ func (t *thread) pass() error {
 	if result, ok := t.state.fields.Get("Result"); ok {
 		value = result
 	}
+	t.trial.inspect("afterResultSelector", value)
 	return t.exit(value, true, t.next(), t.last)
 }
 
@@ -416,6 +421,9 @@ func (t *thread) task() error {
 		if template, ok := t.state.fields.Get("Arguments"); ok {
 			args, err = s.query(template, "Arguments")
 		}
+		if err == nil {
+			t.trial.inspect("afterArguments", args)
+		}
 	} else {
 		_, args, err = t.effective()
 	}
@@ -440,6 +448,7 @@ func (t *thread) task() error {
 			t.fails(runtimeError("The task returned a result that is not JSON: %s", err))
 			return
 		}
+		t.trial.inspect("result", result)
 		t.check(t.finish(result, t.last))
 	})
 	return nil
@@ -483,6 +492,7 @@ func (t *thread) finish(result any, previous int64) error {
 			return err
 		}
 	}
+	t.trial.inspect("afterResultSelector", result)
 	return t.exit(result, true, t.next(), previous)
 }
 
@@ -507,6 +517,10 @@ func (t *thread) retry(e *stateError) bool {
 		}
 		if retrier.values["JitterStrategy"] == "FULL" {
 			delay *= t.m.random().Float64()
+		}
+		if t.trial != nil {
+			t.trial.retried(i, delay)
+			return true
 		}
 		t.attempts[i]++
 		t.retries++
@@ -551,11 +565,12 @@ func takes(o *Object, e *stateError) bool {
 // catch goes on with the state a catcher names.
 func (t *thread) catch(e *stateError) (bool, error) {
 	list, _ := t.state.fields.values["Catch"].([]any)
-	for _, c := range list {
+	for i, c := range list {
 		catcher, _ := c.(*Object)
 		if !takes(catcher, e) {
 			continue
 		}
+		t.trial.caught(i)
 		output := NewObject()
 		if e.name != "" {
 			output.Set("Error", e.name)

@@ -40,6 +40,7 @@ func Validate(data []byte, options Options) []Diagnostic {
 }
 
 type validator struct {
+	alone   bool // one state without its machine: it may name others
 	options Options
 	found   []Diagnostic
 }
@@ -125,7 +126,7 @@ func (v *validator) state(s, states *Object, at string, jsonata bool) {
 	}
 	allowed, ok := fieldsOf[kind]
 	if !ok {
-		v.schema(at+"/Type", "Value is not one of the allowed values: [Choice, Fail, Map, Parallel, Pass, Succeed, Task, Wait]")
+		v.schema(at+"/Type", "The field 'Type' should have one of these values: [Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map]")
 		return
 	}
 	v.language(s, at)
@@ -183,7 +184,7 @@ func (v *validator) target(next any, states *Object, at string) {
 	switch {
 	case !ok:
 		v.schema(at, "Expected value of type String")
-	case !states.Has(name):
+	case !states.Has(name) && !v.alone:
 		v.add("MISSING_TRANSITION_TARGET", at, "Missing 'Next' target: %s", name)
 	}
 }

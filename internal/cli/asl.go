@@ -17,7 +17,7 @@ import (
 func aslCommand() *command {
 	return &command{
 		name: "asl", summary: "Run and check state machines in the Amazon States Language",
-		sub: []*command{aslRunCommand(), aslValidateCommand()},
+		sub: []*command{aslRunCommand(), aslTestStateCommand(), aslValidateCommand()},
 	}
 }
 
@@ -248,6 +248,42 @@ func (o *aslOptions) validate(_ context.Context, app *App, args []string) int {
 		return app.fail(definitionErrors(args[0], found))
 	}
 	fmt.Fprintln(app.Out, "The state machine is valid.")
+	return exitOK
+}
+
+func aslTestStateCommand() *command {
+	return &command{
+		name: "test-state", args: "REQUEST", summary: "Run one state alone, with what it calls mocked", minArgs: 1, maxArgs: 1,
+		about: `Runs one state of a state machine with a given input, and prints its output, what it goes on with, and on request how the data looked at each stage inside it. REQUEST is a JSON file (- for standard input) with the members of the TestState call of Step Functions: definition, stateName, input, context, variables, inspectionLevel (INFO, DEBUG, TRACE), mock, stateConfiguration and roleArn. Definition, input, context and variables may be JSON values as well as text.
+
+The answer is always JSON: the members of the call's response, or apiError and message where it is refused. The exit code is 1 where it is refused or the state fails without a retry or catch.`,
+		setup: func(f *flagSet) action {
+			o := &aslOptions{}
+			f.toggle(&o.json, "json", "Print without line breaks.")
+			return o.testState
+		},
+	}
+}
+
+func (o *aslOptions) testState(_ context.Context, app *App, args []string) int {
+	request, err := app.readInput(args[0])
+	if err != nil {
+		return app.failf("Cannot read the request", "%s.", err)
+	}
+	answer, err := asl.TestState(request, time.Now())
+	if err != nil {
+		return app.failf("Invalid request", "%s: %s.", args[0], err)
+	}
+	show := app.printJSONIndented
+	if o.json {
+		show = app.printJSON
+	}
+	if failed := show(answer); failed != exitOK {
+		return failed
+	}
+	if status, _ := answer.Get("status"); answer.Has("apiError") || status == "FAILED" {
+		return exitFailed
+	}
 	return exitOK
 }
 
