@@ -11,6 +11,7 @@ func commands() *command {
 		destroyCommand(),
 		showCommand(),
 		outputCommand(),
+		runCommand(),
 		runsCommand(),
 		resumeCommand(),
 		cancelCommand(),

@@ -174,7 +174,10 @@ func (a *App) showRun(run runs.Run, entries []workflow.Entry) {
 	for _, e := range entries {
 		data := runs.ReadStepData(e)
 		text := strings.ReplaceAll(string(e.Kind), "_", " ")
-		if e.Step >= 0 {
+		switch {
+		case e.Step >= 0 && run.Kind == stateMachineKind:
+			text = fmt.Sprintf("%-16s step %d", strings.TrimPrefix(text, "step "), e.Step)
+		case e.Step >= 0:
 			text = fmt.Sprintf("%-16s %s %s", strings.TrimPrefix(text, "step "), data.Operation, data.Address)
 		}
 		fmt.Fprintf(&b, "  %s  %s\n", e.Time.Local().Format("15:04:05.000"), strings.TrimRight(text, " "))
@@ -209,7 +212,7 @@ func completeRuns(app *App, _ []string) []string {
 func resumeCommand() *command {
 	return &command{
 		name: "resume", args: "[RUN]", summary: "Go on with a run that was interrupted", maxArgs: 1, main: true, complete: completeRuns,
-		about: "Takes over a run whose process died. What had ended stays as it is; what was being done is looked up and, where it did not happen, done; the rest follows. Without an argument, the one interrupted run of this project.",
+		about: "Takes over a run whose process died. Of an apply, what had ended stays as it is; what was being done is looked up and, where it did not happen, done; the rest follows. A state machine goes on where its journal ends; a task whose outcome is not known fails with Tutti.OutcomeUnknown, unless it is idempotent. Without an argument, the one interrupted run of this project.",
 		setup: func(f *flagSet) action {
 			var o outputOptions
 			var vars variableOptions
@@ -231,6 +234,9 @@ func resumeCommand() *command {
 				run, diags := op.interrupted(ctx, args)
 				if diags.HasErrors() {
 					return app.fail(diags)
+				}
+				if run.Kind == stateMachineKind {
+					return op.continueMachine(ctx, run, o.json)
 				}
 				loaded, diags := op.planOf(ctx, run)
 				if !diags.HasErrors() {

@@ -107,7 +107,7 @@ func (d *drive) notOpened(ctx context.Context, resuming bool) (Result, diag.List
 	now := d.r.now()
 	d.run.Status, d.run.Ended = Failed, now
 	run := d.run
-	err := d.commit(context.WithoutCancel(ctx), []Commit{{
+	err := d.r.commit(context.WithoutCancel(ctx), []Commit{{
 		Lease: d.lease, Run: &run,
 		Entries: []workflow.Entry{
 			{Sequence: 1, Time: now, Kind: workflow.RunStarted, Step: -1},
@@ -167,7 +167,7 @@ func (d *drive) conclude(ctx context.Context) Result {
 	}
 	d.run.Summary = d.summary()
 	run := d.run
-	err := d.commit(ctx, []Commit{{
+	err := d.r.commit(ctx, []Commit{{
 		Lease: d.lease, Run: &run, Cause: d.run.Kind,
 		Entries:      []workflow.Entry{{Sequence: d.seq + 1, Time: now, Kind: workflow.RunFinished, Step: -1}},
 		Events:       withIDs(run.ID, d.seq+1, runEvent(run, now, kind)),
@@ -205,7 +205,7 @@ func (d *drive) salvage(ctx context.Context) Result {
 	err := d.broken
 	if len(d.pending) > 0 && !errors.Is(err, ErrFenced) {
 		d.seq = d.machine.Last()
-		if again := d.commit(ctx, d.commits(d.pending), func(error) {}); again != nil {
+		if again := d.r.commit(ctx, d.commits(d.pending), func(error) {}); again != nil {
 			err = again
 		} else {
 			d.pending = nil

@@ -96,7 +96,7 @@ func (d *drive) loop(ctx context.Context) {
 	polling, stopPolling := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopPolling()
 	levels := make(chan int)
-	go d.poll(polling, levels)
+	go d.r.poll(polling, d.lease.Run, d.baseline, levels)
 
 	asked, hard := ctx.Done(), d.req.Hard
 	var grace <-chan time.Time
@@ -410,7 +410,7 @@ func (d *drive) tell(e Event) {
 // committer writes batches, each again for a while if the store refuses.
 func (d *drive) committer(ctx context.Context) {
 	for commits := range d.writes {
-		d.written <- d.commit(ctx, commits, func(err error) {
+		d.written <- d.r.commit(ctx, commits, func(err error) {
 			select {
 			case d.trouble <- err:
 			default:
@@ -420,11 +420,11 @@ func (d *drive) committer(ctx context.Context) {
 }
 
 // commit writes to the store; a full disk may have room again a little later.
-func (d *drive) commit(ctx context.Context, commits []Commit, failed func(error)) error {
+func (r *Runner) commit(ctx context.Context, commits []Commit, failed func(error)) error {
 	const tries = 7
 	wait := 100 * time.Millisecond
 	for try := 1; ; try++ {
-		err := d.r.Store.Commit(ctx, commits)
+		err := r.Store.Commit(ctx, commits)
 		if err == nil || errors.Is(err, ErrFenced) || try == tries {
 			return err
 		}
@@ -434,28 +434,29 @@ func (d *drive) commit(ctx context.Context, commits []Commit, failed func(error)
 	}
 }
 
-// poll looks for cancels asked for by other processes.
-func (d *drive) poll(ctx context.Context, levels chan<- int) {
-	every := d.r.Poll
+// poll looks for cancels of a run asked for by other processes, and tells how
+// far they go beyond what was asked before.
+func (r *Runner) poll(ctx context.Context, id string, baseline int, levels chan<- int) {
+	every := r.Poll
 	if every <= 0 {
 		every = 500 * time.Millisecond
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	seen := d.baseline
+	seen := baseline
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		run, err := d.r.Store.Run(ctx, d.lease.Run)
+		run, err := r.Store.Run(ctx, id)
 		if err != nil || run.Cancelling <= seen {
 			continue
 		}
 		seen = run.Cancelling
 		select {
-		case levels <- seen - d.baseline:
+		case levels <- seen - baseline:
 		case <-ctx.Done():
 			return
 		}
