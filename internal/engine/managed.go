@@ -247,7 +247,12 @@ func (m *managedPlan) change(config *resourceConfig) (*plans.Change, diag.List) 
 	switch {
 	case prior.IsNull():
 		change.Action = plans.Create
-		return change, diags
+		// Terraform names the trigger of new objects, too.
+		triggered, d := m.p.replaceTriggered(m.rs, m.rep)
+		if triggered {
+			change.Reason = plans.ReasonReplaceByTriggers
+		}
+		return change, append(diags, d...)
 	case tainted:
 		change.Action, change.Reason = m.replaceAction(), plans.ReasonReplaceBecauseTainted
 		return change, diags
