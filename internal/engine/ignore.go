@@ -92,7 +92,8 @@ func within(path, whole cty.Path) bool {
 		return false
 	}
 	for i := range whole {
-		if stepName(path[i]) != stepName(whole[i]) || stepName(whole[i]) == "" && !path[:i+1].Equals(whole[:i+1]) {
+		name := stepName(whole[i])
+		if stepName(path[i]) != name || name == "" && !path[i:i+1].Equals(whole[i:i+1]) {
 			return false
 		}
 	}
