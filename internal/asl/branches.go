@@ -39,18 +39,17 @@ func (t *thread) parallel() error {
 			t.inner = nil
 			t.last = b.last
 			t.history.tell(t.last, "ParallelStateSucceeded", "", nil)
-			t.check(t.finish(results, t.last))
+			t.check(t.finish(results))
 		}
 		b.failed = func(e *stateError) { t.innerFailed(e, b.last) }
 	}
 	return nil
 }
 
-// innerInput is what a Parallel or Map works on.
+// innerInput is what the branches of a Parallel get.
 func (t *thread) innerInput() (any, error) {
 	if !t.state.jsonata {
-		_, input, err := t.effective()
-		return input, err
+		return t.effective()
 	}
 	template, ok := t.state.fields.Get("Arguments")
 	if !ok {
@@ -62,10 +61,7 @@ func (t *thread) innerInput() (any, error) {
 // innerFailed ends the state because a branch did.
 func (t *thread) innerFailed(e *stateError, last int64) {
 	t.last = last
-	passed := *e
-	passed.named, passed.evaluation = true, false
-	passed.hasCause = e.hasCause || !e.named
-	t.fails(&passed)
+	t.fails(e)
 }
 
 // mapping is a Map state under way.
@@ -74,9 +70,9 @@ type mapping struct {
 	items       []any
 	input       any // effective, for ItemSelector
 	results     []any
+	done        []bool // which items succeeded
 	next        int
 	running     int
-	succeeded   int
 	failed      int
 	tolerated   int
 	tolerates   bool // something was said about it
@@ -107,7 +103,7 @@ func (t *thread) mapItems() error {
 		return g.mocked()
 	}
 	g.started = t.last
-	g.results = make([]any, len(g.items))
+	g.results, g.done = make([]any, len(g.items)), make([]bool, len(g.items))
 	if len(g.items) == 0 {
 		return g.end()
 	}
@@ -122,10 +118,11 @@ func (t *thread) mapItems() error {
 // prepare evaluates what the state says about its items.
 func (g *mapping) prepare() error {
 	t := g.t
-	var err error
-	if g.input, err = t.mapInput(); err != nil {
+	s, err := t.inputScope()
+	if err != nil {
 		return err
 	}
+	g.input = s.input
 	if !t.state.jsonata {
 		t.trial.inspect("afterInputPath", g.input)
 	}
@@ -159,16 +156,6 @@ func (g *mapping) prepare() error {
 // maxInline is how many iterations of an inline Map run at once.
 const maxInline = 40
 
-func (t *thread) mapInput() (any, error) {
-	if t.state.jsonata {
-		return t.input, nil
-	}
-	if t.state.has("Parameters") && !t.state.has("ItemSelector") {
-		return t.filterPath("InputPath", t.scope(t.input)) // Parameters are the old ItemSelector
-	}
-	return t.filterPath("InputPath", t.scope(t.input))
-}
-
 func (g *mapping) readItems() error {
 	t := g.t
 	if t.trial != nil && t.trial.items != nil {
@@ -198,9 +185,9 @@ func (g *mapping) readItems() error {
 	if !ok {
 		return g.take(g.input)
 	}
-	p, err := cachedPath(source)
+	p, err := t.m.parsed.path(source)
 	if err != nil {
-		return runtimeError("%s", err)
+		return err
 	}
 	v, err := t.scope(g.input).follow(p)
 	if err != nil {
@@ -210,7 +197,7 @@ func (g *mapping) readItems() error {
 	if !ok {
 		e := runtimeError("Reference path \"%s\" must point to array.", "$"+strings.TrimLeft(source, "$"))
 		if t.trial != nil {
-			e.named, e.hasCause = true, true // TestState does not say in which state
+			e.inside = false // TestState does not say in which state
 		}
 		return e
 	}
@@ -224,7 +211,7 @@ func (g *mapping) take(v any) error {
 	if !ok {
 		e := runtimeError("Map state input must be an array but was: %s", text(v))
 		if g.t.state.jsonata {
-			e.name, e.evaluation = "States.QueryEvaluationError", true
+			e.name, e.query = "States.QueryEvaluationError", true
 		}
 		return e
 	}
@@ -238,15 +225,11 @@ func (t *thread) numberOf(field string, input any) (any, bool, error) {
 		v, err := t.reference(t.scope(input), source, field+"Path")
 		return numeral(v), true, err
 	}
-	v, ok := t.state.fields.Get(field)
-	if !ok {
+	if !t.state.has(field) {
 		return nil, false, nil
 	}
-	if t.state.jsonata {
-		q, err := t.scope(t.input).query(v, field)
-		return q, true, err
-	}
-	return v, true, nil
+	v, err := t.field(t.scope(t.input), field)
+	return v, true, err
 }
 
 // numeral takes a number written as a string for the number, as the service
@@ -286,13 +269,13 @@ func (g *mapping) tolerance() error {
 	if err != nil || !hasShare {
 		return err
 	}
-	if kindOf(p) != "number" {
+	share, ok := float(p)
+	if !ok {
 		source, _ := g.t.state.text("ToleratedFailurePercentagePath")
 		return runtimeError("The ToleratedFailurePercentagePath field refers to value \"%s\" which is not a valid float: %s", plain(p), source)
 	}
 	g.tolerates = true
 	g.t.trial.inspect("toleratedFailurePercentage", p)
-	share := numberField(NewObject().Set("p", p), "p", 0)
 	if share < 0 || share > 100 {
 		return runtimeError("ToleratedFailurePercentage must be between 0 and 100.")
 	}
@@ -400,7 +383,6 @@ func (g *mapping) startNext(previous int64) error {
 	b.done = func(output any) {
 		g.results[index] = output
 		g.running--
-		g.succeeded++
 		ended := t.history.tell(b.last, "MapIterationSucceeded", "mapIterationSucceededEventDetails", details())
 		if g.next < len(g.items) {
 			t.check(g.startNext(b.last))
@@ -428,8 +410,7 @@ func (g *mapping) startExecution(index int, input any) {
 	b.variables.outer = nil
 	b.execution, b.item = t.m.execution(executionARN+name, name, input), nil
 	b.done = func(output any) {
-		g.results[index] = output
-		g.succeeded++
+		g.results[index], g.done[index] = output, true
 		t.check(g.executionEnded())
 	}
 	b.failed = func(*stateError) {
@@ -454,8 +435,7 @@ func (g *mapping) executionEnded() error {
 
 // exceeded is the error of a distributed Map too many items of which failed.
 func exceeded() *stateError {
-	return &stateError{name: "States.ExceedToleratedFailureThreshold", named: true, hasCause: true,
-		cause: "The specified tolerated failure threshold was exceeded"}
+	return failed("States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded")
 }
 
 // end finishes the state with the results in the order of the items.
@@ -473,8 +453,8 @@ func (g *mapping) end() error {
 		}
 		t.last = t.history.tell(g.started, "MapRunSucceeded", "", nil)
 		kept := g.results[:0:0]
-		for _, r := range g.results {
-			if r != nil || g.failed == 0 {
+		for i, r := range g.results {
+			if g.done[i] {
 				kept = append(kept, r)
 			}
 		}
@@ -485,5 +465,5 @@ func (g *mapping) end() error {
 	if results == nil {
 		results = []any{}
 	}
-	return t.finish(results, t.last)
+	return t.finish(results)
 }

@@ -53,9 +53,9 @@ func (s *scope) combine(list any, want bool) (bool, error) {
 }
 
 func (s *scope) compares(name, variable string, against any) (bool, error) {
-	p, err := cachedPath(variable)
+	p, err := s.parsed.path(variable)
 	if err != nil {
-		return false, runtimeError("%s", err)
+		return false, err
 	}
 	v, err := s.follow(p)
 	if name == "IsPresent" {

@@ -196,7 +196,7 @@ func (r *recorded) judge(t *testing.T) string {
 	switch {
 	case got.Status != r.Expected.Status:
 		return fmt.Sprintf("status: want %s, got %s (%s: %s)", r.Expected.Status, got.Status, got.Error, got.Cause)
-	case r.Expected.Error == nil && got.HasError || r.Expected.Error != nil && *r.Expected.Error != got.Error:
+	case r.Expected.Error == nil && got.Error != "" || r.Expected.Error != nil && *r.Expected.Error != got.Error:
 		return fmt.Sprintf("error: got %q (%s)", got.Error, got.Cause)
 	case r.Expected.Cause == nil && got.HasCause || r.Expected.Cause != nil && !alike(*r.Expected.Cause, got.Cause):
 		return fmt.Sprintf("cause: got %q", got.Cause)

@@ -30,7 +30,7 @@ func withValue(o *Object, name string, v any) *Object {
 
 func failure(e *stateError) *Object {
 	o := NewObject()
-	if e.hasCause || !e.named {
+	if e.hasCause {
 		o.Set("cause", e.cause)
 	}
 	if e.name != "" {

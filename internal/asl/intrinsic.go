@@ -512,7 +512,7 @@ func mathRandom(s *scope, a []any) (any, error) {
 		}
 		source = seeded(uint64(seed))
 	}
-	return number(from + source().Int64N(to-from)), nil
+	return number(from + source.Int64N(to-from)), nil
 }
 
 func stringSplit(a []any) (any, error) {

@@ -6,18 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 
 	"github.com/recolabs/gnata"
 )
-
-// jsonata evaluates JSONata expressions with the functions Step Functions adds.
-type jsonata struct {
-	compiled map[string]*gnata.Expression
-	current  *scope // of the evaluation under way, for $random and $uuid
-}
 
 // expressionOf returns the text between {% and %}.
 func expressionOf(v any) (string, bool) {
@@ -30,25 +23,23 @@ func expressionOf(v any) (string, bool) {
 
 var errUnsupported = errors.New("unsupported")
 
-func (j *jsonata) functions() map[string]gnata.CustomFunc {
+// functions are those that Step Functions adds to JSONata's.
+func (s *scope) functions() map[string]gnata.CustomFunc {
 	return map[string]gnata.CustomFunc{
-		"partition": func(args []any, _ any) (any, error) { return j.apply(arrayPartition, args) },
-		"range":     func(args []any, _ any) (any, error) { return j.apply(rangeSequence, args) },
-		"hash":      func(args []any, _ any) (any, error) { return j.apply(hash, args) },
-		"parse":     func(args []any, _ any) (any, error) { return j.apply(stringToJSON, args) },
-		"uuid":      func([]any, any) (any, error) { return j.current.uuid(), nil },
+		"partition": adopted(arrayPartition),
+		"range":     adopted(rangeSequence),
+		"hash":      adopted(hash),
+		"parse":     adopted(stringToJSON),
+		"uuid":      func([]any, any) (any, error) { return s.uuid(), nil },
 		"random": func(args []any, _ any) (any, error) {
-			var r *rand.Rand
-			if len(args) > 0 {
-				seed, ok := args[0].(float64)
-				if !ok {
-					return nil, errors.New("the seed of $random must be a number")
-				}
-				r = seeded(uint64(int64(seed)))()
-			} else {
-				r = j.current.random()
+			if len(args) == 0 {
+				return s.random.Float64(), nil
 			}
-			return r.Float64(), nil
+			seed, ok := args[0].(float64)
+			if !ok {
+				return nil, errors.New("the seed of $random must be a number")
+			}
+			return seeded(uint64(int64(seed))).Float64(), nil
 		},
 		"eval": func([]any, any) (any, error) {
 			return nil, errors.New("$eval is not supported; use $parse")
@@ -56,21 +47,23 @@ func (j *jsonata) functions() map[string]gnata.CustomFunc {
 	}
 }
 
-// apply calls a function on values of this package.
-func (j *jsonata) apply(f func([]any) (any, error), args []any) (any, error) {
-	in := make([]any, len(args))
-	for i, a := range args {
-		v, err := fromJSONata(a)
+// adopted makes a function of JSONata of one on values of this package.
+func adopted(f func([]any) (any, error)) gnata.CustomFunc {
+	return func(args []any, _ any) (any, error) {
+		in := make([]any, len(args))
+		for i, a := range args {
+			v, err := fromJSONata(a)
+			if err != nil {
+				return nil, err
+			}
+			in[i] = v
+		}
+		out, err := f(in)
 		if err != nil {
 			return nil, err
 		}
-		in[i] = v
+		return toJSONata(out)
 	}
-	out, err := f(in)
-	if err != nil {
-		return nil, err
-	}
-	return toJSONata(out)
 }
 
 // rangeSequence is States.ArrayRange with a sequence for its result: of one
@@ -163,39 +156,20 @@ func fromFloat(f float64) (any, error) {
 }
 
 // evaluate runs an expression; field is where it stands.
-func (j *jsonata) evaluate(s *scope, source, field string) (any, error) {
-	fail := func(format string, args ...any) error {
-		return &stateError{name: "States.QueryEvaluationError", evaluation: true, location: field,
-			cause: fmt.Sprintf("The JSONata expression '%s' specified for the field '%s' ", source, field) + fmt.Sprintf(format, args...)}
+func (s *scope) evaluate(source, field string) (any, error) {
+	fail := func(problem string) error {
+		return queryError(field, "The JSONata expression '%s' specified for the field '%s' %s", source, field, problem)
 	}
-	expression := j.compiled[source]
-	if expression == nil {
-		var err error
-		if expression, err = gnata.Compile(source); err != nil {
-			return nil, fail("threw an error during evaluation. %s", err)
-		}
-		j.compiled[source] = expression
-	}
-	states, err := s.states()
+	expression, err := remembered(s.parsed.queries, source, gnata.Compile)
 	if err != nil {
-		return nil, fail("%s", err)
+		return nil, fail("threw an error during evaluation. " + err.Error())
 	}
-	j.current = s
-	env := gnata.NewCustomEnv(j.functions())
-	env.Bind("states", states)
-	s.variables.all(func(name string, value any) {
-		if v, e := toJSONata(value); e == nil {
-			env.Bind(name, v)
-		} else {
-			err = e
-		}
-	})
-	if err != nil {
-		return nil, fail("%s", err)
+	if err := s.bind(); err != nil {
+		return nil, fail(err.Error())
 	}
-	raw, err := expression.EvalWithCustomFuncs(context.Background(), nil, env)
+	raw, err := s.run(expression)
 	if err != nil {
-		return nil, fail("threw an error during evaluation. %s", explain(err))
+		return nil, fail("threw an error during evaluation. " + explain(err))
 	}
 	if raw == nil {
 		return nil, fail("returned nothing (undefined).")
@@ -207,16 +181,35 @@ func (j *jsonata) evaluate(s *scope, source, field string) (any, error) {
 	return v, nil
 }
 
-// states is the reserved variable $states.
-func (s *scope) states() (any, error) {
-	o := NewObject().Set("input", s.input).Set("context", s.context)
+// bind makes what runs queries: with $states and the variables, once for all
+// expressions of a scope.
+func (s *scope) bind() error {
+	if s.run != nil {
+		return nil
+	}
+	states := NewObject().Set("input", s.input).Set("context", s.context)
 	if s.hasResult {
-		o.Set("result", s.result)
+		states.Set("result", s.result)
 	}
 	if s.failure != nil {
-		o.Set("errorOutput", s.failure)
+		states.Set("errorOutput", s.failure)
 	}
-	return toJSONata(o)
+	env := gnata.NewCustomEnv(s.functions())
+	var failed error
+	bind := func(name string, value any) {
+		v, err := toJSONata(value)
+		if err != nil {
+			failed = err
+			return
+		}
+		env.Bind(name, v)
+	}
+	bind("states", states)
+	s.variables.all(bind)
+	s.run = func(e *gnata.Expression) (any, error) {
+		return e.EvalWithCustomFuncs(context.Background(), nil, env)
+	}
+	return failed
 }
 
 // query evaluates a template of JSONata: every string {% … %} in it.
@@ -224,7 +217,7 @@ func (s *scope) query(t any, field string) (any, error) {
 	switch t := t.(type) {
 	case string:
 		if source, ok := expressionOf(t); ok {
-			return s.jsonata.evaluate(s, source, field)
+			return s.evaluate(source, field)
 		}
 	case *Object:
 		out := NewObject()
@@ -253,7 +246,6 @@ func (s *scope) query(t any, field string) (any, error) {
 // wrongType is the error of a query whose result has another type.
 func wrongType(source any, field, want string, got any) error {
 	e, _ := expressionOf(source)
-	return &stateError{name: "States.QueryEvaluationError", evaluation: true, location: field,
-		cause: fmt.Sprintf("The JSONata expression '%s' specified for the field '%s' returned an unexpected result type. Expected '%s', but was '%s' for value: %s",
-			e, field, want, kindOf(got), text(got))}
+	return queryError(field, "The JSONata expression '%s' specified for the field '%s' returned an unexpected result type. Expected '%s', but was '%s' for value: %s",
+		e, field, want, kindOf(got), text(got))
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/recolabs/gnata"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
@@ -30,6 +29,7 @@ type Outcome struct {
 
 // Effect is something outside the machine that a step does.
 type Effect struct {
+	State string // the state it belongs to
 	// Until is the instant a timer ends; zero for tasks.
 	Until time.Time
 	// Resource is what a task calls, as in the definition; Input its arguments
@@ -44,10 +44,9 @@ type Effect struct {
 type Result struct {
 	Status   string // SUCCEEDED, FAILED, TIMED_OUT or ABORTED; RUNNING until then
 	Output   any    // where it succeeded
-	Error    string
+	Error    string // empty for none
 	Cause    string
-	HasError bool
-	HasCause bool
+	HasCause bool // it may be there and empty
 }
 
 // Machine interprets a definition. Steps are numbered as they come up; what
@@ -56,14 +55,12 @@ type Machine struct {
 	definition *Definition
 	last       int64
 	now        time.Time
-	random     func() *rand.Rand
-	jsonata    *jsonata
-	name       string
+	random     *rand.Rand
+	parsed     *parsed
 	started    string
 
 	ready   []*thread
 	effects []pending
-	running int
 	main    *history
 	result  Result
 
@@ -80,9 +77,7 @@ type pending struct {
 
 // NewMachine makes a machine for a definition.
 func NewMachine(d *Definition) *Machine {
-	m := &Machine{definition: d, main: &history{}, result: Result{Status: "RUNNING"}}
-	m.jsonata = &jsonata{compiled: map[string]*gnata.Expression{}}
-	return m
+	return &Machine{definition: d, parsed: newParsed(), main: &history{}, result: Result{Status: "RUNNING"}}
 }
 
 // Effect says what a step does. The step must have been started by a command.
@@ -94,6 +89,18 @@ func (m *Machine) Result() Result { return m.result }
 // History returns what happened so far. The caller must not change it.
 func (m *Machine) History() []Event { return m.main.events }
 
+// Recorded returns the history as the service's recordings have it: without
+// ParallelStateSucceeded, whose number stays free.
+func (m *Machine) Recorded() []Event {
+	var out []Event
+	for _, e := range m.main.events {
+		if e.Type != "ParallelStateSucceeded" {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 // Apply takes the next entry of the journal.
 func (m *Machine) Apply(e workflow.Entry) ([]workflow.Command, error) {
 	if e.Sequence != m.last+1 {
@@ -104,7 +111,7 @@ func (m *Machine) Apply(e workflow.Entry) ([]workflow.Command, error) {
 	}
 	m.commands = m.commands[:0]
 	switch e.Kind {
-	case workflow.RunStarted, workflow.StepSucceeded, workflow.StepFailed, workflow.CancelRequested:
+	case workflow.RunStarted, workflow.StepSucceeded, workflow.StepFailed, workflow.StepLost, workflow.CancelRequested:
 		m.now = e.Time
 	}
 	switch e.Kind {
@@ -124,7 +131,7 @@ func (m *Machine) Apply(e workflow.Entry) ([]workflow.Command, error) {
 		}
 	case workflow.CancelRequested:
 		if m.result.Status == "RUNNING" {
-			m.main.tell(m.main.lastID(), "ExecutionAborted", "executionAbortedEventDetails", NewObject())
+			m.main.tell(int64(len(m.main.events)), "ExecutionAborted", "executionAbortedEventDetails", NewObject())
 			m.result.Status = "ABORTED"
 			m.ready = nil
 			for i := range m.effects {
@@ -145,8 +152,6 @@ func (m *Machine) Apply(e workflow.Entry) ([]workflow.Command, error) {
 	return m.commands, nil
 }
 
-func (h *history) lastID() int64 { return int64(len(h.events)) }
-
 func (m *Machine) start(e workflow.Entry) error {
 	var start Start
 	if err := json.Unmarshal(e.Data, &start); err != nil {
@@ -162,14 +167,14 @@ func (m *Machine) start(e workflow.Entry) error {
 	seed := fnv.New64a()
 	_, _ = seed.Write([]byte(start.Name)) // a hash takes everything
 	m.random = seeded(seed.Sum64())
-	m.name, m.started = start.Name, instant(m.now)
-	id := executionARN + m.name
+	m.started = instant(m.now)
+	id := executionARN + start.Name
 	if start.Express {
-		id = expressID(m.name, m.random)
+		id = expressID(start.Name, m.random)
 	}
 	m.main.tell(0, "ExecutionStarted", "executionStartedEventDetails",
 		withValue(NewObject(), "input", input).Set("roleArn", roleARN))
-	execution := m.execution(id, m.name, input)
+	execution := m.execution(id, start.Name, input)
 	if start.Express {
 		about, _ := execution.values["Execution"].(*Object)
 		about.remove("RedriveCount")
@@ -177,20 +182,20 @@ func (m *Machine) start(e workflow.Entry) error {
 	t := &thread{
 		m: m, history: m.main, level: m.definition.level, variables: &variables{values: NewObject()},
 		execution: execution,
-		done: func(output any) {
-			m.main.tell(m.main.lastID(), "ExecutionSucceeded", "executionSucceededEventDetails", withValue(NewObject(), "output", output))
-			m.result.Status, m.result.Output = "SUCCEEDED", output
-		},
+	}
+	t.done = func(output any) {
+		m.main.tell(t.last, "ExecutionSucceeded", "executionSucceededEventDetails", withValue(NewObject(), "output", output))
+		m.result.Status, m.result.Output = "SUCCEEDED", output
 	}
 	t.failed = func(err *stateError) {
 		m.main.tell(t.last, "ExecutionFailed", "executionFailedEventDetails", failure(err))
-		m.result = Result{Status: "FAILED", Error: err.name, Cause: err.cause, HasError: err.name != "", HasCause: err.hasCause || !err.named}
+		m.result = Result{Status: "FAILED", Error: err.name, Cause: err.cause, HasCause: err.hasCause}
 	}
 	t.enter(m.definition.level.startAt, input)
 	if n, ok := integer(m.definition.timeout); ok && n > 0 {
 		m.effect(t, Effect{Until: m.now.Add(seconds(n))}, func(Outcome, bool) {
 			t.stop()
-			m.main.tell(m.main.lastID(), "ExecutionTimedOut", "executionTimedOutEventDetails", NewObject())
+			m.main.tell(int64(len(m.main.events)), "ExecutionTimedOut", "executionTimedOutEventDetails", NewObject())
 			m.result.Status = "TIMED_OUT"
 		})
 	}
@@ -207,7 +212,7 @@ const (
 )
 
 // expressID is the ARN of an execution of the type EXPRESS.
-func expressID(name string, random func() *rand.Rand) string {
+func expressID(name string, random *rand.Rand) string {
 	return strings.Replace(executionARN, ":execution:", ":express:", 1) + name + ":" + (&scope{random: random}).uuid()
 }
 
@@ -246,6 +251,9 @@ func (m *Machine) outcome(e workflow.Entry) error {
 // effect starts a step for a branch.
 func (m *Machine) effect(t *thread, e Effect, then func(Outcome, bool)) {
 	m.commands = append(m.commands, workflow.Command{Kind: workflow.StartStep, Step: len(m.effects)})
+	if t.state != nil {
+		e.State = t.state.name
+	}
 	m.effects = append(m.effects, pending{effect: e, thread: t, then: then})
 }
 
@@ -297,7 +305,6 @@ func (t *thread) enter(name string, input any) {
 	t.state, t.input = t.level.states[name], input
 	t.attempts, t.retries = nil, 0
 	t.m.ready = append(t.m.ready, t)
-	t.since = ""
 }
 
 // stop gives a branch and all inside it up.
@@ -310,7 +317,7 @@ func (t *thread) stop() {
 }
 
 func (t *thread) scope(input any) *scope {
-	return &scope{input: input, context: t.context(), variables: t.variables, random: t.m.random, jsonata: t.m.jsonata}
+	return &scope{input: input, context: t.context(), variables: t.variables, random: t.m.random, parsed: t.m.parsed}
 }
 
 func (t *thread) context() *Object {
@@ -333,9 +340,6 @@ func (t *thread) context() *Object {
 // execute enters the state and does what it does.
 func (t *thread) execute() {
 	t.before = t.last
-	if t.last == 0 && t.history == t.m.main {
-		t.before = 0 // the first event follows none, as recorded
-	}
 	t.since = instant(t.m.now)
 	t.last = t.history.tell(t.before, t.state.kind+"StateEntered", "stateEnteredEventDetails",
 		withValue(NewObject(), "input", t.input).Set("name", t.state.name))
@@ -390,23 +394,8 @@ func asStateError(err error) *stateError {
 // branch ends.
 func (t *thread) fails(e *stateError) {
 	// A state that cannot be run at all ends without an event of its own.
-	fatal := e.name == "States.Runtime" && !e.named
-	if e.evaluation || fatal {
-		cause := *e
-		if !e.named {
-			cause.cause = fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s", t.state.name, t.entered, e.cause)
-			cause.named, cause.hasCause = true, true
-		}
-		e = &cause
-	}
-	if e.evaluation {
-		e.evaluation = false
-		details := failure(e)
-		if e.location != "" {
-			details.Set("location", e.location)
-		}
-		t.last = t.history.tell(t.before, "EvaluationFailed", "evaluationFailedEventDetails", details.Set("state", t.state.name))
-	}
+	fatal := e.name == "States.Runtime" && e.inside
+	e = t.told(e)
 	for _, inner := range t.inner {
 		inner.stop()
 	}
@@ -422,7 +411,7 @@ func (t *thread) fails(e *stateError) {
 	}
 	caught, err := t.catch(e)
 	if err != nil {
-		e, caught = asStateError(err), false
+		e, caught = t.told(asStateError(err)), false
 	}
 	if caught {
 		return
@@ -431,11 +420,31 @@ func (t *thread) fails(e *stateError) {
 	t.failed(e)
 }
 
+// told is an error as it leaves the state: with the state in its cause, and an
+// event where a query failed.
+func (t *thread) told(e *stateError) *stateError {
+	if !e.inside {
+		return e
+	}
+	out := *e
+	out.inside = false
+	if e.query || e.name == "States.Runtime" {
+		out.cause = fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s", t.state.name, t.entered, e.cause)
+	}
+	if e.query {
+		details := failure(&out)
+		if e.location != "" {
+			details.Set("location", e.location)
+		}
+		t.last = t.history.tell(t.before, "EvaluationFailed", "evaluationFailedEventDetails", details.Set("state", t.state.name))
+	}
+	return &out
+}
+
 // leave ends the state: its output goes to the next one, or is the branch's.
-func (t *thread) leave(output any, assigned *Object, next string, previous int64) error {
+func (t *thread) leave(output any, assigned *Object, next string) error {
 	if limit := len(text(output)); limit > maxData {
-		return &stateError{name: "States.DataLimitExceeded", named: true, hasCause: true,
-			cause: fmt.Sprintf("The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", t.state.name)}
+		return failed("States.DataLimitExceeded", fmt.Sprintf("The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", t.state.name))
 	}
 	details := NewObject()
 	if assigned != nil && len(assigned.keys) > 0 {
@@ -447,7 +456,7 @@ func (t *thread) leave(output any, assigned *Object, next string, previous int64
 		t.variables = &variables{outer: t.variables.outer, values: values}
 	}
 	details.Set("name", t.state.name)
-	t.last = t.history.tell(previous, t.state.kind+"StateExited", "stateExitedEventDetails", withValue(details, "output", output))
+	t.last = t.history.tell(t.last, t.state.kind+"StateExited", "stateExitedEventDetails", withValue(details, "output", output))
 	if t.trial != nil {
 		t.trial.left(output, next)
 		return nil
@@ -470,16 +479,4 @@ const maxData = 256 << 10
 func (t *thread) next() string {
 	next, _ := t.state.text("Next")
 	return next
-}
-
-// Recorded returns the history as the service's recordings have it: without
-// ParallelStateSucceeded, whose number stays free.
-func (m *Machine) Recorded() []Event {
-	var out []Event
-	for _, e := range m.main.events {
-		if e.Type != "ParallelStateSucceeded" {
-			out = append(out, e)
-		}
-	}
-	return out
 }

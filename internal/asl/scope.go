@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
+
+	"github.com/recolabs/gnata"
 )
 
 // scope is where an expression is evaluated.
@@ -18,8 +19,9 @@ type scope struct {
 	result    any // $states.result; unset is none
 	failure   any // $states.errorOutput
 	hasResult bool
-	random    func() *rand.Rand
-	jsonata   *jsonata
+	random    *rand.Rand
+	parsed    *parsed
+	run       func(*gnata.Expression) (any, error) // evaluates a query; made when first needed
 }
 
 // variables are those of a branch or iteration. What lies outside can be read
@@ -50,15 +52,14 @@ func (v *variables) all(visit func(name string, value any)) {
 }
 
 // seeded makes numbers that follow from a seed alone.
-func seeded(seed uint64) func() *rand.Rand {
-	r := rand.New(rand.NewPCG(seed, 0x7475747469)) //nolint:gosec // replaying a journal must give the same numbers
-	return func() *rand.Rand { return r }
+func seeded(seed uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, 0x7475747469)) //nolint:gosec // replaying a journal must give the same numbers
 }
 
 func (s *scope) uuid() string {
 	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], s.random().Uint64())
-	binary.BigEndian.PutUint64(b[8:], s.random().Uint64())
+	binary.BigEndian.PutUint64(b[:8], s.random.Uint64())
+	binary.BigEndian.PutUint64(b[8:], s.random.Uint64())
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	h := hex.EncodeToString(b[:])
 	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
@@ -79,28 +80,45 @@ func (s *scope) follow(p *path) (any, error) {
 	return p.from(v)
 }
 
-var paths sync.Map // source → *path or error; definitions have few
+// parsed are the expressions of a machine that were parsed before.
+type parsed struct {
+	paths   map[string]*path
+	calls   map[string]*call
+	queries map[string]*gnata.Expression
+}
 
-func cachedPath(source string) (*path, error) {
-	if v, ok := paths.Load(source); ok {
-		if p, ok := v.(*path); ok {
-			return p, nil
-		}
+func newParsed() *parsed {
+	return &parsed{paths: map[string]*path{}, calls: map[string]*call{}, queries: map[string]*gnata.Expression{}}
+}
+
+// remembered parses a text once.
+func remembered[T any](known map[string]T, source string, parse func(string) (T, error)) (T, error) {
+	if v, ok := known[source]; ok {
+		return v, nil
 	}
-	p, err := parsePath(source)
+	v, err := parse(source)
 	if err == nil {
-		paths.Store(source, p)
+		known[source] = v
 	}
-	return p, err
+	return v, err
+}
+
+// path parses a path; what is none is a runtime error.
+func (p *parsed) path(source string) (*path, error) {
+	out, err := remembered(p.paths, source, parsePath)
+	if err != nil {
+		return nil, runtimeError("%s", err)
+	}
+	return out, nil
 }
 
 // expression evaluates a path or an intrinsic function. field is where it
 // stands, for messages.
 func (s *scope) expression(source, field string) (any, error) {
 	if strings.HasPrefix(source, "$") {
-		p, err := cachedPath(source)
+		p, err := s.parsed.path(source)
 		if err != nil {
-			return nil, runtimeError("%s", err)
+			return nil, err
 		}
 		v, err := s.follow(p)
 		if errors.As(err, &errNotFound{}) {
@@ -108,16 +126,16 @@ func (s *scope) expression(source, field string) (any, error) {
 		}
 		return v, err
 	}
-	c, err := parseCall(source)
+	c, err := remembered(s.parsed.calls, source, parseCall)
 	if err != nil {
-		return nil, &stateError{name: "States.IntrinsicFailure", cause: err.Error()}
+		return nil, failed("States.IntrinsicFailure", err.Error())
 	}
 	v, err := c.evaluate(s)
 	switch {
 	case errors.As(err, &errNotFound{}):
 		return nil, s.notFound(source, field)
 	case err != nil:
-		return nil, &stateError{name: "States.IntrinsicFailure", cause: err.Error()}
+		return nil, failed("States.IntrinsicFailure", err.Error())
 	}
 	return v, nil
 }
@@ -171,15 +189,31 @@ func (s *scope) template(t any) (any, error) {
 // stateError is an error a state can end with, retry or catch.
 type stateError struct {
 	name, cause string
-	named       bool // a Fail state may have neither name nor cause
-	hasCause    bool
-	location    string // field of a JSONata expression
-	evaluation  bool   // of a query: told by an event of its own
+	hasCause    bool // a Fail state may have neither name nor cause
+	// inside says that it comes from working on the state: its cause does not
+	// name the state yet. query, that a JSONata expression is to blame; location
+	// is its field.
+	inside   bool
+	query    bool
+	location string
 }
 
 func (e *stateError) Error() string { return e.name + ": " + e.cause }
 
+// failed is an error whose cause is told as it is.
+func failed(name, cause string) *stateError {
+	return &stateError{name: name, cause: cause, hasCause: true}
+}
+
 // runtimeError is States.Runtime; the machine says of which state.
 func runtimeError(format string, args ...any) *stateError {
-	return &stateError{name: "States.Runtime", cause: fmt.Sprintf(format, args...)}
+	return &stateError{name: "States.Runtime", cause: fmt.Sprintf(format, args...), hasCause: true, inside: true}
+}
+
+// queryError is the error of a JSONata expression in a field; the machine says
+// of which state.
+func queryError(location, format string, args ...any) *stateError {
+	e := runtimeError(format, args...)
+	e.name, e.query, e.location = "States.QueryEvaluationError", true, location
+	return e
 }

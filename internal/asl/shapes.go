@@ -113,7 +113,7 @@ func (s shape) check(v any, name string, strict bool) error {
 			return invalid(start+"Field '%s' is not an expected value", name)
 		}
 	default:
-		n := numberField(NewObject().Set(name, v), name, 0)
+		n, _ := float(v)
 		switch {
 		case s.high != 0 && n < s.low:
 			return invalid(start+"Field '%s' is less than the minimum value", name)

@@ -2,7 +2,6 @@ package asl
 
 import (
 	"encoding/json"
-	"math"
 	"strings"
 	"time"
 )
@@ -20,9 +19,9 @@ func (t *thread) filterPath(field string, s *scope) (any, error) {
 	if !strings.HasPrefix(source, "$") {
 		return s.expression(source, field)
 	}
-	p, err := cachedPath(source)
+	p, err := t.m.parsed.path(source)
 	if err != nil {
-		return nil, runtimeError("%s", err)
+		return nil, err
 	}
 	out, err := s.follow(p)
 	if err != nil {
@@ -33,32 +32,42 @@ func (t *thread) filterPath(field string, s *scope) (any, error) {
 
 // effective is the input of the state's work in the JSONPath language: after
 // InputPath and Parameters.
-func (t *thread) effective() (in, out any, err error) {
-	in, err = t.filterPath("InputPath", t.scope(t.input))
+func (t *thread) effective() (any, error) {
+	in, err := t.filterPath("InputPath", t.scope(t.input))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	t.trial.inspect("afterInputPath", in)
-	if out, err = t.parameters(in); err == nil {
-		t.trial.inspect("afterParameters", out)
+	if template, ok := t.state.fields.Get("Parameters"); ok {
+		if in, err = t.scope(in).template(template); err != nil {
+			return nil, err
+		}
 	}
-	return in, out, err
+	t.trial.inspect("afterParameters", in)
+	return in, nil
 }
 
-func (t *thread) parameters(in any) (any, error) {
-	template, ok := t.state.fields.Get("Parameters")
-	if !ok {
-		return in, nil
+// inputScope is where the fields of a state are evaluated that has no work: in
+// the JSONPath language, after InputPath.
+func (t *thread) inputScope() (*scope, error) {
+	s := t.scope(t.input)
+	if t.state.jsonata {
+		return s, nil
 	}
-	return t.scope(in).template(template)
+	in, err := t.filterPath("InputPath", s)
+	return t.scope(in), err
 }
 
-// combined puts the result where ResultPath says.
-func (t *thread) combined(result any) (any, error) {
-	v, ok := t.state.fields.Get("ResultPath")
-	return t.putResult(v, ok, result)
+// field returns a field's value, evaluated if it is in JSONata.
+func (t *thread) field(s *scope, name string) (any, error) {
+	v := t.state.fields.values[name]
+	if t.state.jsonata {
+		return s.query(v, name)
+	}
+	return v, nil
 }
 
+// putResult puts a result where a ResultPath says.
 func (t *thread) putResult(at any, given bool, result any) (any, error) {
 	if !given {
 		return result, nil
@@ -67,28 +76,31 @@ func (t *thread) putResult(at any, given bool, result any) (any, error) {
 		return t.input, nil
 	}
 	source, _ := at.(string)
-	p, err := cachedPath(source)
+	p, err := t.m.parsed.path(source)
 	if err != nil {
-		return nil, runtimeError("%s", err)
+		return nil, err
 	}
 	out, err := p.put(t.input, result)
 	if err != nil {
-		return nil, &stateError{name: "States.ResultPathMatchFailure", cause: err.Error()}
+		return nil, failed("States.ResultPathMatchFailure", err.Error())
 	}
 	return out, nil
 }
 
-// exit finishes a state in its language. result is what the state made.
-func (t *thread) exit(result any, hasResult bool, next string, previous int64) error {
+// exit finishes a state in its language with what it made.
+func (t *thread) exit(result any) error {
 	fields := t.state.fields
 	if t.state.jsonata {
-		return t.exitQuery(fields, result, hasResult, next, previous)
+		s := t.scope(t.input)
+		s.result, s.hasResult = result, true
+		return t.passOn(fields, s, t.next())
 	}
 	assigned, err := t.assign(fields, t.scope(result))
 	if err != nil {
 		return err
 	}
-	out, err := t.combined(result)
+	at, given := fields.Get("ResultPath")
+	out, err := t.putResult(at, given, result)
 	if err != nil {
 		return err
 	}
@@ -96,17 +108,11 @@ func (t *thread) exit(result any, hasResult bool, next string, previous int64) e
 	if out, err = t.filterPath("OutputPath", t.scope(out)); err != nil {
 		return err
 	}
-	return t.leave(out, assigned, next, previous)
+	return t.leave(out, assigned, t.next())
 }
 
-// exitQuery evaluates Output and Assign of a state, rule or catcher.
-func (t *thread) exitQuery(fields *Object, result any, hasResult bool, next string, previous int64) error {
-	s := t.scope(t.input)
-	s.result, s.hasResult = result, hasResult
-	return t.exitScope(fields, s, next, previous)
-}
-
-func (t *thread) exitScope(fields *Object, s *scope, next string, previous int64) error {
+// passOn finishes a state, or a choice of it, with what its scope holds.
+func (t *thread) passOn(fields *Object, s *scope, next string) error {
 	assigned, err := t.assign(fields, s)
 	if err != nil {
 		return err
@@ -115,12 +121,15 @@ func (t *thread) exitScope(fields *Object, s *scope, next string, previous int64
 	if s.hasResult {
 		output = s.result
 	}
-	if template, ok := fields.Get("Output"); ok {
-		if output, err = s.query(template, "Output"); err != nil {
-			return err
-		}
+	if !t.state.jsonata {
+		output, err = t.filterPath("OutputPath", s)
+	} else if template, ok := fields.Get("Output"); ok {
+		output, err = s.query(template, "Output")
 	}
-	return t.leave(output, assigned, next, previous)
+	if err != nil {
+		return err
+	}
+	return t.leave(output, assigned, next)
 }
 
 func (t *thread) assign(fields *Object, s *scope) (*Object, error) {
@@ -143,38 +152,36 @@ func (t *thread) assign(fields *Object, s *scope) (*Object, error) {
 }
 
 func (t *thread) pass() error {
+	result, has := t.state.fields.Get("Result")
 	if t.state.jsonata {
-		result, has := t.state.fields.Get("Result")
-		return t.exit(result, has, t.next(), t.last)
+		if !has {
+			return t.passOn(t.state.fields, t.scope(t.input), t.next())
+		}
+		return t.exit(result)
 	}
-	_, value, err := t.effective()
+	value, err := t.effective()
 	if err != nil {
 		return err
 	}
-	if result, ok := t.state.fields.Get("Result"); ok {
+	if has {
 		value = result
 	}
 	t.trial.inspect("afterResultSelector", value)
-	return t.exit(value, true, t.next(), t.last)
+	return t.exit(value)
 }
 
+// succeed is the whole of a Succeed state, and the end of a Wait: the input
+// goes on.
 func (t *thread) succeed() error {
-	if t.state.jsonata {
-		return t.exitQuery(t.state.fields, nil, false, "", t.last)
-	}
-	in, err := t.filterPath("InputPath", t.scope(t.input))
+	s, err := t.inputScope()
 	if err != nil {
 		return err
 	}
-	out, err := t.filterPath("OutputPath", t.scope(in))
-	if err != nil {
-		return err
-	}
-	return t.leave(out, nil, "", t.last)
+	return t.passOn(t.state.fields, s, t.next())
 }
 
 func (t *thread) fail() error {
-	e := &stateError{named: true}
+	e := &stateError{}
 	s := t.scope(t.input)
 	for _, field := range []string{"Error", "Cause"} {
 		var value any
@@ -185,10 +192,7 @@ func (t *thread) fail() error {
 			source, _ := t.state.text(field + "Path")
 			value, err = s.expression(source, field+"Path")
 		case t.state.has(field):
-			value = t.state.fields.values[field]
-			if t.state.jsonata {
-				value, err = s.query(value, field)
-			}
+			value, err = t.field(s, field)
 		default:
 			has = false
 		}
@@ -222,41 +226,29 @@ func (t *thread) choose() error {
 	if t.state.jsonata {
 		return t.chooseQuery(rules, fallback, hasFallback)
 	}
-	in, err := t.filterPath("InputPath", t.scope(t.input))
+	s, err := t.inputScope()
 	if err != nil {
 		return err
 	}
-	s := t.scope(in)
-	fields, next, found := t.state.fields, fallback, hasFallback
 	for _, r := range rules {
 		rule, _ := r.(*Object)
-		ok, err := s.chooses(rule)
+		chosen, err := s.chooses(rule)
 		if err != nil {
 			return err
 		}
-		if ok {
-			fields, found = rule, true
-			next, _ = rule.values["Next"].(string)
-			break
+		if chosen {
+			next, _ := rule.values["Next"].(string)
+			return t.passOn(rule, s, next)
 		}
 	}
-	if !found {
+	if !hasFallback {
 		return noChoice()
 	}
-	assigned, err := t.assign(fields, s)
-	if err != nil {
-		return err
-	}
-	out, err := t.filterPath("OutputPath", s)
-	if err != nil {
-		return err
-	}
-	return t.leave(out, assigned, next, t.last)
+	return t.passOn(t.state.fields, s, fallback)
 }
 
 func noChoice() error {
-	return &stateError{name: "States.NoChoiceMatched", named: true, hasCause: true,
-		cause: "No choice rule matched and the state has no Default."}
+	return failed("States.NoChoiceMatched", "No choice rule matched and the state has no Default.")
 }
 
 func (t *thread) chooseQuery(rules []any, fallback string, hasFallback bool) error {
@@ -275,13 +267,13 @@ func (t *thread) chooseQuery(rules []any, fallback string, hasFallback bool) err
 		}
 		if chosen {
 			next, _ := rule.values["Next"].(string)
-			return t.exitScope(rule, s, next, t.last)
+			return t.passOn(rule, s, next)
 		}
 	}
 	if !hasFallback {
 		return noChoice()
 	}
-	return t.exitScope(t.state.fields, s, fallback, t.last)
+	return t.passOn(t.state.fields, s, fallback)
 }
 
 func (t *thread) wait() error {
@@ -289,49 +281,17 @@ func (t *thread) wait() error {
 	if err != nil {
 		return err
 	}
-	end := func(Outcome, bool) { t.check(t.waited()) }
 	if !until.After(t.m.now) {
-		return t.waited()
+		return t.succeed()
 	}
-	t.m.effect(t, Effect{Until: until}, end)
+	t.m.effect(t, Effect{Until: until}, func(Outcome, bool) { t.check(t.succeed()) })
 	return nil
 }
 
-func (t *thread) waited() error {
-	if t.state.jsonata {
-		return t.exitQuery(t.state.fields, nil, false, t.next(), t.last)
-	}
-	in, err := t.filterPath("InputPath", t.scope(t.input))
-	if err != nil {
-		return err
-	}
-	s := t.scope(in)
-	assigned, err := t.assign(t.state.fields, s)
-	if err != nil {
-		return err
-	}
-	out, err := t.filterPath("OutputPath", s)
-	if err != nil {
-		return err
-	}
-	return t.leave(out, assigned, t.next(), t.last)
-}
-
 func (t *thread) waitUntil() (time.Time, error) {
-	s := t.scope(t.input)
-	if !t.state.jsonata {
-		in, err := t.filterPath("InputPath", s)
-		if err != nil {
-			return time.Time{}, err
-		}
-		s = t.scope(in)
-	}
-	value := func(field string) (any, error) {
-		v := t.state.fields.values[field]
-		if t.state.jsonata {
-			return s.query(v, field)
-		}
-		return v, nil
+	s, err := t.inputScope()
+	if err != nil {
+		return time.Time{}, err
 	}
 	switch {
 	case t.state.has("SecondsPath"):
@@ -358,7 +318,7 @@ func (t *thread) waitUntil() (time.Time, error) {
 		}
 		return at, nil
 	case t.state.has("Timestamp"):
-		v, err := value("Timestamp")
+		v, err := t.field(s, "Timestamp")
 		if err != nil {
 			return time.Time{}, err
 		}
@@ -366,14 +326,13 @@ func (t *thread) waitUntil() (time.Time, error) {
 		at, ok := timestamp(words)
 		if !ok {
 			if source, is := expressionOf(t.state.fields.values["Timestamp"]); is {
-				return time.Time{}, &stateError{name: "States.QueryEvaluationError", evaluation: true, location: "Timestamp",
-					cause: "The JSONata expression '" + source + "' specified for the field 'Timestamp' returned a value that is not a valid ISO-8601 extended offset date-time format string: " + text(v)}
+				return time.Time{}, queryError("Timestamp", "The JSONata expression '%s' specified for the field 'Timestamp' returned a value that is not a valid ISO-8601 extended offset date-time format string: %s", source, text(v))
 			}
 			return time.Time{}, runtimeError("The Timestamp parameter is not a valid ISO-8601 extended offset date-time format string: %s", plain(v))
 		}
 		return at, nil
 	}
-	v, err := value("Seconds")
+	v, err := t.field(s, "Seconds")
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -388,9 +347,9 @@ func (t *thread) waitUntil() (time.Time, error) {
 }
 
 func (t *thread) reference(s *scope, source, field string) (any, error) {
-	p, err := cachedPath(source)
+	p, err := t.m.parsed.path(source)
 	if err != nil {
-		return nil, runtimeError("%s", err)
+		return nil, err
 	}
 	v, err := s.follow(p)
 	if err != nil {
@@ -425,7 +384,7 @@ func (t *thread) task() error {
 			t.trial.inspect("afterArguments", args)
 		}
 	} else {
-		_, args, err = t.effective()
+		args, err = t.effective()
 	}
 	if err != nil {
 		return err
@@ -440,7 +399,7 @@ func (t *thread) task() error {
 	}
 	t.m.effect(t, e, func(out Outcome, ok bool) {
 		if !ok {
-			t.fails(&stateError{name: out.Error, cause: out.Cause, named: true, hasCause: true})
+			t.fails(failed(out.Error, out.Cause))
 			return
 		}
 		result, err := Decode(out.Output)
@@ -449,29 +408,15 @@ func (t *thread) task() error {
 			return
 		}
 		t.trial.inspect("result", result)
-		t.check(t.finish(result, t.last))
+		t.check(t.finish(result))
 	})
 	return nil
 }
 
 // limit is a duration given in seconds, as a number, a path or an expression.
 func (t *thread) limit(field string) (time.Duration, error) {
-	var v any
-	var err error
-	s := t.scope(t.input)
-	switch {
-	case t.state.has(field + "Path"):
-		source, _ := t.state.text(field + "Path")
-		v, err = t.reference(s, source, field+"Path")
-	case t.state.has(field):
-		v = t.state.fields.values[field]
-		if t.state.jsonata {
-			v, err = s.query(v, field)
-		}
-	default:
-		return 0, nil
-	}
-	if err != nil {
+	v, ok, err := t.numberOf(field, t.input)
+	if err != nil || !ok {
 		return 0, err
 	}
 	n, ok := integer(v)
@@ -482,128 +427,15 @@ func (t *thread) limit(field string) (time.Duration, error) {
 }
 
 // finish takes the result of a Task, Parallel or Map.
-func (t *thread) finish(result any, previous int64) error {
-	if t.state.jsonata {
-		return t.exit(result, true, t.next(), previous)
-	}
-	if template, ok := t.state.fields.Get("ResultSelector"); ok {
-		var err error
-		if result, err = t.scope(result).template(template); err != nil {
-			return err
-		}
-	}
-	t.trial.inspect("afterResultSelector", result)
-	return t.exit(result, true, t.next(), previous)
-}
-
-// retry starts the state again if a retrier takes the error.
-func (t *thread) retry(e *stateError) bool {
-	list, _ := t.state.fields.values["Retry"].([]any)
-	for i, r := range list {
-		retrier, _ := r.(*Object)
-		if !takes(retrier, e) {
-			continue
-		}
-		attempts := numberField(retrier, "MaxAttempts", 3)
-		if t.attempts == nil {
-			t.attempts = map[int]int{}
-		}
-		if float64(t.attempts[i]) >= attempts {
-			return false
-		}
-		delay := numberField(retrier, "IntervalSeconds", 1) * math.Pow(numberField(retrier, "BackoffRate", 2), float64(t.attempts[i]))
-		if retrier.Has("MaxDelaySeconds") {
-			delay = min(delay, numberField(retrier, "MaxDelaySeconds", 0))
-		}
-		if retrier.values["JitterStrategy"] == "FULL" {
-			delay *= t.m.random().Float64()
-		}
-		if t.trial != nil {
-			t.trial.retried(i, delay)
-			return true
-		}
-		t.attempts[i]++
-		t.retries++
-		until := t.m.now.Add(time.Duration(min(delay, maxSeconds) * float64(time.Second)))
-		t.m.effect(t, Effect{Until: until}, func(Outcome, bool) { t.perform() })
-		return true
-	}
-	return false
-}
-
-func numberField(o *Object, name string, otherwise float64) float64 {
-	n, ok := o.values[name].(json.Number)
-	if !ok {
-		return otherwise
-	}
-	f, err := n.Float64()
-	if err != nil {
-		return otherwise
-	}
-	return f
-}
-
-// takes reports whether a retrier or catcher is for an error.
-func takes(o *Object, e *stateError) bool {
-	names, _ := o.values["ErrorEquals"].([]any)
-	for _, n := range names {
-		switch n {
-		case e.name:
-			return true
-		case "States.ALL":
-			// What cannot be helped is never caught by everything.
-			return e.name != "States.DataLimitExceeded" && e.name != "States.Runtime"
-		case "States.TaskFailed":
-			if e.name != "States.Timeout" && !strings.HasPrefix(e.name, "States.Runtime") {
-				return true
+func (t *thread) finish(result any) error {
+	if !t.state.jsonata {
+		if template, ok := t.state.fields.Get("ResultSelector"); ok {
+			var err error
+			if result, err = t.scope(result).template(template); err != nil {
+				return err
 			}
 		}
+		t.trial.inspect("afterResultSelector", result)
 	}
-	return false
-}
-
-// catch goes on with the state a catcher names.
-func (t *thread) catch(e *stateError) (bool, error) {
-	list, _ := t.state.fields.values["Catch"].([]any)
-	for i, c := range list {
-		catcher, _ := c.(*Object)
-		if !takes(catcher, e) {
-			continue
-		}
-		t.trial.caught(i)
-		output := NewObject()
-		if e.name != "" {
-			output.Set("Error", e.name)
-		}
-		if e.hasCause || !e.named {
-			output.Set("Cause", e.cause)
-		}
-		next, _ := catcher.values["Next"].(string)
-		if t.state.jsonata {
-			s := t.scope(t.input)
-			s.failure = output
-			assigned, err := t.assign(catcher, s)
-			if err != nil {
-				return false, err
-			}
-			var out any = output
-			if template, ok := catcher.Get("Output"); ok {
-				if out, err = s.query(template, "Output"); err != nil {
-					return false, err
-				}
-			}
-			return true, t.leave(out, assigned, next, t.last)
-		}
-		at, given := catcher.Get("ResultPath")
-		out, err := t.putResult(at, given, output)
-		if err != nil {
-			return false, err
-		}
-		assigned, err := t.assign(catcher, t.scope(output))
-		if err != nil {
-			return false, err
-		}
-		return true, t.leave(out, assigned, next, t.last)
-	}
-	return false, nil
+	return t.exit(result)
 }

@@ -18,8 +18,7 @@ type trial struct {
 	hasOutput   bool
 	next        string
 	mock        *mock
-	retries     int // made before, by retrier
-	causedBy    string
+	retries     int   // made before, by retrier
 	failedItems int   // of a Map
 	items       []any // what its reader reads
 	failure     *stateError
@@ -68,7 +67,7 @@ func (t *thread) mockedBranches() error {
 	for _, name := range []string{"afterInputPath", "afterParameters"} {
 		t.trial.data.remove(name) // not told of what has branches
 	}
-	return t.finish(t.trial.mock.result, t.last)
+	return t.finish(t.trial.mock.result)
 }
 
 // mocked ends a Map as the mock says.
@@ -83,7 +82,7 @@ func (g *mapping) mocked() error {
 	if t.trial.failedItems > g.tolerated && g.tolerates {
 		return exceeded()
 	}
-	return t.finish(t.trial.mock.result, t.last)
+	return t.finish(t.trial.mock.result)
 }
 
 // testRequest is a call of TestState.
@@ -107,7 +106,6 @@ type testRequest struct {
 	} `json:"mock"`
 	Configuration *struct {
 		Retries  int    `json:"retrierRetryCount"`
-		CausedBy string `json:"errorCausedByState"`
 		Failures *int   `json:"mapIterationFailureCount"`
 		Items    string `json:"mapItemReaderData"`
 	} `json:"stateConfiguration"`
@@ -167,9 +165,10 @@ func (r *testRequest) run(now time.Time) (*Object, error) {
 		return nil, invalid("Invalid variables: '%s'", err)
 	}
 	values, _ := given.(*Object)
+	const name = "test"
 	m := NewMachine(&Definition{level: l})
-	m.now, m.name, m.started, m.random = now, "test", instant(now), seeded(0)
-	execution := m.execution(expressID(m.name, m.random), m.name, input)
+	m.now, m.started, m.random = now, instant(now), seeded(0)
+	execution := m.execution(expressID(name, m.random), name, input)
 	about, _ := execution.values["Execution"].(*Object)
 	about.remove("RedriveCount")
 	th := &thread{
@@ -265,11 +264,8 @@ func (r *testRequest) configure(t *trial, s *state) error {
 			return err
 		}
 	}
-	if r.Mock == nil && s.kind == "Task" && r.RoleArn == "" {
-		return invalid("RoleArn must be specified when testing a Task state")
-	}
 	if c := r.Configuration; c != nil {
-		t.retries, t.causedBy = c.Retries, c.CausedBy
+		t.retries = c.Retries
 		if c.Failures != nil {
 			if r.Mock == nil {
 				return invalid("TestState does not support MapIterationFailureCount when a mock is not specified.")
@@ -284,6 +280,13 @@ func (r *testRequest) configure(t *trial, s *state) error {
 			}
 			t.items = list
 		}
+	}
+	switch {
+	case r.Mock != nil:
+	case s.kind == "Map", s.kind == "Parallel":
+		return invalid("A mock must be specified when testing a state of the type '%s'", s.kind)
+	case s.kind == "Task" && r.RoleArn == "":
+		return invalid("RoleArn must be specified when testing a Task state")
 	}
 	given, err := value(r.Context, r.ContextText, nil)
 	if err != nil {
@@ -311,7 +314,7 @@ func (r *testRequest) takeMock(t *trial, s *state) error {
 	}
 	t.mock = &mock{}
 	if e := r.Mock.Error; e != nil {
-		f := &stateError{named: true}
+		f := &stateError{}
 		if e.Error != nil {
 			f.name = *e.Error
 		}
@@ -401,9 +404,6 @@ func (t *trial) effects(th *thread) error {
 			p.then(Outcome{Output: json.RawMessage(text(t.mock.result))}, true)
 		}
 	}
-	if t.status == "" {
-		th.m.run() // branches that are not mocked
-	}
 	return nil
 }
 
@@ -417,7 +417,7 @@ func (r *testRequest) answer(t *trial) *Object {
 		if e.name != "" {
 			o.Set("error", e.name)
 		}
-		if e.hasCause || !e.named {
+		if e.hasCause {
 			o.Set("cause", e.cause)
 		}
 	}

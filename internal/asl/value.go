@@ -274,6 +274,16 @@ func integer(v any) (int64, bool) {
 	return r.Num().Int64(), true
 }
 
+// float returns a number as one of the machine.
+func float(v any) (float64, bool) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return 0, false
+	}
+	f, err := n.Float64()
+	return f, err == nil
+}
+
 func number(i int64) json.Number { return json.Number(fmt.Sprint(i)) }
 
 // kindOf names the JSON type of a value.

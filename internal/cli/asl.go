@@ -32,21 +32,42 @@ func (o *aslOptions) register(f *flagSet) {
 	f.text(&o.kind, "type", "TYPE", "The type of the state machine: STANDARD (the default) or EXPRESS.")
 }
 
-// express reads -type.
-func (o *aslOptions) express() (bool, diag.List) {
+// open reads a definition and what it is judged for.
+func (o *aslOptions) open(app *App, file string) (source []byte, options asl.Options, diags diag.List) {
 	switch o.kind {
 	case "", "STANDARD":
-		return false, nil
 	case "EXPRESS":
-		return true, nil
+		options.Express = true
+	default:
+		return nil, options, diag.Errorf("Invalid -type", "A state machine is of the type STANDARD or EXPRESS, not %q.", o.kind)
 	}
-	return false, diag.Errorf("Invalid -type", "A state machine is of the type STANDARD or EXPRESS, not %q.", o.kind)
+	source, err := app.readInput(file)
+	if err != nil {
+		return nil, options, diag.Errorf("Cannot read the state machine", "%s.", err)
+	}
+	return source, options, nil
+}
+
+// start is a new execution with the input that -input names.
+func (o *aslOptions) start(app *App) (asl.Start, diag.List) {
+	start := asl.Start{Name: uuid.NewString()}
+	if o.input == "" {
+		return start, nil
+	}
+	var err error
+	if start.Input, err = app.readInput(o.input); err != nil {
+		return start, diag.Errorf("Cannot read the input", "%s.", err)
+	}
+	if _, err := asl.Decode(start.Input); err != nil {
+		return start, diag.Errorf("The input is not JSON", "%s: %s.", o.input, err)
+	}
+	return start, nil
 }
 
 func aslRunCommand() *command {
 	return &command{
 		name: "run", args: "DEFINITION", summary: "Execute a state machine and print how it ended", minArgs: 1, maxArgs: 1,
-		about: `Executes a state machine (.asl.json, - for standard input) in this process, and prints its status and output. Waits last as long as they say. Tasks are not bound to anything yet: they fail with States.TaskFailed.
+		about: `Executes a state machine (.asl.json, - for standard input) in this process, and prints its status and output. Waits last as long as they say. Tasks are not carried out and fail with States.TaskFailed: that is what "tutti run" is for.
 
 With -json, the answer is an object with status, output, error, cause and the event history in the form of the Step Functions API, with values decoded. The exit code is 0 where the execution succeeded and 1 where it did not.`,
 		example: "tutti asl run -input order.json process-order.asl.json",
@@ -60,24 +81,16 @@ With -json, the answer is an object with status, output, error, cause and the ev
 }
 
 func (o *aslOptions) run(ctx context.Context, app *App, args []string) int {
-	express, diags := o.express()
+	source, options, diags := o.open(app, args[0])
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	source, err := app.readInput(args[0])
-	if err != nil {
-		return app.failf("Cannot read the state machine", "%s.", err)
+	start, diags := o.start(app)
+	if diags.HasErrors() {
+		return app.fail(diags)
 	}
-	start := asl.Start{Name: uuid.NewString(), Express: express}
-	if o.input != "" {
-		if start.Input, err = app.readInput(o.input); err != nil {
-			return app.failf("Cannot read the input", "%s.", err)
-		}
-	}
-	if _, err := asl.Decode(start.Input); o.input != "" && err != nil {
-		return app.failf("The input is not JSON", "%s: %s.", o.input, err)
-	}
-	if found := asl.Validate(source, asl.Options{Express: express}); len(found) > 0 {
+	start.Express = options.Express
+	if found := asl.Validate(source, options); len(found) > 0 {
 		return app.fail(definitionErrors(args[0], found))
 	}
 	definition, err := asl.Parse(source)
@@ -103,7 +116,7 @@ func (o *aslOptions) report(app *App, machine *asl.Machine) int {
 		if result.Status == "SUCCEEDED" {
 			answer.Set("output", result.Output)
 		}
-		if result.HasError {
+		if result.Error != "" {
 			answer.Set("error", result.Error)
 		}
 		if result.HasCause {
@@ -122,7 +135,7 @@ func (o *aslOptions) report(app *App, machine *asl.Machine) int {
 		return code
 	}
 	fmt.Fprintf(app.Err, "%s", result.Status)
-	if result.HasError {
+	if result.Error != "" {
 		fmt.Fprintf(app.Err, " %s", result.Error)
 	}
 	if result.HasCause {
@@ -185,11 +198,11 @@ func executeMachine(ctx context.Context, machine *asl.Machine, start asl.Start) 
 	return err
 }
 
-// unbound is the outcome of a task that nothing carries out.
+// unbound is the outcome of a task: nothing is carried out here.
 func unbound(machine *asl.Machine, step int) workflow.Entry {
 	data, err := json.Marshal(asl.Outcome{
 		Error: "States.TaskFailed",
-		Cause: fmt.Sprintf("Nothing is bound to the resource %q.", machine.Effect(step).Resource),
+		Cause: fmt.Sprintf("Tasks are not carried out by this command, so %q was not called. To run it: tutti run.", machine.Effect(step).Resource),
 	})
 	if err != nil {
 		panic(err) // two strings
@@ -222,15 +235,11 @@ With -json, the answer is an object with result (OK or FAIL), diagnostics and tr
 }
 
 func (o *aslOptions) validate(_ context.Context, app *App, args []string) int {
-	express, diags := o.express()
+	source, options, diags := o.open(app, args[0])
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	source, err := app.readInput(args[0])
-	if err != nil {
-		return app.failf("Cannot read the state machine", "%s.", err)
-	}
-	found := asl.Validate(source, asl.Options{Express: express})
+	found := asl.Validate(source, options)
 	if o.json {
 		result := "OK"
 		if len(found) > 0 {

@@ -7,13 +7,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/tutti-dev/tutti/internal/asl"
+	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
-
-// stateMachineKind is the kind of runs of state machines.
-const stateMachineKind = "workflow"
 
 // machineSuffix is how files with state machines end.
 const machineSuffix = ".asl.json"
@@ -55,14 +52,9 @@ func (o *aslOptions) runDurably(ctx context.Context, app *App, args []string) in
 	if err != nil {
 		return app.failf("No such workflow", "There is neither a file %s%s nor %[1]s: %[3]s.", args[0], machineSuffix, err)
 	}
-	start := asl.Start{Name: uuid.NewString()}
-	if o.input != "" {
-		if start.Input, err = app.readInput(o.input); err != nil {
-			return app.failf("Cannot read the input", "%s.", err)
-		}
-		if _, err := asl.Decode(start.Input); err != nil {
-			return app.failf("The input is not JSON", "%s: %s.", o.input, err)
-		}
+	start, diags := o.start(app)
+	if diags.HasErrors() {
+		return app.fail(diags)
 	}
 	if found := asl.Validate(source, asl.Options{}); len(found) > 0 {
 		return app.fail(definitionErrors(file, found))
@@ -76,12 +68,11 @@ func (o *aslOptions) runDurably(ctx context.Context, app *App, args []string) in
 	if err != nil {
 		return app.failf("The input is not JSON", "%s.", err)
 	}
-	return op.machine(ctx, source, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, int) {
+	return op.machine(ctx, source, o.json, func(r *runs.Runner, e runs.Execution) diag.List {
 		e.Start = data
-		e.Run = runs.Run{Kind: stateMachineKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + strings.TrimSuffix(file, machineSuffix)}
-		run, diags := r.Execute(ctx, e)
-		app.show(diags)
-		return run, exitOf(diags.HasErrors())
+		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + strings.TrimSuffix(file, machineSuffix)}
+		_, diags := r.Execute(ctx, e)
+		return diags
 	})
 }
 
@@ -91,23 +82,15 @@ func (o *operation) continueMachine(ctx context.Context, run runs.Run, asJSON bo
 	if err != nil {
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
 	}
-	return o.machine(ctx, source, asJSON, func(r *runs.Runner, e runs.Execution) (runs.Run, int) {
+	return o.machine(ctx, source, asJSON, func(r *runs.Runner, e runs.Execution) diag.List {
 		e.Run = run
-		next, diags := r.Continue(ctx, e)
-		o.app.show(diags)
-		return next, exitOf(diags.HasErrors())
+		_, diags := r.Continue(ctx, e)
+		return diags
 	})
 }
 
-func exitOf(failed bool) int {
-	if failed {
-		return exitFailed
-	}
-	return exitOK
-}
-
 // machine makes the execution of a definition, has it carried out and reports.
-func (o *operation) machine(ctx context.Context, source []byte, asJSON bool, do func(*runs.Runner, runs.Execution) (runs.Run, int)) int {
+func (o *operation) machine(ctx context.Context, source []byte, asJSON bool, do func(*runs.Runner, runs.Execution) diag.List) int {
 	definition, err := asl.Parse(source)
 	if err != nil {
 		return o.app.failf("Invalid state machine", "%s.", err)
@@ -117,13 +100,14 @@ func (o *operation) machine(ctx context.Context, source []byte, asJSON bool, do 
 		return o.app.fail(diags)
 	}
 	machine := asl.NewMachine(definition)
-	_, code := do(&runs.Runner{Store: store}, runs.Execution{
+	diags = do(&runs.Runner{Store: store}, runs.Execution{
 		Definition: source, Machine: machine,
 		Steps: &runs.StateMachine{Machine: machine, Dir: o.workDir},
 		Began: func(run runs.Run) { fmt.Fprintf(o.app.Err, "Run %s\n", run.ID) },
 	})
-	if code != exitOK {
-		return code
+	if diags.HasErrors() {
+		return o.app.fail(diags)
 	}
+	o.app.show(diags)
 	return (&aslOptions{json: asJSON}).report(o.app, machine)
 }

@@ -175,7 +175,7 @@ func (a *App) showRun(run runs.Run, entries []workflow.Entry) {
 		data := runs.ReadStepData(e)
 		text := strings.ReplaceAll(string(e.Kind), "_", " ")
 		switch {
-		case e.Step >= 0 && run.Kind == stateMachineKind:
+		case e.Step >= 0 && data.Address == "":
 			text = fmt.Sprintf("%-16s step %d", strings.TrimPrefix(text, "step "), e.Step)
 		case e.Step >= 0:
 			text = fmt.Sprintf("%-16s %s %s", strings.TrimPrefix(text, "step "), data.Operation, data.Address)
@@ -235,7 +235,7 @@ func resumeCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				if run.Kind == stateMachineKind {
+				if run.Kind == runs.WorkflowKind {
 					return op.continueMachine(ctx, run, o.json)
 				}
 				loaded, diags := op.planOf(ctx, run)

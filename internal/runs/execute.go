@@ -15,6 +15,9 @@ import (
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
+// WorkflowKind is the kind of runs of machines.
+const WorkflowKind = "workflow"
+
 // Steps does what the steps of a machine are. Its methods are called by the
 // goroutine that drives the machine; only jobs run beside it.
 type Steps interface {
@@ -25,6 +28,8 @@ type Steps interface {
 	// For any other, the intent is on disk before it begins, and a crash during
 	// it ends it as lost.
 	Repeatable(step int) bool
+	// About names a step, for people who read the journal.
+	About(step int) StepData
 	// Job returns what does a step.
 	Job(step int) Job
 	// Lost is the data of the outcome of a step that nobody knows.
@@ -118,7 +123,6 @@ type execution struct {
 	e     Execution
 	run   Run
 	lease Lease
-	key   string
 
 	queue   []int // steps that may start
 	timers  map[int]time.Time
@@ -329,7 +333,7 @@ func (x *execution) launch() {
 			x.begin(step)
 			continue
 		}
-		x.pending = append(x.pending, workflow.Entry{Time: x.r.now(), Kind: workflow.StepStarted, Step: step})
+		x.pending = append(x.pending, workflow.Entry{Time: x.r.now(), Kind: workflow.StepStarted, Step: step, Data: encode(x.e.Steps.About(step))})
 	}
 	x.queue = kept
 }

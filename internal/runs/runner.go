@@ -222,11 +222,15 @@ func (r *Runner) Cancel(ctx context.Context, id string) (Run, diag.List) {
 	if err != nil {
 		return run, diag.Errorf("Cannot cancel run", "Run %s cannot be cancelled: %s.", id, err)
 	}
-	return run, inDoubt(entries)
+	return run, inDoubt(run, entries)
 }
 
 // inDoubt names the objects whose operation has an intent and no outcome.
-func inDoubt(entries []workflow.Entry) diag.List {
+func inDoubt(run Run, entries []workflow.Entry) diag.List {
+	advice := "Look whether the object is as the state says before you plan again."
+	if run.Kind == WorkflowKind {
+		advice = "Look what it did before you run the workflow again."
+	}
 	open := map[int]StepData{}
 	var order []int
 	for _, e := range entries {
@@ -247,7 +251,7 @@ func inDoubt(entries []workflow.Entry) diag.List {
 		delete(open, step)
 		out = append(out, diag.Diagnostic{
 			Severity: diag.Warning, Summary: "Outcome unknown", Address: data.Address,
-			Detail: "The run was interrupted during the " + data.Operation + " of " + data.Address + ", and was given up without finding out what became of it. Look whether the object is as the state says before you plan again.",
+			Detail: "The run was interrupted during the " + data.Operation + " of " + data.Address + ", and was given up without finding out what became of it. " + advice,
 		})
 	}
 	return out

@@ -52,6 +52,12 @@ func (s *StateMachine) Repeatable(step int) bool {
 	return arguments.Idempotent || effect.Resource == HTTPResource && reads
 }
 
+// About implements [Steps].
+func (s *StateMachine) About(step int) StepData {
+	effect := s.Machine.Effect(step)
+	return StepData{Operation: effect.Resource, Address: effect.State}
+}
+
 // Lost implements [Steps].
 func (s *StateMachine) Lost(step int) json.RawMessage {
 	return encode(asl.Outcome{
@@ -123,7 +129,7 @@ type command struct {
 	Dir         string            `json:"dir"`     // relative to the state machine's
 	Environment map[string]string `json:"environment"`
 	Stdin       string            `json:"stdin"`
-	Idempotent  bool              `json:"idempotent"` // may be run again where its outcome is not known
+	Idempotent  bool              `json:"idempotent"` // see [StateMachine.Repeatable]
 }
 
 // exec runs a command. It finds the idempotency key in TUTTI_IDEMPOTENCY_KEY.
@@ -183,8 +189,8 @@ type call struct {
 	URL        string            `json:"url"`
 	Method     string            `json:"method"` // GET unless given
 	Headers    map[string]string `json:"headers"`
-	Body       json.RawMessage   `json:"body"` // a string is sent as it is, anything else as JSON
-	Idempotent bool              `json:"idempotent"`
+	Body       json.RawMessage   `json:"body"`       // a string is sent as it is, anything else as JSON
+	Idempotent bool              `json:"idempotent"` // see [StateMachine.Repeatable]
 }
 
 // http sends a request, with the idempotency key in the header Idempotency-Key.
@@ -219,9 +225,12 @@ func (s *StateMachine) http(ctx context.Context, input json.RawMessage, key stri
 		return nil, taskError{"Tutti.RequestFailed", err.Error()}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxOutput))
-	if err != nil {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxOutput+1))
+	switch {
+	case err != nil:
 		return nil, taskError{"Tutti.RequestFailed", err.Error()}
+	case len(data) > maxOutput:
+		return nil, taskError{"States.DataLimitExceeded", fmt.Sprintf("%s answered with more than %d KiB.", c.URL, maxOutput>>10)}
 	}
 	if resp.StatusCode >= 400 {
 		return nil, taskError{fmt.Sprintf("Tutti.StatusCode.%d", resp.StatusCode), fmt.Sprintf("%s answered %s: %s", c.URL, resp.Status, data)}
