@@ -65,6 +65,40 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
+func TestValuesRoundTrip(t *testing.T) {
+	key := newTestSealer(t, 1)
+	rapid.Check(t, func(t *rapid.T) {
+		values := map[string]cty.Value{}
+		for i := range rapid.IntRange(0, 3).Draw(t, "values") {
+			values[fmt.Sprint("v", i)] = genInput().Draw(t, "value")
+		}
+		data, err := EncodeValues(values, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeValues(data, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(values, got, samePlan); diff != "" {
+			t.Fatalf("the values came back changed:\n%s", diff)
+		}
+	})
+	data, err := EncodeValues(map[string]cty.Value{"v": cty.StringVal("open sesame").Mark(marks.Sensitive)}, key)
+	if err != nil || bytes.Contains(data, []byte("sesame")) {
+		t.Errorf("not sealed (%v)", err)
+	}
+	if _, err := DecodeValues(data, nil); !errors.Is(err, ErrSealed) {
+		t.Errorf("without key: %v", err)
+	}
+	if _, err := Decode(data, key); !errors.Is(err, ErrNotPlan) {
+		t.Errorf("as a plan: %v", err)
+	}
+	if _, err := EncodeValues(map[string]cty.Value{"v": cty.StringVal("x").Mark(marks.Ephemeral)}, key); err == nil {
+		t.Error("an ephemeral value was stored")
+	}
+}
+
 // A plan with every field set to something: a field that the layout forgets
 // comes back empty.
 func TestEveryFieldIsEncoded(t *testing.T) {

@@ -137,6 +137,29 @@ func genRefined(t *rapid.T, ty cty.Type) cty.Value {
 	return b.NewValue()
 }
 
+// genInput draws a value as an upstream stack's plan has it: an object of some
+// depth with unknown, refined and sensitive parts, or anything else.
+func genInput() *rapid.Generator[cty.Value] {
+	return rapid.Custom(func(t *rapid.T) cty.Value {
+		if rapid.Bool().Draw(t, "anything") {
+			return genValue(cty.DynamicPseudoType, 3).Draw(t, "value")
+		}
+		attrs := map[string]cty.Value{}
+		for i := range rapid.IntRange(1, 4).Draw(t, "outputs") {
+			ty := genType(2, true).Draw(t, "type")
+			v := genUnmarked(t, ty, 2)
+			if rapid.Bool().Draw(t, "unknown") && ty != cty.DynamicPseudoType {
+				v = genRefined(t, ty)
+			}
+			if rapid.Bool().Draw(t, "sensitive") {
+				v = v.Mark(marks.Sensitive)
+			}
+			attrs[fmt.Sprint("o", i)] = v
+		}
+		return cty.ObjectVal(attrs)
+	})
+}
+
 func genInstance() *rapid.Generator[addrs.ResourceInstance] {
 	return rapid.Custom(func(t *rapid.T) addrs.ResourceInstance {
 		key := rapid.OneOf(
@@ -193,7 +216,7 @@ func genPlan() *rapid.Generator[*Plan] {
 		p.Changes = rapid.SliceOfN(genChange(), 0, 4).Draw(t, "changes")
 		p.Variables = map[string]Variable{}
 		for i := range rapid.IntRange(0, 3).Draw(t, "variables") {
-			p.Variables[fmt.Sprint("v", i)] = Variable{Value: genValue(cty.DynamicPseudoType, 3).Draw(t, "variable")}
+			p.Variables[fmt.Sprint("v", i)] = Variable{Value: genInput().Draw(t, "variable")}
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "objects") {
 			inst := &states.Instance{

@@ -107,8 +107,10 @@ type Plan struct {
 	RootDir         string // name of the root module's directory in Files
 }
 
-// Variable is the value of a root input variable. Ephemeral values are not
-// kept: Value is then cty.NilVal and must be given again at apply.
+// Variable is the value of a root input variable, with marks. It may have
+// unknown parts: outputs of another stack, which arrive when the plan is
+// applied. Ephemeral values are not kept: Value is then cty.NilVal and must be
+// given again at apply.
 type Variable struct {
 	Value     cty.Value
 	Sensitive bool

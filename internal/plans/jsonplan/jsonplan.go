@@ -180,8 +180,10 @@ func (e *encoder) variables(p *plans.Plan) {
 	for _, name := range names {
 		e.Key(name)
 		e.ObjectStart()
-		e.Key("value")
-		e.Value(p.Variables[name].Value)
+		if v, _ := p.Variables[name].Value.Unmark(); v.IsKnown() {
+			e.Key("value")
+			e.Value(v)
+		}
 		e.ObjectEnd()
 	}
 	e.ObjectEnd()
