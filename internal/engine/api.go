@@ -23,8 +23,12 @@ import (
 
 // PlanInput is everything a plan is made from.
 type PlanInput struct {
-	Config    *configs.Config
-	Variables map[string]configs.InputValue // root variables given by the caller
+	Config *configs.Config
+	// Variables are the root variables given by the caller. Values may be unknown
+	// or have unknown parts, with refinements and sensitive marks: outputs of
+	// stacks that are to be applied first. Where not even the type is known, or a
+	// value is to be had no more (when destroying), cty.DynamicVal stands for it.
+	Variables map[string]configs.InputValue
 	Prior     *states.State
 	StateKey  states.Key // Environment is terraform.workspace
 	Providers providers.Factory
@@ -52,6 +56,10 @@ type ApplyInput struct {
 	Config *configs.Config
 	// Ephemeral are the values of ephemeral root variables, given anew.
 	Ephemeral map[string]cty.Value
+	// Late are values of root variables that were unknown, or had unknown parts,
+	// when the plan was made. What was known then must be the same now. A plan to
+	// destroy or to refresh does without.
+	Late      map[string]cty.Value
 	Providers providers.Factory
 	WorkDir   string
 	Progress  func(Progress)

@@ -6,7 +6,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
-	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/lang/functions"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
@@ -65,7 +64,7 @@ func NewApply(ctx context.Context, in ApplyInput) (*Apply, diag.List) {
 	}
 	a.lifetime, a.closing = context.WithCancel(context.WithoutCancel(ctx))
 	a.provs = newProviderSet(in.Config, in.Providers)
-	a.provs.state = in.Plan.Prior
+	a.provs.state, a.provs.applying = in.Plan.Prior, true
 	table := functions.Table(functions.Options{BaseDir: in.WorkDir, PlanTimestamp: in.Plan.CreatedAt})
 	a.ev = newEvaluator(in.Config, &hcl.EvalContext{Functions: withProviderFunctions(ctx, table, in.Config, a.provs)})
 	a.ev.applying = cty.True
@@ -73,14 +72,19 @@ func NewApply(ctx context.Context, in ApplyInput) (*Apply, diag.List) {
 	if in.Plan.StateKey.Environment != "" {
 		a.ev.workspace = in.Plan.StateKey.Environment
 	}
-	a.ev.inputs = a.inputs()
+	inputs, diags := a.inputs()
+	if diags.HasErrors() {
+		return nil, a.giveUp(diags)
+	}
+	a.ev.inputs = inputs
 	a.ev.lookup = a.lookup
 	a.ev.skipped = func(addr addrs.AbsResource) cty.Value { return a.provs.stateValue(ctx, addr) }
 	a.ev.allAbsent = in.Plan.Mode == plans.Destroy
 	a.provs.ev = a.ev
-	g, diags := buildGraph(in.Config, a.provs.schemasOrNil)
-	if diags.HasErrors() {
-		return nil, diags
+	g, d := buildGraph(in.Config, a.provs.schemasOrNil)
+	diags = append(diags, d...)
+	if d.HasErrors() {
+		return nil, a.giveUp(diags)
 	}
 	a.graph = g
 	a.node = make(map[addrs.ConfigResource]int, len(g.nodes))
@@ -89,22 +93,19 @@ func NewApply(ctx context.Context, in ApplyInput) (*Apply, diag.List) {
 			a.node[n.resource.ConfigAddr()] = id
 		}
 	}
+	d = a.judgeDeferred()
+	diags = append(diags, d...)
+	if d.HasErrors() {
+		return nil, a.giveUp(diags)
+	}
 	return a, diags
 }
 
-// inputs takes root variables from the plan; ephemeral ones are given anew.
-func (a *Apply) inputs() map[string]configs.InputValue {
-	out := map[string]configs.InputValue{}
-	for name, v := range a.plan.Variables {
-		if v.Ephemeral {
-			if val, ok := a.in.Ephemeral[name]; ok {
-				out[name] = configs.InputValue{Value: val, Source: configs.FromCaller}
-			}
-			continue
-		}
-		out[name] = configs.InputValue{Value: v.Value, Source: configs.FromCaller}
-	}
-	return out
+// giveUp ends what was begun before any operation.
+func (a *Apply) giveUp(because diag.List) diag.List {
+	a.closing()
+	a.provs.close()
+	return because
 }
 
 // Operations returns the plan's operations.

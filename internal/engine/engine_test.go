@@ -117,6 +117,13 @@ func (w *world) apply(p *plans.Plan) engine.Final {
 	if diags.HasErrors() {
 		w.t.Fatal(diags.Err())
 	}
+	return w.carryOut(p, a)
+}
+
+// carryOut does what is left to do once a plan has been opened.
+func (w *world) carryOut(p *plans.Plan, a *engine.Apply) engine.Final {
+	w.t.Helper()
+	ctx := context.Background()
 	w.take(p.Adjust)
 	for i := range a.Operations() {
 		out := a.Do(ctx, i)

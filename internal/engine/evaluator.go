@@ -231,7 +231,7 @@ func (s *scope) variableInput(v *configs.Variable) (configs.InputValue, diag.Lis
 		if s.ev.validating {
 			return given(cty.UnknownVal(v.ConstraintType)), nil
 		}
-		return s.ev.inputs[v.Name], nil
+		return s.rootInput(v)
 	}
 	expr := s.module.Call.Arguments[v.Name]
 	if expr == nil {
@@ -246,6 +246,21 @@ func (s *scope) variableInput(v *configs.Variable) (configs.InputValue, diag.Lis
 	in.Value = cty.DynamicVal
 	return in, append(diags, diag.ErrorAt(expr.Range(), "Ephemeral value not allowed",
 		"The value of module input variable %q is derived from an ephemeral value. Declare the variable with ephemeral = true if it may receive one.", v.Name)...)
+}
+
+// rootInput returns what was given for a variable of the root module.
+func (s *scope) rootInput(v *configs.Variable) (configs.InputValue, diag.List) {
+	in := s.ev.inputs[v.Name]
+	if v.Ephemeral || in.Value == cty.NilVal || !marks.Contains(in.Value, marks.Ephemeral) {
+		return in, nil
+	}
+	rng := v.DeclRange
+	if in.Range != nil {
+		rng = *in.Range
+	}
+	in.Value = cty.DynamicVal
+	return in, diag.ErrorAt(rng, "Ephemeral value not allowed",
+		"The value given for variable %q is ephemeral. Declare the variable with ephemeral = true if it may receive one.", v.Name)
 }
 
 // local returns the value of a local.

@@ -178,6 +178,9 @@ func (s *scope) expandCount(expr hcl.Expression) (*expansion, diag.List) {
 	case num.IsNull():
 		return bad(`The given "count" argument value is null. An integer is required.`)
 	case !num.IsKnown():
+		if text := s.explainUnknown(`The "count" value`, expr, "so it cannot be predicted how many instances will be created"); text != "" {
+			return bad(text)
+		}
 		return bad(`The "count" value depends on resource attributes that cannot be determined until apply, so it cannot be predicted how many instances will be created. To work around this, use the -target argument to first apply only the resources that the count depends on.`)
 	}
 	big := num.AsBigFloat()
@@ -197,6 +200,8 @@ func (s *scope) expandCount(expr hcl.Expression) (*expansion, diag.List) {
 	}
 	return &expansion{kind: countRepetition, keys: keys}, diags
 }
+
+const forEachConsequence = "so the keys that will identify the instances cannot be predicted"
 
 func (s *scope) expandForEach(expr hcl.Expression) (*expansion, diag.List) {
 	failed := &expansion{kind: forEachRepetition, failed: true}
@@ -218,6 +223,9 @@ func (s *scope) expandForEach(expr hcl.Expression) (*expansion, diag.List) {
 	case val.IsNull():
 		return bad(`The given "for_each" argument value is unsuitable: the given "for_each" argument value is null. A map, or set of strings is allowed.`)
 	case !val.IsKnown():
+		if text := s.explainUnknown(`The "for_each" value`, expr, forEachConsequence); text != "" {
+			return bad(text)
+		}
 		if ty.IsSetType() || ty == cty.DynamicPseudoType {
 			return bad(`The "for_each" set includes values derived from resource attributes that cannot be determined until apply, and so the full set of keys that will identify the instances of this resource cannot be determined.
 
@@ -229,7 +237,7 @@ When working with unknown values in for_each, it's better to define the map keys
 	case ty.IsMapType() || ty.IsObjectType():
 		return forEachMap(val), diags
 	case ty.IsSetType():
-		return forEachSet(val, bad, diags)
+		return s.forEachSet(expr, val, bad, diags)
 	}
 	return bad(`The given "for_each" argument value is unsuitable: the "for_each" argument must be a map, or set of strings, and you have provided a value of type ` + ty.FriendlyName() + `.`)
 }
@@ -248,11 +256,14 @@ func forEachMap(val cty.Value) *expansion {
 	return out
 }
 
-func forEachSet(val cty.Value, bad func(string) (*expansion, diag.List), diags diag.List) (*expansion, diag.List) {
+func (s *scope) forEachSet(expr hcl.Expression, val cty.Value, bad func(string) (*expansion, diag.List), diags diag.List) (*expansion, diag.List) {
 	if marks.Contains(val, marks.Sensitive) {
 		return bad(`Sensitive values, or values derived from sensitive values, cannot be used as for_each arguments. If used, the sensitive value could be exposed as a resource instance key.`)
 	}
 	if !val.IsWhollyKnown() {
+		if text := s.explainUnknown(`The "for_each" value`, expr, forEachConsequence); text != "" {
+			return bad(text)
+		}
 		return bad(`The "for_each" set includes values derived from resource attributes that cannot be determined until apply, and so the full set of keys that will identify the instances of this resource cannot be determined.
 
 When working with unknown values in for_each, it's better to use a map value where the keys are defined statically in your configuration and where only the values contain apply-time results.`)
@@ -282,6 +293,11 @@ func (s *scope) expandEnabled(expr hcl.Expression) (*expansion, diag.List) {
 	}
 	val, _ = val.UnmarkDeep()
 	b, err := convert.Convert(val, cty.Bool)
+	if err == nil && !b.IsKnown() {
+		if text := s.explainUnknown(`The "enabled" value`, expr, "so it cannot be predicted whether there will be an instance"); text != "" {
+			return &expansion{failed: true}, append(diags, diag.ErrorAt(expr.Range(), "Invalid enabled argument", "%s", text)...)
+		}
+	}
 	if err != nil || b.IsNull() || !b.IsKnown() {
 		return &expansion{failed: true}, append(diags, diag.ErrorAt(expr.Range(), "Invalid enabled argument", `The "enabled" argument must be a boolean that is known at plan time.`)...)
 	}

@@ -110,6 +110,9 @@ func (p *planner) importID(s *scope, block *configs.Import, rep repetition, targ
 		val, diags := s.eval(block.Identity, rep, cty.NilVal)
 		val, _ = val.UnmarkDeep()
 		if !diags.HasErrors() && !val.IsWhollyKnown() {
+			if text := s.explainUnknown(`The import block "identity" argument`, block.Identity, "so the import cannot be planned"); text != "" {
+				return append(diags, diag.ErrorAt(block.Identity.Range(), "Invalid import identity argument", "%s", text)...)
+			}
 			return append(diags, diag.ErrorAt(block.Identity.Range(), "Invalid import identity argument",
 				"The import block \"identity\" argument depends on resource attributes that cannot be determined until apply, so it cannot be planned. Apply what it depends on first, using -target.")...)
 		}
@@ -130,6 +133,9 @@ func (p *planner) importID(s *scope, block *configs.Import, rep repetition, targ
 		return bad("The import ID cannot be ephemeral.")
 	}
 	if !val.IsKnown() {
+		if text := s.explainUnknown(`The import block "id" argument`, block.ID, "so the import cannot be planned"); text != "" {
+			return bad(text)
+		}
 		return bad(`The import block "id" argument depends on resource attributes that cannot be determined until apply, so it cannot be planned. Apply what it depends on first, using -target.`)
 	}
 	id, err := convert.Convert(val, cty.String)

@@ -464,6 +464,12 @@ func (m *managedPlan) preventDestroy(c *plans.Change) diag.List {
 func checkPreventDestroy(rs *resourceScope, addr addrs.ResourceInstance) diag.List {
 	val, diags := rs.scope.eval(rs.config.PreventDestroy, repetition{}, cty.NilVal)
 	val, _ = val.UnmarkDeep()
+	if !diags.HasErrors() && !val.IsKnown() {
+		// Nobody can tell whether it is protected, so it is.
+		if text := rs.scope.explainUnknown(`The "prevent_destroy" value of `+addr.String(), rs.config.PreventDestroy, "so it cannot be destroyed now"); text != "" {
+			return append(diags, diag.ErrorAt(rs.config.PreventDestroy.Range(), "Instance cannot be destroyed", "%s", text)...)
+		}
+	}
 	if diags.HasErrors() || val.IsNull() || !val.IsKnown() || val.Type() != cty.Bool || val.False() {
 		return diags
 	}

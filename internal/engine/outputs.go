@@ -6,11 +6,9 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/lang"
-	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // outputChanges compares the root module's outputs with those stored.
@@ -80,16 +78,9 @@ func priorOutput(o *states.Output) cty.Value {
 	if o == nil {
 		return cty.NullVal(cty.DynamicPseudoType)
 	}
-	ty, err := ctyjson.UnmarshalType(o.Type)
+	v, err := plans.OutputValue(o)
 	if err != nil {
 		return cty.NullVal(cty.DynamicPseudoType)
-	}
-	v, err := ctyjson.Unmarshal(o.Value, ty)
-	if err != nil {
-		return cty.NullVal(cty.DynamicPseudoType)
-	}
-	if o.Sensitive {
-		v = v.Mark(marks.Sensitive)
 	}
 	return v
 }
@@ -163,30 +154,11 @@ func (p *planner) followReference(s *scope, ref *addrs.Reference, add func(*scop
 		refs, _ := lang.ExprReferences(expr)
 		follow(in, refs)
 	}
-	switch ref.Kind {
-	case addrs.RefResource:
+	if ref.Kind == addrs.RefResource {
 		add(s, ref)
-	case addrs.RefLocal:
-		if l := s.module.Locals[ref.Name]; l != nil {
-			once("local."+ref.Name, s, l.Expr)
-		}
-	case addrs.RefVariable:
-		if s.parent != nil {
-			once("call."+string(s.module.Path)+"."+ref.Name, s.parent, s.module.Call.Arguments[ref.Name])
-		}
-	case addrs.RefModule:
-		cs := s.calls[ref.Name]
-		if cs == nil {
-			return
-		}
-		name := moduleOutputName(ref)
-		for _, child := range s.call(ref.Name).children {
-			for _, out := range sortedKeys(child.module.Outputs) {
-				if name == "" || name == out {
-					once("output."+out, child, child.module.Outputs[out].Expr)
-				}
-			}
-		}
+	}
+	for _, d := range s.definitions(ref) {
+		once(d.name, d.scope, d.expr)
 	}
 }
 

@@ -426,8 +426,7 @@ func (p *planner) planVariables(plan *plans.Plan) {
 			plan.Variables[name] = plans.Variable{Ephemeral: true, Sensitive: v.Sensitive, Given: given}
 			continue
 		}
-		bare, _ := val.UnmarkDeep()
-		plan.Variables[name] = plans.Variable{Value: bare, Sensitive: v.Sensitive, Given: given}
+		plan.Variables[name] = plans.Variable{Value: val, Sensitive: v.Sensitive, Given: given}
 	}
 }
 

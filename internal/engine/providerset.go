@@ -31,6 +31,8 @@ type providerSet struct {
 	factory providers.Factory
 	ev      *evaluator
 	state   *states.State
+	// applying says that configurations must be known by now.
+	applying bool
 
 	mu      sync.Mutex
 	schemas map[addrs.Provider]*schemaCell
@@ -251,6 +253,13 @@ func (s *providerSet) config(h *providerHandle, block *configs.ProviderConfig, s
 	}
 	val, d := decodeBody(body, schema, ctx)
 	val, _ = val.UnmarkDeep()
+	if s.applying && !val.IsWhollyKnown() {
+		// Destroying does without inputs, except where they lead to the objects.
+		if names := scopes[0].unknownInputs(refs); len(names) > 0 {
+			return val, append(diags, diag.ErrorAt(block.DeclRange, "Provider configuration is not known",
+				"The configuration of provider %s depends on var.%s, which has no known value. It comes from an upstream stack: destroying works only while that stack still has its outputs.", h.addr.Provider.ForDisplay(), strings.Join(names, ", var."))...)
+		}
+	}
 	if block == nil && d.HasErrors() {
 		return val, append(diags, diag.Errorf("Invalid provider configuration",
 			"Provider %s requires explicit configuration. Add a provider block to the root module and configure the provider's required arguments as described in the provider documentation.", h.addr.Provider.ForDisplay())...)
