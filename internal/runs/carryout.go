@@ -36,7 +36,7 @@ func (d *drive) carryOut(ctx context.Context, open Open, recorded []Recorded) (R
 	now := d.r.now()
 	if len(recorded) == 0 {
 		d.pending = append(d.pending, note{
-			entry:  workflow.Entry{Time: now, Kind: workflow.RunStarted, Step: -1},
+			entry:  workflow.Entry{Time: now, Kind: workflow.RunStarted, Step: -1, Data: startData(d.req.Late)},
 			events: []events.Event{runEvent(d.run, now, "run.started")},
 		})
 	} else {

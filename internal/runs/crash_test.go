@@ -111,6 +111,41 @@ func (f *fixture) checkWhole(t *testing.T, name string) {
 	}
 }
 
+// Wherever the process dies: once something may have been done, the values that
+// arrived late are on disk.
+func TestLateValuesAreThereWhenARunIsResumed(t *testing.T) {
+	for n := 1; ; n++ {
+		f := setUp(t, crashSteps(true))
+		f.crashAt(n, false, false)
+		request := f.request()
+		request.Late = []byte("sealed")
+		result, _ := f.runner.Apply(t.Context(), request, f.world.Open)
+		late, err := runs.Late(t.Context(), f.store, "run1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		effects := 0
+		for i, s := range crashSteps(true) {
+			if !s.Harmless {
+				effects += f.world.Effects(i)
+			}
+		}
+		if string(late) != "sealed" && (effects > 0 || late != nil) {
+			t.Errorf("commit %d: %d effects, and late values are %q", n, effects, late)
+		}
+		if result.Run.Status == runs.Succeeded {
+			break
+		}
+		f.store.OnCommit = nil
+		if result, diags := f.runner.Resume(t.Context(), request, f.world.Open); result.Run.Status != runs.Succeeded {
+			t.Fatal(diags.Err())
+		}
+		if late, err = runs.Late(t.Context(), f.store, "run1"); err != nil || string(late) != "sealed" {
+			t.Errorf("commit %d: after resuming: %q, %v", n, late, err)
+		}
+	}
+}
+
 func TestCreatesThatCannotBeFoundAreNeverRepeatedNorForgotten(t *testing.T) {
 	lost := 0
 	for n := 1; n < 30; n++ {

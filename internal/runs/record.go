@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,39 @@ func ReadStepData(e workflow.Entry) StepData {
 		return StepData{}
 	}
 	return d
+}
+
+// startedData is what the entry that starts a run carries.
+type startedData struct {
+	Late []byte `json:"late,omitempty"`
+}
+
+func startData(late []byte) json.RawMessage {
+	if len(late) == 0 {
+		return nil
+	}
+	return encode(startedData{late})
+}
+
+// Late returns what the run was given as [Request.Late]; nil where that was
+// nothing, or the run never began. Nothing has been done then, so that the values
+// may be given as for a new run.
+func Late(ctx context.Context, journal workflow.Journal, run string) ([]byte, error) {
+	entries, err := journal.Read(ctx, run, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what run %s began with: %w", run, err)
+	}
+	for _, e := range entries {
+		if e.Kind != workflow.RunStarted || len(e.Data) == 0 {
+			continue
+		}
+		var d startedData
+		if err := json.Unmarshal(e.Data, &d); err != nil {
+			return nil, fmt.Errorf("cannot read what run %s began with: %w", run, err)
+		}
+		return d.Late, nil
+	}
+	return nil, nil
 }
 
 // Diagnostics returns the problems as they were reported.

@@ -61,10 +61,15 @@ const defaultParallelism = 10
 type Request struct {
 	// Run has Kind, Key, Actor, Program and Summary filled in. For
 	// [Runner.Resume] only ID matters.
-	Run         Run
-	Plan        *plans.Plan
-	Encoded     []byte // the plan's bytes, to be kept with the run
-	Parallelism int    // operations at once; 0 means 10
+	Run     Run
+	Plan    *plans.Plan
+	Encoded []byte // the plan's bytes, to be kept with the run
+	// Late are the encoded values of variables that the plan was made without;
+	// see [plans.EncodeValues]. They are kept in the entry that starts the run,
+	// where [Late] finds them to resume it. For Resume they matter only if that
+	// entry was never written.
+	Late        []byte
+	Parallelism int // operations at once; 0 means 10
 	// Watch, where not nil, is told what happens, one call at a time. It must
 	// not block for long.
 	Watch func(Event)
