@@ -153,8 +153,8 @@ func wholeState(have, want *states.State, cause string) states.Write {
 // export writes the state file that the configuration names, after a change.
 func (p *project) export(ctx context.Context) diag.List {
 	file := p.stateFile()
-	if !file.export {
-		return nil
+	if !file.export || p.file == nil && p.stack != "" {
+		return nil // the file in this directory is not that of another stack
 	}
 	st, diags := p.state(ctx)
 	if diags.HasErrors() {

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
@@ -162,9 +164,15 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 	if diags.HasErrors() {
 		return op.app.fail(diags)
 	}
+	if file, ok := strings.CutPrefix(loaded.plan.StateKey.Stack, "file:"); ok && op.file == nil {
+		op.useStateFile(&stateOptions{state: file, backup: o.backup})
+	}
 	diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
 	if loaded.plan.StateKey.Environment != "" && loaded.plan.StateKey.Environment != op.environment {
 		diags = append(diags, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", loaded.plan.StateKey.Environment, op.environment)...)
+	}
+	if key := loaded.plan.StateKey; key.Environment != "" && key.Stack != op.key().Stack {
+		diags = append(diags, otherStack(key.Stack, op.key().Stack)...)
 	}
 	if loaded.plan.Errored {
 		diags = append(diags, diag.Errorf("Plan has errors", "The plan is incomplete, because there were errors when it was made: it cannot be carried out.")...)
@@ -178,4 +186,18 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 		op.view.plan(ctx, op, loaded)
 	}
 	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout})
+}
+
+// otherStack says that a plan is for another state than the command works on.
+func otherStack(planned, here string) diag.List {
+	name := func(stack string) string {
+		if file, ok := strings.CutPrefix(stack, "file:"); ok {
+			return "the state file " + file
+		}
+		if stack == "" {
+			return "the state of this directory"
+		}
+		return "the stack " + strconv.Quote(stack)
+	}
+	return diag.Errorf("Plan is for another state", "The plan was made for %s, but this command works on %s.", name(planned), name(here))
 }

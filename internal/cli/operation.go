@@ -26,7 +26,9 @@ type loadedPlan struct {
 	config  *configs.Config
 	// ephemeral are the values of ephemeral variables, which no plan keeps.
 	ephemeral map[string]cty.Value
-	file      string // the file it came from; empty for one made just now
+	// late are values that were not known when the plan was made.
+	late map[string]cty.Value
+	file string // the file it came from; empty for one made just now
 }
 
 // operation is one command that plans or applies: plan, apply, destroy, refresh
@@ -126,6 +128,19 @@ func (l *loadedPlan) encode(sealer plans.Sealer) diag.List {
 	}
 	l.encoded = data
 	return nil
+}
+
+// encodeLate returns the bytes of the values that arrived late, to be kept with
+// the run; nil where there are none.
+func (l *loadedPlan) encodeLate(sealer plans.Sealer) ([]byte, diag.List) {
+	if len(l.late) == 0 {
+		return nil, nil
+	}
+	data, err := plans.EncodeValues(l.late, sealer)
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	return data, nil
 }
 
 // loadPlanFile reads a saved plan.
@@ -260,18 +275,22 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 	if diags := l.encode(o.keyring); diags.HasErrors() {
 		return o.app.fail(diags)
 	}
+	late, diags := l.encodeLate(o.keyring)
+	if diags.HasErrors() {
+		return o.app.fail(diags)
+	}
 	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.app.tell}
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
 			ID: opts.resume, Kind: opts.kind, Key: o.key(), Actor: actor(), Program: programVersion(), Summary: summaryLine(l.plan),
 		},
-		Plan: l.plan, Encoded: l.encoded, Parallelism: opts.parallelism,
+		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: hardContext(ctx).Done(),
 	}
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
 		ex, diags := engine.NewApply(ctx, engine.ApplyInput{
-			Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
+			Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
 		})
 		if diags.HasErrors() {
 			return nil, diags

@@ -44,6 +44,7 @@ type project struct {
 	loaded      *configs.Config
 	opened      *sqlite.Store
 	providers   *providers.Pool
+	stack       string // empty for a plain directory
 	environment string
 	file        *stateFile // named by an option; nil where none is
 
@@ -102,13 +103,22 @@ func (p *project) selectedEnvironment() (string, error) {
 	return defaultEnv, nil
 }
 
-// key names the state of this project in the selected environment.
-func (p *project) key() states.Key {
+// key names the state that is worked on. Every command has it from here.
+func (p *project) key() states.Key { return p.keyIn(p.environment) }
+
+// keyIn names the state in another environment than the selected one.
+func (p *project) keyIn(environment string) states.Key {
+	stack := p.stack
 	if p.file != nil {
 		// A file of its own is a state of its own.
-		return states.Key{Stack: "file:" + p.file.path, Environment: p.environment}
+		stack = "file:" + p.file.path
 	}
-	return states.Key{Environment: p.environment}
+	return states.Key{Stack: stack, Environment: environment}
+}
+
+// useKey has the project work on the state of a run.
+func (p *project) useKey(key states.Key) {
+	p.stack, p.environment = key.Stack, key.Environment
 }
 
 // config loads the configuration. Its source text is what diagnostics quote

@@ -86,7 +86,7 @@ func (o *operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]
 	if !run.Status.Ended() {
 		return nil, diag.Errorf("Run has not ended", "Run %s is %s. Resume it with \"tutti resume %[1]s\", or give it up with \"tutti cancel %[1]s\", before rolling it back.", run.ID, run.Status)
 	}
-	o.environment = run.Key.Environment
+	o.useKey(run.Key)
 	revisions, err := store.History(ctx, run.Key, nil)
 	if err != nil {
 		return nil, diag.FromError(err)

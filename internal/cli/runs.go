@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/tutti-dev/tutti/internal/workflow"
@@ -297,14 +298,25 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 	return runs.Run{}, diag.Errorf("Several runs were interrupted", "Say which one to resume: %s.", strings.Join(names, ", "))
 }
 
-// planOf reads the plan a run carries out.
+// planOf reads the plan a run carries out, and the values it was given besides.
 func (o *operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag.List) {
 	data, err := o.opened.Blob(ctx, run.Blob)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read the run's plan", "%s.", err)
 	}
-	o.environment = run.Key.Environment
-	return o.loadPlan(data)
+	o.useKey(run.Key)
+	loaded, diags := o.loadPlan(data)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	late, err := runs.Late(ctx, o.opened, run.ID)
+	if err == nil && late != nil {
+		loaded.late, err = plans.DecodeValues(late, o.keyring)
+	}
+	if err != nil {
+		return nil, append(diags, diag.Errorf("Cannot read the run's inputs", "%s.", err)...)
+	}
+	return loaded, diags
 }
 
 func cancelCommand() *command {

@@ -85,7 +85,7 @@ func (a *App) environments(ctx context.Context) (*project, []string, diag.List) 
 		p.Close()
 		return nil, nil, diags
 	}
-	names, err := store.Environments(ctx, "")
+	names, err := store.Environments(ctx, p.key().Stack)
 	if err != nil {
 		p.Close()
 		return nil, nil, diag.FromError(err)
@@ -141,7 +141,7 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	key := states.Key{Environment: name}
+	key := p.keyIn(name)
 	err := p.opened.CreateEnvironment(ctx, key)
 	if errors.Is(err, states.ErrExists) || slices.Contains(names, name) && name != p.environment {
 		return app.failf("Environment exists", "There is an environment %q already. Select it with \"tutti workspace select %[1]s\".", name)
@@ -209,7 +209,7 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 	case name == p.environment:
 		return app.failf("Environment is selected", "The environment %q is the selected one: select another first.", name)
 	}
-	key := states.Key{Environment: name}
+	key := p.keyIn(name)
 	st, err := p.opened.State(ctx, key)
 	if err != nil {
 		return app.fail(diag.FromError(err))
