@@ -124,6 +124,14 @@ type Store interface {
 	// History of a run's journal with the rows written.
 	Recorded(ctx context.Context, run string) ([]Recorded, error)
 
+	// Transfer moves objects between states, all or none, with an entry in the
+	// history of both sides. The rows that arrive have the version that
+	// [states.Transfer.ArrivalVersion] says. It fails with a [*states.StaleError]
+	// where a row is not the one that was to leave or the place it goes to is
+	// taken, with a [*states.ClaimError] where a run that has not ended claims
+	// either, and with a [*states.TransferError] where the moves make no sense.
+	Transfer(ctx context.Context, moves []states.Transfer) error
+
 	Run(ctx context.Context, id string) (Run, error)
 	// Runs lists runs, newest first; limit 0 means all. An empty stack and
 	// environment in key mean any.

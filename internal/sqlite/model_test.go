@@ -77,6 +77,7 @@ func TestStoreBehavesLikeItsModel(t *testing.T) {
 		}()
 		t.Repeat(map[string]func(*rapid.T){
 			"look": m.look, "write": m.write, "start": m.start, "commit": m.commit, "finish": m.finish,
+			"leave": m.leave, "arrive": m.arrive,
 			"die": m.die, "acquire": m.acquire, "abandon": m.abandon, "delete": m.deleteEnvironment,
 			"reopen": func(t *rapid.T) { _ = m.store.Close(); m.open(t) },
 			"":       m.check,
@@ -212,6 +213,56 @@ func (m *model) start(t *rapid.T) {
 	}
 	r.lease = lease
 	m.runs = append(m.runs, r)
+}
+
+// elsewhere is where rows go to and come from. No row comes back.
+var elsewhere = states.Key{Stack: "elsewhere", Environment: "e"}
+
+// leave moves a row to another state.
+func (m *model) leave(t *rapid.T) {
+	n := rapid.SampledFrom(modelNames).Draw(t, "name")
+	if m.seen[n] == nil {
+		t.Skip("it was not seen")
+	}
+	move := states.Transfer{From: m.key(), Object: object(n), To: elsewhere, As: object(fmt.Sprint("left", len(m.history))), Version: m.seen[n].Version}
+	if m.refused(t, m.store.Transfer(context.Background(), []states.Transfer{move}), []string{n}) {
+		return
+	}
+	m.put(n, 0)
+	m.serial++
+}
+
+// arrive makes a row in another state and moves it here.
+func (m *model) arrive(t *rapid.T) {
+	ctx := context.Background()
+	n := rapid.SampledFrom(modelNames).Draw(t, "name")
+	inst := m.instance(fmt.Sprint("new", m.values))
+	if err := m.store.Write(ctx, elsewhere, states.Write{Changes: []states.Change{{Object: inst.Object, After: inst}}}); err != nil {
+		t.Fatal(err)
+	}
+	st, err := m.store.State(ctx, elsewhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	move := states.Transfer{From: elsewhere, Object: inst.Object, To: m.key(), As: object(n), Version: st.Instances[inst.Object].Version}
+	err = m.store.Transfer(ctx, []states.Transfer{move})
+	var stale *states.StaleError
+	var claimed *states.ClaimError
+	switch {
+	case m.rows[n] != 0:
+		if !errors.As(err, &stale) {
+			t.Fatalf("moved onto another row: %v", err)
+		}
+	case m.holder(n) != nil:
+		if !errors.As(err, &claimed) {
+			t.Fatalf("want claimed, got %v", err)
+		}
+	case err != nil:
+		t.Fatal(err)
+	default:
+		m.put(n, valueOf(inst))
+		m.serial++
+	}
 }
 
 // pick draws a run that has not ended.

@@ -335,3 +335,71 @@ func TestLookingDoesNotHold(t *testing.T) {
 		<-stopped
 	}
 }
+
+// TestTransferIsWhole kills a process that moves objects to and fro between two
+// stacks: each is always in exactly one of them.
+func TestTransferIsWhole(t *testing.T) {
+	const objects = 20
+	one, two := states.Key{Stack: "one", Environment: "e"}, states.Key{Stack: "two", Environment: "e"}
+	ctx := context.Background()
+	if dir := os.Getenv(childFolder); dir != "" {
+		s := open(t, dir)
+		for n := 1; ; n++ {
+			var moves []states.Transfer
+			for from, to := range map[states.Key]states.Key{one: two, two: one} {
+				st, err := s.State(ctx, from)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for obj, inst := range st.Instances {
+					moves = append(moves, states.Transfer{From: from, Object: obj, To: to, As: obj, Version: inst.Version})
+				}
+			}
+			if err := s.Transfer(ctx, moves); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Println(n)
+		}
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	for i := range objects {
+		name, key := fmt.Sprint("x", i), one
+		if i%2 == 0 {
+			key = two
+		}
+		if err := s.Write(ctx, key, states.Write{Changes: []states.Change{{Object: object(name), After: instance(name, name)}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 10 {
+		c := spawn(t, dir)
+		for range 1 + random.IntN(10) {
+			if _, ok := c.number(); !ok {
+				t.Fatal("it ended early")
+			}
+		}
+		c.kill(0)
+		var got [2]*states.State
+		for i, key := range []states.Key{one, two} {
+			var err error
+			if got[i], err = s.State(ctx, key); err != nil {
+				t.Fatal(err)
+			}
+			for obj, inst := range got[i].Instances {
+				past, err := s.History(ctx, key, &obj)
+				if err != nil || len(past) == 0 || past[0].After == nil || past[0].After.Version != inst.Version {
+					t.Fatalf("history of %s: %+v, %v", obj, past, err)
+				}
+			}
+		}
+		for i := range objects {
+			obj := object(fmt.Sprint("x", i))
+			if (got[0].Instances[obj] != nil) == (got[1].Instances[obj] != nil) || len(got[0].Instances) != objects/2 {
+				t.Fatalf("%s is in %d of %d and %d", obj, i, len(got[0].Instances), len(got[1].Instances))
+			}
+		}
+	}
+}

@@ -225,7 +225,17 @@ func (d *decoder) dependencies(text []byte) ([]addrs.ConfigResource, error) {
 		return list, nil
 	}
 	key := string(text)
-	lines := strings.Split(key, "\n")
+	list, err := parseDependencies(key)
+	if err != nil {
+		return nil, err
+	}
+	d.dependents[key] = list
+	return list, nil
+}
+
+// parseDependencies reads what encodeDependencies wrote.
+func parseDependencies(text string) ([]addrs.ConfigResource, error) {
+	lines := strings.Split(text, "\n")
 	list := make([]addrs.ConfigResource, len(lines))
 	for i, line := range lines {
 		var err error
@@ -233,7 +243,6 @@ func (d *decoder) dependencies(text []byte) ([]addrs.ConfigResource, error) {
 			return nil, err
 		}
 	}
-	d.dependents[key] = list
 	return list, nil
 }
 

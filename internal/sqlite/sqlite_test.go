@@ -19,6 +19,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/runs/runstest"
 	"github.com/tutti-dev/tutti/internal/secrets"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/tutti-dev/tutti/internal/workflow"
@@ -78,6 +79,43 @@ func commit(lease runs.Lease, sequence int64, rows ...states.Change) runs.Commit
 		Lease: lease, Cause: "create", Rows: rows,
 		Entries: []workflow.Entry{{Sequence: sequence, Time: time.Unix(0, sequence), Kind: workflow.StepSucceeded, Step: int(sequence)}},
 		Events:  []events.Event{{ID: fmt.Sprint(lease.Run, "-", sequence), Source: "/", Type: "resource.created", Time: time.Unix(0, sequence)}},
+	}
+}
+
+func TestStacks(t *testing.T) {
+	runstest.TestStacks(t, func(t *testing.T) runs.Store { return open(t, t.TempDir()) })
+}
+
+// TestTransferNeedsNoKey moves sealed values in a store that cannot read them.
+func TestTransferNeedsNoKey(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	s := open(t, dir)
+	secret := instance("secret", "hunter2")
+	secret.SensitivePaths, secret.Private = []cty.Path{cty.GetAttrPath("id")}, []byte("hunter2")
+	if err := s.Write(ctx, defaultKey, states.Write{Changes: []states.Change{{Object: secret.Object, After: secret}}}); err != nil {
+		t.Fatal(err)
+	}
+	keyless, err := Open(ctx, dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keyless.Close()
+	st, err := keyless.State(ctx, defaultKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := states.Key{Stack: "other", Environment: "default"}
+	move := states.Transfer{From: defaultKey, Object: secret.Object, To: to, As: object("moved"), Version: st.Instances[secret.Object].Version}
+	if err := keyless.Transfer(ctx, []states.Transfer{move}); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = s.State(ctx, to); err != nil {
+		t.Fatal(err)
+	}
+	got := st.Instances[object("moved")]
+	if got == nil || string(got.Attributes) != string(secret.Attributes) || string(got.Private) != "hunter2" || len(st.Problems) > 0 {
+		t.Errorf("it arrived as %+v, %v", got, st.Problems)
 	}
 }
 

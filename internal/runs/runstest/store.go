@@ -266,6 +266,50 @@ func (s *Store) Acquire(_ context.Context, run string) (runs.Lease, error) {
 	return s.lease(run), nil
 }
 
+// Transfer moves objects between states.
+func (s *Store) Transfer(_ context.Context, moves []states.Transfer) error {
+	if err := states.CheckTransfers(moves); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	claims, leaving := map[states.Key]*runs.Claim{}, map[states.Key]map[addrs.Object]bool{}
+	claim := func(key states.Key) *runs.Claim {
+		if claims[key] == nil {
+			claims[key], leaving[key] = &runs.Claim{Expect: map[addrs.Object]int64{}}, map[addrs.Object]bool{}
+		}
+		return claims[key]
+	}
+	for _, m := range moves {
+		c := claim(m.From)
+		c.Objects, c.Expect[m.Object] = append(c.Objects, m.Object), m.Version
+		leaving[m.From][m.Object] = true
+	}
+	for _, m := range moves {
+		c := claim(m.To)
+		c.Objects = append(c.Objects, m.As)
+		if !leaving[m.To][m.As] {
+			c.Expect[m.As] = 0
+		}
+	}
+	for key, c := range claims {
+		if err := s.check(key, *c); err != nil {
+			return err
+		}
+	}
+	rows := make([]states.Instance, len(moves))
+	for i, m := range moves {
+		rows[i] = *s.state(m.From).Instances[m.Object]
+		s.rows(m.From, "", "transfer to "+m.To.String(), []states.Change{{Object: m.Object}})
+	}
+	for i, m := range moves {
+		rows[i].Object, rows[i].Dependencies = m.As, states.TransferredDependencies(rows[i].Dependencies, m, moves)
+		s.rows(m.To, "", "transfer from "+m.From.String(), []states.Change{{Object: m.As, After: &rows[i]}})
+		s.state(m.To).Instances[m.As].Version = m.ArrivalVersion()
+	}
+	return nil
+}
+
 // Steal makes a run look as if its owner had died, although it goes on: what
 // it still writes is refused.
 func (s *Store) Steal(run string) {

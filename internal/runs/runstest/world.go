@@ -96,7 +96,8 @@ func NewWorld(ctx context.Context, store runs.Store, steps []Step) (*World, erro
 
 func instance(step int, value string) *states.Instance {
 	attributes, _ := json.Marshal(map[string]string{"value": value})
-	return &states.Instance{Object: Object(step), Status: states.Ready, Attributes: attributes}
+	provider := addrs.ProviderConfig{Provider: addrs.DefaultProvider("thing")}
+	return &states.Instance{Object: Object(step), Provider: provider, Status: states.Ready, Attributes: attributes}
 }
 
 // Open makes an executor; it fits [runs.Open].
