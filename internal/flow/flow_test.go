@@ -232,7 +232,9 @@ func TestAFailureHaltsWhatDependsOnItAndIsUndone(t *testing.T) {
 			}
 		}`), nil)
 	w.fails("bad", "Oops", 1)
-	w.answers["one"] = func(Effect) (cty.Value, *Error) { return cty.ObjectVal(map[string]cty.Value{"stdout": cty.StringVal("x")}), nil }
+	w.answers["one"] = func(Effect) (cty.Value, *Error) {
+		return cty.ObjectVal(map[string]cty.Value{"stdout": cty.StringVal("x")}), nil
+	}
 	w.answers["one.undo"] = func(e Effect) (cty.Value, *Error) {
 		if got := e.Arguments.GetAttr("command").LengthInt(); got != 2 {
 			t.Errorf("undo has %d arguments", got)
