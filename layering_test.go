@@ -41,6 +41,7 @@ var floors = map[string]int{
 	"internal/tests": 4,
 
 	"internal/engine": 3,
+	"internal/flow":   3,
 	"internal/policy": 3,
 
 	"internal/lang":       2,

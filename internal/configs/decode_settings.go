@@ -253,7 +253,7 @@ func (d *decoder) variable(block *hcl.Block) {
 		d.duplicate("variable", fmt.Sprintf("The variable %q", name), block.DefRange, first.DeclRange)
 		return
 	}
-	if reservedVariables[name] {
+	if reservedVariables[name] && !d.unreserved {
 		d.errorAt(block.LabelRanges[0], "Invalid variable name", "The name %q is reserved: it has a meaning of its own in module blocks.", name)
 	}
 	content, diags := block.Body.Content(variableSchema)

@@ -37,6 +37,8 @@ type decoder struct {
 
 	blocks    []*hcl.Block // of primary files
 	overrides []*hcl.Block
+
+	unreserved bool // no module block gives values to the variables
 }
 
 func newDecoder(dir string) *decoder {

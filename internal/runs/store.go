@@ -98,6 +98,8 @@ type Commit struct {
 	// counters, times), except Cancelling, which somebody else may have raised
 	// meanwhile. A run that has ended loses its claim.
 	Run *Run
+	// Leaves are places in pools that are free from now on.
+	Leaves []Leaving
 }
 
 // Recorded is a journal entry with the rows that were written with it.

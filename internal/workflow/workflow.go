@@ -24,7 +24,8 @@ const (
 	StepWithdrawn   Kind = "step_withdrawn" // the intent was not followed: there was no effect
 	StepSucceeded   Kind = "step_succeeded"
 	StepFailed      Kind = "step_failed"
-	StepLost        Kind = "step_lost" // the outcome could not be found out
+	StepLost        Kind = "step_lost"       // the outcome could not be found out
+	SignalReceived  Kind = "signal_received" // somebody outside said something: see [Signal]
 	RunFinished     Kind = "run_finished"
 )
 
@@ -36,6 +37,39 @@ type Entry struct {
 	Kind     Kind            `json:"kind"`
 	Step     int             `json:"step"` // number of the step; -1 for entries about the run
 	Data     json.RawMessage `json:"data,omitempty"`
+	// Sensitive says that Data is sealed at rest and not to be shown.
+	Sensitive bool `json:"sensitive,omitempty"`
+}
+
+// SignalKind says what somebody outside a run wants of it.
+type SignalKind string
+
+// The kinds of signals.
+const (
+	SignalEvent   SignalKind = "event"   // something happened that a step may wait for
+	SignalApprove SignalKind = "approve" // of an approval step
+	SignalReject  SignalKind = "reject"
+	SignalSucceed SignalKind = "succeed" // ends the step that waits with a token
+	SignalFail    SignalKind = "fail"
+	SignalBeat    SignalKind = "beat" // the step with the token is alive; never in a journal
+)
+
+// Signal is what somebody outside says to a run. It is the data of
+// [SignalReceived].
+type Signal struct {
+	Sequence int64           `json:"sequence"` // numbers the signals of a run, from 1
+	Kind     SignalKind      `json:"kind"`
+	Name     string          `json:"name"` // of the event, the step or the token meant
+	By       string          `json:"by,omitempty"`
+	Time     time.Time       `json:"time"`
+	Data     json.RawMessage `json:"data,omitempty"`
+}
+
+// Interruption is the data of [CancelRequested].
+type Interruption struct {
+	// Running are the steps that were at work: they end by themselves. Any other
+	// that was started has not begun and never will.
+	Running []int `json:"running,omitempty"`
 }
 
 // CommandKind says what a machine wants done.
@@ -44,6 +78,7 @@ type CommandKind byte
 // The commands.
 const (
 	StartStep CommandKind = 's'
+	StopStep  CommandKind = 'x' // nobody waits for its outcome any more
 	FinishRun CommandKind = 'f'
 )
 

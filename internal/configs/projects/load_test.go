@@ -1,0 +1,130 @@
+package projects
+
+import (
+	"strings"
+	"testing"
+)
+
+const good = `
+variable "replicas" { type = number }
+
+environment "prod" {
+  labels    = { tier = "prod", region = "eu" }
+  variables = { replicas = 3 }
+}
+
+stack "network" { source = "./network" }
+
+stack "shop" {
+  source = "./shop"
+  inputs = { subnet_id = stack.network.subnet_id, replicas = var.replicas }
+}
+
+pool "deploys" { limit = 2 }
+pool "api" { rate = "10/m" }
+
+moved {
+  from = stack.network.aws_eip.this["a"]
+  to   = stack.shop.module.front.aws_eip.this
+}
+
+workflow "release" {
+  variable "version" { type = string }
+  step "test" {
+    exec { command = ["make", "test"] }
+    retry {
+      attempts    = 3
+      backoff     = "2s"
+      max_backoff = "1m"
+      jitter      = true
+    }
+    timeout = "10m"
+    pool    = pool.api
+  }
+  step "deploy" {
+    needs = [step.test]
+    apply {
+      stack  = stack.shop
+      inputs = { version = var.version }
+    }
+    undo {
+      rollback {}
+    }
+  }
+  step "smoke" {
+    for_each           = toset(step.deploy.outputs.urls)
+    tolerated_failures = "10%"
+    http {
+      url           = "${each.value}/healthz"
+      expect_status = 200
+    }
+  }
+  on_failure {
+    step "page" {
+      emit { type = "release.failed" }
+    }
+  }
+  output "urls" { value = step.deploy.outputs.urls }
+}
+
+trigger "nightly" {
+  schedule = "0 3 * * *"
+  timezone = "Europe/Berlin"
+  run      = workflow.release
+  inputs   = { version = "nightly" }
+}
+`
+
+func TestProjectFilesAreRead(t *testing.T) {
+	p, diags := Parse(".", map[string][]byte{"main.tutti.hcl": []byte(good)})
+	if diags.HasErrors() {
+		t.Fatal(diags.Err())
+	}
+	w := p.Workflows["release"]
+	if len(w.Steps) != 3 || len(w.OnFailure) != 1 || w.Steps[1].Undo.Kind != "rollback" {
+		t.Errorf("steps are %+v", w)
+	}
+	if r := w.Steps[0].Retry; r.Attempts != 3 || r.MaxBackoff.Seconds() != 60 || !r.Jitter {
+		t.Errorf("retry is %+v", r)
+	}
+	if got := w.Steps[1].Action.References["stack"].Name; got != "shop" {
+		t.Errorf("stack is %q", got)
+	}
+	if m := p.Moves[0]; m.FromStack != "network" || m.To.String() != "module.front.aws_eip.this" || m.From.String() != `aws_eip.this["a"]` {
+		t.Errorf("move is %+v", m)
+	}
+	if pool := p.Pools["api"]; pool.Rate != 10 || pool.Per.Minutes() != 1 {
+		t.Errorf("pool is %+v", pool)
+	}
+}
+
+// TestBadProjectFilesAreExplained has one mistake a row, and what is said of it.
+func TestBadProjectFilesAreExplained(t *testing.T) {
+	step := func(inside string) string { return "workflow \"w\" {\n step \"a\" {\n" + inside + "\n}\n}" }
+	for _, row := range []struct{ name, source, want string }{
+		{"unknown block", `stak "a" {}`, "Unsupported block type"},
+		{"two stacks", "stack \"a\" { source = \"./a\" }\nstack \"a\" { source = \"./b\" }", "declared twice in this project: first at x.tutti.hcl:1"},
+		{"remote stack", `stack "a" { source = "git::x" }`, "must begin with"},
+		{"no action", step(`timeout = "1s"`), "needs a block that says what to do"},
+		{"two actions", step("emit { type = \"a\" }\nexec { command = [\"b\"] }"), "has an action"},
+		{"unknown argument", step(`exec { cmd = ["a"] }`), "Missing required argument"},
+		{"bad duration", step("timeout = \"soon\"\nemit { type = \"a\" }"), `"soon" is not a length of time`},
+		{"unknown stack", step(`apply { stack = stack.shop }`), `There is no stack "shop" in this project.`},
+		{"no reference", step(`apply { stack = "shop" }`), "write stack.NAME"},
+		{"unknown pool", step("pool = pool.x\nemit { type = \"a\" }"), `There is no pool "x"`},
+		{"wait for all", step("wait {\n duration = \"1s\"\n until = \"x\"\n}"), "exactly one of duration, until and event"},
+		{"concurrency of one", step("concurrency = 2\nemit { type = \"a\" }"), "with for_each"},
+		{"pool of nothing", `pool "p" {}`, "needs a limit"},
+		{"rate", `pool "p" { rate = "many" }`, "is not a rate"},
+		{"no steps", `workflow "w" {}`, "needs at least one step"},
+		{"trigger of nothing", `trigger "t" { schedule = "* * * * *" }`, "Missing required argument"},
+		{"later words", `policy "p" { source = "./p" }`, "no effect yet"},
+		{"move inside", "stack \"a\" { source = \"./a\" }\nmoved {\n from = stack.a.x.y\n to = stack.a.x.z\n}", "in the stack's own configuration"},
+		{"twice a step", "workflow \"w\" {\n step \"a\" {\n emit { type = \"x\" }\n}\nstep \"a\" {\n emit { type = \"x\" }\n}\n}", "declared twice in this workflow"},
+	} {
+		_, diags := Parse(".", map[string][]byte{"x.tutti.hcl": []byte(row.source)})
+		if err := diags.Err(); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: diagnostics are %v, not about %q", row.name, err, row.want)
+		}
+	}
+}

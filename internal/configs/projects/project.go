@@ -1,0 +1,311 @@
+// Package projects reads the files of a project, *.tutti.hcl: environments,
+// stacks, workflows, what starts them and what limits them. Like package
+// configs it knows the shape of the language and evaluates nothing that depends
+// on variables or on what happens.
+package projects
+
+import (
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/configs"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// Suffix is how the names of project files end.
+const Suffix = ".tutti.hcl"
+
+// Project is everything the files of a directory declare.
+type Project struct {
+	Dir string
+	configs.Declarations
+
+	Environments map[string]*Environment
+	Stacks       map[string]*Stack
+	Workflows    map[string]*Workflow
+	Pools        map[string]*Pool
+	Triggers     map[string]*Trigger
+	Moves        []*Move
+
+	// Files holds the source text of every file read, by name: for quoting lines
+	// in diagnostics, and as the snapshot a run is pinned to.
+	Files map[string][]byte
+}
+
+// Environment is an environment block: named inputs, labels and guards.
+type Environment struct {
+	Name      string
+	Labels    map[string]string
+	Variables map[string]hcl.Expression // constants; by project variable
+	DeclRange hcl.Range
+}
+
+// Stack is a stack block: one root module with one state per environment.
+type Stack struct {
+	Name        string
+	Source      string                    // directory, relative to the project
+	Inputs      map[string]hcl.Expression // by variable of the root module
+	InputsRange hcl.Range                 // of the inputs argument; empty where there is none
+	Needs       []Reference               // stacks that come first without giving anything
+	DeclRange   hcl.Range
+}
+
+// Move says that an object of one stack now belongs to another.
+type Move struct {
+	FromStack, ToStack string
+	From, To           addrs.ResourceInstance
+	DeclRange          hcl.Range
+}
+
+// Pool is a named limit across runs: how many steps may be at work at once, and
+// how many may begin within a time.
+type Pool struct {
+	Name      string
+	Limit     int           // at once; 0 for no limit
+	Rate      int           // begun within Per; 0 for no limit
+	Per       time.Duration //
+	DeclRange hcl.Range
+}
+
+// Trigger is a trigger block: what starts a workflow from outside.
+type Trigger struct {
+	Name     string
+	Schedule string // cron expression; empty where an event triggers
+	Timezone string
+	Missed   string         // skip, latest or all(N); latest unless given
+	Overlap  string         // skip, queue or replace; skip unless given
+	On       hcl.Expression // the pattern of events; nil for a schedule
+	Workflow Reference
+	Inputs   map[string]hcl.Expression
+	// Environment the runs work in; empty for the default one.
+	Environment string
+	DeclRange   hcl.Range
+	Ranges      map[string]hcl.Range // of the arguments, for diagnostics
+}
+
+// Reference names something a project declares: workflow.NAME, stack.NAME,
+// step.NAME, pool.NAME.
+type Reference struct {
+	Kind  string
+	Name  string
+	Range hcl.Range
+}
+
+// Workflow is a workflow block.
+type Workflow struct {
+	Name        string
+	Description string
+	configs.Declarations
+	Steps       []*Step // in order of declaration
+	OnFailure   []*Step
+	Finally     []*Step
+	Parallelism int // steps at work at once; 0 for the default
+	Priority    int
+
+	// Definition is a file in the Amazon States Language, relative to the
+	// project; the workflow then has no steps of its own.
+	Definition      string
+	DefinitionRange hcl.Range
+	Bindings        []*Binding
+	DeclRange       hcl.Range
+}
+
+// Binding says what a resource of a state machine means here.
+type Binding struct {
+	Resource  string  // ARN; * stands for anything
+	Action    *Action // its expressions see the task's arguments as "input"
+	DeclRange hcl.Range
+}
+
+// Step is a step block: one action with what surrounds it.
+type Step struct {
+	Name   string
+	Action *Action
+
+	When    hcl.Expression // nil for always
+	ForEach hcl.Expression // nil for one
+	Needs   []Reference
+
+	Concurrency int // items at once; 0 for as many as the run allows
+	// Tolerated failures of items: a number, or a percentage of them.
+	Tolerated        int
+	ToleratedPercent float64
+
+	Retry     *Retry
+	Timeout   time.Duration // of one attempt; 0 for none
+	Heartbeat time.Duration // longest silence of an attempt; 0 for any
+	Catch     []*Catch
+	Undo      *Action // nil for none
+	Pool      *Reference
+	Priority  *int // nil for the workflow's
+	Cache     *Cache
+	DeclRange hcl.Range
+}
+
+// Action is the block that says what a step does. Arguments are as
+// [ActionSchema] says; those it calls references are in References instead.
+type Action struct {
+	Kind       string
+	Arguments  map[string]hcl.Expression
+	References map[string]Reference
+	DeclRange  hcl.Range
+}
+
+// Retry says how often and when a failed attempt is made again.
+type Retry struct {
+	Attempts   int // all together, the first included
+	Backoff    time.Duration
+	MaxBackoff time.Duration // 0 for no bound
+	Factor     float64
+	Jitter     bool     // full: anything between nothing and the delay
+	On         []string // errors; empty for all but those that must not be repeated blindly
+}
+
+// Catch ends a failed step as caught: what depends on it goes on.
+type Catch struct {
+	Errors    []string       // empty for all
+	Outputs   hcl.Expression // of the step, then; nil for null
+	DeclRange hcl.Range
+}
+
+// Cache lets a step take the outputs of an earlier success with the same key.
+type Cache struct {
+	Key       hcl.Expression
+	TTL       time.Duration // 0 for ever
+	DeclRange hcl.Range
+}
+
+// ActionSchema says which arguments an action block takes and what comes out.
+type ActionSchema struct {
+	Arguments map[string]Argument
+	// Outputs is the type of the step's outputs; dynamic where it depends.
+	Outputs cty.Type
+	// Idempotent actions may simply be done again after a crash, others where
+	// their argument idempotent says so.
+	Idempotent bool
+}
+
+// Argument is one argument of an action.
+type Argument struct {
+	Type      cty.Type
+	Required  bool
+	Reference string // the kind of thing named, for arguments that are references
+}
+
+var (
+	text     = Argument{Type: cty.String}
+	flag     = Argument{Type: cty.Bool}
+	number   = Argument{Type: cty.Number}
+	texts    = Argument{Type: cty.List(cty.String)}
+	mapping  = Argument{Type: cty.Map(cty.String)}
+	anything = Argument{Type: cty.DynamicPseudoType}
+)
+
+func required(a Argument) Argument {
+	a.Required = true
+	return a
+}
+
+func reference(kind string) Argument { return Argument{Reference: kind} }
+
+func with(base map[string]Argument, more map[string]Argument) map[string]Argument {
+	out := map[string]Argument{}
+	for name, a := range base {
+		out[name] = a
+	}
+	for name, a := range more {
+		out[name] = a
+	}
+	return out
+}
+
+// process are the arguments of everything that starts a process here.
+var process = map[string]Argument{
+	"dir": text, "environment": mapping, "stdin": text, "idempotent": flag, "artifacts": texts,
+}
+
+// processOutputs is what a process leaves behind. result is the JSON value it
+// wrote to the file named by TUTTI_RESULT, null where it wrote none.
+var processOutputs = cty.Object(map[string]cty.Type{
+	"exit_code": cty.Number, "stdout": cty.String, "stderr": cty.String, "result": cty.DynamicPseudoType,
+})
+
+// Actions is the table of everything a step can do.
+var Actions = map[string]ActionSchema{
+	"exec": {
+		Arguments: with(process, map[string]Argument{"command": required(texts)}),
+		Outputs:   processOutputs,
+	},
+	"script": {
+		Arguments: with(process, map[string]Argument{"source": required(text), "interpreter": text, "arguments": texts}),
+		Outputs:   processOutputs,
+	},
+	"ansible": {
+		Arguments: with(process, map[string]Argument{
+			"playbook": required(text), "inventory": anything, "variables": anything, "limit": text, "tags": texts, "check": flag,
+		}),
+		Outputs: cty.Object(map[string]cty.Type{
+			"hosts": cty.Map(cty.Object(map[string]cty.Type{
+				"ok": cty.Number, "changed": cty.Number, "failures": cty.Number, "unreachable": cty.Number, "skipped": cty.Number,
+			})), "changed": cty.Bool,
+		}),
+		Idempotent: true,
+	},
+	"http": {
+		Arguments: map[string]Argument{
+			"url": required(text), "method": text, "headers": mapping, "body": anything, "expect_status": anything, "idempotent": flag,
+		},
+		Outputs: cty.Object(map[string]cty.Type{
+			"status": cty.Number, "headers": cty.Map(cty.String), "body": cty.String, "json": cty.DynamicPseudoType,
+		}),
+	},
+	"plan": {
+		Arguments: map[string]Argument{"stack": required(reference("stack")), "inputs": anything, "destroy": flag, "targets": texts, "refresh": flag},
+		Outputs: cty.Object(map[string]cty.Type{
+			"digest": cty.String, "add": cty.Number, "change": cty.Number, "destroy": cty.Number, "changes": cty.Bool,
+		}),
+		Idempotent: true,
+	},
+	"apply": {
+		Arguments:  map[string]Argument{"stack": required(reference("stack")), "inputs": anything, "plan": text, "targets": texts},
+		Outputs:    cty.DynamicPseudoType, // the outputs of the stack
+		Idempotent: true,                  // a run of its own, which is resumed
+	},
+	"destroy": {
+		Arguments:  map[string]Argument{"stack": required(reference("stack")), "inputs": anything, "targets": texts},
+		Outputs:    cty.EmptyObject,
+		Idempotent: true,
+	},
+	"rollback": {
+		Arguments:  map[string]Argument{"run": text},
+		Outputs:    cty.EmptyObject,
+		Idempotent: true,
+	},
+	"approval": {
+		Arguments: map[string]Argument{"message": text, "roles": texts, "count": number, "expires": text, "forbid_self": flag},
+		Outputs: cty.Object(map[string]cty.Type{
+			"by": cty.List(cty.String), "comment": cty.String,
+		}),
+		Idempotent: true,
+	},
+	"wait": {
+		Arguments:  map[string]Argument{"duration": text, "until": text, "event": text, "match": anything},
+		Outputs:    cty.Object(map[string]cty.Type{"data": cty.DynamicPseudoType}),
+		Idempotent: true,
+	},
+	"workflow": {
+		Arguments:  map[string]Argument{"run": required(reference("workflow")), "inputs": anything},
+		Outputs:    cty.DynamicPseudoType, // the outputs of the workflow
+		Idempotent: true,
+	},
+	"emit": {
+		Arguments:  map[string]Argument{"type": required(text), "subject": text, "data": anything},
+		Outputs:    cty.EmptyObject,
+		Idempotent: true,
+	},
+	"invoke": {
+		Arguments: map[string]Argument{"stack": required(reference("stack")), "action": required(text), "config": anything, "idempotent": flag},
+		Outputs:   cty.EmptyObject,
+	},
+}

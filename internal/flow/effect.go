@@ -1,0 +1,200 @@
+package flow
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// Effect is what a step, as the journal counts them, does outside the machine.
+type Effect struct {
+	Key     string // NAME, NAME["key"], NAME.undo
+	Action  string // what the step does; StackOutputs for reading them; empty for timers
+	Attempt int    // from 1
+	// Until is the instant a timer ends; zero for others.
+	Until time.Time
+	// Signal says that it ends by a signal, not by itself.
+	Signal bool
+
+	Arguments  cty.Value // of the action, marks and all
+	References map[string]projects.Reference
+	// Run is, for what undoes a step, the run of its own that the step was.
+	Run string
+	// Repeatable says that it may simply be done again after a crash.
+	Repeatable         bool
+	Timeout, Heartbeat time.Duration
+	Pool               string // name; empty for none
+	Priority           int
+	// Cache, where not nil, is the key under which a success may be known.
+	Cache    *cty.Value
+	CacheTTL time.Duration
+	// Problem says that its arguments cannot be evaluated: it fails with that.
+	Problem *Error
+}
+
+// StackOutputs is the action of reading what a stack gives to expressions; the
+// stack is in References.
+const StackOutputs = "stack_outputs"
+
+// Effect says what a step does. The step must have been started by a command
+// and not have ended.
+func (m *Machine) Effect(step int) Effect {
+	p := &m.effects[step]
+	def := &m.d.nodes[p.node]
+	if p.kind == readEffect {
+		name := def.stacks[p.stack]
+		return Effect{
+			Key: def.step.Name, Action: StackOutputs, Attempt: 1, Repeatable: true,
+			References: map[string]projects.Reference{"stack": {Kind: "stack", Name: name}},
+		}
+	}
+	out := Effect{Key: m.keyOf(p.target), Attempt: int(p.attempt), Repeatable: true}
+	if p.until != 0 {
+		out.Until = time.Unix(0, p.until).UTC()
+		return out
+	}
+	action := def.step.Action
+	if p.kind == undoEffect {
+		action, out.Key = def.step.Undo, out.Key+".undo"
+	} else {
+		out.Timeout, out.Heartbeat = def.step.Timeout, def.step.Heartbeat
+		out.Priority = m.d.Workflow.Priority
+		if def.step.Priority != nil {
+			out.Priority = *def.step.Priority
+		}
+		if def.step.Pool != nil {
+			out.Pool = def.step.Pool.Name
+		}
+	}
+	out.Action, out.References = action.Kind, action.References
+	if p.kind == eventEffect || p.kind == approvalEffect {
+		out.Signal = true
+		return out
+	}
+	m.scope.fix(fmt.Sprintf("%s %s %d", m.start.Run, out.Key, p.attempt), p.at)
+	ctx := m.taskScope(p)
+	if out.Arguments, out.Problem = m.marked(ctx, action); out.Problem != nil {
+		return out
+	}
+	out.Repeatable = repeatable(action.Kind, out.Arguments)
+	it := &m.nodes[p.node].items.list[p.item]
+	if p.kind == undoEffect && it.result != nil {
+		out.Run = it.result.run
+	}
+	if c := def.step.Cache; c != nil && p.kind == taskEffect {
+		key, err := evaluate(c.Key, ctx)
+		if err != nil {
+			out.Problem = err
+			return out
+		}
+		out.Cache, out.CacheTTL = &key, c.TTL
+	}
+	return out
+}
+
+// taskScope is where the arguments of a task are evaluated; what undoes a step
+// sees it as self.
+func (m *Machine) taskScope(p *effect) *hcl.EvalContext {
+	if p.kind != undoEffect {
+		return m.itemScope(p.target)
+	}
+	s := &m.nodes[p.node]
+	s.scope = m.scope.of(m, p.node)
+	ctx := m.itemScope(p.target).NewChild()
+	s.scope = nil
+	it := &s.items.list[p.item]
+	ctx.Variables = map[string]cty.Value{"self": cty.ObjectVal(map[string]cty.Value{"outputs": it.outputs(), "run": it.run()})}
+	return ctx
+}
+
+// repeatable reports whether an action may simply be done again.
+func repeatable(kind string, args cty.Value) bool {
+	if projects.Actions[kind].Idempotent {
+		return true
+	}
+	has := func(name string) (cty.Value, bool) {
+		if !args.Type().HasAttribute(name) {
+			return cty.NilVal, false
+		}
+		v, _ := args.GetAttr(name).Unmark()
+		return v, !v.IsNull()
+	}
+	if v, ok := has("idempotent"); ok && v.True() {
+		return true
+	}
+	if kind != "http" {
+		return false
+	}
+	method, given := has("method")
+	return !given || method.AsString() == "GET" || method.AsString() == "HEAD"
+}
+
+// Key names the step an effect belongs to.
+func (m *Machine) Key(step int) string {
+	p := &m.effects[step]
+	switch p.kind {
+	case readEffect:
+		return m.d.nodes[p.node].step.Name
+	case undoEffect:
+		return m.keyOf(p.target) + ".undo"
+	}
+	return m.keyOf(p.target)
+}
+
+// StepState is how a step of the definition stands, for people.
+type StepState struct {
+	Name   string
+	Action string
+	Phase  string // "", "on_failure" or "finally"
+	Needs  []string
+	Status Status
+	Items  int // of a for_each; 0 for others
+	Done   int // of them, ended
+	Error  *Error
+	// Waits says what a running step waits for: an approval, an event, a time.
+	Waits string
+}
+
+// Steps tells how all steps stand, in order of declaration.
+func (m *Machine) Steps() []StepState {
+	out := make([]StepState, len(m.nodes))
+	for i := range m.nodes {
+		s, def := &m.nodes[i], &m.d.nodes[i]
+		one := StepState{Name: def.step.Name, Action: def.step.Action.Kind, Status: s.status, Error: s.err}
+		switch def.phase {
+		case phaseFailure:
+			one.Phase = "on_failure"
+		case phaseFinally:
+			one.Phase = "finally"
+		}
+		for _, need := range def.needs {
+			one.Needs = append(one.Needs, m.d.nodes[need].step.Name)
+		}
+		if s.items.kind != single {
+			one.Items = len(s.items.list)
+			one.Done = s.items.next - s.items.running
+		}
+		if one.Status == Waiting && m.phase == phaseDone {
+			one.Status = Skipped
+		}
+		out[i] = one
+	}
+	for i := range m.effects {
+		p := &m.effects[i]
+		if p.ended {
+			continue
+		}
+		switch p.kind {
+		case approvalEffect:
+			out[p.node].Waits = "approval"
+		case eventEffect:
+			out[p.node].Waits = "event"
+		case waitEffect, backoffEffect:
+			out[p.node].Waits = "until " + time.Unix(0, p.until).UTC().Format(time.RFC3339)
+		}
+	}
+	return out
+}

@@ -1,0 +1,244 @@
+package flow
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/workflow"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+// approval is what is known of an approval under way: kept with its effect.
+type approval struct {
+	by      []string
+	comment string
+}
+
+// wait begins a wait step: a timer, or until a signal comes.
+func (m *Machine) wait(t target, attempt int16) {
+	args, err := m.arguments(t, m.d.nodes[t.node].step.Action)
+	if err != nil {
+		m.itemFails(t, attempt, err)
+		return
+	}
+	p := effect{kind: waitEffect, target: t, attempt: attempt}
+	switch {
+	case !args["duration"].IsNull():
+		d, err := projects.ParseDuration(args["duration"].AsString())
+		if err != nil {
+			m.itemFails(t, attempt, &Error{EvaluationError, "duration: " + err.Error() + "."})
+			return
+		}
+		p.until = m.now.Add(d).UnixNano()
+	case !args["until"].IsNull():
+		until, err := time.Parse(time.RFC3339, args["until"].AsString())
+		if err != nil {
+			m.itemFails(t, attempt, &Error{EvaluationError, fmt.Sprintf("until: %q is not an instant such as 2026-01-02T15:04:05Z.", args["until"].AsString())})
+			return
+		}
+		p.until = until.UnixNano()
+	default:
+		m.waitForEvent(t, attempt, args["event"].AsString())
+		return
+	}
+	m.add(p)
+}
+
+// waitForEvent takes a signal that has come already, or waits for one.
+func (m *Machine) waitForEvent(t target, attempt int16, name string) {
+	for i, sig := range m.events[name] {
+		if m.fits(t, sig) {
+			m.events[name] = slices.Delete(m.events[name], i, i+1)
+			m.itemSucceeds(t, eventOutcome(sig))
+			return
+		}
+	}
+	step := m.add(effect{kind: eventEffect, target: t, attempt: attempt})
+	m.waits[name] = append(m.waits[name], step)
+	m.limit(step, m.d.nodes[t.node].step.Timeout)
+}
+
+// limit lets an effect that waits for a signal fail after a while.
+func (m *Machine) limit(step int32, after time.Duration) {
+	if after > 0 {
+		m.limits[step] = m.add(effect{kind: deadlineEffect, target: m.effects[step].target, limits: step, until: m.now.Add(after).UnixNano()})
+	}
+}
+
+// fits reports whether a signal is one an item waits for.
+func (m *Machine) fits(t target, sig workflow.Signal) bool {
+	expr := m.d.nodes[t.node].step.Action.Arguments["match"]
+	if expr == nil {
+		return true
+	}
+	inner := m.itemScope(t).NewChild()
+	inner.Variables = map[string]cty.Value{"event": eventValue(sig)}
+	v, err := m.evaluate(expr, inner)
+	if err != nil {
+		return false
+	}
+	v, _ = v.Unmark()
+	return v.Type() == cty.Bool && v.IsKnown() && !v.IsNull() && v.True()
+}
+
+func eventValue(sig workflow.Signal) cty.Value {
+	data := cty.NullVal(cty.DynamicPseudoType)
+	if ty, err := ctyjson.ImpliedType(sig.Data); err == nil {
+		if v, err := ctyjson.Unmarshal(sig.Data, ty); err == nil {
+			data = v
+		}
+	}
+	return cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(sig.Name), "by": cty.StringVal(sig.By), "data": data})
+}
+
+func eventOutcome(sig workflow.Signal) Outcome {
+	return Outcome{Outputs: EncodeValue(cty.ObjectVal(map[string]cty.Value{"data": eventValue(sig).GetAttr("data")}))}
+}
+
+// askApproval begins an approval step.
+func (m *Machine) askApproval(t target, attempt int16) {
+	args, err := m.arguments(t, m.d.nodes[t.node].step.Action)
+	if err != nil {
+		m.itemFails(t, attempt, err)
+		return
+	}
+	var expires time.Duration
+	if v := args["expires"]; !v.IsNull() {
+		d, bad := projects.ParseDuration(v.AsString())
+		if bad != nil {
+			m.itemFails(t, attempt, &Error{EvaluationError, "expires: " + bad.Error() + "."})
+			return
+		}
+		expires = d
+	}
+	step := m.add(effect{kind: approvalEffect, target: t, attempt: attempt})
+	m.approvals[step] = &approval{}
+	m.limit(step, expires)
+}
+
+// signal takes what somebody outside says.
+func (m *Machine) signal(e workflow.Entry) error {
+	var sig workflow.Signal
+	if err := json.Unmarshal(e.Data, &sig); err != nil {
+		return fmt.Errorf("entry %d has no signal: %w", e.Sequence, err)
+	}
+	if m.cancelled {
+		return nil
+	}
+	switch sig.Kind {
+	case workflow.SignalEvent:
+		list := m.waits[sig.Name]
+		for i, step := range list {
+			p := m.effects[step]
+			if !p.ended && m.fits(p.target, sig) {
+				m.waits[sig.Name] = slices.Delete(list, i, i+1)
+				m.signalled(step, eventOutcome(sig), nil)
+				return nil
+			}
+		}
+		m.events[sig.Name] = append(m.events[sig.Name], sig)
+	case workflow.SignalApprove, workflow.SignalReject:
+		if step, err := m.Approval(sig.Name, sig.By); err == nil {
+			m.decide(step, sig)
+		}
+	}
+	return nil
+}
+
+// signalled ends an effect that waited for a signal.
+func (m *Machine) signalled(step int32, out Outcome, failure *Error) {
+	p := m.effects[step]
+	m.drop(step)
+	if limit, ok := m.limits[step]; ok {
+		delete(m.limits, step)
+		m.drop(limit)
+	}
+	m.itemEnds(p, out, failure)
+}
+
+// late lets what waited for a signal fail.
+func (m *Machine) late(p effect) {
+	w := m.effects[p.limits]
+	if w.ended {
+		return
+	}
+	failure := &Error{TimeoutError, "Nothing came in time."}
+	if w.kind == approvalEffect {
+		failure = &Error{ExpiredError, "Nobody decided in time."}
+		delete(m.approvals, p.limits)
+	}
+	m.signalled(p.limits, Outcome{}, failure)
+}
+
+// Approval finds the approval that is waiting under the name of a step; the
+// empty name stands for the only one there is. The error says why by may not
+// decide, or that there is none.
+func (m *Machine) Approval(name, by string) (step int, err error) {
+	var found []int
+	var names []string
+	for i := range m.approvals {
+		if m.effects[i].ended {
+			continue
+		}
+		key := m.keyOf(m.effects[i].target)
+		names = append(names, key)
+		if name == key || name == "" || name == m.d.nodes[m.effects[i].node].step.Name && m.nodes[m.effects[i].node].items.kind == single {
+			found = append(found, int(i))
+		}
+	}
+	slices.Sort(names)
+	switch {
+	case len(names) == 0:
+		return 0, fmt.Errorf("no step of the run waits for an approval")
+	case len(found) == 0:
+		return 0, fmt.Errorf("no step %q waits for an approval; waiting: %s", name, strings.Join(names, ", "))
+	case len(found) > 1:
+		return 0, fmt.Errorf("several steps wait for an approval, say which: %s", strings.Join(names, ", "))
+	}
+	p := m.effects[found[0]]
+	args, bad := m.arguments(p.target, m.d.nodes[p.node].step.Action)
+	if bad == nil && !args["forbid_self"].IsNull() && args["forbid_self"].True() && by == m.start.Actor {
+		return 0, fmt.Errorf("who started the run must not decide about step %s", m.keyOf(p.target))
+	}
+	if slices.Contains(m.approvals[int32(found[0])].by, by) {
+		return 0, fmt.Errorf("%s has approved step %s already", by, m.keyOf(p.target))
+	}
+	return found[0], nil
+}
+
+// decide takes an approval or a rejection.
+func (m *Machine) decide(step int, sig workflow.Signal) {
+	p, a := m.effects[step], m.approvals[int32(step)]
+	var comment string
+	_ = json.Unmarshal(sig.Data, &comment) // none is fine
+	if sig.Kind == workflow.SignalReject {
+		delete(m.approvals, int32(step))
+		m.signalled(int32(step), Outcome{}, &Error{RejectedError, strings.TrimSuffix("Rejected by "+sig.By+": "+comment, ": ")})
+		return
+	}
+	a.by = append(a.by, sig.By)
+	if comment != "" {
+		a.comment = strings.TrimPrefix(a.comment+"\n"+comment, "\n")
+	}
+	needed := 1
+	if args, err := m.arguments(p.target, m.d.nodes[p.node].step.Action); err == nil && !args["count"].IsNull() {
+		n, _ := args["count"].AsBigFloat().Int64()
+		needed = int(n)
+	}
+	if len(a.by) < needed {
+		return
+	}
+	delete(m.approvals, int32(step))
+	var by []cty.Value
+	for _, name := range a.by {
+		by = append(by, cty.StringVal(name))
+	}
+	m.signalled(int32(step), Outcome{Outputs: EncodeValue(cty.ObjectVal(map[string]cty.Value{
+		"by": cty.ListVal(by), "comment": cty.StringVal(a.comment),
+	}))}, nil)
+}

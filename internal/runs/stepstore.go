@@ -1,0 +1,91 @@
+package runs
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+// StepStore keeps what the steps of machines leave behind and wait for. A store
+// of runs is one as well.
+type StepStore interface {
+	// AppendLogs adds what steps have written. All of it is on disk when it
+	// returns. Chunks are numbered in the order they come; ID is not looked at.
+	AppendLogs(ctx context.Context, chunks []LogChunk) error
+	// Logs returns chunks of a run behind a number, in order; limit 0 means all.
+	Logs(ctx context.Context, run string, after int64, limit int) ([]LogChunk, error)
+	// PutArtifact keeps a file of a step, replacing one of the same step and path.
+	PutArtifact(ctx context.Context, a Artifact, data []byte) error
+	// Artifacts lists the files kept of a run; their bytes are the blob
+	// "artifact/" followed by the digest.
+	Artifacts(ctx context.Context, run string) ([]Artifact, error)
+
+	// Signal adds a signal to a run that has not ended, and returns its number.
+	// Sequence is not looked at.
+	Signal(ctx context.Context, run string, s workflow.Signal) (int64, error)
+	// Signals returns the signals of a run behind a number, in order.
+	Signals(ctx context.Context, run string, after int64) ([]workflow.Signal, error)
+
+	// EnterPools queues steps for pools. A step that is queued already stays
+	// where it is.
+	EnterPools(ctx context.Context, lease Lease, tickets []Ticket) error
+	// GrantPools lets steps into pools as far as the pools allow, those of a
+	// higher priority first and then those that came first, whatever their runs.
+	// Tickets of runs that nobody drives are dropped before. It returns the steps
+	// of this run that are in, and the next instant at which a rate may let
+	// somebody in; zero where only somebody's leaving can.
+	GrantPools(ctx context.Context, run string, now time.Time) (granted []int, next time.Time, err error)
+	// Pools lists who is in a pool and who waits, per pool in order.
+	Pools(ctx context.Context) ([]Ticket, error)
+
+	// Cached returns what was kept under a key, if it has not expired at now.
+	Cached(ctx context.Context, key string, now time.Time) (data json.RawMessage, ok bool, err error)
+	// Cache keeps data under a key until an instant; zero means for ever. It is
+	// sealed where sensitive.
+	Cache(ctx context.Context, key string, data json.RawMessage, sensitive bool, expires time.Time) error
+}
+
+// LogChunk is a piece of what a step wrote.
+type LogChunk struct {
+	ID     int64     `json:"id"`
+	Run    string    `json:"run"`
+	Step   int       `json:"step"` // number in the journal
+	Name   string    `json:"name"` // of the step, for people
+	Stream string    `json:"stream"`
+	Time   time.Time `json:"time"`
+	Data   []byte    `json:"data"`
+}
+
+// Artifact is a file that a step left.
+type Artifact struct {
+	Run    string    `json:"run"`
+	Step   int       `json:"step"`
+	Name   string    `json:"name"` // of the step
+	Path   string    `json:"path"`
+	Digest string    `json:"digest"` // SHA-256, hexadecimal
+	Size   int64     `json:"size"`
+	Time   time.Time `json:"time"`
+}
+
+// Ticket is a step's place in a pool. The limits are those of the definition it
+// came with: a run is pinned to them.
+type Ticket struct {
+	Pool     string        `json:"pool"`
+	Run      string        `json:"run"`
+	Step     int           `json:"step"`
+	Name     string        `json:"name"`
+	Priority int           `json:"priority"`
+	Limit    int           `json:"limit"` // how many may be in; 0 for any
+	Rate     int           `json:"rate"`  // how many may enter within Per; 0 for any
+	Per      time.Duration `json:"per"`
+	Asked    time.Time     `json:"asked"`
+	Granted  time.Time     `json:"granted"` // zero for who waits
+}
+
+// Leaving gives a place in a pool back, with the outcome of the step.
+type Leaving struct {
+	Pool string
+	Step int
+}
