@@ -90,6 +90,7 @@ type runJSON struct {
 	ID          string     `json:"id"`
 	Kind        string     `json:"kind"`
 	Status      string     `json:"status"`
+	Stack       string     `json:"stack,omitempty"`
 	Environment string     `json:"environment"`
 	Actor       string     `json:"actor"`
 	PlanDigest  string     `json:"plan_digest"`
@@ -104,7 +105,7 @@ type runJSON struct {
 
 func describeRun(run runs.Run) runJSON {
 	doc := runJSON{
-		ID: run.ID, Kind: run.Kind, Status: string(run.Status), Environment: run.Key.Environment, Actor: run.Actor,
+		ID: run.ID, Kind: run.Kind, Status: string(run.Status), Stack: run.Key.Stack, Environment: run.Key.Environment, Actor: run.Actor,
 		PlanDigest: run.PlanHash, Steps: run.Steps, Done: run.Done, Failed: run.Failed, Summary: run.Summary,
 		Problem: run.Problem, Created: run.Created,
 	}
@@ -161,6 +162,7 @@ func (a *App) showRun(run runs.Run, entries []workflow.Entry) {
 	line("Run", run.ID)
 	line("Kind", run.Kind)
 	line("Status", string(run.Status))
+	line("Stack", run.Key.Stack)
 	line("Environment", run.Key.Environment)
 	line("Started by", run.Actor)
 	line("Plan", run.PlanHash)

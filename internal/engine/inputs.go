@@ -137,7 +137,7 @@ func (a *Apply) inputs() (map[string]configs.InputValue, diag.List) {
 			diags = append(diags, d...)
 		} else if a.plan.Mode == plans.Normal && !whollyKnown(val) {
 			diags = append(diags, diag.ErrorAt(a.variableRange(name), "Value of variable is missing",
-				"The plan was made while the value of variable %q was not known, because it comes from a stack that had yet to be applied. It is needed now: apply that stack first.", name)...)
+				"The plan was made while the value of variable %q was not known, because it comes from something that had yet to be applied, such as another stack. It is needed now: apply that first.", name)...)
 		}
 		out[name] = configs.InputValue{Value: val, Source: configs.FromCaller}
 	}
@@ -173,10 +173,10 @@ func (a *Apply) lateValue(name string, planned plans.Variable, given cty.Value) 
 	}
 	bare, valMarks := val.UnmarkDeepWithPaths()
 	barePlanned, plannedMarks := planned.Value.UnmarkDeepWithPaths()
-	if m := misfit(barePlanned, bare, nil); m != nil {
+	if d := misfit(barePlanned, bare, nil); d != nil {
 		secret := decl.Sensitive || len(valMarks)+len(plannedMarks) > 0
 		return val, append(diags, diag.ErrorAt(decl.DeclRange, "Value of variable differs from the plan",
-			"The value of variable %q differs from what was planned: var.%[1]s%s %s. What was reviewed would not be what is done, so nothing is done; plan again.", name, describePath(m.path), m.describe(secret))...)
+			"The value of variable %q differs from what was planned: var.%[1]s%s %s. What was reviewed would not be what is done, so nothing is done; plan again.", name, describePath(d.path), d.describe(secret))...)
 	}
 	// One after the other: the paths of both may be the same.
 	return bare.MarkWithPaths(plannedMarks).MarkWithPaths(valMarks), diags
