@@ -11,6 +11,7 @@ func (t *thread) spawn(l *level, input any, h *history, last int64) *thread {
 	b := &thread{
 		m: t.m, history: h, level: l, execution: t.execution, item: t.item,
 		variables: &variables{outer: t.variables, values: NewObject()}, last: last,
+		outer: t, place: len(t.inner),
 	}
 	t.inner = append(t.inner, b)
 	b.enter(l.startAt, input)
@@ -32,11 +33,11 @@ func (t *thread) parallel() error {
 	for i, l := range t.state.branches {
 		b := t.spawn(l, input, t.history, started)
 		b.done = func(output any) {
+			b.ended()
 			results[i] = output
 			if left--; left > 0 {
 				return
 			}
-			t.inner = nil
 			t.last = b.last
 			t.history.tell(t.last, "ParallelStateSucceeded", "", nil)
 			t.check(t.finish(results))
@@ -381,6 +382,7 @@ func (g *mapping) startNext(previous int64) error {
 	b := t.spawn(t.state.branches[0], input, t.history, id)
 	b.item = NewObject().Set("Index", number(int64(index))).Set("Value", item)
 	b.done = func(output any) {
+		b.ended()
 		g.results[index] = output
 		g.running--
 		ended := t.history.tell(b.last, "MapIterationSucceeded", "mapIterationSucceededEventDetails", details())
@@ -410,10 +412,12 @@ func (g *mapping) startExecution(index int, input any) {
 	b.variables.outer = nil
 	b.execution, b.item = t.m.execution(executionARN+name, name, input), nil
 	b.done = func(output any) {
+		b.ended()
 		g.results[index], g.done[index] = output, true
 		t.check(g.executionEnded())
 	}
 	b.failed = func(*stateError) {
+		b.ended()
 		g.failed++
 		t.check(g.executionEnded())
 	}
@@ -441,10 +445,7 @@ func exceeded() *stateError {
 // end finishes the state with the results in the order of the items.
 func (g *mapping) end() error {
 	t := g.t
-	for _, b := range t.inner {
-		b.stop()
-	}
-	t.inner = nil
+	t.stopInner()
 	if g.distributed {
 		if g.failed > g.tolerated {
 			e := exceeded()

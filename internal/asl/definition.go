@@ -24,6 +24,7 @@ type state struct {
 	jsonata  bool
 	fields   *Object
 	branches []*level // of Parallel; of Map the one for its items
+	resource Resource // of Task
 }
 
 // Parse reads a definition. It takes what can run and leaves judging the rest
@@ -84,7 +85,13 @@ func parseState(name string, fields *Object, jsonata bool, at string) (*state, e
 			processor = fields.values["Iterator"]
 		}
 		inner = []any{processor}
-	case "Pass", "Task", "Choice", "Wait", "Succeed", "Fail":
+	case "Task":
+		resource, _ := s.text("Resource")
+		var err error
+		if s.resource, err = ParseResource(resource); err != nil {
+			return nil, fmt.Errorf("the state %q: %w", name, err)
+		}
+	case "Pass", "Choice", "Wait", "Succeed", "Fail":
 	default:
 		return nil, fmt.Errorf("the state %q is of the unknown type %q", name, s.kind)
 	}

@@ -35,7 +35,7 @@ func (t *thread) retry(e *stateError) bool {
 		t.attempts[i]++
 		t.retries++
 		until := t.m.now.Add(time.Duration(min(delay, maxSeconds) * float64(time.Second)))
-		t.m.effect(t, Effect{Until: until}, func(Outcome, bool) { t.perform() })
+		t.m.effect(t, Effect{Kind: Timer, Until: until}, func(Outcome, bool) { t.perform() })
 		return true
 	}
 	return false
@@ -55,11 +55,16 @@ func takes(o *Object, e *stateError) bool {
 		switch n {
 		case e.name:
 			return true
+		case timedOut:
+			// A missing heartbeat is a timeout with a name of its own.
+			if e.name == heartbeatMissed {
+				return true
+			}
 		case "States.ALL":
 			// What cannot be helped is never caught by everything.
 			return e.name != "States.DataLimitExceeded" && e.name != "States.Runtime"
 		case "States.TaskFailed":
-			if e.name != "States.Timeout" && !strings.HasPrefix(e.name, "States.Runtime") {
+			if e.name != timedOut && !strings.HasPrefix(e.name, "States.Runtime") {
 				return true
 			}
 		}

@@ -1,7 +1,6 @@
 package asl
 
 import (
-	"encoding/json"
 	"strings"
 	"time"
 )
@@ -284,7 +283,7 @@ func (t *thread) wait() error {
 	if !until.After(t.m.now) {
 		return t.succeed()
 	}
-	t.m.effect(t, Effect{Until: until}, func(Outcome, bool) { t.check(t.succeed()) })
+	t.m.effect(t, Effect{Kind: Timer, Until: until}, func(Outcome, bool) { t.check(t.succeed()) })
 	return nil
 }
 
@@ -370,48 +369,6 @@ func plain(v any) string {
 const maxSeconds = 99999999
 
 func seconds(n int64) time.Duration { return time.Duration(min(n, maxSeconds)) * time.Second }
-
-func (t *thread) task() error {
-	var args any
-	var err error
-	if t.state.jsonata {
-		s := t.scope(t.input)
-		args = t.input
-		if template, ok := t.state.fields.Get("Arguments"); ok {
-			args, err = s.query(template, "Arguments")
-		}
-		if err == nil {
-			t.trial.inspect("afterArguments", args)
-		}
-	} else {
-		args, err = t.effective()
-	}
-	if err != nil {
-		return err
-	}
-	e := Effect{Input: json.RawMessage(text(args))}
-	e.Resource, _ = t.state.text("Resource")
-	if e.Timeout, err = t.limit("TimeoutSeconds"); err != nil {
-		return err
-	}
-	if e.Heartbeat, err = t.limit("HeartbeatSeconds"); err != nil {
-		return err
-	}
-	t.m.effect(t, e, func(out Outcome, ok bool) {
-		if !ok {
-			t.fails(failed(out.Error, out.Cause))
-			return
-		}
-		result, err := Decode(out.Output)
-		if err != nil {
-			t.fails(runtimeError("The task returned a result that is not JSON: %s", err))
-			return
-		}
-		t.trial.inspect("result", result)
-		t.check(t.finish(result))
-	})
-	return nil
-}
 
 // limit is a duration given in seconds, as a number, a path or an expression.
 func (t *thread) limit(field string) (time.Duration, error) {

@@ -3,7 +3,9 @@ package asl
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -391,10 +393,12 @@ func contextAllowed(o *Object, s *state) error {
 
 // effects ends what the state waits for: timers at once, tasks as mocked.
 func (t *trial) effects(th *thread) error {
-	for i := 0; i < len(th.m.effects) && t.status == ""; i++ {
-		p := &th.m.effects[i]
+	for len(th.m.pending) > 0 && t.status == "" {
+		step := slices.Min(slices.Collect(maps.Keys(th.m.pending)))
+		p := th.m.pending[step]
+		th.m.drop(step)
 		switch {
-		case !p.effect.Until.IsZero():
+		case p.effect.Kind == Timer:
 			p.then(Outcome{}, true)
 		case t.mock == nil:
 			return invalid("Nothing is bound to the resource '%s': mock its result", p.effect.Resource)

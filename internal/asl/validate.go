@@ -289,6 +289,10 @@ func (v *validator) task(s *Object, at string) {
 		v.schema(at+"/Resource", "Expected value of type String")
 		return
 	}
+	if r, err := ParseResource(resource); err != nil || r.Kind == Integration && r.Service == "" {
+		v.schema(at+"/Resource", "Value is not a valid resource ARN")
+		return
+	}
 	if v.options.Express {
 		switch {
 		case strings.Contains(resource, ":activity:"):
