@@ -77,11 +77,18 @@ func (o *Object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// maxNesting is how deep JSON may be nested: what recurses over values must not
+// run out of stack.
+const maxNesting = 10000
+
 // Decode reads one JSON value. Numbers keep their text.
 func Decode(data []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
-	v, err := decodeValue(d)
+	v, err := decodeValue(d, 0)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errors.New("it ends too early")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -91,19 +98,22 @@ func Decode(data []byte) (any, error) {
 	return v, nil
 }
 
-func decodeValue(d *json.Decoder) (any, error) {
+func decodeValue(d *json.Decoder, depth int) (any, error) {
 	t, err := d.Token()
 	if err != nil {
 		return nil, err
 	}
 	switch t := t.(type) {
 	case json.Delim:
+		if depth == maxNesting {
+			return nil, fmt.Errorf("it is nested deeper than %d", maxNesting)
+		}
 		if t == '{' {
-			return decodeObject(d)
+			return decodeObject(d, depth+1)
 		}
 		list := []any{}
 		for d.More() {
-			v, err := decodeValue(d)
+			v, err := decodeValue(d, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -116,14 +126,14 @@ func decodeValue(d *json.Decoder) (any, error) {
 	}
 }
 
-func decodeObject(d *json.Decoder) (any, error) {
+func decodeObject(d *json.Decoder, depth int) (any, error) {
 	o := NewObject()
 	for d.More() {
 		key, err := d.Token()
 		if err != nil {
 			return nil, err
 		}
-		v, err := decodeValue(d)
+		v, err := decodeValue(d, depth)
 		if err != nil {
 			return nil, err
 		}
