@@ -85,10 +85,12 @@ type parsed struct {
 	paths   map[string]*path
 	calls   map[string]*call
 	queries map[string]*gnata.Expression
+
+	conversions *conversions
 }
 
 func newParsed() *parsed {
-	return &parsed{paths: map[string]*path{}, calls: map[string]*call{}, queries: map[string]*gnata.Expression{}}
+	return &parsed{paths: map[string]*path{}, calls: map[string]*call{}, queries: map[string]*gnata.Expression{}, conversions: newConversions()}
 }
 
 // remembered parses a text once.
