@@ -329,7 +329,7 @@ func (g *mapping) bound() {
 
 // batch puts items together as ItemBatcher says.
 func (g *mapping) batch() error {
-	batcher, ok := g.t.state.fields.values["ItemBatcher"].(*Object)
+	batcher, ok := g.t.state.fields.at("ItemBatcher").(*Object)
 	if !ok {
 		return nil
 	}

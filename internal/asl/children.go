@@ -23,7 +23,7 @@ func (c *calling) childTarget(e *Effect, o *Object) error {
 	case !isText:
 		return c.cannotStart("The value for the field 'StateMachineArn' must be a STRING")
 	}
-	for _, key := range o.keys {
+	for _, key := range o.Keys() {
 		switch key {
 		case "StateMachineArn", "Name", "Input", "TraceHeader":
 		default:

@@ -79,7 +79,7 @@ func (c *conversions) convert(v any) (any, int) {
 		}
 		out, size := newSettable(), 1
 		for _, k := range v.Keys() {
-			inner, n := c.convert(v.values[k])
+			inner, n := c.convert(v.at(k))
 			out.Set(k, inner)
 			size += n
 		}
@@ -173,6 +173,9 @@ func (c *conversions) from(v any) (any, error) {
 func fromFloat(f float64) (any, error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return nil, errUnsupported
+	}
+	if f == 0 {
+		return json.Number("0"), nil // never -0
 	}
 	if f == math.Trunc(f) && math.Abs(f) < 1e21 {
 		return json.Number(strconv.FormatFloat(f, 'f', -1, 64)), nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/recolabs/gnata"
@@ -36,10 +37,47 @@ func (s *scope) functions() map[string]gnata.CustomFunc {
 			}
 			return seeded(uint64(int64(seed))).Float64(), nil
 		},
+		// What JSONata has of its own would differ when a journal is replayed.
+		"millis":  func([]any, any) (any, error) { return float64(s.now.UnixMilli()), nil },
+		"now":     s.formatNow,
+		"shuffle": s.shuffle,
 		"eval": func([]any, any) (any, error) {
 			return nil, errors.New("$eval is not supported; use $parse")
 		},
 	}
+}
+
+// formatNow is $now: with a picture and time zone, as $fromMillis formats.
+func (s *scope) formatNow(args []any, _ any) (any, error) {
+	if len(args) == 0 || args[0] == nil {
+		return instant(s.now), nil
+	}
+	source := "$fromMillis($at, $picture)"
+	if len(args) > 1 {
+		source = "$fromMillis($at, $picture, $zone)"
+	}
+	e, err := remembered(s.parsed.queries, source, gnata.Compile)
+	if err != nil {
+		return nil, err
+	}
+	vars := map[string]any{"at": float64(s.now.UnixMilli()), "picture": args[0]}
+	if len(args) > 1 {
+		vars["zone"] = args[1]
+	}
+	return e.EvalWithVars(context.Background(), nil, vars)
+}
+
+func (s *scope) shuffle(args []any, _ any) (any, error) {
+	if len(args) == 0 || args[0] == nil {
+		return nil, nil
+	}
+	list, ok := args[0].([]any)
+	if !ok {
+		return []any{args[0]}, nil
+	}
+	out := slices.Clone(list)
+	s.random.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out, nil
 }
 
 // adopted makes a function of JSONata of one on values of this package.
@@ -89,7 +127,7 @@ func (s *scope) evaluate(source, field string) (any, error) {
 	fail := func(problem string) error {
 		return queryError(field, "The JSONata expression '%s' specified for the field '%s' %s", source, field, problem)
 	}
-	expression, err := remembered(s.parsed.queries, source, gnata.Compile)
+	expression, err := remembered(s.parsed.queries, source, compile)
 	if err != nil {
 		return nil, fail("threw an error during evaluation. " + err.Error())
 	}
@@ -106,6 +144,19 @@ func (s *scope) evaluate(source, field string) (any, error) {
 		return nil, fail("returned an unsupported result type.")
 	}
 	return v, nil
+}
+
+func compile(source string) (e *gnata.Expression, err error) {
+	defer recovered(&err)
+	return gnata.Compile(source)
+}
+
+// recovered makes an error of a panic of the library: an expression of somebody
+// must not end the process of everybody.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the evaluation broke off: %v", p)
+	}
 }
 
 // bind makes what runs queries: with $states and the variables, once for all
@@ -125,7 +176,8 @@ func (s *scope) bind() {
 	bind := func(name string, value any) { env.Bind(name, s.parsed.conversions.to(value)) }
 	bind("states", states)
 	s.variables.all(bind)
-	s.run = func(e *gnata.Expression) (any, error) {
+	s.run = func(e *gnata.Expression) (result any, err error) {
+		defer recovered(&err)
 		return e.EvalWithCustomFuncs(context.Background(), nil, env)
 	}
 }
@@ -139,8 +191,8 @@ func (s *scope) query(t any, field string) (any, error) {
 		}
 	case *Object:
 		out := NewObject()
-		for _, key := range t.keys {
-			v, err := s.query(t.values[key], field+"/"+key)
+		for _, key := range t.Keys() {
+			v, err := s.query(t.at(key), field+"/"+key)
 			if err != nil {
 				return nil, err
 			}

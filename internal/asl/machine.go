@@ -153,7 +153,7 @@ func (m *Machine) start(e workflow.Entry) error {
 		withValue(NewObject(), "input", input).Set("roleArn", roleARN))
 	execution := m.execution(id, start.Name, input)
 	if start.Express {
-		about, _ := execution.values["Execution"].(*Object)
+		about, _ := execution.at("Execution").(*Object)
 		about.remove("RedriveCount")
 	}
 	t := &thread{
@@ -282,7 +282,7 @@ func (t *thread) ended() {
 }
 
 func (t *thread) scope(input any) *scope {
-	return &scope{input: input, context: t.context(), variables: t.variables, random: t.m.random, parsed: t.m.parsed}
+	return &scope{input: input, context: t.context(), variables: t.variables, random: t.m.random, now: t.m.now, parsed: t.m.parsed}
 }
 
 func (t *thread) context() *Object {
@@ -413,11 +413,11 @@ func (t *thread) leave(output any, assigned *Object, next string) error {
 		return failed("States.DataLimitExceeded", fmt.Sprintf("The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", t.state.name))
 	}
 	details := NewObject()
-	if assigned != nil && len(assigned.keys) > 0 {
+	if assigned != nil && len(assigned.Keys()) > 0 {
 		withValue(details, "assignedVariables", assigned)
 		values := t.variables.values.clone()
-		for _, k := range assigned.keys {
-			values.Set(k, assigned.values[k])
+		for _, k := range assigned.Keys() {
+			values.Set(k, assigned.at(k))
 		}
 		t.variables = &variables{outer: t.variables.outer, values: values}
 	}

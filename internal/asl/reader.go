@@ -43,7 +43,7 @@ var delimiters = map[string]rune{"COMMA": ',', "PIPE": '|', "SEMICOLON": ';', "S
 // newReader evaluates the ItemReader; nil if the state has none, or is tested
 // alone and must not read.
 func (g *mapping) newReader() (*reader, error) {
-	fields, ok := g.t.state.fields.values["ItemReader"].(*Object)
+	fields, ok := g.t.state.fields.at("ItemReader").(*Object)
 	if !ok || g.t.trial != nil {
 		return nil, nil
 	}
@@ -72,7 +72,7 @@ func (g *mapping) newReader() (*reader, error) {
 			return nil, err
 		}
 	}
-	config, _ := fields.values["ReaderConfig"].(*Object)
+	config, _ := fields.at("ReaderConfig").(*Object)
 	n, ok, err := g.number(config, "MaxItems", "ItemReader/ReaderConfig")
 	if err != nil {
 		return nil, err
@@ -82,8 +82,8 @@ func (g *mapping) newReader() (*reader, error) {
 	}
 	if r.reading.List {
 		r.reading.Max = r.max
-		if config.Has("Transformation") && config.values["Transformation"] != "NONE" {
-			return nil, readerFailed("The transformation %s of listed objects is not supported: there is NONE", text(config.values["Transformation"]))
+		if config.Has("Transformation") && config.at("Transformation") != "NONE" {
+			return nil, readerFailed("The transformation %s of listed objects is not supported: there is NONE", text(config.at("Transformation")))
 		}
 		return r, nil
 	}
@@ -113,7 +113,7 @@ func (r *reader) configure(config *Object) error {
 			return readerFailed("There is no CSVDelimiter %s: there are COMMA, PIPE, SEMICOLON, SPACE and TAB", text(v))
 		}
 	}
-	switch location := config.values["CSVHeaderLocation"]; location {
+	switch location := config.at("CSVHeaderLocation"); location {
 	case "FIRST_ROW", nil:
 		return nil
 	case "GIVEN":
@@ -121,7 +121,7 @@ func (r *reader) configure(config *Object) error {
 	default:
 		return readerFailed("There is no CSVHeaderLocation %s: there are FIRST_ROW and GIVEN", text(location))
 	}
-	list, _ := config.values["CSVHeaders"].([]any)
+	list, _ := config.at("CSVHeaders").([]any)
 	for _, h := range list {
 		name, ok := h.(string)
 		if !ok {
@@ -138,7 +138,7 @@ func (r *reader) configure(config *Object) error {
 // resourceOf returns the Resource of a reader or writer, which must be one of
 // some actions.
 func resourceOf(fields *Object, actions ...string) (Resource, error) {
-	source, _ := fields.values["Resource"].(string)
+	source, _ := fields.at("Resource").(string)
 	for _, action := range actions {
 		if source == "arn:aws:states:::"+action {
 			return ParseResource(source)
@@ -152,9 +152,9 @@ func (g *mapping) argumentsOf(fields *Object, field string) (*Object, error) {
 	var v any
 	var err error
 	if g.t.state.jsonata {
-		v, err = g.t.scope(g.t.input).query(fields.values["Arguments"], field+"/Arguments")
+		v, err = g.t.scope(g.t.input).query(fields.at("Arguments"), field+"/Arguments")
 	} else {
-		v, err = g.t.scope(g.input).template(fields.values["Parameters"])
+		v, err = g.t.scope(g.input).template(fields.at("Parameters"))
 	}
 	o, _ := v.(*Object)
 	return o, err
@@ -191,7 +191,7 @@ func (g *mapping) number(o *Object, field, at string) (int64, bool, error) {
 		}
 	case o.Has(field + "Path"):
 		isPath = true
-		source, _ = o.values[field+"Path"].(string)
+		source, _ = o.at(field+"Path").(string)
 		var err error
 		if v, err = g.t.reference(s, source, field+"Path"); err != nil {
 			return 0, false, err
@@ -207,8 +207,8 @@ func (g *mapping) number(o *Object, field, at string) (int64, bool, error) {
 	case isPath:
 		return 0, false, runtimeError("The %sPath field refers to value \"%s\" which is not a valid integer: %s", field, plain(v), source)
 	case g.t.state.jsonata:
-		if _, is := expressionOf(o.values[field]); is {
-			return 0, false, wrongType(o.values[field], at+"/"+field, "positive integer", v)
+		if _, is := expressionOf(o.at(field)); is {
+			return 0, false, wrongType(o.at(field), at+"/"+field, "positive integer", v)
 		}
 	}
 	return 0, false, runtimeError("%s must be a non-negative integer, not %s", field, text(v))

@@ -59,7 +59,7 @@ func (t *thread) inputScope() (*scope, error) {
 
 // field returns a field's value, evaluated if it is in JSONata.
 func (t *thread) field(s *scope, name string) (any, error) {
-	v := t.state.fields.values[name]
+	v := t.state.fields.at(name)
 	if t.state.jsonata {
 		return s.query(v, name)
 	}
@@ -204,7 +204,7 @@ func (t *thread) fail() error {
 		words, ok := value.(string)
 		if !ok {
 			if t.state.jsonata {
-				return wrongType(t.state.fields.values[field], field, "string", value)
+				return wrongType(t.state.fields.at(field), field, "string", value)
 			}
 			return runtimeError("The %sPath parameter does not reference a string: %s", field, text(value))
 		}
@@ -220,7 +220,7 @@ func (t *thread) fail() error {
 }
 
 func (t *thread) choose() error {
-	rules, _ := t.state.fields.values["Choices"].([]any)
+	rules, _ := t.state.fields.at("Choices").([]any)
 	fallback, hasFallback := t.state.text("Default")
 	if t.state.jsonata {
 		return t.chooseQuery(rules, fallback, hasFallback)
@@ -236,7 +236,7 @@ func (t *thread) choose() error {
 			return err
 		}
 		if chosen {
-			next, _ := rule.values["Next"].(string)
+			next, _ := rule.at("Next").(string)
 			return t.passOn(rule, s, next)
 		}
 	}
@@ -265,7 +265,7 @@ func (t *thread) chooseQuery(rules []any, fallback string, hasFallback bool) err
 			return wrongType(condition, field, "boolean", v)
 		}
 		if chosen {
-			next, _ := rule.values["Next"].(string)
+			next, _ := rule.at("Next").(string)
 			return t.passOn(rule, s, next)
 		}
 	}
@@ -324,7 +324,7 @@ func (t *thread) waitUntil() (time.Time, error) {
 		words, _ := v.(string)
 		at, ok := timestamp(words)
 		if !ok {
-			if source, is := expressionOf(t.state.fields.values["Timestamp"]); is {
+			if source, is := expressionOf(t.state.fields.at("Timestamp")); is {
 				return time.Time{}, queryError("Timestamp", "The JSONata expression '%s' specified for the field 'Timestamp' returned a value that is not a valid ISO-8601 extended offset date-time format string: %s", source, text(v))
 			}
 			return time.Time{}, runtimeError("The Timestamp parameter is not a valid ISO-8601 extended offset date-time format string: %s", plain(v))
@@ -338,7 +338,7 @@ func (t *thread) waitUntil() (time.Time, error) {
 	n, ok := integer(v)
 	if !ok || n < 0 {
 		if t.state.jsonata {
-			return time.Time{}, wrongType(t.state.fields.values["Seconds"], "Seconds", "positive integer", v)
+			return time.Time{}, wrongType(t.state.fields.at("Seconds"), "Seconds", "positive integer", v)
 		}
 		return time.Time{}, runtimeError("The Seconds parameter is not a positive integer: %s", text(v))
 	}

@@ -112,7 +112,7 @@ func (c *calling) target(e *Effect) error {
 			return c.cannotStart("The value for the field 'FunctionName' must be a STRING")
 		}
 		c.r.calledFunction(words)
-		if q, ok := o.values["Qualifier"].(string); ok {
+		if q, ok := o.at("Qualifier").(string); ok {
 			c.r.Qualifier = q
 		}
 		payload, ok := o.Get("Payload")

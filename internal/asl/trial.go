@@ -171,14 +171,14 @@ func (r *testRequest) run(now time.Time) (*Object, error) {
 	m := NewMachine(&Definition{level: l})
 	m.now, m.started, m.random = now, instant(now), seeded(0)
 	execution := m.execution(expressID(name, m.random), name, input)
-	about, _ := execution.values["Execution"].(*Object)
+	about, _ := execution.at("Execution").(*Object)
 	about.remove("RedriveCount")
 	th := &thread{
 		m: m, history: m.main, level: l, variables: &variables{values: values}, execution: execution,
 		state: s, input: input, trial: t, attempts: map[int]int{},
 	}
 	th.failed = func(e *stateError) { t.status, t.failure = "FAILED", e }
-	if retriers, ok := s.fields.values["Retry"].([]any); ok {
+	if retriers, ok := s.fields.at("Retry").([]any); ok {
 		for i := range retriers {
 			th.attempts[i] = t.retries
 		}
@@ -236,7 +236,7 @@ const alone = "StateName"
 // judged validates and parses; a state alone may name others.
 func judged(o *Object, single bool) (*level, error) {
 	v := &validator{alone: single}
-	jsonata := o.values["QueryLanguage"] == "JSONata"
+	jsonata := o.at("QueryLanguage") == "JSONata"
 	v.level(o, "", jsonata)
 	for _, d := range v.found {
 		return nil, refusal{"InvalidDefinition", fmt.Sprintf("Invalid State Machine Definition: '%s: %s at %s'", d.Code, d.Message, d.Location)}
@@ -342,11 +342,11 @@ func (r *testRequest) takeMock(t *trial, s *state) error {
 		}
 	case s.kind != "Task" && !isList:
 		return invalid("Mocked result must be an array.")
-	case s.kind == "Task" && !isObject && strings.HasPrefix(fmt.Sprint(s.fields.values["Resource"]), "arn:aws:states:::"):
+	case s.kind == "Task" && !isObject && strings.HasPrefix(fmt.Sprint(s.fields.at("Resource")), "arn:aws:states:::"):
 		return invalid("Mocked result must be a JSON object.")
 	}
 	t.mock.result = result
-	if wanted, ok := shapes[fmt.Sprint(s.fields.values["Resource"])]; ok && s.kind == "Task" && r.Mock.Mode != "NONE" {
+	if wanted, ok := shapes[fmt.Sprint(s.fields.at("Resource"))]; ok && s.kind == "Task" && r.Mock.Mode != "NONE" {
 		return wanted.check(result, "", r.Mock.Mode != "PRESENT")
 	}
 	return nil
@@ -362,7 +362,7 @@ var contextFields = map[string]map[string]string{
 
 func contextAllowed(o *Object, s *state) error {
 	const start = "Invalid Context object provided: "
-	for _, section := range o.keys {
+	for _, section := range o.Keys() {
 		fields, ok := contextFields[section]
 		switch {
 		case section == "Map":
@@ -374,16 +374,16 @@ func contextAllowed(o *Object, s *state) error {
 		if section == "Task" && !strings.HasSuffix(resource, ".waitForTaskToken") && !strings.Contains(resource, ".sync") {
 			return invalid(start + "Context object contains 'Task' when state is not a Task state with a '.sync' or '.waitForTaskToken' service integration pattern")
 		}
-		inner, ok := o.values[section].(*Object)
+		inner, ok := o.at(section).(*Object)
 		if !ok {
 			return invalid(start+"%s must be an object", section)
 		}
-		for _, name := range inner.keys {
+		for _, name := range inner.Keys() {
 			kind, ok := fields[name]
 			if !ok {
 				return invalid(start+"Field '%s' is not allowed", name)
 			}
-			if kind != "" && kindOf(inner.values[name]) != kind {
+			if kind != "" && kindOf(inner.at(name)) != kind {
 				return invalid(start+"%s.%s must be a %s", section, name, kind)
 			}
 		}
@@ -426,7 +426,7 @@ func (r *testRequest) answer(t *trial) *Object {
 		}
 	}
 	if r.Level == "DEBUG" || r.Level == "TRACE" {
-		if len(t.details.keys) > 0 {
+		if len(t.details.Keys()) > 0 {
 			t.data.Set("errorDetails", t.details)
 		}
 		o.Set("inspectionData", t.data)

@@ -32,6 +32,12 @@ func (o *Object) Get(key string) (any, bool) {
 	return v, ok
 }
 
+// at is the value of a key, nil where there is none.
+func (o *Object) at(key string) any {
+	v, _ := o.Get(key)
+	return v
+}
+
 // Set gives a key a value. A new key comes last.
 func (o *Object) Set(key string, value any) *Object {
 	if _, ok := o.values[key]; !ok {
@@ -63,6 +69,9 @@ func (o *Object) remove(key string) {
 
 // clone returns a copy that may be changed.
 func (o *Object) clone() *Object {
+	if o == nil {
+		return NewObject()
+	}
 	out := &Object{keys: append([]string(nil), o.keys...), values: make(map[string]any, len(o.values))}
 	for k, v := range o.values {
 		out.values[k] = v

@@ -34,7 +34,7 @@ type writer struct {
 // newWriter evaluates the ResultWriter; nil if the state has none or is tested
 // alone.
 func (g *mapping) newWriter() (*writer, error) {
-	fields, ok := g.t.state.fields.values["ResultWriter"].(*Object)
+	fields, ok := g.t.state.fields.at("ResultWriter").(*Object)
 	if !ok || g.t.trial != nil {
 		return nil, nil
 	}
@@ -45,7 +45,7 @@ func (g *mapping) newWriter() (*writer, error) {
 	if w.stores {
 		w.transformation = "NONE"
 	}
-	config, _ := fields.values["WriterConfig"].(*Object)
+	config, _ := fields.at("WriterConfig").(*Object)
 	for _, field := range []struct {
 		name string
 		into *string
