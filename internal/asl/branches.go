@@ -11,6 +11,7 @@ func (t *thread) spawn(l *level, input any, h *history, last int64) *thread {
 	b := &thread{
 		m: t.m, history: h, level: l, execution: t.execution, item: t.item,
 		variables: &variables{outer: t.variables, values: NewObject()}, last: last,
+		outer: t, place: len(t.inner),
 	}
 	t.inner = append(t.inner, b)
 	b.enter(l.startAt, input)
@@ -32,11 +33,11 @@ func (t *thread) parallel() error {
 	for i, l := range t.state.branches {
 		b := t.spawn(l, input, t.history, started)
 		b.done = func(output any) {
+			b.ended()
 			results[i] = output
 			if left--; left > 0 {
 				return
 			}
-			t.inner = nil
 			t.last = b.last
 			t.history.tell(t.last, "ParallelStateSucceeded", "", nil)
 			t.check(t.finish(results))
@@ -75,17 +76,22 @@ type mapping struct {
 	running     int
 	failed      int
 	tolerated   int
-	tolerates   bool // something was said about it
+	tolerates   bool    // something was said about it
+	share       float64 // of the items may fail, in percent; less than 0: nothing was said
 	limit       int
 	distributed bool
 	started     int64
+	reader      *reader // nil for none
+	writer      *writer // likewise
+	run, arn    string  // of the map run
 }
 
 func (t *thread) mapItems() error {
-	g := &mapping{t: t, distributed: t.state.distributed()}
+	g := &mapping{t: t, distributed: t.state.distributed(), share: -1}
 	if err := g.prepare(); err != nil {
 		return err
 	}
+	// What a reader reads is counted later.
 	t.last = t.history.tell(t.last, "MapStateStarted", "mapStateStartedEventDetails", NewObject().Set("length", number(int64(len(g.items)))))
 	if err := g.tolerance(); err != nil {
 		return err
@@ -96,13 +102,30 @@ func (t *thread) mapItems() error {
 		if !ok {
 			label = s.uuid()
 		}
-		arn := mapRunARN + label + ":" + s.uuid()
-		t.last = t.history.tell(t.last, "MapRunStarted", "mapRunStartedEventDetails", NewObject().Set("mapRunArn", arn))
+		g.run = s.uuid()
+		g.arn = mapRunARN + label + ":" + g.run
+		t.last = t.history.tell(t.last, "MapRunStarted", "mapRunStartedEventDetails", NewObject().Set("mapRunArn", g.arn))
 	}
 	if t.trial.mocked() {
+		g.bound()
 		return g.mocked()
 	}
 	g.started = t.last
+	if g.reader != nil {
+		g.read()
+		return nil
+	}
+	return g.launch()
+}
+
+// launch starts as many items as may run at once.
+func (g *mapping) launch() error {
+	if g.reader != nil {
+		if err := g.batch(); err != nil {
+			return err
+		}
+	}
+	g.bound()
 	g.results, g.done = make([]any, len(g.items)), make([]bool, len(g.items))
 	if len(g.items) == 0 {
 		return g.end()
@@ -126,8 +149,16 @@ func (g *mapping) prepare() error {
 	if !t.state.jsonata {
 		t.trial.inspect("afterInputPath", g.input)
 	}
-	if err := g.readItems(); err != nil {
+	if g.writer, err = g.newWriter(); err != nil {
 		return err
+	}
+	if g.reader, err = g.newReader(); err != nil {
+		return err
+	}
+	if g.reader == nil {
+		if err := g.readItems(); err != nil {
+			return err
+		}
 	}
 	g.limit = math.MaxInt
 	if !g.distributed {
@@ -149,6 +180,9 @@ func (g *mapping) prepare() error {
 		if i > 0 {
 			g.limit = int(min(i, int64(g.limit)))
 		}
+	}
+	if g.reader != nil {
+		return nil
 	}
 	return g.batch()
 }
@@ -279,32 +313,37 @@ func (g *mapping) tolerance() error {
 	if share < 0 || share > 100 {
 		return runtimeError("ToleratedFailurePercentage must be between 0 and 100.")
 	}
-	byShare := int(share * float64(len(g.items)) / 100)
-	if !hasCount || byShare < g.tolerated {
-		g.tolerated = byShare
+	g.share = share
+	if !hasCount {
+		g.tolerated = math.MaxInt
 	}
 	return nil
 }
 
+// bound turns the share of items that may fail into a number of them.
+func (g *mapping) bound() {
+	if g.share >= 0 {
+		g.tolerated = min(g.tolerated, int(g.share*float64(len(g.items))/100))
+	}
+}
+
 // batch puts items together as ItemBatcher says.
 func (g *mapping) batch() error {
-	batcher, ok := g.t.state.fields.values["ItemBatcher"].(*Object)
+	batcher, ok := g.t.state.fields.at("ItemBatcher").(*Object)
 	if !ok {
 		return nil
 	}
-	size := int(numberField(batcher, "MaxItemsPerBatch", 0))
-	s := g.t.scope(g.input)
-	if source, ok := batcher.values["MaxItemsPerBatchPath"].(string); ok {
-		v, err := g.t.reference(s, source, "MaxItemsPerBatchPath")
-		if err != nil {
-			return err
-		}
-		n, _ := integer(v)
-		size = int(n)
+	size, _, err := g.number(batcher, "MaxItemsPerBatch", "ItemBatcher")
+	if err != nil {
+		return err
 	}
+	bytes, _, err := g.number(batcher, "MaxInputBytesPerBatch", "ItemBatcher")
+	if err != nil {
+		return err
+	}
+	s := g.t.scope(g.input)
 	var common any
 	if template, ok := batcher.Get("BatchInput"); ok {
-		var err error
 		if g.t.state.jsonata {
 			common, err = g.t.scope(g.t.input).query(template, "ItemBatcher/BatchInput")
 		} else {
@@ -323,20 +362,37 @@ func (g *mapping) batch() error {
 		}
 		selected[i] = v
 	}
-	if size <= 0 {
-		size = max(len(selected), 1)
-	}
 	g.items = nil
 	for len(selected) > 0 {
-		n := min(size, len(selected))
 		b := NewObject()
 		if common != nil {
 			b.Set("BatchInput", common)
 		}
+		n := batched(selected, int(size), int(bytes), len(text(b.clone().Set("Items", []any{}))))
 		g.items = append(g.items, b.Set("Items", append([]any{}, selected[:n]...)))
 		selected = selected[n:]
 	}
 	return nil
+}
+
+// batched is how many items fit into a batch: at least one. The numbers are
+// limits, 0 for none; used is how many bytes the batch has without items.
+func batched(items []any, size, bytes, used int) int {
+	if size <= 0 || size > len(items) {
+		size = len(items)
+	}
+	if bytes <= 0 {
+		return size
+	}
+	for n := range size {
+		if used += len(text(items[n])); n > 0 {
+			used++ // a comma
+		}
+		if used > bytes {
+			return max(n, 1)
+		}
+	}
+	return size
 }
 
 // selected is the input of the iteration for an item.
@@ -381,6 +437,7 @@ func (g *mapping) startNext(previous int64) error {
 	b := t.spawn(t.state.branches[0], input, t.history, id)
 	b.item = NewObject().Set("Index", number(int64(index))).Set("Value", item)
 	b.done = func(output any) {
+		b.ended()
 		g.results[index] = output
 		g.running--
 		ended := t.history.tell(b.last, "MapIterationSucceeded", "mapIterationSucceededEventDetails", details())
@@ -405,17 +462,25 @@ func (g *mapping) startNext(previous int64) error {
 func (g *mapping) startExecution(index int, input any) {
 	t := g.t
 	name := t.scope(nil).uuid()
-	b := t.spawn(t.state.branches[0], input, &history{}, 0)
+	b := t.spawn(t.state.branches[0], input, &history{forgot: true}, 0) // nobody can ask for it
 	b.last = b.history.tell(0, "ExecutionStarted", "executionStartedEventDetails", withValue(NewObject(), "input", input))
 	b.variables.outer = nil
 	b.execution, b.item = t.m.execution(executionARN+name, name, input), nil
-	b.done = func(output any) {
-		g.results[index], g.done[index] = output, true
+	started := t.m.now
+	ended := func(output any, e *stateError) {
+		b.ended()
+		switch {
+		case g.writer != nil:
+			g.results[index], g.done[index] = &item{name: name, input: input, output: output, failure: e, started: started, ended: t.m.now}, true
+		case e == nil:
+			g.results[index], g.done[index] = output, true
+		}
 		t.check(g.executionEnded())
 	}
-	b.failed = func(*stateError) {
+	b.done = func(output any) { ended(output, nil) }
+	b.failed = func(e *stateError) {
 		g.failed++
-		t.check(g.executionEnded())
+		ended(nil, e)
 	}
 }
 
@@ -441,17 +506,13 @@ func exceeded() *stateError {
 // end finishes the state with the results in the order of the items.
 func (g *mapping) end() error {
 	t := g.t
-	for _, b := range t.inner {
-		b.stop()
-	}
-	t.inner = nil
+	t.stopInner()
 	if g.distributed {
 		if g.failed > g.tolerated {
 			e := exceeded()
 			t.last = t.history.tell(g.started, "MapRunFailed", "mapRunFailedEventDetails", failure(e))
 			return e
 		}
-		t.last = t.history.tell(g.started, "MapRunSucceeded", "", nil)
 		kept := g.results[:0:0]
 		for i, r := range g.results {
 			if g.done[i] {
@@ -460,10 +521,27 @@ func (g *mapping) end() error {
 		}
 		g.results = kept
 	}
-	t.history.tell(t.last, "MapStateSucceeded", "", nil)
+	switch {
+	case g.writer == nil:
+	case g.writer.stores:
+		g.write()
+		return nil
+	default:
+		g.results = g.writer.results(g.results)
+	}
+	g.succeeded()
 	results := g.results
 	if results == nil {
 		results = []any{}
 	}
 	return t.finish(results)
+}
+
+// succeeded tells that all items are done.
+func (g *mapping) succeeded() {
+	t := g.t
+	if g.distributed {
+		t.last = t.history.tell(g.started, "MapRunSucceeded", "", nil)
+	}
+	t.history.tell(t.last, "MapStateSucceeded", "", nil)
 }

@@ -23,13 +23,13 @@ func (s *scope) chooses(rule *Object) (bool, error) {
 		v, err := s.chooses(o)
 		return !v, err
 	}
-	variable, _ := rule.values["Variable"].(string)
-	for _, name := range rule.keys {
+	variable, _ := rule.at("Variable").(string)
+	for _, name := range rule.Keys() {
 		switch name {
 		case "Variable", "Next", "Comment", "Assign", "Output":
 			continue
 		}
-		return s.compares(name, variable, rule.values[name])
+		return s.compares(name, variable, rule.at(name))
 	}
 	return false, runtimeError("The choice rule %s compares nothing", text(rule))
 }

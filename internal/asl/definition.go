@@ -24,6 +24,7 @@ type state struct {
 	jsonata  bool
 	fields   *Object
 	branches []*level // of Parallel; of Map the one for its items
+	resource Resource // of Task
 }
 
 // Parse reads a definition. It takes what can run and leaves judging the rest
@@ -37,11 +38,11 @@ func Parse(data []byte) (*Definition, error) {
 	if !ok {
 		return nil, fmt.Errorf("the definition must be a JSON object")
 	}
-	l, err := parseLevel(o, o.values["QueryLanguage"] == "JSONata", "/")
+	l, err := parseLevel(o, o.at("QueryLanguage") == "JSONata", "/")
 	if err != nil {
 		return nil, err
 	}
-	return &Definition{level: l, timeout: o.values["TimeoutSeconds"]}, nil
+	return &Definition{level: l, timeout: o.at("TimeoutSeconds")}, nil
 }
 
 func parseLevel(o *Object, jsonata bool, at string) (*level, error) {
@@ -49,10 +50,10 @@ func parseLevel(o *Object, jsonata bool, at string) (*level, error) {
 		return nil, fmt.Errorf("states are missing at %s", at)
 	}
 	l := &level{states: map[string]*state{}}
-	l.startAt, _ = o.values["StartAt"].(string)
-	states, _ := o.values["States"].(*Object)
+	l.startAt, _ = o.at("StartAt").(string)
+	states, _ := o.at("States").(*Object)
 	for _, name := range states.Keys() {
-		fields, ok := states.values[name].(*Object)
+		fields, ok := states.at(name).(*Object)
 		if !ok {
 			return nil, fmt.Errorf("the state %q must be an object", name)
 		}
@@ -70,21 +71,27 @@ func parseLevel(o *Object, jsonata bool, at string) (*level, error) {
 
 func parseState(name string, fields *Object, jsonata bool, at string) (*state, error) {
 	s := &state{name: name, fields: fields, jsonata: jsonata}
-	s.kind, _ = fields.values["Type"].(string)
-	if language, ok := fields.values["QueryLanguage"]; ok {
+	s.kind, _ = fields.at("Type").(string)
+	if language, ok := fields.Get("QueryLanguage"); ok {
 		s.jsonata = language == "JSONata"
 	}
 	var inner []any
 	switch s.kind {
 	case "Parallel":
-		inner, _ = fields.values["Branches"].([]any)
+		inner, _ = fields.at("Branches").([]any)
 	case "Map":
-		processor, ok := fields.values["ItemProcessor"]
+		processor, ok := fields.Get("ItemProcessor")
 		if !ok {
-			processor = fields.values["Iterator"]
+			processor = fields.at("Iterator")
 		}
 		inner = []any{processor}
-	case "Pass", "Task", "Choice", "Wait", "Succeed", "Fail":
+	case "Task":
+		resource, _ := s.text("Resource")
+		var err error
+		if s.resource, err = ParseResource(resource); err != nil {
+			return nil, fmt.Errorf("the state %q: %w", name, err)
+		}
+	case "Pass", "Choice", "Wait", "Succeed", "Fail":
 	default:
 		return nil, fmt.Errorf("the state %q is of the unknown type %q", name, s.kind)
 	}
@@ -101,7 +108,7 @@ func parseState(name string, fields *Object, jsonata bool, at string) (*state, e
 }
 
 func (s *state) text(field string) (string, bool) {
-	v, ok := s.fields.values[field].(string)
+	v, ok := s.fields.at(field).(string)
 	return v, ok
 }
 
@@ -109,9 +116,9 @@ func (s *state) has(field string) bool { return s.fields.Has(field) }
 
 // distributed reports whether a Map runs its items as executions of their own.
 func (s *state) distributed() bool {
-	processor, ok := s.fields.values["ItemProcessor"].(*Object)
+	processor, ok := s.fields.at("ItemProcessor").(*Object)
 	if !ok {
-		processor, _ = s.fields.values["Iterator"].(*Object)
+		processor, _ = s.fields.at("Iterator").(*Object)
 	}
 	config, _ := processor.Get("ProcessorConfig")
 	o, _ := config.(*Object)

@@ -8,7 +8,7 @@ import (
 
 // retry starts the state again if a retrier takes the error.
 func (t *thread) retry(e *stateError) bool {
-	list, _ := t.state.fields.values["Retry"].([]any)
+	list, _ := t.state.fields.at("Retry").([]any)
 	for i, r := range list {
 		retrier, _ := r.(*Object)
 		if !takes(retrier, e) {
@@ -25,7 +25,7 @@ func (t *thread) retry(e *stateError) bool {
 		if retrier.Has("MaxDelaySeconds") {
 			delay = min(delay, numberField(retrier, "MaxDelaySeconds", 0))
 		}
-		if retrier.values["JitterStrategy"] == "FULL" {
+		if retrier.at("JitterStrategy") == "FULL" {
 			delay *= t.m.random.Float64()
 		}
 		if t.trial != nil {
@@ -35,14 +35,14 @@ func (t *thread) retry(e *stateError) bool {
 		t.attempts[i]++
 		t.retries++
 		until := t.m.now.Add(time.Duration(min(delay, maxSeconds) * float64(time.Second)))
-		t.m.effect(t, Effect{Until: until}, func(Outcome, bool) { t.perform() })
+		t.m.effect(t, Effect{Kind: Timer, Until: until}, func(Outcome, bool) { t.perform() })
 		return true
 	}
 	return false
 }
 
 func numberField(o *Object, name string, otherwise float64) float64 {
-	if f, ok := float(o.values[name]); ok {
+	if f, ok := float(o.at(name)); ok {
 		return f
 	}
 	return otherwise
@@ -50,16 +50,21 @@ func numberField(o *Object, name string, otherwise float64) float64 {
 
 // takes reports whether a retrier or catcher is for an error.
 func takes(o *Object, e *stateError) bool {
-	names, _ := o.values["ErrorEquals"].([]any)
+	names, _ := o.at("ErrorEquals").([]any)
 	for _, n := range names {
 		switch n {
 		case e.name:
 			return true
+		case timedOut:
+			// A missing heartbeat is a timeout with a name of its own.
+			if e.name == heartbeatMissed {
+				return true
+			}
 		case "States.ALL":
 			// What cannot be helped is never caught by everything.
 			return e.name != "States.DataLimitExceeded" && e.name != "States.Runtime"
 		case "States.TaskFailed":
-			if e.name != "States.Timeout" && !strings.HasPrefix(e.name, "States.Runtime") {
+			if e.name != timedOut && !strings.HasPrefix(e.name, "States.Runtime") {
 				return true
 			}
 		}
@@ -69,7 +74,7 @@ func takes(o *Object, e *stateError) bool {
 
 // catch goes on with the state a catcher names.
 func (t *thread) catch(e *stateError) (bool, error) {
-	list, _ := t.state.fields.values["Catch"].([]any)
+	list, _ := t.state.fields.at("Catch").([]any)
 	for i, c := range list {
 		catcher, _ := c.(*Object)
 		if !takes(catcher, e) {
@@ -83,7 +88,7 @@ func (t *thread) catch(e *stateError) (bool, error) {
 		if e.hasCause {
 			output.Set("Cause", e.cause)
 		}
-		next, _ := catcher.values["Next"].(string)
+		next, _ := catcher.at("Next").(string)
 		if t.state.jsonata {
 			s := t.scope(t.input)
 			s.failure = output

@@ -12,16 +12,26 @@ type Event struct {
 
 // history is what one execution tells. Executions of items of a distributed Map
 // have their own.
-type history struct{ events []Event }
+type history struct {
+	events []Event
+	last   int64 // id of the last event
+	forgot bool  // events are numbered and not kept
+}
+
+func (h *history) forget() { h.events, h.forgot = nil, true }
 
 // tell adds an event and returns its id. An empty key means no details.
 func (h *history) tell(previous int64, kind, key string, details *Object) int64 {
-	e := Event{ID: int64(len(h.events) + 1), Previous: previous, Type: kind, DetailsKey: key}
+	h.last++
+	if h.forgot {
+		return h.last
+	}
+	e := Event{ID: h.last, Previous: previous, Type: kind, DetailsKey: key}
 	if key != "" {
 		e.Details = details
 	}
 	h.events = append(h.events, e)
-	return e.ID
+	return h.last
 }
 
 func withValue(o *Object, name string, v any) *Object {

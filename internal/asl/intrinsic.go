@@ -269,12 +269,12 @@ func spell(b *strings.Builder, v any) {
 		b.WriteString(v)
 	case *Object:
 		b.WriteByte('{')
-		for i, k := range v.keys {
+		for i, k := range v.Keys() {
 			if i > 0 {
 				b.WriteString(", ")
 			}
 			b.WriteString(k + "=")
-			spell(b, v.values[k])
+			spell(b, v.at(k))
 		}
 		b.WriteByte('}')
 	case []any:
@@ -467,8 +467,8 @@ func jsonMerge(a []any) (any, error) {
 		return nil, fmt.Errorf("it takes two objects and false: only shallow merging is supported")
 	}
 	out := x.clone()
-	for _, k := range y.keys {
-		out.Set(k, y.values[k])
+	for _, k := range y.Keys() {
+		out.Set(k, y.at(k))
 	}
 	return out, nil
 }

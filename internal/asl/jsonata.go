@@ -2,11 +2,9 @@ package asl
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/recolabs/gnata"
@@ -21,15 +19,13 @@ func expressionOf(v any) (string, bool) {
 	return strings.TrimSpace(s[2 : len(s)-2]), true
 }
 
-var errUnsupported = errors.New("unsupported")
-
 // functions are those that Step Functions adds to JSONata's.
 func (s *scope) functions() map[string]gnata.CustomFunc {
 	return map[string]gnata.CustomFunc{
-		"partition": adopted(arrayPartition),
-		"range":     adopted(rangeSequence),
-		"hash":      adopted(hash),
-		"parse":     adopted(stringToJSON),
+		"partition": s.adopted(arrayPartition),
+		"range":     s.adopted(rangeSequence),
+		"hash":      s.adopted(hash),
+		"parse":     s.adopted(stringToJSON),
 		"uuid":      func([]any, any) (any, error) { return s.uuid(), nil },
 		"random": func(args []any, _ any) (any, error) {
 			if len(args) == 0 {
@@ -41,18 +37,55 @@ func (s *scope) functions() map[string]gnata.CustomFunc {
 			}
 			return seeded(uint64(int64(seed))).Float64(), nil
 		},
+		// What JSONata has of its own would differ when a journal is replayed.
+		"millis":  func([]any, any) (any, error) { return float64(s.now.UnixMilli()), nil },
+		"now":     s.formatNow,
+		"shuffle": s.shuffle,
 		"eval": func([]any, any) (any, error) {
 			return nil, errors.New("$eval is not supported; use $parse")
 		},
 	}
 }
 
+// formatNow is $now: with a picture and time zone, as $fromMillis formats.
+func (s *scope) formatNow(args []any, _ any) (any, error) {
+	if len(args) == 0 || args[0] == nil {
+		return instant(s.now), nil
+	}
+	source := "$fromMillis($at, $picture)"
+	if len(args) > 1 {
+		source = "$fromMillis($at, $picture, $zone)"
+	}
+	e, err := remembered(s.parsed.queries, source, gnata.Compile)
+	if err != nil {
+		return nil, err
+	}
+	vars := map[string]any{"at": float64(s.now.UnixMilli()), "picture": args[0]}
+	if len(args) > 1 {
+		vars["zone"] = args[1]
+	}
+	return e.EvalWithVars(context.Background(), nil, vars)
+}
+
+func (s *scope) shuffle(args []any, _ any) (any, error) {
+	if len(args) == 0 || args[0] == nil {
+		return nil, nil
+	}
+	list, ok := args[0].([]any)
+	if !ok {
+		return []any{args[0]}, nil
+	}
+	out := slices.Clone(list)
+	s.random.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out, nil
+}
+
 // adopted makes a function of JSONata of one on values of this package.
-func adopted(f func([]any) (any, error)) gnata.CustomFunc {
+func (s *scope) adopted(f func([]any) (any, error)) gnata.CustomFunc {
 	return func(args []any, _ any) (any, error) {
 		in := make([]any, len(args))
 		for i, a := range args {
-			v, err := fromJSONata(a)
+			v, err := s.parsed.conversions.from(a)
 			if err != nil {
 				return nil, err
 			}
@@ -62,7 +95,7 @@ func adopted(f func([]any) (any, error)) gnata.CustomFunc {
 		if err != nil {
 			return nil, err
 		}
-		return toJSONata(out)
+		return s.parsed.conversions.to(out), nil
 	}
 }
 
@@ -89,84 +122,16 @@ func explain(err error) string {
 	return err.Error()
 }
 
-func toJSONata(v any) (any, error) { return gnata.DecodeJSON([]byte(text(v))) }
-
-// fromJSONata takes a result over. Functions have no JSON form.
-func fromJSONata(v any) (any, error) {
-	switch v := v.(type) {
-	case nil:
-		return nil, errUnsupported
-	case bool, string, json.Number:
-		return v, nil
-	case float64:
-		return fromFloat(v)
-	case int:
-		return number(int64(v)), nil
-	case []any:
-		out := make([]any, 0, len(v))
-		for _, e := range v {
-			inner, err := fromJSONata(e)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, inner)
-		}
-		return out, nil
-	case interface {
-		Range(func(key string, val any) bool)
-	}:
-		out := NewObject()
-		var failed error
-		v.Range(func(key string, val any) bool {
-			inner, err := fromJSONata(val)
-			if err != nil {
-				failed = err
-				return false
-			}
-			out.Set(key, inner)
-			return true
-		})
-		return out, failed
-	case map[string]any:
-		data, err := json.Marshal(v)
-		if err != nil {
-			return nil, errUnsupported
-		}
-		return Decode(data)
-	}
-	if gnata.IsNull(v) {
-		return nil, nil
-	}
-	if n := gnata.NormalizeValue(v); n != nil {
-		if list, ok := n.([]any); ok {
-			return fromJSONata(list)
-		}
-	}
-	return nil, errUnsupported
-}
-
-func fromFloat(f float64) (any, error) {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return nil, errUnsupported
-	}
-	if f == math.Trunc(f) && math.Abs(f) < 1e21 {
-		return json.Number(strconv.FormatFloat(f, 'f', -1, 64)), nil
-	}
-	return json.Number(strconv.FormatFloat(f, 'g', -1, 64)), nil
-}
-
 // evaluate runs an expression; field is where it stands.
 func (s *scope) evaluate(source, field string) (any, error) {
 	fail := func(problem string) error {
 		return queryError(field, "The JSONata expression '%s' specified for the field '%s' %s", source, field, problem)
 	}
-	expression, err := remembered(s.parsed.queries, source, gnata.Compile)
+	expression, err := remembered(s.parsed.queries, source, compile)
 	if err != nil {
 		return nil, fail("threw an error during evaluation. " + err.Error())
 	}
-	if err := s.bind(); err != nil {
-		return nil, fail(err.Error())
-	}
+	s.bind()
 	raw, err := s.run(expression)
 	if err != nil {
 		return nil, fail("threw an error during evaluation. " + explain(err))
@@ -174,18 +139,31 @@ func (s *scope) evaluate(source, field string) (any, error) {
 	if raw == nil {
 		return nil, fail("returned nothing (undefined).")
 	}
-	v, err := fromJSONata(raw)
+	v, err := s.parsed.conversions.from(raw)
 	if err != nil {
 		return nil, fail("returned an unsupported result type.")
 	}
 	return v, nil
 }
 
+func compile(source string) (e *gnata.Expression, err error) {
+	defer recovered(&err)
+	return gnata.Compile(source)
+}
+
+// recovered makes an error of a panic of the library: an expression of somebody
+// must not end the process of everybody.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the evaluation broke off: %v", p)
+	}
+}
+
 // bind makes what runs queries: with $states and the variables, once for all
 // expressions of a scope.
-func (s *scope) bind() error {
+func (s *scope) bind() {
 	if s.run != nil {
-		return nil
+		return
 	}
 	states := NewObject().Set("input", s.input).Set("context", s.context)
 	if s.hasResult {
@@ -195,21 +173,13 @@ func (s *scope) bind() error {
 		states.Set("errorOutput", s.failure)
 	}
 	env := gnata.NewCustomEnv(s.functions())
-	var failed error
-	bind := func(name string, value any) {
-		v, err := toJSONata(value)
-		if err != nil {
-			failed = err
-			return
-		}
-		env.Bind(name, v)
-	}
+	bind := func(name string, value any) { env.Bind(name, s.parsed.conversions.to(value)) }
 	bind("states", states)
 	s.variables.all(bind)
-	s.run = func(e *gnata.Expression) (any, error) {
+	s.run = func(e *gnata.Expression) (result any, err error) {
+		defer recovered(&err)
 		return e.EvalWithCustomFuncs(context.Background(), nil, env)
 	}
-	return failed
 }
 
 // query evaluates a template of JSONata: every string {% … %} in it.
@@ -221,8 +191,8 @@ func (s *scope) query(t any, field string) (any, error) {
 		}
 	case *Object:
 		out := NewObject()
-		for _, key := range t.keys {
-			v, err := s.query(t.values[key], field+"/"+key)
+		for _, key := range t.Keys() {
+			v, err := s.query(t.at(key), field+"/"+key)
 			if err != nil {
 				return nil, err
 			}

@@ -5,40 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
-
-// Start is the data of the entry that starts a run.
-type Start struct {
-	Name  string          `json:"name"`  // of the execution; also the seed of its random numbers
-	Input json.RawMessage `json:"input"` // a JSON value; none is {}
-	// Express says that the execution is of the type EXPRESS.
-	Express bool `json:"express,omitempty"`
-}
-
-// Outcome is the data of the entry that ends an effect.
-type Outcome struct {
-	Output json.RawMessage `json:"output,omitempty"` // of a task that succeeded
-	Error  string          `json:"error,omitempty"`  // of one that failed
-	Cause  string          `json:"cause,omitempty"`
-}
-
-// Effect is something outside the machine that a step does.
-type Effect struct {
-	State string // the state it belongs to
-	// Until is the instant a timer ends; zero for tasks.
-	Until time.Time
-	// Resource is what a task calls, as in the definition; Input its arguments
-	// as JSON.
-	Resource string
-	Input    json.RawMessage
-	// Timeout and Heartbeat limit a task; 0 for none.
-	Timeout, Heartbeat time.Duration
-}
 
 // Result is how an execution ended.
 type Result struct {
@@ -60,31 +34,31 @@ type Machine struct {
 	started    string
 
 	ready   []*thread
-	effects []pending
+	steps   int              // started so far
+	pending map[int]*pending // those that are waited for
 	main    *history
 	result  Result
+	name    string // of the execution
+	secret  string // mixed into tokens
 
 	commands []workflow.Command
 }
 
-// pending is a step and the branch that waits for it.
-type pending struct {
-	effect Effect
-	thread *thread
-	ended  bool
-	then   func(Outcome, bool)
-}
-
 // NewMachine makes a machine for a definition.
 func NewMachine(d *Definition) *Machine {
-	return &Machine{definition: d, parsed: newParsed(), main: &history{}, result: Result{Status: "RUNNING"}}
+	return &Machine{
+		definition: d, parsed: newParsed(), main: &history{}, result: Result{Status: "RUNNING"},
+		pending: map[int]*pending{},
+	}
 }
-
-// Effect says what a step does. The step must have been started by a command.
-func (m *Machine) Effect(step int) Effect { return m.effects[step].effect }
 
 // Result says how the execution stands or ended.
 func (m *Machine) Result() Result { return m.result }
+
+// Forget lets the machine keep no history, neither what it told so far nor what
+// it tells from now on: what a long execution holds is then bounded by what is
+// going on in it. Events keep their numbers, which are part of some causes.
+func (m *Machine) Forget() { m.main.forget() }
 
 // History returns what happened so far. The caller must not change it.
 func (m *Machine) History() []Event { return m.main.events }
@@ -120,10 +94,8 @@ func (m *Machine) Apply(e workflow.Entry) ([]workflow.Command, error) {
 			return nil, err
 		}
 	case workflow.RunResumed:
-		for step, p := range m.effects {
-			if !p.ended {
-				m.commands = append(m.commands, workflow.Command{Kind: workflow.StartStep, Step: step})
-			}
+		for _, step := range slices.Sorted(maps.Keys(m.pending)) {
+			m.commands = append(m.commands, workflow.Command{Kind: workflow.StartStep, Step: step})
 		}
 	case workflow.StepSucceeded, workflow.StepFailed, workflow.StepLost:
 		if err := m.outcome(e); err != nil {
@@ -131,14 +103,18 @@ func (m *Machine) Apply(e workflow.Entry) ([]workflow.Command, error) {
 		}
 	case workflow.CancelRequested:
 		if m.result.Status == "RUNNING" {
-			m.main.tell(int64(len(m.main.events)), "ExecutionAborted", "executionAbortedEventDetails", NewObject())
+			m.main.tell(m.main.last, "ExecutionAborted", "executionAbortedEventDetails", NewObject())
 			m.result.Status = "ABORTED"
 			m.ready = nil
-			for i := range m.effects {
-				m.effects[i].ended = true
-			}
+			clear(m.pending)
 		}
-	case workflow.StepStarted, workflow.StepWithdrawn, workflow.RunFinished:
+	case workflow.StepStarted:
+		if err := m.begun(e); err != nil {
+			return nil, err
+		}
+		m.last = e.Sequence
+		return nil, nil
+	case workflow.StepWithdrawn, workflow.RunFinished:
 		m.last = e.Sequence
 		return nil, nil
 	default:
@@ -167,6 +143,7 @@ func (m *Machine) start(e workflow.Entry) error {
 	seed := fnv.New64a()
 	_, _ = seed.Write([]byte(start.Name)) // a hash takes everything
 	m.random = seeded(seed.Sum64())
+	m.name, m.secret = start.Name, start.Secret
 	m.started = instant(m.now)
 	id := executionARN + start.Name
 	if start.Express {
@@ -176,7 +153,7 @@ func (m *Machine) start(e workflow.Entry) error {
 		withValue(NewObject(), "input", input).Set("roleArn", roleARN))
 	execution := m.execution(id, start.Name, input)
 	if start.Express {
-		about, _ := execution.values["Execution"].(*Object)
+		about, _ := execution.at("Execution").(*Object)
 		about.remove("RedriveCount")
 	}
 	t := &thread{
@@ -193,9 +170,10 @@ func (m *Machine) start(e workflow.Entry) error {
 	}
 	t.enter(m.definition.level.startAt, input)
 	if n, ok := integer(m.definition.timeout); ok && n > 0 {
-		m.effect(t, Effect{Until: m.now.Add(seconds(n))}, func(Outcome, bool) {
+		// It ends the main branch and is not given up with a state of it.
+		m.effect(&thread{}, Effect{Kind: Timer, Until: m.now.Add(seconds(n))}, func(Outcome, bool) {
 			t.stop()
-			m.main.tell(int64(len(m.main.events)), "ExecutionTimedOut", "executionTimedOutEventDetails", NewObject())
+			m.main.tell(m.main.last, "ExecutionTimedOut", "executionTimedOutEventDetails", NewObject())
 			m.result.Status = "TIMED_OUT"
 		})
 	}
@@ -226,37 +204,6 @@ func (m *Machine) execution(id, name string, input any) *Object {
 
 func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-func (m *Machine) outcome(e workflow.Entry) error {
-	if e.Step < 0 || e.Step >= len(m.effects) {
-		return fmt.Errorf("entry %d (%s) is about step %d, which the run does not have", e.Sequence, e.Kind, e.Step)
-	}
-	p := &m.effects[e.Step]
-	if p.ended {
-		return nil // of a branch that was given up meanwhile
-	}
-	p.ended = true
-	var out Outcome
-	if len(e.Data) > 0 {
-		if err := json.Unmarshal(e.Data, &out); err != nil {
-			return fmt.Errorf("entry %d has no outcome: %w", e.Sequence, err)
-		}
-	}
-	if p.thread.stopped {
-		return nil
-	}
-	p.then(out, e.Kind == workflow.StepSucceeded)
-	return nil
-}
-
-// effect starts a step for a branch.
-func (m *Machine) effect(t *thread, e Effect, then func(Outcome, bool)) {
-	m.commands = append(m.commands, workflow.Command{Kind: workflow.StartStep, Step: len(m.effects)})
-	if t.state != nil {
-		e.State = t.state.name
-	}
-	m.effects = append(m.effects, pending{effect: e, thread: t, then: then})
-}
-
 // breath is how many states are entered within one entry. Then a timer that is
 // due at once lets a cancel in: a machine may loop without ever waiting.
 const breath = 1000
@@ -265,7 +212,7 @@ const breath = 1000
 func (m *Machine) run() {
 	for n := 0; len(m.ready) > 0 && m.result.Status == "RUNNING"; n++ {
 		if n == breath {
-			m.effect(&thread{}, Effect{Until: m.now}, func(Outcome, bool) {})
+			m.effect(&thread{}, Effect{Kind: Timer, Until: m.now}, func(Outcome, bool) {})
 			return
 		}
 		t := m.ready[0]
@@ -287,7 +234,11 @@ type thread struct {
 	done      func(output any)
 	failed    func(*stateError)
 	stopped   bool
+	outer     *thread
 	inner     []*thread // branches that were started and may run
+	place     int       // in the inner ones of the outer
+	steps     []int     // that the state waits for
+	token     string    // of the task, where it has one
 
 	state    *state
 	input    any
@@ -303,21 +254,35 @@ type thread struct {
 // enter makes a state the next one.
 func (t *thread) enter(name string, input any) {
 	t.state, t.input = t.level.states[name], input
-	t.attempts, t.retries = nil, 0
+	t.attempts, t.retries, t.token = nil, 0, ""
 	t.m.ready = append(t.m.ready, t)
 }
 
 // stop gives a branch and all inside it up.
 func (t *thread) stop() {
 	t.stopped = true
+	t.drop()
+	t.stopInner()
+}
+
+func (t *thread) stopInner() {
 	for _, inner := range t.inner {
 		inner.stop()
 	}
 	t.inner = nil
 }
 
+// ended takes a branch that is through out of those that may run.
+func (t *thread) ended() {
+	list := t.outer.inner
+	last := list[len(list)-1]
+	list[t.place], last.place = last, t.place
+	list[len(list)-1] = nil
+	t.outer.inner = list[:len(list)-1]
+}
+
 func (t *thread) scope(input any) *scope {
-	return &scope{input: input, context: t.context(), variables: t.variables, random: t.m.random, parsed: t.m.parsed}
+	return &scope{input: input, context: t.context(), variables: t.variables, random: t.m.random, now: t.m.now, parsed: t.m.parsed}
 }
 
 func (t *thread) context() *Object {
@@ -331,6 +296,9 @@ func (t *thread) context() *Object {
 		at.Set("RetryCount", number(int64(t.retries)))
 	}
 	o.Set("State", at)
+	if t.token != "" && t.state.resource.Pattern == WaitForTaskToken {
+		o.Set("Task", NewObject().Set("Token", t.token))
+	}
 	if t.item != nil {
 		o.Set("Map", NewObject().Set("Item", t.item))
 	}
@@ -396,10 +364,8 @@ func (t *thread) fails(e *stateError) {
 	// A state that cannot be run at all ends without an event of its own.
 	fatal := e.name == "States.Runtime" && e.inside
 	e = t.told(e)
-	for _, inner := range t.inner {
-		inner.stop()
-	}
-	t.inner = nil
+	t.drop()
+	t.stopInner()
 	if t.trial != nil {
 		t.trial.failure = e
 	}
@@ -447,11 +413,11 @@ func (t *thread) leave(output any, assigned *Object, next string) error {
 		return failed("States.DataLimitExceeded", fmt.Sprintf("The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", t.state.name))
 	}
 	details := NewObject()
-	if assigned != nil && len(assigned.keys) > 0 {
+	if assigned != nil && len(assigned.Keys()) > 0 {
 		withValue(details, "assignedVariables", assigned)
 		values := t.variables.values.clone()
-		for _, k := range assigned.keys {
-			values.Set(k, assigned.values[k])
+		for _, k := range assigned.Keys() {
+			values.Set(k, assigned.at(k))
 		}
 		t.variables = &variables{outer: t.variables.outer, values: values}
 	}

@@ -305,8 +305,8 @@ func walk(v any, visit func(any)) {
 	visit(v)
 	switch v := v.(type) {
 	case *Object:
-		for _, k := range v.keys {
-			walk(v.values[k], visit)
+		for _, k := range v.Keys() {
+			walk(v.at(k), visit)
 		}
 	case []any:
 		for _, e := range v {
@@ -320,18 +320,18 @@ func (s *pathStep) follow(v, root any, out []any) []any {
 	case *Object:
 		switch {
 		case s.all:
-			for _, k := range v.keys {
-				out = append(out, v.values[k])
+			for _, k := range v.Keys() {
+				out = append(out, v.at(k))
 			}
 		case s.filter != nil:
 			if s.filter.holds(v, root) {
 				out = append(out, v)
 			}
 		case s.length:
-			out = append(out, number(int64(len(v.keys))))
+			out = append(out, number(int64(len(v.Keys()))))
 		}
 		for _, name := range s.names {
-			if e, ok := v.values[name]; ok {
+			if e, ok := v.Get(name); ok {
 				out = append(out, e)
 			}
 		}

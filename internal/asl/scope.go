@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"time"
 
 	"github.com/recolabs/gnata"
 )
@@ -20,6 +21,7 @@ type scope struct {
 	failure   any // $states.errorOutput
 	hasResult bool
 	random    *rand.Rand
+	now       time.Time
 	parsed    *parsed
 	run       func(*gnata.Expression) (any, error) // evaluates a query; made when first needed
 }
@@ -47,7 +49,7 @@ func (v *variables) all(visit func(name string, value any)) {
 	}
 	v.outer.all(visit)
 	for _, k := range v.values.Keys() {
-		visit(k, v.values.values[k])
+		visit(k, v.values.at(k))
 	}
 }
 
@@ -85,10 +87,12 @@ type parsed struct {
 	paths   map[string]*path
 	calls   map[string]*call
 	queries map[string]*gnata.Expression
+
+	conversions *conversions
 }
 
 func newParsed() *parsed {
-	return &parsed{paths: map[string]*path{}, calls: map[string]*call{}, queries: map[string]*gnata.Expression{}}
+	return &parsed{paths: map[string]*path{}, calls: map[string]*call{}, queries: map[string]*gnata.Expression{}, conversions: newConversions()}
 }
 
 // remembered parses a text once.
@@ -150,8 +154,8 @@ func (s *scope) template(t any) (any, error) {
 	switch t := t.(type) {
 	case *Object:
 		out := NewObject()
-		for _, key := range t.keys {
-			v := t.values[key]
+		for _, key := range t.Keys() {
+			v := t.at(key)
 			name, dynamic := strings.CutSuffix(key, ".$")
 			if !dynamic {
 				inner, err := s.template(v)

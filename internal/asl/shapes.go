@@ -93,9 +93,9 @@ func (s shape) check(v any, name string, strict bool) error {
 				return invalid(start+"Required field '%s' is missing", field)
 			}
 		}
-		for _, key := range v.keys {
+		for _, key := range v.Keys() {
 			if field, ok := s.fields[key]; ok {
-				if err := field.check(v.values[key], key, strict); err != nil {
+				if err := field.check(v.at(key), key, strict); err != nil {
 					return err
 				}
 			}

@@ -1,7 +1,6 @@
 package asl
 
 import (
-	"encoding/json"
 	"strings"
 	"time"
 )
@@ -60,7 +59,7 @@ func (t *thread) inputScope() (*scope, error) {
 
 // field returns a field's value, evaluated if it is in JSONata.
 func (t *thread) field(s *scope, name string) (any, error) {
-	v := t.state.fields.values[name]
+	v := t.state.fields.at(name)
 	if t.state.jsonata {
 		return s.query(v, name)
 	}
@@ -205,7 +204,7 @@ func (t *thread) fail() error {
 		words, ok := value.(string)
 		if !ok {
 			if t.state.jsonata {
-				return wrongType(t.state.fields.values[field], field, "string", value)
+				return wrongType(t.state.fields.at(field), field, "string", value)
 			}
 			return runtimeError("The %sPath parameter does not reference a string: %s", field, text(value))
 		}
@@ -221,7 +220,7 @@ func (t *thread) fail() error {
 }
 
 func (t *thread) choose() error {
-	rules, _ := t.state.fields.values["Choices"].([]any)
+	rules, _ := t.state.fields.at("Choices").([]any)
 	fallback, hasFallback := t.state.text("Default")
 	if t.state.jsonata {
 		return t.chooseQuery(rules, fallback, hasFallback)
@@ -237,7 +236,7 @@ func (t *thread) choose() error {
 			return err
 		}
 		if chosen {
-			next, _ := rule.values["Next"].(string)
+			next, _ := rule.at("Next").(string)
 			return t.passOn(rule, s, next)
 		}
 	}
@@ -266,7 +265,7 @@ func (t *thread) chooseQuery(rules []any, fallback string, hasFallback bool) err
 			return wrongType(condition, field, "boolean", v)
 		}
 		if chosen {
-			next, _ := rule.values["Next"].(string)
+			next, _ := rule.at("Next").(string)
 			return t.passOn(rule, s, next)
 		}
 	}
@@ -284,7 +283,7 @@ func (t *thread) wait() error {
 	if !until.After(t.m.now) {
 		return t.succeed()
 	}
-	t.m.effect(t, Effect{Until: until}, func(Outcome, bool) { t.check(t.succeed()) })
+	t.m.effect(t, Effect{Kind: Timer, Until: until}, func(Outcome, bool) { t.check(t.succeed()) })
 	return nil
 }
 
@@ -325,7 +324,7 @@ func (t *thread) waitUntil() (time.Time, error) {
 		words, _ := v.(string)
 		at, ok := timestamp(words)
 		if !ok {
-			if source, is := expressionOf(t.state.fields.values["Timestamp"]); is {
+			if source, is := expressionOf(t.state.fields.at("Timestamp")); is {
 				return time.Time{}, queryError("Timestamp", "The JSONata expression '%s' specified for the field 'Timestamp' returned a value that is not a valid ISO-8601 extended offset date-time format string: %s", source, text(v))
 			}
 			return time.Time{}, runtimeError("The Timestamp parameter is not a valid ISO-8601 extended offset date-time format string: %s", plain(v))
@@ -339,7 +338,7 @@ func (t *thread) waitUntil() (time.Time, error) {
 	n, ok := integer(v)
 	if !ok || n < 0 {
 		if t.state.jsonata {
-			return time.Time{}, wrongType(t.state.fields.values["Seconds"], "Seconds", "positive integer", v)
+			return time.Time{}, wrongType(t.state.fields.at("Seconds"), "Seconds", "positive integer", v)
 		}
 		return time.Time{}, runtimeError("The Seconds parameter is not a positive integer: %s", text(v))
 	}
@@ -370,48 +369,6 @@ func plain(v any) string {
 const maxSeconds = 99999999
 
 func seconds(n int64) time.Duration { return time.Duration(min(n, maxSeconds)) * time.Second }
-
-func (t *thread) task() error {
-	var args any
-	var err error
-	if t.state.jsonata {
-		s := t.scope(t.input)
-		args = t.input
-		if template, ok := t.state.fields.Get("Arguments"); ok {
-			args, err = s.query(template, "Arguments")
-		}
-		if err == nil {
-			t.trial.inspect("afterArguments", args)
-		}
-	} else {
-		args, err = t.effective()
-	}
-	if err != nil {
-		return err
-	}
-	e := Effect{Input: json.RawMessage(text(args))}
-	e.Resource, _ = t.state.text("Resource")
-	if e.Timeout, err = t.limit("TimeoutSeconds"); err != nil {
-		return err
-	}
-	if e.Heartbeat, err = t.limit("HeartbeatSeconds"); err != nil {
-		return err
-	}
-	t.m.effect(t, e, func(out Outcome, ok bool) {
-		if !ok {
-			t.fails(failed(out.Error, out.Cause))
-			return
-		}
-		result, err := Decode(out.Output)
-		if err != nil {
-			t.fails(runtimeError("The task returned a result that is not JSON: %s", err))
-			return
-		}
-		t.trial.inspect("result", result)
-		t.check(t.finish(result))
-	})
-	return nil
-}
 
 // limit is a duration given in seconds, as a number, a path or an expression.
 func (t *thread) limit(field string) (time.Duration, error) {

@@ -3,7 +3,9 @@ package asl
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -169,14 +171,14 @@ func (r *testRequest) run(now time.Time) (*Object, error) {
 	m := NewMachine(&Definition{level: l})
 	m.now, m.started, m.random = now, instant(now), seeded(0)
 	execution := m.execution(expressID(name, m.random), name, input)
-	about, _ := execution.values["Execution"].(*Object)
+	about, _ := execution.at("Execution").(*Object)
 	about.remove("RedriveCount")
 	th := &thread{
 		m: m, history: m.main, level: l, variables: &variables{values: values}, execution: execution,
 		state: s, input: input, trial: t, attempts: map[int]int{},
 	}
 	th.failed = func(e *stateError) { t.status, t.failure = "FAILED", e }
-	if retriers, ok := s.fields.values["Retry"].([]any); ok {
+	if retriers, ok := s.fields.at("Retry").([]any); ok {
 		for i := range retriers {
 			th.attempts[i] = t.retries
 		}
@@ -234,7 +236,7 @@ const alone = "StateName"
 // judged validates and parses; a state alone may name others.
 func judged(o *Object, single bool) (*level, error) {
 	v := &validator{alone: single}
-	jsonata := o.values["QueryLanguage"] == "JSONata"
+	jsonata := o.at("QueryLanguage") == "JSONata"
 	v.level(o, "", jsonata)
 	for _, d := range v.found {
 		return nil, refusal{"InvalidDefinition", fmt.Sprintf("Invalid State Machine Definition: '%s: %s at %s'", d.Code, d.Message, d.Location)}
@@ -340,11 +342,11 @@ func (r *testRequest) takeMock(t *trial, s *state) error {
 		}
 	case s.kind != "Task" && !isList:
 		return invalid("Mocked result must be an array.")
-	case s.kind == "Task" && !isObject && strings.HasPrefix(fmt.Sprint(s.fields.values["Resource"]), "arn:aws:states:::"):
+	case s.kind == "Task" && !isObject && strings.HasPrefix(fmt.Sprint(s.fields.at("Resource")), "arn:aws:states:::"):
 		return invalid("Mocked result must be a JSON object.")
 	}
 	t.mock.result = result
-	if wanted, ok := shapes[fmt.Sprint(s.fields.values["Resource"])]; ok && s.kind == "Task" && r.Mock.Mode != "NONE" {
+	if wanted, ok := shapes[fmt.Sprint(s.fields.at("Resource"))]; ok && s.kind == "Task" && r.Mock.Mode != "NONE" {
 		return wanted.check(result, "", r.Mock.Mode != "PRESENT")
 	}
 	return nil
@@ -360,7 +362,7 @@ var contextFields = map[string]map[string]string{
 
 func contextAllowed(o *Object, s *state) error {
 	const start = "Invalid Context object provided: "
-	for _, section := range o.keys {
+	for _, section := range o.Keys() {
 		fields, ok := contextFields[section]
 		switch {
 		case section == "Map":
@@ -372,16 +374,16 @@ func contextAllowed(o *Object, s *state) error {
 		if section == "Task" && !strings.HasSuffix(resource, ".waitForTaskToken") && !strings.Contains(resource, ".sync") {
 			return invalid(start + "Context object contains 'Task' when state is not a Task state with a '.sync' or '.waitForTaskToken' service integration pattern")
 		}
-		inner, ok := o.values[section].(*Object)
+		inner, ok := o.at(section).(*Object)
 		if !ok {
 			return invalid(start+"%s must be an object", section)
 		}
-		for _, name := range inner.keys {
+		for _, name := range inner.Keys() {
 			kind, ok := fields[name]
 			if !ok {
 				return invalid(start+"Field '%s' is not allowed", name)
 			}
-			if kind != "" && kindOf(inner.values[name]) != kind {
+			if kind != "" && kindOf(inner.at(name)) != kind {
 				return invalid(start+"%s.%s must be a %s", section, name, kind)
 			}
 		}
@@ -391,10 +393,12 @@ func contextAllowed(o *Object, s *state) error {
 
 // effects ends what the state waits for: timers at once, tasks as mocked.
 func (t *trial) effects(th *thread) error {
-	for i := 0; i < len(th.m.effects) && t.status == ""; i++ {
-		p := &th.m.effects[i]
+	for len(th.m.pending) > 0 && t.status == "" {
+		step := slices.Min(slices.Collect(maps.Keys(th.m.pending)))
+		p := th.m.pending[step]
+		th.m.drop(step)
 		switch {
-		case !p.effect.Until.IsZero():
+		case p.effect.Kind == Timer:
 			p.then(Outcome{}, true)
 		case t.mock == nil:
 			return invalid("Nothing is bound to the resource '%s': mock its result", p.effect.Resource)
@@ -422,7 +426,7 @@ func (r *testRequest) answer(t *trial) *Object {
 		}
 	}
 	if r.Level == "DEBUG" || r.Level == "TRACE" {
-		if len(t.details.keys) > 0 {
+		if len(t.details.Keys()) > 0 {
 			t.data.Set("errorDetails", t.details)
 		}
 		o.Set("inspectionData", t.data)

@@ -35,7 +35,7 @@ func Validate(data []byte, options Options) []Diagnostic {
 		return v.found
 	}
 	v.language(o, "")
-	v.level(o, "", o.values["QueryLanguage"] == "JSONata")
+	v.level(o, "", o.at("QueryLanguage") == "JSONata")
 	return v.found
 }
 
@@ -73,29 +73,29 @@ func (v *validator) level(o *Object, at string, jsonata bool) {
 	if len(missing) > 0 {
 		v.schema(at, "These fields are required: [%s]", strings.Join(missing, ", "))
 	}
-	states, ok := o.values["States"].(*Object)
+	states, ok := o.at("States").(*Object)
 	if !ok {
 		if o.Has("States") {
 			v.schema(at+"/States", "Expected value of type Object")
 		}
 		return
 	}
-	start, isText := o.values["StartAt"].(string)
+	start, isText := o.at("StartAt").(string)
 	switch {
 	case o.Has("StartAt") && !isText:
 		v.schema(at+"/StartAt", "Expected value of type String")
 	case isText && !states.Has(start):
 		v.add("MISSING_TRANSITION_TARGET", at+"/StartAt", "Missing 'Next' target: %s", start)
 	}
-	if len(states.keys) == 0 {
+	if len(states.Keys()) == 0 {
 		v.schema(at+"/States", "There must be at least one state")
 	}
-	for _, name := range states.keys {
+	for _, name := range states.Keys() {
 		here := at + "/States/" + name
 		if utf8.RuneCountInString(name) > maxName {
 			v.schema(here, "The name of a state must not have more than %d characters", maxName)
 		}
-		s, ok := states.values[name].(*Object)
+		s, ok := states.at(name).(*Object)
 		if !ok {
 			v.schema(here, "Expected value of type Object")
 			continue
@@ -119,7 +119,7 @@ var fieldsOf = map[string]string{
 }
 
 func (v *validator) state(s, states *Object, at string, jsonata bool) {
-	kind, ok := s.values["Type"].(string)
+	kind, ok := s.at("Type").(string)
 	if !ok {
 		v.schema(at, "These fields are required: [Type]")
 		return
@@ -138,7 +138,7 @@ func (v *validator) state(s, states *Object, at string, jsonata bool) {
 		jsonata = l == "JSONata"
 	}
 	fields := " Type Comment QueryLanguage " + allowed + " "
-	for _, name := range s.keys {
+	for _, name := range s.Keys() {
 		if !strings.Contains(fields, " "+name+" ") {
 			v.schema(at, "Field '%s' is not supported", name)
 		}
@@ -234,7 +234,7 @@ func (v *validator) expressions(s *Object, at string, jsonata bool) {
 		}
 	}
 	for _, name := range onlyJSONPath {
-		source, ok := s.values[name].(string)
+		source, ok := s.at(name).(string)
 		if !ok || name == "Parameters" || name == "ResultSelector" {
 			continue
 		}
@@ -263,12 +263,12 @@ func validExpression(source string) bool {
 func (v *validator) template(t any, at string) {
 	switch t := t.(type) {
 	case *Object:
-		for _, key := range t.keys {
+		for _, key := range t.Keys() {
 			if !strings.HasSuffix(key, ".$") {
-				v.template(t.values[key], at+"/"+key)
+				v.template(t.at(key), at+"/"+key)
 				continue
 			}
-			if source, ok := t.values[key].(string); !ok || !validExpression(source) {
+			if source, ok := t.at(key).(string); !ok || !validExpression(source) {
 				v.schema(at, "The value for the field '%s' must be a valid JSONPath or a valid intrinsic function call", key)
 			}
 		}
@@ -280,13 +280,17 @@ func (v *validator) template(t any, at string) {
 }
 
 func (v *validator) task(s *Object, at string) {
-	resource, ok := s.values["Resource"].(string)
+	resource, ok := s.at("Resource").(string)
 	switch {
 	case !s.Has("Resource"):
 		v.schema(at, "These fields are required: [Resource]")
 		return
 	case !ok:
 		v.schema(at+"/Resource", "Expected value of type String")
+		return
+	}
+	if r, err := ParseResource(resource); err != nil || r.Kind == Integration && r.Service == "" {
+		v.schema(at+"/Resource", "Value is not a valid resource ARN")
 		return
 	}
 	if v.options.Express {
@@ -299,7 +303,7 @@ func (v *validator) task(s *Object, at string) {
 			v.schema(at+"/Resource", "Express state machine does not support '.waitForTaskToken' service integration ")
 		}
 	}
-	if c, ok := s.values["Credentials"].(*Object); ok && !c.Has("RoleArn") && !c.Has("RoleArn.$") {
+	if c, ok := s.at("Credentials").(*Object); ok && !c.Has("RoleArn") && !c.Has("RoleArn.$") {
 		v.schema(at+"/Credentials", "The field 'RoleArn' is required but was missing")
 	}
 }
@@ -308,7 +312,7 @@ func (v *validator) choices(s, states *Object, at string, jsonata bool) {
 	if next, ok := s.Get("Default"); ok {
 		v.target(next, states, at+"/Default")
 	}
-	rules, ok := s.values["Choices"].([]any)
+	rules, ok := s.at("Choices").([]any)
 	if !ok || len(rules) == 0 {
 		v.schema(at, "These fields are required: [Choices]")
 		return
@@ -338,7 +342,7 @@ func (v *validator) choices(s, states *Object, at string, jsonata bool) {
 
 func (v *validator) rule(rule *Object, at string) {
 	for _, name := range []string{"And", "Or"} {
-		if list, ok := rule.values[name].([]any); ok {
+		if list, ok := rule.at(name).([]any); ok {
 			for i, r := range list {
 				if inner, ok := r.(*Object); ok {
 					v.rule(inner, fmt.Sprintf("%s/%s[%d]", at, name, i))
@@ -347,11 +351,11 @@ func (v *validator) rule(rule *Object, at string) {
 			return
 		}
 	}
-	if inner, ok := rule.values["Not"].(*Object); ok {
+	if inner, ok := rule.at("Not").(*Object); ok {
 		v.rule(inner, at+"/Not")
 		return
 	}
-	source, ok := rule.values["Variable"].(string)
+	source, ok := rule.at("Variable").(string)
 	switch {
 	case !ok:
 		v.schema(at, "These fields are required: [Variable]")
@@ -359,7 +363,7 @@ func (v *validator) rule(rule *Object, at string) {
 		v.schema(at+"/Variable", "Value is not a valid JSONPath: %s", source)
 	}
 	n := 0
-	for _, name := range rule.keys {
+	for _, name := range rule.Keys() {
 		switch name {
 		case "Variable", "Next", "Comment", "Assign", "Output":
 			continue
@@ -393,7 +397,7 @@ func comparison(name string) bool {
 }
 
 func (v *validator) branches(s *Object, at string, jsonata bool) {
-	list, ok := s.values["Branches"].([]any)
+	list, ok := s.at("Branches").([]any)
 	if !ok {
 		v.schema(at, "These fields are required: [Branches]")
 		return
@@ -413,7 +417,7 @@ func (v *validator) mapState(s *Object, at string, jsonata bool) {
 	if !s.Has(name) && s.Has("Iterator") {
 		name = "Iterator"
 	}
-	processor, ok := s.values[name].(*Object)
+	processor, ok := s.at(name).(*Object)
 	if !ok {
 		v.schema(at, "These fields are required: [ItemProcessor]")
 		return
@@ -422,7 +426,7 @@ func (v *validator) mapState(s *Object, at string, jsonata bool) {
 	v.notBoth(s, at, "ToleratedFailureCount", "ToleratedFailureCountPath")
 	v.notBoth(s, at, "ToleratedFailurePercentage", "ToleratedFailurePercentagePath")
 	v.notBoth(s, at, "MaxConcurrency", "MaxConcurrencyPath")
-	if label, ok := s.values["Label"].(string); ok {
+	if label, ok := s.at("Label").(string); ok {
 		v.label(label, at+"/Label")
 	}
 }
@@ -476,7 +480,7 @@ func (v *validator) handlers(s, states *Object, at string) {
 }
 
 func (v *validator) handler(o *Object, at string, last bool) {
-	names, ok := o.values["ErrorEquals"].([]any)
+	names, ok := o.at("ErrorEquals").([]any)
 	if !ok || len(names) == 0 {
 		v.schema(at, "These fields are required: [ErrorEquals]")
 		return

@@ -32,6 +32,12 @@ func (o *Object) Get(key string) (any, bool) {
 	return v, ok
 }
 
+// at is the value of a key, nil where there is none.
+func (o *Object) at(key string) any {
+	v, _ := o.Get(key)
+	return v
+}
+
 // Set gives a key a value. A new key comes last.
 func (o *Object) Set(key string, value any) *Object {
 	if _, ok := o.values[key]; !ok {
@@ -63,6 +69,9 @@ func (o *Object) remove(key string) {
 
 // clone returns a copy that may be changed.
 func (o *Object) clone() *Object {
+	if o == nil {
+		return NewObject()
+	}
 	out := &Object{keys: append([]string(nil), o.keys...), values: make(map[string]any, len(o.values))}
 	for k, v := range o.values {
 		out.values[k] = v
@@ -77,11 +86,18 @@ func (o *Object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// maxNesting is how deep JSON may be nested: what recurses over values must not
+// run out of stack.
+const maxNesting = 10000
+
 // Decode reads one JSON value. Numbers keep their text.
 func Decode(data []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
-	v, err := decodeValue(d)
+	v, err := decodeValue(d, 0)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errors.New("it ends too early")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -91,19 +107,22 @@ func Decode(data []byte) (any, error) {
 	return v, nil
 }
 
-func decodeValue(d *json.Decoder) (any, error) {
+func decodeValue(d *json.Decoder, depth int) (any, error) {
 	t, err := d.Token()
 	if err != nil {
 		return nil, err
 	}
 	switch t := t.(type) {
 	case json.Delim:
+		if depth == maxNesting {
+			return nil, fmt.Errorf("it is nested deeper than %d", maxNesting)
+		}
 		if t == '{' {
-			return decodeObject(d)
+			return decodeObject(d, depth+1)
 		}
 		list := []any{}
 		for d.More() {
-			v, err := decodeValue(d)
+			v, err := decodeValue(d, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -116,14 +135,14 @@ func decodeValue(d *json.Decoder) (any, error) {
 	}
 }
 
-func decodeObject(d *json.Decoder) (any, error) {
+func decodeObject(d *json.Decoder, depth int) (any, error) {
 	o := NewObject()
 	for d.More() {
 		key, err := d.Token()
 		if err != nil {
 			return nil, err
 		}
-		v, err := decodeValue(d)
+		v, err := decodeValue(d, depth)
 		if err != nil {
 			return nil, err
 		}
