@@ -166,6 +166,7 @@ func (m *Machine) drop(step int) {
 func (t *thread) drop() {
 	for _, step := range t.steps {
 		delete(t.m.pending, step)
+		t.m.commands = append(t.m.commands, workflow.Command{Kind: workflow.StopStep, Step: step})
 	}
 	t.steps = t.steps[:0]
 }

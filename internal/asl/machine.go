@@ -114,7 +114,7 @@ func (m *Machine) Apply(e workflow.Entry) ([]workflow.Command, error) {
 		}
 		m.last = e.Sequence
 		return nil, nil
-	case workflow.StepWithdrawn, workflow.RunFinished:
+	case workflow.StepWithdrawn, workflow.SignalReceived, workflow.RunFinished:
 		m.last = e.Sequence
 		return nil, nil
 	default:

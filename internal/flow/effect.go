@@ -12,12 +12,8 @@ import (
 // Effect is what a step, as the journal counts them, does outside the machine.
 type Effect struct {
 	Key     string // NAME, NAME["key"], NAME.undo
-	Action  string // what the step does; StackOutputs for reading them; empty for timers
+	Action  string // what the step does; StackOutputs for reading them
 	Attempt int    // from 1
-	// Until is the instant a timer ends; zero for others.
-	Until time.Time
-	// Signal says that it ends by a signal, not by itself.
-	Signal bool
 
 	Arguments  cty.Value // of the action, marks and all
 	References map[string]projects.Reference
@@ -26,8 +22,6 @@ type Effect struct {
 	// Repeatable says that it may simply be done again after a crash.
 	Repeatable         bool
 	Timeout, Heartbeat time.Duration
-	Pool               string // name; empty for none
-	Priority           int
 	// Cache, where not nil, is the key under which a success may be known.
 	Cache    *cty.Value
 	CacheTTL time.Duration
@@ -35,12 +29,40 @@ type Effect struct {
 	Problem *Error
 }
 
+// About is what has to be known of a step before it may begin.
+type About struct {
+	Key      string
+	Until    time.Time // the instant a timer ends; zero for others
+	Signal   bool      // it ends by a signal, not by itself
+	Pool     string    // name; empty for none
+	Priority int
+}
+
+// About is [Machine.Effect] without what costs time.
+func (m *Machine) About(step int) About {
+	p := &m.effects[step]
+	def := &m.d.nodes[p.node]
+	switch {
+	case p.until != 0:
+		return About{Until: time.Unix(0, p.until).UTC()}
+	case p.kind == eventEffect || p.kind == approvalEffect:
+		return About{Signal: true}
+	case p.kind != taskEffect || def.step.Pool == nil:
+		return About{}
+	}
+	out := About{Key: m.keyOf(p.target), Pool: def.step.Pool.Name, Priority: m.d.Workflow.Priority}
+	if def.step.Priority != nil {
+		out.Priority = *def.step.Priority
+	}
+	return out
+}
+
 // StackOutputs is the action of reading what a stack gives to expressions; the
 // stack is in References.
 const StackOutputs = "stack_outputs"
 
-// Effect says what a step does. The step must have been started by a command
-// and not have ended.
+// Effect says what a step does. The step must have been started by a command,
+// not have ended, and not be one that only waits.
 func (m *Machine) Effect(step int) Effect {
 	p := &m.effects[step]
 	def := &m.d.nodes[p.node]
@@ -52,31 +74,16 @@ func (m *Machine) Effect(step int) Effect {
 		}
 	}
 	out := Effect{Key: m.keyOf(p.target), Attempt: int(p.attempt), Repeatable: true}
-	if p.until != 0 {
-		out.Until = time.Unix(0, p.until).UTC()
-		return out
-	}
 	action := def.step.Action
 	if p.kind == undoEffect {
 		action, out.Key = def.step.Undo, out.Key+".undo"
 	} else {
 		out.Timeout, out.Heartbeat = def.step.Timeout, def.step.Heartbeat
-		out.Priority = m.d.Workflow.Priority
-		if def.step.Priority != nil {
-			out.Priority = *def.step.Priority
-		}
-		if def.step.Pool != nil {
-			out.Pool = def.step.Pool.Name
-		}
 	}
 	out.Action, out.References = action.Kind, action.References
-	if p.kind == eventEffect || p.kind == approvalEffect {
-		out.Signal = true
-		return out
-	}
 	m.scope.fix(fmt.Sprintf("%s %s %d", m.start.Run, out.Key, p.attempt), p.at)
 	ctx := m.taskScope(p)
-	if out.Arguments, out.Problem = m.marked(ctx, action); out.Problem != nil {
+	if out.Arguments, out.Problem = Arguments(action, ctx); out.Problem != nil {
 		return out
 	}
 	out.Repeatable = repeatable(action.Kind, out.Arguments)

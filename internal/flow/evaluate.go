@@ -410,7 +410,7 @@ func (m *Machine) outputs() (cty.Value, *Error) {
 
 // arguments evaluates an action's, without marks; those not given are null.
 func (m *Machine) arguments(t target, a *projects.Action) (map[string]cty.Value, *Error) {
-	v, err := m.marked(m.itemScope(t), a)
+	v, err := Arguments(a, m.itemScope(t))
 	if err != nil {
 		return nil, err
 	}
@@ -418,9 +418,9 @@ func (m *Machine) arguments(t target, a *projects.Action) (map[string]cty.Value,
 	return v.AsValueMap(), nil
 }
 
-// marked evaluates the arguments of an action as an object of the types that
-// the action's schema says.
-func (m *Machine) marked(ctx *hcl.EvalContext, a *projects.Action) (cty.Value, *Error) {
+// Arguments evaluates the arguments of an action as an object of the types that
+// its schema says, marks and all.
+func Arguments(a *projects.Action, ctx *hcl.EvalContext) (cty.Value, *Error) {
 	schema := projects.Actions[a.Kind]
 	attrs := map[string]cty.Value{}
 	for name, arg := range schema.Arguments {

@@ -89,14 +89,7 @@ func (w *world) run() *world {
 		if len(w.queue) > 0 {
 			step := w.queue[0]
 			w.queue = w.queue[1:]
-			e := w.m.Effect(step)
-			switch {
-			case e.Signal:
-			case !e.Until.IsZero():
-				w.timers[step] = e.Until
-			default:
-				w.do(step, e)
-			}
+			w.launch(step)
 			continue
 		}
 		next := -1
@@ -381,11 +374,13 @@ func (w *world) step() {
 	}
 	step := w.queue[0]
 	w.queue = w.queue[1:]
-	if e := w.m.Effect(step); e.Signal {
-		return
-	} else if !e.Until.IsZero() {
-		w.timers[step] = e.Until
-	} else {
-		w.do(step, e)
+	w.launch(step)
+}
+
+func (w *world) launch(step int) {
+	if a := w.m.About(step); !a.Until.IsZero() {
+		w.timers[step] = a.Until
+	} else if !a.Signal {
+		w.do(step, w.m.Effect(step))
 	}
 }

@@ -51,7 +51,8 @@ const (
 	SignalReject  SignalKind = "reject"
 	SignalSucceed SignalKind = "succeed" // ends the step that waits with a token
 	SignalFail    SignalKind = "fail"
-	SignalBeat    SignalKind = "beat" // the step with the token is alive; never in a journal
+	SignalTake    SignalKind = "take" // a worker begins the step with the token
+	SignalBeat    SignalKind = "beat" // the step with the token is alive
 )
 
 // Signal is what somebody outside says to a run. It is the data of

@@ -1,0 +1,50 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+// Stacks plans and changes the stacks of a project for the steps of workflows.
+// Methods that make a run of their own are given its id: where that run exists
+// already, a crash came between, and they go on with it.
+type Stacks interface {
+	// Outputs are the outputs in a stack's state, marked where sensitive.
+	Outputs(ctx context.Context, stack string) (cty.Value, error)
+	// Plan plans a change, keeps the plan under its digest and describes it.
+	Plan(ctx context.Context, req StackRequest) (StackPlan, error)
+	// Apply carries out a plan, one that was kept or one made for the purpose, and
+	// returns the outputs of the stack.
+	Apply(ctx context.Context, req StackRequest) (cty.Value, error)
+	// Rollback brings back what another run changed.
+	Rollback(ctx context.Context, req StackRequest, of string) error
+	// Invoke lets a provider carry out one of its actions.
+	Invoke(ctx context.Context, req StackRequest, action string, config cty.Value) error
+}
+
+// StackRequest says what to plan or apply.
+type StackRequest struct {
+	Stack   string
+	Inputs  cty.Value // object; null for none
+	Targets []string
+	Destroy bool
+	Refresh bool
+	Plan    string // digest of a kept plan; empty for none
+	Run     string // id of the run to make or to go on with
+	Log     io.Writer
+	Asked   <-chan struct{} // closed when it should end early
+}
+
+// StackPlan describes a plan.
+type StackPlan struct {
+	Digest               string
+	Add, Change, Destroy int
+	Changes              bool // it does anything at all, to objects or outputs
+}
+
+// ErrDetached says that what became of a run of its own is not known yet: the
+// run it belongs to is to be resumed.
+var ErrDetached = errors.New("the run was interrupted")
