@@ -8,7 +8,7 @@ import (
 
 // migrations lead from an empty file to the layout this program knows, one
 // layout each. What was released is never changed, only added to.
-var migrations = [...]string{layout1, layout2}
+var migrations = [...]string{layout1, layout2, layout3}
 
 const layout1 = `
 CREATE TABLE states(
@@ -56,6 +56,14 @@ const layout2 = `
 ALTER TABLE states ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE states ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
 UPDATE states SET version = serial;
+`
+
+// layout3 has the instants of schedules that were seen to: the primary key lets
+// each be taken once.
+const layout3 = `
+CREATE TABLE fires(
+  schedule TEXT NOT NULL, at INTEGER NOT NULL, run TEXT NOT NULL, status TEXT NOT NULL,
+  PRIMARY KEY(schedule, at)) WITHOUT ROWID;
 `
 
 // layoutOf reads which layout a file has; 0 for an empty one.
