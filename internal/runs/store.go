@@ -81,6 +81,9 @@ var ErrFenced = errors.New("another process has taken over this run")
 // ErrNotFound says that there is no such run.
 var ErrNotFound = errors.New("no such run")
 
+// ErrEnded says that a run has ended: nothing reaches it any more.
+var ErrEnded = errors.New("the run has ended")
+
 // Commit is one atomic step of a run: journal entries, the rows they changed,
 // and events. Rows belong to the last entry of the commit and are found again
 // with it. Rows of a run are written as they are: the claim keeps others away.
@@ -96,7 +99,7 @@ type Commit struct {
 	CheckResults json.RawMessage
 	// Run, where not nil, replaces what is stored about the run (status,
 	// counters, times), except Cancelling, which somebody else may have raised
-	// meanwhile. A run that has ended loses its claim.
+	// meanwhile. A run that has ended loses its claim and its places in pools.
 	Run *Run
 	// Leaves are places in pools that are free from now on.
 	Leaves []Leaving
@@ -112,18 +115,21 @@ type Recorded struct {
 type Store interface {
 	states.Store
 	workflow.Journal
+	StepStore
 
 	// Start creates a run, stores its plan under run.Blob, takes its claim and
 	// writes adjust rows, all or nothing. It fails with a [*states.StaleError]
 	// or [*states.ClaimError]. The caller gets the first lease.
 	Start(ctx context.Context, run Run, plan []byte, claim Claim, adjust []states.Change) (Lease, error)
 	// Acquire takes a run over whose owner is gone; ErrHeld where it is not. What
-	// was asked of the former owner is done with: Cancelling is 0 again.
+	// was asked of the former owner is done with: Cancelling is 0 again, and its
+	// steps are in no pool any more.
 	Acquire(ctx context.Context, run string) (Lease, error)
 	// Commit writes several commits, of any runs, in one transaction: all are on
 	// disk when it returns. ErrFenced where a lease is outdated.
 	Commit(ctx context.Context, commits []Commit) error
-	// History of a run's journal with the rows written.
+	// Recorded returns a run's journal with the rows written. It is what resuming
+	// needs: it fails where an entry cannot be unsealed.
 	Recorded(ctx context.Context, run string) ([]Recorded, error)
 
 	// Transfer moves objects between states, all or none, with an entry in the
@@ -140,7 +146,8 @@ type Store interface {
 	Runs(ctx context.Context, key states.Key, limit int) ([]Run, error)
 	// RequestCancel raises Cancelling of a run. The owner sees it by polling Run.
 	RequestCancel(ctx context.Context, id string) (Run, error)
-	// Abandon ends an interrupted run as cancelled and drops its claim.
+	// Abandon ends an interrupted run as cancelled and drops its claim and its
+	// places in pools.
 	Abandon(ctx context.Context, id string) error
 	Blob(ctx context.Context, name string) ([]byte, error)
 	// Events returns events behind a number, in order, and the last number.

@@ -105,7 +105,8 @@ func (s *Store) Acquire(ctx context.Context, id string) (runs.Lease, error) {
 }
 
 // takeOver locks a run that has not ended, fences off whoever still believes to
-// own it, and does something more in the same transaction.
+// own it, takes its places in pools away, and does something more in the same
+// transaction.
 func (s *Store) takeOver(ctx context.Context, id string, more func(tx *transaction) error) (release func(), token int64, err error) {
 	if _, err := s.Run(ctx, id); err != nil {
 		return nil, 0, err
@@ -120,12 +121,15 @@ func (s *Store) takeOver(ctx context.Context, id string, more func(tx *transacti
 			return err
 		}
 		if ended {
-			return fmt.Errorf("cannot take over run %s: it has ended", id)
+			return fmt.Errorf("cannot take over run %s: %w", id, runs.ErrEnded)
 		}
 		if _, err := tx.exec("UPDATE runs SET token = token + 1, cancelling = 0 WHERE id = ?", id); err != nil {
 			return err
 		}
 		if _, err := tx.row("SELECT token FROM runs WHERE id = ?", []any{id}, &token); err != nil {
+			return err
+		}
+		if err := tx.leavePools(id); err != nil {
 			return err
 		}
 		return more(tx)
@@ -163,7 +167,7 @@ func (s *Store) Abandon(ctx context.Context, id string) error {
 }
 
 // updateRun replaces what is stored about a run; one that has ended loses its
-// claim.
+// claim and its places in pools.
 func (tx *transaction) updateRun(run runs.Run) error {
 	document, err := json.Marshal(run)
 	if err != nil {
@@ -172,10 +176,13 @@ func (tx *transaction) updateRun(run runs.Run) error {
 	if _, err := tx.exec("UPDATE runs SET status = ?, document = ? WHERE id = ?", string(run.Status), document, run.ID); err != nil {
 		return err
 	}
-	if run.Status.Ended() {
-		_, err = tx.exec("DELETE FROM claims WHERE run = ?", run.ID)
+	if !run.Status.Ended() {
+		return nil
 	}
-	return err
+	if _, err = tx.exec("DELETE FROM claims WHERE run = ?", run.ID); err != nil {
+		return err
+	}
+	return tx.leavePools(run.ID)
 }
 
 // Run implements runs.Store.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 )
 
 // writer is the one connection that writes.
@@ -130,4 +131,48 @@ func (tx *transaction) row(query string, args []any, into ...any) (bool, error) 
 	default:
 		return false, fmt.Errorf("cannot read the store: %w", err)
 	}
+}
+
+// insertSizes are how many rows one statement inserts, largest first: going
+// through the driver costs more than inserting, and every size is a statement
+// to keep prepared.
+var insertSizes = [...]int{64, 8, 1}
+
+// insert adds rows of so many columns. values appends those of one row; head is
+// what stands before VALUES and tail what stands behind.
+func (tx *transaction) insert(head string, columns int, tail string, count int, values func(i int, args []any) ([]any, error)) error {
+	var args []any
+	for done := 0; done < count; {
+		size := insertSizes[0]
+		for _, size = range insertSizes {
+			if size <= count-done {
+				break
+			}
+		}
+		args = args[:0]
+		for i := range size {
+			var err error
+			if args, err = values(done+i, args); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.exec(insertQuery{head, columns, tail, size}.text(), args...); err != nil {
+			return err
+		}
+		done += size
+	}
+	return nil
+}
+
+// insertQuery is the text of an insert.
+type insertQuery struct {
+	head    string
+	columns int
+	tail    string
+	rows    int
+}
+
+func (q insertQuery) text() string {
+	row := "(?" + strings.Repeat(", ?", q.columns-1) + ")"
+	return q.head + " VALUES" + row + strings.Repeat(", "+row, q.rows-1) + q.tail
 }

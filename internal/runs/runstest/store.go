@@ -29,6 +29,7 @@ type Store struct {
 	feed    []events.Event
 	token   int64
 	commits int
+	steps   leftovers
 
 	// OnCommit, where set, is asked before the n-th commit (from 1) takes effect.
 	// Its error is returned; where written is true the commit takes effect all
@@ -40,6 +41,7 @@ type stored struct {
 	run     runs.Run
 	claimed map[addrs.Object]bool
 	journal []runs.Recorded
+	signals []workflow.Signal
 	token   int64
 	held    bool
 }
@@ -263,6 +265,7 @@ func (s *Store) Acquire(_ context.Context, run string) (runs.Lease, error) {
 		return runs.Lease{}, runs.ErrHeld
 	}
 	r.run.Cancelling = 0
+	s.steps.leave(run)
 	return s.lease(run), nil
 }
 
@@ -383,10 +386,16 @@ func (s *Store) write(c runs.Commit) {
 		s.state(r.run.Key).CheckResults = c.CheckResults
 	}
 	s.feed = append(s.feed, c.Events...)
+	for _, l := range c.Leaves {
+		s.steps.leavePool(r.run.ID, l)
+	}
 	if c.Run != nil {
 		cancelling := r.run.Cancelling
 		r.run = *c.Run
 		r.run.Cancelling = cancelling
+		if r.run.Status.Ended() {
+			s.steps.leave(r.run.ID)
+		}
 	}
 }
 
@@ -492,8 +501,11 @@ func (s *Store) Abandon(_ context.Context, id string) error {
 		return runs.ErrNotFound
 	case r.held:
 		return runs.ErrHeld
+	case r.run.Status.Ended():
+		return fmt.Errorf("run %s: %w", id, runs.ErrEnded)
 	}
 	r.run.Status = runs.Cancelled
+	s.steps.leave(id)
 	return nil
 }
 
