@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -52,6 +53,9 @@ type Runner struct {
 	// Grace is how long operations get to return after a hard cancel before
 	// they are left in doubt; 0 means ten seconds.
 	Grace time.Duration
+
+	bell   bell
+	others sync.WaitGroup // runs that nobody waits for
 }
 
 // defaultParallelism is how many operations run at once where nothing is said.
