@@ -146,7 +146,14 @@ func (s *scope) evaluate(source, field string) (any, error) {
 	return v, nil
 }
 
+// maxExpression is how many bytes an expression may have: what recurses over
+// its parts must not run out of stack or time.
+const maxExpression = 64 << 10
+
 func compile(source string) (e *gnata.Expression, err error) {
+	if len(source) > maxExpression {
+		return nil, fmt.Errorf("the expression has more than %d bytes", maxExpression)
+	}
 	defer recovered(&err)
 	return gnata.Compile(source)
 }

@@ -58,8 +58,9 @@ func (p *path) normal() string {
 }
 
 type pathParser struct {
-	s string
-	i int
+	s     string
+	i     int
+	depth int // of conditions
 }
 
 func (p *pathParser) rest() string { return p.s[p.i:] }
@@ -79,7 +80,11 @@ func (p *pathParser) space() {
 }
 
 func (p *pathParser) fail(format string, args ...any) error {
-	return fmt.Errorf("invalid path %q: %s", p.s, fmt.Sprintf(format, args...))
+	source := p.s
+	if len(source) > 200 {
+		source = source[:200] + "..."
+	}
+	return fmt.Errorf("invalid path %q: %s", source, fmt.Sprintf(format, args...))
 }
 
 func isNameByte(c byte) bool {
