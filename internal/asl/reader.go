@@ -191,7 +191,7 @@ func (g *mapping) number(o *Object, field, at string) (int64, bool, error) {
 		}
 	case o.Has(field + "Path"):
 		isPath = true
-		source, _ = o.at(field+"Path").(string)
+		source, _ = o.at(field + "Path").(string)
 		var err error
 		if v, err = g.t.reference(s, source, field+"Path"); err != nil {
 			return 0, false, err
