@@ -101,35 +101,64 @@ type Execution struct {
 	Watch func(workflow.Entry)
 	// Hard, once closed, cuts running steps off instead of waiting for them.
 	Hard <-chan struct{}
+	// Drain, once closed, lets the run be left: running steps end and are
+	// recorded, nothing more begins, and whoever resumes it goes on.
+	Drain <-chan struct{}
 }
 
 // Execute runs a machine from its start to its end as a new run. Cancelling ctx
 // asks it to end early. Run.ID may be given; a start that needs to know the id
 // uses it.
 func (r *Runner) Execute(ctx context.Context, e Execution) (Run, diag.List) {
+	x, diags := r.create(ctx, e, Running)
+	if diags.HasErrors() {
+		return x.run, diags
+	}
+	defer x.lease.Release()
+	x.begun()
+	return x.carryOut(ctx)
+}
+
+// create makes a run, without its first entry.
+func (r *Runner) create(ctx context.Context, e Execution, status Status) (*execution, diag.List) {
 	now := r.now()
 	run := e.Run
 	if run.ID == "" {
 		run.ID = r.newID(now)
 	}
-	run.Status, run.Created, run.Started = Running, now, now
+	run.Status, run.Created, run.Started = status, now, now
 	sum := sha256.Sum256(e.Definition)
 	run.PlanHash = hex.EncodeToString(sum[:])
 	run.Blob = "definition/" + run.PlanHash
 	lease, err := r.Store.Start(context.WithoutCancel(ctx), run, e.Definition, Claim{}, nil)
 	if err != nil {
-		return run, startProblem(err)
+		return &execution{run: run}, startProblem(err)
 	}
-	defer lease.Release()
-	x := r.newExecution(e, run, lease)
-	x.begun()
-	return x.carryOut(ctx)
+	return r.newExecution(e, run, lease), nil
 }
 
 // begun makes the first entry of the journal.
 func (x *execution) begun() {
 	x.events = []events.Event{runEvent(x.run, x.r.now(), "run.started")}
 	x.append(workflow.Entry{Kind: workflow.RunStarted, Step: -1, Data: x.e.Start, Sensitive: x.e.Sensitive})
+}
+
+// Enqueue makes a new run of a machine for somebody else to drive: whoever
+// continues it.
+func (r *Runner) Enqueue(ctx context.Context, e Execution) (Run, diag.List) {
+	x, diags := r.create(ctx, e, Pending)
+	if diags.HasErrors() {
+		return x.run, diags
+	}
+	defer x.lease.Release()
+	x.begun()
+	b := x.pending
+	if err := r.commit(context.WithoutCancel(ctx), []Commit{{
+		Lease: x.lease, Entries: b.entries, Events: withIDs(x.run.ID, 1, x.events...),
+	}}, func(error) {}); err != nil {
+		return x.run, diag.Errorf("Cannot record run", "Run %s cannot be recorded: %s.", x.run.ID, err)
+	}
+	return x.run, nil
 }
 
 func (r *Runner) newID(now time.Time) string {
@@ -143,6 +172,15 @@ func (r *Runner) newID(now time.Time) string {
 // was interrupted or has ended already; the machine then tells how.
 func (r *Runner) executeOnce(ctx context.Context, e Execution) (Run, diag.List) {
 	run, err := r.Store.Run(ctx, e.Run.ID)
+	for err == nil && run.Status == Running {
+		// Somebody else has resumed it by hand: wait for them.
+		select {
+		case <-ctx.Done():
+			return e.Run, diag.FromError(ctx.Err())
+		case <-time.After(time.Second):
+		}
+		run, err = r.Store.Run(ctx, e.Run.ID)
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return r.Execute(ctx, e)

@@ -53,6 +53,7 @@ type execution struct {
 
 	doubts   map[int]bool // begun, on disk, without outcome
 	stopping bool
+	draining bool // nothing more begins
 	hard     bool // running steps were cut off
 	left     bool // and left behind after the grace
 	finish   bool
@@ -207,7 +208,7 @@ func sortedSteps(set map[int]bool) []int {
 }
 
 func (x *execution) loop(ctx context.Context, heard <-chan news) {
-	asked, hard := ctx.Done(), x.e.Hard
+	asked, hard, drain := ctx.Done(), x.e.Hard, x.e.Drain
 	var grace <-chan time.Time
 	clock := time.NewTimer(time.Hour)
 	defer clock.Stop()
@@ -240,6 +241,9 @@ func (x *execution) loop(ctx context.Context, heard <-chan news) {
 		case <-hard:
 			hard = nil
 			grace = x.cutOff()
+		case <-drain:
+			drain = nil
+			x.draining = true
 		case <-grace:
 			x.left = true
 		case n := <-heard:
@@ -282,7 +286,7 @@ func (x *execution) idle() bool {
 	if x.finish {
 		return true
 	}
-	return x.hard && (x.left || len(x.working) == 0)
+	return (x.hard || x.draining) && (x.left || len(x.working) == 0)
 }
 
 // nextInstant is when the loop has to look again by itself.
@@ -387,7 +391,7 @@ func (x *execution) cutOff() <-chan time.Time {
 
 // launch starts steps while there is room.
 func (x *execution) launch() {
-	if x.broken != nil || x.hard || x.finish {
+	if x.broken != nil || x.hard || x.draining || x.finish {
 		return
 	}
 	for len(x.early) > 0 {

@@ -214,7 +214,7 @@ func (r *Runner) Cancel(ctx context.Context, id string) (Run, diag.List) {
 	if run.Status.Ended() {
 		return run, diag.Errorf("Run has ended", "Run %s has %s already.", id, run.Status)
 	}
-	if run.Status != Interrupted {
+	if run.Status != Interrupted && run.Status != Pending {
 		run, err = r.Store.RequestCancel(ctx, id)
 		if err != nil {
 			return run, diag.Errorf("Cannot cancel run", "Run %s cannot be cancelled: %s.", id, err)

@@ -356,6 +356,9 @@ func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Ou
 	e := Execution{Definition: source, Machine: machine, Steps: &steps, Hard: s.Hard}
 	e.Run = s.Run
 	e.Run.ID, e.Run.Kind, e.Run.Summary = childRun(t), WorkflowKind, "state machine "+name+" of run "+t.Run().ID
+	if c.Wait {
+		e.Run.Parent = t.Run().ID
+	}
 	steps.Run = e.Run
 	e.Start, e.Sensitive = encode(asl.Start{Name: c.Name, Input: c.Input, Secret: t.Key}), true
 	if !c.Wait {

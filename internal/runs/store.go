@@ -19,8 +19,9 @@ import (
 // Status is where a run stands. It only moves forward.
 type Status string
 
-// The statuses of a run. Interrupted is not stored: it is what a Running run
-// is called whose owner is gone.
+// The statuses of a run. A Pending one waits for somebody to drive it.
+// Interrupted is not stored: it is what a Running run is called whose owner is
+// gone.
 const (
 	Pending     Status = "pending"
 	Running     Status = "running"
@@ -53,6 +54,9 @@ type Run struct {
 	Ended    time.Time // zero where not yet
 	// Cancelling says that a cancel was asked for: 1 politely, 2 hard.
 	Cancelling int
+	// Parent is the run that this one is a step of; empty for none. It is resumed
+	// with that run.
+	Parent string `json:",omitempty"`
 }
 
 // Claim is what a run reserves before it begins: nobody else may change these
@@ -144,6 +148,8 @@ type Store interface {
 	// Runs lists runs, newest first; limit 0 means all. An empty stack and
 	// environment in key mean any.
 	Runs(ctx context.Context, key states.Key, limit int) ([]Run, error)
+	// Unended lists the runs that have not ended, oldest first.
+	Unended(ctx context.Context) ([]Run, error)
 	// RequestCancel raises Cancelling of a run. The owner sees it by polling Run.
 	RequestCancel(ctx context.Context, id string) (Run, error)
 	// Abandon ends an interrupted run as cancelled and drops its claim and its

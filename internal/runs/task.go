@@ -197,7 +197,7 @@ func (x *execution) granted(g grants) {
 		return
 	}
 	for _, step := range g.steps {
-		if t, waits := x.pooled[step]; waits && !x.finish && !x.hard {
+		if t, waits := x.pooled[step]; waits && !x.finish && !x.hard && !x.draining {
 			delete(x.pooled, step)
 			x.launchStep(step, t.Pool)
 		}

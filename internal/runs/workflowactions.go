@@ -91,6 +91,7 @@ func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOpti
 	}
 	options := o
 	options.Run.ID, options.Inputs, options.Reuse, options.Began, options.Watch = result.Run, inputs, nil, nil, nil
+	options.Run.Parent = c.Task.Run().ID
 	options.Run.Summary = "workflow " + w.Name + " of run " + c.Task.Run().ID
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

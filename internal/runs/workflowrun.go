@@ -47,7 +47,7 @@ type WorkflowOptions struct {
 	Parallelism int
 	Began       func(Run)
 	Watch       func(*flow.Machine, workflow.Entry)
-	Hard        <-chan struct{}
+	Hard, Drain <-chan struct{} // see [Execution]
 }
 
 // WorkflowDefinition is what a run of a workflow is pinned to: the project's
@@ -93,6 +93,12 @@ func (r *Runner) StartWorkflow(ctx context.Context, d *flow.Definition, o Workfl
 	w, e := r.newWorkflow(d, o)
 	run, diags := r.Execute(ctx, e)
 	return run, w.machine, diags
+}
+
+// EnqueueWorkflow makes a new run of a workflow for somebody else to drive.
+func (r *Runner) EnqueueWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (Run, diag.List) {
+	_, e := r.newWorkflow(d, o)
+	return r.Enqueue(ctx, e)
 }
 
 // newWorkflow is the execution of a new run.
@@ -162,7 +168,7 @@ func (r *Runner) workflow(d *flow.Definition, o WorkflowOptions) (*workflowSteps
 	}
 	e := Execution{
 		Run: o.Run, Definition: EncodeDefinition(d.Project, d.Workflow.Name), Machine: w.machine, Steps: w,
-		Parallelism: parallelism, Began: o.Began, Hard: o.Hard,
+		Parallelism: parallelism, Began: o.Began, Hard: o.Hard, Drain: o.Drain,
 	}
 	if o.Watch != nil {
 		w.machine.Follow()

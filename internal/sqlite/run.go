@@ -208,6 +208,15 @@ func (s *Store) Runs(ctx context.Context, key states.Key, limit int) ([]runs.Run
 	return s.listRuns(ctx, "WHERE stack = ? AND environment = ? ORDER BY created DESC, id DESC LIMIT ?", key.Stack, key.Environment, limit)
 }
 
+// Unended implements runs.Store.
+func (s *Store) Unended(ctx context.Context) ([]runs.Run, error) {
+	list, err := s.listRuns(ctx, "WHERE status NOT IN "+endedStatuses+" ORDER BY created, id")
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list, func(r runs.Run) bool { return r.Status.Ended() }), nil // meanwhile
+}
+
 func (s *Store) listRuns(ctx context.Context, where string, args ...any) ([]runs.Run, error) {
 	fail := func(err error) ([]runs.Run, error) { return nil, fmt.Errorf("cannot read the runs: %w", err) }
 	// Who has ended is asked for only after who is alive: somebody may end in
@@ -218,7 +227,7 @@ func (s *Store) listRuns(ctx context.Context, where string, args ...any) ([]runs
 	}
 	for i := range out {
 		run := &out[i]
-		if run.Status.Ended() || s.alive(run.ID) {
+		if run.Status.Ended() || run.Status == runs.Pending || s.alive(run.ID) {
 			continue
 		}
 		now, err := s.storedRuns(ctx, "WHERE id = ?", run.ID)

@@ -8,7 +8,7 @@ import (
 
 // migrations lead from an empty file to the layout this program knows, one
 // layout each. What was released is never changed, only added to.
-var migrations = [...]string{layout1, layout2, layout3, layoutSteps}
+var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended}
 
 const layout1 = `
 CREATE TABLE states(
@@ -96,6 +96,12 @@ CREATE INDEX passages_pool ON passages(pool, at);
 CREATE TABLE cache(
   key TEXT PRIMARY KEY, data BLOB NOT NULL, sealed INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX cache_expires ON cache(expires) WHERE expires <> 0;
+`
+
+// layoutUnended finds the runs that somebody has to drive, however many have
+// ended.
+const layoutUnended = `
+CREATE INDEX runs_unended ON runs(created, id) WHERE status NOT IN ` + endedStatuses + `;
 `
 
 // layoutOf reads which layout a file has; 0 for an empty one.

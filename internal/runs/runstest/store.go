@@ -477,6 +477,13 @@ func (s *Store) Runs(_ context.Context, key states.Key, limit int) ([]runs.Run, 
 	return out, nil
 }
 
+// Unended implements runs.Store.
+func (s *Store) Unended(ctx context.Context) ([]runs.Run, error) {
+	all, err := s.Runs(ctx, states.Key{}, 0)
+	slices.Reverse(all)
+	return slices.DeleteFunc(all, func(r runs.Run) bool { return r.Status.Ended() }), err
+}
+
 // RequestCancel raises Cancelling.
 func (s *Store) RequestCancel(_ context.Context, id string) (runs.Run, error) {
 	s.mu.Lock()
