@@ -1,0 +1,74 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+// BenchmarkCommitTogether commits an entry at a time from several runs at once.
+func BenchmarkCommitTogether(b *testing.B) {
+	for _, writers := range []int{1, 10, 50} {
+		b.Run(fmt.Sprint(writers), func(b *testing.B) {
+			s := open(b, b.TempDir())
+			var leases []runs.Lease
+			for i := range writers {
+				leases = append(leases, start(b, s, fmt.Sprint("run", i)))
+			}
+			b.ResetTimer()
+			var all sync.WaitGroup
+			for i, lease := range leases {
+				all.Go(func() {
+					for n := int64(1); n <= int64(b.N/writers); n++ {
+						c := runs.Commit{Lease: lease, Entries: []workflow.Entry{{Sequence: n, Time: time.Unix(0, n), Kind: workflow.StepSucceeded, Step: i}}}
+						if err := s.Commit(context.Background(), []runs.Commit{c}); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+		})
+	}
+}
+
+// steps are the entries of a fan-out of steps that do nothing.
+func steps(after int64, count int) []workflow.Entry {
+	out := make([]workflow.Entry, count)
+	for i := range out {
+		n := after + int64(i) + 1
+		out[i] = workflow.Entry{Sequence: n, Time: time.Unix(1700000000, n), Kind: workflow.StepSucceeded, Step: int(n / 2)}
+		if n%2 == 1 {
+			out[i].Kind, out[i].Data = workflow.StepStarted, json.RawMessage(`{"name":"step[123456]","attempt":1}`)
+		}
+	}
+	return out
+}
+
+// BenchmarkCommitEntries commits many entries of one run at a time, with what is
+// stored about the run.
+func BenchmarkCommitEntries(b *testing.B) {
+	for _, size := range []int{256, 4096} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			s := open(b, b.TempDir())
+			lease := start(b, s, "01JA2B3C4D5E6F7G8H9J0K1M2N")
+			last := int64(0)
+			for b.Loop() {
+				run := runs.Run{ID: lease.Run, Kind: "workflow", Key: defaultKey, Status: runs.Running, Done: int(last)}
+				if err := s.Commit(context.Background(), []runs.Commit{{Lease: lease, Run: &run, Entries: steps(last, size)}}); err != nil {
+					b.Fatal(err)
+				}
+				last += int64(size)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(last), "ns/entry")
+		})
+	}
+}
