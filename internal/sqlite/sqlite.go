@@ -2,9 +2,10 @@
 // project in one SQLite file, .tutti/store.db.
 //
 // Several processes may use it at once. Writing goes through one connection per
-// process, whole batches of commits in one transaction, synced to disk before
-// anybody is told that they happened; reading goes through others and never
-// waits for writers. Sensitive values are sealed before they reach the file.
+// process: whatever is to be written while a transaction is under way is written
+// together in the next one, synced to disk before anybody is told that it
+// happened. Reading goes through other connections and never waits for writers.
+// Sensitive values are sealed before they reach the file.
 package sqlite
 
 import (
