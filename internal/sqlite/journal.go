@@ -29,14 +29,14 @@ func (s *Store) appendEntries(tx *transaction, run string, last int64, entries [
 			return fmt.Errorf("cannot write to the journal of run %s: entry %d comes where %d must follow", run, entries[i].Sequence, want)
 		}
 	}
-	const head = "INSERT INTO journal(run, sequence, time, kind, step, data, secrecy)"
-	return tx.insert(head, 7, "", len(entries), func(i int, args []any) ([]any, error) {
+	q := inserting{into: "journal(run, sequence, time, kind, step, data, secrecy)", others: 6}
+	return tx.insert(q, run, len(entries), func(i int, args []any) ([]any, error) {
 		e := &entries[i]
 		data, secrecy, err := s.sealEntry(e)
 		if err != nil {
 			return nil, fmt.Errorf("cannot write to the journal of run %s: %w", run, err)
 		}
-		return append(args, run, e.Sequence, nanoseconds(e.Time), string(e.Kind), e.Step, nonEmpty(data), secrecy), nil
+		return append(args, e.Sequence, nanoseconds(e.Time), string(e.Kind), e.Step, nonEmpty(data), secrecy), nil
 	})
 }
 

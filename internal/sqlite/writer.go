@@ -242,9 +242,21 @@ func (tx *transaction) row(query string, args []any, into ...any) (bool, error) 
 // to keep prepared.
 var insertSizes = [...]int{64, 8, 1}
 
-// insert adds rows of so many columns. values appends those of one row; head is
-// what stands before VALUES and tail what stands behind.
-func (tx *transaction) insert(head string, columns int, tail string, count int, values func(i int, args []any) ([]any, error)) error {
+// inserting is an INSERT of many rows.
+type inserting struct {
+	into   string // table and columns; the first one has the same value in all rows
+	others int    // number of columns behind the first
+	then   string // what stands behind the values
+}
+
+// text is the statement for so many rows.
+func (q inserting) text(rows int) string {
+	row := "(?1" + strings.Repeat(", ?", q.others) + ")"
+	return "INSERT INTO " + q.into + " VALUES" + row + strings.Repeat(", "+row, rows-1) + q.then
+}
+
+// insert adds rows. values appends what stands behind the first column.
+func (tx *transaction) insert(q inserting, first any, count int, values func(i int, args []any) ([]any, error)) error {
 	var args []any
 	for done := 0; done < count; {
 		size := insertSizes[0]
@@ -253,30 +265,17 @@ func (tx *transaction) insert(head string, columns int, tail string, count int, 
 				break
 			}
 		}
-		args = args[:0]
+		args = append(args[:0], first)
 		for i := range size {
 			var err error
 			if args, err = values(done+i, args); err != nil {
 				return err
 			}
 		}
-		if _, err := tx.exec(insertQuery{head, columns, tail, size}.text(), args...); err != nil {
+		if _, err := tx.exec(q.text(size), args...); err != nil {
 			return err
 		}
 		done += size
 	}
 	return nil
-}
-
-// insertQuery is the text of an insert.
-type insertQuery struct {
-	head    string
-	columns int
-	tail    string
-	rows    int
-}
-
-func (q insertQuery) text() string {
-	row := "(?" + strings.Repeat(", ?", q.columns-1) + ")"
-	return q.head + " VALUES" + row + strings.Repeat(", "+row, q.rows-1) + q.tail
 }
