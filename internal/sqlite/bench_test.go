@@ -72,3 +72,82 @@ func BenchmarkCommitEntries(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReadJournal reads a million entries, all at once and one by one.
+func BenchmarkReadJournal(b *testing.B) {
+	const count = 1_000_000
+	ctx := context.Background()
+	s := open(b, b.TempDir())
+	lease := start(b, s, "01JA2B3C4D5E6F7G8H9J0K1M2N")
+	for last := int64(0); last < count; last += 10000 {
+		if err := s.Commit(ctx, []runs.Commit{{Lease: lease, Entries: steps(last, 10000)}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	measure := func(b *testing.B, read func() int) {
+		for b.Loop() {
+			if n := read(); n != count {
+				b.Fatalf("%d entries", n)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/entry")
+	}
+	b.Run("Read", func(b *testing.B) {
+		b.ReportAllocs()
+		measure(b, func() int {
+			entries, err := s.Read(ctx, lease.Run, 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return len(entries)
+		})
+	})
+	b.Run("Each", func(b *testing.B) {
+		b.ReportAllocs()
+		measure(b, func() (n int) {
+			if err := s.Each(ctx, lease.Run, 0, func(workflow.Entry) error { n++; return nil }); err != nil {
+				b.Fatal(err)
+			}
+			return n
+		})
+	})
+}
+
+// BenchmarkGrantPools asks for places: idle while 10,000 steps wait and nothing
+// changes, and handing one place on from step to step.
+func BenchmarkGrantPools(b *testing.B) {
+	ctx := context.Background()
+	s := open(b, b.TempDir())
+	lease := start(b, s, "run")
+	var tickets []runs.Ticket
+	for step := range 10000 {
+		tickets = append(tickets, runs.Ticket{Pool: "pool", Step: step, Limit: 4})
+	}
+	if err := s.EnterPools(ctx, lease, tickets); err != nil {
+		b.Fatal(err)
+	}
+	now := time.Now()
+	b.Run("idle", func(b *testing.B) {
+		for b.Loop() {
+			if granted, _, err := s.GrantPools(ctx, "run", now); err != nil || len(granted) != 4 {
+				b.Fatal(granted, err)
+			}
+		}
+	})
+	b.Run("handover", func(b *testing.B) {
+		for b.Loop() {
+			granted, _, err := s.GrantPools(ctx, "run", now)
+			if err != nil || len(granted) == 0 {
+				b.Fatal(granted, err)
+			}
+			leave := runs.Commit{Lease: lease, Leaves: []runs.Leaving{{Pool: "pool", Step: granted[0]}}}
+			again := []runs.Ticket{{Pool: "pool", Step: granted[0], Limit: 4}}
+			if err := s.Commit(ctx, []runs.Commit{leave}); err != nil {
+				b.Fatal(err)
+			}
+			if err := s.EnterPools(ctx, lease, again); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
