@@ -11,6 +11,7 @@ import (
 func (s *Store) Commit(ctx context.Context, commits []runs.Commit) error {
 	var ended []string
 	err := s.write(ctx, func(tx *transaction) error {
+		ended = nil
 		known := map[string]*runState{}
 		for i := range commits {
 			c := &commits[i]

@@ -29,14 +29,14 @@ func (s *Store) appendEntries(tx *transaction, run string, last int64, entries [
 			return fmt.Errorf("cannot write to the journal of run %s: entry %d comes where %d must follow", run, entries[i].Sequence, want)
 		}
 	}
-	const head = "INSERT INTO journal(run, sequence, time, kind, step, data, secrecy)"
-	return tx.insert(head, 7, "", len(entries), func(i int, args []any) ([]any, error) {
+	q := inserting{into: "journal(run, sequence, time, kind, step, data, secrecy)", others: 6}
+	return tx.insert(q, run, len(entries), func(i int, args []any) ([]any, error) {
 		e := &entries[i]
 		data, secrecy, err := s.sealEntry(e)
 		if err != nil {
 			return nil, fmt.Errorf("cannot write to the journal of run %s: %w", run, err)
 		}
-		return append(args, run, e.Sequence, nanoseconds(e.Time), string(e.Kind), e.Step, nonEmpty(data), secrecy), nil
+		return append(args, e.Sequence, nanoseconds(e.Time), string(e.Kind), e.Step, nonEmpty(data), secrecy), nil
 	})
 }
 
@@ -69,7 +69,7 @@ func (s *Store) Append(ctx context.Context, run string, expected int64, entries 
 func (s *Store) Read(ctx context.Context, run string, after int64) ([]workflow.Entry, error) {
 	var out []workflow.Entry
 	err := s.snapshot(ctx, func(tx *sql.Tx) error {
-		return s.eachEntry(ctx, tx, run, after, func(e workflow.Entry, _ error) error {
+		return s.eachEntry(ctx, tx, run, after, -1, func(e workflow.Entry, _ error) error {
 			out = append(out, e)
 			return nil
 		})
@@ -83,29 +83,66 @@ func (s *Store) Read(ctx context.Context, run string, after int64) ([]workflow.E
 // readJournal reads a journal to resume from.
 func (s *Store) readJournal(ctx context.Context, tx *sql.Tx, run string, after int64) ([]workflow.Entry, error) {
 	var out []workflow.Entry
-	err := s.eachEntry(ctx, tx, run, after, func(e workflow.Entry, secret error) error {
+	err := s.eachEntry(ctx, tx, run, after, -1, func(e workflow.Entry, secret error) error {
 		out = append(out, e)
 		return secret
 	})
 	return out, err
 }
 
-// eachEntry reads entries in order. secret says why an entry is without its
-// data.
-func (s *Store) eachEntry(ctx context.Context, tx *sql.Tx, run string, after int64, f func(e workflow.Entry, secret error) error) error {
-	rows, err := tx.QueryContext(ctx, "SELECT sequence, time, kind, step, data, secrecy FROM journal WHERE run = ? AND sequence > ? ORDER BY sequence", run, after)
+// page is how many entries are held at a time while a journal is gone through.
+const page = 1000
+
+// Each implements workflow.Journal. It reads page by page, so that f may take
+// its time: a long reading transaction keeps the write-ahead log from being
+// emptied.
+func (s *Store) Each(ctx context.Context, run string, after int64, f func(workflow.Entry) error) error {
+	for entries := make([]workflow.Entry, 0, page); ; entries = entries[:0] {
+		err := s.snapshot(ctx, func(tx *sql.Tx) error {
+			return s.eachEntry(ctx, tx, run, after, page, func(e workflow.Entry, secret error) error {
+				entries = append(entries, e)
+				return secret
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("cannot read the journal of run %s: %w", run, err)
+		}
+		for _, e := range entries {
+			if err := f(e); err != nil {
+				return err
+			}
+			after = e.Sequence
+		}
+		if len(entries) == 0 {
+			return nil
+		}
+	}
+}
+
+// eachEntry reads entries in order; limit -1 means all. secret says why an entry
+// is without its data.
+func (s *Store) eachEntry(ctx context.Context, tx *sql.Tx, run string, after int64, limit int, f func(e workflow.Entry, secret error) error) error {
+	rows, err := tx.QueryContext(ctx, "SELECT sequence, time, kind, step, data, secrecy FROM journal WHERE run = ? AND sequence > ? ORDER BY sequence LIMIT ?", run, after, limit)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	var e workflow.Entry
+	var at int64
+	var kind sql.RawBytes
+	var secrecy int
+	kinds := map[string]workflow.Kind{} // few, for many entries
+	places := []any{&e.Sequence, &at, &kind, &e.Step, (*[]byte)(&e.Data), &secrecy}
 	for rows.Next() {
-		var e workflow.Entry
-		var at int64
-		var secrecy int
-		if err := rows.Scan(&e.Sequence, &at, (*string)(&e.Kind), &e.Step, (*[]byte)(&e.Data), &secrecy); err != nil {
+		if err := rows.Scan(places...); err != nil {
 			return err
 		}
-		e.Time, e.Sensitive = instant(at), secrecy != notSecret
+		known, ok := kinds[string(kind)]
+		if !ok {
+			known = workflow.Kind(kind)
+			kinds[string(known)] = known
+		}
+		e.Kind, e.Time, e.Sensitive = known, instant(at), secrecy != notSecret
 		var secret error
 		if secrecy == secretSealed {
 			if e.Data, err = s.unseal(e.Data); err != nil {

@@ -24,10 +24,10 @@ func (s *Store) EnterPools(ctx context.Context, lease runs.Lease, tickets []runs
 		case token != lease.Token || ended:
 			return runs.ErrFenced
 		}
-		const head = "INSERT INTO tickets(pool, run, step, name, priority, places, rate, per, asked)"
-		return tx.insert(head, 9, " ON CONFLICT(run, step) DO NOTHING", len(tickets), func(i int, args []any) ([]any, error) {
+		q := inserting{into: "tickets(run, pool, step, name, priority, places, rate, per, asked)", others: 8, then: " ON CONFLICT(run, step) DO NOTHING"}
+		return tx.insert(q, lease.Run, len(tickets), func(i int, args []any) ([]any, error) {
 			t := &tickets[i]
-			return append(args, t.Pool, lease.Run, t.Step, t.Name, t.Priority, t.Limit, t.Rate, int64(t.Per), nanoseconds(t.Asked)), nil
+			return append(args, t.Pool, t.Step, t.Name, t.Priority, t.Limit, t.Rate, int64(t.Per), nanoseconds(t.Asked)), nil
 		})
 	})
 }

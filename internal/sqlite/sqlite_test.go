@@ -302,6 +302,10 @@ func TestLostKeyLosesOnlyWhatWasSealed(t *testing.T) {
 			if err != nil || len(entries) != 2 || string(entries[0].Data) != `"plain"` || entries[1].Data != nil || !entries[1].Sensitive {
 				t.Errorf("what is left of the journal: %+v, %v", entries, err)
 			}
+			err = s.Each(ctx, "run", 0, func(workflow.Entry) error { return nil })
+			if err == nil || !strings.Contains(err.Error(), "entry 2 is sealed") {
+				t.Errorf("going through the journal: %v", err)
+			}
 			if _, err := s.Recorded(ctx, "run"); err == nil || !strings.Contains(err.Error(), "entry 2 is sealed") {
 				t.Errorf("resuming: %v", err)
 			}

@@ -19,11 +19,23 @@ func (s *Store) AppendLogs(ctx context.Context, chunks []runs.LogChunk) error {
 	if len(chunks) == 0 {
 		return nil
 	}
+	q := inserting{into: "logs(run, step, name, stream, time, data)", others: 5}
 	return s.write(ctx, func(tx *transaction) error {
-		return tx.insert("INSERT INTO logs(run, step, name, stream, time, data)", 6, "", len(chunks), func(i int, args []any) ([]any, error) {
-			c := &chunks[i]
-			return append(args, c.Run, c.Step, c.Name, c.Stream, nanoseconds(c.Time), nonEmpty(c.Data)), nil
-		})
+		for rest := chunks; len(rest) > 0; {
+			same := 1 // chunks of one run
+			for same < len(rest) && rest[same].Run == rest[0].Run {
+				same++
+			}
+			err := tx.insert(q, rest[0].Run, same, func(i int, args []any) ([]any, error) {
+				c := &rest[i]
+				return append(args, c.Step, c.Name, c.Stream, nanoseconds(c.Time), nonEmpty(c.Data)), nil
+			})
+			if err != nil {
+				return err
+			}
+			rest = rest[same:]
+		}
+		return nil
 	})
 }
 

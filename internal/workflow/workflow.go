@@ -106,4 +106,10 @@ type Journal interface {
 	// looks: a sensitive entry that cannot be unsealed comes without Data. A
 	// machine must not be given such an entry.
 	Read(ctx context.Context, run string, after int64) ([]Entry, error)
+	// Each calls f with the entries behind a sequence number, in order, holding
+	// few of them at a time: a journal may have millions. It is for machines, and
+	// fails where an entry cannot be unsealed. An error of f ends it and is
+	// returned as it is. f may use the journal; what is appended meanwhile comes
+	// as well.
+	Each(ctx context.Context, run string, after int64, f func(Entry) error) error
 }

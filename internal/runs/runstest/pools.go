@@ -183,6 +183,7 @@ func testPoolOwners(t *testing.T, s suite) {
 type poolModel struct {
 	suite
 	now     time.Time
+	next    time.Time     // when a rate lets somebody in, as was said last
 	tickets []runs.Ticket // in the order they came
 	entered map[string][]time.Time
 	runs    []*poolRun
@@ -224,9 +225,9 @@ func testPoolModel(t *testing.T, s suite) {
 			m.begin(rt)
 		}
 		rt.Repeat(map[string]func(*rapid.T){
-			"begin": m.begin, "enter": m.queueUp, "leave": m.goAway, "die": m.die, "acquire": m.acquire, "end": m.finish,
-			"wait":  func(t *rapid.T) { m.now = m.now.Add(time.Duration(rapid.IntRange(1, 6).Draw(t, "s")) * time.Second) },
-			"grant": m.grant, "grant again": m.grant,
+			"begin": m.begin, "enter": m.queueUp, "enter again": m.queueUp, "leave": m.goAway, "die": m.die, "acquire": m.acquire, "end": m.finish,
+			"wait":  m.wait,
+			"grant": m.grant, "grant again": m.grant, "and again": m.grant,
 			"": m.check,
 		})
 	})
@@ -243,6 +244,16 @@ func (m *poolModel) begin(t *rapid.T) {
 	}
 	r.lease = lease
 	m.runs = append(m.runs, r)
+}
+
+// wait lets time pass, often just until a rate lets somebody in or an instant
+// less: there are the mistakes.
+func (m *poolModel) wait(t *rapid.T) {
+	to := m.now.Add(time.Duration(rapid.IntRange(1, 6).Draw(t, "s")) * time.Second)
+	if m.next.After(m.now.Add(1)) {
+		to = rapid.SampledFrom([]time.Time{to, m.next, m.next.Add(-1)}).Draw(t, "to")
+	}
+	m.now = to
 }
 
 // pick draws a run that has not ended and is held or not.
@@ -351,6 +362,7 @@ func (m *poolModel) grant(t *rapid.T) {
 	if err != nil || !slices.Equal(got, want) || !at.Equal(next) {
 		t.Fatalf("steps of %s in pools: %v, next at %v (%v); want %v, %v", r.id, got, at, err, want, next)
 	}
+	m.next = next
 }
 
 // fill lets in whom a pool has room for.

@@ -94,7 +94,7 @@ func testJournal(t *testing.T, s suite) {
 	ctx := context.Background()
 	lease, other := s.start("run"), s.start("other")
 	var want []workflow.Entry
-	for _, size := range []int{1, 0, 2, 7, 8, 9, 63, 64, 65, 130} {
+	for _, size := range []int{1, 0, 2, 7, 8, 9, 63, 64, 65, 130, 1500} {
 		var entries []workflow.Entry
 		for range size {
 			e := entry(int64(len(want)+1), "")
@@ -110,6 +110,20 @@ func testJournal(t *testing.T, s suite) {
 		got, err := s.Read(ctx, "run", after)
 		s.must(err)
 		s.equal("entries", want[after:], append([]workflow.Entry{}, got...))
+	}
+	var each []workflow.Entry
+	late := entry(int64(len(want)+1), `"late"`)
+	s.must(s.Each(ctx, "run", 5, func(e workflow.Entry) error {
+		if each = append(each, e); len(each) == 1 {
+			s.must(s.Commit(ctx, []runs.Commit{{Lease: lease, Entries: []workflow.Entry{late}}}))
+		}
+		return nil
+	}))
+	want = append(want, late)
+	s.equal("entries one by one", want[5:], each)
+	enough, seen := errors.New("enough"), 0
+	if err := s.Each(ctx, "run", 0, func(workflow.Entry) error { seen++; return enough }); err != enough || seen != 1 {
+		t.Errorf("after %d entries: %v", seen, err)
 	}
 	recorded, err := s.Recorded(ctx, "run")
 	s.must(err)

@@ -433,6 +433,22 @@ func (s *Store) Read(_ context.Context, run string, after int64) ([]workflow.Ent
 	return out, nil
 }
 
+// Each calls f with entries of a journal.
+func (s *Store) Each(ctx context.Context, run string, after int64, f func(workflow.Entry) error) error {
+	for {
+		entries, err := s.Read(ctx, run, after)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		for _, e := range entries {
+			if err := f(e); err != nil {
+				return err
+			}
+			after = e.Sequence
+		}
+	}
+}
+
 // Recorded returns a journal with its rows.
 func (s *Store) Recorded(_ context.Context, run string) ([]runs.Recorded, error) {
 	s.mu.Lock()
