@@ -34,6 +34,7 @@ func commands() *command {
 		refreshCommand(),
 		rejectCommand(),
 		rollbackCommand(),
+		runnerCommand(),
 		signalCommand(),
 		stateCommand(),
 		taintCommand(),

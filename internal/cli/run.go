@@ -25,6 +25,7 @@ type workflowOptions struct {
 	variableOptions
 	environment string
 	parallelism int
+	detach      bool
 }
 
 func runCommand() *command {
@@ -41,6 +42,7 @@ Standard output is what the workflow returns: its outputs, or the output of the 
 			f.toggle(&o.json, "json", "Print how it ended as JSON: of a workflow run, status, outputs, error and steps; of a state machine status, output, error, cause and history.")
 			f.text(&o.aslOptions.input, "input", "FILE", "The input of a state machine, a JSON value; {} without. - means standard input.")
 			f.text(&o.environment, "env", "NAME", "The environment to work in.")
+			f.toggle(&o.detach, "detach", "Only make the run and print its name: a runner (\"tutti runner\") drives it.")
 			f.number(&o.parallelism, "parallelism", "N", "Bound on steps at work at once; 10 unless given here or in the workflow.")
 			o.registerValues(f)
 			return o.start
@@ -123,6 +125,10 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 	return op.workflow(ctx, d, o.json, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion()}
 		w.Environment, w.Inputs, w.Parallelism = environment, inputs, o.parallelism
+		if o.detach {
+			run, diags := r.EnqueueWorkflow(ctx, d, w)
+			return run, flow.NewMachine(d), diags
+		}
 		return r.StartWorkflow(ctx, d, w)
 	})
 }
@@ -146,6 +152,10 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 		return o.app.fail(diags)
 	}
 	o.app.show(diags)
+	if run.Status == runs.Pending {
+		fmt.Fprintln(o.app.Out, run.ID)
+		return exitOK
+	}
 	return o.app.reportWorkflow(run, machine, asJSON)
 }
 
@@ -191,6 +201,9 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
 		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + strings.TrimSuffix(file, machineSuffix)}
 		e.Start, e.Sensitive = runs.MachineStart(start.Name, start.Input, uuid.NewString()), true
+		if o.detach {
+			return r.Enqueue(ctx, e)
+		}
 		return r.Execute(ctx, e)
 	})
 }
@@ -202,10 +215,11 @@ func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON b
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
 	}
 	o.useKey(run.Key)
-	if d, diags := runs.DecodeDefinition(source); runs.IsWorkflow(source) && (diags.HasErrors() || d.Workflow.Definition == "") {
-		if diags.HasErrors() {
-			return o.app.fail(diags)
-		}
+	d, diags := definitionOf(source)
+	if diags.HasErrors() {
+		return o.app.fail(diags)
+	}
+	if d != nil && d.Workflow.Definition == "" {
 		o.app.sources = d.Project.Files
 		return o.workflow(ctx, d, asJSON, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 			w.Run = run
@@ -225,37 +239,27 @@ func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON b
 
 // machine makes the execution of a definition, has it carried out and reports.
 func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do func(*runs.Runner, runs.Execution) (runs.Run, diag.List)) int {
-	steps := &runs.StateMachine{Dir: o.workDir, Hard: hardContext(ctx).Done(), Definition: machineDefinition}
-	source := pinned
-	if runs.IsWorkflow(pinned) {
-		d, diags := runs.DecodeDefinition(pinned)
-		if diags.HasErrors() {
-			return o.app.fail(diags)
-		}
-		source, steps.Bindings = d.Project.Files[d.Project.DefinitionFile(d.Workflow)], d.Workflow.Bindings
-	}
-	definition, err := asl.Parse(source)
-	if err != nil {
-		return o.app.failf("Invalid state machine", "%s.", err)
-	}
 	store, diags := o.store(ctx)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	machine := asl.NewMachine(definition)
-	steps.Machine, steps.Runner = machine, &runs.Runner{Store: store}
-	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
-	run, diags := do(steps.Runner, runs.Execution{
-		Definition: pinned, Machine: machine, Steps: steps, Hard: steps.Hard,
-		Began: func(run runs.Run) { fmt.Fprintf(o.app.Err, "Run %s\n", run.ID) },
-	})
+	steps, e, diags := o.machineExecution(&runs.Runner{Store: store}, pinned)
+	if diags.HasErrors() {
+		return o.app.fail(diags)
+	}
+	e.Hard, steps.Hard = hardContext(ctx).Done(), hardContext(ctx).Done()
+	e.Began = func(run runs.Run) { fmt.Fprintf(o.app.Err, "Run %s\n", run.ID) }
+	run, diags := do(steps.Runner, e)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
 	steps.Runner.Wait()
 	o.app.show(diags)
-	_ = run
-	return (&aslOptions{json: asJSON}).report(o.app, machine)
+	if run.Status == runs.Pending {
+		fmt.Fprintln(o.app.Out, run.ID)
+		return exitOK
+	}
+	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine)
 }
 
 // machineDefinition finds another state machine by name: a file beside the

@@ -322,7 +322,7 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 	}
 	var found []runs.Run
 	for _, run := range all {
-		if run.Status == runs.Interrupted {
+		if (run.Status == runs.Interrupted || run.Status == runs.Pending) && run.Parent == "" {
 			found = append(found, run)
 		}
 	}
