@@ -49,6 +49,15 @@ var roles = map[string]func() error{
 		_, err := Exec(context.Background(), s.call("exec", shell(`exec 3>alive; echo ready >&3; exec tail -f /dev/null`)))
 		return err
 	},
+	// proxied sends a request and prints the answer.
+	"proxied": func() error {
+		s := &stage{t: &testing.T{}, logs: map[string]*bytes.Buffer{}}
+		out, err := HTTP(context.Background(), s.call("http", map[string]cty.Value{"url": cty.StringVal("http://tutti.invalid/path")}))
+		if err == nil {
+			_, err = fmt.Print(attribute(out, "body"))
+		}
+		return err
+	},
 }
 
 // lifeline is a pipe that processes of a test write to and hold open: it tells
