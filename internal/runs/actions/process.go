@@ -185,13 +185,13 @@ func (p *process) watch(ctx context.Context, c *Call, cmd *exec.Cmd, copied <-ch
 		defer close(ended)
 		awaitEnd(cmd)
 	}()
-	group := -cmd.Process.Pid
+	group := cmd.Process.Pid
 	asked, done, output := c.Asked, ctx.Done(), copied
 	var limit, patience <-chan time.Time
-	clear := false
+	clear, killed := false, false
 	terminate := func() {
 		clear, stopped = true, stopped || ended != nil
-		_ = syscall.Kill(group, syscall.SIGTERM)
+		_ = syscall.Kill(-group, syscall.SIGTERM)
 	}
 	for ended != nil || output != nil && !clear {
 		select {
@@ -210,7 +210,8 @@ func (p *process) watch(ctx context.Context, c *Call, cmd *exec.Cmd, copied <-ch
 			limit = time.After(p.grace)
 			terminate()
 		case <-limit:
-			_ = syscall.Kill(group, syscall.SIGKILL)
+			killed = true
+			_ = syscall.Kill(-group, syscall.SIGKILL)
 		}
 	}
 	// From here on its number may be used again, once nobody is in its group.
@@ -218,10 +219,12 @@ func (p *process) watch(ctx context.Context, c *Call, cmd *exec.Cmd, copied <-ch
 	if !clear {
 		return stopped
 	}
-	if limit == nil {
-		limit = time.After(p.grace)
+	if !killed {
+		if limit == nil {
+			limit = time.After(p.grace)
+		}
+		clearGroup(group, limit)
 	}
-	clearGroup(group, limit)
 	select {
 	case <-copied:
 	case <-time.After(p.drain):
@@ -229,18 +232,16 @@ func (p *process) watch(ctx context.Context, c *Call, cmd *exec.Cmd, copied <-ch
 	return stopped
 }
 
-// clearGroup lets what is left of a group end in peace until the limit. A group
-// that has been seen a moment ago is the same: numbers are given anew only after
-// all others.
+// clearGroup lets what is left of a group end in peace until the limit. It looks
+// often: a group that has been seen a moment ago is the same, as numbers are given
+// anew only after all others.
 func clearGroup(group int, limit <-chan time.Time) {
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for syscall.Kill(group, 0) == nil {
+	for wait := 5 * time.Millisecond; groupLives(group); wait = min(2*wait, 160*time.Millisecond) {
 		select {
 		case <-limit:
-			_ = syscall.Kill(group, syscall.SIGKILL)
+			_ = syscall.Kill(-group, syscall.SIGKILL)
 			return
-		case <-look.C:
+		case <-time.After(wait):
 		}
 	}
 }
