@@ -120,7 +120,7 @@ func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // TestWorkflowStorm kills a runner that drives many workflows at once every 200
-// milliseconds. TUTTI_STORM says how long (60s); it is a few seconds otherwise.
+// milliseconds. TUTTI_STORM says how long ("60s"); a few seconds otherwise.
 func TestWorkflowStorm(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a while")
@@ -140,18 +140,22 @@ func TestWorkflowStorm(t *testing.T) {
 	p.env = append(p.env, "TF_CLI_CONFIG_FILE=/dev/null")
 	p.write("storm.tutti.hcl", stormy)
 	ids := map[string]int{}
-	for number := range count {
-		out := p.mustRun("run", "-detach", "storm", fmt.Sprintf("-var=number=%d", number), "-var=url="+server.URL)
-		ids[strings.TrimSpace(out)] = number
+	enqueue := func() {
+		out := p.mustRun("run", "-detach", "storm", fmt.Sprintf("-var=number=%d", len(ids)), "-var=url="+server.URL)
+		ids[strings.TrimSpace(out)] = len(ids)
 	}
-	kills := p.storm(t, length)
+	for range count {
+		enqueue()
+	}
+	kills := p.storm(t, length, enqueue)
 	p.mustRun("runner", "-once", "-quiet")
-	t.Logf("%d kills", kills)
+	t.Logf("%d kills of %d runs", kills, len(ids))
 	p.checkStorm(t, ids, l)
 }
 
-// storm starts runners and kills them, again and again.
-func (p *project) storm(t *testing.T, length time.Duration) (kills int) {
+// storm starts runners and kills them, again and again. Meanwhile new runs come
+// about as fast as old ones end.
+func (p *project) storm(t *testing.T, length time.Duration, enqueue func()) (kills int) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(7, 11))
 	for end := time.Now().Add(length); time.Now().Before(end); kills++ {
@@ -161,6 +165,9 @@ func (p *project) storm(t *testing.T, length time.Duration) (kills int) {
 			t.Fatal(err)
 		}
 		timer := time.AfterFunc(time.Duration(150+random.IntN(100))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		for range 2 {
+			enqueue()
+		}
 		_ = cmd.Wait()
 		timer.Stop()
 	}

@@ -191,19 +191,14 @@ func definitionOf(source []byte) (*flow.Definition, diag.List) {
 // machineExecution makes the execution of a state machine from what its run is
 // pinned to.
 func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (*runs.StateMachine, runs.Execution, diag.List) {
-	steps := &runs.StateMachine{Dir: o.workDir, Definition: machineDefinition, Runner: r, Run: runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}}
-	source := pinned
-	d, diags := definitionOf(pinned)
+	definition, steps, diags := runs.StateMachineOf(pinned)
 	if diags.HasErrors() {
 		return nil, runs.Execution{}, diags
 	}
-	if d != nil {
-		source, steps.Bindings = d.Project.Files[d.Project.DefinitionFile(d.Workflow)], d.Workflow.Bindings
+	steps.Dir, steps.Definition, steps.Runner = o.workDir, machineDefinition, r
+	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
+	if d, _ := definitionOf(pinned); d != nil {
 		steps.Workflow = r.BoundWorkflows(d, runs.WorkflowOptions{Run: steps.Run, Stacks: o.stacks(d.Project)})
-	}
-	definition, err := asl.Parse(source)
-	if err != nil {
-		return nil, runs.Execution{}, diag.Errorf("Invalid state machine", "%s.", err)
 	}
 	steps.Machine = asl.NewMachine(definition)
 	return steps, runs.Execution{Definition: pinned, Machine: steps.Machine, Steps: steps}, nil
