@@ -336,6 +336,9 @@ func (a *App) reportWorkflow(run runs.Run, m *flow.Machine, asJSON bool) int {
 		if result.Error != nil {
 			fmt.Fprintf(a.Err, ": %s\n%s", result.Error.Name, indent(result.Error.Cause))
 		}
+		if len(result.NotUndone) > 0 {
+			fmt.Fprintf(a.Err, "\nUndoing these failed: %s.", strings.Join(result.NotUndone, ", "))
+		}
 		fmt.Fprintf(a.Err, "\nLook at what it wrote with \"tutti logs %s\"; try again from a step with \"tutti runs retry %[1]s -from STEP\".\n", run.ID)
 	}
 	return code

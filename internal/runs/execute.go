@@ -19,6 +19,8 @@ const WorkflowKind = "workflow"
 // About is what an execution has to know of a step before it may begin. It is
 // asked of every step, so it must be cheap.
 type About struct {
+	// Ended says that nobody waits for the step any more: it must not begin.
+	Ended bool
 	// Until is the instant at which a step that only waits ends; zero for others.
 	Until time.Time
 	// Signal says that the step ends by a signal that the machine understands:

@@ -57,7 +57,7 @@ var _ Steps = (*StateMachine)(nil)
 // About implements [Steps].
 func (s *StateMachine) About(step int) About {
 	e := s.Machine.Effect(step)
-	return About{Until: e.Until, Token: e.Kind == asl.Callback || e.Kind == asl.Activity}
+	return About{Ended: !s.Machine.Waits(step), Until: e.Until, Token: e.Kind == asl.Callback || e.Kind == asl.Activity}
 }
 
 // Step implements [Steps]. Repeatable are calls that say so themselves, and

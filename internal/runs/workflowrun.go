@@ -190,7 +190,7 @@ var _ Steps = (*workflowSteps)(nil)
 // About implements [Steps].
 func (w *workflowSteps) About(step int) About {
 	a := w.machine.About(step)
-	out := About{Until: a.Until, Signal: a.Signal}
+	out := About{Ended: a.Ended, Until: a.Until, Signal: a.Signal}
 	if a.Pool != "" {
 		out.Pool = Ticket{Pool: a.Pool, Name: a.Key, Priority: a.Priority}
 		if p := w.d.Project.Pools[a.Pool]; p != nil {
@@ -233,9 +233,11 @@ func (w *workflowSteps) do(ctx context.Context, t *Task, e flow.Effect) Ended {
 	call.Artifact = func(path string, data []byte) error { return t.Artifact(ctx, newArtifact(path, data), data) }
 	hidden := false
 	if e.Arguments != cty.NilVal {
-		call.Secrets = e.Secrets
-		call.Arguments, _ = e.Arguments.UnmarkDeep()
-		hidden = e.Arguments.HasMarkDeep(marks.Sensitive)
+		call.Arguments, call.Secrets = e.Arguments, e.Secrets
+		if e.Marked {
+			call.Arguments, _ = e.Arguments.UnmarkDeep()
+			hidden = e.Arguments.HasMarkDeep(marks.Sensitive)
+		}
 		if !call.Arguments.IsWhollyKnown() {
 			return failedStep(e, flow.EvaluationError, "Its arguments are not known.", "")
 		}
