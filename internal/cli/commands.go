@@ -30,6 +30,7 @@ func commands() *command {
 		logoutCommand(),
 		metadataCommand(),
 		modulesCommand(),
+		poolsCommand(),
 		providersCommand(),
 		refreshCommand(),
 		rejectCommand(),

@@ -81,7 +81,7 @@ func (o *workflowOptions) start(ctx context.Context, app *App, args []string) in
 		}
 		if w := p.Workflows[args[0]]; w != nil {
 			if w.Definition != "" {
-				return o.runMachine(ctx, op, p.DefinitionFile(w), p, w)
+				return o.runMachine(ctx, op, "", p, w)
 			}
 			return o.runWorkflow(ctx, op, p, w)
 		}
@@ -173,19 +173,24 @@ func stackOutputNames(p *projects.Project) func(string) (map[string]bool, bool) 
 
 func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file string, p *projects.Project, w *projects.Workflow) int {
 	app := op.app
-	source, err := app.readInput(file)
-	if err != nil {
-		return app.failf("No such workflow", "There is neither a workflow %[1]q nor a file %[1]s%[2]s: %[3]s.", strings.TrimSuffix(file, machineSuffix), machineSuffix, err)
+	name, pinned := strings.TrimSuffix(file, machineSuffix), []byte(nil)
+	var found diag.List
+	if w != nil {
+		name, pinned = w.Name, runs.EncodeDefinition(p, w.Name)
+		found = checkWorkflows(p, []string{w.Name})
+	} else {
+		source, err := app.readInput(file)
+		if err != nil {
+			return app.failf("No such workflow", "There is neither a workflow %[1]q nor a file %[1]s%[2]s: %[3]s.", name, machineSuffix, err)
+		}
+		pinned, found = source, definitionErrors(file, asl.Validate(source, asl.Options{}))
 	}
 	if len(o.variableOptions.given) > 0 {
 		return app.failf("Not a workflow with variables", "A state machine takes an input, a JSON value: give it with -input.")
 	}
 	start, diags := o.aslOptions.start(app)
-	if diags.HasErrors() {
+	if diags = append(diags, found...); diags.HasErrors() {
 		return app.fail(diags)
-	}
-	if found := asl.Validate(source, asl.Options{}); len(found) > 0 {
-		return app.fail(definitionErrors(file, found))
 	}
 	environment := ""
 	if p != nil {
@@ -194,12 +199,8 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 		}
 		op.environment = environment
 	}
-	pinned := source
-	if w != nil && len(w.Bindings) > 0 {
-		pinned = runs.EncodeDefinition(p, w.Name)
-	}
 	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
-		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + strings.TrimSuffix(file, machineSuffix)}
+		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + name}
 		e.Start, e.Sensitive = runs.MachineStart(start.Name, start.Input, uuid.NewString()), true
 		if o.detach {
 			return r.Enqueue(ctx, e)

@@ -21,7 +21,7 @@ func runsCommand() *command {
 		name: "runs", summary: "List what was carried out here, and how it ended", main: true,
 		about: "Every apply is a run: a durable record of what was planned, what was begun and what came of it. Without a word, lists the runs of this project.",
 		setup: list.setup,
-		sub:   []*command{cancelCommand(), list, resumeCommand(), runsRetryCommand(), runsShowCommand(), runsUpgradeCommand(), runsWatchCommand()},
+		sub:   []*command{runsArtifactsCommand(), cancelCommand(), list, resumeCommand(), runsRetryCommand(), runsShowCommand(), runsUpgradeCommand(), runsWatchCommand()},
 	}
 }
 

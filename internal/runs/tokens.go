@@ -19,7 +19,7 @@ func StateMachineOf(pinned []byte) (*asl.Definition, *StateMachine, diag.List) {
 		if diags.HasErrors() {
 			return nil, nil, diags
 		}
-		source, steps.Bindings = d.Project.Files[d.Project.DefinitionFile(d.Workflow)], d.Workflow.Bindings
+		source, steps.Bindings = d.Project.DefinitionOf(d.Workflow), d.Workflow.Bindings
 	}
 	definition, err := asl.Parse(source)
 	if err != nil {
