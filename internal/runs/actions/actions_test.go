@@ -34,7 +34,7 @@ type stage struct {
 // newStage also sees to it that nothing is left: no goroutine, no temporary file.
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, dir: t.TempDir(), asked: make(chan struct{}), logs: map[string]*bytes.Buffer{}, artifacts: map[string]string{}}
+	s := &stage{t: t, dir: t.TempDir(), asked: make(chan struct{}), logs: newLogs(), artifacts: map[string]string{}}
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
 	// The threads that start processes stay.
@@ -100,6 +100,8 @@ func (s *stage) call(kind string, arguments map[string]cty.Value) Call {
 		},
 	}
 }
+
+func newLogs() map[string]*bytes.Buffer { return map[string]*bytes.Buffer{} }
 
 func (s *stage) stream(name string) io.Writer {
 	return writer(func(p []byte) (int, error) {

@@ -2,7 +2,6 @@ package actions
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,13 +44,13 @@ func play(t *testing.T, role string, environment ...string) *exec.Cmd {
 var roles = map[string]func() error{
 	// killed runs a command that never ends.
 	"killed": func() error {
-		s := &stage{t: &testing.T{}, dir: os.Getenv("TUTTI_TEST_DIR"), logs: map[string]*bytes.Buffer{}}
+		s := &stage{t: &testing.T{}, dir: os.Getenv("TUTTI_TEST_DIR"), logs: newLogs()}
 		_, err := Exec(context.Background(), s.call("exec", shell(`exec 3>alive; echo ready >&3; exec tail -f /dev/null`)))
 		return err
 	},
 	// proxied sends a request and prints the answer.
 	"proxied": func() error {
-		s := &stage{t: &testing.T{}, logs: map[string]*bytes.Buffer{}}
+		s := &stage{t: &testing.T{}, logs: newLogs()}
 		out, err := HTTP(context.Background(), s.call("http", map[string]cty.Value{"url": cty.StringVal("http://tutti.invalid/path")}))
 		if err == nil {
 			_, err = fmt.Print(attribute(out, "body"))
@@ -127,7 +126,7 @@ func TestExec(t *testing.T) {
 		{"program from PATH", with(map[string]cty.Value{"command": command("tool", "y")}, "environment", object("PATH", s.dir+"/sub:/bin:/usr/bin")), "tool y\n"},
 		{"bytes that are no text", map[string]cty.Value{"command": command("printf", `a\377b`)}, "a\uFFFDb"},
 	} {
-		s.logs = map[string]*bytes.Buffer{}
+		s.logs = newLogs()
 		out := s.must("exec", c.arguments)
 		same(t, c.name, attribute(out, "stdout"), c.stdout)
 		same(t, c.name+": exit code", attribute(out, "exit_code"), "0")
@@ -266,7 +265,7 @@ func TestArtifacts(t *testing.T) {
 }
 
 // background carries out an action and returns what comes out, once.
-func (s *stage) background(ctx context.Context, arguments map[string]cty.Value, change func(*process)) func() (int, error) {
+func (s *stage) background(ctx context.Context, arguments map[string]cty.Value, change func(*process)) func() error {
 	s.t.Helper()
 	c := s.call("exec", arguments)
 	p, err := newProcess(&c)
@@ -275,17 +274,13 @@ func (s *stage) background(ctx context.Context, arguments map[string]cty.Value, 
 	}
 	p.argv = texts(c.Arguments, "command")
 	change(p)
-	type outcome struct {
-		code int
-		err  error
-	}
-	done := make(chan outcome, 1)
+	done := make(chan error, 1)
 	go func() {
-		defer p.close()
-		code, err := p.run(ctx, &c)
-		done <- outcome{code, err}
+		err := p.run(ctx, &c)
+		p.close()
+		done <- err
 	}()
-	return func() (int, error) { o := <-done; return o.code, o.err }
+	return func() error { return <-done }
 }
 
 // child is a shell of its own that says when it is there: between fork and exec
@@ -300,8 +295,8 @@ func TestExecIsAskedToEnd(t *testing.T) {
 	wait := s.background(t.Context(), shell(`trap 'echo cleaned up; exit 0' TERM; exec 3>alive; `+child+` & wait`), unhurried)
 	alive.line()
 	close(s.asked)
-	if code, err := wait(); code != 0 || err != nil {
-		t.Errorf("%d, %v", code, err)
+	if err := wait(); err != nil {
+		t.Error(err)
 	}
 	alive.end()
 	same(t, "log", s.log("stdout"), "cleaned up\n")
@@ -311,7 +306,7 @@ func TestExecIsAskedToEnd(t *testing.T) {
 	alive.file = nil
 	alive.line()
 	close(s.asked)
-	_, err := wait()
+	err := wait()
 	has(t, "cause", s.isError("Tutti.CommandFailed", cty.NilVal, err), "signal: terminated", "cancelled")
 }
 
@@ -326,7 +321,7 @@ func TestExecWaitsForTheRestOfItsGroup(t *testing.T) {
 		wait`), unhurried)
 	alive.line()
 	close(s.asked)
-	_, _ = wait()
+	_ = wait()
 	if data, err := os.ReadFile(filepath.Join(s.dir, "state")); string(data) != "done\n" {
 		t.Errorf("%q, %v", data, err)
 	}
@@ -341,7 +336,7 @@ func TestExecIsKilled(t *testing.T) {
 	wait := s.background(ctx, shell(`trap '' TERM; exec 3>alive; echo ready >&3; (tail -f /dev/null) & tail -f /dev/null; echo never`), func(p *process) { p.grace = time.Millisecond })
 	alive.line()
 	cancel(why)
-	_, err := wait()
+	err := wait()
 	if !errors.Is(err, why) {
 		t.Errorf("%v", err)
 	}
@@ -354,7 +349,7 @@ func TestExecIsKilled(t *testing.T) {
 	wait = s.background(t.Context(), shell(`exec 3>alive; (trap '' TERM; echo ready >&3; tail -f /dev/null) & wait`), func(p *process) { p.grace = time.Millisecond })
 	alive.line()
 	close(s.asked)
-	_, err = wait()
+	err = wait()
 	s.isError("Tutti.CommandFailed", cty.NilVal, err)
 	alive.end()
 }
@@ -381,8 +376,8 @@ func TestExecLeavesServicesAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code, err := wait(); code != 0 || err != nil {
-		t.Errorf("%d, %v", code, err)
+	if err := wait(); err != nil {
+		t.Error(err)
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Errorf("what was left running is gone: %v", err)
