@@ -425,7 +425,9 @@ func (m *Machine) arguments(t target, a *projects.Action) (map[string]cty.Value,
 	if err != nil {
 		return nil, err
 	}
-	v, _ = v.UnmarkDeep()
+	if v, _ = v.UnmarkDeep(); !v.IsWhollyKnown() {
+		return nil, &Error{EvaluationError, "Its arguments are not known."}
+	}
 	return v.AsValueMap(), nil
 }
 

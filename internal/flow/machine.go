@@ -123,7 +123,7 @@ type effect struct {
 	kind    effectKind
 	ended   bool
 	begun   bool
-	attempt int16
+	attempt int32
 	target
 	stack  int32 // of a read: which of the node's stacks
 	limits int32 // of a deadline: the effect that fails then

@@ -20,7 +20,7 @@ type approval struct {
 }
 
 // wait begins a wait step: a timer, or until a signal comes.
-func (m *Machine) wait(t target, attempt int16) {
+func (m *Machine) wait(t target, attempt int32) {
 	args, err := m.arguments(t, m.d.nodes[t.node].step.Action)
 	if err != nil {
 		m.itemFails(t, attempt, err)
@@ -42,15 +42,18 @@ func (m *Machine) wait(t target, attempt int16) {
 			return
 		}
 		p.until = until.UnixNano()
-	default:
+	case !args["event"].IsNull():
 		m.waitForEvent(t, attempt, args["event"].AsString())
+		return
+	default:
+		m.itemFails(t, attempt, &Error{EvaluationError, "One of duration, until and event must not be null."})
 		return
 	}
 	m.add(p)
 }
 
 // waitForEvent takes a signal that has come already, or waits for one.
-func (m *Machine) waitForEvent(t target, attempt int16, name string) {
+func (m *Machine) waitForEvent(t target, attempt int32, name string) {
 	for i, sig := range m.events[name] {
 		if m.fits(t, sig) {
 			m.events[name] = slices.Delete(m.events[name], i, i+1)
@@ -101,7 +104,7 @@ func eventOutcome(sig workflow.Signal) Outcome {
 }
 
 // askApproval begins an approval step.
-func (m *Machine) askApproval(t target, attempt int16) {
+func (m *Machine) askApproval(t target, attempt int32) {
 	args, err := m.arguments(t, m.d.nodes[t.node].step.Action)
 	if err != nil {
 		m.itemFails(t, attempt, err)
