@@ -89,8 +89,8 @@ func (m *Machine) Effect(step int) Effect {
 		out.Timeout, out.Heartbeat = def.step.Timeout, def.step.Heartbeat
 	}
 	out.Action, out.References = action.Kind, action.References
-	m.scope.fix(fmt.Sprintf("%s %s %d", m.start.Run, out.Key, p.attempt), time.Unix(0, p.at))
 	ctx := m.taskScope(p)
+	m.scope.fix(fmt.Sprintf("%s %s %d", m.start.Run, out.Key, p.attempt), time.Unix(0, p.at))
 	if out.Arguments, out.Problem = Arguments(action, ctx); out.Problem != nil {
 		return out
 	}
@@ -164,7 +164,7 @@ func (m *Machine) taskScope(p *effect) *hcl.EvalContext {
 		return m.itemScope(p.target)
 	}
 	s := &m.nodes[p.node]
-	s.scope = m.scope.of(m, p.node)
+	s.scope = m.scope.of(m, p.node, time.Unix(0, p.at))
 	ctx := m.itemScope(p.target).NewChild()
 	s.scope = nil
 	it := &s.items.list[p.item]

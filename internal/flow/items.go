@@ -70,7 +70,7 @@ func (m *Machine) expand(n int32) *Error {
 		s.items = items{list: make([]item, 1)}
 		return nil
 	}
-	v, err := m.evaluate(step.ForEach, s.scope)
+	v, err := m.evaluate(step.Name+" for_each", step.ForEach, s.scope)
 	if err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (it *items) end() Status {
 // it, with its first attempt.
 func (m *Machine) first(t target) {
 	if m.d.nodes[t.node].whenEach {
-		yes, err := m.condition(t.node, m.itemScope(t))
+		yes, err := m.condition(t.node, m.keyOf(t), m.itemScope(t))
 		if err != nil {
 			m.itemFails(t, 1, err)
 			return

@@ -501,9 +501,9 @@ func (m *Machine) read(p effect, out Outcome, failure *Error) {
 // open evaluates what decides about a node and starts its items.
 func (m *Machine) open(n int32) {
 	s, def := &m.nodes[n], &m.d.nodes[n]
-	s.scope = m.scope.of(m, n)
+	s.scope = m.scope.of(m, n, m.now)
 	if def.step.When != nil && !def.whenEach {
-		yes, err := m.condition(n, s.scope)
+		yes, err := m.condition(n, def.step.Name, s.scope)
 		if err != nil {
 			s.err = err
 			m.endNode(n, Failed)

@@ -81,7 +81,7 @@ func (m *Machine) fits(t target, sig workflow.Signal) bool {
 	}
 	inner := m.itemScope(t).NewChild()
 	inner.Variables = map[string]cty.Value{"event": eventValue(sig)}
-	v, err := m.evaluate(expr, inner)
+	v, err := m.evaluate(m.keyOf(t)+" match", expr, inner)
 	if err != nil {
 		return false
 	}
