@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,5 +110,143 @@ func TestRandomValuesSurviveACrash(t *testing.T) {
 	}
 	if len(seen) != 4 {
 		t.Errorf("%d steps began", len(seen))
+	}
+}
+
+// TestUndoneStepsAreNotReused takes over what a failed run has done: what it
+// undid, and what comes after every run, is done again.
+func TestUndoneStepsAreNotReused(t *testing.T) {
+	w := play(t, `workflow "w" {
+		step "deploy" {
+			exec { command = ["x"] }
+			undo {
+				exec { command = ["u"] }
+			}
+		}
+		step "smoke" {
+			needs = [step.deploy]
+			exec { command = ["x"] }
+		}
+		step "build" {
+			exec { command = ["x"] }
+		}
+		step "last" {
+			needs = [step.smoke]
+			exec { command = ["x"] }
+		}
+		on_failure {
+			step "page" {
+				exec { command = ["x"] }
+			}
+		}
+		finally {
+			step "clean" {
+				exec { command = ["x"] }
+			}
+		}
+	}`, nil)
+	w.fails("last", "Oops", 1)
+	if r := w.run().m.Result(); r.Status != Failed {
+		t.Fatalf("%+v", r)
+	}
+	got := sortedKeys(w.m.Outcomes(w.m.d.Closing()))
+	if len(got) != 1 || got[0] != "build" {
+		t.Errorf("reused are %v", got)
+	}
+}
+
+// TestCancelWhileReadingAStack ends a step that had not got further.
+func TestCancelWhileReadingAStack(t *testing.T) {
+	w := play(t, `stack "s" { source = "./s" }
+	workflow "w" {
+		step "a" {
+			exec { command = [stack.s.x] }
+		}
+		finally {
+			step "clean" {
+				exec { command = [step.a.status] }
+			}
+		}
+	}`, nil)
+	data, _ := json.Marshal(workflow.Interruption{Running: w.queue})
+	w.enter(workflow.Entry{Kind: workflow.CancelRequested, Step: -1, Data: data})
+	w.run()
+	if got := w.m.Steps()[0].Status; got != Cancelled {
+		t.Errorf("the step is %s", got)
+	}
+}
+
+// TestCancelWhileUndoing leaves out what follows a failure, as every cancel does.
+func TestCancelWhileUndoing(t *testing.T) {
+	w := play(t, `stack "s" { source = "./s" }
+	workflow "w" {
+		step "a" {
+			exec { command = ["x"] }
+			undo {
+				exec { command = ["u"] }
+			}
+		}
+		step "b" {
+			needs = [step.a]
+			exec { command = ["x"] }
+		}
+		on_failure {
+			step "page" {
+				exec { command = [stack.s.x] }
+			}
+		}
+		finally {
+			step "clean" {
+				exec { command = ["x"] }
+			}
+		}
+	}`, nil)
+	w.fails("b", "Oops", 1)
+	w.answers["a.undo"] = func(Effect) (cty.Value, *Error) {
+		data, _ := json.Marshal(workflow.Interruption{Running: []int{2}})
+		w.enter(workflow.Entry{Kind: workflow.CancelRequested, Step: -1, Data: data})
+		return cty.NilVal, nil
+	}
+	if got := strings.Join(w.run().did, " "); got != "a b a.undo clean" {
+		t.Errorf("done were %s", got)
+	}
+}
+
+// TestCancelAgain does not take from a cancelled run what it has left to do: who
+// drives it has forgotten what it wanted before, and is told again.
+func TestCancelAgain(t *testing.T) {
+	w := play(t, `workflow "w" {
+		step "a" {
+			exec { command = ["x"] }
+		}
+		finally {
+			step "clean" {
+				exec { command = ["x"] }
+			}
+		}
+	}`, nil)
+	for range 2 {
+		w.queue = nil
+		w.enter(workflow.Entry{Kind: workflow.CancelRequested, Step: -1})
+	}
+	if got := strings.Join(w.run().did, " "); got != "clean" || w.m.Result().Status != Cancelled {
+		t.Errorf("done were %q, and it is %s", got, w.m.Result().Status)
+	}
+}
+
+// TestToleratedFailuresLeaveNoError of a step that succeeded in spite of them.
+func TestToleratedFailuresLeaveNoError(t *testing.T) {
+	w := play(t, `workflow "w" {
+		step "s" {
+			for_each           = ["a", "b"]
+			tolerated_failures = "50%"
+			exec { command = ["x"] }
+		}
+		output "failed" { value = step.s.error != null }
+	}`, nil)
+	w.fails("s[0]", "Oops", 1)
+	r := w.run().m.Result()
+	if r.Status != Succeeded || r.Outputs.GetAttr("failed").True() || w.m.Steps()[0].Error != nil {
+		t.Errorf("it ended as %+v", r)
 	}
 }

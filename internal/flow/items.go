@@ -38,6 +38,7 @@ const (
 type item struct {
 	result *itemResult
 	code   byte // of its status: an index of itemStatuses
+	undone bool // or its undoing has begun
 }
 
 var itemStatuses = [...]Status{"", Running, Succeeded, Failed, Caught, Skipped}
@@ -188,6 +189,7 @@ func (m *Machine) startItems(n int32) {
 	case s.items.next < len(s.items.list):
 		m.endNode(n, Cancelled)
 	default:
+		s.err = nil // what was tolerated is told of the items
 		m.endNode(n, s.items.end())
 	}
 }
