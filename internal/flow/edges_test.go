@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/workflow"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -248,5 +249,43 @@ func TestToleratedFailuresLeaveNoError(t *testing.T) {
 	r := w.run().m.Result()
 	if r.Status != Succeeded || r.Outputs.GetAttr("failed").True() || w.m.Steps()[0].Error != nil {
 		t.Errorf("it ended as %+v", r)
+	}
+}
+
+// TestReferencesThroughLocals are checked like others.
+func TestReferencesThroughLocals(t *testing.T) {
+	for name, source := range map[string]string{
+		"Step refers to itself": `workflow "w" {
+			locals { a = step.a.status }
+			step "a" {
+				exec { command = [local.a] }
+			}
+		}`,
+		"Reference to a later step": `workflow "w" {
+			locals { a = step.late.status }
+			step "a" {
+				exec { command = [local.a] }
+			}
+			finally {
+				step "late" {
+					exec { command = ["x"] }
+				}
+			}
+		}`,
+		"Not the same after a crash": `locals { files = fileset(".", "*") }
+		workflow "w" {
+			step "a" {
+				for_each = local.files
+				exec { command = ["x"] }
+			}
+		}`,
+	} {
+		p, diags := projects.Parse(".", map[string][]byte{"w.tutti.hcl": []byte(source)})
+		if diags.HasErrors() {
+			t.Fatal(diags.Err())
+		}
+		if _, diags = New(p, "w", nil); len(diags) != 1 || diags[0].Summary != name {
+			t.Errorf("%s: found was %v", name, diags.Err())
+		}
 	}
 }
