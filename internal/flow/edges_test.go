@@ -2,6 +2,7 @@ package flow
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -287,5 +288,46 @@ func TestReferencesThroughLocals(t *testing.T) {
 		if _, diags = New(p, "w", nil); len(diags) != 1 || diags[0].Summary != name {
 			t.Errorf("%s: found was %v", name, diags.Err())
 		}
+	}
+}
+
+// TestDerivedSecrets are as secret as what they are made of.
+func TestDerivedSecrets(t *testing.T) {
+	w := play(t, `workflow "w" {
+		variable "password" {
+			type      = string
+			sensitive = true
+		}
+		step "a" {
+			exec { command = ["login", base64encode(var.password)] }
+		}
+		step "ask" {
+			approval { message = "Is ${var.password} right?" }
+		}
+	}`, map[string]cty.Value{"password": cty.StringVal("hunter2")})
+	if got := w.m.Effect(w.queue[0]).Secrets; !slices.Contains(got, "aHVudGVyMg==") {
+		t.Errorf("secrets are %v", got)
+	}
+	if list := w.m.Waiting(); len(list) != 1 || strings.Contains(list[0].Message, "hunter2") {
+		t.Errorf("people are told %+v", list)
+	}
+}
+
+// TestHiddenInputs keeps the marks of inputs whose variables have none.
+func TestHiddenInputs(t *testing.T) {
+	m := NewMachine(definition(t, `workflow "w" {
+		variable "token" { type = string }
+		step "a" {
+			exec { command = [var.token] }
+		}
+	}`, "w"))
+	data, _ := json.Marshal(Start{
+		Run: "r1", Inputs: EncodeValue(cty.ObjectVal(map[string]cty.Value{"token": cty.StringVal("hunter2")})), Hidden: []string{"token"},
+	})
+	if _, err := m.Apply(workflow.Entry{Sequence: 1, Kind: workflow.RunStarted, Step: -1, Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	if e := m.Effect(0); !e.Marked || !slices.Contains(e.Secrets, "hunter2") {
+		t.Errorf("secrets are %v", e.Secrets)
 	}
 }

@@ -95,8 +95,9 @@ func (m *Machine) Effect(step int) Effect {
 		return out
 	}
 	out.Repeatable = repeatable(action.Kind, out.Arguments)
-	if out.Marked = m.nodes[p.node].marked || p.kind == undoEffect; out.Marked {
-		out.Secrets = m.secrets(action, ctx)
+	out.Marked = m.nodes[p.node].marked || p.kind == undoEffect || out.Arguments.HasMarkDeep(sensitive)
+	if out.Marked {
+		out.Secrets = m.secrets(action, ctx, out.Arguments)
 	}
 	it := &m.nodes[p.node].items.list[p.item]
 	if p.kind == undoEffect && it.result != nil {
@@ -115,8 +116,9 @@ func (m *Machine) Effect(step int) Effect {
 
 // secrets lists the sensitive texts that the arguments of an action are made
 // of: those of the values they refer to, and their own.
-func (m *Machine) secrets(a *projects.Action, ctx *hcl.EvalContext) []string {
+func (m *Machine) secrets(a *projects.Action, ctx *hcl.EvalContext, args cty.Value) []string {
 	set := map[string]bool{}
+	collectSecrets(args, set)
 	for _, expr := range a.Arguments {
 		for _, t := range m.d.variables(expr, nil) {
 			if v, diags := t.TraverseAbs(ctx); !diags.HasErrors() {

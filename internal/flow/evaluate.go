@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"slices"
 	"sort"
 	"time"
 
@@ -115,7 +116,7 @@ func (s *scope) open(m *Machine) error {
 		default:
 			value = cty.NullVal(v.ConstraintType)
 		}
-		if v.Sensitive {
+		if v.Sensitive || slices.Contains(m.start.Hidden, name) {
 			value = value.Mark(sensitive)
 		}
 		vars[name] = value

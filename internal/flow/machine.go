@@ -16,6 +16,9 @@ type Start struct {
 	Actor       string          `json:"actor,omitempty"`       // who started it
 	Environment string          `json:"environment,omitempty"` // name; empty for none
 	Inputs      json.RawMessage `json:"inputs,omitempty"`      // values of variables: an object with its type
+	// Hidden are the names of inputs that are sensitive, whatever their variables
+	// say.
+	Hidden []string `json:"hidden,omitempty"`
 	// Reuse are outcomes of an earlier run by key of the step: such a step is not
 	// done again.
 	Reuse map[string]Outcome `json:"reuse,omitempty"`

@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/workflow"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
@@ -279,11 +280,28 @@ func (m *Machine) Waiting() []Wait {
 		}
 		w := Wait{Key: m.keyOf(p.target), Approval: p.kind == approvalEffect, Event: events[step]}
 		if w.Approval {
-			if args, err := m.arguments(p.target, m.d.nodes[p.node].step.Action); err == nil && !args["message"].IsNull() {
-				w.Message = args["message"].AsString()
-			}
+			w.Message = m.message(p.target)
 		}
 		out = append(out, w)
 	}
 	return out
+}
+
+// message is what people are asked to approve; nothing sensitive is shown.
+func (m *Machine) message(t target) string {
+	expr := m.d.nodes[t.node].step.Action.Arguments["message"]
+	if expr == nil {
+		return ""
+	}
+	v, err := m.evaluate(m.keyOf(t), expr, m.itemScope(t))
+	if err != nil {
+		return ""
+	}
+	if v.HasMarkDeep(sensitive) {
+		return "(sensitive)"
+	}
+	if v, bad := convert.Convert(v, cty.String); bad == nil && v.IsKnown() && !v.IsNull() {
+		return v.AsString()
+	}
+	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -34,6 +35,9 @@ func builtinActions(r *Runner, d *flow.Definition, o WorkflowOptions) map[string
 
 // emit puts an event into the feed, in the transaction of the outcome.
 func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
+	if c.Effect.Arguments.HasMarkDeep(marks.Sensitive) {
+		return WorkflowResult{}, actions.Errorf(flow.EvaluationError, "An event must not be sensitive: everybody may read the feed.")
+	}
 	e := events.Event{Type: c.Arguments.GetAttr("type").AsString(), Subject: c.Task.Run().ID}
 	if v := c.Arguments.GetAttr("subject"); !v.IsNull() {
 		e.Subject = v.AsString()
@@ -42,9 +46,6 @@ func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
 		data, err := ctyjson.Marshal(v, v.Type())
 		if err != nil {
 			return WorkflowResult{}, fmt.Errorf("the data of the event cannot be written as JSON: %w", err)
-		}
-		if len(c.Secrets) > 0 {
-			return WorkflowResult{}, actions.Errorf(flow.EvaluationError, "The data of an event must not be sensitive: everybody may read the feed.")
 		}
 		e.Data = data
 	}
