@@ -59,6 +59,7 @@ type execution struct {
 	left     bool          // and left behind after the grace
 	leaving  chan struct{} // closed with that: see Task.Left
 	finish   bool
+	told     bool // that it began
 	broken   error
 	diags    diag.List
 	opCtx    context.Context
@@ -164,9 +165,6 @@ func (x *execution) enqueue(step int) {
 
 // carryOut drives the machine to its end, or as far as it gets.
 func (x *execution) carryOut(ctx context.Context) (Run, diag.List) {
-	if x.e.Began != nil {
-		x.e.Began(x.run)
-	}
 	store := context.WithoutCancel(ctx)
 	opCtx, cancelSteps := context.WithCancel(store)
 	defer cancelSteps()
@@ -540,6 +538,7 @@ func (x *execution) release(t *Task) {
 	delete(x.tasks, t.step)
 	if t.what.Token != "" {
 		delete(x.tokens, t.what.Token)
+		delete(x.said, t.what.Token)
 	}
 }
 
@@ -609,6 +608,10 @@ func (x *execution) acknowledge(err error) {
 	if err != nil {
 		x.broken = err
 		return
+	}
+	if x.e.Began != nil && !x.told {
+		x.told = true
+		x.e.Began(x.run)
 	}
 	if x.e.Watch != nil {
 		for _, entry := range b.entries {
@@ -696,7 +699,17 @@ func (h *timers) Pop() any {
 	return last
 }
 
-func (x *execution) addTimer(t timer) { heap.Push(&x.timers, t) }
+// addTimer adds a timer. Those of steps that have ended are thrown away once they
+// are most of all.
+func (x *execution) addTimer(t timer) {
+	if len(x.timers) > 1024 && len(x.timers) > 2*(len(x.waits)+2*len(x.tasks)) {
+		x.timers = slices.DeleteFunc(x.timers, func(t timer) bool {
+			return t.task == nil && !x.waits[t.step] || t.task != nil && x.tasks[t.step] != t.task
+		})
+		heap.Init(&x.timers)
+	}
+	heap.Push(&x.timers, t)
+}
 
 // news is what was heard from outside.
 type news struct {
@@ -712,6 +725,7 @@ func (r *Runner) listen(ctx context.Context, id string, heard int64, out chan<- 
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	defer r.unhung(id)
 	cancelling := 0
 	for {
 		var n news
@@ -790,6 +804,14 @@ func (r *Runner) rung(id string) <-chan struct{} {
 		r.bell.runs[id] = c
 	}
 	return c
+}
+
+// unhung takes the bell of a run away that this process does not listen for any
+// more.
+func (r *Runner) unhung(id string) {
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	delete(r.bell.runs, id)
 }
 
 // Signal says something to a run, whoever drives it.

@@ -401,8 +401,12 @@ func (s *StateMachine) definitionOf(ctx context.Context, id, name string) ([]byt
 // background carries out a run beside the one that started it. It is on disk
 // when background returns.
 func (r *Runner) background(ctx context.Context, e Execution) error {
-	if _, err := r.Store.Run(ctx, e.Run.ID); err == nil {
-		return nil // it was started before a crash: whoever resumes finds it
+	carryOut := r.Execute
+	if run, err := r.Store.Run(ctx, e.Run.ID); err == nil {
+		if run.Status.Ended() || run.Status == Running {
+			return nil
+		}
+		carryOut = r.Continue // it was started before a crash, and maybe did not begin
 	}
 	began := make(chan struct{})
 	e.Began = func(Run) { close(began) }
@@ -410,7 +414,7 @@ func (r *Runner) background(ctx context.Context, e Execution) error {
 	r.others.Add(1)
 	go func() {
 		defer r.others.Done()
-		_, diags := r.Execute(context.WithoutCancel(ctx), e)
+		_, diags := carryOut(context.WithoutCancel(ctx), e)
 		failed <- diags.Err()
 	}()
 	select {

@@ -135,8 +135,11 @@ func newLogger(ctx context.Context, store StepStore) *logger {
 func (l *logger) add(c LogChunk) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.bytes > backlog {
+	for l.bytes > backlog && !l.closed {
 		l.change.Wait()
+	}
+	if l.closed {
+		return // of a step that was left behind
 	}
 	l.chunks = append(l.chunks, c)
 	l.bytes += len(c.Data)
