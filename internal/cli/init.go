@@ -108,7 +108,7 @@ func (p *project) installModules(ctx context.Context, upgrade bool, say func(str
 	if p.app.sources == nil {
 		p.app.sources = map[string][]byte{}
 	}
-	return installer.Install(ctx, ".", modules.Options{
+	return installer.Install(ctx, p.rootDir(), modules.Options{
 		Upgrade: upgrade, DataDir: p.dataDir, Files: p.app.sources,
 		Progress: func(e modules.Progress) {
 			if !said {
@@ -179,7 +179,7 @@ func (p *project) installProviders(ctx context.Context, cfg *configs.Config, st 
 	}
 	say("Initializing provider plugins...")
 	return p.installer(o.pluginDir).Install(ctx, needed, install.Options{
-		Upgrade: o.upgrade, Readonly: o.lockfile == "readonly", DataDir: p.dataDir, LockFile: lockFileName,
+		Upgrade: o.upgrade, Readonly: o.lockfile == "readonly", DataDir: p.dataDir, LockFile: p.place(lockFileName),
 		Attached: attached,
 		Progress: func(e install.Event) { say("- " + e.String()) },
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -51,6 +52,17 @@ func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.Lis
 	return &operation{project: p, view: view}, nil
 }
 
+// openRootOperation is openOperation for commands about no one stack.
+func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
+	a.jsonOut, a.prose = asJSON, true
+	view := a.operationView(asJSON)
+	p, diags := a.openRoot()
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return &operation{project: p, view: view}, nil
+}
+
 // planInput gathers what a plan is made from.
 func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
 	req, diags := po.request()
@@ -61,27 +73,38 @@ func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.Plan
 	if diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	values, d := o.variables(ctx, cfg, &po.variableOptions)
+	values, d := o.variables(ctx, cfg, &po.variableOptions, req.mode)
 	diags = append(diags, d...)
 	if d.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	prior, d := o.state(ctx)
+	prior, d := o.prior(ctx, req.mode)
 	diags = append(diags, d...)
 	if d.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	if len(prior.Problems) > 0 && req.mode != plans.Destroy {
+	return o.inputFrom(cfg, values, prior, req, po), diags
+}
+
+// prior is the state to plan from. One that cannot be read in full will do for
+// destroying only.
+func (p *project) prior(ctx context.Context, mode plans.Mode) (*states.State, diag.List) {
+	prior, diags := p.state(ctx)
+	if !diags.HasErrors() && len(prior.Problems) > 0 && mode != plans.Destroy {
 		// Planned from nulls, everything that uses these values would change.
-		return engine.PlanInput{}, append(diags, unreadable(prior, diag.Error, "A plan made without them would be wrong.")...)
+		diags = append(diags, unreadable(prior, diag.Error, "A plan made without them would be wrong.")...)
 	}
+	return prior, diags
+}
+
+func (o *operation) inputFrom(cfg *configs.Config, values map[string]configs.InputValue, prior *states.State, req planRequest, po *planOptions) engine.PlanInput {
 	return engine.PlanInput{
 		Config: cfg, Variables: values, Prior: prior, StateKey: o.key(), Providers: o.factory(),
 		Mode: req.mode, Targets: req.targets, Excludes: req.excludes, ForceReplace: req.replaces,
 		SkipRefresh: !po.refresh, GenerateConfig: po.generateConfigOut != "",
 		RootDir: ".", WorkDir: o.workDir, Parallelism: po.parallelism, Now: time.Now().UTC(),
 		Program: programVersion(), Progress: o.view.progress,
-	}, diags
+	}
 }
 
 // makePlan plans and completes the plan with what pins it: provider versions
@@ -115,6 +138,18 @@ func (o *operation) completePlan(ctx context.Context, l *loadedPlan, in engine.P
 		}
 	}
 	l.plan.ModulesManifest, _ = os.ReadFile(modules.ManifestFile(o.dataDir))
+	if o.dir == "" {
+		return
+	}
+	// A plan knows its files as the stack's own directory does.
+	files := make(map[string][]byte, len(l.plan.Files))
+	for name, src := range l.plan.Files {
+		if rel, err := filepath.Rel(o.dir, name); err == nil {
+			name = rel
+		}
+		files[name] = src
+	}
+	l.plan.Files = files
 }
 
 // encode fills in the plan's bytes and digest.
@@ -178,12 +213,12 @@ func (p *project) loadPlan(data []byte) (*loadedPlan, diag.List) {
 		return nil, diag.FromError(err)
 	}
 	cfg, diags := configs.Load(plan.RootDir, configs.LoadOptions{
-		Snapshot: plan.Files, Resolve: manifest.Resolve("."), TerraformVersion: terraformVersion,
+		Snapshot: plan.Files, Resolve: manifest.Resolve("."), TerraformVersion: terraformVersion, Base: p.dir,
 	})
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	p.app.sources = cfg.Files
+	p.quote(cfg.Files)
 	return &loadedPlan{plan: plan, encoded: data, config: cfg}, nil
 }
 
@@ -201,7 +236,7 @@ func (o *operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *vari
 	if !wanted {
 		return nil
 	}
-	values, diags := o.variables(ctx, l.config, vars)
+	values, diags := o.variables(ctx, l.config, vars, l.plan.Mode)
 	l.ephemeral = map[string]cty.Value{}
 	for name, v := range l.plan.Variables {
 		given, ok := values[name]

@@ -61,7 +61,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 		if diags := op.savePlan(loaded, out); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		op.view.planSaved(plan, out)
+		op.view.saved(plan.HasChanges(), out)
 		return exitOK
 	}
 	if !plan.HasChanges() {

@@ -59,7 +59,7 @@ func (o *aslOptions) runDurably(ctx context.Context, app *App, args []string) in
 	if found := asl.Validate(source, asl.Options{}); len(found) > 0 {
 		return app.fail(definitionErrors(file, found))
 	}
-	op, diags := app.openOperation(nil, false)
+	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}

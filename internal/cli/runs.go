@@ -68,7 +68,7 @@ func environmentOf(run runs.Run) string {
 
 // runs opens the store and lists the newest runs.
 func (a *App) runs(ctx context.Context, limit int) (*project, []runs.Run, diag.List) {
-	p, diags := a.openProject()
+	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
@@ -122,7 +122,7 @@ func runsShowCommand() *command {
 			var o outputOptions
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, args []string) int {
-				p, diags := app.openProject()
+				p, diags := app.openRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -229,7 +229,7 @@ func resumeCommand() *command {
 				if o.json && !autoApprove {
 					return app.failf("Auto-approve required", "With -json nobody can be asked: give -auto-approve.")
 				}
-				op, diags := app.openOperation(nil, o.json)
+				op, diags := app.openRootOperation(o.json)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -327,7 +327,7 @@ func cancelCommand() *command {
 		about: "Asks the process that works on a run to stop: what is being done is finished and recorded, nothing more is begun. Asked a second time, running operations are cut off; the run can then be resumed. A run that was interrupted is given up.",
 		setup: func(*flagSet) action {
 			return func(ctx context.Context, app *App, args []string) int {
-				p, diags := app.openProject()
+				p, diags := app.openRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}

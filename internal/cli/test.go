@@ -14,6 +14,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/modules"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/tests"
 )
 
@@ -63,7 +64,7 @@ func (o *testOptions) run(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	o.input = false // tests that ask nobody can be repeated
-	variables, d := p.variables(ctx, cfg, &o.variableOptions)
+	variables, d := p.variables(ctx, cfg, &o.variableOptions, plans.Normal)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return app.fail(diags)
 	}

@@ -60,7 +60,7 @@ func workspaceCommand() *command {
 				name: "show", summary: "Print the name of the selected environment",
 				setup: func(*flagSet) action {
 					return func(_ context.Context, app *App, _ []string) int {
-						p, diags := app.openProject()
+						p, diags := app.openRoot()
 						if diags.HasErrors() {
 							return app.fail(diags)
 						}
@@ -76,7 +76,7 @@ func workspaceCommand() *command {
 // environments opens the project and lists its environments: those of the store
 // and those that other tools left as folders.
 func (a *App) environments(ctx context.Context) (*project, []string, diag.List) {
-	p, diags := a.openProject()
+	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
