@@ -60,6 +60,7 @@ var floors = map[string]int{
 	"internal/providers": 1,
 	"internal/workflow":  1,
 	"internal/scaling":   1,
+	"internal/schedules": 1,
 
 	"internal/events": 0,
 	"internal/addrs":  0,

@@ -175,6 +175,9 @@ func (g *mapping) prepare() error {
 	if ok {
 		i, whole := integer(n)
 		if !whole || i < 0 {
+			if template := t.state.fields.at("MaxConcurrency"); dynamic(template, t.state.jsonata) {
+				return wrongType(template, "MaxConcurrency", "positive integer", n)
+			}
 			return runtimeError("MaxConcurrency must be a non-negative integer, not %s", text(n))
 		}
 		if i > 0 {

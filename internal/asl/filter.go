@@ -135,7 +135,14 @@ func (p *pathParser) filterAnd() (filter, error) {
 	}
 }
 
+// maxFilter is how deep conditions may be nested.
+const maxFilter = 100
+
 func (p *pathParser) filterUnit() (filter, error) {
+	if p.depth++; p.depth > maxFilter {
+		return nil, p.fail("its conditions are nested deeper than %d", maxFilter)
+	}
+	defer func() { p.depth-- }()
 	p.space()
 	if p.take("!") {
 		f, err := p.filterUnit()

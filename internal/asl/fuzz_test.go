@@ -3,8 +3,10 @@ package asl
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
@@ -175,6 +177,32 @@ func FuzzField(f *testing.F) {
 			if _, err := m.Apply(workflow.Entry{Sequence: 1, Kind: workflow.RunStarted, Step: -1, Data: start}); err != nil {
 				t.Fatalf("%s: %s", definition, err)
 			}
+		}
+	})
+}
+
+// FuzzTestState looks for calls of TestState that panic.
+func FuzzTestState(f *testing.F) {
+	data, err := os.ReadFile("testdata/teststate.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	var cases []struct {
+		Request json.RawMessage `json:"request"`
+	}
+	if err := json.Unmarshal(data, &cases); err != nil {
+		f.Fatal(err)
+	}
+	for _, c := range cases {
+		f.Add([]byte(c.Request))
+	}
+	for _, resource := range []string{"arn:aws:states:::sqs:sendMessage.waitForTaskToken", "arn:aws:states:::states:startExecution.sync:2", "arn:aws:states:r:1:activity:a", "arn:aws:lambda:r:1:function:f", "tutti:exec"} {
+		f.Add(fmt.Appendf(nil, `{"definition": {"Type": "Task", "Resource": %q, "Parameters": {"t.$": "$$.Task.Token"}, "End": true}, "mock": {"result": "{}"}, "roleArn": "r", "inspectionLevel": "TRACE"}`, resource))
+	}
+	f.Fuzz(func(_ *testing.T, request []byte) {
+		answer, err := TestState(request, time.Unix(0, 0))
+		if err == nil {
+			_ = text(answer)
 		}
 	})
 }

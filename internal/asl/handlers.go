@@ -55,16 +55,16 @@ func takes(o *Object, e *stateError) bool {
 		switch n {
 		case e.name:
 			return true
-		case timedOut:
+		case TimedOut:
 			// A missing heartbeat is a timeout with a name of its own.
-			if e.name == heartbeatMissed {
+			if e.name == HeartbeatMissed {
 				return true
 			}
 		case "States.ALL":
 			// What cannot be helped is never caught by everything.
 			return e.name != "States.DataLimitExceeded" && e.name != "States.Runtime"
 		case "States.TaskFailed":
-			if e.name != timedOut && !strings.HasPrefix(e.name, "States.Runtime") {
+			if e.name != TimedOut && !strings.HasPrefix(e.name, "States.Runtime") {
 				return true
 			}
 		}

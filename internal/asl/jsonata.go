@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -109,17 +110,28 @@ func rangeSequence(a []any) (any, error) {
 	return out, err
 }
 
-// words are what the service says for errors of JSONata, by their codes.
-var words = map[string]string{
-	"T1006": "Attempted to invoke a non-function",
+// wordings are errors of the library beside those that JSONata's own
+// implementation, and with it the service, gives for the same.
+var wordings = []struct {
+	ours   *regexp.Regexp
+	theirs string
+}{
+	{regexp.MustCompile(`^T1006: .*`), "T1006: Attempted to invoke a non-function"},
+	{regexp.MustCompile(`^T200[12]: the left operand of the ("[^"]*") operator.*`), "T2001: The left side of the $1 operator must evaluate to a number"},
+	{regexp.MustCompile(`^T200[12]: the right operand of the ("[^"]*") operator.*`), "T2002: The right side of the $1 operator must evaluate to a number"},
+	{regexp.MustCompile(`^T0410: \$(\w+): argument (\d+) .*`), `T0410: Argument $2 of function "$1" does not match function signature`},
+	{regexp.MustCompile(`^T0410: \$(\w+): argument .*`), `T0410: Argument 1 of function "$1" does not match function signature`},
+	{regexp.MustCompile(`^D3030: \$number: unable to cast (".*") to a number$`), "D3030: Unable to cast value to a number: $1"},
 }
 
 func explain(err error) string {
-	code, _, found := strings.Cut(err.Error(), ":")
-	if w, ok := words[code]; ok && found {
-		return code + ": " + w
+	words := err.Error()
+	for _, w := range wordings {
+		if w.ours.MatchString(words) {
+			return w.ours.ReplaceAllString(words, w.theirs)
+		}
 	}
-	return err.Error()
+	return words
 }
 
 // evaluate runs an expression; field is where it stands.
@@ -146,7 +158,14 @@ func (s *scope) evaluate(source, field string) (any, error) {
 	return v, nil
 }
 
+// maxExpression is how many bytes an expression may have: what recurses over
+// its parts must not run out of stack or time.
+const maxExpression = 64 << 10
+
 func compile(source string) (e *gnata.Expression, err error) {
+	if len(source) > maxExpression {
+		return nil, fmt.Errorf("the expression has more than %d bytes", maxExpression)
+	}
 	defer recovered(&err)
 	return gnata.Compile(source)
 }

@@ -414,6 +414,9 @@ func (t *thread) leave(output any, assigned *Object, next string) error {
 	}
 	details := NewObject()
 	if assigned != nil && len(assigned.Keys()) > 0 {
+		if len(text(assigned)) > maxData {
+			return failed("States.DataLimitExceeded", fmt.Sprintf("The state/task '%s' assigned variables with a size exceeding the maximum number of bytes service limit.", t.state.name))
+		}
 		withValue(details, "assignedVariables", assigned)
 		values := t.variables.values.clone()
 		for _, k := range assigned.Keys() {
@@ -439,7 +442,8 @@ func (t *thread) leave(output any, assigned *Object, next string) error {
 	return nil
 }
 
-// maxData is how many bytes the output of a state may have.
+// maxData is how many bytes the output of a state may have, and likewise what it
+// assigns.
 const maxData = 256 << 10
 
 func (t *thread) next() string {

@@ -26,8 +26,7 @@ type pathStep struct {
 	length  bool // the function length()
 }
 
-// errNotFound says that a definite path leads nowhere; rest is as far as the
-// service names it.
+// errNotFound says that a definite path leads nowhere.
 type errNotFound struct{ path *path }
 
 func (e errNotFound) Error() string { return "No results for path: " + e.path.normal() }
@@ -58,8 +57,9 @@ func (p *path) normal() string {
 }
 
 type pathParser struct {
-	s string
-	i int
+	s     string
+	i     int
+	depth int // of conditions
 }
 
 func (p *pathParser) rest() string { return p.s[p.i:] }
@@ -79,7 +79,11 @@ func (p *pathParser) space() {
 }
 
 func (p *pathParser) fail(format string, args ...any) error {
-	return fmt.Errorf("invalid path %q: %s", p.s, fmt.Sprintf(format, args...))
+	source := p.s
+	if len(source) > 200 {
+		source = source[:200] + "..."
+	}
+	return fmt.Errorf("invalid path %q: %s", source, fmt.Sprintf(format, args...))
 }
 
 func isNameByte(c byte) bool {
@@ -144,7 +148,7 @@ func (p *pathParser) path(sign string) (*path, error) {
 			out.source = p.s[start:p.i]
 			return out, nil
 		}
-		if step.all || step.slice != nil || step.filter != nil || len(step.names) > 1 || len(step.indexes) > 1 {
+		if !step.certain() {
 			out.definite = false
 		}
 		out.steps = append(out.steps, step)
@@ -278,7 +282,7 @@ func (p *pathParser) indexes(step *pathStep) error {
 // from follows the path from its root.
 func (p *path) from(root any) (any, error) {
 	current := []any{root}
-	for i, step := range p.steps {
+	for _, step := range p.steps {
 		var next []any
 		for _, v := range current {
 			if step.deep {
@@ -288,7 +292,10 @@ func (p *path) from(root any) (any, error) {
 			}
 		}
 		if len(next) == 0 && p.definite {
-			return nil, errNotFound{&path{steps: p.steps[:i+1]}}
+			return nil, errNotFound{p}
+		}
+		if len(next) == 0 {
+			return []any{}, nil
 		}
 		current = next
 	}
@@ -299,6 +306,11 @@ func (p *path) from(root any) (any, error) {
 		current = []any{}
 	}
 	return current, nil
+}
+
+// certain reports whether a step leads to one value or none.
+func (s *pathStep) certain() bool {
+	return !s.deep && !s.all && s.slice == nil && s.filter == nil && len(s.names) <= 1 && len(s.indexes) <= 1
 }
 
 func walk(v any, visit func(any)) {
@@ -408,10 +420,8 @@ func putAt(value any, steps []pathStep, at any, p *path) (any, error) {
 	case len(step.names) == 1:
 		o, ok := value.(*Object)
 		if !ok {
-			if value != nil && len(steps) > 0 {
-				if _, isList := value.([]any); isList {
-					return nil, fmt.Errorf("Unable to apply step %q to input %s", step.names[0], text(value)) //nolint:staticcheck // the service's words
-				}
+			if value != nil {
+				return nil, fmt.Errorf("Unable to apply step %q to input %s", step.names[0], text(value)) //nolint:staticcheck // the service's words
 			}
 			o = NewObject()
 		}

@@ -125,6 +125,15 @@ func TestForgetting(t *testing.T) {
 	}
 }
 
+// TestVariablesAreBounded lets a variable take itself in again and again.
+func TestVariablesAreBounded(t *testing.T) {
+	m := machine(t, `{"StartAt": "A", "States": {"A": {"Type": "Pass", "Assign": {"x": 1}, "Next": "B"}, "B": {"Type": "Pass", "Assign": {"x": {"a.$": "$x", "b.$": "$x"}}, "Next": "B"}}}`)
+	steps(t, m, `{}`)
+	if r := m.Result(); r.Error != "States.DataLimitExceeded" {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestEndedStepsAreForgotten runs more tasks than are ever open at once.
 func TestEndedStepsAreForgotten(t *testing.T) {
 	s := tell(t, `{"StartAt": "M", "States": {"M": {"Type": "Map", "MaxConcurrency": 2, "ItemProcessor": {

@@ -378,6 +378,9 @@ func (t *thread) limit(field string) (time.Duration, error) {
 	}
 	n, ok := integer(v)
 	if !ok || n <= 0 {
+		if template := t.state.fields.at(field); dynamic(template, t.state.jsonata) {
+			return 0, wrongType(template, field, "positive integer", v)
+		}
 		return 0, runtimeError("%s must be a positive number of seconds, not %s", field, text(v))
 	}
 	return seconds(n), nil

@@ -7,11 +7,7 @@ import (
 	"time"
 )
 
-const (
-	timedOut        = TimedOut
-	heartbeatMissed = HeartbeatMissed
-	taskFailed      = "States.TaskFailed"
-)
+const taskFailed = "States.TaskFailed"
 
 // region is where all this happens, as history tells it.
 const region = "local"
@@ -247,7 +243,7 @@ func (c *calling) decoded(output json.RawMessage) (any, error) {
 // wasSubmitted reports whether the call succeeded that an outcome ends the wait
 // for.
 func (c *calling) wasSubmitted(out Outcome, ok bool) bool {
-	late := out.Error == timedOut || out.Error == heartbeatMissed
+	late := out.Error == TimedOut || out.Error == HeartbeatMissed
 	switch c.r.Pattern {
 	case RunJob, RunJob2:
 		return ok || late || out.Status != "" || len(out.Submitted) > 0 || c.child == nil
@@ -294,7 +290,7 @@ func (c *calling) failed(out Outcome) {
 	}
 	what := "Failed"
 	switch {
-	case e.name == timedOut, e.name == heartbeatMissed:
+	case e.name == TimedOut, e.name == HeartbeatMissed:
 		what = "TimedOut"
 	case c.r.Kind == Worker:
 		c.taken("")

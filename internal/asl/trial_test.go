@@ -41,3 +41,18 @@ func TestRecordedTestStates(t *testing.T) {
 	}
 	t.Logf("%d of %d", good, len(cases))
 }
+
+// TestTasksAlone tests tasks that wait for something alone: a mock stands for
+// what they would get, in the shape of the service.
+func TestTasksAlone(t *testing.T) {
+	for resource, want := range map[string]string{
+		"arn:aws:states:::sqs:sendMessage.waitForTaskToken": `{"output":{"a":1},"inspectionData":{"input":{},"afterInputPath":{},"afterParameters":{"token":"given"},"result":{"a":1},"afterResultSelector":{"a":1},"afterResultPath":{"a":1}},"status":"SUCCEEDED"}`,
+		"arn:aws:states:::ecs:runTask.sync":                 `{"output":{"a":1},"inspectionData":{"input":{},"afterInputPath":{},"afterParameters":{"token":"given"},"result":{"a":1},"afterResultSelector":{"a":1},"afterResultPath":{"a":1}},"status":"SUCCEEDED"}`,
+	} {
+		got, err := TestState([]byte(`{"definition": {"Type": "Task", "Resource": "`+resource+`", "Parameters": {"token.$": "$$.Task.Token"}, "End": true},
+			"input": {}, "context": {"Task": {"Token": "given"}}, "mock": {"result": "{\"a\": 1}"}, "roleArn": "r", "inspectionLevel": "TRACE"}`), time.Unix(0, 0))
+		if err != nil || text(got) != want {
+			t.Errorf("%s: %v\n\t got %s\n\twant %s", resource, err, text(got), want)
+		}
+	}
+}

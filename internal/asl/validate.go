@@ -147,20 +147,57 @@ func (v *validator) state(s, states *Object, at string, jsonata bool) {
 	v.expressions(s, at, jsonata)
 	switch kind {
 	case "Task":
-		v.task(s, at)
+		v.task(s, at, jsonata)
 	case "Choice":
 		v.choices(s, states, at, jsonata)
 	case "Wait":
 		v.one(s, at, "Seconds", "SecondsPath", "Timestamp", "TimestampPath")
+		v.whole(s, at, "Seconds", 0, jsonata)
+		if t, ok := s.Get("Timestamp"); ok && !dynamic(t, jsonata) {
+			if words, isText := t.(string); !isText {
+				v.schema(at+"/Timestamp", "Expected value of type String")
+			} else if _, valid := timestamp(words); !valid {
+				v.schema(at+"/Timestamp", "Value is not a valid ISO-8601 extended offset date-time: %s", words)
+			}
+		}
 	case "Fail":
 		v.notBoth(s, at, "Error", "ErrorPath")
 		v.notBoth(s, at, "Cause", "CausePath")
+		for _, name := range []string{"Error", "Cause"} {
+			if t, ok := s.Get(name); ok && kindOf(t) != "string" {
+				v.schema(at+"/"+name, "Expected value of type String")
+			}
+		}
 	case "Parallel":
 		v.branches(s, at, inner)
 	case "Map":
 		v.mapState(s, at, inner)
+		v.whole(s, at, "MaxConcurrency", 0, jsonata)
 	}
 	v.handlers(s, states, at)
+}
+
+// dynamic reports whether a value is an expression, which only running it can
+// judge.
+func dynamic(value any, jsonata bool) bool {
+	_, is := expressionOf(value)
+	return jsonata && is
+}
+
+// whole judges a field that must be a whole number, if it is there.
+func (v *validator) whole(s *Object, at, name string, least int64, jsonata bool) {
+	value, ok := s.Get(name)
+	if !ok || dynamic(value, jsonata) {
+		return
+	}
+	switch n, isWhole := integer(value); {
+	case !isWhole:
+		v.schema(at+"/"+name, "Expected value of type Integer")
+	case n < least:
+		v.schema(at+"/"+name, "Value must not be less than %d", least)
+	case n > maxSeconds && strings.HasSuffix(name, "Seconds"):
+		v.schema(at+"/"+name, "Value must not be greater than %d", maxSeconds)
+	}
 }
 
 func (v *validator) transitions(kind string, s, states *Object, at string) {
@@ -225,7 +262,21 @@ func (v *validator) expressions(s *Object, at string, jsonata bool) {
 			v.schema(at, "The field '%s' is not supported when the query language is '%s'", name, language)
 		}
 	}
+	if assign, ok := s.Get("Assign"); ok {
+		o, isObject := assign.(*Object)
+		if !isObject && !dynamic(assign, jsonata) {
+			v.schema(at+"/Assign", "Expected value of type Object")
+		}
+		if o.Has("states") || o.Has("states.$") {
+			v.schema(at+"/Assign", "A variable must not be called 'states'")
+		}
+	}
 	if jsonata {
+		for _, name := range s.Keys() {
+			if name != "ItemProcessor" && name != "Iterator" && name != "Branches" && name != "Comment" {
+				v.queries(s.at(name), at+"/"+name)
+			}
+		}
 		return
 	}
 	for _, name := range []string{"Parameters", "ResultSelector", "ItemSelector", "Assign"} {
@@ -259,6 +310,28 @@ func validExpression(source string) bool {
 	return err == nil
 }
 
+// queries judges the expressions in a value.
+func (v *validator) queries(value any, at string) {
+	switch value := value.(type) {
+	case *Object:
+		for _, key := range value.Keys() {
+			v.queries(value.at(key), at+"/"+key)
+		}
+	case []any:
+		for i, e := range value {
+			v.queries(e, fmt.Sprintf("%s[%d]", at, i))
+		}
+	case string:
+		source, ok := expressionOf(value)
+		if !ok {
+			return
+		}
+		if _, err := compile(source); err != nil {
+			v.schema(at, "Value is not a valid JSONata expression: %s", err)
+		}
+	}
+}
+
 // template judges the fields .$ of a payload template.
 func (v *validator) template(t any, at string) {
 	switch t := t.(type) {
@@ -279,7 +352,7 @@ func (v *validator) template(t any, at string) {
 	}
 }
 
-func (v *validator) task(s *Object, at string) {
+func (v *validator) task(s *Object, at string, jsonata bool) {
 	resource, ok := s.at("Resource").(string)
 	switch {
 	case !s.Has("Resource"):
@@ -303,97 +376,17 @@ func (v *validator) task(s *Object, at string) {
 			v.schema(at+"/Resource", "Express state machine does not support '.waitForTaskToken' service integration ")
 		}
 	}
+	for _, name := range []string{"TimeoutSeconds", "HeartbeatSeconds"} {
+		v.notBoth(s, at, name, name+"Path")
+		v.whole(s, at, name, 1, jsonata)
+	}
+	timeout, isNumber := integer(s.at("TimeoutSeconds"))
+	if heartbeat, ok := integer(s.at("HeartbeatSeconds")); ok && isNumber && heartbeat >= timeout {
+		v.schema(at+"/HeartbeatSeconds", "HeartbeatSeconds must be smaller than TimeoutSeconds")
+	}
 	if c, ok := s.at("Credentials").(*Object); ok && !c.Has("RoleArn") && !c.Has("RoleArn.$") {
 		v.schema(at+"/Credentials", "The field 'RoleArn' is required but was missing")
 	}
-}
-
-func (v *validator) choices(s, states *Object, at string, jsonata bool) {
-	if next, ok := s.Get("Default"); ok {
-		v.target(next, states, at+"/Default")
-	}
-	rules, ok := s.at("Choices").([]any)
-	if !ok || len(rules) == 0 {
-		v.schema(at, "These fields are required: [Choices]")
-		return
-	}
-	for i, r := range rules {
-		here := fmt.Sprintf("%s/Choices[%d]", at, i)
-		rule, ok := r.(*Object)
-		if !ok {
-			v.schema(here, "Expected value of type Object")
-			continue
-		}
-		next, ok := rule.Get("Next")
-		if !ok {
-			v.schema(here, "These fields are required: [Next]")
-		} else {
-			v.target(next, states, here+"/Next")
-		}
-		if jsonata {
-			if !rule.Has("Condition") {
-				v.schema(here, "These fields are required: [Condition]")
-			}
-			continue
-		}
-		v.rule(rule, here)
-	}
-}
-
-func (v *validator) rule(rule *Object, at string) {
-	for _, name := range []string{"And", "Or"} {
-		if list, ok := rule.at(name).([]any); ok {
-			for i, r := range list {
-				if inner, ok := r.(*Object); ok {
-					v.rule(inner, fmt.Sprintf("%s/%s[%d]", at, name, i))
-				}
-			}
-			return
-		}
-	}
-	if inner, ok := rule.at("Not").(*Object); ok {
-		v.rule(inner, at+"/Not")
-		return
-	}
-	source, ok := rule.at("Variable").(string)
-	switch {
-	case !ok:
-		v.schema(at, "These fields are required: [Variable]")
-	case !validExpression(source):
-		v.schema(at+"/Variable", "Value is not a valid JSONPath: %s", source)
-	}
-	n := 0
-	for _, name := range rule.Keys() {
-		switch name {
-		case "Variable", "Next", "Comment", "Assign", "Output":
-			continue
-		}
-		n++
-		if !comparison(name) {
-			v.schema(at, "Field '%s' is not supported", name)
-		}
-	}
-	if n != 1 {
-		v.schema(at, "A choice rule must have exactly one comparison")
-	}
-}
-
-func comparison(name string) bool {
-	switch name {
-	case "IsNull", "IsPresent", "IsNumeric", "IsString", "IsBoolean", "IsTimestamp", "StringMatches",
-		"BooleanEquals", "BooleanEqualsPath":
-		return true
-	}
-	name = strings.TrimSuffix(name, "Path")
-	for _, kind := range []string{"String", "Numeric", "Timestamp"} {
-		if op, ok := strings.CutPrefix(name, kind); ok {
-			switch op {
-			case "Equals", "LessThan", "GreaterThan", "LessThanEquals", "GreaterThanEquals":
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (v *validator) branches(s *Object, at string, jsonata bool) {
@@ -468,6 +461,9 @@ func (v *validator) handlers(s, states *Object, at string) {
 				continue
 			}
 			v.handler(o, here, i == len(list)-1)
+			if name == "Retry" {
+				v.retrier(o, here)
+			}
 			if name == "Catch" {
 				if next, ok := o.Get("Next"); ok {
 					v.target(next, states, here+"/Next")
@@ -486,8 +482,30 @@ func (v *validator) handler(o *Object, at string, last bool) {
 		return
 	}
 	for _, n := range names {
+		if _, ok := n.(string); !ok {
+			v.schema(at+"/ErrorEquals", "Expected values of type String")
+		}
 		if n == "States.ALL" && (len(names) > 1 || !last) {
 			v.schema(at+"/ErrorEquals", "States.ALL must appear alone, and in the last entry")
 		}
+	}
+}
+
+// retrier judges the numbers of a retrier.
+func (v *validator) retrier(o *Object, at string) {
+	v.whole(o, at, "IntervalSeconds", 1, false)
+	v.whole(o, at, "MaxAttempts", 0, false)
+	v.whole(o, at, "MaxDelaySeconds", 1, false)
+	if rate, ok := o.Get("BackoffRate"); ok {
+		if n, isNumber := float(rate); !isNumber || n < 1 {
+			v.schema(at+"/BackoffRate", "Value must be a number that is not less than 1")
+		}
+	}
+	if s, ok := o.Get("JitterStrategy"); ok && s != "FULL" && s != "NONE" {
+		v.schema(at+"/JitterStrategy", "Value is not one of the allowed values: [FULL, NONE]")
+	}
+	interval := numberField(o, "IntervalSeconds", 1)
+	if o.Has("MaxDelaySeconds") && numberField(o, "MaxDelaySeconds", 0) < interval {
+		v.schema(at+"/MaxDelaySeconds", "MaxDelaySeconds must not be less than IntervalSeconds")
 	}
 }

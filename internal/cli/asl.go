@@ -162,8 +162,12 @@ func executeMachine(ctx context.Context, machine *asl.Machine, start asl.Start) 
 			return true, err
 		}
 		for _, c := range commands {
-			if c.Kind == workflow.FinishRun {
+			switch c.Kind {
+			case workflow.FinishRun:
 				return true, nil
+			case workflow.StopStep:
+				delete(timers, c.Step)
+				continue
 			}
 			if e := machine.Effect(c.Step); !e.Until.IsZero() {
 				timers[c.Step] = e.Until

@@ -54,7 +54,9 @@ func (c *command) registerScope(a *App, f *flagSet) {
 	case severalScope:
 		f.list(&a.stacks, "stack", "NAME", "Only this stack of the project. May be given several times.")
 	}
-	f.text(&a.environment, "env", "NAME", "Work in this environment instead of the selected one.")
+	if f.set.Lookup("env") == nil {
+		f.text(&a.environment, "env", "NAME", "Work in this environment instead of the selected one.")
+	}
 }
 
 // find returns the subcommand of that name, or nil.

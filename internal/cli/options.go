@@ -29,7 +29,13 @@ type variableOptions struct {
 }
 
 func (o *variableOptions) register(f *flagSet) {
+	o.registerValues(f)
 	o.input = inputAllowed()
+	f.toggle(&o.input, "input", "Whether to ask for variables without a value; -input=false makes that an error.")
+}
+
+// registerValues is register without the option that allows questions.
+func (o *variableOptions) registerValues(f *flagSet) {
 	f.each("var", "NAME=VALUE", "Set an input variable of the root module. May be given several times.", func(s string) error {
 		if !strings.Contains(s, "=") {
 			return fmt.Errorf("%q must have the form NAME=VALUE", s)
@@ -41,7 +47,6 @@ func (o *variableOptions) register(f *flagSet) {
 		o.given = append(o.given, variableFlag{file: true, text: s})
 		return nil
 	})
-	f.toggle(&o.input, "input", "Whether to ask for variables without a value; -input=false makes that an error.")
 }
 
 // inputAllowed is what TF_INPUT says; true unless set to a false word.

@@ -7,90 +7,233 @@ import (
 	"os"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/tutti-dev/tutti/internal/asl"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // machineSuffix is how files with state machines end.
 const machineSuffix = ".asl.json"
 
+// workflowOptions are the flags of the run command.
+type workflowOptions struct {
+	aslOptions
+	variableOptions
+	environment string
+	parallelism int
+}
+
 func runCommand() *command {
 	return &command{
 		name: "run", args: "WORKFLOW", summary: "Run a workflow durably", minArgs: 1, maxArgs: 1, main: true,
-		about: `Runs a workflow as a durable run: every step is journalled in the project's store, and a run whose process dies goes on with "tutti resume". WORKFLOW is a state machine in the Amazon States Language: NAME for NAME.asl.json in the current directory, or a path.
+		about: `Runs a workflow as a durable run: every step is journalled in the project's store, and a run whose process dies goes on with "tutti resume". WORKFLOW is the name of a workflow of the project (a workflow block in *.tutti.hcl), or a state machine in the Amazon States Language: NAME for NAME.asl.json in the current directory, or a path.
 
-Tasks call tutti:exec, with a command (a list), and optionally dir, environment, stdin and idempotent; or tutti:http, with a url, and optionally method, headers, body and idempotent. Each has an idempotency key, the same whenever it is done again: in TUTTI_IDEMPOTENCY_KEY, or the header Idempotency-Key.
+Interrupting it (Ctrl-C) cancels the run: what is running ends and is recorded, nothing more begins, the steps of "finally" are carried out. A second interrupt gives up what is running; the run can then be resumed.
 
-Standard output is the output of the workflow, as JSON. The exit code is 1 where it does not succeed.`,
-		example: "tutti run order -input order.json",
+Standard output is what the workflow returns: its outputs, or the output of the state machine as JSON. The exit code is 1 where it does not succeed.`,
+		example: "tutti run release -var version=1.4.2 -env=prod\ntutti run order -input order.json",
 		setup: func(f *flagSet) action {
-			o := &aslOptions{}
-			f.toggle(&o.json, "json", "Print status, output, error, cause and history as JSON.")
-			f.text(&o.input, "input", "FILE", "A file with the input, a JSON value; {} without. - means standard input.")
-			return o.runDurably
+			o := &workflowOptions{}
+			f.toggle(&o.json, "json", "Print how it ended as JSON: of a workflow run, status, outputs, error and steps; of a state machine status, output, error, cause and history.")
+			f.text(&o.aslOptions.input, "input", "FILE", "The input of a state machine, a JSON value; {} without. - means standard input.")
+			f.text(&o.environment, "env", "NAME", "The environment to work in.")
+			f.number(&o.parallelism, "parallelism", "N", "Bound on steps at work at once; 10 unless given here or in the workflow.")
+			o.registerValues(f)
+			return o.start
 		},
-		complete: func(*App, []string) []string {
-			entries, _ := os.ReadDir(".")
-			var names []string
-			for _, e := range entries {
-				if name, ok := strings.CutSuffix(e.Name(), machineSuffix); ok {
-					names = append(names, name)
-				}
-			}
-			return names
-		},
+		complete: completeWorkflows,
 	}
 }
 
-func (o *aslOptions) runDurably(ctx context.Context, app *App, args []string) int {
+func completeWorkflows(*App, []string) []string {
+	var names []string
+	if projects.Exists(".") {
+		if p, _ := projects.Load("."); p != nil {
+			names = sortedKeys(p.Workflows)
+		}
+	}
+	entries, _ := os.ReadDir(".")
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), machineSuffix); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// start finds out what is meant and runs it.
+func (o *workflowOptions) start(ctx context.Context, app *App, args []string) int {
+	op, diags := app.openRootOperation(false)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	defer op.Close()
+	if projects.Exists(".") {
+		p, diags := op.projectFiles()
+		if diags.HasErrors() {
+			return app.fail(diags)
+		}
+		if w := p.Workflows[args[0]]; w != nil {
+			if w.Definition != "" {
+				return o.runMachine(ctx, op, p.DefinitionFile(w), p, w)
+			}
+			return o.runWorkflow(ctx, op, p, w)
+		}
+		if _, err := os.Stat(args[0] + machineSuffix); err != nil && !strings.HasSuffix(args[0], ".json") {
+			return app.failf("No such workflow", "This project has no workflow %q. There are: %s.", args[0], strings.Join(append(completeWorkflows(app, nil), "none else"), ", "))
+		}
+	}
 	file := args[0]
 	if _, err := os.Stat(file + machineSuffix); err == nil {
 		file += machineSuffix
 	}
+	return o.runMachine(ctx, op, file, nil, nil)
+}
+
+// projectFiles reads the project's files; diagnostics quote them from then on.
+func (p *project) projectFiles() (*projects.Project, diag.List) {
+	loaded, diags := projects.Load(".")
+	if loaded != nil {
+		p.app.sources = loaded.Files
+	}
+	return loaded, diags
+}
+
+func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *projects.Project, w *projects.Workflow) int {
+	app := op.app
+	if o.aslOptions.input != "" {
+		return app.failf("Not a state machine", "The workflow %q takes variables, not an input: give them with -var.", w.Name)
+	}
+	d, diags := flow.New(p, w.Name, stackOutputNames(p))
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	environment, d2 := op.chooseEnvironment(p, o.environment)
+	diags = append(diags, d2...)
+	inputs, d2 := workflowInputs(p, d, environment, &o.variableOptions)
+	if diags = append(diags, d2...); diags.HasErrors() {
+		return app.fail(diags)
+	}
+	app.show(diags)
+	op.environment = environment
+	return op.workflow(ctx, d, o.json, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
+		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion()}
+		w.Environment, w.Inputs, w.Parallelism = environment, inputs, o.parallelism
+		return r.StartWorkflow(ctx, d, w)
+	})
+}
+
+// workflow has a run of a workflow carried out, watches it and reports.
+func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON bool, do func(*runs.Runner, runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List)) int {
+	store, diags := o.store(ctx)
+	if diags.HasErrors() {
+		return o.app.fail(diags)
+	}
+	view := newWorkflowView(o.app)
+	runner := &runs.Runner{Store: store}
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Stacks: o.stacks(d.Project)}
+	run, machine, diags := do(runner, options)
+	if machine == nil {
+		return o.app.fail(diags)
+	}
+	view.rest(machine)
+	runner.Wait()
+	if diags.HasErrors() {
+		return o.app.fail(diags)
+	}
+	o.app.show(diags)
+	return o.app.reportWorkflow(run, machine, asJSON)
+}
+
+// stackOutputNames tells which outputs a stack declares, for checking workflows.
+func stackOutputNames(p *projects.Project) func(string) (map[string]bool, bool) {
+	known := map[string]map[string]bool{}
+	return func(name string) (map[string]bool, bool) {
+		if out, ok := known[name]; ok {
+			return out, out != nil
+		}
+		known[name] = declaredOutputs(p, name)
+		return known[name], known[name] != nil
+	}
+}
+
+func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file string, p *projects.Project, w *projects.Workflow) int {
+	app := op.app
 	source, err := app.readInput(file)
 	if err != nil {
-		return app.failf("No such workflow", "There is neither a file %s%s nor %[1]s: %[3]s.", args[0], machineSuffix, err)
+		return app.failf("No such workflow", "There is neither a workflow %[1]q nor a file %[1]s%[2]s: %[3]s.", strings.TrimSuffix(file, machineSuffix), machineSuffix, err)
 	}
-	start, diags := o.start(app)
+	if len(o.variableOptions.given) > 0 {
+		return app.failf("Not a workflow with variables", "A state machine takes an input, a JSON value: give it with -input.")
+	}
+	start, diags := o.aslOptions.start(app)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	if found := asl.Validate(source, asl.Options{}); len(found) > 0 {
 		return app.fail(definitionErrors(file, found))
 	}
-	op, diags := app.openRootOperation(false)
-	if diags.HasErrors() {
-		return app.fail(diags)
+	environment := ""
+	if p != nil {
+		if environment, diags = op.chooseEnvironment(p, o.environment); diags.HasErrors() {
+			return app.fail(diags)
+		}
+		op.environment = environment
 	}
-	defer op.Close()
-	data, err := json.Marshal(start)
-	if err != nil {
-		return app.failf("The input is not JSON", "%s.", err)
+	pinned := source
+	if w != nil && len(w.Bindings) > 0 {
+		pinned = runs.EncodeDefinition(p, w.Name)
 	}
-	return op.machine(ctx, source, o.json, func(r *runs.Runner, e runs.Execution) diag.List {
-		e.Start = data
+	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
 		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + strings.TrimSuffix(file, machineSuffix)}
-		_, diags := r.Execute(ctx, e)
-		return diags
+		e.Start, e.Sensitive = runs.MachineStart(start.Name, start.Input, uuid.NewString()), true
+		return r.Execute(ctx, e)
 	})
 }
 
-// continueMachine resumes a run of a state machine.
-func (o *operation) continueMachine(ctx context.Context, run runs.Run, asJSON bool) int {
+// continueWorkflow resumes a run of a workflow or a state machine.
+func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON bool) int {
 	source, err := o.opened.Blob(ctx, run.Blob)
 	if err != nil {
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
 	}
-	return o.machine(ctx, source, asJSON, func(r *runs.Runner, e runs.Execution) diag.List {
+	o.useKey(run.Key)
+	if d, diags := runs.DecodeDefinition(source); runs.IsWorkflow(source) && (diags.HasErrors() || d.Workflow.Definition == "") {
+		if diags.HasErrors() {
+			return o.app.fail(diags)
+		}
+		o.app.sources = d.Project.Files
+		return o.workflow(ctx, d, asJSON, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
+			w.Run = run
+			inputs, environment, diags := r.Inputs(ctx, run)
+			if diags.HasErrors() {
+				return run, nil, diags
+			}
+			w.Inputs, w.Environment = inputs, environment
+			return r.ContinueWorkflow(ctx, d, w)
+		})
+	}
+	return o.machine(ctx, source, asJSON, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
 		e.Run = run
-		_, diags := r.Continue(ctx, e)
-		return diags
+		return r.Continue(ctx, e)
 	})
 }
 
 // machine makes the execution of a definition, has it carried out and reports.
-func (o *operation) machine(ctx context.Context, source []byte, asJSON bool, do func(*runs.Runner, runs.Execution) diag.List) int {
+func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do func(*runs.Runner, runs.Execution) (runs.Run, diag.List)) int {
+	steps := &runs.StateMachine{Dir: o.workDir, Hard: hardContext(ctx).Done(), Definition: machineDefinition}
+	source := pinned
+	if runs.IsWorkflow(pinned) {
+		d, diags := runs.DecodeDefinition(pinned)
+		if diags.HasErrors() {
+			return o.app.fail(diags)
+		}
+		source, steps.Bindings = d.Project.Files[d.Project.DefinitionFile(d.Workflow)], d.Workflow.Bindings
+	}
 	definition, err := asl.Parse(source)
 	if err != nil {
 		return o.app.failf("Invalid state machine", "%s.", err)
@@ -100,14 +243,113 @@ func (o *operation) machine(ctx context.Context, source []byte, asJSON bool, do 
 		return o.app.fail(diags)
 	}
 	machine := asl.NewMachine(definition)
-	diags = do(&runs.Runner{Store: store}, runs.Execution{
-		Definition: source, Machine: machine,
-		Steps: &runs.StateMachine{Machine: machine, Dir: o.workDir},
+	steps.Machine, steps.Runner = machine, &runs.Runner{Store: store}
+	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
+	run, diags := do(steps.Runner, runs.Execution{
+		Definition: pinned, Machine: machine, Steps: steps, Hard: steps.Hard,
 		Began: func(run runs.Run) { fmt.Fprintf(o.app.Err, "Run %s\n", run.ID) },
 	})
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
+	steps.Runner.Wait()
 	o.app.show(diags)
+	_ = run
 	return (&aslOptions{json: asJSON}).report(o.app, machine)
 }
+
+// machineDefinition finds another state machine by name: a file beside the
+// project's.
+func machineDefinition(name string) ([]byte, error) {
+	if strings.ContainsAny(name, `/\`) {
+		return nil, fmt.Errorf("%q is not a name", name)
+	}
+	return os.ReadFile(name + machineSuffix)
+}
+
+// workflowJSON is how a run of a workflow ended, for programs.
+type workflowJSON struct {
+	Run     string                     `json:"run"`
+	Status  string                     `json:"status"`
+	Outputs map[string]json.RawMessage `json:"outputs,omitempty"`
+	Error   *workflowErrorJSON         `json:"error,omitempty"`
+	Steps   []workflowStepJSON         `json:"steps"`
+}
+
+type workflowErrorJSON struct {
+	Name  string `json:"name"`
+	Cause string `json:"cause"`
+	Step  string `json:"step,omitempty"`
+}
+
+type workflowStepJSON struct {
+	Name   string             `json:"name"`
+	Status string             `json:"status"`
+	Items  int                `json:"items,omitempty"`
+	Error  *workflowErrorJSON `json:"error,omitempty"`
+}
+
+func describeError(e *flow.Error, step string) *workflowErrorJSON {
+	if e == nil {
+		return nil
+	}
+	return &workflowErrorJSON{Name: e.Name, Cause: e.Cause, Step: step}
+}
+
+// reportWorkflow prints how a run of a workflow ended. Sensitive outputs are
+// hidden from people; programs that ask for JSON get them, as with output.
+func (a *App) reportWorkflow(run runs.Run, m *flow.Machine, asJSON bool) int {
+	result := m.Result()
+	code := exitFailed
+	if run.Status == runs.Succeeded {
+		code = exitOK
+	}
+	if asJSON {
+		doc := workflowJSON{Run: run.ID, Status: string(run.Status), Outputs: map[string]json.RawMessage{}, Error: describeError(result.Error, result.Step), Steps: []workflowStepJSON{}}
+		for name, v := range outputsOf(result) {
+			doc.Outputs[name] = plainJSON(v)
+		}
+		for _, s := range m.Steps() {
+			doc.Steps = append(doc.Steps, workflowStepJSON{Name: s.Name, Status: string(s.Status), Items: s.Items, Error: describeError(s.Error, "")})
+		}
+		if failed := a.printJSONIndented(doc); failed != exitOK {
+			return failed
+		}
+		return code
+	}
+	switch run.Status {
+	case runs.Succeeded:
+		fmt.Fprintf(a.Err, "Run %s succeeded.\n", run.ID)
+		a.printOutputs(outputsOf(result))
+	case runs.Cancelled:
+		fmt.Fprintf(a.Err, "Run %s was cancelled.\n", run.ID)
+	default:
+		step := ""
+		if result.Step != "" {
+			step = " in step " + result.Step
+		}
+		fmt.Fprintf(a.Err, "Run %s failed%s", run.ID, step)
+		if result.Error != nil {
+			fmt.Fprintf(a.Err, ": %s\n%s", result.Error.Name, indent(result.Error.Cause))
+		}
+		fmt.Fprintf(a.Err, "\nLook at what it wrote with \"tutti logs %s\"; try again from a step with \"tutti runs retry %[1]s -from STEP\".\n", run.ID)
+	}
+	return code
+}
+
+func outputsOf(result flow.Result) map[string]cty.Value {
+	if result.Outputs == cty.NilVal || result.Outputs.IsNull() {
+		return nil
+	}
+	return result.Outputs.AsValueMap()
+}
+
+func indent(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "  " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ")
+}
+
+// stacks plans and changes the stacks of a project for steps of workflows.
+func (o *operation) stacks(*projects.Project) runs.Stacks { return nil }

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -19,7 +21,7 @@ func runsCommand() *command {
 		name: "runs", summary: "List what was carried out here, and how it ended", main: true,
 		about: "Every apply is a run: a durable record of what was planned, what was begun and what came of it. Without a word, lists the runs of this project.",
 		setup: list.setup,
-		sub:   []*command{list, runsShowCommand()},
+		sub:   []*command{cancelCommand(), list, resumeCommand(), runsRetryCommand(), runsShowCommand(), runsUpgradeCommand(), runsWatchCommand()},
 	}
 }
 
@@ -139,20 +141,52 @@ func runsShowCommand() *command {
 				if err != nil {
 					return app.fail(diag.FromError(err))
 				}
+				hideSensitive(entries)
+				var steps *flow.Machine
+				if run.Kind == runs.WorkflowKind {
+					steps = app.stepsOf(ctx, store, run)
+				}
 				if o.json {
 					return app.printJSONIndented(struct {
 						runJSON
 						Journal []workflow.Entry `json:"journal"`
 					}{describeRun(run), entries})
 				}
-				app.showRun(run, entries)
+				app.showRun(run, steps, entries)
 				return exitOK
 			}
 		},
 	}
 }
 
-func (a *App) showRun(run runs.Run, entries []workflow.Entry) {
+// hideSensitive leaves of sensitive entries only what names the step.
+func hideSensitive(entries []workflow.Entry) {
+	for i := range entries {
+		if !entries[i].Sensitive {
+			continue
+		}
+		data := runs.ReadStepData(entries[i])
+		entries[i].Data = nil
+		if data.Step != "" {
+			entries[i].Data, _ = json.Marshal(runs.StepData{Step: data.Step, Error: data.Error}) // two strings
+		}
+	}
+}
+
+// stepsOf is the machine of a run of a workflow with steps; nil for others.
+func (a *App) stepsOf(ctx context.Context, store runs.Store, run runs.Run) *flow.Machine {
+	source, err := store.Blob(ctx, run.Blob)
+	if err != nil || !runs.IsWorkflow(source) {
+		return nil
+	}
+	m, diags := (&runs.Runner{Store: store}).ReplayWorkflow(ctx, run)
+	if diags.HasErrors() {
+		return nil
+	}
+	return m
+}
+
+func (a *App) showRun(run runs.Run, steps *flow.Machine, entries []workflow.Entry) {
 	var b strings.Builder
 	line := func(name, text string) {
 		if text != "" {
@@ -173,11 +207,16 @@ func (a *App) showRun(run runs.Run, entries []workflow.Entry) {
 	if !run.Ended.IsZero() {
 		line("Ended", fmt.Sprintf("%s (after %s)", run.Ended.Local().Format(time.DateTime), run.Ended.Sub(run.Started).Round(time.Millisecond)))
 	}
+	if steps != nil {
+		showSteps(&b, steps)
+	}
 	b.WriteString("\nJournal\n")
 	for _, e := range entries {
 		data := runs.ReadStepData(e)
 		text := strings.ReplaceAll(string(e.Kind), "_", " ")
 		switch {
+		case e.Step >= 0 && data.Step != "":
+			text = strings.TrimRight(fmt.Sprintf("%-16s %s  %s", strings.TrimPrefix(text, "step "), data.Step, data.Error), " ")
 		case e.Step >= 0 && data.Address == "":
 			text = fmt.Sprintf("%-16s step %d", strings.TrimPrefix(text, "step "), e.Step)
 		case e.Step >= 0:
@@ -239,7 +278,7 @@ func resumeCommand() *command {
 					return app.fail(diags)
 				}
 				if run.Kind == runs.WorkflowKind {
-					return op.continueMachine(ctx, run, o.json)
+					return op.continueWorkflow(ctx, run, o.json)
 				}
 				loaded, diags := op.planOf(ctx, run)
 				if !diags.HasErrors() {

@@ -33,21 +33,7 @@ func validateCommand() *command {
 				app.prose = !o.json
 				diags := app.validate(ctx)
 				if o.json {
-					doc := validateJSON{FormatVersion: "1.0", Valid: !diags.HasErrors(), Diagnostics: views.DiagnosticsJSON(diags, app.sources)}
-					if doc.Diagnostics == nil {
-						doc.Diagnostics = []views.DiagnosticJSON{}
-					}
-					for _, d := range diags {
-						if d.Severity == diag.Warning {
-							doc.WarningCount++
-						} else {
-							doc.ErrorCount++
-						}
-					}
-					if code := app.printJSONIndented(doc); code != exitOK || !doc.Valid {
-						return exitFailed
-					}
-					return exitOK
+					return app.validated(diags)
 				}
 				app.show(diags)
 				if diags.HasErrors() {
@@ -62,6 +48,25 @@ func validateCommand() *command {
 			}
 		},
 	}
+}
+
+// validated prints findings in the form of validate -json.
+func (a *App) validated(diags diag.List) int {
+	doc := validateJSON{FormatVersion: "1.0", Valid: !diags.HasErrors(), Diagnostics: views.DiagnosticsJSON(diags, a.sources)}
+	if doc.Diagnostics == nil {
+		doc.Diagnostics = []views.DiagnosticJSON{}
+	}
+	for _, d := range diags {
+		if d.Severity == diag.Warning {
+			doc.WarningCount++
+		} else {
+			doc.ErrorCount++
+		}
+	}
+	if code := a.printJSONIndented(doc); code != exitOK || !doc.Valid {
+		return exitFailed
+	}
+	return exitOK
 }
 
 func (a *App) validate(ctx context.Context) diag.List {

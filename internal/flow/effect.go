@@ -15,7 +15,10 @@ type Effect struct {
 	Action  string // what the step does; StackOutputs for reading them
 	Attempt int    // from 1
 
-	Arguments  cty.Value // of the action, marks and all
+	Arguments cty.Value // of the action, marks and all
+	// Secrets are the sensitive texts that went into the arguments: they must not
+	// be shown, wherever they come up.
+	Secrets    []string
 	References map[string]projects.Reference
 	// Run is, for what undoes a step, the run of its own that the step was.
 	Run string
@@ -87,6 +90,7 @@ func (m *Machine) Effect(step int) Effect {
 		return out
 	}
 	out.Repeatable = repeatable(action.Kind, out.Arguments)
+	out.Secrets = m.secrets(action, ctx)
 	it := &m.nodes[p.node].items.list[p.item]
 	if p.kind == undoEffect && it.result != nil {
 		out.Run = it.result.run
@@ -100,6 +104,50 @@ func (m *Machine) Effect(step int) Effect {
 		out.Cache, out.CacheTTL = &key, c.TTL
 	}
 	return out
+}
+
+// secrets lists the sensitive texts that the arguments of an action are made
+// of: those of the values they refer to, and their own.
+func (m *Machine) secrets(a *projects.Action, ctx *hcl.EvalContext) []string {
+	set := map[string]bool{}
+	for _, expr := range a.Arguments {
+		for _, t := range m.d.variables(expr, nil) {
+			if v, diags := t.TraverseAbs(ctx); !diags.HasErrors() {
+				collectSecrets(v, set)
+			}
+		}
+	}
+	return sortedKeys(set)
+}
+
+// collectSecrets adds the texts in a value that are marked sensitive.
+func collectSecrets(v cty.Value, into map[string]bool) {
+	if !v.HasMarkDeep(sensitive) {
+		return
+	}
+	bare, paths := v.UnmarkDeepWithPaths()
+	for _, p := range paths {
+		if _, is := p.Marks[sensitive]; !is {
+			continue
+		}
+		inner, err := p.Path.Apply(bare)
+		if err != nil { // inside a set
+			inner = bare
+		}
+		_ = cty.Walk(inner, func(_ cty.Path, leaf cty.Value) (bool, error) {
+			if leaf.IsNull() || !leaf.IsKnown() {
+				return false, nil
+			}
+			switch leaf.Type() {
+			case cty.String:
+				into[leaf.AsString()] = true
+			case cty.Number:
+				into[leaf.AsBigFloat().Text('f', -1)] = true
+			}
+			return true, nil
+		})
+	}
+	delete(into, "")
 }
 
 // taskScope is where the arguments of a task are evaluated; what undoes a step

@@ -142,7 +142,7 @@ func (m *Machine) startItems(n int32) {
 	if step.Concurrency > 0 {
 		limit = step.Concurrency
 	}
-	for s.items.next < len(s.items.list) && s.items.running < limit && s.items.failed <= s.items.allowed && !m.cancelled {
+	for s.items.next < len(s.items.list) && s.items.running < limit && s.items.failed <= s.items.allowed && !m.stopped() {
 		i := int32(s.items.next)
 		s.items.next++
 		s.items.running++
@@ -250,7 +250,7 @@ func (m *Machine) itemIs(t target, status Status, result *itemResult) {
 // itemFails takes a failed attempt: it is made again, caught, or the item's end.
 func (m *Machine) itemFails(t target, attempt int16, failure *Error) {
 	s, step := &m.nodes[t.node], m.d.nodes[t.node].step
-	if r := step.Retry; r != nil && int(attempt) < r.Attempts && retryable(r, failure) && !m.cancelled {
+	if r := step.Retry; r != nil && int(attempt) < r.Attempts && retryable(r, failure) && !m.stopped() {
 		if delay := m.delay(t, r, int(attempt)); delay > 0 {
 			m.add(effect{kind: backoffEffect, target: t, attempt: attempt, until: m.now.Add(delay).UnixNano()})
 		} else {

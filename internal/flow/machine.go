@@ -95,6 +95,8 @@ type Machine struct {
 	cancelled bool
 	failed    bool
 	result    Result
+	follow    bool
+	changes   []Change
 	commands  []workflow.Command
 }
 
@@ -151,6 +153,36 @@ func NewMachine(d *Definition) *Machine {
 		m.nodes[i] = nodeState{status: Waiting, waiting: int32(len(d.nodes[i].needs))}
 	}
 	return m
+}
+
+// Change is that a step of the definition began or ended.
+type Change struct {
+	Step   string
+	Status Status
+	Items  int // of a for_each; 0 for others
+	Error  *Error
+}
+
+// Follow lets the machine note what becomes of steps, for [Machine.Changes].
+func (m *Machine) Follow() { m.follow = true }
+
+// Changes returns what became of steps since it was called last.
+func (m *Machine) Changes() []Change {
+	out := m.changes
+	m.changes = nil
+	return out
+}
+
+func (m *Machine) changed(n int32) {
+	if !m.follow {
+		return
+	}
+	s := &m.nodes[n]
+	c := Change{Step: m.d.nodes[n].step.Name, Status: s.status, Error: s.err}
+	if s.items.kind != single {
+		c.Items = len(s.items.list)
+	}
+	m.changes = append(m.changes, c)
 }
 
 // Result says how the run stands or ended.
@@ -292,6 +324,10 @@ func (m *Machine) cancel(e workflow.Entry) error {
 	return nil
 }
 
+// stopped reports whether nothing more is begun: the run was cancelled, and its
+// finally steps are not reached yet.
+func (m *Machine) stopped() bool { return m.cancelled && m.phase != phaseFinally }
+
 // outcome takes the end of an effect.
 func (m *Machine) outcome(e workflow.Entry) error {
 	p, err := m.effect(e)
@@ -318,7 +354,7 @@ func (m *Machine) outcome(e workflow.Entry) error {
 	case readEffect:
 		m.read(done, out, failure)
 	case backoffEffect:
-		if !m.cancelled {
+		if !m.stopped() {
 			m.attempt(done.target, done.attempt+1)
 			m.startItems(done.node)
 		}
@@ -394,10 +430,10 @@ func (m *Machine) endPhase() {
 func (m *Machine) finish() {
 	m.phase = phaseDone
 	switch {
-	case m.cancelled && m.result.Error == nil:
-		m.result.Status = Cancelled
 	case m.failed:
 		m.result.Status = Failed
+	case m.cancelled:
+		m.result.Status = Cancelled
 	default:
 		outputs, err := m.outputs()
 		if err != nil {
@@ -410,6 +446,9 @@ func (m *Machine) finish() {
 
 // fail notes that the workflow failed, and why at first.
 func (m *Machine) fail(step string, err *Error) {
+	if m.cancelled {
+		return // it was asked to end
+	}
 	m.failed = true
 	if m.result.Error == nil {
 		m.result.Error, m.result.Step = err, step
@@ -452,7 +491,7 @@ func (m *Machine) read(p effect, out Outcome, failure *Error) {
 	if failure != nil && s.err == nil {
 		s.err = failure
 	}
-	if s.reading--; s.reading > 0 || m.cancelled {
+	if s.reading--; s.reading > 0 || m.stopped() {
 		return
 	}
 	if s.err != nil {
@@ -483,6 +522,7 @@ func (m *Machine) open(n int32) {
 		m.endNode(n, Failed)
 		return
 	}
+	m.changed(n)
 	m.startItems(n)
 }
 
@@ -493,6 +533,7 @@ func (m *Machine) endNode(n int32, status Status) {
 	if def.step.Undo == nil {
 		s.stacks = nil
 	}
+	m.changed(n)
 	if status == Failed {
 		m.fail(def.step.Name, s.err)
 	}
@@ -503,7 +544,7 @@ func (m *Machine) endNode(n int32, status Status) {
 		if bad && !contains(m.d.nodes[next].asks, n) {
 			d.halted = true
 		}
-		if d.waiting--; d.waiting == 0 && !m.cancelled && m.d.nodes[next].phase == m.phase {
+		if d.waiting--; d.waiting == 0 && !m.stopped() && m.d.nodes[next].phase == m.phase {
 			m.opened = append(m.opened, next)
 		}
 	}

@@ -127,7 +127,7 @@ func (m *Machine) signal(e workflow.Entry) error {
 	if err := json.Unmarshal(e.Data, &sig); err != nil {
 		return fmt.Errorf("entry %d has no signal: %w", e.Sequence, err)
 	}
-	if m.cancelled {
+	if m.stopped() {
 		return nil
 	}
 	switch sig.Kind {
@@ -241,4 +241,45 @@ func (m *Machine) decide(step int, sig workflow.Signal) {
 	m.signalled(int32(step), Outcome{Outputs: EncodeValue(cty.ObjectVal(map[string]cty.Value{
 		"by": cty.ListVal(by), "comment": cty.StringVal(a.comment),
 	}))}, nil)
+}
+
+// Wait is a step that waits for somebody outside.
+type Wait struct {
+	Key      string
+	Approval bool
+	Message  string // of an approval
+	Event    string // what is waited for otherwise
+}
+
+// Waiting tells which steps wait for somebody outside, in the order they began
+// to.
+func (m *Machine) Waiting() []Wait {
+	var steps []int32
+	events := map[int32]string{}
+	for step := range m.approvals {
+		steps = append(steps, step)
+	}
+	for name, list := range m.waits {
+		for _, step := range list {
+			if !m.effects[step].ended {
+				steps, events[step] = append(steps, step), name
+			}
+		}
+	}
+	slices.Sort(steps)
+	var out []Wait
+	for _, step := range steps {
+		p := m.effects[step]
+		if p.ended {
+			continue
+		}
+		w := Wait{Key: m.keyOf(p.target), Approval: p.kind == approvalEffect, Event: events[step]}
+		if w.Approval {
+			if args, err := m.arguments(p.target, m.d.nodes[p.node].step.Action); err == nil && !args["message"].IsNull() {
+				w.Message = args["message"].AsString()
+			}
+		}
+		out = append(out, w)
+	}
+	return out
 }

@@ -26,19 +26,21 @@ type tasks struct {
 	slow time.Duration
 }
 
-func (s *tasks) Job(step int) runs.Job {
+func (s *tasks) Step(step int) runs.Step {
+	what := s.StateMachine.Step(step)
 	resource := s.Machine.Effect(step).Resource
-	return func(ctx context.Context, key string) (workflow.Kind, json.RawMessage) {
+	what.Job = func(ctx context.Context, t *runs.Task) runs.Ended {
 		select {
 		case <-time.After(s.slow):
 		case <-ctx.Done():
-			return workflow.StepFailed, json.RawMessage(`{"error": "Stopped"}`)
+			return runs.Ended{Kind: workflow.StepFailed, Data: json.RawMessage(`{"error": "Stopped"}`)}
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.did[resource+" "+key]++
-		return workflow.StepSucceeded, json.RawMessage(`{"output": 1}`)
+		s.did[resource+" "+t.Key]++
+		return runs.Ended{Kind: workflow.StepSucceeded, Data: json.RawMessage(`{"output": 1}`)}
 	}
+	return what
 }
 
 // shipping has tasks that may be repeated and tasks that may not, at once and
@@ -94,12 +96,6 @@ func TestEveryCrashOfAStateMachineIsContinued(t *testing.T) {
 				}
 				next := &tasks{did: did, mu: mu, slow: time.Second}
 				run, diags := runner.Continue(t.Context(), next.execution(t, shipping))
-				if n == 1 && !written {
-					if !strings.Contains(words(diags), "never began") {
-						t.Errorf("%s: %s", name, words(diags))
-					}
-					return
-				}
 				// Where the very end was written, there is nothing to continue.
 				ended := strings.Contains(words(diags), "nothing left to do")
 				if diags.HasErrors() && !ended || run.Status != runs.Succeeded {

@@ -23,6 +23,8 @@ type StepData struct {
 	Operation string    `json:"operation,omitempty"` // create, update, delete, read, forget
 	Address   string    `json:"address,omitempty"`
 	Problems  []Problem `json:"problems,omitempty"`
+	Step      string    `json:"step,omitempty"` // of a workflow: what has ended
+	Error     string    `json:"error,omitempty"`
 }
 
 // Problem is an error kept in the journal.

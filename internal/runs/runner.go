@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -52,6 +53,9 @@ type Runner struct {
 	// Grace is how long operations get to return after a hard cancel before
 	// they are left in doubt; 0 means ten seconds.
 	Grace time.Duration
+
+	bell   bell
+	others sync.WaitGroup // runs that nobody waits for
 }
 
 // defaultParallelism is how many operations run at once where nothing is said.
@@ -210,7 +214,7 @@ func (r *Runner) Cancel(ctx context.Context, id string) (Run, diag.List) {
 	if run.Status.Ended() {
 		return run, diag.Errorf("Run has ended", "Run %s has %s already.", id, run.Status)
 	}
-	if run.Status != Interrupted {
+	if run.Status != Interrupted && run.Status != Pending {
 		run, err = r.Store.RequestCancel(ctx, id)
 		if err != nil {
 			return run, diag.Errorf("Cannot cancel run", "Run %s cannot be cancelled: %s.", id, err)

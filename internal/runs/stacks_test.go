@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -30,7 +31,7 @@ type stack struct {
 	dir   string
 	key   states.Key
 	store *runstest.Store
-	next  int
+	next  atomic.Int64
 }
 
 func newStack(t *testing.T, store *runstest.Store, name, config string) *stack {
@@ -48,8 +49,7 @@ func (s *stack) write(config string) {
 
 func (s *stack) factory() providers.Factory {
 	return providertest.Of(addrs.BuiltInProvider("terraform"), builtin.New(builtin.Options{NewID: func() string {
-		s.next++
-		return fmt.Sprintf("%s-%d", s.key.Stack, s.next)
+		return fmt.Sprintf("%s-%d", s.key.Stack, s.next.Add(1))
 	}}))
 }
 

@@ -11,36 +11,49 @@ import (
 // StepStore keeps what the steps of machines leave behind and wait for. A store
 // of runs is one as well.
 type StepStore interface {
-	// AppendLogs adds what steps have written. All of it is on disk when it
-	// returns. Chunks are numbered in the order they come; ID is not looked at.
+	// AppendLogs adds what steps have written, all or nothing. It is on disk when
+	// it returns. Chunks are numbered in the order they come, those of all runs
+	// together; ID is not looked at, nor whether there is such a run.
 	AppendLogs(ctx context.Context, chunks []LogChunk) error
 	// Logs returns chunks of a run behind a number, in order; limit 0 means all.
 	Logs(ctx context.Context, run string, after int64, limit int) ([]LogChunk, error)
 	// PutArtifact keeps a file of a step, replacing one of the same step and path.
+	// Digest and Size are those of data, whatever is given.
 	PutArtifact(ctx context.Context, a Artifact, data []byte) error
-	// Artifacts lists the files kept of a run; their bytes are the blob
-	// "artifact/" followed by the digest.
+	// Artifacts lists the files kept of a run, by step and path; their bytes are
+	// the blob "artifact/" followed by the digest.
 	Artifacts(ctx context.Context, run string) ([]Artifact, error)
 
 	// Signal adds a signal to a run that has not ended, and returns its number.
-	// Sequence is not looked at.
+	// Sequence is not looked at. ErrNotFound where there is no such run, ErrEnded
+	// where it has ended. Data is sealed at rest: nobody knows whether the step
+	// that waits for it is sensitive.
 	Signal(ctx context.Context, run string, s workflow.Signal) (int64, error)
 	// Signals returns the signals of a run behind a number, in order.
 	Signals(ctx context.Context, run string, after int64) ([]workflow.Signal, error)
 
-	// EnterPools queues steps for pools. A step that is queued already stays
-	// where it is.
+	// EnterPools queues steps of the lease's run for pools. A step has one place
+	// at a time: who is queued or in already stays where it is. Run and Granted of
+	// a ticket are not looked at. ErrFenced where the lease is outdated or the run
+	// has ended.
 	EnterPools(ctx context.Context, lease Lease, tickets []Ticket) error
-	// GrantPools lets steps into pools as far as the pools allow, those of a
-	// higher priority first and then those that came first, whatever their runs.
+	// GrantPools lets steps into the pools this run has to do with, as far as the
+	// pools allow, those of a higher priority first and then those that came
+	// first, whatever their runs. Nobody overtakes who is first in a queue, even
+	// where their limits differ. A rate counts who entered with a rate of their
+	// own within the last Per, gone or not; an entry exactly Per ago is past.
 	// Tickets of runs that nobody drives are dropped before. It returns the steps
-	// of this run that are in, and the next instant at which a rate may let
-	// somebody in; zero where only somebody's leaving can.
+	// of this run that are in, in order, and the next instant at which a rate may
+	// let somebody into one of these pools; zero where only somebody's leaving
+	// can. It writes only where something changes, so that it can be asked often.
 	GrantPools(ctx context.Context, run string, now time.Time) (granted []int, next time.Time, err error)
-	// Pools lists who is in a pool and who waits, per pool in order.
+	// Pools lists who is in a pool and who waits: by pool, first who is in, in the
+	// order they entered, then who waits, in the order they will. Runs that
+	// nobody drives are left out.
 	Pools(ctx context.Context) ([]Ticket, error)
 
-	// Cached returns what was kept under a key, if it has not expired at now.
+	// Cached returns what was kept under a key, if it has not expired at now. What
+	// cannot be unsealed is not there: it can be made anew.
 	Cached(ctx context.Context, key string, now time.Time) (data json.RawMessage, ok bool, err error)
 	// Cache keeps data under a key until an instant; zero means for ever. It is
 	// sealed where sensitive.

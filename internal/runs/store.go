@@ -19,8 +19,9 @@ import (
 // Status is where a run stands. It only moves forward.
 type Status string
 
-// The statuses of a run. Interrupted is not stored: it is what a Running run
-// is called whose owner is gone.
+// The statuses of a run. A Pending one waits for somebody to drive it.
+// Interrupted is not stored: it is what a Running run is called whose owner is
+// gone.
 const (
 	Pending     Status = "pending"
 	Running     Status = "running"
@@ -53,6 +54,9 @@ type Run struct {
 	Ended    time.Time // zero where not yet
 	// Cancelling says that a cancel was asked for: 1 politely, 2 hard.
 	Cancelling int
+	// Parent is the run that this one is a step of; empty for none. It is resumed
+	// with that run.
+	Parent string `json:",omitempty"`
 }
 
 // Claim is what a run reserves before it begins: nobody else may change these
@@ -81,6 +85,9 @@ var ErrFenced = errors.New("another process has taken over this run")
 // ErrNotFound says that there is no such run.
 var ErrNotFound = errors.New("no such run")
 
+// ErrEnded says that a run has ended: nothing reaches it any more.
+var ErrEnded = errors.New("the run has ended")
+
 // Commit is one atomic step of a run: journal entries, the rows they changed,
 // and events. Rows belong to the last entry of the commit and are found again
 // with it. Rows of a run are written as they are: the claim keeps others away.
@@ -96,7 +103,7 @@ type Commit struct {
 	CheckResults json.RawMessage
 	// Run, where not nil, replaces what is stored about the run (status,
 	// counters, times), except Cancelling, which somebody else may have raised
-	// meanwhile. A run that has ended loses its claim.
+	// meanwhile. A run that has ended loses its claim and its places in pools.
 	Run *Run
 	// Leaves are places in pools that are free from now on.
 	Leaves []Leaving
@@ -112,18 +119,21 @@ type Recorded struct {
 type Store interface {
 	states.Store
 	workflow.Journal
+	StepStore
 
 	// Start creates a run, stores its plan under run.Blob, takes its claim and
 	// writes adjust rows, all or nothing. It fails with a [*states.StaleError]
 	// or [*states.ClaimError]. The caller gets the first lease.
 	Start(ctx context.Context, run Run, plan []byte, claim Claim, adjust []states.Change) (Lease, error)
 	// Acquire takes a run over whose owner is gone; ErrHeld where it is not. What
-	// was asked of the former owner is done with: Cancelling is 0 again.
+	// was asked of the former owner is done with: Cancelling is 0 again, and its
+	// steps are in no pool any more.
 	Acquire(ctx context.Context, run string) (Lease, error)
 	// Commit writes several commits, of any runs, in one transaction: all are on
 	// disk when it returns. ErrFenced where a lease is outdated.
 	Commit(ctx context.Context, commits []Commit) error
-	// History of a run's journal with the rows written.
+	// Recorded returns a run's journal with the rows written. It is what resuming
+	// needs: it fails where an entry cannot be unsealed.
 	Recorded(ctx context.Context, run string) ([]Recorded, error)
 
 	// Transfer moves objects between states, all or none, with an entry in the
@@ -138,9 +148,12 @@ type Store interface {
 	// Runs lists runs, newest first; limit 0 means all. An empty stack and
 	// environment in key mean any.
 	Runs(ctx context.Context, key states.Key, limit int) ([]Run, error)
+	// Unended lists the runs that have not ended, oldest first.
+	Unended(ctx context.Context) ([]Run, error)
 	// RequestCancel raises Cancelling of a run. The owner sees it by polling Run.
 	RequestCancel(ctx context.Context, id string) (Run, error)
-	// Abandon ends an interrupted run as cancelled and drops its claim.
+	// Abandon ends an interrupted run as cancelled and drops its claim and its
+	// places in pools.
 	Abandon(ctx context.Context, id string) error
 	Blob(ctx context.Context, name string) ([]byte, error)
 	// Events returns events behind a number, in order, and the last number.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
 // fill writes objects, so that the file has more than a few pages.
@@ -99,7 +101,7 @@ func TestDamagedFileIsReported(t *testing.T) {
 	_, err = Open(ctx, dir, Options{})
 	wantCannot(t, "opening something else", err)
 
-	damage(20*4096, "damage")
+	damage(48*4096, "damage") // behind the tables' own pages
 	s = open(t, dir)
 	_, err = s.State(ctx, defaultKey)
 	wantCannot(t, "reading damaged rows", err)
@@ -176,6 +178,46 @@ func TestOlderLayoutIsBroughtUp(t *testing.T) {
 	}
 	if st, err = s.State(ctx, defaultKey); err != nil || st.Instances[a.Object].Version <= 7 {
 		t.Errorf("versions do not go on: %+v, %v", st.Instances[a.Object], err)
+	}
+}
+
+// TestJournalsOfOlderLayoutsGoOn carries on with a run that was begun before
+// steps were kept.
+func TestJournalsOfOlderLayoutsGoOn(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	db, err := sql.Open("sqlite", dataSource(filepath.Join(dir, fileName), false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.ExecContext(ctx, layout1+layout2+`
+		INSERT INTO runs VALUES('run', '', 'default', 'running', 1, 4, 0, '{"ID":"run","Key":{"Stack":"","Environment":"default"},"Status":"running"}');
+		INSERT INTO journal VALUES('run', 1, 5, 'run_started', -1, '{}'), ('run', 2, 6, 'step_started', 0, NULL);
+		PRAGMA user_version = 2;`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = db.Close()
+	s := open(t, dir)
+	entries, err := s.Read(ctx, "run", 0)
+	want := []workflow.Entry{
+		{Sequence: 1, Time: time.Unix(0, 5).UTC(), Kind: workflow.RunStarted, Step: -1, Data: json.RawMessage(`{}`)},
+		{Sequence: 2, Time: time.Unix(0, 6).UTC(), Kind: workflow.StepStarted},
+	}
+	if d := cmp.Diff(want, entries); d != "" || err != nil {
+		t.Fatalf("journal (-want +got): %v\n%s", err, d)
+	}
+	lease, err := s.Acquire(ctx, "run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lease.Release()
+	next := runs.Commit{Lease: lease, Entries: []workflow.Entry{{Sequence: 3, Kind: workflow.StepSucceeded, Data: json.RawMessage(`1`), Sensitive: true}}}
+	if err := s.Commit(ctx, []runs.Commit{next}); err != nil {
+		t.Fatal(err)
+	}
+	if number, err := s.Signal(ctx, "run", workflow.Signal{Kind: workflow.SignalEvent}); number != 1 || err != nil {
+		t.Errorf("signal: %d, %v", number, err)
 	}
 }
 

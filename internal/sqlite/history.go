@@ -43,7 +43,7 @@ func (s *Store) Recorded(ctx context.Context, run string) ([]runs.Recorded, erro
 	const objects = "(state, address, deposed) IN (SELECT state, address, deposed FROM history WHERE run = ? AND run <> '')"
 	var out []runs.Recorded
 	err := s.snapshot(ctx, func(tx *sql.Tx) error {
-		entries, err := readJournal(ctx, tx, run, 0)
+		entries, err := s.readJournal(ctx, tx, run, 0)
 		if err != nil {
 			return err
 		}

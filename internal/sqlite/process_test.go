@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -401,5 +402,72 @@ func TestTransferIsWhole(t *testing.T) {
 				t.Fatalf("%s is in %d of %d and %d", obj, i, len(got[0].Instances), len(got[1].Instances))
 			}
 		}
+	}
+}
+
+// stayInPool waits for a place in a pool of one, says 0 as long as it has none
+// and numbers from 1 while it is in, until it is killed.
+func stayInPool(t *testing.T, dir string) {
+	ctx := context.Background()
+	s := open(t, dir)
+	id := fmt.Sprint("p", os.Getpid())
+	lease := start(t, s, id)
+	if err := s.EnterPools(ctx, lease, []runs.Ticket{{Pool: "pool", Step: 7, Limit: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; {
+		granted, _, err := s.GrantPools(ctx, id, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(granted) == 1 {
+			i++
+		}
+		fmt.Println(i)
+	}
+}
+
+// TestOwnerDiesInPool lets processes compete for the only place of a pool and
+// kills the one that is in: the others get in, one after the other.
+func TestOwnerDiesInPool(t *testing.T) {
+	if dir := os.Getenv(childFolder); dir != "" {
+		stayInPool(t, dir)
+		return
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	// Who comes is killed only after the next one waits.
+	await := func(c *child, least int) {
+		t.Helper()
+		for {
+			n, ok := c.number()
+			if !ok {
+				t.Fatal("a process ended early")
+			}
+			if least == 0 && n > 0 {
+				t.Fatal("two are in a pool of one")
+			}
+			if n >= least {
+				return
+			}
+		}
+	}
+	in := spawn(t, dir)
+	await(in, 1)
+	for range 3 {
+		waits := spawn(t, dir)
+		await(waits, 0)
+		list, err := s.Pools(context.Background())
+		if err != nil || len(list) != 2 || list[0].Run != fmt.Sprint("p", in.cmd.Process.Pid) || list[0].Granted.IsZero() || !list[1].Granted.IsZero() {
+			t.Errorf("pools: %+v, %v", list, err)
+		}
+		in.kill(0)
+		await(waits, 1)
+		in = waits
+	}
+	in.kill(0)
+	if list, err := s.Pools(context.Background()); err != nil || len(list) != 0 {
+		t.Errorf("the dead are still in: %+v, %v", list, err)
 	}
 }

@@ -105,7 +105,8 @@ func (s *Store) Acquire(ctx context.Context, id string) (runs.Lease, error) {
 }
 
 // takeOver locks a run that has not ended, fences off whoever still believes to
-// own it, and does something more in the same transaction.
+// own it, takes its places in pools away, and does something more in the same
+// transaction.
 func (s *Store) takeOver(ctx context.Context, id string, more func(tx *transaction) error) (release func(), token int64, err error) {
 	if _, err := s.Run(ctx, id); err != nil {
 		return nil, 0, err
@@ -120,12 +121,15 @@ func (s *Store) takeOver(ctx context.Context, id string, more func(tx *transacti
 			return err
 		}
 		if ended {
-			return fmt.Errorf("cannot take over run %s: it has ended", id)
+			return fmt.Errorf("cannot take over run %s: %w", id, runs.ErrEnded)
 		}
 		if _, err := tx.exec("UPDATE runs SET token = token + 1, cancelling = 0 WHERE id = ?", id); err != nil {
 			return err
 		}
 		if _, err := tx.row("SELECT token FROM runs WHERE id = ?", []any{id}, &token); err != nil {
+			return err
+		}
+		if err := tx.leavePools(id); err != nil {
 			return err
 		}
 		return more(tx)
@@ -163,7 +167,7 @@ func (s *Store) Abandon(ctx context.Context, id string) error {
 }
 
 // updateRun replaces what is stored about a run; one that has ended loses its
-// claim.
+// claim and its places in pools.
 func (tx *transaction) updateRun(run runs.Run) error {
 	document, err := json.Marshal(run)
 	if err != nil {
@@ -172,10 +176,13 @@ func (tx *transaction) updateRun(run runs.Run) error {
 	if _, err := tx.exec("UPDATE runs SET status = ?, document = ? WHERE id = ?", string(run.Status), document, run.ID); err != nil {
 		return err
 	}
-	if run.Status.Ended() {
-		_, err = tx.exec("DELETE FROM claims WHERE run = ?", run.ID)
+	if !run.Status.Ended() {
+		return nil
 	}
-	return err
+	if _, err = tx.exec("DELETE FROM claims WHERE run = ?", run.ID); err != nil {
+		return err
+	}
+	return tx.leavePools(run.ID)
 }
 
 // Run implements runs.Store.
@@ -201,6 +208,15 @@ func (s *Store) Runs(ctx context.Context, key states.Key, limit int) ([]runs.Run
 	return s.listRuns(ctx, "WHERE stack = ? AND environment = ? ORDER BY created DESC, id DESC LIMIT ?", key.Stack, key.Environment, limit)
 }
 
+// Unended implements runs.Store.
+func (s *Store) Unended(ctx context.Context) ([]runs.Run, error) {
+	list, err := s.listRuns(ctx, "WHERE status NOT IN "+endedStatuses+" ORDER BY created, id")
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list, func(r runs.Run) bool { return r.Status.Ended() }), nil // meanwhile
+}
+
 func (s *Store) listRuns(ctx context.Context, where string, args ...any) ([]runs.Run, error) {
 	fail := func(err error) ([]runs.Run, error) { return nil, fmt.Errorf("cannot read the runs: %w", err) }
 	// Who has ended is asked for only after who is alive: somebody may end in
@@ -211,7 +227,7 @@ func (s *Store) listRuns(ctx context.Context, where string, args ...any) ([]runs
 	}
 	for i := range out {
 		run := &out[i]
-		if run.Status.Ended() || s.alive(run.ID) {
+		if run.Status.Ended() || run.Status == runs.Pending || s.alive(run.ID) {
 			continue
 		}
 		now, err := s.storedRuns(ctx, "WHERE id = ?", run.ID)

@@ -8,7 +8,7 @@ import (
 
 // migrations lead from an empty file to the layout this program knows, one
 // layout each. What was released is never changed, only added to.
-var migrations = [...]string{layout1, layout2}
+var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended}
 
 const layout1 = `
 CREATE TABLE states(
@@ -56,6 +56,52 @@ const layout2 = `
 ALTER TABLE states ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE states ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
 UPDATE states SET version = serial;
+`
+
+// layout3 has the instants of schedules that were seen to: the primary key lets
+// each be taken once.
+const layout3 = `
+CREATE TABLE fires(
+  schedule TEXT NOT NULL, at INTEGER NOT NULL, run TEXT NOT NULL, status TEXT NOT NULL,
+  PRIMARY KEY(schedule, at)) WITHOUT ROWID;
+`
+
+// layoutSteps adds what steps of machines leave behind and wait for. A journal
+// entry's secrecy is one of those in journal.go. A ticket waits while granted is
+// NULL. Passages are what a pool's rate counts, and outlive the tickets.
+const layoutSteps = `
+ALTER TABLE journal ADD COLUMN secrecy INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE logs(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, step INTEGER NOT NULL, name TEXT NOT NULL,
+  stream TEXT NOT NULL, time INTEGER NOT NULL, data BLOB);
+CREATE INDEX logs_run ON logs(run, id);
+CREATE TABLE artifacts(
+  run TEXT NOT NULL, step INTEGER NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL,
+  digest TEXT NOT NULL, size INTEGER NOT NULL, time INTEGER NOT NULL,
+  PRIMARY KEY(run, step, path)) WITHOUT ROWID;
+CREATE TABLE signals(
+  run TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, author TEXT NOT NULL,
+  time INTEGER NOT NULL, data BLOB, sealed INTEGER NOT NULL,
+  PRIMARY KEY(run, sequence)) WITHOUT ROWID;
+CREATE TABLE tickets(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, pool TEXT NOT NULL, run TEXT NOT NULL, step INTEGER NOT NULL, name TEXT NOT NULL,
+  priority INTEGER NOT NULL, places INTEGER NOT NULL, rate INTEGER NOT NULL, per INTEGER NOT NULL,
+  asked INTEGER NOT NULL, granted INTEGER,
+  UNIQUE(run, step));
+CREATE INDEX tickets_pool ON tickets(pool, run);
+CREATE INDEX tickets_queue ON tickets(pool, granted, priority DESC, id);
+CREATE INDEX tickets_in ON tickets(run, step) WHERE granted IS NOT NULL;
+CREATE TABLE passages(pool TEXT NOT NULL, at INTEGER NOT NULL, expires INTEGER NOT NULL);
+CREATE INDEX passages_pool ON passages(pool, at);
+CREATE TABLE cache(
+  key TEXT PRIMARY KEY, data BLOB NOT NULL, sealed INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX cache_expires ON cache(expires) WHERE expires <> 0;
+`
+
+// layoutUnended finds the runs that somebody has to drive, however many have
+// ended.
+const layoutUnended = `
+CREATE INDEX runs_unended ON runs(created, id) WHERE status NOT IN ` + endedStatuses + `;
 `
 
 // layoutOf reads which layout a file has; 0 for an empty one.

@@ -119,6 +119,25 @@ func TestTransferNeedsNoKey(t *testing.T) {
 	}
 }
 
+func TestStoreKeepsItsContract(t *testing.T) {
+	for name, open := range map[string]func(t testing.TB) runs.Store{
+		"sealed": func(t testing.TB) runs.Store { return open(t, t.TempDir()) },
+		"no key": func(t testing.TB) runs.Store {
+			s, err := Open(context.Background(), t.TempDir(), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it mostly waits for the disk
+			runstest.TestStore(t, open)
+		})
+	}
+}
+
 func TestRowsComeBackAsTheyWere(t *testing.T) {
 	s := open(t, t.TempDir())
 	ctx := context.Background()
@@ -193,6 +212,21 @@ func TestSensitiveValuesAreNotOnDisk(t *testing.T) {
 	if got := st.Instances[secret.Object]; string(got.Attributes) != string(secret.Attributes) || string(got.Private) != string(secret.Private) {
 		t.Errorf("the object came back as %+v", got)
 	}
+	lease := start(t, s, "run")
+	told := workflow.Entry{Sequence: 1, Kind: workflow.StepSucceeded, Data: json.RawMessage(`"hunter2-in-the-journal"`), Sensitive: true}
+	if err := s.Commit(ctx, []runs.Commit{{Lease: lease, Entries: []workflow.Entry{told}}}); err != nil {
+		t.Fatal(err)
+	}
+	told.Sequence, told.Data = 2, json.RawMessage(`"hunter2-in-a-journal-appended-to"`)
+	if err := s.Append(ctx, "run", 1, []workflow.Entry{told}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Signal(ctx, "run", workflow.Signal{Kind: workflow.SignalSucceed, Data: json.RawMessage(`"hunter2-in-a-signal"`)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Cache(ctx, "key", json.RawMessage(`"hunter2-in-the-cache"`), true, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
 	found := 0
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -225,6 +259,17 @@ func TestLostKeyLosesOnlyWhatWasSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	lease := start(t, s, "run")
+	told := []workflow.Entry{{Sequence: 1, Data: json.RawMessage(`"plain"`)}, {Sequence: 2, Data: json.RawMessage(`"hunter2"`), Sensitive: true}}
+	if err := s.Commit(ctx, []runs.Commit{{Lease: lease, Entries: told}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Signal(ctx, "run", workflow.Signal{Data: json.RawMessage(`"hunter2"`)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Cache(ctx, "key", json.RawMessage(`"hunter2"`), true, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
 	_ = s.Close()
 	other := func(name string) (string, bool) { return "another passphrase, just as long", name == "TUTTI_STATE_KEY" }
 	for name, opts := range map[string]Options{"no key": {}, "another key": {Hider: secrets.NewKeyring(secrets.Options{LookupEnv: other})}} {
@@ -250,6 +295,25 @@ func TestLostKeyLosesOnlyWhatWasSealed(t *testing.T) {
 			}
 			if _, err := s.History(ctx, defaultKey, nil); err != nil {
 				t.Errorf("history: %v", err)
+			}
+			// Who looks at a run sees all but the secret; who resumes it must have the
+			// key.
+			entries, err := s.Read(ctx, "run", 0)
+			if err != nil || len(entries) != 2 || string(entries[0].Data) != `"plain"` || entries[1].Data != nil || !entries[1].Sensitive {
+				t.Errorf("what is left of the journal: %+v, %v", entries, err)
+			}
+			err = s.Each(ctx, "run", 0, func(workflow.Entry) error { return nil })
+			if err == nil || !strings.Contains(err.Error(), "entry 2 is sealed") {
+				t.Errorf("going through the journal: %v", err)
+			}
+			if _, err := s.Recorded(ctx, "run"); err == nil || !strings.Contains(err.Error(), "entry 2 is sealed") {
+				t.Errorf("resuming: %v", err)
+			}
+			if _, err := s.Signals(ctx, "run", 0); err == nil {
+				t.Error("half a signal came back")
+			}
+			if _, ok, err := s.Cached(ctx, "key", time.Now()); ok || err != nil {
+				t.Errorf("cached: %v, %v", ok, err)
 			}
 		})
 	}

@@ -3,10 +3,16 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 )
 
-// writer is the one connection that writes.
+// writer is the one connection that writes. Whoever writes joins a queue; who
+// gets the turn writes for all who are in it by then, in one transaction with one
+// sync. While that is going on the next ones gather.
 type writer struct {
 	// turn holds one token; who has it may use the connection. Waiting for it
 	// can be given up, unlike for a mutex.
@@ -14,6 +20,21 @@ type writer struct {
 	db         *sql.DB
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+
+	mu    sync.Mutex
+	queue []*request
+}
+
+// request is something to be written, all or nothing.
+type request struct {
+	f    func(tx *transaction) error
+	done chan struct{} // closed when err is final
+	err  error
+}
+
+func (r *request) finish(err error) {
+	r.err = err
+	close(r.done)
 }
 
 // openWriter opens the file, making it where there is none, in this program's
@@ -50,37 +71,121 @@ func (w *writer) close() error {
 	return w.db.Close()
 }
 
-// transaction runs f alone, all or nothing. f must use only what it is given.
-// ctx ends the wait for others, here and in other processes; once begun, a
-// transaction is not interrupted: half a batch helps nobody.
+// transaction runs f, all or nothing: it sees what those before it have written
+// and fails alone. It may run in another goroutine, and more than once, but only
+// what it did last is kept: it must use only what it is given, and set what it
+// leaves behind from the start. ctx ends the wait for others, here and in other
+// processes; once begun, a transaction is not interrupted: half a batch helps
+// nobody.
 func (w *writer) transaction(ctx context.Context, f func(tx *transaction) error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("cannot write to the store: %w", context.Cause(ctx))
+	}
+	r := &request{f: f, done: make(chan struct{})}
+	w.mu.Lock()
+	w.queue = append(w.queue, r)
+	w.mu.Unlock()
 	select {
+	case <-r.done:
 	case w.turn <- struct{}{}:
+		func() {
+			defer func() { <-w.turn }()
+			w.writeQueue(ctx, r)
+		}()
 	case <-ctx.Done():
-		return fmt.Errorf("cannot write to the store: %w", context.Cause(ctx))
+		if w.withdraw(r) {
+			return fmt.Errorf("cannot write to the store: %w", context.Cause(ctx))
+		}
+		<-r.done // somebody is writing it
 	}
-	defer func() { <-w.turn }()
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("cannot write to the store: %w", context.Cause(ctx))
+	return r.err
+}
+
+// withdraw takes a request out of the queue; false where it is not there any
+// more.
+func (w *writer) withdraw(r *request) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.Index(w.queue, r)
+	if i >= 0 {
+		w.queue = slices.Delete(w.queue, i, i+1)
 	}
-	done := false
+	return i >= 0
+}
+
+// writeQueue writes what is in the queue once the file is free, own among it
+// unless somebody has written it meanwhile. Where the file does not become free,
+// only own is given up; the others find out for themselves. The caller has the
+// turn.
+func (w *writer) writeQueue(ctx context.Context, own *request) {
+	select {
+	case <-own.done:
+		return
+	default:
+	}
+	if err := w.begin(ctx); err != nil {
+		w.withdraw(own)
+		own.finish(err)
+		return
+	}
+	w.mu.Lock()
+	batch := w.queue
+	w.queue = nil
+	w.mu.Unlock()
 	defer func() {
-		// Also where BEGIN failed: it may have succeeded just when ctx ended.
-		if !done {
-			_, _ = w.conn.ExecContext(context.Background(), "ROLLBACK")
+		// Where a bug ends this early, nobody waits for ever because of another.
+		for _, r := range batch {
+			r.finish(errors.New("cannot write to the store: what was written with it went wrong"))
 		}
 	}()
+	refused, err := w.attempt(batch)
+	for refused >= 0 {
+		// The others are written without it, all again: this is rare.
+		batch[refused].finish(err)
+		if batch = slices.Delete(batch, refused, refused+1); len(batch) == 0 {
+			return
+		}
+		refused = -1
+		if err = w.begin(context.Background()); err == nil {
+			refused, err = w.attempt(batch)
+		}
+	}
+	for _, r := range batch {
+		r.finish(err)
+	}
+	batch = nil
+}
+
+// begin waits for other processes.
+func (w *writer) begin(ctx context.Context) error {
 	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		w.rollBack() // it may have succeeded just when ctx ended
 		return fmt.Errorf("cannot write to the store: %w", err)
 	}
-	if err := f(&transaction{w: w}); err != nil {
-		return err
+	return nil
+}
+
+func (w *writer) rollBack() { _, _ = w.conn.ExecContext(context.Background(), "ROLLBACK") }
+
+// attempt runs requests in the transaction that was begun and ends it. It
+// returns which one cannot be written, and why, or -1 and what became of all.
+func (w *writer) attempt(batch []*request) (refused int, err error) {
+	committed := false
+	defer func() {
+		if !committed {
+			w.rollBack()
+		}
+	}()
+	for i, r := range batch {
+		if err := r.f(&transaction{w: w}); err != nil {
+			return i, err
+		}
 	}
 	if _, err := w.conn.ExecContext(context.Background(), "COMMIT"); err != nil {
-		return fmt.Errorf("cannot write to the store: %w", err)
+		return -1, fmt.Errorf("cannot write to the store: %w", err)
 	}
-	done = true
-	return nil
+	committed = true
+	return -1, nil
 }
 
 // transaction gives access to the writing connection with its prepared
@@ -130,4 +235,47 @@ func (tx *transaction) row(query string, args []any, into ...any) (bool, error) 
 	default:
 		return false, fmt.Errorf("cannot read the store: %w", err)
 	}
+}
+
+// insertSizes are how many rows one statement inserts, largest first: going
+// through the driver costs more than inserting, and every size is a statement
+// to keep prepared.
+var insertSizes = [...]int{64, 8, 1}
+
+// inserting is an INSERT of many rows.
+type inserting struct {
+	into   string // table and columns; the first one has the same value in all rows
+	others int    // number of columns behind the first
+	then   string // what stands behind the values
+}
+
+// text is the statement for so many rows.
+func (q inserting) text(rows int) string {
+	row := "(?1" + strings.Repeat(", ?", q.others) + ")"
+	return "INSERT INTO " + q.into + " VALUES" + row + strings.Repeat(", "+row, rows-1) + q.then
+}
+
+// insert adds rows. values appends what stands behind the first column.
+func (tx *transaction) insert(q inserting, first any, count int, values func(i int, args []any) ([]any, error)) error {
+	var args []any
+	for done := 0; done < count; {
+		size := insertSizes[0]
+		for _, size = range insertSizes {
+			if size <= count-done {
+				break
+			}
+		}
+		args = append(args[:0], first)
+		for i := range size {
+			var err error
+			if args, err = values(done+i, args); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.exec(q.text(size), args...); err != nil {
+			return err
+		}
+		done += size
+	}
+	return nil
 }

@@ -37,7 +37,8 @@ type Entry struct {
 	Kind     Kind            `json:"kind"`
 	Step     int             `json:"step"` // number of the step; -1 for entries about the run
 	Data     json.RawMessage `json:"data,omitempty"`
-	// Sensitive says that Data is sealed at rest and not to be shown.
+	// Sensitive says that Data is sealed at rest and not to be shown. Such an
+	// entry always has Data: where it comes without, it could not be unsealed.
 	Sensitive bool `json:"sensitive,omitempty"`
 }
 
@@ -101,6 +102,14 @@ type Journal interface {
 	// Append adds entries if the journal ends at expected, and fails otherwise:
 	// somebody else has written. Sequence numbers of entries must follow on.
 	Append(ctx context.Context, run string, expected int64, entries []Entry) error
-	// Read returns the entries behind a sequence number, in order.
+	// Read returns the entries behind a sequence number, in order. It is for who
+	// looks: a sensitive entry that cannot be unsealed comes without Data. A
+	// machine must not be given such an entry.
 	Read(ctx context.Context, run string, after int64) ([]Entry, error)
+	// Each calls f with the entries behind a sequence number, in order, holding
+	// few of them at a time: a journal may have millions. It is for machines, and
+	// fails where an entry cannot be unsealed. An error of f ends it and is
+	// returned as it is. f may use the journal; what is appended meanwhile comes
+	// as well.
+	Each(ctx context.Context, run string, after int64, f func(Entry) error) error
 }

@@ -29,6 +29,7 @@ type Store struct {
 	feed    []events.Event
 	token   int64
 	commits int
+	steps   leftovers
 
 	// OnCommit, where set, is asked before the n-th commit (from 1) takes effect.
 	// Its error is returned; where written is true the commit takes effect all
@@ -40,6 +41,7 @@ type stored struct {
 	run     runs.Run
 	claimed map[addrs.Object]bool
 	journal []runs.Recorded
+	signals []workflow.Signal
 	token   int64
 	held    bool
 }
@@ -263,6 +265,7 @@ func (s *Store) Acquire(_ context.Context, run string) (runs.Lease, error) {
 		return runs.Lease{}, runs.ErrHeld
 	}
 	r.run.Cancelling = 0
+	s.steps.leave(run)
 	return s.lease(run), nil
 }
 
@@ -383,10 +386,16 @@ func (s *Store) write(c runs.Commit) {
 		s.state(r.run.Key).CheckResults = c.CheckResults
 	}
 	s.feed = append(s.feed, c.Events...)
+	for _, l := range c.Leaves {
+		s.steps.leavePool(r.run.ID, l)
+	}
 	if c.Run != nil {
 		cancelling := r.run.Cancelling
 		r.run = *c.Run
 		r.run.Cancelling = cancelling
+		if r.run.Status.Ended() {
+			s.steps.leave(r.run.ID)
+		}
 	}
 }
 
@@ -422,6 +431,22 @@ func (s *Store) Read(_ context.Context, run string, after int64) ([]workflow.Ent
 		}
 	}
 	return out, nil
+}
+
+// Each calls f with entries of a journal.
+func (s *Store) Each(ctx context.Context, run string, after int64, f func(workflow.Entry) error) error {
+	for {
+		entries, err := s.Read(ctx, run, after)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		for _, e := range entries {
+			if err := f(e); err != nil {
+				return err
+			}
+			after = e.Sequence
+		}
+	}
 }
 
 // Recorded returns a journal with its rows.
@@ -468,6 +493,13 @@ func (s *Store) Runs(_ context.Context, key states.Key, limit int) ([]runs.Run, 
 	return out, nil
 }
 
+// Unended implements runs.Store.
+func (s *Store) Unended(ctx context.Context) ([]runs.Run, error) {
+	all, err := s.Runs(ctx, states.Key{}, 0)
+	slices.Reverse(all)
+	return slices.DeleteFunc(all, func(r runs.Run) bool { return r.Status.Ended() }), err
+}
+
 // RequestCancel raises Cancelling.
 func (s *Store) RequestCancel(_ context.Context, id string) (runs.Run, error) {
 	s.mu.Lock()
@@ -492,8 +524,11 @@ func (s *Store) Abandon(_ context.Context, id string) error {
 		return runs.ErrNotFound
 	case r.held:
 		return runs.ErrHeld
+	case r.run.Status.Ended():
+		return fmt.Errorf("run %s: %w", id, runs.ErrEnded)
 	}
 	r.run.Status = runs.Cancelled
+	s.steps.leave(id)
 	return nil
 }
 

@@ -19,20 +19,20 @@ import (
 // TestStacks holds a store to what projects with several stacks rely on: states
 // of their own, and objects that move between them. open returns an empty store.
 func TestStacks(t *testing.T, open func(t *testing.T) runs.Store) {
-	for name, test := range map[string]func(*suite){
-		"states are kept apart":       (*suite).apart,
-		"objects move":                (*suite).move,
-		"all or nothing":              (*suite).allOrNothing,
-		"claims keep objects":         (*suite).claimed,
-		"objects change places":       (*suite).swap,
-		"plans made before transfers": (*suite).plannedBefore,
-		"there and back":              (*suite).thereAndBack,
+	for name, test := range map[string]func(*stackSuite){
+		"states are kept apart":       (*stackSuite).apart,
+		"objects move":                (*stackSuite).move,
+		"all or nothing":              (*stackSuite).allOrNothing,
+		"claims keep objects":         (*stackSuite).claimed,
+		"objects change places":       (*stackSuite).swap,
+		"plans made before transfers": (*stackSuite).plannedBefore,
+		"there and back":              (*stackSuite).thereAndBack,
 	} {
-		t.Run(name, func(t *testing.T) { test(&suite{t, open(t)}) })
+		t.Run(name, func(t *testing.T) { test(&stackSuite{t, open(t)}) })
 	}
 }
 
-type suite struct {
+type stackSuite struct {
 	*testing.T
 	store runs.Store
 }
@@ -44,14 +44,14 @@ var (
 )
 
 // ok fails the test where there is an error.
-func (s *suite) ok(err error) {
+func (s *stackSuite) ok(err error) {
 	s.Helper()
 	if err != nil {
 		s.Fatal(err)
 	}
 }
 
-func (s *suite) state(key states.Key) *states.State {
+func (s *stackSuite) state(key states.Key) *states.State {
 	s.Helper()
 	st, err := s.store.State(s.Context(), key)
 	s.ok(err)
@@ -59,7 +59,7 @@ func (s *suite) state(key states.Key) *states.State {
 }
 
 // put stores the objects of some steps.
-func (s *suite) put(key states.Key, steps ...int) {
+func (s *stackSuite) put(key states.Key, steps ...int) {
 	s.Helper()
 	w := states.Write{Cause: "push"}
 	for _, step := range steps {
@@ -68,7 +68,7 @@ func (s *suite) put(key states.Key, steps ...int) {
 	s.ok(s.store.Write(s.Context(), key, w))
 }
 
-func (s *suite) expect(key states.Key, want map[addrs.Object]string) {
+func (s *stackSuite) expect(key states.Key, want map[addrs.Object]string) {
 	s.Helper()
 	got := map[addrs.Object]string{}
 	for obj, inst := range s.state(key).Instances {
@@ -86,7 +86,7 @@ func (s *suite) expect(key states.Key, want map[addrs.Object]string) {
 }
 
 // transfer is a move of the object of a step as the state has it now.
-func (s *suite) transfer(from states.Key, step int, to states.Key, as int) states.Transfer {
+func (s *stackSuite) transfer(from states.Key, step int, to states.Key, as int) states.Transfer {
 	s.Helper()
 	inst := s.state(from).Instances[Object(step)]
 	if inst == nil {
@@ -96,7 +96,7 @@ func (s *suite) transfer(from states.Key, step int, to states.Key, as int) state
 }
 
 // start begins a run that claims objects of steps as they are now.
-func (s *suite) start(id string, key states.Key, steps ...int) (runs.Lease, error) {
+func (s *stackSuite) start(id string, key states.Key, steps ...int) (runs.Lease, error) {
 	s.Helper()
 	return s.startWith(id, key, claimOf(s.state(key), steps...))
 }
@@ -114,7 +114,7 @@ func claimOf(st *states.State, steps ...int) runs.Claim {
 	return claim
 }
 
-func (s *suite) startWith(id string, key states.Key, claim runs.Claim) (runs.Lease, error) {
+func (s *stackSuite) startWith(id string, key states.Key, claim runs.Claim) (runs.Lease, error) {
 	run := runs.Run{ID: id, Kind: "apply", Key: key, Status: runs.Running, Created: time.Now(), Blob: "plan/" + id}
 	lease, err := s.store.Start(s.Context(), run, []byte("plan"), claim, nil)
 	if err == nil {
@@ -124,7 +124,7 @@ func (s *suite) startWith(id string, key states.Key, claim runs.Claim) (runs.Lea
 }
 
 // end ends a run, having written rows.
-func (s *suite) end(lease runs.Lease, key states.Key, rows ...states.Change) {
+func (s *stackSuite) end(lease runs.Lease, key states.Key, rows ...states.Change) {
 	s.Helper()
 	entries := []workflow.Entry{{Sequence: 1, Time: time.Now(), Kind: workflow.StepSucceeded, Step: 0}}
 	s.ok(s.store.Commit(s.Context(), []runs.Commit{{Lease: lease, Entries: entries, Cause: "update", Rows: rows,
@@ -132,7 +132,7 @@ func (s *suite) end(lease runs.Lease, key states.Key, rows ...states.Change) {
 	lease.Release()
 }
 
-func (s *suite) stale(err error, objects ...addrs.Object) {
+func (s *stackSuite) stale(err error, objects ...addrs.Object) {
 	s.Helper()
 	var stale *states.StaleError
 	if !errors.As(err, &stale) || !slices.Equal(stale.Objects, objects) {
@@ -140,7 +140,7 @@ func (s *suite) stale(err error, objects ...addrs.Object) {
 	}
 }
 
-func (s *suite) held(err error, run string, object addrs.Object) {
+func (s *stackSuite) held(err error, run string, object addrs.Object) {
 	s.Helper()
 	var claimed *states.ClaimError
 	if !errors.As(err, &claimed) || claimed.Run != run || !slices.Equal(claimed.Objects, []addrs.Object{object}) {
@@ -149,7 +149,7 @@ func (s *suite) held(err error, run string, object addrs.Object) {
 }
 
 // apart uses the same addresses in several stacks and environments.
-func (s *suite) apart() {
+func (s *stackSuite) apart() {
 	s.put(network, 1)
 	s.put(shop, 1, 2)
 	s.put(staging, 1)
@@ -198,7 +198,7 @@ func (s *suite) apart() {
 	}
 }
 
-func (s *suite) move() {
+func (s *stackSuite) move() {
 	deps := func(steps ...int) (out []addrs.ConfigResource) {
 		for _, step := range steps {
 			out = append(out, Object(step).Instance.Config())
@@ -244,7 +244,7 @@ func (s *suite) move() {
 	s.expect(shop, map[addrs.Object]string{Object(11): "one", Object(2): "changed", Object(9): "shop9"})
 }
 
-func (s *suite) allOrNothing() {
+func (s *stackSuite) allOrNothing() {
 	s.put(network, 1, 2)
 	s.put(shop, 8)
 	check := func() {
@@ -280,7 +280,7 @@ func (s *suite) allOrNothing() {
 }
 
 // claimed moves what runs claim, at either end: live ones and interrupted ones.
-func (s *suite) claimed() {
+func (s *stackSuite) claimed() {
 	s.put(network, 1)
 	leaves, err := s.start("leaves", network, 1)
 	s.ok(err)
@@ -299,7 +299,7 @@ func (s *suite) claimed() {
 }
 
 // swap moves objects to places that others leave, across three states.
-func (s *suite) swap() {
+func (s *stackSuite) swap() {
 	s.put(network, 1)
 	s.put(shop, 1)
 	s.put(staging, 1)
@@ -313,7 +313,7 @@ func (s *suite) swap() {
 
 // plannedBefore makes plans from states as they will be, and begins them before
 // and after the transfers.
-func (s *suite) plannedBefore() {
+func (s *stackSuite) plannedBefore() {
 	s.put(network, 1, 2)
 	s.put(shop, 3)
 	priors := map[states.Key]*states.State{network: s.state(network), shop: s.state(shop)}
@@ -349,7 +349,7 @@ func (s *suite) plannedBefore() {
 }
 
 // thereAndBack checks that a version never comes back with the row.
-func (s *suite) thereAndBack() {
+func (s *stackSuite) thereAndBack() {
 	s.put(network, 1)
 	seen := map[int64]bool{s.state(network).Instances[Object(1)].Version: true}
 	for range 3 {

@@ -1,0 +1,238 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// pastRun is a run of a workflow that is looked at to make another one of it.
+type pastRun struct {
+	run         runs.Run
+	machine     *flow.Machine
+	definition  *flow.Definition
+	inputs      map[string]cty.Value
+	environment string
+}
+
+// past reads a run of a workflow of the project.
+func (o *operation) past(ctx context.Context, id string) (*pastRun, diag.List) {
+	store, diags := o.store(ctx)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	run, err := store.Run(ctx, id)
+	if err != nil {
+		return nil, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+	}
+	source, err := store.Blob(ctx, run.Blob)
+	if err != nil {
+		return nil, diag.Errorf("Cannot read the run's definition", "%s.", err)
+	}
+	if run.Kind != runs.WorkflowKind || !runs.IsWorkflow(source) {
+		return nil, diag.Errorf("Not a workflow of the project", "Run %s is no run of a workflow with steps.", id)
+	}
+	p := &pastRun{run: run}
+	if p.definition, diags = runs.DecodeDefinition(source); diags.HasErrors() {
+		return nil, diags
+	}
+	if p.definition.Workflow.Definition != "" {
+		return nil, diag.Errorf("Not a workflow of the project", "Run %s is one of a state machine: it has no steps that could be taken over.", id)
+	}
+	r := &runs.Runner{Store: store}
+	if p.machine, diags = r.ReplayWorkflow(ctx, run); diags.HasErrors() {
+		return nil, diags
+	}
+	p.inputs, p.environment, diags = r.Inputs(ctx, run)
+	return p, diags
+}
+
+func runsRetryCommand() *command {
+	return &command{
+		name: "retry", args: "RUN", summary: "Run a workflow again from a step on", minArgs: 1, maxArgs: 1, complete: completeRuns,
+		about: "Starts a new run of the workflow as it was then, with the same inputs, in the same environment. Steps that had succeeded are not done again: their outputs are taken over. With -from, the step named and all that depend on it are done again, whatever came of them; without, what did not succeed.",
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			var from string
+			f.text(&from, "from", "STEP", "The step to begin with.")
+			o.registerJSON(f, "Print how it ended as JSON.")
+			return func(ctx context.Context, app *App, args []string) int {
+				op, diags := app.openRootOperation(false)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer op.Close()
+				p, diags := op.past(ctx, args[0])
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				if !p.run.Status.Ended() {
+					return app.failf("Run has not ended", "Run %s is %s: let it end, resume it, or give it up with \"tutti cancel %[1]s\".", p.run.ID, p.run.Status)
+				}
+				var again map[string]bool
+				if from != "" {
+					var ok bool
+					if again, ok = p.definition.Behind(from); !ok {
+						return app.failf("No such step", "The workflow %q had no step %q.", p.definition.Workflow.Name, from)
+					}
+				}
+				return op.again(ctx, p, p.definition, p.machine.Outcomes(again), "again after run "+p.run.ID, o.json)
+			}
+		},
+	}
+}
+
+// again starts a new run that takes over what another one has done.
+func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, reuse map[string]flow.Outcome, why string, asJSON bool) int {
+	o.app.sources = d.Project.Files
+	o.useKey(p.run.Key)
+	return o.workflow(ctx, d, asJSON, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
+		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: p.run.Key, Actor: actor(), Program: programVersion(), Summary: "workflow " + d.Workflow.Name + ", " + why}
+		w.Environment, w.Inputs, w.Reuse = p.environment, p.inputs, reuse
+		return r.StartWorkflow(ctx, d, w)
+	})
+}
+
+func runsUpgradeCommand() *command {
+	return &command{
+		name: "upgrade", args: "RUN", summary: "Let an interrupted run go on with the workflow as it is now", minArgs: 1, maxArgs: 1, complete: completeRuns,
+		about: "A run is pinned to the workflow as it was when the run began. This compares what the run has done with the workflow as the files have it now, says what is different and whether the run may switch. Where it may, it goes on as a new run that takes over everything done, and the old one ends as cancelled.\n\nA run may switch if every step it has begun is still there, does the same kind of thing, and needs nothing that is not done.",
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			var check, approve bool
+			f.toggle(&check, "check", "Only say whether the run may switch; the exit code is 1 where it may not.")
+			f.toggle(&approve, "auto-approve", "Do not ask.")
+			o.registerJSON(f, "Print how it ended as JSON.")
+			return func(ctx context.Context, app *App, args []string) int {
+				return app.upgrade(ctx, args[0], check, approve, o.json)
+			}
+		},
+	}
+}
+
+func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON bool) int {
+	op, diags := a.openRootOperation(false)
+	if diags.HasErrors() {
+		return a.fail(diags)
+	}
+	defer op.Close()
+	p, diags := op.past(ctx, id)
+	if diags.HasErrors() {
+		return a.fail(diags)
+	}
+	if p.run.Status.Ended() {
+		return a.failf("Run has ended", "Run %s has %s: there is nothing left to do differently.", id, p.run.Status)
+	}
+	to, diags := a.currentWorkflow(p.definition.Workflow.Name)
+	if diags.HasErrors() {
+		return a.fail(diags)
+	}
+	may := true
+	for _, d := range flow.Compare(p.machine, to) {
+		mark := " "
+		if d.Bars {
+			may, mark = false, "!"
+		}
+		fmt.Fprintf(a.Out, "%s step %s %s\n", mark, d.Step, d.Text)
+	}
+	if !may {
+		fmt.Fprintf(a.Out, "\nRun %s cannot switch to the workflow as it is now. It can go on as it was, with \"tutti resume %[1]s\".\n", id)
+		return exitFailed
+	}
+	fmt.Fprintf(a.Out, "Run %s can switch to the workflow as it is now.\n", id)
+	if check {
+		return exitOK
+	}
+	if p.run.Status != runs.Interrupted {
+		return a.failf("Run is being worked on", "Another process works on run %s. Only a run whose process has ended can switch: interrupt it twice (Ctrl-C) first.", id)
+	}
+	if !approve {
+		yes, err := a.prompter().confirm(ctx, "Do you want run "+id+" to go on with the workflow as it is now?", "It goes on as a new run; this one ends as cancelled.")
+		if err != nil || !yes {
+			fmt.Fprintln(a.Out, "\nNothing was done.")
+			return exitFailed
+		}
+	}
+	if err := op.opened.Abandon(ctx, id); err != nil {
+		return a.failf("Cannot end the run", "%s.", err)
+	}
+	return op.again(ctx, p, to, p.machine.Outcomes(nil), "continues run "+id, asJSON)
+}
+
+// currentWorkflow is a workflow as the files have it now.
+func (a *App) currentWorkflow(name string) (*flow.Definition, diag.List) {
+	p, diags := a.openWorkflows()
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	w := p.Workflows[name]
+	if w == nil || w.Definition != "" {
+		return nil, diag.Errorf("No such workflow", "The project has no workflow %q with steps any more.", name)
+	}
+	return flow.New(p, name, stackOutputNames(p))
+}
+
+func runsWatchCommand() *command {
+	return &command{
+		name: "watch", args: "RUN", summary: "Watch a run until it ends", minArgs: 1, maxArgs: 1, complete: completeRuns,
+		about: "Tells what the steps of a run of a workflow do, as the command that started it does, until the run ends. The exit code is 1 where it does not succeed.",
+		setup: func(f *flagSet) action {
+			return func(ctx context.Context, app *App, args []string) int {
+				op, diags := app.openRootOperation(false)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				defer op.Close()
+				p, diags := op.past(ctx, args[0])
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				return op.watch(ctx, p)
+			}
+		},
+	}
+}
+
+// watch follows the journal of a run with a machine of its own.
+func (o *operation) watch(ctx context.Context, p *pastRun) int {
+	m, view := flow.NewMachine(p.definition), newWorkflowView(o.app)
+	view.began(p.run)
+	m.Follow()
+	ticker := time.NewTicker(logPolling)
+	defer ticker.Stop()
+	for last := int64(0); ; {
+		run, err := o.opened.Run(ctx, p.run.ID)
+		if err != nil {
+			return o.app.failf("Cannot read the run", "%s.", err)
+		}
+		entries, err := o.opened.Read(ctx, run.ID, last)
+		if err != nil {
+			return o.app.failf("Cannot read the journal", "%s.", err)
+		}
+		for _, e := range entries {
+			if _, err := m.Apply(e); err != nil {
+				return o.app.failf("Journal does not fit the definition", "%s.", err)
+			}
+			view.watch(m, e)
+			last = e.Sequence
+		}
+		switch {
+		case run.Status.Ended():
+			view.rest(m)
+			return o.app.reportWorkflow(run, m, false)
+		case run.Status == runs.Interrupted:
+			fmt.Fprintf(o.app.Err, "The process that worked on this run is gone: \"tutti resume %s\" goes on.\n", run.ID)
+			return exitFailed
+		}
+		select {
+		case <-ctx.Done():
+			return exitOK
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tutti-dev/tutti/internal/asl"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/flow"
+)
+
+func workflowCommand() *command {
+	return &command{
+		name: "workflow", summary: "Check, draw and test the workflows of a project",
+		about: "Workflows are declared in *.tutti.hcl files, by workflow blocks. \"tutti run\" runs them.",
+		sub:   []*command{workflowGraphCommand(), workflowListCommand(), workflowValidateCommand()},
+	}
+}
+
+// openWorkflows reads the project in the current directory.
+func (a *App) openWorkflows() (*projects.Project, diag.List) {
+	if !projects.Exists(".") {
+		return nil, diag.Errorf("No project files", "There are no *%s files in this directory. Workflows are declared there, in workflow blocks.", projects.Suffix)
+	}
+	p, diags := projects.Load(".")
+	if p != nil {
+		a.sources = p.Files
+	}
+	return p, diags
+}
+
+func completeProjectWorkflows(app *App, _ []string) []string {
+	p, _ := app.openWorkflows()
+	if p == nil {
+		return nil
+	}
+	return sortedKeys(p.Workflows)
+}
+
+func workflowListCommand() *command {
+	return &command{
+		name: "list", summary: "List the workflows of the project",
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			o.registerJSON(f, "Print as JSON.")
+			return func(_ context.Context, app *App, _ []string) int {
+				p, diags := app.openWorkflows()
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				type row struct {
+					Name        string `json:"name"`
+					Description string `json:"description"`
+					Steps       int    `json:"steps"`
+					Definition  string `json:"definition,omitempty"`
+				}
+				rows := []row{}
+				for _, name := range sortedKeys(p.Workflows) {
+					w := p.Workflows[name]
+					rows = append(rows, row{name, w.Description, len(w.Steps) + len(w.OnFailure) + len(w.Finally), w.Definition})
+				}
+				if o.json {
+					return app.printJSONIndented(rows)
+				}
+				for _, r := range rows {
+					what := fmt.Sprintf("%d steps", r.Steps)
+					if r.Definition != "" {
+						what = r.Definition
+					}
+					fmt.Fprintf(app.Out, "%-20s %-14s %s\n", r.Name, what, r.Description)
+				}
+				return exitOK
+			}
+		},
+	}
+}
+
+func workflowValidateCommand() *command {
+	return &command{
+		name: "validate", args: "[WORKFLOW]", summary: "Check workflows without running them", maxArgs: 1, complete: completeProjectWorkflows,
+		about: "Checks the project files and all workflows, or one: references to what is not declared, values of wrong types, steps that need each other, steps that can never be reached. The exit code is 1 where something is wrong.",
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			o.registerJSON(f, "Print the findings as JSON, as validate does.")
+			return func(_ context.Context, app *App, args []string) int {
+				app.jsonOut = o.json
+				p, diags := app.openWorkflows()
+				if p != nil {
+					diags = append(diags, checkWorkflows(p, args)...)
+				}
+				if o.json {
+					return app.validated(diags)
+				}
+				app.show(diags)
+				if diags.HasErrors() {
+					return exitFailed
+				}
+				fmt.Fprintln(app.Out, "Success! The workflows are valid.")
+				return exitOK
+			}
+		},
+	}
+}
+
+// checkWorkflows checks those named, or all.
+func checkWorkflows(p *projects.Project, names []string) diag.List {
+	if len(names) == 0 {
+		names = sortedKeys(p.Workflows)
+	}
+	var diags diag.List
+	for _, name := range names {
+		w := p.Workflows[name]
+		if w == nil {
+			diags = append(diags, diag.Errorf("No such workflow", "This project has no workflow %q.", name)...)
+			continue
+		}
+		if w.Definition == "" {
+			_, found := flow.New(p, name, stackOutputNames(p))
+			diags = append(diags, found...)
+			continue
+		}
+		file := p.DefinitionFile(w)
+		if source, ok := p.Files[file]; ok {
+			diags = append(diags, definitionErrors(file, asl.Validate(source, asl.Options{}))...)
+		}
+	}
+	return diags
+}
+
+func workflowGraphCommand() *command {
+	return &command{
+		name: "graph", args: "WORKFLOW", summary: "Draw a workflow in the DOT language of Graphviz", minArgs: 1, maxArgs: 1, complete: completeProjectWorkflows,
+		example: "tutti workflow graph release | dot -Tsvg > release.svg",
+		setup: func(*flagSet) action {
+			return func(_ context.Context, app *App, args []string) int {
+				p, diags := app.openWorkflows()
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				w := p.Workflows[args[0]]
+				if w == nil || w.Definition != "" {
+					return app.failf("No such workflow", "This project has no workflow %q with steps of its own.", args[0])
+				}
+				d, diags := flow.New(p, args[0], nil)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				fmt.Fprint(app.Out, d.Graph())
+				return exitOK
+			}
+		},
+	}
+}

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/workflow"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+// workflowView tells people what the steps of a run do, on standard error: a
+// line when one begins, and one when it ends.
+type workflowView struct {
+	app   *App
+	begun map[string]time.Time
+	asked map[string]bool // what waits was told
+}
+
+func newWorkflowView(app *App) *workflowView {
+	return &workflowView{app: app, begun: map[string]time.Time{}, asked: map[string]bool{}}
+}
+
+func (v *workflowView) began(run runs.Run) { fmt.Fprintf(v.app.Err, "Run %s\n", run.ID) }
+
+// watch is told every entry once it is on disk.
+func (v *workflowView) watch(m *flow.Machine, e workflow.Entry) {
+	for _, c := range m.Changes() {
+		v.change(c, e.Time)
+	}
+	if e.Kind == workflow.RunStarted || e.Kind == workflow.RunResumed || e.Kind == workflow.StepSucceeded {
+		v.waits(m)
+	}
+}
+
+// rest tells what had not been told when the run ended.
+func (v *workflowView) rest(m *flow.Machine) {
+	for _, c := range m.Changes() {
+		v.change(c, time.Now())
+	}
+}
+
+func (v *workflowView) change(c flow.Change, at time.Time) {
+	items := ""
+	if c.Items > 0 {
+		items = fmt.Sprintf(" (%d items)", c.Items)
+	}
+	switch c.Status {
+	case flow.Running:
+		v.begun[c.Step] = at
+		v.line(c.Step, "started"+items)
+	case flow.Halted:
+		v.line(c.Step, "halted: something it needs failed")
+	case flow.Skipped:
+		v.line(c.Step, "skipped")
+	default:
+		text := string(c.Status)
+		if since, ok := v.begun[c.Step]; ok {
+			text += " after " + at.Sub(since).Round(time.Millisecond).String()
+		}
+		if c.Error != nil {
+			text += ": " + c.Error.Name
+			if first := firstLine(c.Error.Cause); first != "" {
+				text += ": " + first
+			}
+		}
+		v.line(c.Step, text)
+	}
+}
+
+// waits tells once about each step that waits for somebody.
+func (v *workflowView) waits(m *flow.Machine) {
+	for _, s := range m.Waiting() {
+		if v.asked[s.Key] {
+			continue
+		}
+		v.asked[s.Key] = true
+		switch {
+		case s.Approval && s.Message != "":
+			v.line(s.Key, "waits for an approval: "+s.Message)
+		case s.Approval:
+			v.line(s.Key, "waits for an approval")
+		default:
+			v.line(s.Key, fmt.Sprintf("waits for the event %q", s.Event))
+		}
+	}
+}
+
+func (v *workflowView) line(step, text string) { fmt.Fprintf(v.app.Err, "  %-20s %s\n", step, text) }
+
+// printOutputs prints outputs as the output command does.
+func (a *App) printOutputs(outputs map[string]cty.Value) {
+	for _, name := range sortedKeys(outputs) {
+		value := outputs[name]
+		if value.HasMarkDeep(marks.Sensitive) {
+			fmt.Fprintf(a.Out, "%s = <sensitive>\n", name)
+			continue
+		}
+		fmt.Fprintf(a.Out, "%s = %s\n", name, views.ConsoleValue(value))
+	}
+}
+
+// plainJSON writes a value as JSON, without its type.
+func plainJSON(v cty.Value) json.RawMessage {
+	bare, _ := v.UnmarkDeep()
+	data, err := ctyjson.Marshal(bare, bare.Type())
+	if err != nil {
+		return json.RawMessage("null")
+	}
+	return data
+}
+
+// showSteps prints the steps of a run of a workflow as a table.
+func showSteps(b *strings.Builder, m *flow.Machine) {
+	b.WriteString("\nSteps\n")
+	for _, s := range m.Steps() {
+		text := string(s.Status)
+		if s.Items > 0 {
+			text += fmt.Sprintf(", %d of %d items", s.Done, s.Items)
+		}
+		if s.Waits != "" {
+			text += ", waits for " + s.Waits
+		}
+		if s.Error != nil {
+			text += ": " + s.Error.Name
+		}
+		phase := s.Phase
+		if phase != "" {
+			phase = " (" + phase + ")"
+		}
+		fmt.Fprintf(b, "  %-20s %-9s %s%s\n", s.Name, s.Action, text, phase)
+	}
+}

@@ -1,0 +1,107 @@
+package flow
+
+import (
+	"fmt"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+// Outcomes are the outcomes of all items that have succeeded, by key, without
+// those of some steps: what a new run can reuse.
+func (m *Machine) Outcomes(without map[string]bool) map[string]Outcome {
+	out := map[string]Outcome{}
+	for n := range m.nodes {
+		if without[m.d.nodes[n].step.Name] {
+			continue
+		}
+		list := m.nodes[n].items.list
+		for i := range list {
+			if list[i].status != Succeeded {
+				continue
+			}
+			one := NewOutcome(cty.NilVal)
+			if r := list[i].result; r != nil {
+				one = NewOutcome(r.outputs)
+				one.Run = r.run
+			}
+			one.Key = m.keyOf(target{int32(n), int32(i)})
+			out[one.Key] = one
+		}
+	}
+	return out
+}
+
+// Behind lists a step and all that depend on it, directly or not; false where
+// there is no such step.
+func (d *Definition) Behind(step string) (map[string]bool, bool) {
+	first, ok := d.byName[step]
+	if !ok {
+		return nil, false
+	}
+	out := map[string]bool{}
+	list := []int32{int32(first)}
+	for len(list) > 0 {
+		n := list[0]
+		list = list[1:]
+		if name := d.nodes[n].step.Name; !out[name] {
+			out[name] = true
+			list = append(list, d.nodes[n].dependents...)
+		}
+	}
+	return out, true
+}
+
+// Difference is what becomes of a step when a run switches to another
+// definition.
+type Difference struct {
+	Step string
+	Text string
+	// Bars says that the run must not switch because of it.
+	Bars bool
+}
+
+// Compare says what switching a run to another definition means: what it has
+// done stays done, so all of that must still be there, do the same, and need
+// nothing that is not done.
+func Compare(m *Machine, to *Definition) []Difference {
+	var out []Difference
+	add := func(step string, bars bool, format string, args ...any) {
+		out = append(out, Difference{step, fmt.Sprintf(format, args...), bars})
+	}
+	done := func(name string) bool {
+		n, ok := m.d.byName[name]
+		return ok && (m.nodes[n].status == Succeeded || m.nodes[n].status == Skipped || m.nodes[n].status == Caught)
+	}
+	for n := range m.nodes {
+		name, begun := m.d.nodes[n].step.Name, m.nodes[n].status != Waiting
+		j, there := to.byName[name]
+		switch {
+		case !there && begun:
+			add(name, true, "has begun, and is not there any more")
+			continue
+		case !there:
+			add(name, false, "is not there any more")
+			continue
+		case !begun:
+			continue
+		}
+		was, is := m.d.nodes[n].step, to.nodes[j].step
+		if was.Action.Kind != is.Action.Kind {
+			add(name, true, "has begun as %s, and is %s now", was.Action.Kind, is.Action.Kind)
+		}
+		if (was.ForEach == nil) != (is.ForEach == nil) {
+			add(name, true, "has begun, and has for_each only in one of both definitions")
+		}
+		for _, need := range to.nodes[j].needs {
+			if other := to.nodes[need].step.Name; done(name) && !done(other) {
+				add(name, true, "is done, and needs %s now, which is not", other)
+			}
+		}
+	}
+	for i := range to.nodes {
+		if _, old := m.d.byName[to.nodes[i].step.Name]; !old {
+			add(to.nodes[i].step.Name, false, "is new")
+		}
+	}
+	return out
+}

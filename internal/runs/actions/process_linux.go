@@ -1,0 +1,71 @@
+package actions
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// starters are threads that start processes for everybody.
+//
+// The operating system ends a process whose parent died (Pdeathsig) when the
+// thread that started it ends, not the program. Any thread that Go lends to a
+// goroutine may end: another goroutine locks it, later, and returns. To keep the
+// thread for as long as the process lives would cost one for each, so processes
+// are started by a few that never end. There are more than one because starting
+// takes as long as the program takes to be found on its disk.
+var starters = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	for range 4 {
+		go func() {
+			runtime.LockOSThread()
+			for start := range work {
+				start()
+			}
+		}()
+	}
+	return work
+})
+
+// start starts a process that leads a group of its own and dies with this one.
+func start(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	result := make(chan error, 1)
+	starters() <- func() { result <- cmd.Start() }
+	return <-result
+}
+
+// awaitEnd returns when a process has ended. It leaves it to cmd.Wait to reap it:
+// until then its number, which is that of the group as well, is not used again.
+//
+// Waiting in the kernel would occupy a thread per process. A descriptor of the
+// process can be waited for as connections are, together.
+func awaitEnd(cmd *exec.Cmd) {
+	if fd, err := unix.PidfdOpen(cmd.Process.Pid, unix.PIDFD_NONBLOCK); err == nil {
+		f := os.NewFile(uintptr(fd), "process")
+		defer func() { _ = f.Close() }()
+		if conn, err := f.SyscallConn(); err == nil {
+			err := conn.Read(func(fd uintptr) bool {
+				return !errors.Is(peek(unix.P_PIDFD, int(fd), unix.WNOHANG), unix.EAGAIN)
+			})
+			if err == nil {
+				return
+			}
+		}
+	}
+	_ = peek(unix.P_PID, cmd.Process.Pid, 0) // kernels before 5.10
+}
+
+func peek(kind, id, flags int) error {
+	for {
+		err := unix.Waitid(kind, id, nil, unix.WEXITED|unix.WNOWAIT|flags, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,5 @@
+package runstest
+
+import "testing"
+
+func TestScheduleStore(t *testing.T) { CheckScheduleStore(t, &ScheduleStore{}) }

@@ -1,0 +1,231 @@
+package runs
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Task is a step that was launched, as its job sees it.
+type Task struct {
+	// Key is the idempotency key: the same whenever the step is done again.
+	Key string
+
+	x     *execution
+	step  int
+	what  Step
+	asked chan struct{}
+	beats atomic.Int64 // when it was heard of last
+	wrote atomic.Bool
+
+	// Owned by the loop.
+	pool    string // the pool it is in
+	cancel  context.CancelFunc
+	failing string // the limit that was reached
+	cause   string
+}
+
+// Run is the run the step belongs to.
+func (t *Task) Run() Run { return t.x.run }
+
+// Number is the step's number in the journal.
+func (t *Task) Number() int { return t.step }
+
+// Asked is closed when the run is being cancelled: the job should end as soon as
+// it decently can. Its context ends later, when it must.
+func (t *Task) Asked() <-chan struct{} { return t.asked }
+
+// Beat tells that the job is alive.
+func (t *Task) Beat() { t.beat(t.x.r.now()) }
+
+func (t *Task) beat(now time.Time) { t.beats.Store(now.UnixNano()) }
+
+func (t *Task) lastBeat() time.Time { return time.Unix(0, t.beats.Load()) }
+
+// Log takes what the job writes to a stream.
+func (t *Task) Log(stream string) io.Writer { return &logWriter{t, stream} }
+
+// Artifact keeps a file of the step.
+func (t *Task) Artifact(ctx context.Context, a Artifact, data []byte) error {
+	a.Run, a.Step, a.Name, a.Time = t.x.run.ID, t.step, t.what.Name, t.x.r.now()
+	return t.x.r.Store.PutArtifact(ctx, a, data)
+}
+
+// flush waits until all that was logged is on disk: the outcome comes after it.
+func (t *Task) flush() {
+	if t.wrote.Load() {
+		t.x.logs.wait()
+	}
+}
+
+type logWriter struct {
+	t      *Task
+	stream string
+}
+
+// Write takes a piece of output. It waits while the store cannot keep up.
+func (w *logWriter) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	now := w.t.x.r.now()
+	w.t.beat(now)
+	w.t.wrote.Store(true)
+	w.t.x.logs.add(LogChunk{
+		Run: w.t.x.run.ID, Step: w.t.step, Name: w.t.what.Name, Stream: w.stream, Time: now, Data: append([]byte(nil), p...),
+	})
+	return len(p), nil
+}
+
+// logger writes what steps say to the store: at once, and what comes meanwhile
+// together.
+type logger struct {
+	mu      sync.Mutex
+	change  sync.Cond
+	chunks  []LogChunk
+	bytes   int
+	writing bool
+	closed  bool
+	ended   chan struct{}
+}
+
+// backlog is how many bytes wait for the store before writers do.
+const backlog = 4 << 20
+
+func newLogger(ctx context.Context, store StepStore) *logger {
+	l := &logger{ended: make(chan struct{})}
+	l.change.L = &l.mu
+	go l.run(ctx, store)
+	return l
+}
+
+func (l *logger) add(c LogChunk) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.bytes > backlog {
+		l.change.Wait()
+	}
+	l.chunks = append(l.chunks, c)
+	l.bytes += len(c.Data)
+	l.change.Broadcast()
+}
+
+func (l *logger) run(ctx context.Context, store StepStore) {
+	defer close(l.ended)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		for len(l.chunks) == 0 && !l.closed {
+			l.change.Wait()
+		}
+		if len(l.chunks) == 0 {
+			return
+		}
+		chunks := merge(l.chunks)
+		l.chunks, l.bytes, l.writing = nil, 0, true
+		l.change.Broadcast()
+		l.mu.Unlock()
+		// What cannot be written is lost: a run must not stop for a log. The
+		// outcome's own commit tells of a store that takes nothing any more.
+		_ = store.AppendLogs(ctx, chunks)
+		l.mu.Lock()
+		l.writing = false
+		l.change.Broadcast()
+	}
+}
+
+// merge joins chunks of the same stream that follow each other.
+func merge(list []LogChunk) []LogChunk {
+	out := list[:1]
+	for _, c := range list[1:] {
+		last := &out[len(out)-1]
+		if last.Step == c.Step && last.Stream == c.Stream && len(last.Data)+len(c.Data) <= 64<<10 {
+			last.Data = append(last.Data, c.Data...)
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// wait returns when all that was added is on disk.
+func (l *logger) wait() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.chunks) > 0 || l.writing {
+		l.change.Wait()
+	}
+}
+
+func (l *logger) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.change.Broadcast()
+	l.mu.Unlock()
+	<-l.ended
+}
+
+// lookAtPools asks the store who is in, beside the loop.
+func (x *execution) lookAtPools() {
+	if len(x.pooled) == 0 || x.looking || x.poolTime.IsZero() || x.poolTime.After(x.r.now()) {
+		return
+	}
+	x.looking = true
+	entering := x.entering
+	x.entering = nil
+	go func() {
+		ctx := context.WithoutCancel(x.opCtx)
+		var g grants
+		if len(entering) > 0 {
+			g.err = x.r.Store.EnterPools(ctx, x.lease, entering)
+		}
+		if g.err == nil {
+			g.steps, g.next, g.err = x.r.Store.GrantPools(ctx, x.run.ID, x.r.now())
+		}
+		x.looked <- g
+	}()
+}
+
+// granted launches steps that are in their pools.
+func (x *execution) granted(g grants) {
+	x.looking = false
+	if g.err != nil {
+		x.broken = g.err
+		return
+	}
+	for _, step := range g.steps {
+		if t, waits := x.pooled[step]; waits && !x.finish && !x.hard && !x.draining {
+			delete(x.pooled, step)
+			x.launchStep(step, t.Pool)
+		}
+	}
+	every := x.r.Poll
+	if every <= 0 {
+		every = 100 * time.Millisecond
+	}
+	x.poolTime = x.r.now().Add(every)
+	if !g.next.IsZero() && g.next.Before(x.poolTime) {
+		x.poolTime = g.next
+	}
+	if len(x.entering) > 0 {
+		x.poolTime = x.r.now()
+	}
+}
+
+// leavePool gives up waiting for a pool.
+func (x *execution) leavePool(step int) {
+	if t, ok := x.pooled[step]; ok {
+		x.pending.leaves = append(x.pending.leaves, Leaving{Pool: t.Pool, Step: step})
+		delete(x.pooled, step)
+	}
+}
+
+func decode(data json.RawMessage, into any) error {
+	if len(data) == 0 {
+		return nil
+	}
+	return json.Unmarshal(data, into)
+}

@@ -1,0 +1,418 @@
+package runs_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/runs/actions"
+	"github.com/tutti-dev/tutti/internal/runs/runstest"
+	"github.com/tutti-dev/tutti/internal/workflow"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// effects stands for the world that steps change: it counts what was done, by
+// key, and can be told to fail or to take its time.
+type effects struct {
+	mu    sync.Mutex
+	did   map[string]int
+	order []string
+	slow  time.Duration
+	fails map[string]int // how often, by step
+}
+
+func (e *effects) action(ctx context.Context, c runs.WorkflowCall) (runs.WorkflowResult, error) {
+	select {
+	case <-time.After(e.slow):
+	case <-ctx.Done():
+		return runs.WorkflowResult{}, ctx.Err()
+	case <-c.Asked:
+		return runs.WorkflowResult{}, errors.New("asked to stop")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.did[c.Key]++
+	e.order = append(e.order, c.Effect.Key)
+	if e.fails[c.Effect.Key] > 0 {
+		e.fails[c.Effect.Key]--
+		return runs.WorkflowResult{}, actions.Errorf("Oops", "told to fail")
+	}
+	_, _ = fmt.Fprintf(c.Logs("stdout"), "did %s\n", c.Effect.Key)
+	return runs.WorkflowResult{Outputs: cty.ObjectVal(map[string]cty.Value{"exit_code": cty.NumberIntVal(0), "stdout": cty.StringVal(c.Effect.Key), "stderr": cty.StringVal(""), "result": cty.NullVal(cty.DynamicPseudoType)})}, nil
+}
+
+// bench is a runner with a world.
+type bench struct {
+	t      *testing.T
+	store  *runstest.Store
+	runner *runs.Runner
+	world  *effects
+	d      *flow.Definition
+}
+
+func newBench(t *testing.T, source string) *bench {
+	t.Helper()
+	p, diags := projects.Parse(".", map[string][]byte{"w.tutti.hcl": []byte(source)})
+	if diags.HasErrors() {
+		t.Fatal(diags.Err())
+	}
+	d, diags := flow.New(p, "w", nil)
+	if diags.HasErrors() {
+		t.Fatal(diags.Err())
+	}
+	store := runstest.NewStore()
+	return &bench{
+		t: t, store: store, d: d, world: &effects{did: map[string]int{}, fails: map[string]int{}, slow: time.Second},
+		runner: &runs.Runner{Store: store, NewID: func(time.Time) string { return "run1" }, Poll: time.Hour},
+	}
+}
+
+func (b *bench) options() runs.WorkflowOptions {
+	return runs.WorkflowOptions{
+		Run:     runs.Run{ID: "run1", Kind: runs.WorkflowKind, Key: runstest.Key, Actor: "ann"},
+		Actions: map[string]runs.WorkflowAction{"exec": b.world.action, "http": b.world.action},
+	}
+}
+
+func (b *bench) start() (runs.Run, *flow.Machine, diag.List) {
+	return b.runner.StartWorkflow(b.t.Context(), b.d, b.options())
+}
+
+// saga has steps side by side and one after the other, items, a wait, a retry,
+// a step of a pool, and at the end a failure that has everything undone.
+const saga = `
+pool "two" { limit = 2 }
+workflow "w" {
+	step "once" {
+		exec { command = ["1"] }
+		undo {
+			exec {
+				command    = ["u"]
+				idempotent = true
+			}
+		}
+	}
+	step "items" {
+		for_each = ["a", "b", "c"]
+		pool     = pool.two
+		http { url = "http://x/${each.value}" }
+		undo {
+			http { url = "http://x/undo" }
+		}
+	}
+	step "month" {
+		needs = [step.items]
+		wait { duration = "30d" }
+	}
+	step "last" {
+		needs = [step.month, step.once]
+		http { url = "http://x/last" }
+		retry {
+			attempts = 3
+			backoff  = "1h"
+		}
+	}
+	on_failure {
+		step "page" {
+			http { url = "http://x/page" }
+		}
+	}
+	finally {
+		step "clean" {
+			http { url = "http://x/clean" }
+		}
+	}
+}`
+
+// TestEveryCrashOfAWorkflowIsContinued lets the process die at every commit,
+// before and after it is on disk, and goes on with another one: whatever is not
+// idempotent is done once at most, and the end is always the same.
+func TestEveryCrashOfAWorkflowIsContinued(t *testing.T) {
+	for n := 1; ; n++ {
+		ended := false
+		for _, written := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, saga)
+				b.runner.Poll = time.Minute
+				b.world.fails["last"] = 10
+				b.store.OnCommit = func(i int) (bool, error) {
+					if i < n {
+						return true, nil
+					}
+					return written && i == n, runs.ErrFenced
+				}
+				run, _, _ := b.start()
+				b.store.OnCommit = nil
+				if run.Status.Ended() {
+					ended = true
+					return
+				}
+				run, m, diags := b.runner.ContinueWorkflow(t.Context(), b.d, b.options())
+				if n == 1 && !written {
+					if !strings.Contains(words(diags), "never began") {
+						t.Errorf("%d %t: %s", n, written, words(diags))
+					}
+					return
+				}
+				if strings.Contains(words(diags), "Run has ended") {
+					return
+				}
+				if run.Status != runs.Failed || diags.HasErrors() {
+					t.Fatalf("%d %t: %s %s", n, written, run.Status, words(diags))
+				}
+				lost := m.Result().Error.Name == flow.UnknownOutcome
+				for key, times := range b.world.did {
+					if key == "run1-0" && times > 1 {
+						t.Errorf("%d %t: %s was done %d times", n, written, key, times)
+					}
+				}
+				for _, want := range []string{"page", "clean"} {
+					if !slices.Contains(b.world.order, want) {
+						t.Errorf("%d %t: %s was not done: %v", n, written, want, b.world.order)
+					}
+				}
+				undone := 0
+				for _, did := range b.world.order {
+					if strings.HasSuffix(did, ".undo") {
+						undone++
+					}
+				}
+				if !lost && undone < 4 {
+					t.Errorf("%d %t: undone were %v", n, written, b.world.order)
+				}
+			})
+		}
+		if ended {
+			if n < 10 {
+				t.Errorf("%d commits are not enough to tell", n)
+			}
+			return
+		}
+	}
+}
+
+// TestCancelAWorkflow asks a workflow to end while a step is at work: it is
+// asked to hurry, the finally steps are carried out, and nothing else is.
+func TestCancelAWorkflow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, saga)
+		b.runner.Poll = time.Second
+		ctx, cancel := context.WithCancel(t.Context())
+		b.world.slow = time.Minute
+		go func() {
+			time.Sleep(30 * time.Second)
+			cancel()
+		}()
+		clean := b.options()
+		clean.Actions["http"] = func(ctx context.Context, c runs.WorkflowCall) (runs.WorkflowResult, error) {
+			if c.Effect.Key == "clean" {
+				b.world.order = append(b.world.order, "clean")
+				return runs.WorkflowResult{}, nil
+			}
+			return b.world.action(ctx, c)
+		}
+		run, m, diags := b.runner.StartWorkflow(ctx, b.d, clean)
+		if run.Status != runs.Cancelled || diags.HasErrors() {
+			t.Fatalf("%s %s", run.Status, words(diags))
+		}
+		if got := strings.Join(b.world.order, " "); got != "clean" {
+			t.Errorf("done were %s", got)
+		}
+		for _, s := range m.Steps() {
+			if s.Name == "last" && s.Status == flow.Succeeded {
+				t.Error("a step began after the cancel")
+			}
+		}
+	})
+}
+
+// TestApprovalAcrossACrash lets a process die that waits for an approval, has
+// it given, and goes on.
+func TestApprovalAcrossACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `workflow "w" {
+			step "ask" {
+				approval { expires = "24h" }
+			}
+			step "do" {
+				needs = [step.ask]
+				exec { command = ["x"] }
+			}
+			output "by" { value = step.ask.outputs.by }
+		}`)
+		hard := make(chan struct{})
+		options := b.options()
+		options.Hard = hard
+		go func() {
+			time.Sleep(time.Hour)
+			close(hard)
+		}()
+		run, _, _ := b.runner.StartWorkflow(t.Context(), b.d, options)
+		if run.Status != runs.Interrupted {
+			t.Fatalf("status is %s", run.Status)
+		}
+		m, diags := b.runner.ReplayWorkflow(t.Context(), run)
+		if diags.HasErrors() {
+			t.Fatal(words(diags))
+		}
+		if waits := m.Waiting(); len(waits) != 1 || !waits[0].Approval || waits[0].Key != "ask" {
+			t.Fatalf("waiting: %+v", waits)
+		}
+		if diags := b.runner.Signal(t.Context(), "run1", workflow.Signal{Kind: workflow.SignalApprove, Name: "ask", By: "bob"}); diags.HasErrors() {
+			t.Fatal(words(diags))
+		}
+		run, m, diags = b.runner.ContinueWorkflow(t.Context(), b.d, b.options())
+		if run.Status != runs.Succeeded || diags.HasErrors() {
+			t.Fatalf("%s %s", run.Status, words(diags))
+		}
+		if by := m.Result().Outputs.GetAttr("by").AsValueSlice(); len(by) != 1 || by[0].AsString() != "bob" {
+			t.Errorf("approved by %v", by)
+		}
+	})
+}
+
+// TestSignalsReachARun tells a run that waits for an event.
+func TestSignalsReachARun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `workflow "w" {
+			step "wait" {
+				wait {
+					event = "built"
+					match = event.data.version > 1
+				}
+			}
+			output "version" { value = step.wait.outputs.data.version }
+		}`)
+		go func() {
+			for version := range 3 {
+				time.Sleep(time.Minute)
+				data, _ := json.Marshal(map[string]int{"version": version})
+				if diags := b.runner.Signal(t.Context(), "run1", workflow.Signal{Kind: workflow.SignalEvent, Name: "built", Data: data}); diags.HasErrors() {
+					t.Error(words(diags))
+				}
+			}
+		}()
+		began := time.Now()
+		run, m, diags := b.start()
+		if run.Status != runs.Succeeded || diags.HasErrors() {
+			t.Fatalf("%s %s", run.Status, words(diags))
+		}
+		if got := m.Result().Outputs.GetAttr("version"); !got.RawEquals(cty.NumberIntVal(2)) {
+			t.Errorf("version is %#v", got)
+		}
+		if took := time.Since(began); took != 3*time.Minute {
+			t.Errorf("it took %s: signals of the same process are heard at once", took)
+		}
+	})
+}
+
+// TestPoolsHoldAcrossRuns starts runs side by side whose steps share a pool.
+func TestPoolsHoldAcrossRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `
+		pool "one" { limit = 1 }
+		workflow "w" {
+			step "a" {
+				for_each = ["x", "y"]
+				pool     = pool.one
+				exec { command = ["x"] }
+			}
+		}`)
+		in, most := 0, 0
+		var mu sync.Mutex
+		count := func(by int) {
+			mu.Lock()
+			defer mu.Unlock()
+			in += by
+			most = max(most, in)
+		}
+		var all sync.WaitGroup
+		for i := range 5 {
+			all.Go(func() {
+				o := b.options()
+				o.Run.ID = fmt.Sprint("run", i)
+				o.Actions["exec"] = func(context.Context, runs.WorkflowCall) (runs.WorkflowResult, error) {
+					count(1)
+					time.Sleep(time.Second)
+					count(-1)
+					return runs.WorkflowResult{}, nil
+				}
+				if run, _, diags := b.runner.StartWorkflow(t.Context(), b.d, o); run.Status != runs.Succeeded {
+					t.Errorf("%s %s", run.Status, words(diags))
+				}
+			})
+		}
+		began := time.Now()
+		all.Wait()
+		if most != 1 {
+			t.Errorf("%d were in at once", most)
+		}
+		if took := time.Since(began); took < 10*time.Second || took > 12*time.Second {
+			t.Errorf("ten seconds of work took %s", took)
+		}
+	})
+}
+
+// TestChildWorkflows runs a workflow as a step of another, and goes on with it
+// after a crash at every commit.
+func TestChildWorkflows(t *testing.T) {
+	for n := 2; ; n++ {
+		ended := false
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, `
+			workflow "w" {
+				step "child" {
+					workflow {
+						run    = workflow.inner
+						inputs = { name = "x" }
+					}
+				}
+				output "said" { value = step.child.outputs.said }
+			}
+			workflow "inner" {
+				variable "name" { type = string }
+				step "a" {
+					http { url = "http://x/${var.name}" }
+				}
+				step "b" {
+					needs = [step.a]
+					http { url = "http://x" }
+				}
+				output "said" { value = "${step.a.outputs.stdout}, ${step.b.outputs.stdout}" }
+			}`)
+			b.store.OnCommit = func(i int) (bool, error) {
+				if i < n {
+					return true, nil
+				}
+				return false, runs.ErrFenced
+			}
+			run, m, _ := b.start()
+			b.store.OnCommit = nil
+			if run.Status == runs.Succeeded {
+				ended = true
+			} else if run, m, _ = b.runner.ContinueWorkflow(t.Context(), b.d, b.options()); run.Status != runs.Succeeded {
+				t.Fatalf("commit %d: %s %v", n, run.Status, m.Result().Error)
+			}
+			if got := m.Result().Outputs.GetAttr("said").AsString(); got != "a, b" {
+				t.Errorf("commit %d: said %q", n, got)
+			}
+		})
+		if ended {
+			return
+		}
+		if n > 50 {
+			t.Fatal("it does not end")
+		}
+	}
+}

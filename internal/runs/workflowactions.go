@@ -1,0 +1,214 @@
+package runs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/tutti-dev/tutti/internal/configs"
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/runs/actions"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+// builtinActions is the table of what steps do.
+func builtinActions(r *Runner, d *flow.Definition, o WorkflowOptions) map[string]WorkflowAction {
+	out := map[string]WorkflowAction{}
+	for kind, a := range actions.Builtin() {
+		out[kind] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
+			v, err := a(ctx, c.Call)
+			return WorkflowResult{Outputs: v}, err
+		}
+	}
+	out["emit"] = emit
+	out["workflow"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) { return runChild(ctx, r, d, o, c) }
+	if o.Stacks != nil {
+		stackActions(o.Stacks, out)
+	}
+	return out
+}
+
+// emit puts an event into the feed, in the transaction of the outcome.
+func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
+	e := events.Event{Type: c.Arguments.GetAttr("type").AsString(), Subject: c.Task.Run().ID}
+	if v := c.Arguments.GetAttr("subject"); !v.IsNull() {
+		e.Subject = v.AsString()
+	}
+	if v := c.Arguments.GetAttr("data"); !v.IsNull() {
+		data, err := ctyjson.Marshal(v, v.Type())
+		if err != nil {
+			return WorkflowResult{}, fmt.Errorf("the data of the event cannot be written as JSON: %w", err)
+		}
+		if len(c.Secrets) > 0 {
+			return WorkflowResult{}, actions.Errorf(flow.EvaluationError, "The data of an event must not be sensitive: everybody may read the feed.")
+		}
+		e.Data = data
+	}
+	return WorkflowResult{Outputs: cty.EmptyObjectVal, Events: []events.Event{e}}, nil
+}
+
+// runChild carries out another workflow of the project as a run of its own, or
+// goes on with it.
+func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOptions, c WorkflowCall) (WorkflowResult, error) {
+	result := WorkflowResult{Run: childRun(c.Task)}
+	w := d.Project.Workflows[c.Effect.References["run"].Name]
+	if w == nil {
+		return result, fmt.Errorf("there is no workflow %q", c.Effect.References["run"].Name)
+	}
+	given := map[string]cty.Value{}
+	if v := c.Effect.Arguments.GetAttr("inputs"); !v.IsNull() {
+		bare, own := v.Unmark()
+		if !bare.Type().IsObjectType() && !bare.Type().IsMapType() {
+			return result, actions.Errorf(flow.EvaluationError, "The inputs of a workflow are an object.")
+		}
+		for name, v := range bare.AsValueMap() {
+			given[name] = v.WithMarks(own)
+		}
+	}
+	child := flow.Compile(d.Project, w)
+	inputs := map[string]cty.Value{}
+	for name, v := range child.Variables() {
+		raw, ok := given[name]
+		if !ok {
+			raw, ok = o.Inputs[name] // of the project
+			ok = ok && w.Variables[name] == nil
+		}
+		if !ok {
+			if v.Required() {
+				return result, actions.Errorf(flow.EvaluationError, "The workflow %q needs a value for its variable %q.", w.Name, name)
+			}
+			continue
+		}
+		value, diags := configs.PrepareVariable(v, configs.InputValue{Value: raw, Source: configs.FromCaller})
+		if diags.HasErrors() {
+			return result, actions.Errorf(flow.EvaluationError, "%s", diags.Err())
+		}
+		inputs[name] = value
+	}
+	options := o
+	options.Run.ID, options.Inputs, options.Reuse, options.Began, options.Watch = result.Run, inputs, nil, nil, nil
+	options.Run.Parent = c.Task.Run().ID
+	options.Run.Summary = "workflow " + w.Name + " of run " + c.Task.Run().ID
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-c.Asked:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	steps, e := r.newWorkflow(child, options)
+	run, diags := r.executeOnce(ctx, e)
+	if run.Status == Interrupted {
+		result.Detached = true
+		return result, nil
+	}
+	if diags.HasErrors() {
+		return result, diags.Err()
+	}
+	if run.Status != Succeeded {
+		name := "Tutti.WorkflowFailed"
+		if run.Status == Cancelled {
+			name = "Tutti.Cancelled"
+		}
+		return result, actions.Errorf(name, "The workflow %q (run %s) has %s: %s", w.Name, run.ID, run.Status, run.Problem)
+	}
+	result.Outputs = steps.machine.Result().Outputs
+	return result, nil
+}
+
+func asError[T error](err error, into *T) bool { return errors.As(err, into) }
+
+func digestOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func newArtifact(path string, data []byte) Artifact {
+	return Artifact{Path: path, Digest: digestOf(data), Size: int64(len(data))}
+}
+
+// stackActions are the steps that are about stacks.
+func stackActions(s Stacks, into map[string]WorkflowAction) {
+	request := func(c WorkflowCall) StackRequest {
+		req := StackRequest{
+			Stack: c.Effect.References["stack"].Name, Inputs: cty.NullVal(cty.DynamicPseudoType), Refresh: true,
+			Run: childRun(c.Task), Log: c.Logs("stdout"), Asked: c.Asked,
+		}
+		if c.Arguments == cty.NilVal {
+			return req
+		}
+		for name, v := range c.Arguments.AsValueMap() {
+			if v.IsNull() {
+				continue
+			}
+			switch name {
+			case "inputs":
+				req.Inputs = c.Effect.Arguments.GetAttr("inputs") // with its marks
+			case "targets":
+				for _, t := range v.AsValueSlice() {
+					req.Targets = append(req.Targets, t.AsString())
+				}
+			case "destroy":
+				req.Destroy = v.True()
+			case "refresh":
+				req.Refresh = v.True()
+			case "plan":
+				req.Plan = v.AsString()
+			}
+		}
+		return req
+	}
+	into[flow.StackOutputs] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
+		v, err := s.Outputs(ctx, c.Effect.References["stack"].Name)
+		return WorkflowResult{Outputs: v}, err
+	}
+	into["plan"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
+		p, err := s.Plan(ctx, request(c))
+		if err != nil {
+			return WorkflowResult{}, err
+		}
+		return WorkflowResult{Outputs: cty.ObjectVal(map[string]cty.Value{
+			"digest": cty.StringVal(p.Digest), "add": cty.NumberIntVal(int64(p.Add)), "change": cty.NumberIntVal(int64(p.Change)),
+			"destroy": cty.NumberIntVal(int64(p.Destroy)), "changes": cty.BoolVal(p.Changes),
+		})}, nil
+	}
+	into["apply"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
+		req := request(c)
+		v, err := s.Apply(ctx, req)
+		return stackResult(v, req, err)
+	}
+	into["destroy"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
+		req := request(c)
+		req.Destroy = true
+		_, err := s.Apply(ctx, req)
+		return stackResult(cty.EmptyObjectVal, req, err)
+	}
+	into["rollback"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
+		of := c.Effect.Run
+		if v := c.Arguments.GetAttr("run"); !v.IsNull() {
+			of = v.AsString()
+		}
+		if of == "" {
+			return WorkflowResult{}, actions.Errorf(flow.EvaluationError, "There is no run to roll back: say which, or use rollback to undo a step that applies something.")
+		}
+		req := request(c)
+		return stackResult(cty.EmptyObjectVal, req, s.Rollback(ctx, req, of))
+	}
+	into["invoke"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
+		err := s.Invoke(ctx, request(c), c.Arguments.GetAttr("action").AsString(), c.Effect.Arguments.GetAttr("config"))
+		return WorkflowResult{Outputs: cty.EmptyObjectVal}, err
+	}
+}
+
+func stackResult(v cty.Value, req StackRequest, err error) (WorkflowResult, error) {
+	if errors.Is(err, ErrDetached) {
+		return WorkflowResult{Detached: true}, nil
+	}
+	return WorkflowResult{Outputs: v, Run: req.Run}, err
+}

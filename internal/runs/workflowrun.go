@@ -1,0 +1,361 @@
+package runs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
+	"github.com/tutti-dev/tutti/internal/runs/actions"
+	"github.com/tutti-dev/tutti/internal/workflow"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// WorkflowAction is what a kind of step does.
+type WorkflowAction func(ctx context.Context, c WorkflowCall) (WorkflowResult, error)
+
+// WorkflowCall is one attempt at a step.
+type WorkflowCall struct {
+	actions.Call
+	Effect flow.Effect
+	Task   *Task
+}
+
+// WorkflowResult is what came of it.
+type WorkflowResult struct {
+	Outputs  cty.Value // cty.NilVal for none
+	Run      string    // the run of its own that it was
+	Events   []events.Event
+	Detached bool // it is not known yet: the run is to be resumed
+}
+
+// WorkflowOptions are what a run of a workflow needs besides its definition.
+type WorkflowOptions struct {
+	Run         Run // ID (to resume, or to be used), Key, Actor, Program
+	Environment string
+	Inputs      map[string]cty.Value
+	Reuse       map[string]flow.Outcome
+	Stacks      Stacks // nil where there are none
+	// Actions are what steps do by kind, besides and instead of the built-in ones.
+	Actions     map[string]WorkflowAction
+	Parallelism int
+	Began       func(Run)
+	Watch       func(*flow.Machine, workflow.Entry)
+	Hard, Drain <-chan struct{} // see [Execution]
+}
+
+// WorkflowDefinition is what a run of a workflow is pinned to: the project's
+// files as they were.
+type WorkflowDefinition struct {
+	Workflow string            `json:"workflow"`
+	Dir      string            `json:"dir"`
+	Files    map[string]string `json:"files"`
+}
+
+// EncodeDefinition writes what a run of a workflow is pinned to.
+func EncodeDefinition(p *projects.Project, workflow string) []byte {
+	d := WorkflowDefinition{Workflow: workflow, Dir: p.Dir, Files: map[string]string{}}
+	for name, src := range p.Files {
+		d.Files[name] = string(src)
+	}
+	return encode(d)
+}
+
+// DecodeDefinition reads it again.
+func DecodeDefinition(data []byte) (*flow.Definition, diag.List) {
+	var d WorkflowDefinition
+	if err := json.Unmarshal(data, &d); err != nil {
+		return nil, diag.Errorf("Cannot read the run's definition", "%s.", err)
+	}
+	files := map[string][]byte{}
+	for name, src := range d.Files {
+		files[name] = []byte(src)
+	}
+	p, diags := projects.Parse(d.Dir, files)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	w := p.Workflows[d.Workflow]
+	if w == nil {
+		return nil, diag.Errorf("Cannot read the run's definition", "There is no workflow %q in it.", d.Workflow)
+	}
+	return flow.Compile(p, w), nil
+}
+
+// StartWorkflow runs a workflow to its end as a new run.
+func (r *Runner) StartWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (Run, *flow.Machine, diag.List) {
+	w, e := r.newWorkflow(d, o)
+	run, diags := r.Execute(ctx, e)
+	return run, w.machine, diags
+}
+
+// EnqueueWorkflow makes a new run of a workflow for somebody else to drive.
+func (r *Runner) EnqueueWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (Run, diag.List) {
+	_, e := r.newWorkflow(d, o)
+	return r.Enqueue(ctx, e)
+}
+
+// newWorkflow is the execution of a new run.
+func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSteps, Execution) {
+	if o.Run.ID == "" {
+		o.Run.ID = r.newID(r.now())
+	}
+	start := flow.Start{Run: o.Run.ID, Actor: o.Run.Actor, Environment: o.Environment, Reuse: o.Reuse}
+	hidden := false
+	if len(o.Inputs) > 0 {
+		start.Inputs = flow.EncodeValue(cty.ObjectVal(o.Inputs))
+		for name, v := range o.Inputs {
+			declared := d.Variable(name)
+			hidden = hidden || v.HasMarkDeep(marks.Sensitive) || declared != nil && declared.Sensitive
+		}
+	}
+	for _, out := range o.Reuse {
+		hidden = hidden || len(out.Hidden) > 0
+	}
+	w, e := r.workflow(d, o)
+	e.Start, e.Sensitive = encode(start), hidden
+	e.Run.Kind = WorkflowKind
+	if e.Run.Summary == "" {
+		e.Run.Summary = "workflow " + d.Workflow.Name
+	}
+	return w, e
+}
+
+// ContinueWorkflow takes over a run of a workflow whose process died.
+func (r *Runner) ContinueWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (Run, *flow.Machine, diag.List) {
+	w, e := r.workflow(d, o)
+	run, diags := r.Continue(ctx, e)
+	return run, w.machine, diags
+}
+
+// ReplayWorkflow rebuilds the machine of a run from its journal, to look at it.
+func (r *Runner) ReplayWorkflow(ctx context.Context, run Run) (*flow.Machine, diag.List) {
+	data, err := r.Store.Blob(ctx, run.Blob)
+	if err != nil {
+		return nil, diag.Errorf("Cannot read the run's definition", "%s.", err)
+	}
+	d, diags := DecodeDefinition(data)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	entries, err := r.Store.Read(ctx, run.ID, 0)
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	m := flow.NewMachine(d)
+	for _, e := range entries {
+		if _, err := m.Apply(e); err != nil {
+			return nil, diag.Errorf("Journal does not fit the definition", "The journal of run %s cannot be followed: %s.", run.ID, err)
+		}
+	}
+	return m, nil
+}
+
+func (r *Runner) workflow(d *flow.Definition, o WorkflowOptions) (*workflowSteps, Execution) {
+	w := &workflowSteps{r: r, d: d, o: o, machine: flow.NewMachine(d), actions: builtinActions(r, d, o)}
+	for kind, a := range o.Actions {
+		w.actions[kind] = a
+	}
+	parallelism := o.Parallelism
+	if parallelism == 0 {
+		parallelism = d.Workflow.Parallelism
+	}
+	e := Execution{
+		Run: o.Run, Definition: EncodeDefinition(d.Project, d.Workflow.Name), Machine: w.machine, Steps: w,
+		Parallelism: parallelism, Began: o.Began, Hard: o.Hard, Drain: o.Drain,
+	}
+	if o.Watch != nil {
+		w.machine.Follow()
+		e.Watch = func(entry workflow.Entry) { o.Watch(w.machine, entry) }
+	}
+	return w, e
+}
+
+// workflowSteps does the steps of a workflow.
+type workflowSteps struct {
+	r       *Runner
+	d       *flow.Definition
+	o       WorkflowOptions
+	machine *flow.Machine
+	actions map[string]WorkflowAction
+}
+
+var _ Steps = (*workflowSteps)(nil)
+
+// About implements [Steps].
+func (w *workflowSteps) About(step int) About {
+	a := w.machine.About(step)
+	out := About{Until: a.Until, Signal: a.Signal}
+	if a.Pool != "" {
+		out.Pool = Ticket{Pool: a.Pool, Name: a.Key, Priority: a.Priority}
+		if p := w.d.Project.Pools[a.Pool]; p != nil {
+			out.Pool.Limit, out.Pool.Rate, out.Pool.Per = p.Limit, p.Rate, p.Per
+		}
+	}
+	return out
+}
+
+// Step implements [Steps].
+func (w *workflowSteps) Step(step int) Step {
+	e := w.machine.Effect(step)
+	return Step{
+		Name: e.Key, Action: e.Action, Repeatable: e.Repeatable, Timeout: e.Timeout, Heartbeat: e.Heartbeat,
+		Job: func(ctx context.Context, t *Task) Ended { return w.do(ctx, t, e) },
+	}
+}
+
+// do carries out an attempt at a step.
+func (w *workflowSteps) do(ctx context.Context, t *Task, e flow.Effect) Ended {
+	if e.Problem != nil {
+		return failedStep(e, e.Problem.Name, e.Problem.Cause, "")
+	}
+	action := w.actions[e.Action]
+	if action == nil {
+		return failedStep(e, "Tutti.UnknownAction", fmt.Sprintf("Nothing here can carry out the action %q.", e.Action), "")
+	}
+	key := ""
+	if e.Cache != nil {
+		key = cacheKey(w.d.Workflow.Name, e)
+		if data, ok, err := w.r.Store.Cached(ctx, key, w.r.now()); err == nil && ok {
+			var out flow.Outcome
+			if json.Unmarshal(data, &out) == nil {
+				out.Cached, out.Key = true, e.Key
+				return Ended{Kind: workflow.StepSucceeded, Data: encode(out), Sensitive: len(out.Hidden) > 0}
+			}
+		}
+	}
+	call := WorkflowCall{Effect: e, Task: t, Call: actions.Call{Key: t.Key, Dir: w.d.Project.Dir, Logs: t.Log, Beat: t.Beat, Asked: t.Asked()}}
+	call.Artifact = func(path string, data []byte) error { return t.Artifact(ctx, newArtifact(path, data), data) }
+	hidden := false
+	if e.Arguments != cty.NilVal {
+		call.Secrets = e.Secrets
+		call.Arguments, _ = e.Arguments.UnmarkDeep()
+		hidden = e.Arguments.HasMarkDeep(marks.Sensitive)
+		if !call.Arguments.IsWhollyKnown() {
+			return failedStep(e, flow.EvaluationError, "Its arguments are not known.", "")
+		}
+	}
+	result, err := action(ctx, call)
+	switch {
+	case result.Detached:
+		return Ended{Detached: true}
+	case err != nil:
+		name, cause := "Tutti.Failed", err.Error()
+		var known *actions.Error
+		if asError(err, &known) {
+			name, cause = known.Name, known.Cause
+		}
+		ended := failedStep(e, name, cause, result.Run)
+		ended.Events = result.Events
+		return ended
+	}
+	if hidden && result.Outputs != cty.NilVal {
+		result.Outputs = result.Outputs.Mark(marks.Sensitive)
+	}
+	out := flow.NewOutcome(result.Outputs)
+	out.Run, out.Key = result.Run, e.Key
+	ended := Ended{Kind: workflow.StepSucceeded, Data: encode(out), Sensitive: len(out.Hidden) > 0, Events: result.Events}
+	if key != "" {
+		var expires time.Time
+		if e.CacheTTL > 0 {
+			expires = w.r.now().Add(e.CacheTTL)
+		}
+		_ = w.r.Store.Cache(ctx, key, ended.Data, ended.Sensitive, expires) // what is not cached is done again
+	}
+	return ended
+}
+
+func failedStep(e flow.Effect, name, cause, run string) Ended {
+	return Ended{Kind: workflow.StepFailed, Data: encode(flow.Outcome{Error: name, Cause: cause, Run: run, Key: e.Key})}
+}
+
+func cacheKey(name string, e flow.Effect) string {
+	key, _ := e.Cache.UnmarkDeep()
+	return name + "/" + e.Key + "/" + digestOf(flow.EncodeValue(key))
+}
+
+// Failure implements [Steps].
+func (w *workflowSteps) Failure(step int, name, cause string) json.RawMessage {
+	switch name {
+	case LostError:
+		name = flow.UnknownOutcome
+		cause = "The process that carried out this step died, and what became of it is not known. Set idempotent = true if it may be done again."
+	case TimeoutError:
+		name = flow.TimeoutError
+	case HeartbeatError:
+		name = "Tutti.HeartbeatTimeout"
+	}
+	return encode(flow.Outcome{Error: name, Cause: cause, Key: w.machine.Key(step)})
+}
+
+// Success implements [Steps].
+func (w *workflowSteps) Success(step int, data json.RawMessage) json.RawMessage {
+	return encode(flow.Outcome{Key: w.machine.Key(step)})
+}
+
+// Verdict implements [Steps].
+func (w *workflowSteps) Verdict() (Status, string) {
+	result := w.machine.Result()
+	problem := ""
+	if result.Error != nil {
+		problem = result.Error.Name
+		if result.Step != "" {
+			problem = "step " + result.Step + ": " + result.Error.Name
+		}
+	}
+	switch result.Status {
+	case flow.Succeeded:
+		return Succeeded, ""
+	case flow.Cancelled:
+		return Cancelled, problem
+	}
+	return Failed, problem
+}
+
+// childRun names the run that a step of a run is.
+func childRun(t *Task) string { return t.Run().ID + "." + strconv.Itoa(t.Number()) }
+
+// IsWorkflow reports whether the definition of a run is that of a project's
+// workflow, and not a bare state machine.
+func IsWorkflow(definition []byte) bool {
+	var d struct {
+		Workflow string            `json:"workflow"`
+		Files    map[string]string `json:"files"`
+	}
+	return json.Unmarshal(definition, &d) == nil && d.Workflow != "" && d.Files != nil
+}
+
+// Inputs reads what a run of a workflow was started with, and in which
+// environment.
+func (r *Runner) Inputs(ctx context.Context, run Run) (map[string]cty.Value, string, diag.List) {
+	start, diags := r.startOf(ctx, run)
+	if diags.HasErrors() || len(start.Inputs) == 0 {
+		return nil, start.Environment, diags
+	}
+	v, err := flow.DecodeValue(start.Inputs)
+	if err != nil {
+		return nil, "", diag.FromError(err)
+	}
+	return v.AsValueMap(), start.Environment, nil
+}
+
+func (r *Runner) startOf(ctx context.Context, run Run) (flow.Start, diag.List) {
+	var start flow.Start
+	entries, err := r.Store.Read(ctx, run.ID, 0)
+	if err != nil {
+		return start, diag.FromError(err)
+	}
+	if len(entries) == 0 {
+		return start, diag.Errorf("Run never began", "The process of run %s died before it began: nothing was done.", run.ID)
+	}
+	if err := decode(entries[0].Data, &start); err != nil {
+		return start, diag.Errorf("Cannot read the run", "Its first entry has no start of a workflow: %s.", err)
+	}
+	return start, nil
+}

@@ -1,0 +1,153 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+// BenchmarkCommitTogether commits an entry at a time from several runs at once.
+func BenchmarkCommitTogether(b *testing.B) {
+	for _, writers := range []int{1, 10, 50} {
+		b.Run(fmt.Sprint(writers), func(b *testing.B) {
+			s := open(b, b.TempDir())
+			var leases []runs.Lease
+			for i := range writers {
+				leases = append(leases, start(b, s, fmt.Sprint("run", i)))
+			}
+			b.ResetTimer()
+			var all sync.WaitGroup
+			for i, lease := range leases {
+				all.Go(func() {
+					for n := int64(1); n <= int64(b.N/writers); n++ {
+						c := runs.Commit{Lease: lease, Entries: []workflow.Entry{{Sequence: n, Time: time.Unix(0, n), Kind: workflow.StepSucceeded, Step: i}}}
+						if err := s.Commit(context.Background(), []runs.Commit{c}); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+		})
+	}
+}
+
+// steps are the entries of a fan-out of steps that do nothing.
+func steps(after int64, count int) []workflow.Entry {
+	out := make([]workflow.Entry, count)
+	for i := range out {
+		n := after + int64(i) + 1
+		out[i] = workflow.Entry{Sequence: n, Time: time.Unix(1700000000, n), Kind: workflow.StepSucceeded, Step: int(n / 2)}
+		if n%2 == 1 {
+			out[i].Kind, out[i].Data = workflow.StepStarted, json.RawMessage(`{"name":"step[123456]","attempt":1}`)
+		}
+	}
+	return out
+}
+
+// BenchmarkCommitEntries commits many entries of one run at a time, with what is
+// stored about the run.
+func BenchmarkCommitEntries(b *testing.B) {
+	for _, size := range []int{256, 4096} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			s := open(b, b.TempDir())
+			lease := start(b, s, "01JA2B3C4D5E6F7G8H9J0K1M2N")
+			last := int64(0)
+			for b.Loop() {
+				run := runs.Run{ID: lease.Run, Kind: "workflow", Key: defaultKey, Status: runs.Running, Done: int(last)}
+				if err := s.Commit(context.Background(), []runs.Commit{{Lease: lease, Run: &run, Entries: steps(last, size)}}); err != nil {
+					b.Fatal(err)
+				}
+				last += int64(size)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(last), "ns/entry")
+		})
+	}
+}
+
+// BenchmarkReadJournal reads a million entries, all at once and one by one.
+func BenchmarkReadJournal(b *testing.B) {
+	const count = 1_000_000
+	ctx := context.Background()
+	s := open(b, b.TempDir())
+	lease := start(b, s, "01JA2B3C4D5E6F7G8H9J0K1M2N")
+	for last := int64(0); last < count; last += 10000 {
+		if err := s.Commit(ctx, []runs.Commit{{Lease: lease, Entries: steps(last, 10000)}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	measure := func(b *testing.B, read func() int) {
+		for b.Loop() {
+			if n := read(); n != count {
+				b.Fatalf("%d entries", n)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/entry")
+	}
+	b.Run("Read", func(b *testing.B) {
+		b.ReportAllocs()
+		measure(b, func() int {
+			entries, err := s.Read(ctx, lease.Run, 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return len(entries)
+		})
+	})
+	b.Run("Each", func(b *testing.B) {
+		b.ReportAllocs()
+		measure(b, func() (n int) {
+			if err := s.Each(ctx, lease.Run, 0, func(workflow.Entry) error { n++; return nil }); err != nil {
+				b.Fatal(err)
+			}
+			return n
+		})
+	})
+}
+
+// BenchmarkGrantPools asks for places: idle while 10,000 steps wait and nothing
+// changes, and handing one place on from step to step.
+func BenchmarkGrantPools(b *testing.B) {
+	ctx := context.Background()
+	s := open(b, b.TempDir())
+	lease := start(b, s, "run")
+	var tickets []runs.Ticket
+	for step := range 10000 {
+		tickets = append(tickets, runs.Ticket{Pool: "pool", Step: step, Limit: 4})
+	}
+	if err := s.EnterPools(ctx, lease, tickets); err != nil {
+		b.Fatal(err)
+	}
+	now := time.Now()
+	b.Run("idle", func(b *testing.B) {
+		for b.Loop() {
+			if granted, _, err := s.GrantPools(ctx, "run", now); err != nil || len(granted) != 4 {
+				b.Fatal(granted, err)
+			}
+		}
+	})
+	b.Run("handover", func(b *testing.B) {
+		for b.Loop() {
+			granted, _, err := s.GrantPools(ctx, "run", now)
+			if err != nil || len(granted) == 0 {
+				b.Fatal(granted, err)
+			}
+			leave := runs.Commit{Lease: lease, Leaves: []runs.Leaving{{Pool: "pool", Step: granted[0]}}}
+			again := []runs.Ticket{{Pool: "pool", Step: granted[0], Limit: 4}}
+			if err := s.Commit(ctx, []runs.Commit{leave}); err != nil {
+				b.Fatal(err)
+			}
+			if err := s.EnterPools(ctx, lease, again); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
