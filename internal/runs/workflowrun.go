@@ -120,7 +120,9 @@ func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSt
 	}
 	w, e := r.workflow(d, o)
 	e.Start, e.Sensitive = encode(start), hidden
-	e.Run.Kind = WorkflowKind
+	if e.Run.Kind == "" {
+		e.Run.Kind = WorkflowKind
+	}
 	if e.Run.Summary == "" {
 		e.Run.Summary = "workflow " + d.Workflow.Name
 	}
@@ -129,7 +131,7 @@ func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSt
 
 // ContinueWorkflow takes over a run of a workflow whose process died.
 func (r *Runner) ContinueWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (Run, *flow.Machine, diag.List) {
-	w, e := r.workflow(d, o)
+	w, e := r.newWorkflow(d, o)
 	run, diags := r.Continue(ctx, e)
 	return run, w.machine, diags
 }
