@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/tutti-dev/tutti/internal/stacks"
@@ -22,12 +23,13 @@ import (
 // the project files, and each stack's own, which share its store, environment
 // and settings.
 type ensemble struct {
-	root     *project
-	declared *projects.Project
-	graph    *stacks.Graph
-	names    []string // of the stacks selected, in order
-	members  map[string]*project
-	schemas  providers.KnownSchemas
+	root        *project
+	declared    *projects.Project
+	graph       *stacks.Graph
+	names       []string // of the stacks selected, in order
+	environment string
+	members     map[string]*project
+	schemas     providers.KnownSchemas
 
 	mu        sync.Mutex
 	variables map[string]cty.Value // of the project; nil until asked for
@@ -87,9 +89,27 @@ func (a *App) findEnsemble() (*ensemble, diag.List) {
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, diags
 	}
-	e := &ensemble{root: root, declared: declared, graph: graph, names: names, members: map[string]*project{}, modules: map[string]stacks.Module{}}
+	e := openedEnsemble(root, declared, graph)
+	e.names = names
 	root.ensemble = e
 	return e, diags
+}
+
+func openedEnsemble(root *project, declared *projects.Project, graph *stacks.Graph) *ensemble {
+	return &ensemble{
+		root: root, declared: declared, graph: graph, names: graph.Order, environment: root.environment,
+		members: map[string]*project{}, modules: map[string]stacks.Module{},
+	}
+}
+
+// newEnsemble makes a project of stacks from files as they were at some time, in
+// a directory that is open already.
+func newEnsemble(root *project, declared *projects.Project) (*ensemble, diag.List) {
+	graph, diags := stacks.NewGraph(declared)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return openedEnsemble(root, declared, graph), diags
 }
 
 // projectVariable is the environment variable that, set to "off", makes the
@@ -142,10 +162,14 @@ func findProject() (p *projects.Project, here []string, diags diag.List) {
 
 // Close closes the store and ends the providers of all stacks.
 func (e *ensemble) Close() {
+	e.closeMembers()
+	e.root.Close()
+}
+
+func (e *ensemble) closeMembers() {
 	for _, p := range e.members {
 		p.Close()
 	}
-	e.root.Close()
 }
 
 // member opens a stack.
@@ -160,7 +184,7 @@ func (e *ensemble) member(name string) *project {
 		dir = ""
 	}
 	p := &project{
-		app: e.root.app, dir: dir, ensemble: e, stack: name, environment: e.root.environment,
+		app: e.root.app, dir: dir, ensemble: e, stack: name, environment: e.environment,
 		cliConfig: e.root.cliConfig, keyring: e.root.keyring, installing: e.root.installing,
 	}
 	p.workDir = filepath.Join(e.root.workDir, filepath.FromSlash(e.declared.Stacks[name].Source))
@@ -206,18 +230,56 @@ func (e *ensemble) projectVariables(ctx context.Context, o *variableOptions) (ma
 	if e.variables != nil {
 		return e.variables, nil
 	}
-	own, diags := stacks.EnvironmentVariables(e.declared, e.root.environment)
+	own, diags := stacks.EnvironmentVariables(e.declared, e.environment)
 	module := &configs.Module{Variables: e.declared.Variables}
 	given, d := e.root.given(ctx, module, o, e.declared.Files, own)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, diags
 	}
-	values, d := stacks.Variables(e.declared, e.root.environment, given)
+	values, d := stacks.Variables(e.declared, e.environment, given)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, diags
 	}
 	e.variables = values
 	return values, diags
+}
+
+// useVariables takes the values of the project's variables from those given,
+// unless they are known already.
+func (e *ensemble) useVariables(given map[string]cty.Value) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.variables != nil || len(given) == 0 {
+		return
+	}
+	e.variables = map[string]cty.Value{}
+	for name, v := range e.declared.Variables {
+		val, ok := given[name]
+		if !ok {
+			continue
+		}
+		if v.Sensitive {
+			val = val.Mark(marks.Sensitive)
+		}
+		e.variables[name] = val
+	}
+}
+
+// selectStackOf selects the stack that a saved plan is for, where the project
+// has several and none is named.
+func (a *App) selectStackOf(file string) {
+	e, diags := a.findEnsemble()
+	if e == nil || diags.HasErrors() {
+		return // it is said when the plan is applied
+	}
+	defer e.Close()
+	data, err := os.ReadFile(file)
+	if err != nil || len(e.names) == 1 {
+		return
+	}
+	if plan, err := plans.Decode(data, e.root.keyring); err == nil && e.declared.Stacks[plan.StateKey.Stack] != nil {
+		a.stacks = []string{plan.StateKey.Stack}
+	}
 }
 
 // scope evaluates the project's expressions.
@@ -227,7 +289,7 @@ func (e *ensemble) scope(ctx context.Context, o *variableOptions) (*stacks.Scope
 		return nil, diags
 	}
 	return stacks.NewScope(e.declared, stacks.Context{
-		Environment: e.root.environment, Variables: values, BaseDir: e.root.workDir, Now: time.Now().UTC(), Planning: true,
+		Environment: e.environment, Variables: values, BaseDir: e.root.workDir, Now: time.Now().UTC(), Planning: true,
 	}), diags
 }
 

@@ -295,33 +295,64 @@ type runOptions struct {
 	kind        string // apply, destroy, refresh, import, rollback
 	parallelism int
 	resume      string        // id of the run to resume; empty for a new one
+	id, parent  string        // of a new run: its id, and the run it is a step of; may be empty
 	patience    time.Duration // how long to wait for what another run is changing
 	// again is called when the plan is out of date before anything was done; nil:
 	// that is an error.
 	again func(*states.StaleError) int
+	// hard, once closed, cuts off what is running; nil: as the person typing says.
+	hard <-chan struct{}
 }
 
 // execute carries out a plan as a durable run and tells how it ended.
 func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions) int {
+	result, stale, diags := o.carryOut(ctx, l, opts)
+	o.view.settle()
+	if stale != nil && opts.again != nil {
+		return opts.again(stale)
+	}
+	o.app.show(diags)
+	if result.Run.Status == "" {
+		return exitFailed // it could not even be tried
+	}
+	if opts.kind != "import" || result.Run.Status != runs.Succeeded {
+		o.view.applied(l.plan, result)
+	}
+	if diags.HasErrors() || result.Run.Status != runs.Succeeded {
+		return exitFailed
+	}
+	return exitOK
+}
+
+// carryOut carries out a plan as a durable run. What it returns besides the
+// result is why the run could not start, where the plan is out of date.
+func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
 	store, diags := o.store(ctx)
 	if diags.HasErrors() {
-		return o.app.fail(diags)
+		return runs.Result{}, nil, diags
 	}
 	if diags := l.encode(o.keyring); diags.HasErrors() {
-		return o.app.fail(diags)
+		return runs.Result{}, nil, diags
 	}
 	late, diags := l.encodeLate(o.keyring)
 	if diags.HasErrors() {
-		return o.app.fail(diags)
+		return runs.Result{}, nil, diags
+	}
+	if opts.hard == nil {
+		opts.hard = hardContext(ctx).Done()
+	}
+	id := opts.id
+	if opts.resume != "" {
+		id = opts.resume
 	}
 	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.app.tell}
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
-			ID: opts.resume, Kind: opts.kind, Key: o.key(), Actor: actor(), Program: programVersion(), Summary: summaryLine(l.plan),
+			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: actor(), Program: programVersion(), Summary: summaryLine(l.plan),
 		},
 		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
-		Watch: o.view.event, Hard: hardContext(ctx).Done(),
+		Watch: o.view.event, Hard: opts.hard,
 	}
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
 		ex, diags := engine.NewApply(ctx, engine.ApplyInput{
@@ -338,24 +369,15 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 	} else {
 		result, diags = runner.Apply(ctx, request, open)
 	}
-	o.view.settle()
 	if waiting.stale != nil && opts.again != nil {
-		return opts.again(waiting.stale)
+		return result, waiting.stale, diags
 	}
 	diags = append(diags, o.keepUnrecorded(result.Unrecorded)...)
-	diags = append(diags, o.export(context.WithoutCancel(ctx))...)
-	o.app.show(diags)
-	if opts.kind != "import" || result.Run.Status != runs.Succeeded {
-		o.view.applied(l.plan, result)
-	}
-	if diags.HasErrors() || result.Run.Status != runs.Succeeded {
-		return exitFailed
-	}
-	return exitOK
+	return result, waiting.stale, append(diags, o.export(context.WithoutCancel(ctx))...)
 }
 
 // keepUnrecorded saves what the store did not take, so that nothing is lost.
-func (o *operation) keepUnrecorded(rows []states.Change) diag.List {
+func (p *project) keepUnrecorded(rows []states.Change) diag.List {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -365,10 +387,10 @@ func (o *operation) keepUnrecorded(rows []states.Change) diag.List {
 			st.Instances[row.Object] = row.After
 		}
 	}
-	const name = "errored.tfstate"
+	name := p.place("errored.tfstate")
 	if err := writeState(name, st); err != nil {
 		data, _ := states.Encode(st)
-		o.app.tell(string(data))
+		p.app.tell(string(data))
 		return diag.Errorf("State could not be stored", "Neither the store nor the file %s could be written (%s). The objects concerned are printed above: keep that text, it is the only record of them.", name, err)
 	}
 	return diag.Errorf("State could not be stored", "The store did not take %s. They are in the file %s: when the store can be written again, bring each in with \"tutti import\", or merge the file by hand into the output of \"tutti state pull\" and push it.", countOf(len(rows), "changed object"), name)

@@ -31,6 +31,10 @@ type operationView interface {
 	stack(name string, moves []states.Transfer)
 	// total sums up several stacks.
 	total(stacks int, n plans.Counts, operation string)
+	// appliedAll tells how the run of several stacks ended, outputs what it left
+	// in one of them.
+	appliedAll(mode plans.Mode, r runs.Result)
+	outputs(stack string, values map[string]*states.Output)
 }
 
 func (a *App) operationView(asJSON bool) operationView {
@@ -111,16 +115,16 @@ func (v *humanView) saved(changes bool, file string) {
 func (v *humanView) applied(p *plans.Plan, r runs.Result) {
 	v.terminal.Applied(p.Mode, views.Totals(r.Done), r.Run.Kind, string(r.Run.Status), r.Run.ID)
 	if r.Run.Status == runs.Succeeded && p.Mode != plans.Destroy {
-		if st, diags := v.currentOutputs(r); !diags.HasErrors() {
-			v.terminal.Outputs(st)
+		if list, diags := namedValues(r.Final.Outputs); !diags.HasErrors() {
+			v.terminal.Outputs(list)
 		}
 	}
 }
 
-func (v *humanView) currentOutputs(r runs.Result) ([]views.NamedValue, diag.List) {
+func namedValues(values map[string]*states.Output) ([]views.NamedValue, diag.List) {
 	var out []views.NamedValue
-	for _, name := range sortedKeys(r.Final.Outputs) {
-		o := r.Final.Outputs[name]
+	for _, name := range sortedKeys(values) {
+		o := values[name]
 		val, err := outputValue(o)
 		if err != nil {
 			return nil, diag.FromError(err)
@@ -206,6 +210,26 @@ func (v *stackView) progress(p engine.Progress) {
 func (v *stackView) plan(ctx context.Context, o *operation, l *loadedPlan) {
 	v.terminal.Plan(l.plan, o.schemas(ctx))
 	v.operations += operationsOf(l.plan)
+}
+
+func (v *humanView) appliedAll(mode plans.Mode, r runs.Result) {
+	v.terminal.Applied(mode, views.Totals(r.Done), r.Run.Kind, string(r.Run.Status), r.Run.ID)
+}
+
+func (v *humanView) outputs(stack string, values map[string]*states.Output) {
+	if list, diags := namedValues(values); !diags.HasErrors() {
+		v.terminal.StackOutputs(stack, list)
+	}
+}
+
+func (v *jsonView) appliedAll(mode plans.Mode, r runs.Result) {
+	if r.Run.Status == runs.Succeeded {
+		v.stream.Applied(mode, views.Totals(r.Done))
+	}
+}
+
+func (v *jsonView) outputs(stack string, values map[string]*states.Output) {
+	v.stream.ForStack(stack).Outputs(values)
 }
 
 // applied is told once for all stacks.

@@ -135,7 +135,11 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	}
 	view := newWorkflowView(o.app)
 	runner := &runs.Runner{Store: store}
-	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Stacks: o.stacks(d.Project)}
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done()}
+	if r := o.stacks(d.Project); r != nil {
+		defer r.Close()
+		options.Stacks = r
+	}
 	run, machine, diags := do(runner, options)
 	if machine == nil {
 		return o.app.fail(diags)
@@ -352,4 +356,9 @@ func indent(text string) string {
 }
 
 // stacks plans and changes the stacks of a project for steps of workflows.
-func (o *operation) stacks(*projects.Project) runs.Stacks { return nil }
+func (o *operation) stacks(p *projects.Project) *stackRunner {
+	if len(p.Stacks) == 0 {
+		return nil
+	}
+	return newStackRunner(o.project, p)
+}

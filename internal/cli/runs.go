@@ -277,6 +277,13 @@ func resumeCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
+				if isStacksRun(run) {
+					if !autoApprove && !app.approvedResume(ctx, run) {
+						return exitFailed
+					}
+					op.useKey(run.Key)
+					return op.continueStacks(ctx, run, &vars, parallelism)
+				}
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
 				}
@@ -288,19 +295,29 @@ func resumeCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				if !autoApprove {
-					question := fmt.Sprintf("Do you want to resume run %s (%s: %s; %d of %d operations have ended)?", run.ID, run.Kind, run.Summary, run.Done, run.Steps)
-					yes, err := app.prompter().confirm(ctx, question, "Tutti will carry out what remains of the plan that was approved.")
-					if err != nil || !yes {
-						fmt.Fprintln(app.Out, "\nNothing was done.")
-						return exitFailed
-					}
-					fmt.Fprintln(app.Out)
+				if !autoApprove && !app.approvedResume(ctx, run) {
+					return exitFailed
 				}
 				return op.execute(ctx, loaded, runOptions{kind: run.Kind, parallelism: parallelism, resume: run.ID})
 			}
 		},
 	}
+}
+
+// approvedResume asks whether to go on with a run.
+func (a *App) approvedResume(ctx context.Context, run runs.Run) bool {
+	what := "operations"
+	if run.Machine() {
+		what = "stacks"
+	}
+	question := fmt.Sprintf("Do you want to resume run %s (%s: %s; %d of %d %s have ended)?", run.ID, run.Kind, run.Summary, run.Done, run.Steps, what)
+	yes, err := a.prompter().confirm(ctx, question, "Tutti will carry out what remains of the plan that was approved.")
+	if err != nil || !yes {
+		fmt.Fprintln(a.Out, "\nNothing was done.")
+		return false
+	}
+	fmt.Fprintln(a.Out)
+	return true
 }
 
 // interrupted finds the run to resume: the one named, or the only one there is.
@@ -322,7 +339,7 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 	}
 	var found []runs.Run
 	for _, run := range all {
-		if run.Status == runs.Interrupted {
+		if run.Status == runs.Interrupted && run.Parent == "" {
 			found = append(found, run)
 		}
 	}

@@ -48,6 +48,7 @@ type Plan struct {
 type StackPlan struct {
 	Name    string
 	Needs   []string // stacks of the plan that come first
+	Own     []string // variables whose values do not come from the project
 	Digest  string   // of the stack's own plan
 	Encoded []byte   // as [plans.Encode] wrote it
 }
@@ -113,6 +114,7 @@ type manifest struct {
 type manifestStack struct {
 	Name   string
 	Needs  []string
+	Own    []string
 	Digest string
 	Size   int
 }
@@ -139,7 +141,7 @@ func (p *Plan) Encode(sealer plans.Sealer) ([]byte, error) {
 		m.Moves = append(m.Moves, move{t.From.Stack, t.Object.Instance.String(), t.To.Stack, t.As.Instance.String(), string(t.Object.Deposed), t.Version})
 	}
 	for _, s := range p.Stacks {
-		m.Stacks = append(m.Stacks, manifestStack{s.Name, s.Needs, s.Digest, len(s.Encoded)})
+		m.Stacks = append(m.Stacks, manifestStack{s.Name, s.Needs, s.Own, s.Digest, len(s.Encoded)})
 	}
 	text, err := json.Marshal(m)
 	if err != nil {
@@ -225,7 +227,7 @@ func (p *Plan) read(text, rest []byte) error {
 		if s.Size < 0 || s.Size > len(rest) {
 			return plans.ErrTampered
 		}
-		p.Stacks = append(p.Stacks, StackPlan{Name: s.Name, Needs: s.Needs, Digest: s.Digest, Encoded: rest[:s.Size:s.Size]})
+		p.Stacks = append(p.Stacks, StackPlan{Name: s.Name, Needs: s.Needs, Own: s.Own, Digest: s.Digest, Encoded: rest[:s.Size:s.Size]})
 		rest = rest[s.Size:]
 	}
 	if len(rest) > 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // WorkflowName is what the workflow is called that applies a plan.
@@ -34,4 +35,17 @@ func (p *Plan) Workflow(dir string) (*projects.Project, diag.List) {
 	}
 	b.WriteString("}\n")
 	return projects.Parse(dir, map[string][]byte{filepath.Join(dir, workflowFile): b.Bytes()})
+}
+
+// PlanOf returns the digest of the plan that such a workflow applies; empty for
+// other workflows.
+func PlanOf(w *projects.Workflow) string {
+	if w.Name != WorkflowName || len(w.Steps) == 0 || w.Steps[0].Action == nil || w.Steps[0].Action.Arguments["plan"] == nil {
+		return ""
+	}
+	v, diags := w.Steps[0].Action.Arguments["plan"].Value(nil)
+	if diags.HasErrors() || v.IsNull() || v.Type() != cty.String {
+		return ""
+	}
+	return v.AsString()
 }
