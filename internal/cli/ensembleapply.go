@@ -217,7 +217,7 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *vari
 		return o.app.fail(diag.FromError(err))
 	}
 	return r.drive(ctx, shared.plan, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
-		w.Run = run
+		w.Run, w.Begin = run, true
 		return runner.ContinueWorkflow(ctx, d, w)
 	})
 }
