@@ -41,7 +41,7 @@ func runConsole(ctx context.Context, app *App, vars *variableOptions, st *stateO
 		return app.fail(diags)
 	}
 	vars.input = false
-	values, diags := p.variables(ctx, cfg, vars, plans.Normal)
+	values, diags := p.variables(ctx, cfg, vars, plans.RefreshOnly) // where outputs of other stacks need not be there
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}

@@ -61,6 +61,7 @@ func (o *applyOptions) applyStacks(ctx context.Context, app *App, name string) i
 
 // openPlanOfStacks opens the project that a saved plan of several stacks was
 // made in, as it was then, here.
+// Without vars it is only looked at: what has to be given again is not asked for.
 func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, vars *variableOptions) (*ensembleOperation, diag.List) {
 	a.jsonOut, a.prose = asJSON, true
 	data, err := os.ReadFile(name)
@@ -79,7 +80,7 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 		root.Close()
 		return nil, inFile(name, diag.FromError(err))
 	}
-	if shared.plan.Environment != root.environment {
+	if vars != nil && shared.plan.Environment != root.environment {
 		root.Close()
 		return nil, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", shared.plan.Environment, root.environment)
 	}
@@ -97,7 +98,9 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 			return nil, inFile(name, diag.FromError(plans.ErrTampered))
 		}
 		e.plans[s.Name] = l
-		diags = append(diags, op.checkLocks(ctx, l.plan)...)
+		if vars != nil {
+			diags = append(diags, op.checkLocks(ctx, l.plan)...)
+		}
 	}
 	return e, diags
 }
@@ -184,10 +187,7 @@ func (r *stackRunner) report(plan *stacks.Plan, run runs.Run) {
 		n := outcome.result.Done
 		all.Added, all.Changed, all.Destroyed, all.Imported, all.Forgotten = all.Added+n.Added, all.Changed+n.Changed, all.Destroyed+n.Destroyed, all.Imported+n.Imported, all.Forgotten+n.Forgotten
 	}
-	mode := plans.Normal
-	if plan.Kind == "destroy" {
-		mode = plans.Destroy
-	}
+	mode := modeOf(plan.Kind)
 	r.view.appliedAll(mode, runs.Result{Run: run, Done: all})
 	if mode == plans.Destroy {
 		return

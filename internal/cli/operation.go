@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -65,7 +67,7 @@ func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
 
 // planInput gathers what a plan is made from.
 func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
-	req, diags := po.request()
+	req, diags := o.withoutStack(po).request()
 	if diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
@@ -84,6 +86,22 @@ func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.Plan
 		return engine.PlanInput{}, diags
 	}
 	return o.inputFrom(cfg, values, prior, req, po), diags
+}
+
+// withoutStack takes the name of the stack that is worked on off addresses that
+// begin with it.
+func (p *project) withoutStack(po *planOptions) *planOptions {
+	if !p.isStack() {
+		return po
+	}
+	out := *po
+	for _, list := range []*[]string{&out.targets, &out.excludes, &out.replaces} {
+		*list = slices.Clone(*list)
+		for i, s := range *list {
+			(*list)[i] = strings.TrimPrefix(s, "stack."+p.stack+".")
+		}
+	}
+	return &out
 }
 
 // prior is the state to plan from. One that cannot be read in full will do for

@@ -145,7 +145,7 @@ func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOpti
 	}
 	s.ensemble.environment = s.plan.Environment
 	s.ensemble.variables = maps.Clone(s.plan.Variables)
-	if len(s.plan.Ephemeral) > 0 {
+	if len(s.plan.Ephemeral) > 0 && vars != nil {
 		given, d := root.given(ctx, &configs.Module{Variables: declared.Variables}, vars, declared.Files, nil)
 		diags = append(diags, d...)
 		for _, name := range s.plan.Ephemeral {

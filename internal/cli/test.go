@@ -50,7 +50,19 @@ func testCommand() *command {
 
 func (o *testOptions) run(ctx context.Context, app *App, _ []string) int {
 	app.jsonOut, app.prose = o.json, true
-	p, diags := app.openProject()
+	if len(app.stacks) > 0 {
+		// Tests know neither state nor project: they are those of a directory.
+		stack, diags := app.openProject()
+		if diags.HasErrors() {
+			return app.fail(diags)
+		}
+		dir := stack.rootDir()
+		stack.Close()
+		if err := os.Chdir(dir); err != nil {
+			return app.failf("Cannot change to another directory", "%s.", err)
+		}
+	}
+	p, diags := app.openDirectory("")
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}

@@ -97,6 +97,7 @@ func CheckEnvironment(p *projects.Project, name string) diag.List {
 type Scope struct {
 	project   *projects.Project
 	ctx       Context
+	anywhere  bool // in no environment in particular
 	functions map[string]function.Function
 }
 
@@ -170,6 +171,11 @@ func (e *evaluation) variables(expr hcl.Expression) (map[string]cty.Value, bool)
 			good = good && ok
 			put("stack", name, v)
 		case "environment":
+			if e.s.anywhere {
+				put("environment", "name", cty.UnknownVal(cty.String))
+				put("environment", "labels", cty.DynamicVal)
+				continue
+			}
 			put("environment", "name", cty.StringVal(e.s.ctx.Environment))
 			put("environment", "labels", e.s.labels())
 		case "path":
@@ -305,6 +311,35 @@ func checkInputs(s *projects.Stack, m Module, inputs map[string]configs.InputVal
 	for _, name := range sortedKeys(m.Variables) {
 		if s.Inputs[name] == nil && !m.Given[name] && m.Variables[name].Required() {
 			diags = append(diags, diag.ErrorAt(rng, "Missing input", "The root module of stack %q needs a value for its variable %q, which has no default.", s.Name, name)...)
+		}
+	}
+	return diags
+}
+
+// UnknownScope evaluates the expressions of a project without knowing the values
+// of its variables, nor the environment.
+func UnknownScope(p *projects.Project, baseDir string) *Scope {
+	vars := map[string]cty.Value{}
+	for name, v := range p.Variables {
+		vars[name] = cty.UnknownVal(v.ConstraintType)
+		if v.Sensitive {
+			vars[name] = vars[name].Mark(marks.Sensitive)
+		}
+	}
+	s := NewScope(p, Context{Variables: vars, BaseDir: baseDir, Planning: true})
+	s.anywhere = true
+	return s
+}
+
+// Validate checks what the environments of a project say of its variables.
+func Validate(p *projects.Project) diag.List {
+	var diags diag.List
+	for _, name := range sortedKeys(p.Environments) {
+		values, d := EnvironmentVariables(p, name)
+		diags = append(diags, d...)
+		for _, variable := range sortedKeys(values) {
+			_, d := configs.PrepareVariable(p.Variables[variable], values[variable])
+			diags = append(diags, d...)
 		}
 	}
 	return diags
