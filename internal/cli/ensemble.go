@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -408,6 +409,17 @@ func (e *ensemble) states(ctx context.Context, names []string, mode plans.Mode) 
 		out[name] = st
 	}
 	return out, diags
+}
+
+// inStack says in diagnostics about objects which stack they belong to.
+func inStack(name string, diags diag.List) diag.List {
+	out := slices.Clone(diags)
+	for i := range out {
+		if out[i].Address != "" {
+			out[i].Address = "stack." + name + "." + out[i].Address
+		}
+	}
+	return out
 }
 
 // stray warns about configuration at the root that belongs to no stack.

@@ -73,12 +73,13 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 		return nil, diags
 	}
 	shared := &sharedPlan{}
-	if shared.plan, err = stacks.DecodePlan(data, root.keyring); err == nil {
-		err = shared.open(ctx, root, vars)
-	}
-	if err != nil {
+	if shared.plan, err = stacks.DecodePlan(data, root.keyring); err != nil {
 		root.Close()
-		return nil, inFile(name, diag.FromError(err))
+		return nil, diag.Errorf("Cannot read plan", "%s: %s.", name, err)
+	}
+	if err := shared.open(ctx, root, vars); err != nil {
+		root.Close()
+		return nil, diag.FromError(err)
 	}
 	if vars != nil && shared.plan.Environment != root.environment {
 		root.Close()

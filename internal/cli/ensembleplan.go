@@ -188,14 +188,36 @@ func (o *ensembleOperation) priors(ctx context.Context, mode plans.Mode) (map[st
 	}
 	moved, moves, d := stacks.PlanMoves(o.declared, o.root.environment, priors)
 	diags = append(diags, d...)
+	return moved, moves, append(diags, apart(moves, o.names)...)
+}
+
+// apart reports objects that move between stacks of which only one is planned.
+func apart(moves []states.Transfer, names []string) diag.List {
+	var diags diag.List
 	for _, t := range moves {
-		for _, name := range []string{t.From.Stack, t.To.Stack} {
-			if !slices.Contains(o.names, name) {
-				diags = append(diags, diag.Errorf("Object moves between stacks", "%s of stack %q moves to stack %q: plan both together, or neither.", t.Object, t.From.Stack, t.To.Stack)...)
-			}
+		if slices.Contains(names, t.From.Stack) != slices.Contains(names, t.To.Stack) {
+			diags = append(diags, diag.Errorf("Object moves between stacks", "%s of stack %q moves to stack %q: plan both together, with -stack=%[2]s -stack=%[3]s.", t.Object, t.From.Stack, t.To.Stack)...)
 		}
 	}
-	return moved, moves, diags
+	return diags
+}
+
+// pendingMoves reports objects that are to move into or out of a stack which is
+// planned alone.
+func (e *ensemble) pendingMoves(ctx context.Context, name string) diag.List {
+	var names []string
+	for _, m := range e.declared.Moves {
+		if m.FromStack == name || m.ToStack == name {
+			names = append(names, m.FromStack, m.ToStack)
+		}
+	}
+	slices.Sort(names)
+	priors, diags := e.states(ctx, slices.Compact(names), plans.Destroy)
+	if diags.HasErrors() || len(priors) == 0 {
+		return diags
+	}
+	_, moves, d := stacks.PlanMoves(e.declared, e.environment, priors)
+	return append(append(diags, d...), apart(moves, []string{name})...)
 }
 
 // planning is the work of planning several stacks.
@@ -248,7 +270,7 @@ func (p *planning) all() diag.List {
 			loaded, diags := p.one(name)
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.diags[name] = diags
+			p.diags[name] = inStack(name, diags)
 			if loaded != nil {
 				p.o.plans[name] = loaded
 			}

@@ -18,15 +18,16 @@ func graphCommand() *command {
 			f.acceptText("type", "module-depth")
 			return func(ctx context.Context, app *App, _ []string) int {
 				if planFile == "" {
-					several, diags := app.openSeveral()
+					several, diags := app.findEnsemble()
 					if diags.HasErrors() {
 						return app.fail(diags)
 					}
-					if several != nil {
+					if several != nil && len(several.names) > 1 {
 						defer several.Close()
 						fmt.Fprint(app.Out, several.graph.Graph())
 						return exitOK
 					}
+					app.found = several
 				}
 				p, diags := app.openProject()
 				if diags.HasErrors() {

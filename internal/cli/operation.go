@@ -85,6 +85,11 @@ func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.Plan
 	if d.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
+	if o.isStack() && req.mode == plans.Normal {
+		if d := o.ensemble.pendingMoves(ctx, o.stack); d.HasErrors() {
+			return engine.PlanInput{}, append(diags, d...)
+		}
+	}
 	return o.inputFrom(cfg, values, prior, req, po), diags
 }
 

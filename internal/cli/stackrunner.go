@@ -506,7 +506,7 @@ func finalOutputs(outputs map[string]*states.Output) (cty.Value, error) {
 func (r *stackRunner) note(req runs.StackRequest, plan *plans.Plan, result runs.Result, diags diag.List) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outcomes[req.Stack] = &stackOutcome{plan, result, diags}
+	r.outcomes[req.Stack] = &stackOutcome{plan, result, inStack(req.Stack, diags)}
 }
 
 func (r *stackRunner) failed(req runs.StackRequest, plan *plans.Plan, result runs.Result, diags diag.List) error {

@@ -30,8 +30,8 @@ func (p *project) variables(ctx context.Context, cfg *configs.Config, o *variabl
 	return values, append(diags, d...)
 }
 
-// given gathers what is given for the variables of a module or a project. What
-// an environment says of them overrides all but the command line.
+// given gathers what is given for the variables of a module or a project. All of
+// it overrides what an environment of the project says.
 func (p *project) given(ctx context.Context, module *configs.Module, o *variableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
 	list := make([]configs.GivenVariable, len(o.given))
 	for i, g := range o.given {
@@ -42,7 +42,7 @@ func (p *project) given(ctx context.Context, module *configs.Module, o *variable
 		return nil, diags
 	}
 	for name, v := range environment {
-		if source := values[name].Source; values[name].Value == cty.NilVal || source != configs.FromCommandLine && source != configs.FromFile {
+		if _, ok := values[name]; !ok {
 			values[name] = v
 		}
 	}

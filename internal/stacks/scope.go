@@ -28,9 +28,7 @@ type Context struct {
 }
 
 // Variables prepares the values of a project's variables: what was given, else
-// what the environment says, else the default. given must not hold values that
-// the environment is to override. Those of sensitive and ephemeral variables are
-// marked.
+// the default. Those of sensitive and ephemeral variables are marked.
 func Variables(p *projects.Project, environment string, given map[string]configs.InputValue) (map[string]cty.Value, diag.List) {
 	out := map[string]cty.Value{}
 	var diags diag.List
