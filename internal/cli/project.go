@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/configs"
@@ -45,6 +46,9 @@ type project struct {
 	keyring   *secrets.Keyring
 
 	installing *install.Installer
+
+	// Several steps of a workflow may be about one stack at the same time.
+	opening, loading, starting sync.Mutex
 
 	loaded      *configs.Config
 	opened      *sqlite.Store
@@ -177,6 +181,8 @@ func (p *project) useKey(key states.Key) {
 // config loads the configuration. Its source text is what diagnostics quote
 // from then on.
 func (p *project) config(ctx context.Context) (*configs.Config, diag.List) {
+	p.loading.Lock()
+	defer p.loading.Unlock()
 	if p.loaded != nil {
 		return p.loaded, nil
 	}
@@ -261,6 +267,8 @@ func (p *project) isStack() bool { return p.ensemble != nil && p != p.ensemble.r
 // store opens the state store and adopts a state file that other tools left
 // beside the configuration.
 func (p *project) store(ctx context.Context) (*sqlite.Store, diag.List) {
+	p.opening.Lock()
+	defer p.opening.Unlock()
 	if p.opened != nil {
 		return p.opened, nil
 	}

@@ -358,7 +358,11 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 
 // planOf reads the plan a run carries out, and the values it was given besides.
 func (o *operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag.List) {
-	data, err := o.opened.Blob(ctx, run.Blob)
+	store, diags := o.store(ctx)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	data, err := store.Blob(ctx, run.Blob)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read the run's plan", "%s.", err)
 	}
