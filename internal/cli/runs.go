@@ -287,6 +287,7 @@ func resumeCommand() *command {
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
 				}
+				op = op.on(run.Key)
 				loaded, diags := op.planOf(ctx, run)
 				if !diags.HasErrors() {
 					diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
@@ -338,8 +339,12 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 		return runs.Run{}, diag.FromError(err)
 	}
 	var found []runs.Run
+	open := map[string]bool{}
 	for _, run := range all {
-		if run.Status == runs.Interrupted && run.Parent == "" {
+		open[run.ID] = run.Status == runs.Interrupted
+	}
+	for _, run := range all {
+		if open[run.ID] && !open[run.Parent] { // else it is resumed with its parent
 			found = append(found, run)
 		}
 	}
