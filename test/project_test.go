@@ -225,3 +225,20 @@ func TestKilledMoveBetweenStacks(t *testing.T) {
 		})
 	}
 }
+
+// TestExampleProject carries out the example that people begin with.
+func TestExampleProject(t *testing.T) {
+	p := newProject(t, "")
+	if err := os.Remove(filepath.Join(p.dir, "main.tf")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(p.dir, os.DirFS(filepath.Join("..", "examples", "project"))); err != nil {
+		t.Fatal(err)
+	}
+	p.mustRun("validate")
+	p.expect(0, []string{"Total of 3 stacks: 5 to add"}, "plan", "-env=dev")
+	p.mustRun("apply", "-env=dev", "-auto-approve")
+	p.mustRun("run", "release", "-env=prod")
+	p.expect(0, []string{"shop-2.prod.example.test"}, "output", "-env=prod")
+	p.mustRun("destroy", "-env=dev", "-auto-approve")
+}
