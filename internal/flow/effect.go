@@ -243,6 +243,9 @@ func (m *Machine) Steps() []StepState {
 		}
 		if one.Status == Waiting && m.phase == phaseDone {
 			one.Status = Skipped
+			if m.cancelled && def.phase == phaseMain {
+				one.Status = Cancelled
+			}
 		}
 		out[i] = one
 	}
