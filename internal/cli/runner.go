@@ -162,10 +162,11 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	case diags.HasErrors():
 		return run, diags
 	case d == nil || d.Workflow.Definition != "":
-		steps, e, diags := op.machineExecution(r, source)
+		steps, e, done, diags := op.machineExecution(r, source)
 		if diags.HasErrors() {
 			return run, diags
 		}
+		defer done()
 		e.Run, e.Drain, e.Hard, steps.Hard = run, drain, hard, hard
 		return r.Continue(ctx, e)
 	}
@@ -173,9 +174,12 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if diags.HasErrors() {
 		return run, diags
 	}
-	ended, _, diags := r.ContinueWorkflow(ctx, d, runs.WorkflowOptions{
-		Run: run, Inputs: inputs, Environment: environment, Stacks: op.stacks(d.Project), Drain: drain, Hard: hard,
-	})
+	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard}
+	if s := op.stacks(d.Project); s != nil {
+		defer s.Close()
+		options.Stacks = s
+	}
+	ended, _, diags := r.ContinueWorkflow(ctx, d, options)
 	return ended, diags
 }
 
@@ -189,17 +193,22 @@ func definitionOf(source []byte) (*flow.Definition, diag.List) {
 }
 
 // machineExecution makes the execution of a state machine from what its run is
-// pinned to.
-func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (*runs.StateMachine, runs.Execution, diag.List) {
+// pinned to. done is to be called when it has ended.
+func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs.StateMachine, e runs.Execution, done func(), diags diag.List) {
 	definition, steps, diags := runs.StateMachineOf(pinned)
 	if diags.HasErrors() {
-		return nil, runs.Execution{}, diags
+		return nil, e, nil, diags
 	}
+	done = func() {}
 	steps.Dir, steps.Definition, steps.Runner = o.workDir, machineDefinition, r
 	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
 	if d, _ := definitionOf(pinned); d != nil {
-		steps.Workflow = r.BoundWorkflows(d, runs.WorkflowOptions{Run: steps.Run, Stacks: o.stacks(d.Project)})
+		options := runs.WorkflowOptions{Run: steps.Run}
+		if s := o.stacks(d.Project); s != nil {
+			options.Stacks, done = s, s.Close
+		}
+		steps.Workflow = r.BoundWorkflows(d, options)
 	}
 	steps.Machine = asl.NewMachine(definition)
-	return steps, runs.Execution{Definition: pinned, Machine: steps.Machine, Steps: steps}, nil
+	return steps, runs.Execution{Definition: pinned, Machine: steps.Machine, Steps: steps}, done, nil
 }

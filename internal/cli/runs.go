@@ -73,7 +73,7 @@ func runLine(run runs.Run, now time.Time) string {
 		what += ": " + run.Summary
 	}
 	if env := environmentOf(run); env != "" {
-		what += " (" + env + ")"
+		what = env + ": " + what
 	}
 	line := fmt.Sprintf("%-14s %-11s %11s  %-10s  %s", run.ID, run.Status, fmt.Sprintf("%d/%d", run.Done, run.Steps), when, what)
 	if r := []rune(line); len(r) > 80 {
@@ -92,7 +92,7 @@ func environmentOf(run runs.Run) string {
 
 // runs opens the store and lists the newest runs.
 func (a *App) runs(ctx context.Context, limit int) (*project, []runs.Run, diag.List) {
-	p, diags := a.openProject()
+	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
@@ -146,7 +146,7 @@ func runsShowCommand() *command {
 			var o outputOptions
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, args []string) int {
-				p, diags := app.openProject()
+				p, diags := app.openRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -290,7 +290,7 @@ func resumeCommand() *command {
 				if o.json && !autoApprove {
 					return app.failf("Auto-approve required", "With -json nobody can be asked: give -auto-approve.")
 				}
-				op, diags := app.openOperation(nil, o.json)
+				op, diags := app.openRootOperation(o.json)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -298,6 +298,13 @@ func resumeCommand() *command {
 				run, diags := op.interrupted(ctx, args)
 				if diags.HasErrors() {
 					return app.fail(diags)
+				}
+				if isStacksRun(run) {
+					if !autoApprove && !app.approvedResume(ctx, run) {
+						return exitFailed
+					}
+					op.useKey(run.Key)
+					return op.continueStacks(ctx, run, &vars, parallelism)
 				}
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
@@ -310,19 +317,29 @@ func resumeCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				if !autoApprove {
-					question := fmt.Sprintf("Do you want to resume run %s (%s: %s; %d of %d operations have ended)?", run.ID, run.Kind, run.Summary, run.Done, run.Steps)
-					yes, err := app.prompter().confirm(ctx, question, "Tutti will carry out what remains of the plan that was approved.")
-					if err != nil || !yes {
-						fmt.Fprintln(app.Out, "\nNothing was done.")
-						return exitFailed
-					}
-					fmt.Fprintln(app.Out)
+				if !autoApprove && !app.approvedResume(ctx, run) {
+					return exitFailed
 				}
 				return op.execute(ctx, loaded, runOptions{kind: run.Kind, parallelism: parallelism, resume: run.ID})
 			}
 		},
 	}
+}
+
+// approvedResume asks whether to go on with a run.
+func (a *App) approvedResume(ctx context.Context, run runs.Run) bool {
+	what := "operations"
+	if run.Machine() {
+		what = "stacks"
+	}
+	question := fmt.Sprintf("Do you want to resume run %s (%s: %s; %d of %d %s have ended)?", run.ID, run.Kind, run.Summary, run.Done, run.Steps, what)
+	yes, err := a.prompter().confirm(ctx, question, "Tutti will carry out what remains of the plan that was approved.")
+	if err != nil || !yes {
+		fmt.Fprintln(a.Out, "\nNothing was done.")
+		return false
+	}
+	fmt.Fprintln(a.Out)
+	return true
 }
 
 // interrupted finds the run to resume: the one named, or the only one there is.
@@ -388,7 +405,7 @@ func cancelCommand() *command {
 		about: "Asks the process that works on a run to stop: what is being done is finished and recorded, nothing more is begun. Asked a second time, running operations are cut off; the run can then be resumed. A run that was interrupted is given up.",
 		setup: func(*flagSet) action {
 			return func(ctx context.Context, app *App, args []string) int {
-				p, diags := app.openProject()
+				p, diags := app.openRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}

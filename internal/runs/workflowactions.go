@@ -27,7 +27,7 @@ func builtinActions(r *Runner, d *flow.Definition, o WorkflowOptions) map[string
 	out["emit"] = emit
 	out["workflow"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) { return runChild(ctx, r, d, o, c) }
 	if o.Stacks != nil {
-		stackActions(o.Stacks, out)
+		stackActions(o, out)
 	}
 	return out
 }
@@ -156,11 +156,12 @@ func newArtifact(path string, data []byte) Artifact {
 }
 
 // stackActions are the steps that are about stacks.
-func stackActions(s Stacks, into map[string]WorkflowAction) {
+func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
+	s := o.Stacks
 	request := func(c WorkflowCall) StackRequest {
 		req := StackRequest{
 			Stack: c.Effect.References["stack"].Name, Inputs: cty.NullVal(cty.DynamicPseudoType), Refresh: true,
-			Run: childRun(c.Task), Log: c.Logs("stdout"), Asked: c.Asked,
+			Run: childRun(c.Task), Parent: c.Task.Run().ID, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
 		}
 		if c.Arguments == cty.NilVal {
 			return req
