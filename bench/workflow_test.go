@@ -3,7 +3,6 @@
 package bench
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,8 +14,6 @@ import (
 
 	"github.com/tutti-dev/tutti/bench/internal/workload"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
-	"github.com/tutti-dev/tutti/internal/flow"
-	"github.com/tutti-dev/tutti/internal/runs"
 )
 
 // folder makes a folder on a real disk: TUTTI_BENCH_DIR, or beside what the
@@ -142,7 +139,15 @@ func BenchmarkBlocked(b *testing.B) {
 				began := time.Now()
 				d := workload.Define(kind.pools, append(kind.steps(), workload.Chain("s", stream)...)...)
 				compiled := time.Since(began)
-				first, latencies := latency(b, open(b), d, stream, kind.pools != nil)
+				var keeps func(string) bool
+				if kind.pools != nil {
+					keeps = func(step string) bool { return strings.HasPrefix(step, "blocked") }
+				}
+				list, err := open(b).Latencies(b.Context(), d, stream, keeps)
+				if err != nil {
+					b.Fatal(err)
+				}
+				first, latencies := list[0], list[1:]
 				slices.Sort(latencies)
 				at := func(p float64) float64 {
 					return float64(latencies[int(p*float64(len(latencies)-1))].Microseconds()) / 1000
@@ -155,42 +160,6 @@ func BenchmarkBlocked(b *testing.B) {
 			}
 		})
 	}
-}
-
-// latency runs a chain of steps among others and measures the time from the end
-// of each to the beginning of the next, and from the start to the first. Then
-// the run is cut off.
-func latency(b *testing.B, w *workload.Bench, d *flow.Definition, stream int, pooled bool) (first time.Duration, list []time.Duration) {
-	b.Helper()
-	hard, inPool := make(chan struct{}), make(chan struct{})
-	var ended time.Time
-	began := time.Now()
-	o := workload.Doing(func(ctx context.Context, c runs.WorkflowCall) (runs.WorkflowResult, error) {
-		now := time.Now()
-		if strings.HasPrefix(c.Effect.Key, "blocked") { // the one in the pool
-			close(inPool)
-			<-ctx.Done()
-			return runs.WorkflowResult{}, ctx.Err()
-		}
-		if ended.IsZero() {
-			first = now.Sub(began)
-			if pooled {
-				<-inPool // until then the others are not blocked by the pool
-			}
-		} else {
-			list = append(list, now.Sub(ended))
-		}
-		if len(list) == stream-1 {
-			close(hard)
-		}
-		ended = time.Now()
-		return runs.WorkflowResult{}, nil
-	}, 10)
-	o.Hard = hard
-	if _, _, diags := w.Runner.StartWorkflow(b.Context(), d, o); len(list) != stream-1 {
-		b.Fatal(len(list), diags.Err())
-	}
-	return first, list
 }
 
 // BenchmarkSideBySide runs workflows of sequential steps at once in one process.

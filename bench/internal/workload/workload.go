@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -23,6 +24,8 @@ import (
 // Action is the kind of the steps made here. It is one that may not simply be
 // repeated: the intent is on disk before it begins.
 const Action = "exec"
+
+var key = states.Key{Stack: "bench", Environment: "default"}
 
 // Bench is a runner with a store on disk.
 type Bench struct {
@@ -45,7 +48,7 @@ func (b *Bench) Close() error { return b.Store.Close() }
 
 // Run runs a workflow to its end.
 func (b *Bench) Run(ctx context.Context, d *flow.Definition, o runs.WorkflowOptions) error {
-	o.Run.Key = states.Key{Stack: "bench", Environment: "default"}
+	o.Run.Key = key
 	run, _, diags := b.Runner.StartWorkflow(ctx, d, o)
 	if diags.HasErrors() {
 		return diags.Err()
@@ -172,4 +175,39 @@ func Sync(dir string, n int) error {
 		}
 	}
 	return nil
+}
+
+// Latencies runs a chain of n steps among others that cannot begin, and then cuts
+// the run off. It measures how long it takes from the start until the first of
+// the chain begins, and then from the end of the work of each until the next
+// begins. Where keeps is not nil, the step it names never ends, and the chain
+// goes on only once that step has begun.
+func (b *Bench) Latencies(ctx context.Context, d *flow.Definition, n int, keeps func(step string) bool) ([]time.Duration, error) {
+	hard, kept := make(chan struct{}), make(chan struct{})
+	var list []time.Duration
+	ended := time.Now()
+	o := Doing(func(ctx context.Context, c runs.WorkflowCall) (runs.WorkflowResult, error) {
+		now := time.Now()
+		if keeps != nil && keeps(c.Effect.Key) {
+			close(kept)
+			<-ctx.Done()
+			return runs.WorkflowResult{}, ctx.Err()
+		}
+		list = append(list, now.Sub(ended))
+		if keeps != nil {
+			<-kept
+		}
+		if len(list) == n {
+			close(hard)
+		}
+		ended = time.Now()
+		return runs.WorkflowResult{}, nil
+	}, 10)
+	o.Hard = hard
+	o.Run.Key = key
+	_, _, diags := b.Runner.StartWorkflow(ctx, d, o)
+	if len(list) < n {
+		return nil, fmt.Errorf("%d of %d steps began: %w", len(list), n, diags.Err())
+	}
+	return list, nil
 }
