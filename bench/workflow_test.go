@@ -181,3 +181,29 @@ func BenchmarkSideBySide(b *testing.B) {
 	}
 	perStep(b, workflows*n, before)
 }
+
+// BenchmarkPool runs items that have to get into a pool first, of one run and of
+// several that share it.
+func BenchmarkPool(b *testing.B) {
+	for _, shape := range []struct{ workflows, n, limit int }{{1, 2000, 1}, {1, 2000, 64}, {20, 100, 1}} {
+		b.Run(fmt.Sprintf("%dx%d-limit-%d", shape.workflows, shape.n, shape.limit), func(b *testing.B) {
+			w := open(b)
+			s := workload.Each("each", shape.n, false)
+			s.Pool = &projects.Reference{Kind: "pool", Name: "p"}
+			d := workload.Define(map[string]*projects.Pool{"p": {Name: "p", Limit: shape.limit}}, s)
+			before := used()
+			for b.Loop() {
+				var wait sync.WaitGroup
+				for range shape.workflows {
+					wait.Go(func() {
+						if err := w.Run(b.Context(), d, workload.Doing(workload.Nothing, 256)); err != nil {
+							b.Error(err)
+						}
+					})
+				}
+				wait.Wait()
+			}
+			perStep(b, shape.workflows*shape.n, before)
+		})
+	}
+}
