@@ -178,6 +178,15 @@ func (p *project) useKey(key states.Key) {
 	p.stack, p.environment = key.Stack, key.Environment
 }
 
+// aside is the same directory and store for work on another state beside this
+// one. It is not to be closed.
+func (p *project) aside(key states.Key) *project {
+	return &project{
+		app: p.app, dir: p.dir, dataDir: p.dataDir, workDir: p.workDir, cliConfig: p.cliConfig, keyring: p.keyring,
+		installing: p.installing, opened: p.opened, stack: key.Stack, environment: key.Environment,
+	}
+}
+
 // config loads the configuration. Its source text is what diagnostics quote
 // from then on.
 func (p *project) config(ctx context.Context) (*configs.Config, diag.List) {

@@ -21,7 +21,7 @@ func runsCommand() *command {
 		name: "runs", summary: "List what was carried out here, and how it ended", main: true,
 		about: "Every apply is a run: a durable record of what was planned, what was begun and what came of it. Without a word, lists the runs of this project.",
 		setup: list.setup,
-		sub:   []*command{cancelCommand(), list, resumeCommand(), runsRetryCommand(), runsShowCommand(), runsUpgradeCommand(), runsWatchCommand()},
+		sub:   []*command{runsArtifactsCommand(), cancelCommand(), list, resumeCommand(), runsRetryCommand(), runsShowCommand(), runsUpgradeCommand(), runsWatchCommand()},
 	}
 }
 
@@ -51,13 +51,35 @@ func runsListCommand() *command {
 					return exitOK
 				}
 				for _, run := range list {
-					fmt.Fprintf(app.Out, "%-14s %-11s %-8s %5d/%-5d  %s  %s\n", run.ID, run.Status, run.Kind, run.Done, run.Steps,
-						run.Created.Local().Format(time.DateTime), environmentOf(run))
+					fmt.Fprintln(app.Out, runLine(run, time.Now()))
 				}
 				return exitOK
 			}
 		},
 	}
+}
+
+// runLine is a run in a line of 80 columns: name, status, steps, beginning, what.
+func runLine(run runs.Run, now time.Time) string {
+	created := run.Created.Local()
+	when := created.Format("2006-01-02")
+	if created.Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
+		when = created.Format("15:04:05")
+	}
+	what := run.Kind
+	if run.Summary != "" && run.Kind == runs.WorkflowKind {
+		what = run.Summary
+	} else if run.Summary != "" {
+		what += ": " + run.Summary
+	}
+	if env := environmentOf(run); env != "" {
+		what = env + ": " + what
+	}
+	line := fmt.Sprintf("%-14s %-11s %11s  %-10s  %s", run.ID, run.Status, fmt.Sprintf("%d/%d", run.Done, run.Steps), when, what)
+	if r := []rune(line); len(r) > 80 {
+		line = string(r[:79]) + "…"
+	}
+	return line
 }
 
 // environmentOf names a run's environment where it is not the default.
@@ -341,7 +363,7 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 	var found []runs.Run
 	open := map[string]bool{}
 	for _, run := range all {
-		open[run.ID] = run.Status == runs.Interrupted
+		open[run.ID] = run.Status == runs.Interrupted || run.Status == runs.Pending
 	}
 	for _, run := range all {
 		if open[run.ID] && !open[run.Parent] { // else it is resumed with its parent
