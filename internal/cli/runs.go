@@ -82,12 +82,17 @@ func runLine(run runs.Run, now time.Time) string {
 	return line
 }
 
-// environmentOf names a run's environment where it is not the default.
+// environmentOf names a run's stack, and its environment where it is not the
+// default.
 func environmentOf(run runs.Run) string {
-	if run.Key.Environment == defaultEnv {
-		return ""
+	name := run.Key.Environment
+	if name == defaultEnv {
+		name = ""
 	}
-	return run.Key.Environment
+	if run.Key.Stack == "" || strings.HasPrefix(run.Key.Stack, "file:") {
+		return name
+	}
+	return strings.TrimSpace(run.Key.Stack + " " + name)
 }
 
 // runs opens the store and lists the newest runs.
@@ -165,7 +170,7 @@ func runsShowCommand() *command {
 				}
 				hideSensitive(entries)
 				var steps *flow.Machine
-				if run.Kind == runs.WorkflowKind {
+				if run.Machine() {
 					steps = app.stepsOf(ctx, store, run)
 				}
 				if o.json {

@@ -19,7 +19,8 @@ import (
 type sharedPlan struct {
 	plan     *stacks.Plan
 	ensemble *ensemble
-	scope    *stacks.Scope // for applying
+	scope    *stacks.Scope          // for applying
+	made     map[string]*loadedPlan // the parts, where they were made here
 	err      error
 }
 
@@ -56,10 +57,15 @@ func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOpti
 			return diags.Err()
 		}
 	}
-	s.scope = stacks.NewScope(declared, stacks.Context{
-		Environment: s.plan.Environment, Variables: s.ensemble.variables, BaseDir: root.workDir, Now: s.plan.Created,
-	})
+	s.evaluate()
 	return nil
+}
+
+// evaluate makes the scope in which inputs are evaluated when stacks are applied.
+func (s *sharedPlan) evaluate() {
+	s.scope = stacks.NewScope(s.ensemble.declared, stacks.Context{
+		Environment: s.plan.Environment, Variables: s.ensemble.variables, BaseDir: s.ensemble.root.workDir, Now: s.plan.Created,
+	})
 }
 
 // outputs is what the stacks of the plan see of each other when they are
@@ -85,9 +91,12 @@ func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack stri
 		return nil, nil, diag.Errorf("Plan is for other stacks", "The plan %s has no part for the stack %q.", s.plan.Digest, stack)
 	}
 	op := &operation{project: s.ensemble.member(stack), view: silentView{}}
-	l, diags := op.loadPlan(part.Encoded)
-	if diags.HasErrors() {
-		return nil, nil, diags
+	var diags diag.List
+	l := s.made[stack]
+	if l == nil {
+		if l, diags = op.loadPlan(part.Encoded); diags.HasErrors() {
+			return nil, nil, diags
+		}
 	}
 	if l.plan.Digest != part.Digest {
 		return nil, nil, append(diags, diag.FromError(plans.ErrTampered)...)

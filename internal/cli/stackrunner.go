@@ -163,7 +163,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	op := &operation{project: e.member(req.Stack), view: log}
 	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism}
 	loaded, own, diags := op.planStep(ctx, po, req.Inputs, r.vars)
-	if log.show(diags, r.root.app.sources); diags.HasErrors() {
+	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
 		return nil, nil, problem("Tutti.PlanFailed", diags)
 	}
 	log.plan(ctx, op, loaded)
@@ -359,7 +359,7 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 	result, _, diags := op.carryOut(soft, l, opts)
 	log.settle()
 	diags = append(before, diags...)
-	log.show(diags, r.root.app.sources)
+	log.show(diags, r.root.app.quoted())
 	if result.Run.Status == runs.Interrupted {
 		r.note(req, l.plan, result, diags)
 		return cty.DynamicVal, runs.ErrDetached

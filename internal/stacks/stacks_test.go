@@ -70,6 +70,9 @@ func TestGraph(t *testing.T) {
 	if diff := cmp.Diff(map[string][]string{"a": {}, "d": {"a"}, "z": {}}, g.Among([]string{"a", "d", "z"})); diff != "" {
 		t.Error(diff)
 	}
+	if a, b := g.Width(g.Order), g.Width([]string{"a", "d"}); a != 2 || b != 1 {
+		t.Errorf("%d and %d stacks at a time", a, b)
+	}
 	if _, diags := g.Select([]string{"e"}); !strings.Contains(words(diags), `no stack "e"`) {
 		t.Errorf("an unknown stack: %s", words(diags))
 	}
