@@ -36,7 +36,9 @@ func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOpti
 	s.ensemble.environment = s.plan.Environment
 	s.ensemble.variables = maps.Clone(s.plan.Variables)
 	if len(s.plan.Ephemeral) > 0 && vars != nil {
-		given, d := root.given(ctx, &configs.Module{Variables: declared.Variables}, vars, declared.Files, nil)
+		silent := *vars
+		silent.input = false // of the others nothing is missing
+		given, d := root.given(ctx, &configs.Module{Variables: declared.Variables}, &silent, declared.Files, nil)
 		diags = append(diags, d...)
 		for _, name := range s.plan.Ephemeral {
 			raw, ok := given[name]
@@ -51,6 +53,9 @@ func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOpti
 			}
 			val, d := configs.PrepareVariable(declared.Variables[name], raw)
 			diags = append(diags, d...)
+			if declared.Variables[name].Sensitive {
+				val = val.Mark(marks.Sensitive)
+			}
 			s.ensemble.variables[name] = val.Mark(marks.Ephemeral)
 		}
 		if diags.HasErrors() {
