@@ -37,6 +37,7 @@ type About struct {
 	Key      string
 	Until    time.Time // the instant a timer ends; zero for others
 	Signal   bool      // it ends by a signal, not by itself
+	Wait     bool      // it is what a wait or approval step does, no delay or limit of a step
 	Pool     string    // name; empty for none
 	Priority int
 }
@@ -47,9 +48,9 @@ func (m *Machine) About(step int) About {
 	def := &m.d.nodes[p.node]
 	switch {
 	case p.until != 0:
-		return About{Until: time.Unix(0, p.until).UTC()}
+		return About{Until: time.Unix(0, p.until).UTC(), Wait: p.kind == waitEffect}
 	case p.kind == eventEffect || p.kind == approvalEffect:
-		return About{Signal: true}
+		return About{Signal: true, Wait: true}
 	case p.kind != taskEffect || def.step.Pool == nil:
 		return About{}
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
@@ -59,35 +58,10 @@ func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOpti
 	if w == nil {
 		return result, fmt.Errorf("there is no workflow %q", c.Effect.References["run"].Name)
 	}
-	given := map[string]cty.Value{}
-	if v := c.Effect.Arguments.GetAttr("inputs"); !v.IsNull() {
-		bare, own := v.Unmark()
-		if !bare.Type().IsObjectType() && !bare.Type().IsMapType() {
-			return result, actions.Errorf(flow.EvaluationError, "The inputs of a workflow are an object.")
-		}
-		for name, v := range bare.AsValueMap() {
-			given[name] = v.WithMarks(own)
-		}
-	}
 	child := flow.Compile(d.Project, w)
-	inputs := map[string]cty.Value{}
-	for name, v := range child.Variables() {
-		raw, ok := given[name]
-		if !ok {
-			raw, ok = o.Inputs[name] // of the project
-			ok = ok && w.Variables[name] == nil
-		}
-		if !ok {
-			if v.Required() {
-				return result, actions.Errorf(flow.EvaluationError, "The workflow %q needs a value for its variable %q.", w.Name, name)
-			}
-			continue
-		}
-		value, diags := configs.PrepareVariable(v, configs.InputValue{Value: raw, Source: configs.FromCaller})
-		if diags.HasErrors() {
-			return result, actions.Errorf(flow.EvaluationError, "%s", diags.Err())
-		}
-		inputs[name] = value
+	inputs, problem := child.InputsOfChild(c.Effect.Arguments.GetAttr("inputs"), o.Inputs)
+	if problem != nil {
+		return result, &actions.Error{Name: problem.Name, Cause: problem.Cause}
 	}
 	options := o
 	options.Run.ID, options.Inputs, options.Reuse, options.Began, options.Watch = result.Run, inputs, nil, nil, nil
