@@ -71,6 +71,23 @@ type RunResult struct {
 	Began   time.Time
 	Elapsed time.Duration
 	Plan    *plans.Plan // nil where it did not come to that
+	Trace   *Trace      // of tests of workflows: what was carried out
+}
+
+// Trace is the path that the run of a workflow took in a test.
+type Trace struct {
+	Lines []TraceLine
+	End   string // how it ended, in a sentence
+}
+
+// TraceLine is one step on the way.
+type TraceLine struct {
+	At      time.Duration // after the start
+	Step    string
+	Action  string
+	Attempt int
+	Took    time.Duration
+	Outcome string // where there is something to tell
 }
 
 // FileResult is how a file ended.
