@@ -8,6 +8,8 @@ package tests
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -38,6 +40,26 @@ func worse(a, b Status) Status {
 		return b
 	}
 	return a
+}
+
+// Lapse writes a length of virtual time for people: 30d, 1d2h, 5m, 4.498s.
+func Lapse(d time.Duration) string {
+	d = d.Round(time.Millisecond)
+	text := ""
+	if days := d / (24 * time.Hour); days > 0 {
+		text = strconv.Itoa(int(days)) + "d"
+		if d -= days * 24 * time.Hour; d == 0 {
+			return text
+		}
+	}
+	rest := d.String()
+	if strings.HasSuffix(rest, "m0s") {
+		rest = strings.TrimSuffix(rest, "0s")
+	}
+	if strings.HasSuffix(rest, "h0m") {
+		rest = strings.TrimSuffix(rest, "0m")
+	}
+	return text + rest
 }
 
 // Options are what a test needs besides its files.

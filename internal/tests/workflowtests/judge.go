@@ -276,13 +276,13 @@ func (t *trial) sentence(root *run) string {
 			}
 		}
 		if len(waits) == 0 {
-			return fmt.Sprintf("The run has not ended after %s.", t.w.now.Sub(root.began))
+			return fmt.Sprintf("The run has not ended after %s.", tests.Lapse(t.w.now.Sub(root.began)))
 		}
-		return fmt.Sprintf("The run has not ended: after %s, nothing happens any more, and %s.", t.w.now.Sub(root.began), strings.Join(waits, ", "))
+		return fmt.Sprintf("The run has not ended: after %s, nothing happens any more, and %s.", tests.Lapse(t.w.now.Sub(root.began)), strings.Join(waits, ", "))
 	}
 	text := fmt.Sprintf("The run %s after %s", map[flow.Status]string{
 		flow.Succeeded: "succeeded", flow.Failed: "failed", flow.Cancelled: "was cancelled",
-	}[v.status], root.ended.Sub(root.began))
+	}[v.status], tests.Lapse(root.ended.Sub(root.began)))
 	if v.err != nil {
 		text += ": "
 		if v.step != "" {

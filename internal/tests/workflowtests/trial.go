@@ -359,7 +359,7 @@ func (t *trial) act(a *projects.TestAct, f *flowRun, name string) {
 			candidate.signal(workflow.Signal{Kind: workflow.SignalKind(a.Kind), Name: rest, By: a.By, Data: encode(a.Comment)})
 			return
 		}
-		t.add(diag.WarningAt(a.DeclRange, "Decision had no effect", "At %s of the test: %s.", t.w.now.Sub(t.test.Start), problem))
+		t.add(diag.WarningAt(a.DeclRange, "Decision had no effect", "At %s of the test: %s.", tests.Lapse(t.w.now.Sub(t.test.Start)), problem))
 	}
 }
 
@@ -386,7 +386,7 @@ func (t *trial) signal(a *projects.TestAct) {
 		f.signal(workflow.Signal{Kind: workflow.SignalEvent, Name: a.Event, By: a.By, Data: data})
 		return
 	}
-	t.add(diag.WarningAt(a.DeclRange, "Signal had no effect", "At %s of the test, there is no run of the step %q.", t.w.now.Sub(t.test.Start), a.Step))
+	t.add(diag.WarningAt(a.DeclRange, "Signal had no effect", "At %s of the test, there is no run of the step %q.", tests.Lapse(t.w.now.Sub(t.test.Start)), a.Step))
 }
 
 func (f *flowRun) signal(s workflow.Signal) {
