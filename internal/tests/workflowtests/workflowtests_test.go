@@ -613,3 +613,50 @@ test "cancelled" {
 		t.Errorf("%s: %v", r.Status, r.Diags)
 	}
 }
+
+func TestSecretsStaySecret(t *testing.T) {
+	project := steps(`
+  variable "token" {
+    type      = string
+    sensitive = true
+  }
+  step "use" {
+    exec { command = ["x", var.token] }
+  }
+  step "tell" {
+    emit {
+      type = "told"
+      data = step.use.outputs.stdout
+    }
+  }`)
+	f := play(t, project, test("variables = { token = \"hush\" }\nmock \"use\" {\n outputs = { stdout = arguments.command[1] }\n}\n"+holds(`run.status == "succeeded" || var.token == "x"`)))
+	r := f.Runs[0]
+	if r.Status != tests.Fail || !strings.Contains(path(r), "must not be sensitive") {
+		t.Errorf("%s: %v\n%s", r.Status, r.Diags, path(r))
+	}
+	token, diags := r.Diags[0].EvalContext.Variables["var"].AsValueMap()["token"], r.Diags
+	if !token.IsMarked() {
+		t.Errorf("the value of a secret may be shown: %v", diags)
+	}
+}
+
+func TestMocksOfAFileNeedToFitOneTest(t *testing.T) {
+	project := steps(`
+  step "a" {
+    exec { command = ["x"] }
+  }`) + `
+workflow "other" {
+  step "b" {
+    exec { command = ["x"] }
+  }
+}`
+	both := "\ntest \"a\" {\n workflow = workflow.w\n}\ntest \"b\" {\n workflow = workflow.other\n}\n"
+	passes(t, project, `
+mock "b" {
+  duration = "1m"
+}`+both)
+	f := play(t, project, `mock "c" {}`+both)
+	if f.Status != tests.Error || len(f.Diags) != 1 || f.Diags[0].Subject == nil {
+		t.Errorf("%s: %v", f.Status, f.Diags)
+	}
+}
