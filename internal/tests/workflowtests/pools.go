@@ -68,7 +68,7 @@ func (w *world) grant(p *pool) {
 		return
 	}
 	p.looks = w.now
-	w.at(w.now, endings, func() { w.look(p) })
+	w.at(w.now, places, func() { w.look(p) })
 }
 
 // look lets steps in while the pool allows.
@@ -86,7 +86,7 @@ func (w *world) look(p *pool) {
 		if n := len(p.entered); p.def.Rate > 0 && n >= p.def.Rate {
 			if next := p.entered[n-p.def.Rate].Add(p.def.Per); next.After(w.now) {
 				p.looks = next
-				w.at(next, clocks, func() { w.look(p) })
+				w.at(next, places, func() { w.look(p) })
 				return
 			}
 		}

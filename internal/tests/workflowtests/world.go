@@ -32,12 +32,14 @@ type world struct {
 }
 
 // What happens at the same instant happens in this order: what ends in time
-// ends, decisions are taken, and only then does time run out.
+// ends, decisions are taken, only then does time run out, and when all is done
+// that lets something begin, pools let somebody in.
 const (
 	endings byte = iota
 	acts
 	clocks
 	limits
+	places
 )
 
 // happening is something that is going to happen.
