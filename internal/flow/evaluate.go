@@ -205,7 +205,18 @@ func (s *scope) of(m *Machine, n int32) *hcl.EvalContext {
 		used = append(used, expr.Variables()...)
 	}
 	s.locals(m, ctx, used)
+	m.nodes[n].marked = m.nodes[n].marked || marked(ctx)
 	return ctx
+}
+
+// marked reports whether anything in a scope is sensitive.
+func marked(ctx *hcl.EvalContext) bool {
+	for _, v := range ctx.Variables {
+		if v.HasMarkDeep(sensitive) {
+			return true
+		}
+	}
+	return false
 }
 
 // context has the base and some steps.
@@ -257,14 +268,14 @@ func (s *scope) locals(m *Machine, ctx *hcl.EvalContext, used []hcl.Traversal) {
 }
 
 // StepValues are all steps as expressions see them, by name, in a run that goes
-// no further: what was never reached counts as skipped.
+// no further: what was never reached counts as skipped, or as cancelled.
 func (m *Machine) StepValues() map[string]cty.Value {
 	out := map[string]cty.Value{}
 	for i := range m.nodes {
 		v := m.stepValue(int32(i))
 		if m.nodes[i].status == Waiting && m.phase == phaseDone {
 			attrs := v.AsValueMap()
-			attrs["status"] = cty.StringVal(string(Skipped))
+			attrs["status"] = cty.StringVal(string(m.unreached(int32(i))))
 			v = cty.ObjectVal(attrs)
 		}
 		out[m.d.nodes[i].step.Name] = v
@@ -306,7 +317,7 @@ func (m *Machine) buildStepValue(n int32) cty.Value {
 	for i := range s.items.list {
 		it := &s.items.list[i]
 		one := cty.ObjectVal(map[string]cty.Value{
-			"status": cty.StringVal(string(it.status)), "outputs": it.outputs(), "run": it.run(), "error": it.failure(m.keyOf(target{n, int32(i)})),
+			"status": cty.StringVal(string(it.status())), "outputs": it.outputs(), "run": it.run(), "error": it.failure(m.keyOf(target{n, int32(i)})),
 		})
 		if s.items.kind == ofList {
 			list, eachList = append(list, it.outputs()), append(eachList, one)

@@ -26,7 +26,7 @@ func builtinActions(r *Runner, d *flow.Definition, o WorkflowOptions) map[string
 	out["emit"] = emit
 	out["workflow"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) { return runChild(ctx, r, d, o, c) }
 	if o.Stacks != nil {
-		stackActions(o.Stacks, out)
+		stackActions(o, out)
 	}
 	return out
 }
@@ -53,30 +53,43 @@ func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
 // runChild carries out another workflow of the project as a run of its own, or
 // goes on with it.
 func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOptions, c WorkflowCall) (WorkflowResult, error) {
-	result := WorkflowResult{Run: childRun(c.Task)}
-	w := d.Project.Workflows[c.Effect.References["run"].Name]
+	name := c.Effect.References["run"].Name
+	o.Run.Parent = c.Task.Run().ID
+	return r.runNamed(ctx, d, o, name, childRun(c.Task), c.Effect.Arguments.GetAttr("inputs"), c.Asked)
+}
+
+// BoundWorkflows runs workflows of a project for the tasks of state machines.
+func (r *Runner) BoundWorkflows(d *flow.Definition, o WorkflowOptions) func(context.Context, *Task, string, cty.Value) (WorkflowResult, error) {
+	return func(ctx context.Context, t *Task, name string, inputs cty.Value) (WorkflowResult, error) {
+		o.Run.Parent = t.Run().ID
+		return r.runNamed(ctx, d, o, name, childRun(t), inputs, t.Asked())
+	}
+}
+
+// runNamed carries out a workflow as a run of an id, whether it is new or not.
+func (r *Runner) runNamed(ctx context.Context, d *flow.Definition, o WorkflowOptions, name, id string, given cty.Value, asked <-chan struct{}) (WorkflowResult, error) {
+	result := WorkflowResult{Run: id}
+	w := d.Project.Workflows[name]
 	if w == nil {
-		return result, fmt.Errorf("there is no workflow %q", c.Effect.References["run"].Name)
+		return result, fmt.Errorf("there is no workflow %q", name)
 	}
 	child := flow.Compile(d.Project, w)
-	inputs, problem := child.InputsOfChild(c.Effect.Arguments.GetAttr("inputs"), o.Inputs)
+	inputs, problem := child.InputsOfChild(given, o.Inputs)
 	if problem != nil {
 		return result, &actions.Error{Name: problem.Name, Cause: problem.Cause}
 	}
-	options := o
-	options.Run.ID, options.Inputs, options.Reuse, options.Began, options.Watch = result.Run, inputs, nil, nil, nil
-	options.Run.Parent = c.Task.Run().ID
-	options.Run.Summary = "workflow " + w.Name + " of run " + c.Task.Run().ID
+	o.Run.ID, o.Inputs, o.Reuse, o.Began, o.Watch = id, inputs, nil, nil, nil
+	o.Run.Summary = "workflow " + w.Name + " of run " + o.Run.Parent
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		select {
-		case <-c.Asked:
+		case <-asked:
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
-	steps, e := r.newWorkflow(child, options)
+	steps, e := r.newWorkflow(child, o)
 	run, diags := r.executeOnce(ctx, e)
 	if run.Status == Interrupted {
 		result.Detached = true
@@ -86,11 +99,11 @@ func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOpti
 		return result, diags.Err()
 	}
 	if run.Status != Succeeded {
-		name := "Tutti.WorkflowFailed"
+		failure := "Tutti.WorkflowFailed"
 		if run.Status == Cancelled {
-			name = "Tutti.Cancelled"
+			failure = "Tutti.Cancelled"
 		}
-		return result, actions.Errorf(name, "The workflow %q (run %s) has %s: %s", w.Name, run.ID, run.Status, run.Problem)
+		return result, actions.Errorf(failure, "The workflow %q (run %s) has %s: %s", w.Name, run.ID, run.Status, run.Problem)
 	}
 	result.Outputs = steps.machine.Result().Outputs
 	return result, nil
@@ -108,11 +121,12 @@ func newArtifact(path string, data []byte) Artifact {
 }
 
 // stackActions are the steps that are about stacks.
-func stackActions(s Stacks, into map[string]WorkflowAction) {
+func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
+	s := o.Stacks
 	request := func(c WorkflowCall) StackRequest {
 		req := StackRequest{
 			Stack: c.Effect.References["stack"].Name, Inputs: cty.NullVal(cty.DynamicPseudoType), Refresh: true,
-			Run: childRun(c.Task), Log: c.Logs("stdout"), Asked: c.Asked,
+			Run: childRun(c.Task), Parent: c.Task.Run().ID, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
 		}
 		if c.Arguments == cty.NilVal {
 			return req

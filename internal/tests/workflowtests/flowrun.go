@@ -55,6 +55,9 @@ func (f *flowRun) start() {
 // enters implements performer.
 func (f *flowRun) enters(step int) entrance {
 	a := f.machine.About(step)
+	if a.Ended {
+		return entrance{gone: true}
+	}
 	if a.Wait {
 		key := f.machine.Key(step)
 		if !f.told[key] { // an item, or another attempt
@@ -214,7 +217,7 @@ type sameOutputs struct {
 // success is the outcome of a step that succeeds.
 func (f *flowRun) success(m *projects.TestMock, e flow.Effect, scope mockScope) flow.Outcome {
 	same := sameOutputs{m, e.Action, e.References["stack"].Name}
-	hidden := e.Arguments.HasMarkDeep(marks.Sensitive)
+	hidden := e.Marked && e.Arguments.HasMarkDeep(marks.Sensitive)
 	if out, known := f.t.outcomes[same]; known && !hidden {
 		return out
 	}

@@ -134,6 +134,7 @@ type performer interface {
 type entrance struct {
 	until  time.Time // a timer
 	signal bool      // it ends by a signal
+	gone   bool      // nobody waits for it any more
 	token  bool      // somebody else does it: it takes no room
 	pool   *ticket   // what it has to get into
 }
@@ -268,7 +269,7 @@ func (r *run) finish() {
 func (r *run) enqueue(step int) {
 	e := r.performer.enters(step)
 	switch {
-	case e.signal:
+	case e.signal, e.gone:
 	case !e.until.IsZero():
 		r.timers[step] = true
 		r.w.at(e.until, clocks, func() {
