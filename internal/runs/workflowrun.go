@@ -45,6 +45,9 @@ type WorkflowOptions struct {
 	// Actions are what steps do by kind, besides and instead of the built-in ones.
 	Actions     map[string]WorkflowAction
 	Parallelism int
+	// Begin lets a run that is continued begin, with Inputs, where its process died
+	// before it did.
+	Begin       bool
 	Began       func(Run)
 	Watch       func(*flow.Machine, workflow.Entry)
 	Hard, Drain <-chan struct{} // see [Execution]
@@ -130,6 +133,9 @@ func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSt
 // ContinueWorkflow takes over a run of a workflow whose process died.
 func (r *Runner) ContinueWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (Run, *flow.Machine, diag.List) {
 	w, e := r.workflow(d, o)
+	if o.Begin {
+		w, e = r.newWorkflow(d, o)
+	}
 	run, diags := r.Continue(ctx, e)
 	return run, w.machine, diags
 }

@@ -1,0 +1,242 @@
+package triggers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/tutti-dev/tutti/internal/asl"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+// Workflows carries out the workflows of projects for triggers.
+type Workflows struct {
+	Runner  *runs.Runner
+	Program string
+	// Environment is where the runs of triggers work that name none.
+	Environment string
+	// Key says which state belongs to an environment.
+	Key func(environment string) states.Key
+	// Values are those of the project's variables in an environment.
+	Values func(p *projects.Project, environment string) (map[string]cty.Value, diag.List)
+	// Stacks plans and changes the stacks of a project; nil where nothing does.
+	Stacks func(p *projects.Project, environment string) runs.Stacks
+	// Machine finds the definition of another state machine by its name.
+	Machine func(name string) ([]byte, error)
+	// Hard and Drain are those of [runs.Execution].
+	Hard, Drain <-chan struct{}
+}
+
+var _ Runs = (*Workflows)(nil)
+
+// Run implements [Runs].
+func (w *Workflows) Run(ctx context.Context, id string) (runs.Run, error) {
+	return w.Runner.Store.Run(ctx, id)
+}
+
+// Cancel implements [Runs].
+func (w *Workflows) Cancel(ctx context.Context, id string) error {
+	run, diags := w.Runner.Cancel(ctx, id)
+	if run.Status.Ended() {
+		return nil
+	}
+	return diags.Err()
+}
+
+// Do implements [Runs].
+func (w *Workflows) Do(ctx context.Context, s Start) (runs.Run, error) {
+	if err := ctx.Err(); err != nil {
+		return runs.Run{}, err
+	}
+	run, err := w.Runner.Store.Run(ctx, s.Run)
+	var diags diag.List
+	switch {
+	case errors.Is(err, runs.ErrNotFound):
+		diags, err = w.begin(ctx, s)
+	case err != nil || run.Status.Ended() || run.Status == runs.Running:
+		return run, err
+	default:
+		diags, err = w.resume(ctx, s, run)
+	}
+	if err != nil {
+		return run, err
+	}
+	return w.outcome(context.WithoutCancel(ctx), s.Run, diags)
+}
+
+// outcome tells how a run stands after this process has let go of it. Where
+// another process was faster to begin it, it may take a moment to be there.
+func (w *Workflows) outcome(ctx context.Context, id string, diags diag.List) (runs.Run, error) {
+	const tries, pause = 20, 50 * time.Millisecond
+	for i := 1; ; i++ {
+		run, err := w.Runner.Store.Run(ctx, id)
+		switch {
+		case err == nil && diags.HasErrors() && run.Status == runs.Interrupted && !w.draining():
+			return run, diags.Err() // somebody should read why
+		case !errors.Is(err, runs.ErrNotFound):
+			return run, err
+		case i == tries:
+			return run, diags.Err()
+		}
+		time.Sleep(pause)
+	}
+}
+
+// draining reports whether this process is to let go of its runs.
+func (w *Workflows) draining() bool {
+	select {
+	case <-w.Drain:
+		return true
+	case <-w.Hard:
+		return true
+	default:
+		return false
+	}
+}
+
+// begin starts a new run.
+func (w *Workflows) begin(ctx context.Context, s Start) (diag.List, error) {
+	environment, inputs, err := w.start(s)
+	if err != nil {
+		return nil, err
+	}
+	t := s.Trigger
+	workflow := t.Project.Workflows[t.Declared.Workflow.Name]
+	run := runs.Run{
+		ID: s.Run, Kind: runs.WorkflowKind, Key: w.Key(environment), Actor: s.Actor, Program: w.Program,
+		Summary: fmt.Sprintf("workflow %s for %s of %s", workflow.Name, t.Name, s.At.In(t.Schedule.Location()).Format(time.RFC3339)),
+	}
+	if run.Actor == "" {
+		run.Actor = "trigger " + t.Name
+	}
+	if workflow.Definition != "" {
+		e, err := w.machine(runs.EncodeDefinition(t.Project, workflow.Name), run, inputs)
+		if err != nil {
+			return nil, &InvalidError{err}
+		}
+		_, diags := w.Runner.Execute(ctx, e)
+		return diags, nil
+	}
+	d := flow.Compile(t.Project, workflow)
+	_, _, diags := w.Runner.StartWorkflow(ctx, d, w.options(d.Project, run, environment, inputs))
+	return diags, nil
+}
+
+// start is what the run of an instant begins with.
+func (w *Workflows) start(s Start) (environment string, inputs map[string]cty.Value, err error) {
+	t := s.Trigger
+	if t == nil {
+		return "", nil, &InvalidError{errors.New("the project does not have this trigger any more")}
+	}
+	if environment = t.Declared.Environment; environment == "" {
+		environment = w.Environment
+	}
+	values, diags := w.Values(t.Project, environment)
+	if !diags.HasErrors() {
+		var found diag.List
+		inputs, found = t.inputs(s.At, environment, values)
+		diags = append(diags, found...)
+	}
+	if workflow := t.Project.Workflows[t.Declared.Workflow.Name]; !diags.HasErrors() && workflow.Definition == "" {
+		diags = append(diags, flow.ValidateInputs(flow.Compile(t.Project, workflow).Variables(), inputs)...)
+	}
+	if diags.HasErrors() {
+		return "", nil, &InvalidError{diags.Err()}
+	}
+	return environment, inputs, nil
+}
+
+func (w *Workflows) options(p *projects.Project, run runs.Run, environment string, inputs map[string]cty.Value) runs.WorkflowOptions {
+	o := runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Hard: w.Hard, Drain: w.Drain}
+	if w.Stacks != nil {
+		o.Stacks = w.Stacks(p, environment)
+	}
+	return o
+}
+
+// resume goes on with a run whose process let go of it, as it was defined when
+// it began.
+func (w *Workflows) resume(ctx context.Context, s Start, run runs.Run) (diag.List, error) {
+	source, err := w.Runner.Store.Blob(ctx, run.Blob)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := w.Runner.Store.Read(ctx, run.ID, 0)
+	if err != nil {
+		return nil, err
+	}
+	// The process may have died between making the run and beginning it.
+	var environment string
+	var inputs map[string]cty.Value
+	if len(entries) == 0 {
+		if environment, inputs, err = w.start(s); err != nil {
+			return nil, err
+		}
+	}
+	d, diags := runs.DecodeDefinition(source)
+	if diags.HasErrors() {
+		return nil, &InvalidError{diags.Err()}
+	}
+	if d.Workflow.Definition != "" {
+		e, err := w.machine(source, run, inputs)
+		if err != nil {
+			return nil, &InvalidError{err}
+		}
+		if len(entries) > 0 {
+			e.Start = nil
+		}
+		_, diags := w.Runner.Continue(ctx, e)
+		return diags, nil
+	}
+	if len(entries) > 0 {
+		if inputs, environment, diags = w.Runner.Inputs(ctx, run); diags.HasErrors() {
+			return nil, &InvalidError{diags.Err()}
+		}
+	}
+	o := w.options(d.Project, run, environment, inputs)
+	o.Begin = len(entries) == 0
+	_, _, diags = w.Runner.ContinueWorkflow(ctx, d, o)
+	return diags, nil
+}
+
+// machine is the execution of a workflow that is a state machine. Its input is
+// the object of the inputs.
+func (w *Workflows) machine(pinned []byte, run runs.Run, inputs map[string]cty.Value) (runs.Execution, error) {
+	d, diags := runs.DecodeDefinition(pinned)
+	if diags.HasErrors() {
+		return runs.Execution{}, diags.Err()
+	}
+	definition, err := asl.Parse(d.Project.Files[d.Project.DefinitionFile(d.Workflow)])
+	if err != nil {
+		return runs.Execution{}, err
+	}
+	input := map[string]json.RawMessage{}
+	for name, v := range inputs {
+		bare, _ := v.UnmarkDeep()
+		if input[name], err = ctyjson.Marshal(bare, bare.Type()); err != nil {
+			return runs.Execution{}, fmt.Errorf("the input %q cannot be written as JSON: %w", name, err)
+		}
+	}
+	data, err := json.Marshal(input)
+	if err != nil {
+		return runs.Execution{}, err
+	}
+	machine := asl.NewMachine(definition)
+	steps := &runs.StateMachine{
+		Dir: d.Project.Dir, Hard: w.Hard, Definition: w.Machine, Machine: machine, Runner: w.Runner, Bindings: d.Workflow.Bindings,
+		Run: runs.Run{Key: run.Key, Actor: run.Actor, Program: run.Program},
+	}
+	return runs.Execution{
+		Run: run, Definition: pinned, Machine: machine, Steps: steps, Hard: w.Hard, Drain: w.Drain,
+		Start: runs.MachineStart(run.ID, data, uuid.NewString()), Sensitive: true,
+	}, nil
+}
