@@ -263,7 +263,13 @@ func (s *Scheduler) set(ctx context.Context, list []*Trigger) error {
 	}
 	for _, f := range open {
 		if f.Backfill {
-			continue // whoever asked for it goes on with it
+			// Whoever asked for it goes on with it; maybe only its end is missing.
+			if run, err := s.Runs.Run(ctx, f.Run); err == nil && run.Status.Ended() {
+				if err := s.close(ctx, f, run); err != nil {
+					return err
+				}
+			}
+			continue
 		}
 		if entries[f.Schedule] == nil {
 			entries[f.Schedule] = &entry{name: f.Schedule}
