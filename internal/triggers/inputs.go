@@ -1,6 +1,7 @@
 package triggers
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -111,7 +112,7 @@ func (t *Trigger) evaluate(w *projects.Workflow, scope *hcl.EvalContext) (map[st
 		rng := expr.Range()
 		v := w.Variables[name]
 		if v == nil && w.Definition == "" {
-			diags = append(diags, diag.ErrorAt(rng, "Unknown input", "The workflow %q has no variable %q. It has: %s.", w.Name, name, strings.Join(append(sortedKeys(w.Variables), "no others"), ", "))...)
+			diags = append(diags, diag.ErrorAt(rng, "Unknown input", "The workflow %q has no variable %q; its variables are: %s.", w.Name, name, cmp.Or(strings.Join(sortedKeys(w.Variables), ", "), "none"))...)
 			continue
 		}
 		found := t.references(expr)

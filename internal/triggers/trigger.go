@@ -51,7 +51,7 @@ func Read(p *projects.Project) ([]*Trigger, diag.List) {
 	var diags diag.List
 	for _, name := range sortedKeys(p.Triggers) {
 		declared := p.Triggers[name]
-		if declared.Schedule == "" {
+		if _, given := declared.Ranges["schedule"]; !given {
 			continue // reported where it was read
 		}
 		t, found := read(p, declared)
