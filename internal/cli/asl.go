@@ -17,7 +17,7 @@ import (
 func aslCommand() *command {
 	return &command{
 		name: "asl", summary: "Run and check state machines in the Amazon States Language",
-		sub: []*command{aslRunCommand(), aslTestStateCommand(), aslValidateCommand()},
+		sub: append(taskCommands(), aslRunCommand(), aslTestStateCommand(), aslValidateCommand()),
 	}
 }
 

@@ -61,7 +61,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 		if diags := op.savePlan(loaded, out); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		op.view.planSaved(plan, out)
+		op.view.saved(plan.HasChanges(), out)
 		return exitOK
 	}
 	if !plan.HasChanges() {
@@ -72,6 +72,8 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	}
 	return op.execute(ctx, loaded, runOptions{kind: "rollback", parallelism: o.parallelism, patience: o.lockTimeout})
 }
+
+const nothingToRollBack = "Nothing to roll back"
 
 // beforeRun finds, for every object a run changed, how it was before.
 func (o *operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]*states.Instance, diag.List) {
@@ -98,7 +100,7 @@ func (o *operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]
 		}
 	}
 	if len(goals) == 0 {
-		return nil, diag.Errorf("Nothing to roll back", "Run %s changed no objects.", run.ID)
+		return nil, diag.Errorf(nothingToRollBack, "Run %s changed no objects.", run.ID)
 	}
 	return goals, nil
 }

@@ -25,6 +25,7 @@ type workflowOptions struct {
 	variableOptions
 	environment string
 	parallelism int
+	detach      bool
 }
 
 func runCommand() *command {
@@ -41,6 +42,7 @@ Standard output is what the workflow returns: its outputs, or the output of the 
 			f.toggle(&o.json, "json", "Print how it ended as JSON: of a workflow run, status, outputs, error and steps; of a state machine status, output, error, cause and history.")
 			f.text(&o.aslOptions.input, "input", "FILE", "The input of a state machine, a JSON value; {} without. - means standard input.")
 			f.text(&o.environment, "env", "NAME", "The environment to work in.")
+			f.toggle(&o.detach, "detach", "Only make the run and print its name: a runner (\"tutti runner\") drives it.")
 			f.number(&o.parallelism, "parallelism", "N", "Bound on steps at work at once; 10 unless given here or in the workflow.")
 			o.registerValues(f)
 			return o.start
@@ -67,7 +69,7 @@ func completeWorkflows(*App, []string) []string {
 
 // start finds out what is meant and runs it.
 func (o *workflowOptions) start(ctx context.Context, app *App, args []string) int {
-	op, diags := app.openOperation(nil, false)
+	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -79,7 +81,7 @@ func (o *workflowOptions) start(ctx context.Context, app *App, args []string) in
 		}
 		if w := p.Workflows[args[0]]; w != nil {
 			if w.Definition != "" {
-				return o.runMachine(ctx, op, p.DefinitionFile(w), p, w)
+				return o.runMachine(ctx, op, "", p, w)
 			}
 			return o.runWorkflow(ctx, op, p, w)
 		}
@@ -123,6 +125,10 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 	return op.workflow(ctx, d, o.json, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion()}
 		w.Environment, w.Inputs, w.Parallelism = environment, inputs, o.parallelism
+		if o.detach {
+			run, diags := r.EnqueueWorkflow(ctx, d, w)
+			return run, flow.NewMachine(d), diags
+		}
 		return r.StartWorkflow(ctx, d, w)
 	})
 }
@@ -135,7 +141,11 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	}
 	view := newWorkflowView(o.app)
 	runner := &runs.Runner{Store: store}
-	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Stacks: o.stacks(d.Project)}
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done()}
+	if r := o.stacks(d.Project); r != nil {
+		defer r.Close()
+		options.Stacks = r
+	}
 	run, machine, diags := do(runner, options)
 	if machine == nil {
 		return o.app.fail(diags)
@@ -146,6 +156,10 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 		return o.app.fail(diags)
 	}
 	o.app.show(diags)
+	if run.Status == runs.Pending {
+		fmt.Fprintln(o.app.Out, run.ID)
+		return exitOK
+	}
 	return o.app.reportWorkflow(run, machine, asJSON)
 }
 
@@ -163,19 +177,24 @@ func stackOutputNames(p *projects.Project) func(string) (map[string]bool, bool) 
 
 func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file string, p *projects.Project, w *projects.Workflow) int {
 	app := op.app
-	source, err := app.readInput(file)
-	if err != nil {
-		return app.failf("No such workflow", "There is neither a workflow %[1]q nor a file %[1]s%[2]s: %[3]s.", strings.TrimSuffix(file, machineSuffix), machineSuffix, err)
+	name, pinned := strings.TrimSuffix(file, machineSuffix), []byte(nil)
+	var found diag.List
+	if w != nil {
+		name, pinned = w.Name, runs.EncodeDefinition(p, w.Name)
+		found = checkWorkflows(p, []string{w.Name})
+	} else {
+		source, err := app.readInput(file)
+		if err != nil {
+			return app.failf("No such workflow", "There is neither a workflow %[1]q nor a file %[1]s%[2]s: %[3]s.", name, machineSuffix, err)
+		}
+		pinned, found = source, definitionErrors(file, asl.Validate(source, asl.Options{}))
 	}
 	if len(o.variableOptions.given) > 0 {
 		return app.failf("Not a workflow with variables", "A state machine takes an input, a JSON value: give it with -input.")
 	}
 	start, diags := o.aslOptions.start(app)
-	if diags.HasErrors() {
+	if diags = append(diags, found...); diags.HasErrors() {
 		return app.fail(diags)
-	}
-	if found := asl.Validate(source, asl.Options{}); len(found) > 0 {
-		return app.fail(definitionErrors(file, found))
 	}
 	environment := ""
 	if p != nil {
@@ -184,13 +203,12 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 		}
 		op.environment = environment
 	}
-	pinned := source
-	if w != nil && len(w.Bindings) > 0 {
-		pinned = runs.EncodeDefinition(p, w.Name)
-	}
 	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
-		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + strings.TrimSuffix(file, machineSuffix)}
+		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + name}
 		e.Start, e.Sensitive = runs.MachineStart(start.Name, start.Input, uuid.NewString()), true
+		if o.detach {
+			return r.Enqueue(ctx, e)
+		}
 		return r.Execute(ctx, e)
 	})
 }
@@ -202,10 +220,11 @@ func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON b
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
 	}
 	o.useKey(run.Key)
-	if d, diags := runs.DecodeDefinition(source); runs.IsWorkflow(source) && (diags.HasErrors() || d.Workflow.Definition == "") {
-		if diags.HasErrors() {
-			return o.app.fail(diags)
-		}
+	d, diags := definitionOf(source)
+	if diags.HasErrors() {
+		return o.app.fail(diags)
+	}
+	if d != nil && d.Workflow.Definition == "" {
 		o.app.sources = d.Project.Files
 		return o.workflow(ctx, d, asJSON, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 			w.Run = run
@@ -225,37 +244,28 @@ func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON b
 
 // machine makes the execution of a definition, has it carried out and reports.
 func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do func(*runs.Runner, runs.Execution) (runs.Run, diag.List)) int {
-	steps := &runs.StateMachine{Dir: o.workDir, Hard: hardContext(ctx).Done(), Definition: machineDefinition}
-	source := pinned
-	if runs.IsWorkflow(pinned) {
-		d, diags := runs.DecodeDefinition(pinned)
-		if diags.HasErrors() {
-			return o.app.fail(diags)
-		}
-		source, steps.Bindings = d.Project.Files[d.Project.DefinitionFile(d.Workflow)], d.Workflow.Bindings
-	}
-	definition, err := asl.Parse(source)
-	if err != nil {
-		return o.app.failf("Invalid state machine", "%s.", err)
-	}
 	store, diags := o.store(ctx)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	machine := asl.NewMachine(definition)
-	steps.Machine, steps.Runner = machine, &runs.Runner{Store: store}
-	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
-	run, diags := do(steps.Runner, runs.Execution{
-		Definition: pinned, Machine: machine, Steps: steps, Hard: steps.Hard,
-		Began: func(run runs.Run) { fmt.Fprintf(o.app.Err, "Run %s\n", run.ID) },
-	})
+	steps, e, done, diags := o.machineExecution(&runs.Runner{Store: store}, pinned)
+	if diags.HasErrors() {
+		return o.app.fail(diags)
+	}
+	defer done()
+	e.Hard, steps.Hard = hardContext(ctx).Done(), hardContext(ctx).Done()
+	e.Began = func(run runs.Run) { fmt.Fprintf(o.app.Err, "Run %s\n", run.ID) }
+	run, diags := do(steps.Runner, e)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
 	steps.Runner.Wait()
 	o.app.show(diags)
-	_ = run
-	return (&aslOptions{json: asJSON}).report(o.app, machine)
+	if run.Status == runs.Pending {
+		fmt.Fprintln(o.app.Out, run.ID)
+		return exitOK
+	}
+	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine)
 }
 
 // machineDefinition finds another state machine by name: a file beside the
@@ -332,6 +342,9 @@ func (a *App) reportWorkflow(run runs.Run, m *flow.Machine, asJSON bool) int {
 		if result.Error != nil {
 			fmt.Fprintf(a.Err, ": %s\n%s", result.Error.Name, indent(result.Error.Cause))
 		}
+		if len(result.NotUndone) > 0 {
+			fmt.Fprintf(a.Err, "\nUndoing these failed: %s.", strings.Join(result.NotUndone, ", "))
+		}
 		fmt.Fprintf(a.Err, "\nLook at what it wrote with \"tutti logs %s\"; try again from a step with \"tutti runs retry %[1]s -from STEP\".\n", run.ID)
 	}
 	return code
@@ -352,4 +365,9 @@ func indent(text string) string {
 }
 
 // stacks plans and changes the stacks of a project for steps of workflows.
-func (o *operation) stacks(*projects.Project) runs.Stacks { return nil }
+func (o *operation) stacks(p *projects.Project) *stackRunner {
+	if len(p.Stacks) == 0 {
+		return nil
+	}
+	return newStackRunner(o.project, p)
+}

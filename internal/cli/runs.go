@@ -21,7 +21,7 @@ func runsCommand() *command {
 		name: "runs", summary: "List what was carried out here, and how it ended", main: true,
 		about: "Every apply is a run: a durable record of what was planned, what was begun and what came of it. Without a word, lists the runs of this project.",
 		setup: list.setup,
-		sub:   []*command{cancelCommand(), list, resumeCommand(), runsRetryCommand(), runsShowCommand(), runsUpgradeCommand(), runsWatchCommand()},
+		sub:   []*command{runsArtifactsCommand(), cancelCommand(), list, resumeCommand(), runsRetryCommand(), runsShowCommand(), runsUpgradeCommand(), runsWatchCommand()},
 	}
 }
 
@@ -51,13 +51,35 @@ func runsListCommand() *command {
 					return exitOK
 				}
 				for _, run := range list {
-					fmt.Fprintf(app.Out, "%-14s %-11s %-8s %5d/%-5d  %s  %s\n", run.ID, run.Status, run.Kind, run.Done, run.Steps,
-						run.Created.Local().Format(time.DateTime), environmentOf(run))
+					fmt.Fprintln(app.Out, runLine(run, time.Now()))
 				}
 				return exitOK
 			}
 		},
 	}
+}
+
+// runLine is a run in a line of 80 columns: name, status, steps, beginning, what.
+func runLine(run runs.Run, now time.Time) string {
+	created := run.Created.Local()
+	when := created.Format("2006-01-02")
+	if created.Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
+		when = created.Format("15:04:05")
+	}
+	what := run.Kind
+	if run.Summary != "" && run.Kind == runs.WorkflowKind {
+		what = run.Summary
+	} else if run.Summary != "" {
+		what += ": " + run.Summary
+	}
+	if env := environmentOf(run); env != "" {
+		what = env + ": " + what
+	}
+	line := fmt.Sprintf("%-14s %-11s %11s  %-10s  %s", run.ID, run.Status, fmt.Sprintf("%d/%d", run.Done, run.Steps), when, what)
+	if r := []rune(line); len(r) > 80 {
+		line = string(r[:79]) + "…"
+	}
+	return line
 }
 
 // environmentOf names a run's environment where it is not the default.
@@ -70,7 +92,7 @@ func environmentOf(run runs.Run) string {
 
 // runs opens the store and lists the newest runs.
 func (a *App) runs(ctx context.Context, limit int) (*project, []runs.Run, diag.List) {
-	p, diags := a.openProject()
+	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
@@ -124,7 +146,7 @@ func runsShowCommand() *command {
 			var o outputOptions
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, args []string) int {
-				p, diags := app.openProject()
+				p, diags := app.openRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -268,7 +290,7 @@ func resumeCommand() *command {
 				if o.json && !autoApprove {
 					return app.failf("Auto-approve required", "With -json nobody can be asked: give -auto-approve.")
 				}
-				op, diags := app.openOperation(nil, o.json)
+				op, diags := app.openRootOperation(o.json)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -276,6 +298,13 @@ func resumeCommand() *command {
 				run, diags := op.interrupted(ctx, args)
 				if diags.HasErrors() {
 					return app.fail(diags)
+				}
+				if isStacksRun(run) {
+					if !autoApprove && !app.approvedResume(ctx, run) {
+						return exitFailed
+					}
+					op.useKey(run.Key)
+					return op.continueStacks(ctx, run, &vars, parallelism)
 				}
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
@@ -288,19 +317,29 @@ func resumeCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				if !autoApprove {
-					question := fmt.Sprintf("Do you want to resume run %s (%s: %s; %d of %d operations have ended)?", run.ID, run.Kind, run.Summary, run.Done, run.Steps)
-					yes, err := app.prompter().confirm(ctx, question, "Tutti will carry out what remains of the plan that was approved.")
-					if err != nil || !yes {
-						fmt.Fprintln(app.Out, "\nNothing was done.")
-						return exitFailed
-					}
-					fmt.Fprintln(app.Out)
+				if !autoApprove && !app.approvedResume(ctx, run) {
+					return exitFailed
 				}
 				return op.execute(ctx, loaded, runOptions{kind: run.Kind, parallelism: parallelism, resume: run.ID})
 			}
 		},
 	}
+}
+
+// approvedResume asks whether to go on with a run.
+func (a *App) approvedResume(ctx context.Context, run runs.Run) bool {
+	what := "operations"
+	if run.Machine() {
+		what = "stacks"
+	}
+	question := fmt.Sprintf("Do you want to resume run %s (%s: %s; %d of %d %s have ended)?", run.ID, run.Kind, run.Summary, run.Done, run.Steps, what)
+	yes, err := a.prompter().confirm(ctx, question, "Tutti will carry out what remains of the plan that was approved.")
+	if err != nil || !yes {
+		fmt.Fprintln(a.Out, "\nNothing was done.")
+		return false
+	}
+	fmt.Fprintln(a.Out)
+	return true
 }
 
 // interrupted finds the run to resume: the one named, or the only one there is.
@@ -322,7 +361,7 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 	}
 	var found []runs.Run
 	for _, run := range all {
-		if run.Status == runs.Interrupted {
+		if (run.Status == runs.Interrupted || run.Status == runs.Pending) && run.Parent == "" {
 			found = append(found, run)
 		}
 	}
@@ -366,7 +405,7 @@ func cancelCommand() *command {
 		about: "Asks the process that works on a run to stop: what is being done is finished and recorded, nothing more is begun. Asked a second time, running operations are cut off; the run can then be resumed. A run that was interrupted is given up.",
 		setup: func(*flagSet) action {
 			return func(ctx context.Context, app *App, args []string) int {
-				p, diags := app.openProject()
+				p, diags := app.openRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}

@@ -184,13 +184,13 @@ func (o *operation) triggerRuns(ctx context.Context, list []*triggers.Trigger, n
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
 		return variableValues(p, p.Variables, environment, values)
 	}
-	w.Stacks = func(p *projects.Project, environment string) runs.Stacks {
+	w.Stacks = func(p *projects.Project, environment string) (runs.Stacks, func()) {
 		own := *o.project
-		own.environment = environment
-		if stacks := (&operation{project: &own, view: o.view}).stacks(p); stacks != nil {
-			return stacks
+		own.useKey(o.keyIn(environment))
+		if s := (&operation{project: &own, view: o.view}).stacks(p); s != nil {
+			return s, s.Close
 		}
-		return nil
+		return nil, func() {}
 	}
 	return w, append(diags, o.checkTriggers(w, list, named)...)
 }

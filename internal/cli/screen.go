@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"runtime/debug"
 	"time"
 
@@ -43,6 +44,21 @@ func (a *App) fail(diags diag.List) int {
 // failf is fail for one problem.
 func (a *App) failf(summary, detail string, args ...any) int {
 	return a.fail(diag.Errorf(summary, detail, args...))
+}
+
+// quote lets diagnostics quote the files of a configuration, those included that
+// are added to it later.
+func (p *project) quote(files map[string][]byte) {
+	if p.ensemble == nil {
+		p.app.sources = files
+		return
+	}
+	p.app.quoting.Lock()
+	defer p.app.quoting.Unlock()
+	if p.app.sources == nil {
+		p.app.sources = map[string][]byte{}
+	}
+	maps.Copy(p.app.sources, files)
 }
 
 // show shows problems without quoting source lines other than those known.

@@ -124,10 +124,22 @@ func checkWorkflows(p *projects.Project, names []string) diag.List {
 			diags = append(diags, found...)
 			continue
 		}
-		file := p.DefinitionFile(w)
-		if source, ok := p.Files[file]; ok {
-			diags = append(diags, definitionErrors(file, asl.Validate(source, asl.Options{}))...)
+		if source := p.DefinitionOf(w); source != nil {
+			diags = append(diags, machineErrors(p, w, asl.Validate(source, asl.Options{}))...)
 		}
+	}
+	return diags
+}
+
+// machineErrors turns findings about a workflow's state machine into
+// diagnostics.
+func machineErrors(p *projects.Project, w *projects.Workflow, found []asl.Diagnostic) diag.List {
+	if !w.Inline() {
+		return definitionErrors(p.DefinitionFile(w), found)
+	}
+	diags := definitionErrors("workflow "+w.Name, found)
+	for i := range diags {
+		diags[i].Subject = w.DefinitionRange.Ptr()
 	}
 	return diags
 }

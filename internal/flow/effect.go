@@ -16,6 +16,8 @@ type Effect struct {
 	Attempt int    // from 1
 
 	Arguments cty.Value // of the action, marks and all
+	// Marked says that there may be marks in them; there are none otherwise.
+	Marked bool
 	// Secrets are the sensitive texts that went into the arguments: they must not
 	// be shown, wherever they come up.
 	Secrets    []string
@@ -35,6 +37,7 @@ type Effect struct {
 // About is what has to be known of a step before it may begin.
 type About struct {
 	Key      string
+	Ended    bool      // nobody waits for it any more
 	Until    time.Time // the instant a timer ends; zero for others
 	Signal   bool      // it ends by a signal, not by itself
 	Pool     string    // name; empty for none
@@ -43,9 +46,11 @@ type About struct {
 
 // About is [Machine.Effect] without what costs time.
 func (m *Machine) About(step int) About {
-	p := &m.effects[step]
+	p := m.effects.at(step)
 	def := &m.d.nodes[p.node]
 	switch {
+	case p.ended:
+		return About{Ended: true}
 	case p.until != 0:
 		return About{Until: time.Unix(0, p.until).UTC()}
 	case p.kind == eventEffect || p.kind == approvalEffect:
@@ -67,7 +72,7 @@ const StackOutputs = "stack_outputs"
 // Effect says what a step does. The step must have been started by a command,
 // not have ended, and not be one that only waits.
 func (m *Machine) Effect(step int) Effect {
-	p := &m.effects[step]
+	p := m.effects.at(step)
 	def := &m.d.nodes[p.node]
 	if p.kind == readEffect {
 		name := def.stacks[p.stack]
@@ -84,13 +89,15 @@ func (m *Machine) Effect(step int) Effect {
 		out.Timeout, out.Heartbeat = def.step.Timeout, def.step.Heartbeat
 	}
 	out.Action, out.References = action.Kind, action.References
-	m.scope.fix(fmt.Sprintf("%s %s %d", m.start.Run, out.Key, p.attempt), p.at)
+	m.scope.fix(fmt.Sprintf("%s %s %d", m.start.Run, out.Key, p.attempt), time.Unix(0, p.at))
 	ctx := m.taskScope(p)
 	if out.Arguments, out.Problem = Arguments(action, ctx); out.Problem != nil {
 		return out
 	}
 	out.Repeatable = repeatable(action.Kind, out.Arguments)
-	out.Secrets = m.secrets(action, ctx)
+	if out.Marked = m.nodes[p.node].marked || p.kind == undoEffect; out.Marked {
+		out.Secrets = m.secrets(action, ctx)
+	}
 	it := &m.nodes[p.node].items.list[p.item]
 	if p.kind == undoEffect && it.result != nil {
 		out.Run = it.result.run
@@ -187,13 +194,15 @@ func repeatable(kind string, args cty.Value) bool {
 	return !given || method.AsString() == "GET" || method.AsString() == "HEAD"
 }
 
-// Key names the step an effect belongs to.
+// Key names the step an effect belongs to that has not ended.
 func (m *Machine) Key(step int) string {
-	p := &m.effects[step]
-	switch p.kind {
-	case readEffect:
+	p := m.effects.at(step)
+	switch {
+	case p.ended:
+		return ""
+	case p.kind == readEffect:
 		return m.d.nodes[p.node].step.Name
-	case undoEffect:
+	case p.kind == undoEffect:
 		return m.keyOf(p.target) + ".undo"
 	}
 	return m.keyOf(p.target)
@@ -234,14 +243,13 @@ func (m *Machine) Steps() []StepState {
 		}
 		if one.Status == Waiting && m.phase == phaseDone {
 			one.Status = Skipped
+			if m.cancelled && def.phase == phaseMain {
+				one.Status = Cancelled
+			}
 		}
 		out[i] = one
 	}
-	for i := range m.effects {
-		p := &m.effects[i]
-		if p.ended {
-			continue
-		}
+	m.effects.open(func(_ int, p *effect) {
 		switch p.kind {
 		case approvalEffect:
 			out[p.node].Waits = "approval"
@@ -250,6 +258,6 @@ func (m *Machine) Steps() []StepState {
 		case waitEffect, backoffEffect:
 			out[p.node].Waits = "until " + time.Unix(0, p.until).UTC().Format(time.RFC3339)
 		}
-	}
+	})
 	return out
 }

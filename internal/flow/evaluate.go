@@ -205,7 +205,18 @@ func (s *scope) of(m *Machine, n int32) *hcl.EvalContext {
 		used = append(used, expr.Variables()...)
 	}
 	s.locals(m, ctx, used)
+	m.nodes[n].marked = m.nodes[n].marked || marked(ctx)
 	return ctx
+}
+
+// marked reports whether anything in a scope is sensitive.
+func marked(ctx *hcl.EvalContext) bool {
+	for _, v := range ctx.Variables {
+		if v.HasMarkDeep(sensitive) {
+			return true
+		}
+	}
+	return false
 }
 
 // context has the base and some steps.
@@ -290,7 +301,7 @@ func (m *Machine) buildStepValue(n int32) cty.Value {
 	for i := range s.items.list {
 		it := &s.items.list[i]
 		one := cty.ObjectVal(map[string]cty.Value{
-			"status": cty.StringVal(string(it.status)), "outputs": it.outputs(), "run": it.run(), "error": it.failure(m.keyOf(target{n, int32(i)})),
+			"status": cty.StringVal(string(it.status())), "outputs": it.outputs(), "run": it.run(), "error": it.failure(m.keyOf(target{n, int32(i)})),
 		})
 		if s.items.kind == ofList {
 			list, eachList = append(list, it.outputs()), append(eachList, one)

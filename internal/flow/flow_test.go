@@ -378,7 +378,9 @@ func (w *world) step() {
 }
 
 func (w *world) launch(step int) {
-	if a := w.m.About(step); !a.Until.IsZero() {
+	if a := w.m.About(step); a.Ended {
+		return
+	} else if !a.Until.IsZero() {
 		w.timers[step] = a.Until
 	} else if !a.Signal {
 		w.do(step, w.m.Effect(step))

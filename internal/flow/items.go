@@ -15,7 +15,9 @@ import (
 // items are what a node does: one thing, or one for each element of for_each.
 type items struct {
 	list    []item
-	keys    []string // of a map; nil for others
+	keys    []string    // of a map; nil for others
+	values  cty.Value   // of a map or list
+	set     []cty.Value // of a set
 	kind    collection
 	next    int // the first that has not started
 	running int
@@ -34,10 +36,20 @@ const (
 
 // item is how one of them stands.
 type item struct {
-	value      cty.Value // each.value
-	result     *itemResult
-	status     Status
-	undoFailed bool
+	result *itemResult
+	code   byte // of its status: an index of itemStatuses
+}
+
+var itemStatuses = [...]Status{"", Running, Succeeded, Failed, Caught, Skipped}
+
+func (it *item) status() Status { return itemStatuses[it.code] }
+
+func (it *item) is(s Status) {
+	for code, known := range itemStatuses {
+		if known == s {
+			it.code = byte(code)
+		}
+	}
 }
 
 // itemResult is what an item left behind; nil where that is nothing.
@@ -81,13 +93,15 @@ func (m *Machine) expand(n int32) *Error {
 	default:
 		return &Error{EvaluationError, at(step.ForEach) + "for_each must be a map, an object, a set of strings or a list, not " + ty.FriendlyName() + "."}
 	}
-	s.items.list = make([]item, 0, v.LengthInt())
-	for it := v.ElementIterator(); it.Next(); {
+	s.items.values, s.items.list = v, make([]item, v.LengthInt())
+	s.marked = s.marked || v.HasMarkDeep(sensitive)
+	for it := v.ElementIterator(); s.items.kind != ofList && it.Next(); {
 		key, value := it.Element()
 		if s.items.kind == ofMap {
 			s.items.keys = append(s.items.keys, key.AsString())
+		} else {
+			s.items.set = append(s.items.set, value)
 		}
-		s.items.list = append(s.items.list, item{value: value})
 	}
 	s.items.allowed = step.Tolerated
 	if step.ToleratedPercent > 0 {
@@ -102,9 +116,20 @@ func (it *items) key(i int32) cty.Value {
 	case ofMap:
 		return cty.StringVal(it.keys[i])
 	case ofSet:
-		return it.list[i].value
+		return it.set[i]
 	}
 	return cty.NumberIntVal(int64(i))
+}
+
+// value is each.value of an item.
+func (it *items) value(i int32) cty.Value {
+	switch {
+	case it.kind == ofSet:
+		return it.set[i]
+	case it.kind == ofMap && it.values.Type().IsObjectType():
+		return it.values.GetAttr(it.keys[i])
+	}
+	return it.values.Index(it.key(i))
 }
 
 // Key names an item of a node: NAME, or NAME["key"].
@@ -114,7 +139,7 @@ func (m *Machine) keyOf(t target) string {
 	case ofMap:
 		return name + "[" + strconv.Quote(it.keys[t.item]) + "]"
 	case ofSet:
-		return name + "[" + strconv.Quote(it.list[t.item].value.AsString()) + "]"
+		return name + "[" + strconv.Quote(it.set[t.item].AsString()) + "]"
 	case ofList:
 		return name + "[" + strconv.Itoa(int(t.item)) + "]"
 	}
@@ -129,7 +154,7 @@ func (m *Machine) itemScope(t target) *hcl.EvalContext {
 	}
 	inner := s.scope.NewChild()
 	inner.Variables = map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{
-		"key": s.items.key(t.item), "value": s.items.list[t.item].value,
+		"key": s.items.key(t.item), "value": s.items.value(t.item),
 	})}
 	return inner
 }
@@ -146,7 +171,7 @@ func (m *Machine) startItems(n int32) {
 		i := int32(s.items.next)
 		s.items.next++
 		s.items.running++
-		s.items.list[i].status = Running
+		s.items.list[i].is(Running)
 		m.first(target{n, i})
 		// Items that ended at once made room.
 	}
@@ -166,7 +191,7 @@ func (m *Machine) startItems(n int32) {
 // end is the status of a node whose items have all ended well enough.
 func (it *items) end() Status {
 	if it.kind == single {
-		return it.list[0].status
+		return it.list[0].status()
 	}
 	return Succeeded
 }
@@ -240,7 +265,7 @@ func (m *Machine) itemSucceeds(t target, out Outcome) {
 func (m *Machine) itemIs(t target, status Status, result *itemResult) {
 	s := &m.nodes[t.node]
 	it := &s.items.list[t.item]
-	it.status = status
+	it.is(status)
 	if result != nil || it.result == nil {
 		it.result = result
 	}

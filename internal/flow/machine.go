@@ -70,6 +70,8 @@ type Result struct {
 	Outputs cty.Value
 	Error   *Error // of the first step that failed
 	Step    string // that step
+	// NotUndone are the steps whose undoing failed.
+	NotUndone []string
 }
 
 // Machine interprets a definition. It is not safe for concurrent use.
@@ -84,7 +86,7 @@ type Machine struct {
 	phase  phase
 	active int // effects that hold up the end of the phase
 
-	effects   []effect
+	effects   effects
 	opened    []int32 // nodes that may start
 	undo      []target
 	events    map[string][]workflow.Signal // that no step has waited for yet
@@ -123,10 +125,10 @@ type effect struct {
 	begun   bool
 	attempt int16
 	target
-	stack  int32     // of a read: which of the node's stacks
-	limits int32     // of a deadline: the effect that fails then
-	until  int64     // of a timer: nanoseconds
-	at     time.Time // when it was wanted: what timestamp() says
+	stack  int32 // of a read: which of the node's stacks
+	limits int32 // of a deadline: the effect that fails then
+	until  int64 // of a timer: nanoseconds
+	at     int64 // when it was wanted, in nanoseconds: what timestamp() says
 }
 
 // nodeState is how a node stands.
@@ -135,6 +137,7 @@ type nodeState struct {
 	waiting int32 // needs that have not ended
 	halted  bool
 	scope   *hcl.EvalContext // while it runs
+	marked  bool             // something in its scope is sensitive
 	items   items
 	err     *Error
 	value   *cty.Value // as others see it, once asked for
@@ -238,10 +241,10 @@ func (m *Machine) Apply(e workflow.Entry) ([]workflow.Command, error) {
 }
 
 func (m *Machine) effect(e workflow.Entry) (*effect, error) {
-	if e.Step < 0 || e.Step >= len(m.effects) {
+	if e.Step < 0 || e.Step >= m.effects.count {
 		return nil, fmt.Errorf("entry %d (%s) is about step %d, which the run does not have", e.Sequence, e.Kind, e.Step)
 	}
-	return &m.effects[e.Step], nil
+	return m.effects.at(e.Step), nil
 }
 
 func (m *Machine) want(step int) {
@@ -250,9 +253,8 @@ func (m *Machine) want(step int) {
 
 // add makes a new effect and asks for it.
 func (m *Machine) add(p effect) int32 {
-	p.at = m.now
-	n := len(m.effects)
-	m.effects = append(m.effects, p)
+	p.at = m.now.UnixNano()
+	n := m.effects.add(p)
 	if p.kind != deadlineEffect {
 		m.active++
 	}
@@ -261,8 +263,8 @@ func (m *Machine) add(p effect) int32 {
 }
 
 // end takes an effect out of what is waited for.
-func (m *Machine) end(p *effect) {
-	p.ended = true
+func (m *Machine) end(step int, p effect) {
+	m.effects.end(step)
 	if p.kind != deadlineEffect {
 		m.active--
 	}
@@ -270,8 +272,8 @@ func (m *Machine) end(p *effect) {
 
 // drop ends an effect that nobody waits for any more.
 func (m *Machine) drop(step int32) {
-	if p := &m.effects[step]; !p.ended {
-		m.end(p)
+	if p := m.effects.at(int(step)); !p.ended {
+		m.end(int(step), *p)
 		m.commands = append(m.commands, workflow.Command{Kind: workflow.StopStep, Step: int(step)})
 	}
 }
@@ -289,11 +291,7 @@ func (m *Machine) begin(e workflow.Entry) error {
 
 // again asks for everything that has not ended.
 func (m *Machine) again() {
-	for i := range m.effects {
-		if !m.effects[i].ended {
-			m.want(i)
-		}
-	}
+	m.effects.open(func(step int, _ *effect) { m.want(step) })
 }
 
 // cancel ends what has not begun; what is at work ends by itself.
@@ -312,14 +310,13 @@ func (m *Machine) cancel(e workflow.Entry) error {
 	for _, step := range in.Running {
 		running[step] = true
 	}
-	for i := range m.effects {
-		p := &m.effects[i]
-		if p.ended || running[i] {
-			continue
+	m.effects.open(func(step int, p *effect) {
+		if !running[step] {
+			node := p.node
+			m.end(step, *p)
+			m.nodes[node].status = Cancelled
 		}
-		m.end(p)
-		m.nodes[p.node].status = Cancelled
-	}
+	})
 	m.opened = m.opened[:0]
 	return nil
 }
@@ -337,7 +334,8 @@ func (m *Machine) outcome(e workflow.Entry) error {
 	if p.ended {
 		return nil
 	}
-	m.end(p)
+	done := *p
+	m.end(e.Step, done)
 	var out Outcome
 	if len(e.Data) > 0 {
 		if err := json.Unmarshal(e.Data, &out); err != nil {
@@ -345,7 +343,6 @@ func (m *Machine) outcome(e workflow.Entry) error {
 		}
 	}
 	failure := failureOf(e.Kind, out)
-	done := *p // m.effects may grow
 	switch done.kind {
 	case taskEffect, waitEffect:
 		m.itemEnds(done, out, failure)
@@ -573,6 +570,6 @@ func (m *Machine) undoNext() {
 // the others from being undone. What failed is told in the journal.
 func (m *Machine) undone(p effect, failure *Error) {
 	if failure != nil {
-		m.nodes[p.node].items.list[p.item].undoFailed = true
+		m.result.NotUndone = append(m.result.NotUndone, m.keyOf(p.target))
 	}
 }

@@ -66,7 +66,7 @@ func (m *Machine) waitForEvent(t target, attempt int16, name string) {
 // limit lets an effect that waits for a signal fail after a while.
 func (m *Machine) limit(step int32, after time.Duration) {
 	if after > 0 {
-		m.limits[step] = m.add(effect{kind: deadlineEffect, target: m.effects[step].target, limits: step, until: m.now.Add(after).UnixNano()})
+		m.limits[step] = m.add(effect{kind: deadlineEffect, target: m.effects.at(int(step)).target, limits: step, until: m.now.Add(after).UnixNano()})
 	}
 }
 
@@ -134,7 +134,7 @@ func (m *Machine) signal(e workflow.Entry) error {
 	case workflow.SignalEvent:
 		list := m.waits[sig.Name]
 		for i, step := range list {
-			p := m.effects[step]
+			p := *m.effects.at(int(step))
 			if !p.ended && m.fits(p.target, sig) {
 				m.waits[sig.Name] = slices.Delete(list, i, i+1)
 				m.signalled(step, eventOutcome(sig), nil)
@@ -152,7 +152,7 @@ func (m *Machine) signal(e workflow.Entry) error {
 
 // signalled ends an effect that waited for a signal.
 func (m *Machine) signalled(step int32, out Outcome, failure *Error) {
-	p := m.effects[step]
+	p := *m.effects.at(int(step))
 	m.drop(step)
 	if limit, ok := m.limits[step]; ok {
 		delete(m.limits, step)
@@ -163,7 +163,7 @@ func (m *Machine) signalled(step int32, out Outcome, failure *Error) {
 
 // late lets what waited for a signal fail.
 func (m *Machine) late(p effect) {
-	w := m.effects[p.limits]
+	w := *m.effects.at(int(p.limits))
 	if w.ended {
 		return
 	}
@@ -182,12 +182,13 @@ func (m *Machine) Approval(name, by string) (step int, err error) {
 	var found []int
 	var names []string
 	for i := range m.approvals {
-		if m.effects[i].ended {
+		p := m.effects.at(int(i))
+		if p.ended {
 			continue
 		}
-		key := m.keyOf(m.effects[i].target)
+		key := m.keyOf(p.target)
 		names = append(names, key)
-		if name == key || name == "" || name == m.d.nodes[m.effects[i].node].step.Name && m.nodes[m.effects[i].node].items.kind == single {
+		if name == key || name == "" || name == m.d.nodes[p.node].step.Name && m.nodes[p.node].items.kind == single {
 			found = append(found, int(i))
 		}
 	}
@@ -200,7 +201,7 @@ func (m *Machine) Approval(name, by string) (step int, err error) {
 	case len(found) > 1:
 		return 0, fmt.Errorf("several steps wait for an approval, say which: %s", strings.Join(names, ", "))
 	}
-	p := m.effects[found[0]]
+	p := *m.effects.at(found[0])
 	args, bad := m.arguments(p.target, m.d.nodes[p.node].step.Action)
 	if bad == nil && !args["forbid_self"].IsNull() && args["forbid_self"].True() && by == m.start.Actor {
 		return 0, fmt.Errorf("who started the run must not decide about step %s", m.keyOf(p.target))
@@ -213,7 +214,7 @@ func (m *Machine) Approval(name, by string) (step int, err error) {
 
 // decide takes an approval or a rejection.
 func (m *Machine) decide(step int, sig workflow.Signal) {
-	p, a := m.effects[step], m.approvals[int32(step)]
+	p, a := *m.effects.at(step), m.approvals[int32(step)]
 	var comment string
 	_ = json.Unmarshal(sig.Data, &comment) // none is fine
 	if sig.Kind == workflow.SignalReject {
@@ -261,7 +262,7 @@ func (m *Machine) Waiting() []Wait {
 	}
 	for name, list := range m.waits {
 		for _, step := range list {
-			if !m.effects[step].ended {
+			if !m.effects.at(int(step)).ended {
 				steps, events[step] = append(steps, step), name
 			}
 		}
@@ -269,7 +270,7 @@ func (m *Machine) Waiting() []Wait {
 	slices.Sort(steps)
 	var out []Wait
 	for _, step := range steps {
-		p := m.effects[step]
+		p := *m.effects.at(int(step))
 		if p.ended {
 			continue
 		}

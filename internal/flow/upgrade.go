@@ -16,7 +16,7 @@ func (m *Machine) Outcomes(without map[string]bool) map[string]Outcome {
 		}
 		list := m.nodes[n].items.list
 		for i := range list {
-			if list[i].status != Succeeded {
+			if list[i].status() != Succeeded {
 				continue
 			}
 			one := NewOutcome(cty.NilVal)

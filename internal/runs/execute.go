@@ -19,6 +19,8 @@ const WorkflowKind = "workflow"
 // About is what an execution has to know of a step before it may begin. It is
 // asked of every step, so it must be cheap.
 type About struct {
+	// Ended says that nobody waits for the step any more: it must not begin.
+	Ended bool
 	// Until is the instant at which a step that only waits ends; zero for others.
 	Until time.Time
 	// Signal says that the step ends by a signal that the machine understands:
@@ -129,7 +131,7 @@ func (r *Runner) create(ctx context.Context, e Execution, status Status) (*execu
 	run.Status, run.Created, run.Started = status, now, now
 	sum := sha256.Sum256(e.Definition)
 	run.PlanHash = hex.EncodeToString(sum[:])
-	run.Blob = "definition/" + run.PlanHash
+	run.Blob = definitionPrefix + run.PlanHash
 	lease, err := r.Store.Start(context.WithoutCancel(ctx), run, e.Definition, Claim{}, nil)
 	if err != nil {
 		return &execution{run: run}, startProblem(err)
@@ -189,16 +191,11 @@ func (r *Runner) executeOnce(ctx context.Context, e Execution) (Run, diag.List) 
 	case !run.Status.Ended():
 		return r.Continue(ctx, e)
 	}
-	entries, err := r.Store.Read(ctx, run.ID, 0)
-	if err != nil {
-		return e.Run, diag.FromError(err)
-	}
-	for _, entry := range entries {
-		if _, err := e.Machine.Apply(entry); err != nil {
-			return e.Run, diag.FromError(err)
-		}
-	}
-	return run, nil
+	err = r.Store.Each(ctx, run.ID, 0, func(entry workflow.Entry) error {
+		_, err := e.Machine.Apply(entry)
+		return err
+	})
+	return run, diag.FromError(err)
 }
 
 // Continue takes over a run of a machine whose process died. The definition
@@ -212,25 +209,28 @@ func (r *Runner) Continue(ctx context.Context, e Execution) (Run, diag.List) {
 	}
 	defer lease.Release()
 	run, err := r.Store.Run(store, id)
-	var entries []workflow.Entry
-	if err == nil {
-		entries, err = r.Store.Read(store, id, 0)
-	}
 	if err != nil {
 		return run, takeProblem(id, err)
 	}
 	if run.Status.Ended() {
 		return run, diag.Errorf("Run has ended", "Run %s has %s already. %s", id, run.Status, afterEnd(run))
 	}
-	if len(entries) == 0 && e.Start == nil {
-		return run, diag.Errorf("Run never began", "The process of run %s died before it began: nothing was done. Give it up with \"tutti cancel %s\" and start again.", id, id)
-	}
 	run.Status, run.Cancelling, run.Problem = Running, 0, ""
 	x := r.newExecution(e, run, lease)
-	if err := x.replay(entries); err != nil {
-		return run, diag.Errorf("Journal does not fit the definition", "The journal of run %s cannot be followed: %s.", id, err)
+	var unfit error
+	err = r.Store.Each(store, id, 0, func(entry workflow.Entry) error {
+		unfit = x.replay(entry)
+		return unfit
+	})
+	switch {
+	case unfit != nil:
+		return run, diag.Errorf("Journal does not fit the definition", "The journal of run %s cannot be followed: %s.", id, unfit)
+	case err != nil:
+		return run, takeProblem(id, err)
+	case x.seq == 0 && e.Start == nil:
+		return run, diag.Errorf("Run never began", "The process of run %s died before it began: nothing was done. Give it up with \"tutti cancel %s\" and start again.", id, id)
 	}
-	if len(entries) == 0 {
+	if x.seq == 0 {
 		x.begun()
 	} else {
 		x.events = []events.Event{runEvent(run, r.now(), "run.resumed")}
@@ -239,26 +239,26 @@ func (r *Runner) Continue(ctx context.Context, e Execution) (Run, diag.List) {
 	return x.carryOut(ctx)
 }
 
-// replay rebuilds the machine. What it wanted is asked for again by the entry
-// that follows; what was begun and has no outcome is in doubt.
-func (x *execution) replay(entries []workflow.Entry) error {
-	x.run.Done, x.run.Failed, x.run.Steps = 0, 0, 0
-	for _, entry := range entries {
-		commands, err := x.e.Machine.Apply(entry)
-		if err != nil {
-			return err
-		}
-		x.seq = entry.Sequence
-		x.note(entry)
-		for _, c := range commands {
-			switch c.Kind {
-			case workflow.StartStep:
-				x.run.Steps = max(x.run.Steps, c.Step+1)
-			case workflow.FinishRun:
-				x.finish = true
-			case workflow.StopStep:
-				delete(x.doubts, c.Step)
-			}
+// replay lets the machine see an entry of the journal. What it wants because of
+// it is asked for again by the entry that follows the last.
+func (x *execution) replay(entry workflow.Entry) error {
+	if entry.Kind == workflow.RunStarted {
+		x.run.Done, x.run.Failed, x.run.Steps = 0, 0, 0
+	}
+	commands, err := x.e.Machine.Apply(entry)
+	if err != nil {
+		return err
+	}
+	x.seq = entry.Sequence
+	x.note(entry)
+	for _, c := range commands {
+		switch c.Kind {
+		case workflow.StartStep:
+			x.run.Steps = max(x.run.Steps, c.Step+1)
+		case workflow.FinishRun:
+			x.finish = true
+		case workflow.StopStep:
+			delete(x.doubts, c.Step)
 		}
 	}
 	return nil

@@ -140,7 +140,7 @@ func (x *execution) enqueue(step int) {
 	about := x.e.Steps.About(step)
 	switch {
 	case x.doubts[step] && !about.Token: // its loss is about to be told
-	case about.Signal:
+	case about.Signal, about.Ended:
 	case !about.Until.IsZero():
 		x.waits[step] = true
 		x.addTimer(timer{until: about.Until, step: step})
@@ -404,7 +404,7 @@ func (x *execution) launch() {
 	for x.head < len(x.queue) && x.active < x.e.Parallelism {
 		step := x.queue[x.head]
 		x.head++
-		if x.tasks[step] == nil {
+		if x.tasks[step] == nil && !x.e.Steps.About(step).Ended {
 			x.launchStep(step, "")
 		}
 	}

@@ -237,7 +237,7 @@ func (r *Runner) Cancel(ctx context.Context, id string) (Run, diag.List) {
 // inDoubt names the objects whose operation has an intent and no outcome.
 func inDoubt(run Run, entries []workflow.Entry) diag.List {
 	advice := "Look whether the object is as the state says before you plan again."
-	if run.Kind == WorkflowKind {
+	if run.Machine() {
 		advice = "Look what it did before you run the workflow again."
 	}
 	open := map[int]StepData{}

@@ -47,9 +47,9 @@ type StateMachine struct {
 	Runner *Runner
 	Run    Run
 	Hard   <-chan struct{}
-	// Workflow runs a workflow of the project by name as a run of an id, for
-	// bindings; nil where there are none.
-	Workflow func(ctx context.Context, name, run string, inputs cty.Value, asked <-chan struct{}) (WorkflowResult, error)
+	// Workflow runs a workflow of the project by name, for bindings; nil where
+	// there are none.
+	Workflow func(ctx context.Context, t *Task, name string, inputs cty.Value) (WorkflowResult, error)
 }
 
 var _ Steps = (*StateMachine)(nil)
@@ -57,7 +57,7 @@ var _ Steps = (*StateMachine)(nil)
 // About implements [Steps].
 func (s *StateMachine) About(step int) About {
 	e := s.Machine.Effect(step)
-	return About{Until: e.Until, Token: e.Kind == asl.Callback || e.Kind == asl.Activity}
+	return About{Ended: !s.Machine.Waits(step), Until: e.Until, Token: e.Kind == asl.Callback || e.Kind == asl.Activity}
 }
 
 // Step implements [Steps]. Repeatable are calls that say so themselves, and
@@ -141,8 +141,11 @@ func (s *StateMachine) do(ctx context.Context, t *Task, e asl.Effect) Ended {
 	default:
 		out.Output, err = s.call(ctx, t, e)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return Ended{Kind: workflow.StepSucceeded, Data: encode(out)}
+	case errors.Is(err, ErrDetached):
+		return Ended{Detached: true}
 	}
 	out.Error, out.Cause = "States.TaskFailed", err.Error()
 	var known *actions.Error
@@ -313,7 +316,10 @@ func (s *StateMachine) bound(ctx context.Context, t *Task, e asl.Effect, b *proj
 		if s.Workflow == nil {
 			return nil, fmt.Errorf("there are no workflows here")
 		}
-		result, err := s.Workflow(ctx, b.Action.References["run"].Name, childRun(t), args.GetAttr("inputs"), t.Asked())
+		result, err := s.Workflow(ctx, t, b.Action.References["run"].Name, args.GetAttr("inputs"))
+		if result.Detached {
+			err = ErrDetached
+		}
 		if err != nil {
 			return nil, err
 		}

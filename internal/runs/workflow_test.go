@@ -416,3 +416,188 @@ func TestChildWorkflows(t *testing.T) {
 		}
 	}
 }
+
+// TestLimitsOfSteps lets steps run into their time limits, or be silent too
+// long; the limits are errors like others.
+func TestLimitsOfSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `workflow "w" {
+			step "slow" {
+				timeout = "10s"
+				exec { command = ["x"] }
+				catch { errors = ["Tutti.Timeout"] }
+			}
+			step "silent" {
+				heartbeat = "5s"
+				exec { command = ["x"] }
+				catch { errors = ["Tutti.HeartbeatTimeout"] }
+			}
+			step "lively" {
+				heartbeat = "5s"
+				exec { command = ["x"] }
+			}
+			step "patient" {
+				timeout = "1h"
+				wait { event = "never" }
+				catch { errors = ["Tutti.Timeout"] }
+			}
+			output "all" { value = [step.slow.status, step.silent.status, step.lively.status, step.patient.error.name] }
+		}`)
+		o := b.options()
+		o.Actions["exec"] = func(ctx context.Context, c runs.WorkflowCall) (runs.WorkflowResult, error) {
+			for range 8 {
+				select {
+				case <-ctx.Done():
+					return runs.WorkflowResult{}, ctx.Err()
+				case <-time.After(4 * time.Second):
+				}
+				if c.Effect.Key == "lively" {
+					c.Beat()
+				}
+			}
+			return runs.WorkflowResult{}, nil
+		}
+		began := time.Now()
+		run, m, diags := b.runner.StartWorkflow(t.Context(), b.d, o)
+		if run.Status != runs.Succeeded || diags.HasErrors() {
+			t.Fatalf("%s %s %v", run.Status, words(diags), m.Result().Error)
+		}
+		var got []string
+		for _, v := range m.Result().Outputs.GetAttr("all").AsValueSlice() {
+			got = append(got, v.AsString())
+		}
+		if text := strings.Join(got, " "); text != "caught caught succeeded Tutti.Timeout" {
+			t.Errorf("the steps are %s", text)
+		}
+		if took := time.Since(began); took != time.Hour {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// TestCachedSteps takes a result over from an earlier run until it expires.
+func TestCachedSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `workflow "w" {
+			variable "key" { type = string }
+			step "build" {
+				exec { command = ["x"] }
+				cache {
+					key = var.key
+					ttl = "1h"
+				}
+			}
+			output "said" { value = step.build.outputs.stdout }
+		}`)
+		for i, row := range []struct {
+			key  string
+			done int
+			wait time.Duration
+		}{{"a", 1, 0}, {"a", 1, 0}, {"b", 2, 0}, {"a", 3, 2 * time.Hour}} {
+			time.Sleep(row.wait)
+			o := b.options()
+			o.Run.ID, o.Inputs = fmt.Sprint("run", i), map[string]cty.Value{"key": cty.StringVal(row.key)}
+			run, m, _ := b.runner.StartWorkflow(t.Context(), b.d, o)
+			if run.Status != runs.Succeeded || m.Result().Outputs.GetAttr("said").AsString() != "build" {
+				t.Errorf("%d: %s %#v", i, run.Status, m.Result().Outputs)
+			}
+			if got := len(b.world.order); got != row.done {
+				t.Errorf("%d: done %d times, not %d", i, got, row.done)
+			}
+		}
+	})
+}
+
+// TestArtifactsAndLogsStay keeps what a step leaves behind.
+func TestArtifactsAndLogsStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `workflow "w" {
+			step "a" {
+				exec { command = ["x"] }
+			}
+		}`)
+		o := b.options()
+		o.Actions["exec"] = func(_ context.Context, c runs.WorkflowCall) (runs.WorkflowResult, error) {
+			for i := range 100 {
+				_, _ = fmt.Fprintf(c.Logs("stdout"), "line %d\n", i)
+			}
+			return runs.WorkflowResult{}, c.Artifact("report.txt", []byte("all is well"))
+		}
+		if run, _, diags := b.runner.StartWorkflow(t.Context(), b.d, o); run.Status != runs.Succeeded {
+			t.Fatal(words(diags))
+		}
+		chunks, err := b.store.Logs(t.Context(), "run1", 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := ""
+		for _, c := range chunks {
+			text += string(c.Data)
+		}
+		if strings.Count(text, "\n") != 100 || !strings.HasSuffix(text, "line 99\n") {
+			t.Errorf("the log is %q", text)
+		}
+		list, err := b.store.Artifacts(t.Context(), "run1")
+		if err != nil || len(list) != 1 || list[0].Path != "report.txt" || list[0].Name != "a" {
+			t.Fatalf("artifacts are %+v, %v", list, err)
+		}
+		if data, err := b.store.Blob(t.Context(), "artifact/"+list[0].Digest); err != nil || string(data) != "all is well" {
+			t.Errorf("the artifact is %q, %v", data, err)
+		}
+	})
+}
+
+// TestSecretsStayHidden passes a secret to a step and looks at all that is
+// written.
+func TestSecretsStayHidden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `workflow "w" {
+			variable "password" {
+				type      = string
+				sensitive = true
+			}
+			step "a" {
+				exec { command = ["login", "-p", "${var.password}!"] }
+			}
+			step "b" {
+				exec { command = ["use", step.a.outputs.stdout] }
+			}
+			output "token" {
+				value     = step.a.outputs.stdout
+				sensitive = true
+			}
+		}`)
+		o := b.options()
+		o.Inputs = map[string]cty.Value{"password": cty.StringVal("hunter2")}
+		seen := map[string][]string{}
+		o.Actions["exec"] = func(_ context.Context, c runs.WorkflowCall) (runs.WorkflowResult, error) {
+			seen[c.Effect.Key] = c.Secrets
+			return runs.WorkflowResult{Outputs: cty.ObjectVal(map[string]cty.Value{"stdout": cty.StringVal("token-4711")})}, nil
+		}
+		run, m, diags := b.runner.StartWorkflow(t.Context(), b.d, o)
+		if run.Status != runs.Succeeded {
+			t.Fatalf("%s %v", words(diags), m.Result().Error)
+		}
+		if !slices.Contains(seen["a"], "hunter2") || !slices.Contains(seen["b"], "token-4711") {
+			t.Errorf("secrets told to the steps are %v", seen)
+		}
+		entries, err := b.store.Read(t.Context(), "run1", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if text := string(e.Data); !e.Sensitive && (strings.Contains(text, "hunter2") || strings.Contains(text, "4711")) {
+				t.Errorf("entry %d (%s) is not sealed: %s", e.Sequence, e.Kind, text)
+			}
+		}
+		list, _, err := b.store.Events(t.Context(), 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			if strings.Contains(string(e.Data), "4711") {
+				t.Errorf("event %s tells %s", e.Type, e.Data)
+			}
+		}
+	})
+}

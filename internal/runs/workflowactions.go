@@ -27,7 +27,7 @@ func builtinActions(r *Runner, d *flow.Definition, o WorkflowOptions) map[string
 	out["emit"] = emit
 	out["workflow"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) { return runChild(ctx, r, d, o, c) }
 	if o.Stacks != nil {
-		stackActions(o.Stacks, out)
+		stackActions(o, out)
 	}
 	return out
 }
@@ -54,55 +54,43 @@ func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
 // runChild carries out another workflow of the project as a run of its own, or
 // goes on with it.
 func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOptions, c WorkflowCall) (WorkflowResult, error) {
-	result := WorkflowResult{Run: childRun(c.Task)}
-	w := d.Project.Workflows[c.Effect.References["run"].Name]
-	if w == nil {
-		return result, fmt.Errorf("there is no workflow %q", c.Effect.References["run"].Name)
+	name := c.Effect.References["run"].Name
+	o.Run.Parent = c.Task.Run().ID
+	return r.runNamed(ctx, d, o, name, childRun(c.Task), c.Effect.Arguments.GetAttr("inputs"), c.Asked)
+}
+
+// BoundWorkflows runs workflows of a project for the tasks of state machines.
+func (r *Runner) BoundWorkflows(d *flow.Definition, o WorkflowOptions) func(context.Context, *Task, string, cty.Value) (WorkflowResult, error) {
+	return func(ctx context.Context, t *Task, name string, inputs cty.Value) (WorkflowResult, error) {
+		o.Run.Parent = t.Run().ID
+		return r.runNamed(ctx, d, o, name, childRun(t), inputs, t.Asked())
 	}
-	given := map[string]cty.Value{}
-	if v := c.Effect.Arguments.GetAttr("inputs"); !v.IsNull() {
-		bare, own := v.Unmark()
-		if !bare.Type().IsObjectType() && !bare.Type().IsMapType() {
-			return result, actions.Errorf(flow.EvaluationError, "The inputs of a workflow are an object.")
-		}
-		for name, v := range bare.AsValueMap() {
-			given[name] = v.WithMarks(own)
-		}
+}
+
+// runNamed carries out a workflow as a run of an id, whether it is new or not.
+func (r *Runner) runNamed(ctx context.Context, d *flow.Definition, o WorkflowOptions, name, id string, given cty.Value, asked <-chan struct{}) (WorkflowResult, error) {
+	result := WorkflowResult{Run: id}
+	w := d.Project.Workflows[name]
+	if w == nil {
+		return result, fmt.Errorf("there is no workflow %q", name)
 	}
 	child := flow.Compile(d.Project, w)
-	inputs := map[string]cty.Value{}
-	for name, v := range child.Variables() {
-		raw, ok := given[name]
-		if !ok {
-			raw, ok = o.Inputs[name] // of the project
-			ok = ok && w.Variables[name] == nil
-		}
-		if !ok {
-			if v.Required() {
-				return result, actions.Errorf(flow.EvaluationError, "The workflow %q needs a value for its variable %q.", w.Name, name)
-			}
-			continue
-		}
-		value, diags := configs.PrepareVariable(v, configs.InputValue{Value: raw, Source: configs.FromCaller})
-		if diags.HasErrors() {
-			return result, actions.Errorf(flow.EvaluationError, "%s", diags.Err())
-		}
-		inputs[name] = value
+	inputs, err := childInputs(child, o.Inputs, given)
+	if err != nil {
+		return result, err
 	}
-	options := o
-	options.Run.ID, options.Inputs, options.Reuse, options.Began, options.Watch = result.Run, inputs, nil, nil, nil
-	options.Run.Parent = c.Task.Run().ID
-	options.Run.Summary = "workflow " + w.Name + " of run " + c.Task.Run().ID
+	o.Run.ID, o.Inputs, o.Reuse, o.Began, o.Watch = id, inputs, nil, nil, nil
+	o.Run.Summary = "workflow " + w.Name + " of run " + o.Run.Parent
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		select {
-		case <-c.Asked:
+		case <-asked:
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
-	steps, e := r.newWorkflow(child, options)
+	steps, e := r.newWorkflow(child, o)
 	run, diags := r.executeOnce(ctx, e)
 	if run.Status == Interrupted {
 		result.Detached = true
@@ -112,14 +100,48 @@ func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOpti
 		return result, diags.Err()
 	}
 	if run.Status != Succeeded {
-		name := "Tutti.WorkflowFailed"
+		failure := "Tutti.WorkflowFailed"
 		if run.Status == Cancelled {
-			name = "Tutti.Cancelled"
+			failure = "Tutti.Cancelled"
 		}
-		return result, actions.Errorf(name, "The workflow %q (run %s) has %s: %s", w.Name, run.ID, run.Status, run.Problem)
+		return result, actions.Errorf(failure, "The workflow %q (run %s) has %s: %s", w.Name, run.ID, run.Status, run.Problem)
 	}
 	result.Outputs = steps.machine.Result().Outputs
 	return result, nil
+}
+
+// childInputs are the values of the variables of a workflow that is run by
+// another one: those given to it, and of the project's what the other has.
+func childInputs(child *flow.Definition, outer map[string]cty.Value, inputs cty.Value) (map[string]cty.Value, error) {
+	given := map[string]cty.Value{}
+	if !inputs.IsNull() {
+		bare, own := inputs.Unmark()
+		if !bare.Type().IsObjectType() && !bare.Type().IsMapType() {
+			return nil, actions.Errorf(flow.EvaluationError, "The inputs of a workflow are an object.")
+		}
+		for name, v := range bare.AsValueMap() {
+			given[name] = v.WithMarks(own)
+		}
+	}
+	out := map[string]cty.Value{}
+	for name, v := range child.Variables() {
+		raw, ok := given[name]
+		if !ok && child.Workflow.Variables[name] == nil {
+			raw, ok = outer[name]
+		}
+		if !ok {
+			if v.Required() {
+				return nil, actions.Errorf(flow.EvaluationError, "The workflow %q needs a value for its variable %q.", child.Workflow.Name, name)
+			}
+			continue
+		}
+		value, diags := configs.PrepareVariable(v, configs.InputValue{Value: raw, Source: configs.FromCaller})
+		if diags.HasErrors() {
+			return nil, actions.Errorf(flow.EvaluationError, "%s", diags.Err())
+		}
+		out[name] = value
+	}
+	return out, nil
 }
 
 func asError[T error](err error, into *T) bool { return errors.As(err, into) }
@@ -134,11 +156,12 @@ func newArtifact(path string, data []byte) Artifact {
 }
 
 // stackActions are the steps that are about stacks.
-func stackActions(s Stacks, into map[string]WorkflowAction) {
+func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
+	s := o.Stacks
 	request := func(c WorkflowCall) StackRequest {
 		req := StackRequest{
 			Stack: c.Effect.References["stack"].Name, Inputs: cty.NullVal(cty.DynamicPseudoType), Refresh: true,
-			Run: childRun(c.Task), Log: c.Logs("stdout"), Asked: c.Asked,
+			Run: childRun(c.Task), Parent: c.Task.Run().ID, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
 		}
 		if c.Arguments == cty.NilVal {
 			return req

@@ -3,6 +3,7 @@ package runs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -41,13 +42,13 @@ type WorkflowOptions struct {
 	Environment string
 	Inputs      map[string]cty.Value
 	Reuse       map[string]flow.Outcome
-	Stacks      Stacks // nil where there are none
+	// Begin lets ContinueWorkflow begin a run that never did, with what is said
+	// here.
+	Begin  bool
+	Stacks Stacks // nil where there are none
 	// Actions are what steps do by kind, besides and instead of the built-in ones.
 	Actions     map[string]WorkflowAction
 	Parallelism int
-	// Begin lets a run that is continued begin, with Inputs, where its process died
-	// before it did.
-	Begin       bool
 	Began       func(Run)
 	Watch       func(*flow.Machine, workflow.Entry)
 	Hard, Drain <-chan struct{} // see [Execution]
@@ -123,7 +124,9 @@ func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSt
 	}
 	w, e := r.workflow(d, o)
 	e.Start, e.Sensitive = encode(start), hidden
-	e.Run.Kind = WorkflowKind
+	if e.Run.Kind == "" {
+		e.Run.Kind = WorkflowKind
+	}
 	if e.Run.Summary == "" {
 		e.Run.Summary = "workflow " + d.Workflow.Name
 	}
@@ -132,9 +135,9 @@ func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSt
 
 // ContinueWorkflow takes over a run of a workflow whose process died.
 func (r *Runner) ContinueWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (Run, *flow.Machine, diag.List) {
-	w, e := r.workflow(d, o)
-	if o.Begin {
-		w, e = r.newWorkflow(d, o)
+	w, e := r.newWorkflow(d, o)
+	if !o.Begin {
+		e.Start = nil
 	}
 	run, diags := r.Continue(ctx, e)
 	return run, w.machine, diags
@@ -150,15 +153,13 @@ func (r *Runner) ReplayWorkflow(ctx context.Context, run Run) (*flow.Machine, di
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	entries, err := r.Store.Read(ctx, run.ID, 0)
-	if err != nil {
-		return nil, diag.FromError(err)
-	}
 	m := flow.NewMachine(d)
-	for _, e := range entries {
-		if _, err := m.Apply(e); err != nil {
-			return nil, diag.Errorf("Journal does not fit the definition", "The journal of run %s cannot be followed: %s.", run.ID, err)
-		}
+	err = r.Store.Each(ctx, run.ID, 0, func(e workflow.Entry) error {
+		_, err := m.Apply(e)
+		return err
+	})
+	if err != nil {
+		return nil, diag.Errorf("Cannot follow the journal", "The journal of run %s cannot be followed: %s.", run.ID, err)
 	}
 	return m, nil
 }
@@ -197,7 +198,7 @@ var _ Steps = (*workflowSteps)(nil)
 // About implements [Steps].
 func (w *workflowSteps) About(step int) About {
 	a := w.machine.About(step)
-	out := About{Until: a.Until, Signal: a.Signal}
+	out := About{Ended: a.Ended, Until: a.Until, Signal: a.Signal}
 	if a.Pool != "" {
 		out.Pool = Ticket{Pool: a.Pool, Name: a.Key, Priority: a.Priority}
 		if p := w.d.Project.Pools[a.Pool]; p != nil {
@@ -240,9 +241,11 @@ func (w *workflowSteps) do(ctx context.Context, t *Task, e flow.Effect) Ended {
 	call.Artifact = func(path string, data []byte) error { return t.Artifact(ctx, newArtifact(path, data), data) }
 	hidden := false
 	if e.Arguments != cty.NilVal {
-		call.Secrets = e.Secrets
-		call.Arguments, _ = e.Arguments.UnmarkDeep()
-		hidden = e.Arguments.HasMarkDeep(marks.Sensitive)
+		call.Arguments, call.Secrets = e.Arguments, e.Secrets
+		if e.Marked {
+			call.Arguments, _ = e.Arguments.UnmarkDeep()
+			hidden = e.Arguments.HasMarkDeep(marks.Sensitive)
+		}
 		if !call.Arguments.IsWhollyKnown() {
 			return failedStep(e, flow.EvaluationError, "Its arguments are not known.", "")
 		}
@@ -353,15 +356,20 @@ func (r *Runner) Inputs(ctx context.Context, run Run) (map[string]cty.Value, str
 
 func (r *Runner) startOf(ctx context.Context, run Run) (flow.Start, diag.List) {
 	var start flow.Start
-	entries, err := r.Store.Read(ctx, run.ID, 0)
-	if err != nil {
-		return start, diag.FromError(err)
-	}
-	if len(entries) == 0 {
+	first := errors.New("only the first")
+	found := false
+	err := r.Store.Each(ctx, run.ID, 0, func(e workflow.Entry) error {
+		found = true
+		if err := decode(e.Data, &start); err != nil {
+			return fmt.Errorf("its first entry has no start of a workflow: %w", err)
+		}
+		return first
+	})
+	switch {
+	case err != nil && !errors.Is(err, first):
+		return start, diag.Errorf("Cannot read the run", "%s.", err)
+	case !found:
 		return start, diag.Errorf("Run never began", "The process of run %s died before it began: nothing was done.", run.ID)
-	}
-	if err := decode(entries[0].Data, &start); err != nil {
-		return start, diag.Errorf("Cannot read the run", "Its first entry has no start of a workflow: %s.", err)
 	}
 	return start, nil
 }

@@ -10,6 +10,14 @@ import (
 	"github.com/tutti-dev/tutti/internal/events"
 )
 
+// PutBlob implements runs.Store.
+func (s *Store) PutBlob(ctx context.Context, name string, data []byte) error {
+	return s.write(ctx, func(tx *transaction) error {
+		_, err := tx.exec("INSERT OR IGNORE INTO blobs(name, data) VALUES(?, ?)", name, data)
+		return err
+	})
+}
+
 // Blob implements runs.Store.
 func (s *Store) Blob(ctx context.Context, name string) ([]byte, error) {
 	db, err := s.reading(ctx)
@@ -17,12 +25,21 @@ func (s *Store) Blob(ctx context.Context, name string) ([]byte, error) {
 		return nil, err
 	}
 	var data []byte
-	err = db.QueryRowContext(ctx, "SELECT data FROM blobs WHERE name = ?", name).Scan(&data)
+	var isSealed bool
+	err = db.QueryRowContext(ctx, "SELECT data, sealed FROM blobs WHERE name = ?", name).Scan(&data, &isSealed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("the store has no %q", name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %q from the store: %w", name, err)
+	}
+	if isSealed {
+		if s.hider == nil {
+			return nil, fmt.Errorf("cannot read %q from the store: it is sealed, and there is no key", name)
+		}
+		if data, err = s.hider.Open(data); err != nil {
+			return nil, fmt.Errorf("cannot read %q from the store: %w", name, err)
+		}
 	}
 	return data, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -48,7 +49,12 @@ func (s *Store) Start(ctx context.Context, run runs.Run, plan []byte, claim runs
 			return err
 		}
 		if plan != nil {
-			if _, err := tx.exec("INSERT OR IGNORE INTO blobs(name, data) VALUES(?, ?)", run.Blob, plan); err != nil {
+			// Definitions hold whatever people write into their files. Plans come sealed.
+			data, isSealed, err := s.sealData(plan, strings.HasPrefix(run.Blob, "definition/"))
+			if err != nil {
+				return err
+			}
+			if _, err := tx.exec("INSERT OR IGNORE INTO blobs(name, data, sealed) VALUES(?, ?, ?)", run.Blob, data, isSealed); err != nil {
 				return err
 			}
 		}

@@ -99,8 +99,9 @@ CREATE INDEX cache_expires ON cache(expires) WHERE expires <> 0;
 `
 
 // layoutUnended finds the runs that somebody has to drive, however many have
-// ended.
+// ended, and lets blobs be sealed.
 const layoutUnended = `
+ALTER TABLE blobs ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX runs_unended ON runs(created, id) WHERE status NOT IN ` + endedStatuses + `;
 `
 

@@ -28,8 +28,9 @@ type Workflows struct {
 	Key func(environment string) states.Key
 	// Values are those of the project's variables in an environment.
 	Values func(p *projects.Project, environment string) (map[string]cty.Value, diag.List)
-	// Stacks plans and changes the stacks of a project; nil where nothing does.
-	Stacks func(p *projects.Project, environment string) runs.Stacks
+	// Stacks makes what plans and changes the stacks of a project for a run, and
+	// what is to be called after the run. It is nil where nothing does.
+	Stacks func(p *projects.Project, environment string) (runs.Stacks, func())
 	// Machine finds the definition of another state machine by its name.
 	Machine func(name string) ([]byte, error)
 	// Hard and Drain are those of [runs.Execution].
@@ -118,16 +119,18 @@ func (w *Workflows) begin(ctx context.Context, s Start) (diag.List, error) {
 	if run.Actor == "" {
 		run.Actor = "trigger " + t.Name
 	}
+	d := flow.Compile(t.Project, workflow)
+	o, done := w.options(d.Project, run, environment, inputs)
+	defer done()
 	if workflow.Definition != "" {
-		e, err := w.machine(runs.EncodeDefinition(t.Project, workflow.Name), run, inputs)
+		e, err := w.machine(d, runs.EncodeDefinition(t.Project, workflow.Name), o)
 		if err != nil {
 			return nil, &InvalidError{err}
 		}
 		_, diags := w.Runner.Execute(ctx, e)
 		return diags, nil
 	}
-	d := flow.Compile(t.Project, workflow)
-	_, _, diags := w.Runner.StartWorkflow(ctx, d, w.options(d.Project, run, environment, inputs))
+	_, _, diags := w.Runner.StartWorkflow(ctx, d, o)
 	return diags, nil
 }
 
@@ -155,12 +158,14 @@ func (w *Workflows) start(s Start) (environment string, inputs map[string]cty.Va
 	return environment, inputs, nil
 }
 
-func (w *Workflows) options(p *projects.Project, run runs.Run, environment string, inputs map[string]cty.Value) runs.WorkflowOptions {
-	o := runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Hard: w.Hard, Drain: w.Drain}
-	if w.Stacks != nil {
-		o.Stacks = w.Stacks(p, environment)
+// options are those of a run. done is to be called after it.
+func (w *Workflows) options(p *projects.Project, run runs.Run, environment string, inputs map[string]cty.Value) (o runs.WorkflowOptions, done func()) {
+	o = runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Hard: w.Hard, Drain: w.Drain}
+	if w.Stacks == nil {
+		return o, func() {}
 	}
-	return o
+	o.Stacks, done = w.Stacks(p, environment)
+	return o, done
 }
 
 // resume goes on with a run whose process let go of it, as it was defined when
@@ -175,7 +180,7 @@ func (w *Workflows) resume(ctx context.Context, s Start, run runs.Run) (diag.Lis
 		return nil, err
 	}
 	// The process may have died between making the run and beginning it.
-	var environment string
+	environment := run.Key.Environment
 	var inputs map[string]cty.Value
 	if len(entries) == 0 {
 		if environment, inputs, err = w.start(s); err != nil {
@@ -186,57 +191,58 @@ func (w *Workflows) resume(ctx context.Context, s Start, run runs.Run) (diag.Lis
 	if diags.HasErrors() {
 		return nil, &InvalidError{diags.Err()}
 	}
-	if d.Workflow.Definition != "" {
-		e, err := w.machine(source, run, inputs)
+	machine := d.Workflow.Definition != ""
+	if len(entries) > 0 && !machine {
+		if inputs, environment, diags = w.Runner.Inputs(ctx, run); diags.HasErrors() {
+			return nil, &InvalidError{diags.Err()}
+		}
+	}
+	o, done := w.options(d.Project, run, environment, inputs)
+	defer done()
+	o.Begin = len(entries) == 0
+	if machine {
+		e, err := w.machine(d, source, o)
 		if err != nil {
 			return nil, &InvalidError{err}
 		}
-		if len(entries) > 0 {
+		if !o.Begin {
 			e.Start = nil
 		}
 		_, diags := w.Runner.Continue(ctx, e)
 		return diags, nil
 	}
-	if len(entries) > 0 {
-		if inputs, environment, diags = w.Runner.Inputs(ctx, run); diags.HasErrors() {
-			return nil, &InvalidError{diags.Err()}
-		}
-	}
-	o := w.options(d.Project, run, environment, inputs)
-	o.Begin = len(entries) == 0
 	_, _, diags = w.Runner.ContinueWorkflow(ctx, d, o)
 	return diags, nil
 }
 
 // machine is the execution of a workflow that is a state machine. Its input is
 // the object of the inputs.
-func (w *Workflows) machine(pinned []byte, run runs.Run, inputs map[string]cty.Value) (runs.Execution, error) {
-	d, diags := runs.DecodeDefinition(pinned)
+func (w *Workflows) machine(d *flow.Definition, pinned []byte, o runs.WorkflowOptions) (runs.Execution, error) {
+	definition, steps, diags := runs.StateMachineOf(pinned)
 	if diags.HasErrors() {
 		return runs.Execution{}, diags.Err()
 	}
-	definition, err := asl.Parse(d.Project.Files[d.Project.DefinitionFile(d.Workflow)])
-	if err != nil {
-		return runs.Execution{}, err
-	}
 	input := map[string]json.RawMessage{}
-	for name, v := range inputs {
+	for name, v := range o.Inputs {
 		bare, _ := v.UnmarkDeep()
-		if input[name], err = ctyjson.Marshal(bare, bare.Type()); err != nil {
+		data, err := ctyjson.Marshal(bare, bare.Type())
+		if err != nil {
 			return runs.Execution{}, fmt.Errorf("the input %q cannot be written as JSON: %w", name, err)
 		}
+		input[name] = data
 	}
 	data, err := json.Marshal(input)
 	if err != nil {
 		return runs.Execution{}, err
 	}
-	machine := asl.NewMachine(definition)
-	steps := &runs.StateMachine{
-		Dir: d.Project.Dir, Hard: w.Hard, Definition: w.Machine, Machine: machine, Runner: w.Runner, Bindings: d.Workflow.Bindings,
-		Run: runs.Run{Key: run.Key, Actor: run.Actor, Program: run.Program},
-	}
+	steps.Dir, steps.Definition, steps.Runner, steps.Hard = d.Project.Dir, w.Machine, w.Runner, o.Hard
+	steps.Run = runs.Run{Key: o.Run.Key, Actor: o.Run.Actor, Program: o.Run.Program}
+	bound := o
+	bound.Run, bound.Inputs = steps.Run, nil
+	steps.Workflow = w.Runner.BoundWorkflows(d, bound)
+	steps.Machine = asl.NewMachine(definition)
 	return runs.Execution{
-		Run: run, Definition: pinned, Machine: machine, Steps: steps, Hard: w.Hard, Drain: w.Drain,
-		Start: runs.MachineStart(run.ID, data, uuid.NewString()), Sensitive: true,
+		Run: o.Run, Definition: pinned, Machine: steps.Machine, Steps: steps, Hard: o.Hard, Drain: o.Drain,
+		Start: runs.MachineStart(o.Run.ID, data, uuid.NewString()), Sensitive: true,
 	}, nil
 }

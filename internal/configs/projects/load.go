@@ -100,7 +100,7 @@ func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 // readDefinitions adds the files of state machines to those of the project.
 func (p *Project) readDefinitions(diags *diag.List) {
 	for _, w := range p.Workflows {
-		if w.Definition == "" {
+		if w.Definition == "" || w.Inline() {
 			continue
 		}
 		name := p.DefinitionFile(w)
@@ -117,6 +117,15 @@ func (p *Project) readDefinitions(diags *diag.List) {
 // Files.
 func (p *Project) DefinitionFile(w *Workflow) string {
 	return filepath.Join(p.Dir, filepath.FromSlash(w.Definition))
+}
+
+// DefinitionOf is the source text of a workflow's state machine; nil where it
+// cannot be read.
+func (p *Project) DefinitionOf(w *Workflow) []byte {
+	if w.Inline() {
+		return []byte(w.Definition)
+	}
+	return p.Files[p.DefinitionFile(w)]
 }
 
 // StackDir is the directory of a stack's root module.

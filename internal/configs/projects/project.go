@@ -5,6 +5,7 @@
 package projects
 
 import (
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -103,13 +104,18 @@ type Workflow struct {
 	Parallelism int // steps at work at once; 0 for the default
 	Priority    int
 
-	// Definition is a file in the Amazon States Language, relative to the
-	// project; the workflow then has no steps of its own.
+	// Definition is a state machine in the Amazon States Language: its file,
+	// relative to the project, or its text. The workflow then has no steps of its
+	// own.
 	Definition      string
 	DefinitionRange hcl.Range
 	Bindings        []*Binding
 	DeclRange       hcl.Range
 }
+
+// Inline reports whether the definition is the text of a state machine, and not
+// the name of its file.
+func (w *Workflow) Inline() bool { return strings.HasPrefix(strings.TrimSpace(w.Definition), "{") }
 
 // Binding says what a resource of a state machine means here.
 type Binding struct {

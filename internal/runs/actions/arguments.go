@@ -13,7 +13,7 @@ import (
 
 // Builtin are the actions that come with the program, by kind.
 func Builtin() map[string]Action {
-	return map[string]Action{"exec": Exec, "script": Script, "http": HTTP}
+	return map[string]Action{"exec": Exec, "script": Script, "http": HTTP, "ansible": Ansible}
 }
 
 // The getters below read arguments that may be null.

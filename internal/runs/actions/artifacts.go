@@ -50,9 +50,7 @@ func (p *process) keepArtifacts(c *Call) error {
 	kept := map[string]bool{}
 	for _, pattern := range p.artifacts {
 		var found, folders int
-		// Links are not followed while looking: a link to a folder may lead round
-		// in circles.
-		err := doublestar.GlobWalk(root.FS(), path.Clean(pattern), func(name string, entry fs.DirEntry) error {
+		keep := func(name string, entry fs.DirEntry) error {
 			if info, err := root.Stat(name); entry.IsDir() || err == nil && info.IsDir() {
 				folders++
 				return nil
@@ -66,7 +64,14 @@ func (p *process) keepArtifacts(c *Call) error {
 				failures = append(failures, err)
 			}
 			return nil
-		}, doublestar.WithNoFollow())
+		}
+		// Links are not followed while looking: a link to a folder may lead round
+		// in circles.
+		err := doublestar.GlobWalk(root.FS(), path.Clean(pattern), keep, doublestar.WithNoFollow())
+		if info, lookErr := root.Lstat(path.Clean(pattern)); found+folders == 0 && lookErr == nil {
+			// A link that leads nowhere or outside is named: say so.
+			err = keep(path.Clean(pattern), fs.FileInfoToDirEntry(info))
+		}
 		switch {
 		case err != nil:
 			failures = append(failures, fmt.Errorf("cannot look for the artifacts %q: %w", pattern, err))

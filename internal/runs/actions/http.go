@@ -72,22 +72,16 @@ func (cl *client) do(ctx context.Context, c *Call) (cty.Value, error) {
 	if err != nil {
 		return cty.NilVal, err
 	}
-	// Asked may be nil: then this waits for the context.
-	asked := c.Asked
-	select {
-	case <-asked:
-		return cty.NilVal, Errorf(requestFailed, "%s was not sent, as the run is being cancelled.", r.shown())
-	case <-ctx.Done():
-		return cty.NilVal, fmt.Errorf("%s was not sent: %w", r.shown(), context.Cause(ctx))
-	case cl.slots <- struct{}{}:
-		defer func() { <-cl.slots }()
+	if err := cl.enter(ctx, c, r); err != nil {
+		return cty.NilVal, err
 	}
+	defer func() { <-cl.slots }()
 	if r.reads() {
 		finished := make(chan struct{})
 		defer close(finished)
 		go func() {
 			select {
-			case <-asked:
+			case <-c.Asked:
 				cancel(errors.New("the run is being cancelled"))
 			case <-finished:
 			}
@@ -116,6 +110,22 @@ func (cl *client) do(ctx context.Context, c *Call) (cty.Value, error) {
 		return cty.NilVal, Errorf("Tutti.ResponseTooLarge", "%s was answered with more than %d MiB.", r.shown(), maxBody>>20)
 	}
 	return outputs(resp, body), nil
+}
+
+// enter waits until there are few enough requests.
+func (cl *client) enter(ctx context.Context, c *Call, r *request) error {
+	if !isClosed(c.Asked) && ctx.Err() == nil {
+		select {
+		case cl.slots <- struct{}{}:
+			return nil
+		case <-c.Asked:
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s was not sent: %w", r.shown(), context.Cause(ctx))
+	}
+	return Errorf(requestFailed, "%s was not sent, as the run is being cancelled.", r.shown())
 }
 
 // send returns the answer and at most a byte more of it than is allowed.

@@ -19,6 +19,9 @@ import (
 )
 
 const (
+	commandFailed   = "Tutti.CommandFailed"
+	commandNotFound = "Tutti.CommandNotFound"
+
 	keptOutput = 1 << 20  // of each stream, for the outputs
 	keptErrors = 4 << 10  // of standard error, for the error
 	keptLines  = 20       // the same in lines
@@ -44,10 +47,16 @@ type process struct {
 	grace, drain time.Duration
 
 	mask   *Mask
-	stdout io.Writer     // what is done with standard output besides keeping its end
-	stderr *MaskedWriter // its log
+	stdout flusher       // takes standard output; nil for its log
+	stderr *MaskedWriter // the log of standard error
 
 	keptStdout, keptStderr, shownStderr tail
+}
+
+// flusher is a writer that is told when nothing follows.
+type flusher interface {
+	io.Writer
+	Flush() error
 }
 
 // newProcess reads the arguments that all of them take.
@@ -94,30 +103,35 @@ func (p *process) resultFile() string { return filepath.Join(p.scratch, "result"
 
 // do runs the process, keeps its artifacts and returns the outputs.
 func (p *process) do(ctx context.Context, c *Call) (cty.Value, error) {
-	code, err := p.run(ctx, c)
-	missing := p.keepArtifacts(c)
-	if err != nil {
-		// The step has failed already: what is wrong with the artifacts is told
-		// beside it. That some are missing is no wonder then.
-		if missing != nil && !isNamed(missing, artifactMissing) {
-			_, _ = fmt.Fprintf(p.stderr, "%s\n", missing)
-			_ = p.stderr.Flush()
-		}
+	if err := p.runAndKeep(ctx, c); err != nil {
 		return cty.NilVal, err
-	}
-	if missing != nil {
-		return cty.NilVal, missing
 	}
 	result, err := p.result()
 	if err != nil {
 		return cty.NilVal, err
 	}
 	return cty.ObjectVal(map[string]cty.Value{
-		"exit_code": cty.NumberIntVal(int64(code)),
+		"exit_code": cty.NumberIntVal(0),
 		"stdout":    value(p.keptStdout.text()),
 		"stderr":    value(p.keptStderr.text()),
 		"result":    result,
 	}), nil
+}
+
+// runAndKeep runs the process and keeps its artifacts, whether it succeeds or not.
+func (p *process) runAndKeep(ctx context.Context, c *Call) error {
+	err := p.run(ctx, c)
+	missing := p.keepArtifacts(c)
+	if err == nil {
+		return missing
+	}
+	// The step has failed already: what is wrong with the artifacts is told beside
+	// it. That some are missing is no wonder then.
+	if missing != nil && !isNamed(missing, artifactMissing) {
+		_, _ = fmt.Fprintf(p.stderr, "%s\n", missing)
+		_ = p.stderr.Flush()
+	}
+	return err
 }
 
 func isNamed(err error, name string) bool {
@@ -126,26 +140,26 @@ func isNamed(err error, name string) bool {
 }
 
 // run runs the process to its end. The error of an exit code that is not 0 is
-// Tutti.CommandFailed; that of a context that ended wraps its cause.
-func (p *process) run(ctx context.Context, c *Call) (code int, err error) {
+// [commandFailed]; that of a context that ended wraps its cause.
+func (p *process) run(ctx context.Context, c *Call) error {
 	name := p.argv[0]
 	if ctx.Err() != nil {
-		return 0, fmt.Errorf("%s was not started: %w", p.mask.Text(name), context.Cause(ctx))
+		return fmt.Errorf("%s was not started: %w", p.mask.Text(name), context.Cause(ctx))
 	}
 	path, err := p.find(name)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	cmd := &exec.Cmd{Path: path, Args: p.argv, Dir: p.dir, Env: p.environment}
 	streams, err := p.connect(cmd, c)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	err = start(cmd)
 	copied := streams.started(err == nil)
 	if err != nil {
 		<-copied
-		return 0, p.notStarted(name, err)
+		return p.notStarted(name, err)
 	}
 	stopped := p.watch(ctx, c, cmd, copied)
 	streams.close()
@@ -153,26 +167,26 @@ func (p *process) run(ctx context.Context, c *Call) (code int, err error) {
 	state := cmd.ProcessState
 	switch {
 	case state == nil:
-		return 0, fmt.Errorf("cannot tell how %s ended", p.mask.Text(name))
+		return fmt.Errorf("cannot tell how %s ended", p.mask.Text(name))
 	case ctx.Err() != nil && stopped:
-		return state.ExitCode(), fmt.Errorf("%s was stopped: %w", p.mask.Text(name), context.Cause(ctx))
+		return fmt.Errorf("%s was stopped: %w", p.mask.Text(name), context.Cause(ctx))
 	case state.Success():
-		return 0, nil
+		return nil
 	}
 	how := state.String()
 	if stopped {
 		how += ", as the run is being cancelled"
 	}
-	return state.ExitCode(), p.failed("Tutti.CommandFailed", name, how)
+	return p.failed(name, how)
 }
 
 // failed is the error of a process, with its last words.
-func (p *process) failed(kind, name, how string) error {
+func (p *process) failed(name, how string) error {
 	cause := p.mask.Text(name) + ": " + how
 	if words := lastLines(p.shownStderr.text()); words != "" {
 		cause += "\n" + words
 	}
-	return Errorf(kind, "%s", cause)
+	return Errorf(commandFailed, "%s", cause)
 }
 
 // watch waits until the process and its output have ended. It asks the whole
@@ -185,13 +199,13 @@ func (p *process) watch(ctx context.Context, c *Call, cmd *exec.Cmd, copied <-ch
 		defer close(ended)
 		awaitEnd(cmd)
 	}()
-	group := -cmd.Process.Pid
+	group := cmd.Process.Pid
 	asked, done, output := c.Asked, ctx.Done(), copied
 	var limit, patience <-chan time.Time
-	clear := false
+	clear, killed := false, false
 	terminate := func() {
 		clear, stopped = true, stopped || ended != nil
-		_ = syscall.Kill(group, syscall.SIGTERM)
+		_ = syscall.Kill(-group, syscall.SIGTERM)
 	}
 	for ended != nil || output != nil && !clear {
 		select {
@@ -210,7 +224,8 @@ func (p *process) watch(ctx context.Context, c *Call, cmd *exec.Cmd, copied <-ch
 			limit = time.After(p.grace)
 			terminate()
 		case <-limit:
-			_ = syscall.Kill(group, syscall.SIGKILL)
+			killed = true
+			_ = syscall.Kill(-group, syscall.SIGKILL)
 		}
 	}
 	// From here on its number may be used again, once nobody is in its group.
@@ -218,10 +233,12 @@ func (p *process) watch(ctx context.Context, c *Call, cmd *exec.Cmd, copied <-ch
 	if !clear {
 		return stopped
 	}
-	if limit == nil {
-		limit = time.After(p.grace)
+	if !killed {
+		if limit == nil {
+			limit = time.After(p.grace)
+		}
+		clearGroup(group, limit)
 	}
-	clearGroup(group, limit)
 	select {
 	case <-copied:
 	case <-time.After(p.drain):
@@ -229,18 +246,16 @@ func (p *process) watch(ctx context.Context, c *Call, cmd *exec.Cmd, copied <-ch
 	return stopped
 }
 
-// clearGroup lets what is left of a group end in peace until the limit. A group
-// that has been seen a moment ago is the same: numbers are given anew only after
-// all others.
+// clearGroup lets what is left of a group end in peace until the limit. It looks
+// often: a group that has been seen a moment ago is the same, as numbers are given
+// anew only after all others.
 func clearGroup(group int, limit <-chan time.Time) {
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for syscall.Kill(group, 0) == nil {
+	for wait := 5 * time.Millisecond; groupLives(group); wait = min(2*wait, 160*time.Millisecond) {
 		select {
 		case <-limit:
-			_ = syscall.Kill(group, syscall.SIGKILL)
+			_ = syscall.Kill(-group, syscall.SIGKILL)
 			return
-		case <-look.C:
+		case <-time.After(wait):
 		}
 	}
 }
@@ -256,14 +271,8 @@ func (p *process) find(name string) (string, error) {
 	case strings.Contains(name, "/"):
 		return filepath.Join(p.dir, name), nil
 	}
-	var path string
-	for _, e := range p.environment {
-		if v, ok := strings.CutPrefix(e, "PATH="); ok {
-			path = v
-		}
-	}
 	why := "is not in the path"
-	for _, dir := range filepath.SplitList(path) {
+	for _, dir := range filepath.SplitList(p.variable("PATH")) {
 		if !filepath.IsAbs(dir) {
 			continue // what lies in the directory by chance is not meant
 		}
@@ -280,7 +289,15 @@ func (p *process) find(name string) (string, error) {
 	return "", Errorf(commandNotFound, "The program %q %s.", p.mask.Text(name), p.mask.Text(why))
 }
 
-const commandNotFound = "Tutti.CommandNotFound"
+// variable is what the process will find in its environment: the last one counts.
+func (p *process) variable(name string) string {
+	for _, e := range slices.Backward(p.environment) {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
 
 // notStarted explains why there is no process.
 func (p *process) notStarted(name string, err error) error {
@@ -300,7 +317,7 @@ func (p *process) notStarted(name string, err error) error {
 	case errors.Is(err, syscall.ENOTDIR):
 		why = "does not exist"
 	default:
-		return Errorf("Tutti.CommandFailed", "Cannot start %s: %s.", p.mask.Text(name), p.mask.Text(err.Error()))
+		return Errorf(commandFailed, "Cannot start %s: %s.", p.mask.Text(name), p.mask.Text(err.Error()))
 	}
 	return Errorf(commandNotFound, "The program %q %s.", p.mask.Text(name), why)
 }
@@ -382,12 +399,10 @@ func (p *process) connect(cmd *exec.Cmd, c *Call) (_ *streams, err error) {
 		})
 		return w, nil
 	}
-	log, flush := p.stdout, func() {}
-	if log == nil {
-		masked := c.log("stdout", p.mask)
-		log, flush = masked, func() { _ = masked.Flush() }
+	if p.stdout == nil {
+		p.stdout = c.log("stdout", p.mask)
 	}
-	w, err := output(tee(log, &p.keptStdout), flush)
+	w, err := output(tee(p.stdout, &p.keptStdout), func() { _ = p.stdout.Flush() })
 	if err != nil {
 		return nil, err
 	}

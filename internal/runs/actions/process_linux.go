@@ -1,10 +1,12 @@
 package actions
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -51,19 +53,49 @@ func awaitEnd(cmd *exec.Cmd) {
 		defer func() { _ = f.Close() }()
 		if conn, err := f.SyscallConn(); err == nil {
 			err := conn.Read(func(fd uintptr) bool {
-				return !errors.Is(peek(unix.P_PIDFD, int(fd), unix.WNOHANG), unix.EAGAIN)
+				// Not with WNOHANG: it says nothing where there is nothing.
+				return !errors.Is(peek(unix.P_PIDFD, int(fd)), unix.EAGAIN)
 			})
 			if err == nil {
 				return
 			}
 		}
 	}
-	_ = peek(unix.P_PID, cmd.Process.Pid, 0) // kernels before 5.10
+	_ = peek(unix.P_PID, cmd.Process.Pid) // kernels before 5.10
 }
 
-func peek(kind, id, flags int) error {
+// groupLives tells whether anybody is left in a process group. Who has died counts
+// until it is reaped, which the first process of a container may never do.
+func groupLives(group int) bool {
+	if unix.Kill(-group, 0) != nil {
+		return false
+	}
+	// This may be the first process itself.
+	_, _ = unix.Wait4(-group, nil, unix.WNOHANG, nil)
+	processes, err := os.ReadDir("/proc")
+	if err != nil {
+		return true
+	}
+	for _, p := range processes {
+		if p.Name()[0] < '0' || p.Name()[0] > '9' {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + p.Name() + "/stat")
+		if err != nil {
+			continue
+		}
+		// PID (NAME) STATE PARENT GROUP …: a name may have anything in it.
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(fields) > 2 && string(fields[2]) == strconv.Itoa(group) && fields[0][0] != 'Z' && fields[0][0] != 'X' {
+			return true
+		}
+	}
+	return false
+}
+
+func peek(kind, id int) error {
 	for {
-		err := unix.Waitid(kind, id, nil, unix.WEXITED|unix.WNOWAIT|flags, nil)
+		err := unix.Waitid(kind, id, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
 			return err
 		}

@@ -16,3 +16,6 @@ func start(cmd *exec.Cmd) error {
 
 // awaitEnd returns when a process has ended.
 func awaitEnd(cmd *exec.Cmd) { _ = cmd.Wait() }
+
+// groupLives tells whether anybody is left in a process group.
+func groupLives(group int) bool { return syscall.Kill(-group, 0) == nil }

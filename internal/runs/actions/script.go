@@ -79,7 +79,7 @@ func Script(ctx context.Context, c Call) (cty.Value, error) {
 // does, and not where the script lay.
 func (in interpreter) explain(err error, file string) error {
 	var e *Error
-	if !errors.As(err, &e) || e.Name != "Tutti.CommandFailed" {
+	if !errors.As(err, &e) || e.Name != commandFailed {
 		return err
 	}
 	cause := strings.ReplaceAll(e.Cause, file, filepath.Base(file))
