@@ -34,7 +34,11 @@ func (p *project) chooseEnvironment(declared *projects.Project, named string) (s
 // project's: those of the environment, then files, TF_VAR_NAME and -var as
 // everywhere.
 func workflowInputs(p *projects.Project, d *flow.Definition, environment string, o *variableOptions) (map[string]cty.Value, diag.List) {
-	declared := d.Variables()
+	return variableValues(p, d.Variables(), environment, o)
+}
+
+// variableValues gathers the values of some variables in an environment.
+func variableValues(p *projects.Project, declared map[string]*configs.Variable, environment string, o *variableOptions) (map[string]cty.Value, diag.List) {
 	given := make([]configs.GivenVariable, len(o.given))
 	for i, g := range o.given {
 		given[i] = configs.GivenVariable{File: g.file, Text: g.text}
