@@ -5,7 +5,7 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build providers demo test test-acceptance test-cloud race lint bench clean
+.PHONY: help build providers demo test test-acceptance test-cloud race lint bench bench-temporal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -42,7 +42,13 @@ lint: ## gofmt, go vet and, where installed, golangci-lint
 	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; fi
 
 bench: ## run the benchmarks of bench/ (see docs/performance.md)
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./bench/...
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 2h ./bench/...
+	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null; then \
+	  scripts/bench-peers.sh peers; \
+	else echo "no PostgreSQL: River and DBOS are left out"; fi
+
+bench-temporal: ## measure workflows beside a Temporal server, which takes many minutes to build
+	scripts/bench-peers.sh temporal
 
 clean: ## remove what build made
 	rm -rf $(BIN) dist

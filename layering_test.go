@@ -42,6 +42,7 @@ var floors = map[string]int{
 
 	"internal/engine": 3,
 	"internal/flow":   3,
+	"internal/stacks": 3, // how the stacks of a project hang together
 	"internal/policy": 3,
 
 	"internal/lang":       2,

@@ -24,11 +24,7 @@ type tool struct {
 // on the path and what scripts/tofu.sh built).
 func tools(b *testing.B) []tool {
 	b.Helper()
-	own := filepath.Join(b.TempDir(), "tutti")
-	if out, err := exec.Command("go", "build", "-o", own, "../cmd/tutti").CombinedOutput(); err != nil {
-		b.Fatalf("cannot build tutti: %v\n%s", err, out)
-	}
-	list := []tool{{"tutti", own}}
+	list := []tool{{"tutti", own(b)}}
 	for _, peer := range []struct{ name, env, path string }{
 		{"terraform", "TERRAFORM", "terraform"},
 		{"tofu", "TOFU", filepath.Join("..", ".cache", "build", "tofu")},
@@ -44,6 +40,16 @@ func tools(b *testing.B) []tool {
 		}
 	}
 	return list
+}
+
+// own builds Tutti from this tree.
+func own(b *testing.B) string {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "tutti")
+	if out, err := exec.Command("go", "build", "-trimpath", "-o", path, "../cmd/tutti").CombinedOutput(); err != nil {
+		b.Fatalf("cannot build tutti: %v\n%s", err, out)
+	}
+	return path
 }
 
 // shape is a configuration to work on. peers bounds how long a peer is waited

@@ -4,6 +4,8 @@
 #
 # Usage: scripts/postgres.sh start FOLDER    prints PGHOST=… PGPORT=… and so on
 #        scripts/postgres.sh stop FOLDER
+#
+# It does not wait for the disk, unless POSTGRES_FSYNC=on.
 set -euo pipefail
 
 # find PROGRAM: the server's programs often lie outside the path.
@@ -57,7 +59,7 @@ start)
   for _ in 1 2 3 4 5; do
     port=$((20000 + RANDOM % 20000))
     if (cd "$data" && plain "$pg_ctl" -D "$data/data" -w -t 60 -l "$data/server.log" \
-      -o "-c listen_addresses=127.0.0.1 -p $port -k $data -c fsync=off -c max_connections=200" start >/dev/null 2>&1); then
+      -o "-c listen_addresses=127.0.0.1 -p $port -k $data -c fsync=${POSTGRES_FSYNC:-off} -c max_connections=200" start >/dev/null 2>&1); then
       echo "$data" >"$folder/postgres"
       echo "export PGHOST=127.0.0.1 PGPORT=$port PGUSER=admin PGPASSWORD=$password PGDATABASE=postgres"
       exit 0

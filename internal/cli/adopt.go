@@ -57,8 +57,8 @@ func (p *project) stateFile() stateFile {
 	var backend *configs.Backend
 	if p.loaded != nil {
 		backend = p.loaded.Root.Backend
-	} else if has, err := configs.HasConfig("."); err == nil && has {
-		if m, _ := configs.LoadModule(".", nil); m != nil {
+	} else if has, err := configs.HasConfig(p.rootDir()); err == nil && has {
+		if m, _ := configs.LoadModule(p.rootDir(), nil); m != nil {
 			backend = m.Backend
 		}
 	}
@@ -82,6 +82,7 @@ func (p *project) stateFile() stateFile {
 	if p.environment != defaultEnv {
 		path = filepath.Join(folder, p.environment, "terraform.tfstate")
 	}
+	path = p.place(path)
 	return stateFile{path: path, export: explicit, out: path}
 }
 
@@ -123,7 +124,7 @@ func (p *project) adopt(ctx context.Context) diag.List {
 	if p.file != nil {
 		return nil // named on purpose: nothing to tell
 	}
-	p.app.tell(fmt.Sprintf("Adopted the state in %s (%d objects) into %s/. The file stays as it is.\n\n", file.path, len(st.Instances), storeDir))
+	p.app.tell(fmt.Sprintf("Adopted the state in %s (%d objects) into %s/. The file stays as it is.\n\n", file.path, len(st.Instances), p.storeDir()))
 	return nil
 }
 
@@ -153,7 +154,7 @@ func wholeState(have, want *states.State, cause string) states.Write {
 // export writes the state file that the configuration names, after a change.
 func (p *project) export(ctx context.Context) diag.List {
 	file := p.stateFile()
-	if !file.export || p.file == nil && p.stack != "" {
+	if !file.export || p.file == nil && p.stack != "" && !p.isStack() {
 		return nil // the file in this directory is not that of another stack
 	}
 	st, diags := p.state(ctx)

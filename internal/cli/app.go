@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/tutti-dev/tutti/internal/diag"
 )
@@ -44,6 +45,12 @@ type App struct {
 	screen *screen
 	// sources is the text that diagnostics quote, by file name.
 	sources map[string][]byte
+	quoting sync.Mutex // guards sources while several stacks are read
+
+	// stacks and environment are what -stack and -env say.
+	stacks      []string
+	environment string
+	found       *ensemble // a project that was opened already
 }
 
 // Main runs the program with the arguments behind its name and returns the exit
@@ -115,6 +122,7 @@ func (a *App) runCommand(cmd *command, name string, args []string) int {
 	if f.set.Lookup("no-color") == nil {
 		f.toggle(&a.noColor, "no-color", "")
 	}
+	cmd.registerScope(a, f)
 	args, err := f.parse(args)
 	if errors.Is(err, errHelp) {
 		a.commandHelp(cmd, name)

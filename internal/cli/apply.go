@@ -2,12 +2,14 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"io"
+	"os"
 	"strconv"
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -72,21 +74,51 @@ func (o *applyOptions) register(f *flagSet) {
 
 func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 	app.compactWarnings = o.compactWarnings
-	op, diags := app.openOperation(&o.stateOptions, o.json)
-	if diags.HasErrors() {
-		return app.fail(diags)
-	}
-	defer op.Close()
 	if len(args) == 1 {
+		if startsWith(args[0], stacks.IsPlan) {
+			return o.applyStacks(ctx, app, args[0])
+		}
+		app.selectStackOf(args[0])
+		op, diags := app.openOperation(&o.stateOptions, o.json)
+		if diags.HasErrors() {
+			return app.fail(diags)
+		}
+		defer op.Close()
 		return o.applyFile(ctx, op, args[0])
 	}
+	app.jsonOut = o.json
 	if o.json && !o.autoApprove {
 		return app.failf("Plan file or auto-approve required", "With -json nobody can be asked: give a saved plan, or -auto-approve.")
 	}
 	if !o.autoApprove && !o.input {
 		return app.failf("Auto-approve required", "With -input=false nobody can be asked whether to carry out the plan: give a saved plan, or -auto-approve.")
 	}
+	several, diags := app.openEnsembleOperation(o.json)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	if several != nil {
+		defer several.Close()
+		return o.runStacks(ctx, several)
+	}
+	op, diags := app.openOperation(&o.stateOptions, o.json)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	defer op.Close()
 	return o.planAndApply(ctx, op, maxPlans)
+}
+
+// startsWith reports whether the beginning of a file looks like something.
+func startsWith(name string, like func([]byte) bool) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	head := make([]byte, 64)
+	n, _ := io.ReadFull(f, head)
+	return like(head[:n])
 }
 
 // maxPlans is how often is planned anew when others change the same objects
@@ -136,23 +168,7 @@ func (o *applyOptions) kindOf(p *plans.Plan) string {
 
 // confirm asks whether to carry out the plan, where there is something to ask.
 func (o *applyOptions) confirm(ctx context.Context, op *operation, plan *plans.Plan) bool {
-	if o.autoApprove || !plan.HasChanges() {
-		return true
-	}
-	question, explanation := "Do you want to perform these actions?", "Tutti will perform the actions described above."
-	switch plan.Mode {
-	case plans.Destroy:
-		question, explanation = "Do you really want to destroy all resources?", "Tutti will destroy all your managed infrastructure, as shown above.\n  There is no undo."
-	case plans.RefreshOnly:
-		question, explanation = "Would you like to update the state to reflect these detected changes?", "Tutti will record these changes without modifying any real objects."
-	}
-	yes, err := op.app.prompter().confirm(ctx, question, explanation)
-	if yes && err == nil {
-		fmt.Fprintln(op.app.Out)
-		return true
-	}
-	fmt.Fprintf(op.app.Out, "\n%s cancelled.\n", map[bool]string{true: "Destroy", false: "Apply"}[plan.Mode == plans.Destroy])
-	return false
+	return !plan.HasChanges() || o.approved(ctx, op.app, plan.Mode)
 }
 
 // applyFile carries out a saved plan.

@@ -26,9 +26,37 @@ type command struct {
 	// complete proposes values for the next argument; nil: file names.
 	complete func(app *App, args []string) []string
 
+	scope  scope // what of a project it works on
 	sub    []*command
 	main   bool // listed first in the help
 	hidden bool
+}
+
+// scope says what of a project a command works on, and so which flags select it.
+type scope byte
+
+const (
+	noScope      scope = iota // nothing that a project tells apart
+	wholeScope                // the project, in an environment
+	stackScope                // one stack
+	severalScope              // stacks, all where none is named
+)
+
+// registerScope registers the flags that select stacks and the environment.
+func (c *command) registerScope(a *App, f *flagSet) {
+	if c.scope == noScope {
+		return
+	}
+	f.heading("Project")
+	switch c.scope {
+	case stackScope:
+		f.list(&a.stacks, "stack", "NAME", "The stack of the project to work on.")
+	case severalScope:
+		f.list(&a.stacks, "stack", "NAME", "Only this stack of the project. May be given several times.")
+	}
+	if f.set.Lookup("env") == nil {
+		f.text(&a.environment, "env", "NAME", "Work in this environment instead of the selected one.")
+	}
 }
 
 // find returns the subcommand of that name, or nil.

@@ -3,7 +3,7 @@ package cli
 // commands is the table of all commands, in the order of the help: first what
 // people do every day, then the rest by name.
 func commands() *command {
-	return &command{sub: []*command{
+	root := &command{sub: []*command{
 		initCommand(),
 		validateCommand(),
 		planCommand(),
@@ -18,6 +18,7 @@ func commands() *command {
 		logsCommand(),
 		approveCommand(),
 		aslCommand(),
+		backfillCommand(),
 		completionCommand(),
 		consoleCommand(),
 		fmtCommand(),
@@ -36,6 +37,7 @@ func commands() *command {
 		rejectCommand(),
 		rollbackCommand(),
 		runnerCommand(),
+		schedulesCommand(),
 		signalCommand(),
 		stateCommand(),
 		taintCommand(),
@@ -45,4 +47,28 @@ func commands() *command {
 		workflowCommand(),
 		workspaceCommand(),
 	}}
+	for _, c := range root.sub {
+		c.setScope(scopes[c.name])
+	}
+	return root
+}
+
+// scopes says what of a project each command works on; commands that are not
+// listed do not care.
+var scopes = map[string]scope{
+	"apply": severalScope, "destroy": severalScope, "init": severalScope, "output": severalScope, "plan": severalScope,
+	"refresh": severalScope, "show": severalScope, "validate": severalScope,
+
+	"console": stackScope, "get": stackScope, "graph": stackScope, "import": stackScope, "modules": stackScope,
+	"providers": stackScope, "state": stackScope, "taint": stackScope, "test": stackScope, "untaint": stackScope,
+
+	"cancel": wholeScope, "force-unlock": wholeScope, "resume": wholeScope, "rollback": wholeScope, "run": wholeScope,
+	"runs": wholeScope,
+}
+
+func (c *command) setScope(s scope) {
+	c.scope = s
+	for _, sub := range c.sub {
+		sub.setScope(s)
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/states"
 	"golang.org/x/term"
 )
@@ -40,7 +41,7 @@ func runConsole(ctx context.Context, app *App, vars *variableOptions, st *stateO
 		return app.fail(diags)
 	}
 	vars.input = false
-	values, diags := p.variables(ctx, cfg, vars)
+	values, diags := p.variables(ctx, cfg, vars, plans.RefreshOnly) // where outputs of other stacks need not be there
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}

@@ -18,6 +18,8 @@ import (
 // factory returns the project's providers: the built-in one, and processes of
 // those that are installed.
 func (p *project) factory() providers.Factory {
+	p.starting.Lock()
+	defer p.starting.Unlock()
 	if p.providers != nil {
 		return p.providers
 	}
@@ -32,7 +34,7 @@ func (p *project) factory() providers.Factory {
 			}
 			return providers.Installed{Version: found.Version, Executable: found.Executable, Digest: found.Digest}, nil
 		},
-		CacheDir: schemaCache(),
+		CacheDir: schemaCache(), Dir: p.dir, Known: p.knownSchemas(),
 	})
 	if err != nil {
 		return brokenFactory{err}
@@ -81,7 +83,15 @@ func (p *project) installer(mirrors []string) *install.Installer {
 }
 
 func (p *project) installOptions() install.Options {
-	return install.Options{DataDir: p.dataDir, LockFile: lockFileName}
+	return install.Options{DataDir: p.dataDir, LockFile: p.place(lockFileName)}
+}
+
+// knownSchemas are shared by the stacks of a project.
+func (p *project) knownSchemas() *providers.KnownSchemas {
+	if p.ensemble == nil {
+		return nil
+	}
+	return &p.ensemble.schemas
 }
 
 // providerLock says which build of a provider is installed.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/tutti-dev/tutti/internal/engine"
 )
@@ -9,13 +10,25 @@ import (
 func graphCommand() *command {
 	return &command{
 		name: "graph", summary: "Draw the resources and what they depend on, for Graphviz",
-		about: "Prints a picture of the resources of the configuration in the DOT language. Turn it into an image with, for example:\n\n    tutti graph | dot -Tsvg > graph.svg",
+		about: "Prints a picture of the resources of the configuration in the DOT language. At the root of a project it draws the stacks; -stack=NAME draws the resources of one. Turn it into an image with, for example:\n\n    tutti graph | dot -Tsvg > graph.svg",
 		setup: func(f *flagSet) action {
 			var planFile string
 			f.text(&planFile, "plan", "FILE", "Draw the configuration that this saved plan was made from.")
 			f.accept("draw-cycles", "verbose")
 			f.acceptText("type", "module-depth")
 			return func(ctx context.Context, app *App, _ []string) int {
+				if planFile == "" {
+					several, diags := app.findEnsemble()
+					if diags.HasErrors() {
+						return app.fail(diags)
+					}
+					if several != nil && len(several.names) > 1 {
+						defer several.Close()
+						fmt.Fprint(app.Out, several.graph.Graph())
+						return exitOK
+					}
+					app.found = several
+				}
 				p, diags := app.openProject()
 				if diags.HasErrors() {
 					return app.fail(diags)

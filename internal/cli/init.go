@@ -53,7 +53,15 @@ func initCommand() *command {
 
 func (o *initOptions) run(ctx context.Context, app *App, _ []string) int {
 	app.jsonOut, app.prose = o.json, true
-	p, diags := app.openProject()
+	e, diags := app.findEnsemble()
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	if e != nil {
+		defer e.Close()
+		return o.runStacks(ctx, e)
+	}
+	p, diags := app.openDirectory("")
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -64,25 +72,61 @@ func (o *initOptions) run(ctx context.Context, app *App, _ []string) int {
 		o.say(app, "Tutti initialized in an empty directory!\n\nThe directory has no configuration files yet. Write some, then run \"tutti init\" again.")
 		return exitOK
 	}
-	if o.get {
-		if diags := p.installModules(ctx, o.upgrade, func(text string) { o.say(app, text) }); diags.HasErrors() {
-			return app.fail(diags)
-		}
-	}
-	cfg, diags := p.config(ctx)
-	if diags.HasErrors() {
-		return app.fail(diags)
-	}
-	st, d := p.state(ctx)
-	diags = append(diags, d...)
-	if d.HasErrors() {
-		return app.fail(diags)
-	}
-	diags = append(diags, p.installProviders(ctx, cfg, st, o, func(text string) { o.say(app, text) })...)
+	diags = o.prepare(ctx, p)
 	app.show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
+	return o.done(app)
+}
+
+// runStacks prepares the directories of stacks, one after the other.
+func (o *initOptions) runStacks(ctx context.Context, e *ensemble) int {
+	app := e.root.app
+	app.show(e.stray())
+	failed := false
+	for i, name := range e.names {
+		if len(e.names) > 1 {
+			text := "Stack " + name
+			if i > 0 {
+				text = "\n" + text
+			}
+			o.say(app, text)
+		}
+		_, diags := e.module(name)
+		if !diags.HasErrors() {
+			diags = append(diags, o.prepare(ctx, e.member(name))...)
+		}
+		app.show(diags)
+		failed = failed || diags.HasErrors()
+	}
+	if failed {
+		return exitFailed
+	}
+	return o.done(app)
+}
+
+// prepare brings what a directory needs.
+func (o *initOptions) prepare(ctx context.Context, p *project) diag.List {
+	say := func(text string) { o.say(p.app, text) }
+	if o.get {
+		if diags := p.installModules(ctx, o.upgrade, say); diags.HasErrors() {
+			return diags
+		}
+	}
+	cfg, diags := p.config(ctx)
+	if diags.HasErrors() {
+		return diags
+	}
+	st, d := p.state(ctx)
+	diags = append(diags, d...)
+	if d.HasErrors() {
+		return diags
+	}
+	return append(diags, p.installProviders(ctx, cfg, st, o, say)...)
+}
+
+func (o *initOptions) done(app *App) int {
 	o.say(app, "\nTutti has been successfully initialized!")
 	if !inAutomation() && !o.json {
 		o.say(app, "\nNext, see what would be done with \"tutti plan\". Run \"tutti init\" again whenever\nmodules or providers change.")
@@ -108,7 +152,7 @@ func (p *project) installModules(ctx context.Context, upgrade bool, say func(str
 	if p.app.sources == nil {
 		p.app.sources = map[string][]byte{}
 	}
-	return installer.Install(ctx, ".", modules.Options{
+	return installer.Install(ctx, p.rootDir(), modules.Options{
 		Upgrade: upgrade, DataDir: p.dataDir, Files: p.app.sources,
 		Progress: func(e modules.Progress) {
 			if !said {
@@ -179,7 +223,7 @@ func (p *project) installProviders(ctx context.Context, cfg *configs.Config, st 
 	}
 	say("Initializing provider plugins...")
 	return p.installer(o.pluginDir).Install(ctx, needed, install.Options{
-		Upgrade: o.upgrade, Readonly: o.lockfile == "readonly", DataDir: p.dataDir, LockFile: lockFileName,
+		Upgrade: o.upgrade, Readonly: o.lockfile == "readonly", DataDir: p.dataDir, LockFile: p.place(lockFileName),
 		Attached: attached,
 		Progress: func(e install.Event) { say("- " + e.String()) },
 	})

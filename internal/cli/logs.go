@@ -31,7 +31,7 @@ func logsCommand() *command {
 const logPolling = 200 * time.Millisecond
 
 func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) int {
-	p, diags := a.openProject()
+	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}

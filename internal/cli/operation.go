@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -51,9 +54,31 @@ func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.Lis
 	return &operation{project: p, view: view}, nil
 }
 
+// openRootOperation is openOperation for commands about no one stack.
+func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
+	a.jsonOut, a.prose = asJSON, true
+	view := a.operationView(asJSON)
+	p, diags := a.openRoot()
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return &operation{project: p, view: view}, nil
+}
+
+// on is the operation on the state of a run: on the stack it is about, where
+// there is such a one.
+func (o *operation) on(key states.Key) *operation {
+	if e := o.ensemble; e != nil && e.declared.Stacks[key.Stack] != nil {
+		e.environment = key.Environment
+		return &operation{project: e.member(key.Stack), view: o.view}
+	}
+	o.useKey(key)
+	return o
+}
+
 // planInput gathers what a plan is made from.
 func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
-	req, diags := po.request()
+	req, diags := o.withoutStack(po).request()
 	if diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
@@ -61,27 +86,59 @@ func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.Plan
 	if diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	values, d := o.variables(ctx, cfg, &po.variableOptions)
+	values, d := o.variables(ctx, cfg, &po.variableOptions, req.mode)
 	diags = append(diags, d...)
 	if d.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	prior, d := o.state(ctx)
+	prior, d := o.prior(ctx, req.mode)
 	diags = append(diags, d...)
 	if d.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	if len(prior.Problems) > 0 && req.mode != plans.Destroy {
+	if o.isStack() && req.mode == plans.Normal {
+		if d := o.ensemble.pendingMoves(ctx, o.stack); d.HasErrors() {
+			return engine.PlanInput{}, append(diags, d...)
+		}
+	}
+	return o.inputFrom(cfg, values, prior, req, po), diags
+}
+
+// withoutStack takes the name of the stack that is worked on off addresses that
+// begin with it.
+func (p *project) withoutStack(po *planOptions) *planOptions {
+	if !p.isStack() {
+		return po
+	}
+	out := *po
+	for _, list := range []*[]string{&out.targets, &out.excludes, &out.replaces} {
+		*list = slices.Clone(*list)
+		for i, s := range *list {
+			(*list)[i] = strings.TrimPrefix(s, "stack."+p.stack+".")
+		}
+	}
+	return &out
+}
+
+// prior is the state to plan from. One that cannot be read in full will do for
+// destroying only.
+func (p *project) prior(ctx context.Context, mode plans.Mode) (*states.State, diag.List) {
+	prior, diags := p.state(ctx)
+	if !diags.HasErrors() && len(prior.Problems) > 0 && mode != plans.Destroy {
 		// Planned from nulls, everything that uses these values would change.
-		return engine.PlanInput{}, append(diags, unreadable(prior, diag.Error, "A plan made without them would be wrong.")...)
+		diags = append(diags, unreadable(prior, diag.Error, "A plan made without them would be wrong.")...)
 	}
+	return prior, diags
+}
+
+func (o *operation) inputFrom(cfg *configs.Config, values map[string]configs.InputValue, prior *states.State, req planRequest, po *planOptions) engine.PlanInput {
 	return engine.PlanInput{
 		Config: cfg, Variables: values, Prior: prior, StateKey: o.key(), Providers: o.factory(),
 		Mode: req.mode, Targets: req.targets, Excludes: req.excludes, ForceReplace: req.replaces,
 		SkipRefresh: !po.refresh, GenerateConfig: po.generateConfigOut != "",
 		RootDir: ".", WorkDir: o.workDir, Parallelism: po.parallelism, Now: time.Now().UTC(),
 		Program: programVersion(), Progress: o.view.progress,
-	}, diags
+	}
 }
 
 // makePlan plans and completes the plan with what pins it: provider versions
@@ -115,6 +172,18 @@ func (o *operation) completePlan(ctx context.Context, l *loadedPlan, in engine.P
 		}
 	}
 	l.plan.ModulesManifest, _ = os.ReadFile(modules.ManifestFile(o.dataDir))
+	if o.dir == "" {
+		return
+	}
+	// A plan knows its files as the stack's own directory does.
+	files := make(map[string][]byte, len(l.plan.Files))
+	for name, src := range l.plan.Files {
+		if rel, err := filepath.Rel(o.dir, name); err == nil {
+			name = rel
+		}
+		files[name] = src
+	}
+	l.plan.Files = files
 }
 
 // encode fills in the plan's bytes and digest.
@@ -178,12 +247,12 @@ func (p *project) loadPlan(data []byte) (*loadedPlan, diag.List) {
 		return nil, diag.FromError(err)
 	}
 	cfg, diags := configs.Load(plan.RootDir, configs.LoadOptions{
-		Snapshot: plan.Files, Resolve: manifest.Resolve("."), TerraformVersion: terraformVersion,
+		Snapshot: plan.Files, Resolve: manifest.Resolve("."), TerraformVersion: terraformVersion, Base: p.dir,
 	})
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	p.app.sources = cfg.Files
+	p.quote(cfg.Files)
 	return &loadedPlan{plan: plan, encoded: data, config: cfg}, nil
 }
 
@@ -201,7 +270,7 @@ func (o *operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *vari
 	if !wanted {
 		return nil
 	}
-	values, diags := o.variables(ctx, l.config, vars)
+	values, diags := o.variables(ctx, l.config, vars, l.plan.Mode)
 	l.ephemeral = map[string]cty.Value{}
 	for name, v := range l.plan.Variables {
 		given, ok := values[name]
@@ -260,33 +329,64 @@ type runOptions struct {
 	kind        string // apply, destroy, refresh, import, rollback
 	parallelism int
 	resume      string        // id of the run to resume; empty for a new one
+	id, parent  string        // of a new run: its id, and the run it is a step of; may be empty
 	patience    time.Duration // how long to wait for what another run is changing
 	// again is called when the plan is out of date before anything was done; nil:
 	// that is an error.
 	again func(*states.StaleError) int
+	// hard, once closed, cuts off what is running; nil: as the person typing says.
+	hard <-chan struct{}
 }
 
 // execute carries out a plan as a durable run and tells how it ended.
 func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions) int {
+	result, stale, diags := o.carryOut(ctx, l, opts)
+	o.view.settle()
+	if stale != nil && opts.again != nil {
+		return opts.again(stale)
+	}
+	o.app.show(diags)
+	if result.Run.Status == "" {
+		return exitFailed // it could not even be tried
+	}
+	if opts.kind != "import" || result.Run.Status != runs.Succeeded {
+		o.view.applied(l.plan, result)
+	}
+	if diags.HasErrors() || result.Run.Status != runs.Succeeded {
+		return exitFailed
+	}
+	return exitOK
+}
+
+// carryOut carries out a plan as a durable run. What it returns besides the
+// result is why the run could not start, where the plan is out of date.
+func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
 	store, diags := o.store(ctx)
 	if diags.HasErrors() {
-		return o.app.fail(diags)
+		return runs.Result{}, nil, diags
 	}
 	if diags := l.encode(o.keyring); diags.HasErrors() {
-		return o.app.fail(diags)
+		return runs.Result{}, nil, diags
 	}
 	late, diags := l.encodeLate(o.keyring)
 	if diags.HasErrors() {
-		return o.app.fail(diags)
+		return runs.Result{}, nil, diags
+	}
+	if opts.hard == nil {
+		opts.hard = hardContext(ctx).Done()
+	}
+	id := opts.id
+	if opts.resume != "" {
+		id = opts.resume
 	}
 	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.app.tell}
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
-			ID: opts.resume, Kind: opts.kind, Key: o.key(), Actor: actor(), Program: programVersion(), Summary: summaryLine(l.plan),
+			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: actor(), Program: programVersion(), Summary: summaryLine(l.plan),
 		},
 		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
-		Watch: o.view.event, Hard: hardContext(ctx).Done(),
+		Watch: o.view.event, Hard: opts.hard,
 	}
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
 		ex, diags := engine.NewApply(ctx, engine.ApplyInput{
@@ -303,24 +403,15 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 	} else {
 		result, diags = runner.Apply(ctx, request, open)
 	}
-	o.view.settle()
 	if waiting.stale != nil && opts.again != nil {
-		return opts.again(waiting.stale)
+		return result, waiting.stale, diags
 	}
 	diags = append(diags, o.keepUnrecorded(result.Unrecorded)...)
-	diags = append(diags, o.export(context.WithoutCancel(ctx))...)
-	o.app.show(diags)
-	if opts.kind != "import" || result.Run.Status != runs.Succeeded {
-		o.view.applied(l.plan, result)
-	}
-	if diags.HasErrors() || result.Run.Status != runs.Succeeded {
-		return exitFailed
-	}
-	return exitOK
+	return result, waiting.stale, append(diags, o.export(context.WithoutCancel(ctx))...)
 }
 
 // keepUnrecorded saves what the store did not take, so that nothing is lost.
-func (o *operation) keepUnrecorded(rows []states.Change) diag.List {
+func (p *project) keepUnrecorded(rows []states.Change) diag.List {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -330,10 +421,10 @@ func (o *operation) keepUnrecorded(rows []states.Change) diag.List {
 			st.Instances[row.Object] = row.After
 		}
 	}
-	const name = "errored.tfstate"
+	name := p.place("errored.tfstate")
 	if err := writeState(name, st); err != nil {
 		data, _ := states.Encode(st)
-		o.app.tell(string(data))
+		p.app.tell(string(data))
 		return diag.Errorf("State could not be stored", "Neither the store nor the file %s could be written (%s). The objects concerned are printed above: keep that text, it is the only record of them.", name, err)
 	}
 	return diag.Errorf("State could not be stored", "The store did not take %s. They are in the file %s: when the store can be written again, bring each in with \"tutti import\", or merge the file by hand into the output of \"tutti state pull\" and push it.", countOf(len(rows), "changed object"), name)

@@ -11,18 +11,30 @@ import (
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
 )
 
 // operationView shows planning and applying as it happens. Its methods may be
-// called from several goroutines, except plan, planSaved and applied.
+// called from several goroutines, except plan, saved and applied.
 type operationView interface {
 	progress(engine.Progress)
 	event(runs.Event)
 	// settle ends what is being drawn, before something else is printed.
 	settle()
 	plan(ctx context.Context, o *operation, l *loadedPlan)
-	planSaved(p *plans.Plan, file string)
+	saved(changes bool, file string)
 	applied(p *plans.Plan, r runs.Result)
+
+	// forStack is the view of one stack among several.
+	forStack(name string) operationView
+	// stack begins what is shown of a stack; moves are those between stacks.
+	stack(name string, moves []states.Transfer)
+	// total sums up several stacks.
+	total(stacks int, n plans.Counts, operation string)
+	// appliedAll tells how the run of several stacks ended, outputs what it left
+	// in one of them.
+	appliedAll(mode plans.Mode, r runs.Result)
+	outputs(stack string, values map[string]*states.Output)
 }
 
 func (a *App) operationView(asJSON bool) operationView {
@@ -39,16 +51,16 @@ type humanView struct {
 	app      *App
 	terminal *views.Terminal
 
-	mu      sync.Mutex
-	watcher views.Watcher
-	total   int
+	mu         sync.Mutex
+	watcher    views.Watcher
+	operations int // to come
 }
 
 func (v *humanView) watch() views.Watcher {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.watcher == nil {
-		v.watcher = v.terminal.Watch(v.total)
+		v.watcher = v.terminal.Watch(v.operations)
 	}
 	return v.watcher
 }
@@ -75,16 +87,20 @@ func (v *humanView) settle() {
 
 func (v *humanView) plan(ctx context.Context, o *operation, l *loadedPlan) {
 	v.terminal.Plan(l.plan, o.schemas(ctx))
-	v.total = 0
-	for _, op := range l.plan.Operations {
-		if op.Kind != plans.OpGate {
-			v.total++
-		}
-	}
+	v.operations = operationsOf(l.plan)
 }
 
-func (v *humanView) planSaved(p *plans.Plan, file string) {
-	if inAutomation() || !p.HasChanges() && file == "" {
+func operationsOf(p *plans.Plan) (n int) {
+	for _, op := range p.Operations {
+		if op.Kind != plans.OpGate {
+			n++
+		}
+	}
+	return n
+}
+
+func (v *humanView) saved(changes bool, file string) {
+	if inAutomation() || !changes && file == "" {
 		return
 	}
 	v.terminal.Rule()
@@ -99,16 +115,16 @@ func (v *humanView) planSaved(p *plans.Plan, file string) {
 func (v *humanView) applied(p *plans.Plan, r runs.Result) {
 	v.terminal.Applied(p.Mode, views.Totals(r.Done), r.Run.Kind, string(r.Run.Status), r.Run.ID)
 	if r.Run.Status == runs.Succeeded && p.Mode != plans.Destroy {
-		if st, diags := v.currentOutputs(r); !diags.HasErrors() {
-			v.terminal.Outputs(st)
+		if list, diags := namedValues(r.Final.Outputs); !diags.HasErrors() {
+			v.terminal.Outputs(list)
 		}
 	}
 }
 
-func (v *humanView) currentOutputs(r runs.Result) ([]views.NamedValue, diag.List) {
+func namedValues(values map[string]*states.Output) ([]views.NamedValue, diag.List) {
 	var out []views.NamedValue
-	for _, name := range sortedKeys(r.Final.Outputs) {
-		o := r.Final.Outputs[name]
+	for _, name := range sortedKeys(values) {
+		o := values[name]
 		val, err := outputValue(o)
 		if err != nil {
 			return nil, diag.FromError(err)
@@ -128,7 +144,7 @@ func (v *jsonView) progress(p engine.Progress) { v.stream.Progress(p) }
 func (v *jsonView) event(runs.Event)           {}
 func (v *jsonView) settle()                    {}
 
-func (v *jsonView) planSaved(*plans.Plan, string) {}
+func (v *jsonView) saved(bool, string) {}
 
 func (v *jsonView) plan(_ context.Context, _ *operation, l *loadedPlan) {
 	if l.file != "" {
@@ -146,3 +162,75 @@ func (v *jsonView) applied(p *plans.Plan, r runs.Result) {
 		v.stream.Outputs(r.Final.Outputs)
 	}
 }
+
+func (v *jsonView) forStack(name string) operationView {
+	return &jsonView{app: v.app, stream: v.stream.ForStack(name)}
+}
+
+func (v *jsonView) stack(name string, moves []states.Transfer) {
+	stream := v.stream.ForStack(name)
+	for _, t := range moves {
+		if t.From.Stack == name {
+			stream.Moves(t.Object, t.To.Stack, t.As)
+		}
+	}
+}
+
+func (v *jsonView) total(_ int, n plans.Counts, operation string) { v.stream.Total(n, operation) }
+
+func (v *humanView) forStack(name string) operationView { return &stackView{v, name} }
+
+func (v *humanView) stack(name string, moves []states.Transfer) {
+	v.terminal.StackHeader(name)
+	for _, t := range moves {
+		switch name {
+		case t.From.Stack:
+			v.terminal.Paragraph(fmt.Sprintf("%s moves to stack %q as %s", t.Object, t.To.Stack, t.As))
+		case t.To.Stack:
+			v.terminal.Paragraph(fmt.Sprintf("%s moves here from stack %q, where it is %s", t.As, t.From.Stack, t.Object))
+		}
+	}
+}
+
+func (v *humanView) total(stacks int, n plans.Counts, operation string) {
+	v.terminal.StackTotal(stacks, n, operation)
+}
+
+// stackView is the view of one stack among several, which share what is drawn.
+type stackView struct {
+	*humanView
+	name string
+}
+
+func (v *stackView) progress(p engine.Progress) {
+	p.Stack = v.name
+	v.humanView.progress(p)
+}
+
+func (v *stackView) plan(ctx context.Context, o *operation, l *loadedPlan) {
+	v.terminal.Plan(l.plan, o.schemas(ctx))
+	v.operations += operationsOf(l.plan)
+}
+
+func (v *humanView) appliedAll(mode plans.Mode, r runs.Result) {
+	v.terminal.Applied(mode, views.Totals(r.Done), r.Run.Kind, string(r.Run.Status), r.Run.ID)
+}
+
+func (v *humanView) outputs(stack string, values map[string]*states.Output) {
+	if list, diags := namedValues(values); !diags.HasErrors() {
+		v.terminal.StackOutputs(stack, list)
+	}
+}
+
+func (v *jsonView) appliedAll(mode plans.Mode, r runs.Result) {
+	if r.Run.Status == runs.Succeeded {
+		v.stream.Applied(mode, views.Totals(r.Done))
+	}
+}
+
+func (v *jsonView) outputs(stack string, values map[string]*states.Output) {
+	v.stream.ForStack(stack).Outputs(values)
+}
+
+// applied is told once for all stacks.
+func (v *stackView) applied(*plans.Plan, runs.Result) {}

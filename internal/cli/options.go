@@ -88,6 +88,28 @@ func (o *planOptions) register(f *flagSet) {
 	f.number(&o.parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 }
 
+// mode is what kind of plan is asked for, where the options make sense.
+func (o *planOptions) mode() plans.Mode {
+	switch {
+	case o.destroy:
+		return plans.Destroy
+	case o.refreshOnly:
+		return plans.RefreshOnly
+	}
+	return plans.Normal
+}
+
+// kind is the kind of run that carries out such a plan.
+func (o *planOptions) kind() string {
+	switch o.mode() {
+	case plans.Destroy:
+		return "destroy"
+	case plans.RefreshOnly:
+		return "refresh"
+	}
+	return "apply"
+}
+
 // planRequest is planOptions understood.
 type planRequest struct {
 	mode     plans.Mode
@@ -157,6 +179,15 @@ type stateOptions struct {
 	state       string
 	stateOut    string
 	backup      string
+}
+
+// ofOneStack refuses options that name the state file of one directory, where
+// several stacks are worked on.
+func (o *stateOptions) ofOneStack() diag.List {
+	if o.state == "" && o.stateOut == "" {
+		return nil
+	}
+	return diag.Errorf("Which stack?", "Options -state and -state-out name the state file of one stack: choose it with -stack=NAME.")
 }
 
 // registerLock registers what every command that writes state has.

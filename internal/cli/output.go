@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -27,6 +28,14 @@ func outputCommand() *command {
 			return func(ctx context.Context, app *App, args []string) int {
 				if raw && (o.json || len(args) == 0) {
 					return app.failf("Invalid command line", "Option -raw needs the name of one output, and excludes -json.")
+				}
+				several, diags := app.openSeveral()
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				if several != nil {
+					defer several.Close()
+					return several.outputs(ctx, strings.Join(args, ""), o.json)
 				}
 				e, diags := app.openState(ctx, &st)
 				if diags.HasErrors() {
@@ -71,13 +80,17 @@ type outputJSON struct {
 	Value     json.RawMessage `json:"value"`
 }
 
+func describeOutputs(st *states.State) map[string]outputJSON {
+	doc := make(map[string]outputJSON, len(st.Outputs))
+	for name, o := range st.Outputs {
+		doc[name] = outputJSON{Sensitive: o.Sensitive, Type: o.Type, Value: o.Value}
+	}
+	return doc
+}
+
 func (a *App) showOutputs(st *states.State, asJSON bool) int {
 	if asJSON {
-		doc := make(map[string]outputJSON, len(st.Outputs))
-		for name, o := range st.Outputs {
-			doc[name] = outputJSON{Sensitive: o.Sensitive, Type: o.Type, Value: o.Value}
-		}
-		return a.printJSONIndented(doc)
+		return a.printJSONIndented(describeOutputs(st))
 	}
 	if len(st.Outputs) == 0 {
 		a.show(diag.Warningf("No outputs found", "The state has no output values. Outputs appear after an apply of a configuration that declares some."))

@@ -37,6 +37,14 @@ func planCommand() *command {
 
 func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) int {
 	app.compactWarnings = o.compactWarnings
+	several, diags := app.openEnsembleOperation(o.json)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	if several != nil {
+		defer several.Close()
+		return o.runStacks(ctx, several)
+	}
 	op, diags := app.openOperation(&o.stateOptions, o.json)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -69,8 +77,41 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 			return app.fail(diags)
 		}
 	}
-	op.view.planSaved(loaded.plan, o.out)
+	op.view.saved(loaded.plan.HasChanges(), o.out)
 	if o.detailedExit && loaded.plan.HasChanges() {
+		return exitChanges
+	}
+	return exitOK
+}
+
+// runStacks plans several stacks of a project.
+func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation) int {
+	if diags := o.ofOneStack(); diags.HasErrors() {
+		return e.app.fail(diags)
+	}
+	mode := o.mode()
+	diags := e.plan(ctx, &o.planOptions, o.kind())
+	if e.shared != nil {
+		e.show(ctx, mode, diags)
+	}
+	e.app.show(diags)
+	if diags.HasErrors() {
+		return exitFailed
+	}
+	if o.out != "" {
+		diags := e.finish(mode)
+		if !diags.HasErrors() {
+			data, d := e.encode()
+			if diags = append(diags, d...); !diags.HasErrors() {
+				diags = append(diags, diag.FromError(replaceFile(o.out, data, 0o600))...)
+			}
+		}
+		if diags.HasErrors() {
+			return e.app.fail(diags)
+		}
+	}
+	e.view.saved(e.changes(), o.out)
+	if o.detailedExit && e.changes() {
 		return exitChanges
 	}
 	return exitOK

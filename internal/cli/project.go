@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/configs"
@@ -30,16 +31,24 @@ const (
 
 // project is the directory a command works on: its configuration, store,
 // environment and providers, each opened when first needed. Close gives all
-// back.
+// back. It is the working directory, or that of a stack of a project; what
+// belongs to it is found with place.
 type project struct {
-	app     *App
-	dataDir string // .terraform, or what TF_DATA_DIR says
-	workDir string // absolute
+	app      *App
+	dir      string    // of the configuration; empty for the working directory
+	dataDir  string    // .terraform, or what TF_DATA_DIR says
+	workDir  string    // absolute
+	ensemble *ensemble // the project that this is a stack of; nil for none
+	closing  bool      // closes the ensemble as well
+	adopted  bool      // of a stack: adopt was done
 
 	cliConfig *install.Config
 	keyring   *secrets.Keyring
 
 	installing *install.Installer
+
+	// Several steps of a workflow may be about one stack at the same time.
+	opening, loading, starting sync.Mutex
 
 	loaded      *configs.Config
 	opened      *sqlite.Store
@@ -51,15 +60,54 @@ type project struct {
 	toldUnreadable bool // that values of the state cannot be read was said
 }
 
-// openProject finds the project in the working directory.
+// place is where something lies that belongs to the configuration.
+func (p *project) place(name string) string {
+	if p.dir == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(p.dir, name)
+}
+
+// openProject opens what a command works on that is about one configuration:
+// the working directory or, in a project, the stack that is selected.
 func (a *App) openProject() (*project, diag.List) {
-	workDir, err := os.Getwd()
+	e, diags := a.openEnsemble()
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	if e == nil {
+		return a.openDirectory("")
+	}
+	if len(e.names) != 1 {
+		e.Close()
+		return nil, diag.Errorf("Which stack?", "This project has several stacks, and this command works on one: choose it with -stack=NAME. Declared are: %s.", strings.Join(e.graph.Order, ", "))
+	}
+	return e.only(), diags
+}
+
+// openRoot opens what a command works on that is about no configuration: the
+// working directory or the root of the project.
+func (a *App) openRoot() (*project, diag.List) {
+	e, diags := a.findEnsemble()
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	if e == nil {
+		return a.openDirectory("")
+	}
+	e.root.ensemble, e.root.closing = e, true
+	return e.root, diags
+}
+
+// openDirectory opens a directory as it is.
+func (a *App) openDirectory(dir string) (*project, diag.List) {
+	workDir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, diag.Errorf("Cannot find the working directory", "%s.", err)
 	}
-	p := &project{app: a, dataDir: ".terraform", workDir: workDir}
-	if dir := os.Getenv("TF_DATA_DIR"); dir != "" {
-		p.dataDir = dir
+	p := &project{app: a, dir: dir, dataDir: filepath.Join(dir, ".terraform"), workDir: workDir}
+	if data := os.Getenv("TF_DATA_DIR"); data != "" {
+		p.dataDir = p.place(data)
 	}
 	cliConfig, diags := install.LoadConfig(os.Environ())
 	if diags.HasErrors() {
@@ -77,16 +125,25 @@ func (a *App) openProject() (*project, diag.List) {
 
 // Close ends provider processes and closes the store.
 func (p *project) Close() {
+	if p.closing {
+		p.closing = false
+		p.ensemble.Close()
+		return
+	}
 	if p.providers != nil {
 		_ = p.providers.Close()
 	}
-	if p.opened != nil {
+	if p.opened != nil && !p.isStack() {
 		_ = p.opened.Close()
 	}
 }
 
-// selectedEnvironment is what TF_WORKSPACE or the last "workspace select" say.
+// selectedEnvironment is what -env, TF_WORKSPACE or the last "workspace select"
+// say.
 func (p *project) selectedEnvironment() (string, error) {
+	if p.app.environment != "" {
+		return p.app.environment, nil
+	}
 	if name := os.Getenv("TF_WORKSPACE"); name != "" {
 		return name, nil
 	}
@@ -121,13 +178,24 @@ func (p *project) useKey(key states.Key) {
 	p.stack, p.environment = key.Stack, key.Environment
 }
 
+// aside is the same directory and store for work on another state beside this
+// one. It is not to be closed.
+func (p *project) aside(key states.Key) *project {
+	return &project{
+		app: p.app, dir: p.dir, dataDir: p.dataDir, workDir: p.workDir, cliConfig: p.cliConfig, keyring: p.keyring,
+		installing: p.installing, opened: p.opened, stack: key.Stack, environment: key.Environment,
+	}
+}
+
 // config loads the configuration. Its source text is what diagnostics quote
 // from then on.
 func (p *project) config(ctx context.Context) (*configs.Config, diag.List) {
+	p.loading.Lock()
+	defer p.loading.Unlock()
 	if p.loaded != nil {
 		return p.loaded, nil
 	}
-	has, err := configs.HasConfig(".")
+	has, err := configs.HasConfig(p.rootDir())
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
@@ -138,9 +206,9 @@ func (p *project) config(ctx context.Context) (*configs.Config, diag.List) {
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
-	cfg, diags := configs.Load(".", configs.LoadOptions{Resolve: manifest.Resolve("."), TerraformVersion: terraformVersion})
+	cfg, diags := configs.Load(".", configs.LoadOptions{Resolve: manifest.Resolve("."), TerraformVersion: terraformVersion, Base: p.dir})
 	if cfg != nil {
-		p.app.sources = cfg.Files
+		p.quote(cfg.Files)
 	}
 	if diags.HasErrors() {
 		return nil, diags
@@ -149,9 +217,17 @@ func (p *project) config(ctx context.Context) (*configs.Config, diag.List) {
 	return cfg, append(diags, p.checkBackend(ctx, cfg)...)
 }
 
+// rootDir is the directory of the root module.
+func (p *project) rootDir() string {
+	if p.dir == "" {
+		return "."
+	}
+	return p.dir
+}
+
 // configOrEmpty is config for commands that can do without one.
 func (p *project) configOrEmpty(ctx context.Context) (*configs.Config, diag.List) {
-	if has, err := configs.HasConfig("."); err == nil && has {
+	if has, err := configs.HasConfig(p.rootDir()); err == nil && has {
 		return p.config(ctx)
 	}
 	return configs.Load(".", configs.LoadOptions{Snapshot: map[string][]byte{}})
@@ -175,7 +251,7 @@ func (p *project) checkBackend(ctx context.Context, cfg *configs.Config) diag.Li
 // hasState reports whether the store holds a state already. A foreign backend's
 // block is then left alone, so that other tools can still read the files.
 func (p *project) hasState(ctx context.Context) bool {
-	if _, err := os.Stat(filepath.Join(storeDir, "store.db")); err != nil {
+	if _, err := os.Stat(filepath.Join(p.storeDir(), "store.db")); err != nil {
 		return false
 	}
 	store, diags := p.store(ctx)
@@ -186,17 +262,41 @@ func (p *project) hasState(ctx context.Context) bool {
 	return err == nil && st.Serial > 0
 }
 
+// storeDir is where the store lies: one for all stacks of a project.
+func (p *project) storeDir() string {
+	if p.isStack() {
+		return p.ensemble.root.place(storeDir)
+	}
+	return p.place(storeDir)
+}
+
+// isStack reports whether this is a stack of a project.
+func (p *project) isStack() bool { return p.ensemble != nil && p != p.ensemble.root }
+
 // store opens the state store and adopts a state file that other tools left
 // beside the configuration.
 func (p *project) store(ctx context.Context) (*sqlite.Store, diag.List) {
+	p.opening.Lock()
+	defer p.opening.Unlock()
 	if p.opened != nil {
 		return p.opened, nil
 	}
-	store, err := sqlite.Open(ctx, storeDir, sqlite.Options{Hider: p.keyring, Now: time.Now})
+	if p.isStack() {
+		store, diags := p.ensemble.root.store(ctx)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		p.opened = store
+		return store, append(diags, p.adoptStack(ctx)...)
+	}
+	store, err := sqlite.Open(ctx, p.storeDir(), sqlite.Options{Hider: p.keyring, Now: time.Now})
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
 	p.opened = store
+	if p.ensemble != nil {
+		return store, nil // state files lie beside the stacks
+	}
 	return store, p.adopt(ctx)
 }
 

@@ -69,7 +69,7 @@ func completeWorkflows(*App, []string) []string {
 
 // start finds out what is meant and runs it.
 func (o *workflowOptions) start(ctx context.Context, app *App, args []string) int {
-	op, diags := app.openOperation(nil, false)
+	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -141,7 +141,11 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	}
 	view := newWorkflowView(o.app)
 	runner := &runs.Runner{Store: store}
-	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Stacks: o.stacks(d.Project)}
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done()}
+	if r := o.stacks(d.Project); r != nil {
+		defer r.Close()
+		options.Stacks = r
+	}
 	run, machine, diags := do(runner, options)
 	if machine == nil {
 		return o.app.fail(diags)
@@ -244,10 +248,11 @@ func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do 
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	steps, e, diags := o.machineExecution(&runs.Runner{Store: store}, pinned)
+	steps, e, done, diags := o.machineExecution(&runs.Runner{Store: store}, pinned)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
+	defer done()
 	e.Hard, steps.Hard = hardContext(ctx).Done(), hardContext(ctx).Done()
 	e.Began = func(run runs.Run) { fmt.Fprintf(o.app.Err, "Run %s\n", run.ID) }
 	run, diags := do(steps.Runner, e)
@@ -360,4 +365,9 @@ func indent(text string) string {
 }
 
 // stacks plans and changes the stacks of a project for steps of workflows.
-func (o *operation) stacks(*projects.Project) runs.Stacks { return nil }
+func (o *operation) stacks(p *projects.Project) *stackRunner {
+	if len(p.Stacks) == 0 {
+		return nil
+	}
+	return newStackRunner(o.project, p)
+}

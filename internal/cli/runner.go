@@ -39,7 +39,7 @@ const (
 )
 
 func (o *runnerOptions) serve(ctx context.Context, app *App, _ []string) int {
-	op, diags := app.openOperation(nil, false)
+	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -154,18 +154,17 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if err != nil {
 		return run, diag.Errorf("Cannot read the run's definition", "%s.", err)
 	}
-	own := *o.project
-	own.useKey(run.Key)
-	op := &operation{project: &own, view: o.view}
+	op := &operation{project: o.aside(run.Key), view: o.view}
 	d, diags := definitionOf(source)
 	switch {
 	case diags.HasErrors():
 		return run, diags
 	case d == nil || d.Workflow.Definition != "":
-		steps, e, diags := op.machineExecution(r, source)
+		steps, e, done, diags := op.machineExecution(r, source)
 		if diags.HasErrors() {
 			return run, diags
 		}
+		defer done()
 		e.Run, e.Drain, e.Hard, steps.Hard = run, drain, hard, hard
 		return r.Continue(ctx, e)
 	}
@@ -173,9 +172,12 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if diags.HasErrors() {
 		return run, diags
 	}
-	ended, _, diags := r.ContinueWorkflow(ctx, d, runs.WorkflowOptions{
-		Run: run, Inputs: inputs, Environment: environment, Stacks: op.stacks(d.Project), Drain: drain, Hard: hard,
-	})
+	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard}
+	if s := op.stacks(d.Project); s != nil {
+		defer s.Close()
+		options.Stacks = s
+	}
+	ended, _, diags := r.ContinueWorkflow(ctx, d, options)
 	return ended, diags
 }
 
@@ -189,17 +191,22 @@ func definitionOf(source []byte) (*flow.Definition, diag.List) {
 }
 
 // machineExecution makes the execution of a state machine from what its run is
-// pinned to.
-func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (*runs.StateMachine, runs.Execution, diag.List) {
+// pinned to. done is to be called when it has ended.
+func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs.StateMachine, e runs.Execution, done func(), diags diag.List) {
 	definition, steps, diags := runs.StateMachineOf(pinned)
 	if diags.HasErrors() {
-		return nil, runs.Execution{}, diags
+		return nil, e, nil, diags
 	}
+	done = func() {}
 	steps.Dir, steps.Definition, steps.Runner = o.workDir, machineDefinition, r
 	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
 	if d, _ := definitionOf(pinned); d != nil {
-		steps.Workflow = r.BoundWorkflows(d, runs.WorkflowOptions{Run: steps.Run, Stacks: o.stacks(d.Project)})
+		options := runs.WorkflowOptions{Run: steps.Run}
+		if s := o.stacks(d.Project); s != nil {
+			options.Stacks, done = s, s.Close
+		}
+		steps.Workflow = r.BoundWorkflows(d, options)
 	}
 	steps.Machine = asl.NewMachine(definition)
-	return steps, runs.Execution{Definition: pinned, Machine: steps.Machine, Steps: steps}, nil
+	return steps, runs.Execution{Definition: pinned, Machine: steps.Machine, Steps: steps}, done, nil
 }

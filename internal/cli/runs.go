@@ -51,8 +51,7 @@ func runsListCommand() *command {
 					return exitOK
 				}
 				for _, run := range list {
-					fmt.Fprintf(app.Out, "%-14s %-11s %-8s %5d/%-5d  %s  %s\n", run.ID, run.Status, run.Kind, run.Done, run.Steps,
-						run.Created.Local().Format(time.DateTime), environmentOf(run))
+					fmt.Fprintln(app.Out, runLine(run, time.Now()))
 				}
 				return exitOK
 			}
@@ -60,17 +59,45 @@ func runsListCommand() *command {
 	}
 }
 
-// environmentOf names a run's environment where it is not the default.
-func environmentOf(run runs.Run) string {
-	if run.Key.Environment == defaultEnv {
-		return ""
+// runLine is a run in a line of 80 columns: name, status, steps, beginning, what.
+func runLine(run runs.Run, now time.Time) string {
+	created := run.Created.Local()
+	when := created.Format("2006-01-02")
+	if created.Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
+		when = created.Format("15:04:05")
 	}
-	return run.Key.Environment
+	what := run.Kind
+	if run.Summary != "" && run.Kind == runs.WorkflowKind {
+		what = run.Summary
+	} else if run.Summary != "" {
+		what += ": " + run.Summary
+	}
+	if env := environmentOf(run); env != "" {
+		what = env + ": " + what
+	}
+	line := fmt.Sprintf("%-14s %-11s %11s  %-10s  %s", run.ID, run.Status, fmt.Sprintf("%d/%d", run.Done, run.Steps), when, what)
+	if r := []rune(line); len(r) > 80 {
+		line = string(r[:79]) + "…"
+	}
+	return line
+}
+
+// environmentOf names a run's stack, and its environment where it is not the
+// default.
+func environmentOf(run runs.Run) string {
+	name := run.Key.Environment
+	if name == defaultEnv {
+		name = ""
+	}
+	if run.Key.Stack == "" || strings.HasPrefix(run.Key.Stack, "file:") {
+		return name
+	}
+	return strings.TrimSpace(run.Key.Stack + " " + name)
 }
 
 // runs opens the store and lists the newest runs.
 func (a *App) runs(ctx context.Context, limit int) (*project, []runs.Run, diag.List) {
-	p, diags := a.openProject()
+	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
@@ -124,7 +151,7 @@ func runsShowCommand() *command {
 			var o outputOptions
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, args []string) int {
-				p, diags := app.openProject()
+				p, diags := app.openRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -143,7 +170,7 @@ func runsShowCommand() *command {
 				}
 				hideSensitive(entries)
 				var steps *flow.Machine
-				if run.Kind == runs.WorkflowKind {
+				if run.Machine() {
 					steps = app.stepsOf(ctx, store, run)
 				}
 				if o.json {
@@ -268,7 +295,7 @@ func resumeCommand() *command {
 				if o.json && !autoApprove {
 					return app.failf("Auto-approve required", "With -json nobody can be asked: give -auto-approve.")
 				}
-				op, diags := app.openOperation(nil, o.json)
+				op, diags := app.openRootOperation(o.json)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -277,9 +304,17 @@ func resumeCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
+				if isStacksRun(run) {
+					if !autoApprove && !app.approvedResume(ctx, run) {
+						return exitFailed
+					}
+					op.useKey(run.Key)
+					return op.continueStacks(ctx, run, &vars, parallelism)
+				}
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
 				}
+				op = op.on(run.Key)
 				loaded, diags := op.planOf(ctx, run)
 				if !diags.HasErrors() {
 					diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
@@ -288,19 +323,29 @@ func resumeCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				if !autoApprove {
-					question := fmt.Sprintf("Do you want to resume run %s (%s: %s; %d of %d operations have ended)?", run.ID, run.Kind, run.Summary, run.Done, run.Steps)
-					yes, err := app.prompter().confirm(ctx, question, "Tutti will carry out what remains of the plan that was approved.")
-					if err != nil || !yes {
-						fmt.Fprintln(app.Out, "\nNothing was done.")
-						return exitFailed
-					}
-					fmt.Fprintln(app.Out)
+				if !autoApprove && !app.approvedResume(ctx, run) {
+					return exitFailed
 				}
 				return op.execute(ctx, loaded, runOptions{kind: run.Kind, parallelism: parallelism, resume: run.ID})
 			}
 		},
 	}
+}
+
+// approvedResume asks whether to go on with a run.
+func (a *App) approvedResume(ctx context.Context, run runs.Run) bool {
+	what := "operations"
+	if run.Machine() {
+		what = "stacks"
+	}
+	question := fmt.Sprintf("Do you want to resume run %s (%s: %s; %d of %d %s have ended)?", run.ID, run.Kind, run.Summary, run.Done, run.Steps, what)
+	yes, err := a.prompter().confirm(ctx, question, "Tutti will carry out what remains of the plan that was approved.")
+	if err != nil || !yes {
+		fmt.Fprintln(a.Out, "\nNothing was done.")
+		return false
+	}
+	fmt.Fprintln(a.Out)
+	return true
 }
 
 // interrupted finds the run to resume: the one named, or the only one there is.
@@ -321,8 +366,12 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 		return runs.Run{}, diag.FromError(err)
 	}
 	var found []runs.Run
+	open := map[string]bool{}
 	for _, run := range all {
-		if (run.Status == runs.Interrupted || run.Status == runs.Pending) && run.Parent == "" {
+		open[run.ID] = run.Status == runs.Interrupted || run.Status == runs.Pending
+	}
+	for _, run := range all {
+		if open[run.ID] && !open[run.Parent] { // else it is resumed with its parent
 			found = append(found, run)
 		}
 	}
@@ -341,7 +390,11 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 
 // planOf reads the plan a run carries out, and the values it was given besides.
 func (o *operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag.List) {
-	data, err := o.opened.Blob(ctx, run.Blob)
+	store, diags := o.store(ctx)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	data, err := store.Blob(ctx, run.Blob)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read the run's plan", "%s.", err)
 	}
@@ -366,7 +419,7 @@ func cancelCommand() *command {
 		about: "Asks the process that works on a run to stop: what is being done is finished and recorded, nothing more is begun. Asked a second time, running operations are cut off; the run can then be resumed. A run that was interrupted is given up.",
 		setup: func(*flagSet) action {
 			return func(ctx context.Context, app *App, args []string) int {
-				p, diags := app.openProject()
+				p, diags := app.openRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}

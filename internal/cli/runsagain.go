@@ -63,7 +63,7 @@ func runsRetryCommand() *command {
 			f.text(&from, "from", "STEP", "The step to begin with.")
 			o.registerJSON(f, "Print how it ended as JSON.")
 			return func(ctx context.Context, app *App, args []string) int {
-				op, diags := app.openOperation(nil, false)
+				op, diags := app.openRootOperation(false)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -119,7 +119,7 @@ func runsUpgradeCommand() *command {
 }
 
 func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON bool) int {
-	op, diags := a.openOperation(nil, false)
+	op, diags := a.openRootOperation(false)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
@@ -186,7 +186,7 @@ func runsWatchCommand() *command {
 		about: "Tells what the steps of a run of a workflow do, as the command that started it does, until the run ends. The exit code is 1 where it does not succeed.",
 		setup: func(f *flagSet) action {
 			return func(ctx context.Context, app *App, args []string) int {
-				op, diags := app.openOperation(nil, false)
+				op, diags := app.openRootOperation(false)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"runtime/debug"
 	"time"
 
@@ -45,8 +46,34 @@ func (a *App) failf(summary, detail string, args ...any) int {
 	return a.fail(diag.Errorf(summary, detail, args...))
 }
 
+// quote lets diagnostics quote the files of a configuration, those included that
+// are added to it later.
+func (p *project) quote(files map[string][]byte) {
+	if p.ensemble == nil {
+		p.app.sources = files
+		return
+	}
+	p.app.quoting.Lock()
+	defer p.app.quoting.Unlock()
+	if p.app.sources == nil {
+		p.app.sources = map[string][]byte{}
+	}
+	maps.Copy(p.app.sources, files)
+}
+
 // show shows problems without quoting source lines other than those known.
-func (a *App) show(diags diag.List) { a.showWith(diags, a.sources) }
+func (a *App) show(diags diag.List) {
+	if len(diags) > 0 {
+		a.showWith(diags, a.quoted())
+	}
+}
+
+// quoted is the text to quote as it is now: other stacks may be read meanwhile.
+func (a *App) quoted() map[string][]byte {
+	a.quoting.Lock()
+	defer a.quoting.Unlock()
+	return maps.Clone(a.sources)
+}
 
 // remark shows what people should know that does not belong to a command's
 // result: always on standard error.

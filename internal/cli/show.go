@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -22,6 +23,18 @@ func showCommand() *command {
 			var o outputOptions
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if len(args) == 1 && startsWith(args[0], stacks.IsPlan) {
+					return app.showPlanOfStacks(ctx, args[0], o.json)
+				}
+				if len(args) == 1 {
+					app.selectStackOf(args[0])
+				} else if e, diags := app.openSeveral(); e != nil || diags.HasErrors() {
+					if e == nil {
+						return app.fail(diags)
+					}
+					defer e.Close()
+					return e.showStates(ctx, o.json)
+				}
 				p, diags := app.openProject()
 				if diags.HasErrors() {
 					return app.fail(diags)

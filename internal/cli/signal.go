@@ -80,7 +80,7 @@ func signalCommand() *command {
 
 // signalRun finds a run, makes a signal for it and sends it.
 func (a *App) signalRun(ctx context.Context, id string, make func(*runs.Runner, runs.Run) (workflow.Signal, diag.List), done func(workflow.Signal) string) int {
-	p, diags := a.openProject()
+	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}

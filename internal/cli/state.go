@@ -98,6 +98,14 @@ func stateListCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
+				several, diags := app.openSeveral()
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				if several != nil {
+					defer several.Close()
+					return several.listObjects(ctx, args, id)
+				}
 				e, diags := app.openState(ctx, &o)
 				if diags.HasErrors() {
 					return app.fail(diags)

@@ -14,6 +14,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/modules"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/tests"
 )
 
@@ -49,7 +50,19 @@ func testCommand() *command {
 
 func (o *testOptions) run(ctx context.Context, app *App, _ []string) int {
 	app.jsonOut, app.prose = o.json, true
-	p, diags := app.openProject()
+	if len(app.stacks) > 0 {
+		// Tests know neither state nor project: they are those of a directory.
+		stack, diags := app.openProject()
+		if diags.HasErrors() {
+			return app.fail(diags)
+		}
+		dir := stack.rootDir()
+		stack.Close()
+		if err := os.Chdir(dir); err != nil {
+			return app.failf("Cannot change to another directory", "%s.", err)
+		}
+	}
+	p, diags := app.openDirectory("")
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -63,7 +76,7 @@ func (o *testOptions) run(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	o.input = false // tests that ask nobody can be repeated
-	variables, d := p.variables(ctx, cfg, &o.variableOptions)
+	variables, d := p.variables(ctx, cfg, &o.variableOptions, plans.Normal)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return app.fail(diags)
 	}

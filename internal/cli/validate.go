@@ -7,6 +7,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
 // validateJSON is the document of "validate -json", format 1.0.
@@ -70,14 +71,42 @@ func (a *App) validated(diags diag.List) int {
 }
 
 func (a *App) validate(ctx context.Context) diag.List {
-	p, diags := a.openProject()
+	e, diags := a.findEnsemble()
+	if diags.HasErrors() {
+		return diags
+	}
+	if e != nil {
+		defer e.Close()
+		return append(diags, e.validate(ctx)...)
+	}
+	p, diags := a.openDirectory("")
 	if diags.HasErrors() {
 		return diags
 	}
 	defer p.Close()
+	return p.validate(ctx)
+}
+
+func (p *project) validate(ctx context.Context) diag.List {
 	cfg, diags := p.config(ctx)
 	if cfg == nil || diags.HasErrors() {
 		return diags
 	}
-	return append(diags, engine.Validate(ctx, cfg, p.factory())...)
+	return append(diags, engine.Validate(ctx, cfg, p.factory(), p.workDir)...)
+}
+
+// validate checks the project, and the stacks selected.
+func (e *ensemble) validate(ctx context.Context) diag.List {
+	diags := stacks.Validate(e.declared)
+	if e.environment != defaultEnv {
+		diags = append(diags, stacks.CheckEnvironment(e.declared, e.environment)...)
+	}
+	diags = append(diags, e.check(stacks.UnknownScope(e.declared, e.root.workDir))...)
+	diags = append(diags, e.stray()...)
+	for _, name := range e.names {
+		if _, d := e.module(name); !d.HasErrors() { // else reported already
+			diags = append(diags, e.member(name).validate(ctx)...)
+		}
+	}
+	return diags
 }

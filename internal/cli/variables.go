@@ -8,33 +8,57 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/zclconf/go-cty/cty"
 )
 
 // variables gathers the values of root variables from the environment, files,
-// the command line and, where that is allowed, from the person typing.
-func (p *project) variables(ctx context.Context, cfg *configs.Config, o *variableOptions) (map[string]configs.InputValue, diag.List) {
-	given := make([]configs.GivenVariable, len(o.given))
-	for i, g := range o.given {
-		given[i] = configs.GivenVariable{File: g.file, Text: g.text}
+// the command line and, where that is allowed, from the person typing. Those of
+// a stack come from its project instead.
+func (p *project) variables(ctx context.Context, cfg *configs.Config, o *variableOptions, mode plans.Mode) (map[string]configs.InputValue, diag.List) {
+	if !p.isStack() {
+		return p.given(ctx, cfg.Root, o, cfg.Files, nil)
 	}
-	values, diags := configs.CollectVariables(".", cfg.Root, given, os.Environ(), cfg.Files)
+	scope, diags := p.ensemble.scope(ctx, o)
 	if diags.HasErrors() {
 		return nil, diags
 	}
+	if diags = append(diags, p.ensemble.check(scope)...); diags.HasErrors() {
+		return nil, diags
+	}
+	values, d := p.stackInputs(cfg, scope, p.ensemble.fromState(ctx, p.stack, mode))
+	return values, append(diags, d...)
+}
+
+// given gathers what is given for the variables of a module or a project. All of
+// it overrides what an environment of the project says.
+func (p *project) given(ctx context.Context, module *configs.Module, o *variableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
+	list := make([]configs.GivenVariable, len(o.given))
+	for i, g := range o.given {
+		list[i] = configs.GivenVariable{File: g.file, Text: g.text}
+	}
+	values, diags := configs.CollectVariables(p.rootDir(), module, list, os.Environ(), files)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	for name, v := range environment {
+		if _, ok := values[name]; !ok {
+			values[name] = v
+		}
+	}
 	var missing []string
-	for name, v := range cfg.Root.Variables {
+	for name, v := range module.Variables {
 		if _, ok := values[name]; !ok && v.Required() {
 			missing = append(missing, name)
 		}
 	}
 	if len(missing) == 0 || !o.input || p.app.jsonOut {
-		return values, diags // the engine says which are missing
+		return values, diags // whoever uses them says which are missing
 	}
 	sort.Strings(missing)
 	ask := p.app.prompter()
 	for _, name := range missing {
-		v := cfg.Root.Variables[name]
+		v := module.Variables[name]
 		question := "var." + name + "\n"
 		if v.Description != "" {
 			question += "  " + v.Description + "\n"

@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/sqlite"
+	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -60,7 +62,7 @@ func workspaceCommand() *command {
 				name: "show", summary: "Print the name of the selected environment",
 				setup: func(*flagSet) action {
 					return func(_ context.Context, app *App, _ []string) int {
-						p, diags := app.openProject()
+						p, diags := app.openRoot()
 						if diags.HasErrors() {
 							return app.fail(diags)
 						}
@@ -76,7 +78,7 @@ func workspaceCommand() *command {
 // environments opens the project and lists its environments: those of the store
 // and those that other tools left as folders.
 func (a *App) environments(ctx context.Context) (*project, []string, diag.List) {
-	p, diags := a.openProject()
+	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
@@ -85,10 +87,13 @@ func (a *App) environments(ctx context.Context) (*project, []string, diag.List) 
 		p.Close()
 		return nil, nil, diags
 	}
-	names, err := store.Environments(ctx, p.key().Stack)
+	names, err := p.knownEnvironments(ctx, store)
 	if err != nil {
 		p.Close()
 		return nil, nil, diag.FromError(err)
+	}
+	if p.ensemble != nil {
+		return p, names, nil
 	}
 	entries, _ := os.ReadDir("terraform.tfstate.d")
 	for _, e := range entries {
@@ -101,6 +106,43 @@ func (a *App) environments(ctx context.Context) (*project, []string, diag.List) 
 	}
 	slices.Sort(names)
 	return p, names, nil
+}
+
+// stateKeys are the states of an environment: one, or one for each stack.
+func (p *project) stateKeys(environment string) []states.Key {
+	if p.ensemble == nil {
+		return []states.Key{p.keyIn(environment)}
+	}
+	keys := []states.Key{{Environment: environment}}
+	for _, name := range p.ensemble.graph.Order {
+		keys = append(keys, states.Key{Stack: name, Environment: environment})
+	}
+	return keys
+}
+
+// knownEnvironments lists what the store has and, in a project, what is
+// declared. The default one is there unless others are declared.
+func (p *project) knownEnvironments(ctx context.Context, store *sqlite.Store) ([]string, error) {
+	var names []string
+	for _, key := range p.stateKeys("") {
+		list, err := store.Environments(ctx, key.Stack)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, list...)
+	}
+	if p.ensemble != nil {
+		declared := sortedKeys(p.ensemble.declared.Environments)
+		if len(declared) > 0 {
+			names = slices.DeleteFunc(names, func(name string) bool { return name == defaultEnv })
+		}
+		names = append(names, declared...)
+		if !slices.Contains(names, p.environment) && len(declared) == 0 {
+			names = append(names, p.environment)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 func completeEnvironments(app *App, _ []string) []string {
@@ -141,6 +183,14 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		return app.fail(diags)
 	}
 	defer p.Close()
+	if p.ensemble != nil {
+		if stateFile != "" {
+			return app.failf("Which stack?", "Option -state brings in the state of one stack: make the environment, then use \"tutti state push -stack=NAME\".")
+		}
+		if diags := stacks.CheckEnvironment(p.ensemble.declared, name); diags.HasErrors() {
+			return app.fail(diags)
+		}
+	}
 	key := p.keyIn(name)
 	err := p.opened.CreateEnvironment(ctx, key)
 	if errors.Is(err, states.ErrExists) || slices.Contains(names, name) && name != p.environment {
@@ -209,20 +259,25 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 	case name == p.environment:
 		return app.failf("Environment is selected", "The environment %q is the selected one: select another first.", name)
 	}
-	key := p.keyIn(name)
-	st, err := p.opened.State(ctx, key)
-	if err != nil {
-		return app.fail(diag.FromError(err))
+	objects := 0
+	for _, key := range p.stateKeys(name) {
+		st, err := p.opened.State(ctx, key)
+		if err != nil {
+			return app.fail(diag.FromError(err))
+		}
+		objects += len(st.Instances)
 	}
-	if len(st.Instances) > 0 && !force {
-		return app.failf("Environment is not empty", "The state of environment %q still has %s. Destroy them first, or give -force to leave them behind unmanaged.", name, countOf(len(st.Instances), "object"))
+	if objects > 0 && !force {
+		return app.failf("Environment is not empty", "The state of environment %q still has %s. Destroy them first, or give -force to leave them behind unmanaged.", name, countOf(objects, "object"))
 	}
-	if err := p.opened.DeleteEnvironment(ctx, key); err != nil {
-		return app.fail(diag.FromError(err))
+	for _, key := range p.stateKeys(name) {
+		if err := p.opened.DeleteEnvironment(ctx, key); err != nil {
+			return app.fail(diag.FromError(err))
+		}
 	}
 	fmt.Fprintf(app.Out, "Deleted environment \"%s\".\n", name)
-	if len(st.Instances) > 0 {
-		app.show(diag.Warningf("Objects left behind", "%s that the environment managed still exist, but are no longer managed by Tutti.", countOf(len(st.Instances), "object")))
+	if objects > 0 {
+		app.show(diag.Warningf("Objects left behind", "%s that the environment managed still exist, but are no longer managed by Tutti.", countOf(objects, "object")))
 	}
 	return exitOK
 }

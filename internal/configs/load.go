@@ -27,6 +27,11 @@ type LoadOptions struct {
 	Snapshot map[string][]byte
 	// TerraformVersion is what required_version is checked against.
 	TerraformVersion string
+	// Base is a directory that stands in front of every other where files are
+	// read, and of their names in source ranges and Config.Files. The
+	// configuration itself knows nothing of it: path.module is as if the program
+	// ran there. A snapshot has its files without it.
+	Base string
 }
 
 // Load reads the root module in dir and every module it calls. What could be
@@ -34,7 +39,7 @@ type LoadOptions struct {
 // result is nil only where not even the root directory could be read.
 func Load(dir string, opts LoadOptions) (*Config, diag.List) {
 	l := &loader{
-		source: source{snapshot: opts.Snapshot, files: map[string][]byte{}},
+		source: source{snapshot: opts.Snapshot, base: opts.Base, files: map[string][]byte{}},
 		opts:   opts,
 		config: &Config{Modules: map[addrs.Module]*Module{}},
 	}
@@ -112,7 +117,7 @@ func (l *loader) child(m *Module, call *ModuleCall) *Module {
 		}
 		if !l.source.isDir(dir) {
 			l.diags = append(l.diags, diag.ErrorAt(call.SourceRange, "Unreadable module directory",
-				"The directory %s, the source of module %q, does not exist.", dir, call.Name)...)
+				"The directory %s, the source of module %q, does not exist.", l.source.place(dir), call.Name)...)
 			return nil
 		}
 		return l.module(dir, path, m, call)
@@ -147,12 +152,21 @@ func localDir(from, source string) string {
 // source reads files from the disk or from a snapshot and keeps their text.
 type source struct {
 	snapshot map[string][]byte
+	base     string
 	files    map[string][]byte
+}
+
+// place is where a name lies on disk, and what it is called before people.
+func (s source) place(name string) string {
+	if s.base == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(s.base, name)
 }
 
 func (s source) isDir(dir string) bool {
 	if s.snapshot == nil {
-		info, err := os.Stat(dir)
+		info, err := os.Stat(s.place(dir))
 		return err == nil && info.IsDir()
 	}
 	for name := range s.snapshot {
@@ -175,7 +189,7 @@ func (s source) list(dir string) ([]string, error) {
 		sort.Strings(names)
 		return names, nil
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(s.place(dir))
 	if err != nil {
 		return nil, err
 	}
@@ -195,12 +209,13 @@ func (s source) read(name string) ([]byte, error) {
 		}
 		return src, nil
 	}
-	return os.ReadFile(name)
+	return os.ReadFile(s.place(name))
 }
 
 // parse reads one configuration file. The result is nil where it cannot be read.
 func (s source) parse(name string) (*hcl.File, diag.List) {
 	src, err := s.read(name)
+	name = s.place(name)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read file", "The configuration file %s cannot be read: %s.", name, unwrapPath(err))
 	}
@@ -230,7 +245,7 @@ func unwrapPath(err error) error {
 func (s source) parseModule(dir string) (*Module, diag.List) {
 	names, err := s.list(dir)
 	if err != nil {
-		return nil, diag.Errorf("Cannot read module directory", "The directory %s cannot be read: %s.", dir, unwrapPath(err))
+		return nil, diag.Errorf("Cannot read module directory", "The directory %s cannot be read: %s.", s.place(dir), unwrapPath(err))
 	}
 	primary, overrides := configFiles(names)
 	var diags diag.List

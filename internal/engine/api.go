@@ -111,6 +111,8 @@ const (
 // Progress is something that happened while planning or applying, for people
 // to watch. It is called from several goroutines.
 type Progress struct {
+	// Stack is filled in by who watches several stacks at once.
+	Stack       string
 	Kind        ProgressKind
 	Object      addrs.Object
 	Action      plans.Action  // for apply_*: Create, Update, Delete, Read …

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"os"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -18,9 +17,9 @@ import (
 
 // Validate checks a configuration without variables, state or remote objects:
 // every block is evaluated once with unknown inputs and shown to its provider.
-func Validate(ctx context.Context, cfg *configs.Config, factory providers.Factory) diag.List {
-	wd, _ := os.Getwd()
-	p := newPlanner(ctx, PlanInput{Config: cfg, Providers: factory, RootDir: ".", WorkDir: wd})
+// File functions resolve against workDir.
+func Validate(ctx context.Context, cfg *configs.Config, factory providers.Factory, workDir string) diag.List {
+	p := newPlanner(ctx, PlanInput{Config: cfg, Providers: factory, RootDir: ".", WorkDir: workDir})
 	p.provs = newProviderSet(cfg, factory)
 	p.report(p.provs.checkConfiguration(ctx))
 	if p.failed() {
@@ -28,7 +27,7 @@ func Validate(ctx context.Context, cfg *configs.Config, factory providers.Factor
 	}
 	defer p.provs.close()
 	p.ev = newEvaluator(cfg, p.functionContext())
-	p.ev.rootDir, p.ev.workDir = ".", wd
+	p.ev.rootDir, p.ev.workDir = ".", workDir
 	p.ev.validating, p.ev.allAbsent = true, true
 	p.ev.skipped = p.unknownValue
 	p.provs.ev = p.ev

@@ -32,6 +32,38 @@ type PoolOptions struct {
 	CacheDir string
 	// Environ is the environment of the processes; nil for this process's.
 	Environ []string
+	// Dir is the working directory of the processes; empty for this process's.
+	Dir string
+	// Known are schemas that other pools of this process have read already; nil
+	// for none.
+	Known *KnownSchemas
+}
+
+// KnownSchemas lets pools share schemas: they are read, and held in memory, once
+// for each build of a provider. The zero value is ready to use.
+type KnownSchemas struct{ byBuild sync.Map }
+
+// buildKey names a build of a provider. A build without digest has no name.
+func buildKey(addr addrs.Provider, found Installed) string {
+	if found.Digest == "" {
+		return ""
+	}
+	return addr.Canonical().String() + "\n" + found.Version + "\n" + found.Digest
+}
+
+func (k *KnownSchemas) get(addr addrs.Provider, found Installed) *Schemas {
+	if key := buildKey(addr, found); k != nil && key != "" {
+		if s, ok := k.byBuild.Load(key); ok {
+			return s.(*Schemas) //nolint:forcetypeassert // nothing else is put in
+		}
+	}
+	return nil
+}
+
+func (k *KnownSchemas) put(addr addrs.Provider, found Installed, s *Schemas) {
+	if key := buildKey(addr, found); k != nil && key != "" && addr.Type != describedType {
+		k.byBuild.Store(key, s)
+	}
 }
 
 // maxStarting bounds how many processes are being started at once: starting is
@@ -218,7 +250,7 @@ func (p *Pool) start(ctx context.Context, addr addrs.Provider) (*process, error)
 		if err != nil {
 			return nil, err
 		}
-		if proc, err = launch(addr, found, p.environ); err != nil {
+		if proc, err = launch(addr, found, p.environ, p.opts.Dir); err != nil {
 			return nil, err
 		}
 	}
@@ -271,7 +303,12 @@ func (p *Pool) Schemas(ctx context.Context, addr addrs.Provider) (*Schemas, diag
 			return nil, diag.FromError(err)
 		}
 	}
+	if s := p.opts.Known.get(addr, found); s != nil {
+		e.schemas.Store(s)
+		return s, nil
+	}
 	if s := p.cached(addr, found); s != nil {
+		p.opts.Known.put(addr, found, s)
 		e.schemas.Store(s)
 		return s, nil
 	}
@@ -285,6 +322,7 @@ func (p *Pool) Schemas(ctx context.Context, addr addrs.Provider) (*Schemas, diag
 		return nil, diags
 	}
 	if s.Capabilities.GetProviderSchemaOptional {
+		p.opts.Known.put(addr, found, s)
 		p.store(addr, found, raw)
 	} // others are asked whenever they are started: a copy would only get old
 	e.schemas.Store(s)

@@ -9,8 +9,8 @@ import (
 	"io"
 	"net"
 	"os/exec"
+	"path/filepath"
 	"slices"
-
 	"strings"
 	"sync"
 	"time"
@@ -84,10 +84,19 @@ func clientConfig(words io.Writer) *plugin.ClientConfig {
 	}
 }
 
-// launch starts a provider and connects to it.
-func launch(addr addrs.Provider, found Installed, environ []string) (*process, error) {
+// launch starts a provider in a directory and connects to it.
+func launch(addr addrs.Provider, found Installed, environ []string, dir string) (*process, error) {
 	words := &tail{}
-	cmd := exec.Command(found.Executable)
+	program := found.Executable
+	if dir != "" {
+		// A relative name would be looked up from the directory it is started in.
+		var err error
+		if program, err = filepath.Abs(program); err != nil {
+			return nil, startError(addr, err, "")
+		}
+	}
+	cmd := exec.Command(program)
+	cmd.Dir = dir
 	cmd.Env = slices.Clone(environ) // go-plugin appends a certificate: not where another process finds it
 	dieWithParent(cmd)
 	config := clientConfig(words)

@@ -39,15 +39,18 @@ func (r rawSchemas) build() (*Schemas, error) {
 	return s, reader.err
 }
 
+// describedType is the one provider known whose types a file in the working
+// directory says.
+const describedType = "tfcoremock"
+
 // cachePath is where a provider's schemas are kept; empty for nowhere.
 func (p *Pool) cachePath(addr addrs.Provider, found Installed) string {
 	if p.opts.CacheDir == "" || found.Digest == "" {
 		return ""
 	}
 	text := addr.Canonical().String() + "\n" + found.Version + "\n" + found.Digest
-	if addr.Type == "tfcoremock" {
-		// The one provider known whose types a file in the working directory says.
-		described, err := os.ReadFile("dynamic_resources.json")
+	if addr.Type == describedType {
+		described, err := os.ReadFile(filepath.Join(p.opts.Dir, "dynamic_resources.json"))
 		if err == nil {
 			text += "\n" + string(described)
 		}

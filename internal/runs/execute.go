@@ -131,7 +131,7 @@ func (r *Runner) create(ctx context.Context, e Execution, status Status) (*execu
 	run.Status, run.Created, run.Started = status, now, now
 	sum := sha256.Sum256(e.Definition)
 	run.PlanHash = hex.EncodeToString(sum[:])
-	run.Blob = "definition/" + run.PlanHash
+	run.Blob = definitionPrefix + run.PlanHash
 	lease, err := r.Store.Start(context.WithoutCancel(ctx), run, e.Definition, Claim{}, nil)
 	if err != nil {
 		return &execution{run: run}, startProblem(err)

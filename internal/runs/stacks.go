@@ -27,15 +27,19 @@ type Stacks interface {
 
 // StackRequest says what to plan or apply.
 type StackRequest struct {
-	Stack   string
-	Inputs  cty.Value // object; null for none
-	Targets []string
-	Destroy bool
-	Refresh bool
-	Plan    string // digest of a kept plan; empty for none
-	Run     string // id of the run to make or to go on with
-	Log     io.Writer
-	Asked   <-chan struct{} // closed when it should end early
+	Stack  string
+	Inputs cty.Value // object; null for none
+	// Variables are the values of the project's variables, and of others, as the
+	// workflow has them; empty where a plan brings its own.
+	Variables map[string]cty.Value
+	Targets   []string
+	Destroy   bool
+	Refresh   bool
+	Plan      string // digest of a kept plan; empty for none
+	Run       string // id of the run to make or to go on with
+	Parent    string // id of the run it is a step of
+	Log       io.Writer
+	Asked     <-chan struct{} // closed when it should end early
 }
 
 // StackPlan describes a plan.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -58,6 +59,13 @@ type Run struct {
 	// with that run.
 	Parent string `json:",omitempty"`
 }
+
+// definitionPrefix begins the names of blobs that machines are made from.
+const definitionPrefix = "definition/"
+
+// Machine reports whether the run is one of a machine, such as a workflow, and
+// not of a plan.
+func (r Run) Machine() bool { return strings.HasPrefix(r.Blob, definitionPrefix) }
 
 // Claim is what a run reserves before it begins: nobody else may change these
 // objects until the run ends. Expect holds, for objects read or written, the row
@@ -156,6 +164,9 @@ type Store interface {
 	// places in pools.
 	Abandon(ctx context.Context, id string) error
 	Blob(ctx context.Context, name string) ([]byte, error)
+	// PutBlob keeps bytes for later under a name that says what they are; bytes
+	// that are there under it already stay.
+	PutBlob(ctx context.Context, name string, data []byte) error
 	// Events returns events behind a number, in order, and the last number.
 	Events(ctx context.Context, after int64, limit int) ([]events.Event, int64, error)
 	Close() error

@@ -43,7 +43,10 @@ type WorkflowOptions struct {
 	Environment string
 	Inputs      map[string]cty.Value
 	Reuse       map[string]flow.Outcome
-	Stacks      Stacks // nil where there are none
+	// Begin lets ContinueWorkflow begin a run that never did, with what is said
+	// here.
+	Begin  bool
+	Stacks Stacks // nil where there are none
 	// Actions are what steps do by kind, besides and instead of the built-in ones.
 	Actions     map[string]WorkflowAction
 	Parallelism int
@@ -127,7 +130,9 @@ func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSt
 	}
 	w, e := r.workflow(d, o)
 	e.Start, e.Sensitive = encode(start), hidden
-	e.Run.Kind = WorkflowKind
+	if e.Run.Kind == "" {
+		e.Run.Kind = WorkflowKind
+	}
 	if e.Run.Summary == "" {
 		e.Run.Summary = "workflow " + d.Workflow.Name
 	}
@@ -136,7 +141,10 @@ func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSt
 
 // ContinueWorkflow takes over a run of a workflow whose process died.
 func (r *Runner) ContinueWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (Run, *flow.Machine, diag.List) {
-	w, e := r.workflow(d, o)
+	w, e := r.newWorkflow(d, o)
+	if !o.Begin {
+		e.Start = nil
+	}
 	run, diags := r.Continue(ctx, e)
 	return run, w.machine, diags
 }

@@ -10,6 +10,14 @@ import (
 	"github.com/tutti-dev/tutti/internal/events"
 )
 
+// PutBlob implements runs.Store.
+func (s *Store) PutBlob(ctx context.Context, name string, data []byte) error {
+	return s.write(ctx, func(tx *transaction) error {
+		_, err := tx.exec("INSERT OR IGNORE INTO blobs(name, data) VALUES(?, ?)", name, data)
+		return err
+	})
+}
+
 // Blob implements runs.Store.
 func (s *Store) Blob(ctx context.Context, name string) ([]byte, error) {
 	db, err := s.reading(ctx)

@@ -38,8 +38,14 @@ type live struct {
 }
 
 type liveKey struct {
+	stack  string
 	object addrs.Object
 	kind   engine.ProgressKind // the kind it began with
+}
+
+// String is the object as people know it.
+func (k liveKey) String() string {
+	return progressAddress(engine.Progress{Stack: k.stack, Object: k.object})
 }
 
 // liveRunning is something that has begun and not ended.
@@ -93,16 +99,16 @@ func (w *live) Progress(p engine.Progress) {
 		w.begin(p)
 		line = "" // it stands below until it ends
 	case engine.RefreshComplete:
-		w.end(liveKey{p.Object, engine.RefreshStart})
+		w.end(liveKey{p.Stack, p.Object, engine.RefreshStart})
 	case engine.ImportComplete:
-		w.end(liveKey{p.Object, engine.ImportStart})
+		w.end(liveKey{p.Stack, p.Object, engine.ImportStart})
 	case engine.EphemeralOpComplete, engine.EphemeralOpErrored:
-		w.end(liveKey{p.Object, engine.EphemeralOpStart})
+		w.end(liveKey{p.Stack, p.Object, engine.EphemeralOpStart})
 	case engine.ApplyComplete, engine.ApplyErrored:
-		w.end(liveKey{p.Object, engine.ApplyStart})
+		w.end(liveKey{p.Stack, p.Object, engine.ApplyStart})
 		w.ended++
 	case engine.ProvisionProgress:
-		if r := w.byKey[liveKey{p.Object, engine.ApplyStart}]; r != nil {
+		if r := w.byKey[liveKey{p.Stack, p.Object, engine.ApplyStart}]; r != nil {
 			r.note = oneLine(p.Text)
 		}
 	}
@@ -136,7 +142,7 @@ func (w *live) begin(p engine.Progress) {
 	case engine.ImportStart:
 		verb = "importing"
 	}
-	key := liveKey{p.Object, p.Kind}
+	key := liveKey{p.Stack, p.Object, p.Kind}
 	w.end(key)
 	r := &liveRunning{key: key, since: w.t.now(), verb: verb}
 	w.byKey[key] = r
@@ -169,7 +175,7 @@ func (w *live) below() []string {
 			out = append(out, fmt.Sprintf("  … and %d more", len(w.running)-i))
 			break
 		}
-		text := fmt.Sprintf("  %6s  %s %s", duration(now.Sub(r.since)), r.verb, r.key.object)
+		text := fmt.Sprintf("  %6s  %s %s", duration(now.Sub(r.since)), r.verb, r.key)
 		if r.note != "" {
 			text += ": " + r.note
 		}

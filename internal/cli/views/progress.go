@@ -93,7 +93,16 @@ func progressVerbs(p engine.Progress) verbs {
 }
 
 func (t *Terminal) progressName(p engine.Progress) string {
-	return t.paint(bold, p.Object.String()+":")
+	return t.paint(bold, progressAddress(p)+":")
+}
+
+// progressAddress is the object with the stack it belongs to, where several are
+// watched.
+func progressAddress(p engine.Progress) string {
+	if p.Stack != "" {
+		return "stack." + p.Stack + "." + p.Object.String()
+	}
+	return p.Object.String()
 }
 
 // progressLine says what happened, in one line; empty where it is not worth
@@ -128,7 +137,7 @@ func (t *Terminal) progressLine(p engine.Progress) string {
 		return ""
 	}
 	if p.Kind == engine.ProvisionProgress {
-		return t.paint(bold, p.Object.String()) + " " + text
+		return t.paint(bold, progressAddress(p)) + " " + text
 	}
 	return t.progressName(p) + " " + text
 }

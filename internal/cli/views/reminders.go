@@ -19,11 +19,17 @@ type reminders struct {
 
 	mu      sync.Mutex
 	closed  bool
-	running map[addrs.Object]*time.Timer
+	running map[reminded]*time.Timer
+}
+
+// reminded is an object of a stack.
+type reminded struct {
+	stack  string
+	object addrs.Object
 }
 
 func newReminders(now func() time.Time, remind func(engine.Progress, time.Duration)) *reminders {
-	return &reminders{now: now, remind: remind, running: map[addrs.Object]*time.Timer{}}
+	return &reminders{now: now, remind: remind, running: map[reminded]*time.Timer{}}
 }
 
 func (r *reminders) start(p engine.Progress) {
@@ -33,13 +39,13 @@ func (r *reminders) start(p engine.Progress) {
 	if r.closed {
 		return
 	}
-	if old := r.running[p.Object]; old != nil {
+	if old := r.running[reminded{p.Stack, p.Object}]; old != nil {
 		old.Stop()
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(reminder, func() {
 		r.mu.Lock()
-		due := !r.closed && r.running[p.Object] == timer
+		due := !r.closed && r.running[reminded{p.Stack, p.Object}] == timer
 		if due {
 			timer.Reset(reminder)
 		}
@@ -48,15 +54,15 @@ func (r *reminders) start(p engine.Progress) {
 			r.remind(p, r.now().Sub(began))
 		}
 	})
-	r.running[p.Object] = timer
+	r.running[reminded{p.Stack, p.Object}] = timer
 }
 
 func (r *reminders) end(p engine.Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if timer := r.running[p.Object]; timer != nil {
+	if timer := r.running[reminded{p.Stack, p.Object}]; timer != nil {
 		timer.Stop()
-		delete(r.running, p.Object)
+		delete(r.running, reminded{p.Stack, p.Object})
 	}
 }
 

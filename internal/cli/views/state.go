@@ -132,6 +132,19 @@ func (t *Terminal) Outputs(list []NamedValue) {
 		return
 	}
 	t.printf("\n%s\n\n", t.paint(green, "Outputs:"))
+	t.values(list)
+}
+
+// StackOutputs prints the output values of one stack among several.
+func (t *Terminal) StackOutputs(stack string, list []NamedValue) {
+	if len(list) == 0 {
+		return
+	}
+	t.printf("\n%s\n\n", t.paint(green, "Outputs of stack "+stack+":"))
+	t.values(list)
+}
+
+func (t *Terminal) values(list []NamedValue) {
 	for _, o := range list {
 		text := "<sensitive>"
 		if !o.Sensitive && !marks.Contains(o.Value, marks.Sensitive) {

@@ -26,15 +26,24 @@ type Stream struct {
 	out io.Writer
 	now func() time.Time
 
-	mu        sync.Mutex
+	stack     string      // that it is about; empty for none
+	mu        *sync.Mutex // shared by the streams of all stacks
 	reminders *reminders
 }
 
 // NewStream returns a stream that writes to out. now is the clock.
 func NewStream(out io.Writer, now func() time.Time) *Stream {
-	s := &Stream{out: out, now: now}
+	s := &Stream{out: out, now: now, mu: &sync.Mutex{}}
 	s.reminders = newReminders(now, s.remind)
 	return s
+}
+
+// ForStack returns a stream that writes to the same place and says in every
+// message which stack it is about.
+func (s *Stream) ForStack(name string) *Stream {
+	out := &Stream{out: s.out, now: s.now, stack: name, mu: s.mu}
+	out.reminders = newReminders(s.now, out.remind)
+	return out
 }
 
 // Close ends the messages about what is still running. A stream in which
@@ -52,6 +61,8 @@ type message struct {
 	Diagnostic *DiagnosticJSON `json:"diagnostic,omitempty"`
 	Hook       *streamHook     `json:"hook,omitempty"`
 	Outputs    any             `json:"outputs,omitempty"`
+	Stack      string          `json:"stack,omitempty"`
+	ToStack    string          `json:"to_stack,omitempty"`
 	Terraform  string          `json:"terraform,omitempty"`
 	Tutti      string          `json:"tutti,omitempty"`
 	Type       string          `json:"type"`
@@ -108,6 +119,7 @@ func (s *Stream) write(m message) {
 		m.Level = "info"
 	}
 	m.Module = "terraform.ui" // what consumers of this format look for
+	m.Stack = s.stack
 	m.Timestamp = s.now().UTC().Format("2006-01-02T15:04:05.000000Z07:00")
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)

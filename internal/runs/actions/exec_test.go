@@ -283,8 +283,8 @@ func (s *stage) background(ctx context.Context, arguments map[string]cty.Value, 
 	return func() error { return <-done }
 }
 
-// child is a shell of its own that says when it is there: between fork and exec
-// it has the trap of its parent, and a signal would get lost.
+// child is a shell of its own that says when it is there: a signal to a group
+// misses those who are just being born.
 const child = `sh -c 'echo ready >&3; exec tail -f /dev/null'`
 
 func unhurried(p *process) { p.grace, p.drain = time.Hour, time.Hour }
@@ -302,7 +302,7 @@ func TestExecIsAskedToEnd(t *testing.T) {
 	same(t, "log", s.log("stdout"), "cleaned up\n")
 
 	s.asked = make(chan struct{})
-	wait = s.background(t.Context(), shell(`exec 3>alive; echo ready >&3; tail -f /dev/null`), unhurried)
+	wait = s.background(t.Context(), shell(`exec 3>alive; echo ready >&3; exec tail -f /dev/null`), unhurried)
 	alive.file = nil
 	alive.line()
 	close(s.asked)

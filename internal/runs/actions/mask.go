@@ -146,6 +146,7 @@ type MaskedWriter struct {
 	state  int32
 	held   []byte // what may yet become part of a secret …
 	secret []bool // … and which of it is one already
+	run    int    // at least so many of the last bytes held are
 	inside bool   // the last byte that was passed on was part of a secret
 	ready  []byte
 }
@@ -171,9 +172,7 @@ func (w *MaskedWriter) Write(p []byte) (int, error) {
 		w.state = m.step(w.state, p[i])
 		w.held, w.secret = append(w.held, p[i]), append(w.secret, false)
 		n := &m.nodes[w.state]
-		for k := len(w.secret) - int(n.match); k < len(w.secret); k++ {
-			w.secret[k] = true
-		}
+		w.mark(int(n.match))
 		// What cannot go on is settled in one go, not byte by byte, except where
 		// it piles up.
 		if n.open == 0 || len(w.held) > 2*int(n.open)+64 {
@@ -182,6 +181,21 @@ func (w *MaskedWriter) Write(p []byte) (int, error) {
 	}
 	w.settle(int(m.nodes[w.state].open))
 	return len(p), w.pass()
+}
+
+// mark says that the last bytes are a secret, the newest of which is not marked
+// yet. It leaves out those that are: a secret may overlap itself at every byte.
+func (w *MaskedWriter) mark(length int) {
+	if length == 0 {
+		w.run = 0
+		return
+	}
+	last := len(w.secret) - 1
+	for k := len(w.secret) - length; k < last-w.run; k++ {
+		w.secret[k] = true
+	}
+	w.secret[last] = true
+	w.run = max(w.run+1, length)
 }
 
 // Flush passes on what was held back: nothing follows that could make it a
@@ -205,6 +219,7 @@ func (w *MaskedWriter) settle(keep int) {
 		}
 		w.inside = w.secret[i]
 	}
+	w.run = min(w.run, keep)
 	if n > 0 {
 		w.held = append(w.held[:0], w.held[n:]...)
 		w.secret = append(w.secret[:0], w.secret[n:]...)

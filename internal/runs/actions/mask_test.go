@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/url"
 	"strings"
 	"testing"
@@ -128,4 +129,21 @@ func FuzzMask(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkMask(b *testing.B) {
+	text := []byte(strings.Repeat("2026-01-02T15:04:05Z level=info msg=\"did something\" path=/a/b/c\n", 1000))
+	long := strings.Repeat("a", 1000)
+	for name, of := range map[string]struct {
+		secret string
+		text   []byte
+	}{"log": {"hunter22", text}, "itself": {long, bytes.Repeat([]byte("a"), 1<<16)}} {
+		b.Run(name, func(b *testing.B) {
+			w := NewMask([]string{of.secret}).Writer(io.Discard)
+			b.SetBytes(int64(len(of.text)))
+			for b.Loop() {
+				_, _ = w.Write(of.text)
+			}
+		})
+	}
 }

@@ -532,6 +532,16 @@ func (s *Store) Abandon(_ context.Context, id string) error {
 	return nil
 }
 
+// PutBlob keeps bytes under a name.
+func (s *Store) PutBlob(_ context.Context, name string, data []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.blobs[name]; !ok {
+		s.blobs[name] = data
+	}
+	return nil
+}
+
 // Blob returns what was stored under a name.
 func (s *Store) Blob(_ context.Context, name string) ([]byte, error) {
 	s.mu.Lock()

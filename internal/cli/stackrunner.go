@@ -1,0 +1,460 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/configs"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/runs/actions"
+	"github.com/tutti-dev/tutti/internal/sqlite"
+	"github.com/tutti-dev/tutti/internal/stacks"
+	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// stackRunner plans and applies stacks for the steps of workflows, the one that
+// applies a plan of several stacks included. Plans are kept in the store, under
+// the digest of the whole.
+type stackRunner struct {
+	root *project
+	// declared is the project that the workflow belongs to; a plan brings its own.
+	declared *projects.Project
+	// view, where not nil, shows what happens; else it only goes into the logs.
+	view        operationView
+	vars        *variableOptions
+	parallelism int
+	patience    time.Duration
+
+	mu       sync.Mutex
+	own      *ensemble
+	shared   map[string]*sharedPlan
+	outcomes map[string]*stackOutcome // by stack
+}
+
+var _ runs.Stacks = (*stackRunner)(nil)
+
+// stackOutcome is what came of a stack, for the person watching.
+type stackOutcome struct {
+	plan   *plans.Plan
+	result runs.Result
+	diags  diag.List
+}
+
+// sharedPrefix begins the names of blobs with plans of stacks.
+const sharedPrefix = "stacks/"
+
+func newStackRunner(root *project, declared *projects.Project) *stackRunner {
+	return &stackRunner{
+		root: root, declared: declared, vars: &variableOptions{}, parallelism: defaultParallelism,
+		shared: map[string]*sharedPlan{}, outcomes: map[string]*stackOutcome{},
+	}
+}
+
+// Close ends the providers that were started.
+func (r *stackRunner) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.own != nil {
+		r.own.closeMembers()
+	}
+	for _, s := range r.shared {
+		if s.ensemble != nil {
+			s.ensemble.closeMembers()
+		}
+	}
+}
+
+// ensemble is the project of the workflow.
+func (r *stackRunner) ensemble() (*ensemble, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.own == nil {
+		e, diags := newEnsemble(r.root, r.declared)
+		if diags.HasErrors() {
+			return nil, diags.Err()
+		}
+		r.own = e
+	}
+	return r.own, nil
+}
+
+// keep stores a plan under its digest.
+func (r *stackRunner) keep(ctx context.Context, store *sqlite.Store, p *stacks.Plan) error {
+	data, err := p.Encode(r.root.keyring)
+	if err != nil {
+		return err
+	}
+	return store.PutBlob(ctx, sharedPrefix+p.Digest, data)
+}
+
+// planned finds a plan that was kept.
+func (r *stackRunner) planned(ctx context.Context, digest string) (*sharedPlan, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.shared[digest]; s != nil {
+		return s, s.err
+	}
+	s := &sharedPlan{}
+	s.err = r.load(ctx, s, digest)
+	r.shared[digest] = s
+	return s, s.err
+}
+
+func (r *stackRunner) load(ctx context.Context, s *sharedPlan, digest string) error {
+	data, err := r.root.opened.Blob(ctx, sharedPrefix+digest)
+	if err != nil {
+		return fmt.Errorf("there is no plan with the digest %s: %w", digest, err)
+	}
+	if s.plan, err = stacks.DecodePlan(data, r.root.keyring); err != nil {
+		return err
+	}
+	return s.open(ctx, r.root, r.vars)
+}
+
+// Outputs implements [runs.Stacks].
+func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, error) {
+	e, err := r.ensemble()
+	if err != nil {
+		return cty.DynamicVal, err
+	}
+	m, diags := e.module(stack)
+	if diags.HasErrors() {
+		return cty.DynamicVal, diags.Err()
+	}
+	st, diags := e.member(stack).state(ctx)
+	if diags.HasErrors() {
+		return cty.DynamicVal, diags.Err()
+	}
+	values, err := plans.StateOutputs(st)
+	if err != nil {
+		return cty.DynamicVal, err
+	}
+	return plans.OutputsObject(values, sortedKeys(m.Outputs)), nil
+}
+
+// Plan implements [runs.Stacks].
+func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
+	shared, plan, err := r.makePlan(ctx, req)
+	if err != nil {
+		return runs.StackPlan{}, err
+	}
+	n := plan.Count()
+	return runs.StackPlan{Digest: shared.plan.Digest, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Changes: plan.HasChanges()}, nil
+}
+
+// makePlan plans one stack and keeps the plan.
+func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sharedPlan, *plans.Plan, error) {
+	e, err := r.ensemble()
+	if err != nil {
+		return nil, nil, err
+	}
+	e.useVariables(req.Variables)
+	log := newLogView(req.Log)
+	defer log.settle()
+	op := &operation{project: e.member(req.Stack), view: log}
+	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism}
+	loaded, own, diags := op.planStep(ctx, po, req.Inputs, r.vars)
+	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
+		return nil, nil, problem("Tutti.PlanFailed", diags)
+	}
+	log.plan(ctx, op, loaded)
+	if diags := loaded.encode(r.root.keyring); diags.HasErrors() {
+		return nil, nil, diags.Err()
+	}
+	shared := &sharedPlan{plan: &stacks.Plan{
+		Environment: e.environment, Kind: po.kind(), Created: time.Now().UTC(), Program: programVersion(), Outputs: map[string][]string{},
+		Stacks: []stacks.StackPlan{{Name: req.Stack, Own: own, Digest: loaded.plan.Digest, Encoded: loaded.encoded}},
+	}}
+	shared.plan.SetProject(e.declared, e.variables)
+	e.mu.Lock()
+	for name, m := range e.modules {
+		shared.plan.Outputs[name] = sortedKeys(m.Outputs)
+	}
+	e.mu.Unlock()
+	if err := r.keep(ctx, op.opened, shared.plan); err != nil {
+		return nil, nil, err
+	}
+	return shared, loaded.plan, nil
+}
+
+// planStep plans a stack with inputs of a step besides those that the project
+// gives it; own names them.
+func (o *operation) planStep(ctx context.Context, po *planOptions, inputs cty.Value, vars *variableOptions) (l *loadedPlan, own []string, diags diag.List) {
+	req, diags := po.request()
+	if diags.HasErrors() {
+		return nil, nil, diags
+	}
+	cfg, d := o.config(ctx)
+	if diags = append(diags, d...); d.HasErrors() {
+		return nil, nil, diags
+	}
+	scope, d := o.ensemble.scope(ctx, vars)
+	if diags = append(diags, d...); d.HasErrors() {
+		return nil, nil, diags
+	}
+	values, d := o.stackInputs(cfg, scope, o.ensemble.fromState(ctx, o.stack, req.mode))
+	if diags = append(diags, d...); d.HasErrors() {
+		return nil, nil, diags
+	}
+	if bare, given := inputs.Unmark(); !bare.IsNull() && bare.IsKnown() && (bare.Type().IsObjectType() || bare.Type().IsMapType()) {
+		for name, v := range bare.AsValueMap() {
+			if cfg.Root.Variables[name] == nil {
+				diags = append(diags, diag.Errorf("Unknown input", "The root module of stack %q declares no variable %q.", o.stack, name)...)
+				continue
+			}
+			values[name] = configs.InputValue{Value: v.WithMarks(given), Source: configs.FromCaller}
+			own = append(own, name)
+		}
+		slices.Sort(own)
+	}
+	prior, d := o.prior(ctx, req.mode)
+	if diags = append(diags, d...); diags.HasErrors() {
+		return nil, nil, diags
+	}
+	l, d = o.makePlan(ctx, o.inputFrom(cfg, values, prior, req, po))
+	return l, own, append(diags, d...)
+}
+
+// problem is the error of a step whose diagnostics are told elsewhere.
+func problem(name string, diags diag.List) error {
+	for _, d := range diags.Sorted() {
+		if d.Severity == diag.Error {
+			return actions.Errorf(name, "%s: %s", d.Summary, firstLine(d.Detail))
+		}
+	}
+	return actions.Errorf(name, "It did not succeed.")
+}
+
+// Apply implements [runs.Stacks].
+func (r *stackRunner) Apply(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
+	run, err := r.find(ctx, req)
+	switch {
+	case errors.Is(err, runs.ErrNotFound):
+		return r.applyNew(ctx, req)
+	case err != nil:
+		return cty.DynamicVal, err
+	case run.Status.Ended():
+		return r.ended(ctx, req, run)
+	}
+	return r.resume(ctx, req, run)
+}
+
+// find looks for the run that a crash left. One that somebody else drives is
+// waited for.
+func (r *stackRunner) find(ctx context.Context, req runs.StackRequest) (runs.Run, error) {
+	store, diags := r.root.store(ctx)
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	for {
+		run, err := store.Run(ctx, req.Run)
+		if err != nil || run.Status != runs.Running {
+			return run, err
+		}
+		select {
+		case <-ctx.Done():
+			return run, runs.ErrDetached
+		case <-req.Asked:
+			return run, runs.ErrDetached
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (r *stackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
+	digest := req.Plan
+	if digest == "" {
+		shared, _, err := r.makePlan(ctx, req)
+		if err != nil {
+			return cty.DynamicVal, err
+		}
+		digest = shared.plan.Digest
+	}
+	shared, err := r.planned(ctx, digest)
+	if err != nil {
+		return cty.DynamicVal, err
+	}
+	op, l, diags := shared.loaded(ctx, r.root.opened, req.Stack)
+	if diags.HasErrors() {
+		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
+	}
+	kind := shared.plan.Kind
+	return r.carryOut(ctx, req, op, l, runOptions{kind: kind, id: req.Run, parent: req.Parent}, diags)
+}
+
+func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
+	op, err := r.operation(ctx, req, run)
+	if err != nil {
+		return cty.DynamicVal, err
+	}
+	l, diags := op.planOf(ctx, run)
+	if !diags.HasErrors() {
+		diags = append(diags, op.checkLocks(ctx, l.plan)...)
+	}
+	if !diags.HasErrors() && req.Plan != "" {
+		// What has to be given again, and what was not recorded before the crash.
+		shared, err := r.planned(ctx, req.Plan)
+		if err != nil {
+			return cty.DynamicVal, err
+		}
+		_, anew, d := shared.loaded(ctx, r.root.opened, req.Stack)
+		diags = append(diags, d...)
+		if !d.HasErrors() {
+			l.ephemeral = anew.ephemeral
+			if len(l.late) == 0 {
+				l.late = anew.late
+			}
+		}
+	}
+	if diags.HasErrors() {
+		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
+	}
+	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID}, diags)
+}
+
+// operation is an operation on the stack of a run, in the project it belongs to.
+func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run runs.Run) (*operation, error) {
+	e, err := r.ensemble()
+	if req.Plan != "" {
+		var shared *sharedPlan
+		if shared, err = r.planned(ctx, req.Plan); err == nil {
+			e = shared.ensemble
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if e.declared.Stacks[run.Key.Stack] == nil {
+		return nil, fmt.Errorf("run %s is about the stack %q, which this project does not declare", run.ID, run.Key.Stack)
+	}
+	return &operation{project: e.member(run.Key.Stack), view: silentView{}}, nil
+}
+
+// carryOut has a run driven to its end and says what came of it.
+func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
+	log := newLogView(req.Log)
+	op.view = teeView{log, silentView{}}
+	if r.view != nil {
+		op.view = teeView{log, r.view.forStack(op.stack)}
+	}
+	soft, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-req.Asked:
+			cancel()
+		case <-soft.Done():
+		}
+	}()
+	opts.parallelism, opts.patience, opts.hard = r.parallelism, r.patience, ctx.Done()
+	result, _, diags := op.carryOut(soft, l, opts)
+	log.settle()
+	diags = append(before, diags...)
+	log.show(diags, r.root.app.quoted())
+	if result.Run.Status == runs.Interrupted {
+		r.note(req, l.plan, result, diags)
+		return cty.DynamicVal, runs.ErrDetached
+	}
+	if result.Run.Status != runs.Succeeded || diags.HasErrors() {
+		return cty.DynamicVal, r.failed(req, l.plan, result, diags)
+	}
+	r.note(req, l.plan, result, diags)
+	return finalOutputs(result.Final.Outputs)
+}
+
+// ended is the result of a run that ended before a crash.
+func (r *stackRunner) ended(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
+	if run.Status != runs.Succeeded {
+		return cty.DynamicVal, actions.Errorf(failureName(run), "Run %s has %s: %s", run.ID, run.Status, run.Problem)
+	}
+	st, err := r.root.opened.State(ctx, run.Key)
+	if err != nil {
+		return cty.DynamicVal, err
+	}
+	return finalOutputs(st.Outputs)
+}
+
+func failureName(run runs.Run) string {
+	if run.Status == runs.Cancelled {
+		return "Tutti.Cancelled"
+	}
+	return "Tutti.ApplyFailed"
+}
+
+func finalOutputs(outputs map[string]*states.Output) (cty.Value, error) {
+	values, err := plans.StateOutputs(&states.State{Outputs: outputs})
+	if err != nil {
+		return cty.DynamicVal, err
+	}
+	return plans.OutputsObject(values, sortedKeys(values)), nil
+}
+
+func (r *stackRunner) note(req runs.StackRequest, plan *plans.Plan, result runs.Result, diags diag.List) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outcomes[req.Stack] = &stackOutcome{plan, result, inStack(req.Stack, diags)}
+}
+
+func (r *stackRunner) failed(req runs.StackRequest, plan *plans.Plan, result runs.Result, diags diag.List) error {
+	r.note(req, plan, result, diags)
+	return problem(failureName(result.Run), diags)
+}
+
+// Rollback implements [runs.Stacks].
+func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of string) error {
+	run, err := r.find(ctx, req)
+	if err == nil && run.Status.Ended() {
+		_, err = r.ended(ctx, req, run)
+		return err
+	}
+	if err == nil {
+		req.Stack = run.Key.Stack
+		_, err = r.resume(ctx, req, run)
+		return err
+	}
+	if !errors.Is(err, runs.ErrNotFound) {
+		return err
+	}
+	undone, err := r.root.opened.Run(ctx, of)
+	if err != nil {
+		return fmt.Errorf("run %q cannot be rolled back: %w", of, err)
+	}
+	req.Stack = undone.Key.Stack
+	op, err := r.operation(ctx, req, undone)
+	if err != nil {
+		return err
+	}
+	goals, diags := op.beforeRun(ctx, of)
+	if diags.HasErrors() {
+		if len(diags) == 1 && diags[0].Summary == nothingToRollBack {
+			return nil
+		}
+		return problem("Tutti.RollbackFailed", diags)
+	}
+	in, diags := op.planInput(ctx, &planOptions{refresh: true, parallelism: r.parallelism, variableOptions: *r.vars})
+	if diags.HasErrors() {
+		return problem("Tutti.RollbackFailed", diags)
+	}
+	plan, d := engine.Rollback(ctx, in, goals)
+	if d.HasErrors() {
+		return problem("Tutti.RollbackFailed", d)
+	}
+	l := &loadedPlan{plan: plan, config: in.Config}
+	op.completePlan(ctx, l, in)
+	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: "rollback", id: req.Run, parent: req.Parent}, append(diags, d...))
+	return err
+}
+
+// Invoke implements [runs.Stacks].
+func (r *stackRunner) Invoke(_ context.Context, req runs.StackRequest, action string, _ cty.Value) error {
+	return actions.Errorf("Tutti.NotSupported", "This version of Tutti cannot invoke actions of providers (%s of stack %q).", action, req.Stack)
+}
