@@ -8,13 +8,14 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
 func workflowCommand() *command {
 	return &command{
 		name: "workflow", summary: "Check, draw and test the workflows of a project",
 		about: "Workflows are declared in *.tutti.hcl files, by workflow blocks. \"tutti run\" runs them.",
-		sub:   []*command{workflowGraphCommand(), workflowListCommand(), workflowValidateCommand()},
+		sub:   []*command{workflowGraphCommand(), workflowListCommand(), workflowTestCommand(), workflowValidateCommand()},
 	}
 }
 
@@ -79,7 +80,7 @@ func workflowListCommand() *command {
 func workflowValidateCommand() *command {
 	return &command{
 		name: "validate", args: "[WORKFLOW]", summary: "Check workflows without running them", maxArgs: 1, complete: completeProjectWorkflows,
-		about: "Checks the project files and all workflows, or one: references to what is not declared, values of wrong types, steps that need each other, steps that can never be reached. The exit code is 1 where something is wrong.",
+		about: "Checks the project files and all workflows and triggers, or one workflow: references to what is not declared, values of wrong types, steps that need each other, steps that can never be reached. The exit code is 1 where something is wrong.",
 		setup: func(f *flagSet) action {
 			var o outputOptions
 			o.registerJSON(f, "Print the findings as JSON, as validate does.")
@@ -88,6 +89,9 @@ func workflowValidateCommand() *command {
 				p, diags := app.openWorkflows()
 				if p != nil {
 					diags = append(diags, checkWorkflows(p, args)...)
+					if len(args) == 0 {
+						diags = append(diags, triggers.Check(p)...)
+					}
 				}
 				if o.json {
 					return app.validated(diags)

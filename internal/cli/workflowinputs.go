@@ -11,7 +11,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/functions"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 )
 
 // chooseEnvironment is the environment a command works in: the one named, or
@@ -35,7 +34,11 @@ func (p *project) chooseEnvironment(declared *projects.Project, named string) (s
 // project's: those of the environment, then files, TF_VAR_NAME and -var as
 // everywhere.
 func workflowInputs(p *projects.Project, d *flow.Definition, environment string, o *variableOptions) (map[string]cty.Value, diag.List) {
-	declared := d.Variables()
+	return variableValues(p, d.Variables(), environment, o)
+}
+
+// variableValues gathers the values of some variables in an environment.
+func variableValues(p *projects.Project, declared map[string]*configs.Variable, environment string, o *variableOptions) (map[string]cty.Value, diag.List) {
 	given := make([]configs.GivenVariable, len(o.given))
 	for i, g := range o.given {
 		given[i] = configs.GivenVariable{File: g.file, Text: g.text}
@@ -77,44 +80,7 @@ func workflowInputs(p *projects.Project, d *flow.Definition, environment string,
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return inputs, append(diags, validateInputs(declared, inputs)...)
-}
-
-// validateInputs judges the validation rules of variables.
-func validateInputs(declared map[string]*configs.Variable, inputs map[string]cty.Value) diag.List {
-	var diags diag.List
-	vars := cty.EmptyObjectVal
-	if len(inputs) > 0 {
-		vars = cty.ObjectVal(inputs)
-	}
-	ctx := &hcl.EvalContext{Variables: map[string]cty.Value{"var": vars}, Functions: functions.Table(functions.Options{})}
-	for _, name := range sortedKeys(declared) {
-		for _, rule := range declared[name].Validations {
-			v, found := rule.Condition.Value(ctx)
-			diags = append(diags, diag.FromHCL(found)...)
-			if found.HasErrors() {
-				continue
-			}
-			v, _ = v.Unmark()
-			ok, err := convert.Convert(v, cty.Bool)
-			if err != nil || ok.IsNull() || !ok.IsKnown() {
-				diags = append(diags, diag.ErrorAt(rule.Condition.Range(), "Invalid condition", "The condition of a validation must be true or false.")...)
-				continue
-			}
-			if ok.True() {
-				continue
-			}
-			message := "The value is not accepted."
-			if text, found := rule.ErrorMessage.Value(ctx); !found.HasErrors() {
-				text, _ = text.Unmark()
-				if s, err := convert.Convert(text, cty.String); err == nil && s.IsKnown() && !s.IsNull() {
-					message = s.AsString()
-				}
-			}
-			diags = append(diags, diag.ErrorAt(rule.DeclRange, "Invalid value for variable", "The value of the variable %q is not accepted: %s", name, message)...)
-		}
-	}
-	return diags
+	return inputs, append(diags, flow.CheckInputs(declared, inputs)...)
 }
 
 // declaredOutputs are the names of the outputs of a stack's root module; nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/runstest"
 )
 
@@ -21,8 +22,11 @@ func TestScheduleStore(t *testing.T) {
 func TestFiresOfABlankStore(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	if _, ok, err := s.LastFire(context.Background(), "a"); ok || err != nil {
-		t.Errorf("%v, %v", ok, err)
+	if list, err := s.OpenFires(context.Background(), ""); len(list) > 0 || err != nil {
+		t.Errorf("%v, %v", list, err)
+	}
+	if list, err := s.Sightings(context.Background()); len(list) > 0 || err != nil {
+		t.Errorf("%v, %v", list, err)
 	}
 	if files, _ := os.ReadDir(dir); len(files) != 0 {
 		t.Errorf("reading made %v", files)
@@ -34,11 +38,11 @@ func TestFiresOfABlankStore(t *testing.T) {
 func fireAll(t *testing.T, dir string) {
 	s := open(t, dir)
 	for i := 0; ; i++ {
-		fresh, err := s.Fire(context.Background(), "s", time.Unix(int64(i), 0), fmt.Sprint(os.Getpid()))
+		taken, err := s.Take(context.Background(), []runs.Fire{{Schedule: "s", At: time.Unix(int64(i), 0), Run: fmt.Sprint(os.Getpid()), Status: runs.FireQueued}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if fresh {
+		if len(taken) > 0 {
 			fmt.Println(i)
 		}
 	}
@@ -103,4 +107,34 @@ func TestInstantsAreTakenOnce(t *testing.T) {
 			t.Errorf("instant %v was taken by %s, stored is %s", f.At, owner, f.Run)
 		}
 	}
+}
+
+// TestOldInstantsAreDropped has more instants than are kept, and one that is
+// open: that one stays.
+func TestOldInstantsAreDropped(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s := open(t, t.TempDir())
+	var fires []runs.Fire
+	for i := range runs.FiresKept + 2*dropEvery {
+		fires = append(fires, runs.Fire{Schedule: "s", At: time.Unix(int64(i), 0), Run: fmt.Sprint(i), Status: runs.FireSkipped})
+	}
+	if _, err := s.Take(ctx, fires); err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string, least, most int) {
+		t.Helper()
+		list, err := s.Fires(ctx, "s", 0)
+		if err != nil || len(list) < least || len(list) > most || list[len(list)-1].Run != "0" {
+			t.Errorf("%s: %d instants are kept, the oldest is %+v (%v)", when, len(list), list[len(list)-1], err)
+		}
+	}
+	check("many", runs.FiresKept, runs.FiresKept+dropEvery+1)
+	for i := range dropEvery {
+		at := time.Unix(0, 0).Add(runs.FireAge + 24*time.Hour + time.Duration(i)*time.Second)
+		if _, err := s.Take(ctx, []runs.Fire{{Schedule: "s", At: at, Status: runs.FireSkipped}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("late", 2, dropEvery+2)
 }

@@ -8,7 +8,7 @@ import (
 
 // migrations lead from an empty file to the layout this program knows, one
 // layout each. What was released is never changed, only added to.
-var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended}
+var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended, layoutSchedules}
 
 const layout1 = `
 CREATE TABLE states(
@@ -103,6 +103,17 @@ CREATE INDEX cache_expires ON cache(expires) WHERE expires <> 0;
 const layoutUnended = `
 ALTER TABLE blobs ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX runs_unended ON runs(created, id) WHERE status NOT IN ` + endedStatuses + `;
+`
+
+// layoutSchedules adds what is known of schedules themselves, which instants
+// somebody has to see to, and windows of time that are done again.
+const layoutSchedules = `
+ALTER TABLE fires ADD COLUMN backfill INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX fires_open ON fires(schedule, at) WHERE status IN ` + openFires + `;
+CREATE TABLE schedules(name TEXT PRIMARY KEY, expression TEXT NOT NULL, upto INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE backfills(
+  schedule TEXT NOT NULL, number INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, ended INTEGER NOT NULL,
+  PRIMARY KEY(schedule, number)) WITHOUT ROWID;
 `
 
 // layoutOf reads which layout a file has; 0 for an empty one.

@@ -49,6 +49,8 @@ type Store struct {
 	blank  *sql.DB // what is read while there is no file
 	reader *sql.DB // nil while there is no file, as is writer
 	writer *writer
+
+	fires map[string]int // instants taken by schedule, since opened; for the writer only
 }
 
 const (

@@ -1,175 +1,235 @@
 package runstest
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"slices"
+	"strings"
 	"sync"
-	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
 // ScheduleStore is a [runs.ScheduleStore] in memory. The zero one is empty.
 type ScheduleStore struct {
-	mu    sync.Mutex
-	fires []runs.Fire // newest first within each schedule
+	mu        sync.Mutex
+	sightings map[string]runs.Sighting
+	fires     map[string][]runs.Fire // by schedule, newest first
+	backfills []backfill
+
+	// OnCall, where set, is asked before every call takes effect. Its error is
+	// returned; where done is true the call takes effect all the same, as if
+	// only the answer had been lost.
+	OnCall func() (done bool, err error)
+}
+
+type backfill struct {
+	schedule string
+	number   int
+	from, to time.Time
+	ended    bool
 }
 
 var _ runs.ScheduleStore = (*ScheduleStore)(nil)
 
-// LastFire returns the latest instant of a schedule.
-func (s *ScheduleStore) LastFire(ctx context.Context, schedule string) (time.Time, bool, error) {
-	list, err := s.Fires(ctx, schedule, 1)
-	if err != nil || len(list) == 0 {
-		return time.Time{}, false, err
+// begin locks the store. Where it returns an error, the caller returns it; where
+// done is false it does so at once.
+func (s *ScheduleStore) begin() (done bool, err error) {
+	if s.OnCall != nil {
+		if done, err = s.OnCall(); err != nil && !done {
+			return false, err
+		}
 	}
-	return list[0].At, true, nil
+	s.mu.Lock()
+	if s.sightings == nil {
+		s.sightings, s.fires = map[string]runs.Sighting{}, map[string][]runs.Fire{}
+	}
+	return true, err
 }
 
-// Fire takes an instant for a run.
-func (s *ScheduleStore) Fire(_ context.Context, schedule string, at time.Time, run string) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.find(schedule, at) != nil {
-		return false, nil
+// change does something under the lock.
+func (s *ScheduleStore) change(do func() error) error {
+	done, failure := s.begin()
+	if !done {
+		return failure
 	}
-	s.fires = append(s.fires, runs.Fire{Schedule: schedule, At: at.UTC().Round(0), Run: run, Status: runs.FireStarted})
-	slices.SortStableFunc(s.fires, func(a, b runs.Fire) int { return b.At.Compare(a.At) })
-	return true, nil
+	defer s.mu.Unlock()
+	if err := do(); err != nil {
+		return err
+	}
+	return failure
+}
+
+// Sightings lists the schedules that are known.
+func (s *ScheduleStore) Sightings(context.Context) (out []runs.Sighting, err error) {
+	err = s.change(func() error {
+		for _, one := range s.sightings {
+			out = append(out, one)
+		}
+		slices.SortFunc(out, func(a, b runs.Sighting) int { return strings.Compare(a.Schedule, b.Schedule) })
+		return nil
+	})
+	return out, err
+}
+
+// See makes schedules known.
+func (s *ScheduleStore) See(_ context.Context, sightings []runs.Sighting) error {
+	return s.change(func() error {
+		for _, one := range sightings {
+			if known, ok := s.sightings[one.Schedule]; !ok || known.Expression != one.Expression {
+				one.UpTo = one.UpTo.UTC().Round(0)
+				s.sightings[one.Schedule] = one
+			}
+		}
+		return nil
+	})
+}
+
+// Pass says that instants are done with.
+func (s *ScheduleStore) Pass(_ context.Context, sightings []runs.Sighting) error {
+	return s.change(func() error {
+		for _, one := range sightings {
+			if s.sightings[one.Schedule].Expression == one.Expression {
+				s.pass(one.Schedule, one.UpTo)
+			}
+		}
+		return nil
+	})
+}
+
+func (s *ScheduleStore) pass(schedule string, upTo time.Time) {
+	if known, ok := s.sightings[schedule]; ok && known.UpTo.Before(upTo) {
+		known.UpTo = upTo.UTC().Round(0)
+		s.sightings[schedule] = known
+	}
+}
+
+// Forget makes schedules unknown.
+func (s *ScheduleStore) Forget(_ context.Context, schedules []string) error {
+	return s.change(func() error {
+		for _, name := range schedules {
+			delete(s.sightings, name)
+		}
+		return nil
+	})
+}
+
+// Take takes instants for runs.
+func (s *ScheduleStore) Take(_ context.Context, fires []runs.Fire) (taken []runs.Fire, err error) {
+	err = s.change(func() error {
+		for _, f := range fires {
+			f.At = f.At.UTC().Round(0)
+			if !f.Backfill {
+				s.pass(f.Schedule, f.At)
+			}
+			if s.find(f.Schedule, f.At) != nil {
+				continue
+			}
+			if f.Backfill || !slices.ContainsFunc(s.fires[f.Schedule], func(other runs.Fire) bool { return other.Status.Open() && !other.Backfill }) {
+				f.Status = runs.FireStarted
+			}
+			if f.Status == runs.FireSkipped {
+				f.Run = ""
+			}
+			list := s.fires[f.Schedule]
+			i, _ := slices.BinarySearchFunc(list, f.At, func(other runs.Fire, at time.Time) int { return at.Compare(other.At) })
+			s.fires[f.Schedule] = slices.Insert(list, i, f)
+			taken = append(taken, f)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return taken, nil
 }
 
 func (s *ScheduleStore) find(schedule string, at time.Time) *runs.Fire {
-	for i := range s.fires {
-		if f := &s.fires[i]; f.Schedule == schedule && f.At.Equal(at) {
-			return f
-		}
+	list := s.fires[schedule]
+	i, found := slices.BinarySearchFunc(list, at, func(f runs.Fire, at time.Time) int { return at.Compare(f.At) })
+	if !found {
+		return nil
 	}
-	return nil
+	return &list[i]
 }
 
 // Fires lists the instants of a schedule, newest first.
-func (s *ScheduleStore) Fires(_ context.Context, schedule string, limit int) ([]runs.Fire, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []runs.Fire
-	for _, f := range s.fires {
-		if f.Schedule == schedule && (limit <= 0 || len(out) < limit) {
-			out = append(out, f)
+func (s *ScheduleStore) Fires(_ context.Context, schedule string, limit int) (out []runs.Fire, err error) {
+	err = s.change(func() error {
+		out = slices.Clone(s.fires[schedule])
+		if limit > 0 && len(out) > limit {
+			out = out[:limit]
 		}
-	}
-	return out, nil
+		return nil
+	})
+	return out, err
 }
 
-// RecordFire sets run and status of an instant.
-func (s *ScheduleStore) RecordFire(_ context.Context, fire runs.Fire) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := s.find(fire.Schedule, fire.At)
-	if f == nil {
-		return runs.ErrNoFire
-	}
-	f.Run, f.Status = fire.Run, fire.Status
-	return nil
-}
-
-// CheckScheduleStore holds an empty store to the contract of
-// [runs.ScheduleStore].
-func CheckScheduleStore(t *testing.T, s runs.ScheduleStore) {
-	ctx := context.Background()
-	epoch := time.Unix(0, 0).UTC() // an instant like any other
-	minute := func(n int) time.Time { return epoch.Add(time.Duration(n) * time.Minute) }
-	take := func(schedule string, at time.Time, run string, want bool) {
-		t.Helper()
-		if fresh, err := s.Fire(ctx, schedule, at, run); err != nil || fresh != want {
-			t.Errorf("taking %v of %s for %s: fresh %v, %v", at, schedule, run, fresh, err)
-		}
-	}
-	list := func(schedule string, limit int, want ...runs.Fire) {
-		t.Helper()
-		got, err := s.Fires(ctx, schedule, limit)
-		if d := cmp.Diff(want, got); d != "" || err != nil {
-			t.Errorf("instants of %s (-want +got): %v\n%s", schedule, err, d)
-		}
-		last, ok, err := s.LastFire(ctx, schedule)
-		if err != nil || ok != (len(want) > 0) || ok && !last.Equal(want[0].At) {
-			t.Errorf("the last instant of %s is %v, %v, %v", schedule, last, ok, err)
-		}
-	}
-	list("a", 0)
-	take("a", minute(0), "r0", true)
-	list("a", 0, runs.Fire{Schedule: "a", At: minute(0), Run: "r0", Status: runs.FireStarted})
-	take("a", minute(2), "r2", true)
-	take("a", minute(1), "r1", true) // older ones may come later
-	take("b", minute(2), "other", true)
-	take("a", minute(-1), "early", true)
-	// An instant is the same in every time zone, and the first run stays.
-	take("a", minute(2).In(time.FixedZone("", 3600)), "late", false)
-	take("a", minute(2).Add(1), "r3", true) // a nanosecond later is another one
-	if err := s.RecordFire(ctx, runs.Fire{Schedule: "a", At: minute(1).In(time.FixedZone("", -60)), Status: runs.FireSkipped}); err != nil {
-		t.Error(err)
-	}
-	if err := s.RecordFire(ctx, runs.Fire{Schedule: "a", At: minute(2), Run: "r4", Status: runs.FireQueued}); err != nil {
-		t.Error(err)
-	}
-	take("a", minute(1), "again", false) // skipped is seen to
-	want := []runs.Fire{
-		{Schedule: "a", At: minute(2).Add(1), Run: "r3", Status: runs.FireStarted},
-		{Schedule: "a", At: minute(2), Run: "r4", Status: runs.FireQueued},
-		{Schedule: "a", At: minute(1), Status: runs.FireSkipped},
-		{Schedule: "a", At: minute(0), Run: "r0", Status: runs.FireStarted},
-		{Schedule: "a", At: minute(-1), Run: "early", Status: runs.FireStarted},
-	}
-	list("a", 0, want...)
-	list("a", 2, want[:2]...)
-	list("a", 9, want...)
-	list("b", 0, runs.Fire{Schedule: "b", At: minute(2), Run: "other", Status: runs.FireStarted})
-	for _, absent := range []runs.Fire{{Schedule: "a", At: minute(7)}, {Schedule: "c", At: minute(0)}} {
-		if err := s.RecordFire(ctx, absent); !errors.Is(err, runs.ErrNoFire) {
-			t.Errorf("recording what was not taken: %v", err)
-		}
-	}
-	list("c", 0)
-	checkRace(t, s)
-}
-
-// checkRace has several ask for the same instants at once: one of them gets each.
-func checkRace(t *testing.T, s runs.ScheduleStore) {
-	const runners, instants = 4, 25
-	taken := make([][]string, runners)
-	var group sync.WaitGroup
-	for r := range runners {
-		group.Go(func() {
-			for i := range instants {
-				run := fmt.Sprintf("%d-%d", r, i)
-				fresh, err := s.Fire(context.Background(), "race", time.Unix(int64(i), 0), run)
-				if err != nil {
-					t.Error(err)
-				}
-				if fresh {
-					taken[r] = append(taken[r], run)
+// OpenFires lists the instants that are open.
+func (s *ScheduleStore) OpenFires(_ context.Context, schedule string) (out []runs.Fire, err error) {
+	err = s.change(func() error {
+		for name, list := range s.fires {
+			if schedule != "" && name != schedule {
+				continue
+			}
+			for _, f := range list {
+				if f.Status.Open() {
+					out = append(out, f)
 				}
 			}
+		}
+		slices.SortFunc(out, func(a, b runs.Fire) int {
+			return cmp.Or(strings.Compare(a.Schedule, b.Schedule), a.At.Compare(b.At))
 		})
-	}
-	group.Wait()
-	var want, got []string
-	for _, list := range taken {
-		want = append(want, list...)
-	}
-	list, err := s.Fires(context.Background(), "race", 0)
-	if err != nil {
-		t.Error(err)
-	}
-	for _, f := range list {
-		got = append(got, f.Run)
-	}
-	slices.Sort(want)
-	slices.Sort(got)
-	if d := cmp.Diff(want, got); d != "" || len(got) != instants {
-		t.Errorf("%d instants were taken, by (-told +stored):\n%s", len(got), d)
-	}
+		return nil
+	})
+	return out, err
+}
+
+// RecordFire sets what became of an instant.
+func (s *ScheduleStore) RecordFire(_ context.Context, fire runs.Fire, was runs.FireStatus) (recorded bool, err error) {
+	err = s.change(func() error {
+		f := s.find(fire.Schedule, fire.At)
+		if f == nil {
+			return runs.ErrNoFire
+		}
+		if recorded = f.Status == was; recorded {
+			f.Run, f.Status, f.Backfill = fire.Run, fire.Status, fire.Backfill
+		}
+		return nil
+	})
+	return recorded && err == nil, err
+}
+
+// BeginBackfill returns the number of the backfill of a window.
+func (s *ScheduleStore) BeginBackfill(_ context.Context, schedule string, from, to time.Time) (number int, err error) {
+	err = s.change(func() error {
+		for _, b := range s.backfills {
+			if b.schedule != schedule {
+				continue
+			}
+			if !b.ended && b.from.Equal(from) && b.to.Equal(to) {
+				number = b.number
+				return nil
+			}
+			number = max(number, b.number)
+		}
+		number++
+		s.backfills = append(s.backfills, backfill{schedule, number, from, to, false})
+		return nil
+	})
+	return number, err
+}
+
+// EndBackfill says that a backfill is finished.
+func (s *ScheduleStore) EndBackfill(_ context.Context, schedule string, number int) error {
+	return s.change(func() error {
+		for i, b := range s.backfills {
+			if b.schedule == schedule && b.number == number {
+				s.backfills[i].ended = true
+			}
+		}
+		return nil
+	})
 }

@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/triggers"
+)
+
+// fileCheck is how often the project's files are looked at for changes.
+const fileCheck = 2 * time.Second
+
+// serveOptions are the flags of schedules serve.
+type serveOptions struct {
+	outputOptions
+	variableOptions
+	environment string
+}
+
+func schedulesServeCommand() *command {
+	return &command{
+		name: "serve", summary: "Start runs when schedules say so, until interrupted",
+		about: `Drives the schedules of the project and the runs they start, in this process, and tells what it does. Runs of schedules that were interrupted are resumed, and what was missed meanwhile is done as the triggers say. Files that change are read again.
+
+Several processes may do so at once: every instant is started once, and when one of them dies another goes on with its runs within a minute.
+
+Interrupting it (Ctrl-C) starts nothing more and lets steps end that are at work. A second interrupt gives those up. Runs that have not ended are left for the next "tutti schedules serve", or for "tutti resume".`,
+		setup: func(f *flagSet) action {
+			o := &serveOptions{}
+			o.registerJSON(f, "Print what happens as JSON objects, one per line.")
+			f.text(&o.environment, "env", "NAME", "The environment for triggers that name none.")
+			o.registerValues(f)
+			return o.serve
+		},
+	}
+}
+
+func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
+	op, diags := app.openOperation(nil, o.json)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	defer op.Close()
+	before := fingerprint()
+	p, list, diags := app.openTriggers()
+	if !diags.HasErrors() {
+		diags = append(diags, checkSchedules(p, list)...)
+	}
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	if len(list) == 0 {
+		return app.failf("No schedules", "This project has no triggers with a schedule.")
+	}
+	workflows, found := op.triggerRuns(ctx, list, o.environment, &o.variableOptions)
+	if diags = append(diags, found...); diags.HasErrors() {
+		return app.fail(diags)
+	}
+	app.show(diags)
+	scheduler := &triggers.Scheduler{Store: op.opened, Runs: workflows, Watch: app.showTriggered(o.json)}
+	lists := make(chan []*triggers.Trigger, 1)
+	lists <- list
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		o.watchFiles(ctx, op, workflows, before, lists)
+	}()
+	scheduler.Run(ctx, lists)
+	<-watching
+	workflows.Runner.Wait()
+	return exitOK
+}
+
+// watchFiles hands over the triggers anew when files have changed. While they
+// are wrong, those before stay.
+func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *triggers.Workflows, before string, lists chan<- []*triggers.Trigger) {
+	ticker := time.NewTicker(fileCheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := fingerprint()
+		if now == before {
+			continue
+		}
+		before = now
+		p, diags := projects.Load(".")
+		var list []*triggers.Trigger
+		if !diags.HasErrors() {
+			list, diags = triggers.Read(p)
+			diags = append(diags, checkSchedules(p, list)...)
+		}
+		if !diags.HasErrors() {
+			checked := *w // the environment is chosen already, unless none was needed
+			diags = append(diags, op.checkTriggers(&checked, list, o.environment)...)
+			if checked.Environment != w.Environment {
+				diags = append(diags, diag.Errorf("Environment needed", "Triggers that name no environment are new here: start again.")...)
+			}
+		}
+		if diags.HasErrors() {
+			op.app.tell("The files have changed and are wrong; what they said before is still done.\n")
+			for _, d := range diags {
+				op.app.tell("  " + strings.ReplaceAll(d.Error(), "\n", "\n  ") + "\n")
+			}
+			continue
+		}
+		select {
+		case lists <- list:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// fingerprint tells the project's files apart from what they were before.
+func fingerprint() string {
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), projects.Suffix) && !strings.HasSuffix(e.Name(), machineSuffix) {
+			continue
+		}
+		if info, err := e.Info(); err == nil {
+			fmt.Fprintf(&b, "%s %d %d\n", e.Name(), info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return b.String()
+}
+
+// triggeredJSON is an event of a scheduler for programs.
+type triggeredJSON struct {
+	Time     time.Time  `json:"time"`
+	Event    string     `json:"event"`
+	Schedule string     `json:"schedule,omitempty"`
+	At       *time.Time `json:"at,omitempty"`
+	Run      string     `json:"run,omitempty"`
+	Status   string     `json:"status,omitempty"`
+	Problem  string     `json:"problem,omitempty"`
+}
+
+// showTriggered prints a line for everything that happens.
+func (a *App) showTriggered(asJSON bool) func(triggers.Event) {
+	return func(e triggers.Event) {
+		problem := ""
+		if e.Problem != nil {
+			problem = e.Problem.Error()
+		}
+		if asJSON {
+			doc := triggeredJSON{Time: time.Now(), Event: string(e.Kind), Schedule: e.Schedule, Run: e.Run, Status: string(e.Status), Problem: problem}
+			if !e.At.IsZero() {
+				doc.At = &e.At
+			}
+			a.printJSON(doc)
+			return
+		}
+		text := map[triggers.EventKind]string{
+			triggers.Started:   "run " + e.Run + " started",
+			triggers.Queued:    "queued: the run before it has not ended",
+			triggers.Skipped:   "skipped: another run stands in its way",
+			triggers.Cancelled: "run " + e.Run + " is cancelled for a newer one",
+			triggers.Ended:     "run " + e.Run + " " + string(e.Status),
+			triggers.Left:      "run " + e.Run + " left as it is",
+			triggers.Failed:    "run " + e.Run + " cannot be started: " + problem,
+			triggers.Problem:   "trying again: " + problem,
+		}[e.Kind]
+		at := ""
+		if !e.At.IsZero() {
+			at = e.At.Local().Format(time.DateTime)
+		}
+		fmt.Fprintf(a.Out, "%s  %-16s %-19s  %s\n", time.Now().Format(time.TimeOnly), e.Schedule, at, text)
+	}
+}

@@ -1,0 +1,182 @@
+package triggers
+
+import (
+	"cmp"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/tutti-dev/tutti/internal/configs"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/lang/functions"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// Check tells what can be known to be wrong with the triggers of a project
+// before an instant comes.
+func Check(p *projects.Project) diag.List {
+	list, diags := Read(p)
+	table := functions.Table(functions.Options{BaseDir: p.Dir, PureOnly: true})
+	for _, t := range list {
+		diags = append(diags, t.check(table)...)
+	}
+	return diags
+}
+
+func (t *Trigger) check(table map[string]function.Function) diag.List {
+	var diags diag.List
+	p, declared := t.Project, t.Declared
+	if name := declared.Environment; name != "" && len(p.Environments) > 0 && p.Environments[name] == nil {
+		diags = append(diags, diag.ErrorAt(declared.Ranges["environment"], "No such environment", "This project has no environment %q, but %s.", name, strings.Join(sortedKeys(p.Environments), ", "))...)
+	}
+	w := p.Workflows[declared.Workflow.Name]
+	if w == nil {
+		return diags // reported where the reference was read
+	}
+	vars := map[string]cty.Value{}
+	for name, v := range p.Variables {
+		vars[name] = cty.UnknownVal(v.ConstraintType)
+		if v.Sensitive {
+			vars[name] = vars[name].Mark(marks.Sensitive)
+		}
+	}
+	environment := cty.ObjectVal(map[string]cty.Value{"name": cty.UnknownVal(cty.String), "labels": cty.DynamicVal})
+	if declared.Environment != "" {
+		environment = environmentValue(p, declared.Environment)
+	}
+	_, found := t.evaluate(w, t.scope(vars, environment, cty.UnknownVal(cty.String), table))
+	return append(diags, found...)
+}
+
+// inputs are the values of an instant's run: of the workflow's variables and the
+// project's, whose values are given.
+func (t *Trigger) inputs(at time.Time, environment string, vars map[string]cty.Value) (map[string]cty.Value, diag.List) {
+	p := t.Project
+	w := p.Workflows[t.Declared.Workflow.Name]
+	if w == nil {
+		return nil, diag.ErrorAt(t.Declared.DeclRange, "No such workflow", "There is no workflow %q in this project.", t.Declared.Workflow.Name)
+	}
+	marked := map[string]cty.Value{}
+	for name, v := range vars {
+		if declared := p.Variables[name]; declared != nil && declared.Sensitive {
+			v = v.Mark(marks.Sensitive)
+		}
+		marked[name] = v
+	}
+	table := functions.Table(functions.Options{BaseDir: p.Dir})
+	// Where the schedule is, a day is a day: dates cut out of it are right.
+	instant := cty.StringVal(at.In(t.Schedule.Location()).Format(time.RFC3339))
+	out, diags := t.evaluate(w, t.scope(marked, environmentValue(p, environment), instant, table))
+	for name, v := range vars {
+		if w.Variables[name] == nil && w.Definition == "" {
+			out[name] = v
+		}
+	}
+	return out, diags
+}
+
+func environmentValue(p *projects.Project, name string) cty.Value {
+	labels := cty.EmptyObjectVal
+	if e := p.Environments[name]; e != nil && len(e.Labels) > 0 {
+		values := map[string]cty.Value{}
+		for k, v := range e.Labels {
+			values[k] = cty.StringVal(v)
+		}
+		labels = cty.ObjectVal(values)
+	}
+	return cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(name), "labels": labels})
+}
+
+// scope is what expressions of a trigger see.
+func (t *Trigger) scope(vars map[string]cty.Value, environment, at cty.Value, table map[string]function.Function) *hcl.EvalContext {
+	object := cty.EmptyObjectVal
+	if len(vars) > 0 {
+		object = cty.ObjectVal(vars)
+	}
+	return &hcl.EvalContext{Functions: table, Variables: map[string]cty.Value{
+		"var": object, "environment": environment,
+		"event": cty.ObjectVal(map[string]cty.Value{"time": at, "schedule": cty.StringVal(t.Name)}),
+	}}
+}
+
+// evaluate gives the inputs their values, of the types that the workflow wants.
+// A state machine takes them as they are.
+func (t *Trigger) evaluate(w *projects.Workflow, scope *hcl.EvalContext) (map[string]cty.Value, diag.List) {
+	var diags diag.List
+	out := map[string]cty.Value{}
+	for _, name := range sortedKeys(t.Declared.Inputs) {
+		expr := t.Declared.Inputs[name]
+		rng := expr.Range()
+		v := w.Variables[name]
+		if v == nil && w.Definition == "" {
+			diags = append(diags, diag.ErrorAt(rng, "Unknown input", "The workflow %q has no variable %q; its variables are: %s.", w.Name, name, cmp.Or(strings.Join(sortedKeys(w.Variables), ", "), "none"))...)
+			continue
+		}
+		found := t.references(expr)
+		if !found.HasErrors() {
+			var value cty.Value
+			var wrong hcl.Diagnostics
+			value, wrong = expr.Value(scope)
+			found = append(found, diag.FromHCL(wrong)...)
+			if v == nil {
+				v = &configs.Variable{Name: name, Type: cty.DynamicPseudoType, ConstraintType: cty.DynamicPseudoType, Nullable: true}
+			}
+			if !found.HasErrors() {
+				out[name], found = prepare(v, value, rng)
+			}
+		}
+		diags = append(diags, found...)
+	}
+	for _, name := range sortedKeys(w.Variables) {
+		v := w.Variables[name]
+		if _, given := t.Declared.Inputs[name]; given || w.Definition != "" {
+			continue
+		}
+		if v.Required() {
+			diags = append(diags, diag.ErrorAt(t.Declared.DeclRange, "Missing input", "The workflow %q needs a value for its variable %q: give one in the inputs of the trigger %q.", w.Name, name, t.Name)...)
+			continue
+		}
+		out[name] = v.Default
+	}
+	return out, diags
+}
+
+// prepare brings a value to the type of its variable.
+func prepare(v *configs.Variable, value cty.Value, rng hcl.Range) (cty.Value, diag.List) {
+	prepared, diags := configs.PrepareVariable(v, configs.InputValue{Value: value, Source: configs.FromCaller, Range: &rng})
+	if !diags.HasErrors() && prepared.HasMarkDeep(marks.Sensitive) && !v.Sensitive {
+		diags = diag.ErrorAt(rng, "Sensitive input", "The value is sensitive, and the variable %q of the workflow is not: declare it with sensitive = true.", v.Name)
+	}
+	return prepared, diags
+}
+
+// references reports what an expression of a trigger cannot refer to.
+func (t *Trigger) references(expr hcl.Expression) diag.List {
+	var diags diag.List
+	for _, ref := range expr.Variables() {
+		rng, root := ref.SourceRange(), ref.RootName()
+		name := ""
+		if len(ref) > 1 {
+			if attr, ok := ref[1].(hcl.TraverseAttr); ok {
+				name = attr.Name
+			}
+		}
+		switch root {
+		case "environment":
+		case "var":
+			if t.Project.Variables[name] == nil {
+				diags = append(diags, diag.ErrorAt(rng, "Reference to undeclared input variable", "The project declares no variable %q.", name)...)
+			}
+		case "event":
+			if name != "time" && name != "schedule" {
+				diags = append(diags, diag.ErrorAt(rng, "Invalid reference", "Of a schedule there are event.time, the instant, and event.schedule, the trigger's name.")...)
+			}
+		default:
+			diags = append(diags, diag.ErrorAt(rng, "Invalid reference", "There is nothing called %q here. Inputs of triggers see var (of the project), environment and event.", root)...)
+		}
+	}
+	return diags
+}

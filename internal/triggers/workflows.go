@@ -1,0 +1,248 @@
+package triggers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/tutti-dev/tutti/internal/asl"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+// Workflows carries out the workflows of projects for triggers.
+type Workflows struct {
+	Runner  *runs.Runner
+	Program string
+	// Environment is where the runs of triggers work that name none.
+	Environment string
+	// Key says which state belongs to an environment.
+	Key func(environment string) states.Key
+	// Values are those of the project's variables in an environment.
+	Values func(p *projects.Project, environment string) (map[string]cty.Value, diag.List)
+	// Stacks makes what plans and changes the stacks of a project for a run, and
+	// what is to be called after the run. It is nil where nothing does.
+	Stacks func(p *projects.Project, environment string) (runs.Stacks, func())
+	// Machine finds the definition of another state machine by its name.
+	Machine func(name string) ([]byte, error)
+	// Hard and Drain are those of [runs.Execution].
+	Hard, Drain <-chan struct{}
+}
+
+var _ Runs = (*Workflows)(nil)
+
+// Run implements [Runs].
+func (w *Workflows) Run(ctx context.Context, id string) (runs.Run, error) {
+	return w.Runner.Store.Run(ctx, id)
+}
+
+// Cancel implements [Runs].
+func (w *Workflows) Cancel(ctx context.Context, id string) error {
+	run, diags := w.Runner.Cancel(ctx, id)
+	if run.Status.Ended() {
+		return nil
+	}
+	return diags.Err()
+}
+
+// Do implements [Runs].
+func (w *Workflows) Do(ctx context.Context, s Start) (runs.Run, error) {
+	if err := ctx.Err(); err != nil {
+		return runs.Run{}, err
+	}
+	run, err := w.Runner.Store.Run(ctx, s.Run)
+	var diags diag.List
+	switch {
+	case errors.Is(err, runs.ErrNotFound):
+		diags, err = w.begin(ctx, s)
+	case err != nil || run.Status.Ended() || run.Status == runs.Running:
+		return run, err
+	default:
+		diags, err = w.resume(ctx, s, run)
+	}
+	if err != nil {
+		return run, err
+	}
+	return w.outcome(context.WithoutCancel(ctx), s.Run, diags)
+}
+
+// outcome tells how a run stands after this process has let go of it. Where
+// another process was faster to begin it, it may take a moment to be there.
+func (w *Workflows) outcome(ctx context.Context, id string, diags diag.List) (runs.Run, error) {
+	const tries, pause = 20, 50 * time.Millisecond
+	for i := 1; ; i++ {
+		run, err := w.Runner.Store.Run(ctx, id)
+		switch {
+		case err == nil && diags.HasErrors() && run.Status == runs.Interrupted && !w.draining():
+			return run, diags.Err() // somebody should read why
+		case !errors.Is(err, runs.ErrNotFound):
+			return run, err
+		case i == tries:
+			return run, diags.Err()
+		}
+		time.Sleep(pause)
+	}
+}
+
+// draining reports whether this process is to let go of its runs.
+func (w *Workflows) draining() bool {
+	select {
+	case <-w.Drain:
+		return true
+	case <-w.Hard:
+		return true
+	default:
+		return false
+	}
+}
+
+// begin starts a new run.
+func (w *Workflows) begin(ctx context.Context, s Start) (diag.List, error) {
+	environment, inputs, err := w.start(s)
+	if err != nil {
+		return nil, err
+	}
+	t := s.Trigger
+	workflow := t.Project.Workflows[t.Declared.Workflow.Name]
+	run := runs.Run{
+		ID: s.Run, Kind: runs.WorkflowKind, Key: w.Key(environment), Actor: s.Actor, Program: w.Program,
+		Summary: fmt.Sprintf("workflow %s for %s of %s", workflow.Name, t.Name, s.At.In(t.Schedule.Location()).Format(time.RFC3339)),
+	}
+	if run.Actor == "" {
+		run.Actor = "trigger " + t.Name
+	}
+	d := flow.Compile(t.Project, workflow)
+	o, done := w.options(d.Project, run, environment, inputs)
+	defer done()
+	if workflow.Definition != "" {
+		e, err := w.machine(d, runs.EncodeDefinition(t.Project, workflow.Name), o)
+		if err != nil {
+			return nil, &InvalidError{err}
+		}
+		_, diags := w.Runner.Execute(ctx, e)
+		return diags, nil
+	}
+	_, _, diags := w.Runner.StartWorkflow(ctx, d, o)
+	return diags, nil
+}
+
+// start is what the run of an instant begins with.
+func (w *Workflows) start(s Start) (environment string, inputs map[string]cty.Value, err error) {
+	t := s.Trigger
+	if t == nil {
+		return "", nil, &InvalidError{errors.New("the project does not have this trigger any more")}
+	}
+	if environment = t.Declared.Environment; environment == "" {
+		environment = w.Environment
+	}
+	values, diags := w.Values(t.Project, environment)
+	if !diags.HasErrors() {
+		var found diag.List
+		inputs, found = t.inputs(s.At, environment, values)
+		diags = append(diags, found...)
+	}
+	if workflow := t.Project.Workflows[t.Declared.Workflow.Name]; !diags.HasErrors() && workflow.Definition == "" {
+		diags = append(diags, flow.CheckInputs(flow.Compile(t.Project, workflow).Variables(), inputs)...)
+	}
+	if diags.HasErrors() {
+		return "", nil, &InvalidError{diags.Err()}
+	}
+	return environment, inputs, nil
+}
+
+// options are those of a run. done is to be called after it.
+func (w *Workflows) options(p *projects.Project, run runs.Run, environment string, inputs map[string]cty.Value) (o runs.WorkflowOptions, done func()) {
+	o = runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Hard: w.Hard, Drain: w.Drain}
+	if w.Stacks == nil {
+		return o, func() {}
+	}
+	o.Stacks, done = w.Stacks(p, environment)
+	return o, done
+}
+
+// resume goes on with a run whose process let go of it, as it was defined when
+// it began.
+func (w *Workflows) resume(ctx context.Context, s Start, run runs.Run) (diag.List, error) {
+	source, err := w.Runner.Store.Blob(ctx, run.Blob)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := w.Runner.Store.Read(ctx, run.ID, 0)
+	if err != nil {
+		return nil, err
+	}
+	// The process may have died between making the run and beginning it.
+	environment := run.Key.Environment
+	var inputs map[string]cty.Value
+	if len(entries) == 0 {
+		if environment, inputs, err = w.start(s); err != nil {
+			return nil, err
+		}
+	}
+	d, diags := runs.DecodeDefinition(source)
+	if diags.HasErrors() {
+		return nil, &InvalidError{diags.Err()}
+	}
+	machine := d.Workflow.Definition != ""
+	if len(entries) > 0 && !machine {
+		if inputs, environment, diags = w.Runner.Inputs(ctx, run); diags.HasErrors() {
+			return nil, &InvalidError{diags.Err()}
+		}
+	}
+	o, done := w.options(d.Project, run, environment, inputs)
+	defer done()
+	o.Begin = len(entries) == 0
+	if machine {
+		e, err := w.machine(d, source, o)
+		if err != nil {
+			return nil, &InvalidError{err}
+		}
+		if !o.Begin {
+			e.Start = nil
+		}
+		_, diags := w.Runner.Continue(ctx, e)
+		return diags, nil
+	}
+	_, _, diags = w.Runner.ContinueWorkflow(ctx, d, o)
+	return diags, nil
+}
+
+// machine is the execution of a workflow that is a state machine. Its input is
+// the object of the inputs.
+func (w *Workflows) machine(d *flow.Definition, pinned []byte, o runs.WorkflowOptions) (runs.Execution, error) {
+	definition, steps, diags := runs.StateMachineOf(pinned)
+	if diags.HasErrors() {
+		return runs.Execution{}, diags.Err()
+	}
+	input := map[string]json.RawMessage{}
+	for name, v := range o.Inputs {
+		bare, _ := v.UnmarkDeep()
+		data, err := ctyjson.Marshal(bare, bare.Type())
+		if err != nil {
+			return runs.Execution{}, fmt.Errorf("the input %q cannot be written as JSON: %w", name, err)
+		}
+		input[name] = data
+	}
+	data, err := json.Marshal(input)
+	if err != nil {
+		return runs.Execution{}, err
+	}
+	steps.Dir, steps.Definition, steps.Runner, steps.Hard = d.Project.Dir, w.Machine, w.Runner, o.Hard
+	steps.Run = runs.Run{Key: o.Run.Key, Actor: o.Run.Actor, Program: o.Run.Program}
+	bound := o
+	bound.Run, bound.Inputs = steps.Run, nil
+	steps.Workflow = w.Runner.BoundWorkflows(d, bound)
+	steps.Machine = asl.NewMachine(definition)
+	return runs.Execution{
+		Run: o.Run, Definition: pinned, Machine: steps.Machine, Steps: steps, Hard: o.Hard, Drain: o.Drain,
+		Start: runs.MachineStart(o.Run.ID, data, uuid.NewString()), Sensitive: true,
+	}, nil
+}
