@@ -125,3 +125,19 @@ func (s *state) distributed() bool {
 	mode, _ := o.Get("Mode")
 	return mode == "DISTRIBUTED"
 }
+
+// States are the types of all states by name, those inside of others included.
+func (d *Definition) States() map[string]string {
+	out := map[string]string{}
+	d.level.names(out)
+	return out
+}
+
+func (l *level) names(into map[string]string) {
+	for name, s := range l.states {
+		into[name] = s.kind
+		for _, inner := range s.branches {
+			inner.names(into)
+		}
+	}
+}

@@ -68,7 +68,7 @@ func taskCommands() []*command {
 
 // withRunner opens the project's store for a command that only talks to runs.
 func (a *App) withRunner(ctx context.Context, do func(*runs.Runner) int) int {
-	p, diags := a.openProject()
+	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}

@@ -116,6 +116,9 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	r.own, r.view, r.vars, r.parallelism, r.patience = o.ensemble, o.view, &opts.variableOptions, opts.parallelism, opts.lockTimeout
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
+	made := &sharedPlan{plan: o.shared, ensemble: o.ensemble, made: o.plans}
+	made.evaluate()
+	r.shared[o.shared.Digest] = made
 	if err == nil {
 		err = o.moveObjects(ctx, store)
 	}
@@ -152,8 +155,12 @@ func (o *ensembleOperation) moveObjects(ctx context.Context, store runs.Store) e
 func (r *stackRunner) drive(ctx context.Context, plan *stacks.Plan, do func(*runs.Runner, runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List)) int {
 	app := r.root.app
 	runner := &runs.Runner{Store: r.root.opened}
+	atOnce := defaultParallelism
+	if shared := r.shared[plan.Digest]; shared != nil {
+		atOnce, r.parallelism = shared.ensemble.share(r.parallelism)
+	}
 	run, machine, diags := do(runner, runs.WorkflowOptions{
-		Environment: plan.Environment, Stacks: r, Parallelism: r.parallelism, Hard: hardContext(ctx).Done(),
+		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(),
 	})
 	runner.Wait()
 	r.view.settle()

@@ -17,9 +17,15 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// maxPlanning bounds how many stacks are planned at once: each calls its
-// providers in parallel besides.
-const maxPlanning = 8
+// maxAtOnce bounds how many stacks are planned or applied at once.
+const maxAtOnce = 8
+
+// share divides what may be done in parallel among stacks: how many of them are
+// at work at once, and how much each may do.
+func (e *ensemble) share(parallelism int) (atOnce, each int) {
+	atOnce = max(1, min(maxAtOnce, parallelism, e.graph.Width(e.names)))
+	return atOnce, max(1, parallelism/atOnce)
+}
 
 // ensembleOperation is one command that plans or applies several stacks.
 type ensembleOperation struct {
@@ -255,7 +261,11 @@ func (p *planning) all() diag.List {
 	for _, name := range p.o.names {
 		done[name] = make(chan struct{})
 	}
-	slots := make(chan struct{}, maxPlanning)
+	atOnce, each := p.o.share(p.po.parallelism)
+	po := *p.po
+	po.parallelism = each
+	p.po = &po
+	slots := make(chan struct{}, atOnce)
 	var wait sync.WaitGroup
 	for _, name := range p.o.names {
 		wait.Go(func() {

@@ -18,6 +18,8 @@ import (
 // factory returns the project's providers: the built-in one, and processes of
 // those that are installed.
 func (p *project) factory() providers.Factory {
+	p.starting.Lock()
+	defer p.starting.Unlock()
 	if p.providers != nil {
 		return p.providers
 	}

@@ -28,7 +28,7 @@ type formatOptions struct {
 func fmtCommand() *command {
 	return &command{
 		name: "fmt", args: "[PATH...]", summary: "Rewrite configuration files in the standard style", maxArgs: -1,
-		about: `Formats files in the language's native syntax: configuration (.tf, .tofu, .tutti.hcl), variables (.tfvars) and tests (.tftest.hcl). Without a path, those of the current directory; a directory means the files in it; - means standard input.
+		about: `Formats files in the language's native syntax: configuration (.tf, .tofu, .tutti.hcl), variables (.tfvars) and tests (.tftest.hcl, .tuttitest.hcl). Without a path, those of the current directory; a directory means the files in it; - means standard input.
 
 With -check nothing is written, and the exit code is 3 if a file is not in the standard style.`,
 		setup: func(f *flagSet) action {
@@ -157,7 +157,7 @@ func (o *formatOptions) files(arg string) ([]string, error) {
 	}
 	if !info.IsDir() {
 		if !isFormattable(arg) {
-			return nil, fmt.Errorf("only .tf, .tofu, .tfvars, .tftest.hcl and .tutti.hcl files can be formatted")
+			return nil, fmt.Errorf("only .tf, .tofu, .tfvars, .tftest.hcl, .tutti.hcl and .tuttitest.hcl files can be formatted")
 		}
 		return []string{arg}, nil
 	}
@@ -181,7 +181,7 @@ func (o *formatOptions) files(arg string) ([]string, error) {
 }
 
 func isFormattable(name string) bool {
-	for _, suffix := range []string{".tf", ".tofu", ".tfvars", ".tftest.hcl", ".tofutest.hcl", ".tfmock.hcl", ".tfquery.hcl", ".tutti.hcl"} {
+	for _, suffix := range []string{".tf", ".tofu", ".tfvars", ".tftest.hcl", ".tofutest.hcl", ".tfmock.hcl", ".tfquery.hcl", ".tutti.hcl", ".tuttitest.hcl"} {
 		if strings.HasSuffix(name, suffix) {
 			return true
 		}

@@ -65,6 +65,17 @@ func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
 	return &operation{project: p, view: view}, nil
 }
 
+// on is the operation on the state of a run: on the stack it is about, where
+// there is such a one.
+func (o *operation) on(key states.Key) *operation {
+	if e := o.ensemble; e != nil && e.declared.Stacks[key.Stack] != nil {
+		e.environment = key.Environment
+		return &operation{project: e.member(key.Stack), view: o.view}
+	}
+	o.useKey(key)
+	return o
+}
+
 // planInput gathers what a plan is made from.
 func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
 	req, diags := o.withoutStack(po).request()

@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/configs"
@@ -45,6 +46,9 @@ type project struct {
 	keyring   *secrets.Keyring
 
 	installing *install.Installer
+
+	// Several steps of a workflow may be about one stack at the same time.
+	opening, loading, starting sync.Mutex
 
 	loaded      *configs.Config
 	opened      *sqlite.Store
@@ -174,9 +178,20 @@ func (p *project) useKey(key states.Key) {
 	p.stack, p.environment = key.Stack, key.Environment
 }
 
+// aside is the same directory and store for work on another state beside this
+// one. It is not to be closed.
+func (p *project) aside(key states.Key) *project {
+	return &project{
+		app: p.app, dir: p.dir, dataDir: p.dataDir, workDir: p.workDir, cliConfig: p.cliConfig, keyring: p.keyring,
+		installing: p.installing, opened: p.opened, stack: key.Stack, environment: key.Environment,
+	}
+}
+
 // config loads the configuration. Its source text is what diagnostics quote
 // from then on.
 func (p *project) config(ctx context.Context) (*configs.Config, diag.List) {
+	p.loading.Lock()
+	defer p.loading.Unlock()
 	if p.loaded != nil {
 		return p.loaded, nil
 	}
@@ -261,6 +276,8 @@ func (p *project) isStack() bool { return p.ensemble != nil && p != p.ensemble.r
 // store opens the state store and adopts a state file that other tools left
 // beside the configuration.
 func (p *project) store(ctx context.Context) (*sqlite.Store, diag.List) {
+	p.opening.Lock()
+	defer p.opening.Unlock()
 	if p.opened != nil {
 		return p.opened, nil
 	}

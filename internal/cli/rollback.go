@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -33,11 +35,15 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if o.json && !o.autoApprove && out == "" {
 		return app.failf("Auto-approve required", "With -json nobody can be asked: give -auto-approve or -out.")
 	}
-	op, diags := app.openOperation(nil, o.json)
+	root, diags := app.openRootOperation(o.json)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	defer op.Close()
+	defer root.Close()
+	op, diags := root.ofRun(ctx, run)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
 	goals, diags := op.beforeRun(ctx, run)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -71,6 +77,32 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 		return exitFailed
 	}
 	return op.execute(ctx, loaded, runOptions{kind: "rollback", parallelism: o.parallelism, patience: o.lockTimeout})
+}
+
+// ofRun is the operation on the state that a run changed.
+func (o *operation) ofRun(ctx context.Context, id string) (*operation, diag.List) {
+	store, diags := o.store(ctx)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	run, err := store.Run(ctx, id)
+	if err != nil {
+		return nil, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+	}
+	if !run.Machine() {
+		return o.on(run.Key), diags
+	}
+	all, err := store.Runs(ctx, states.Key{}, 0)
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	var steps []string
+	for _, step := range all {
+		if step.Parent == id && !step.Machine() {
+			steps = append(steps, fmt.Sprintf("%s (stack %s)", step.ID, step.Key.Stack))
+		}
+	}
+	return nil, diag.Errorf("Run of several stacks", "Run %s is made of runs of its own. Roll those back that are to be undone, in this order: %s.", id, strings.Join(steps, ", "))
 }
 
 const nothingToRollBack = "Nothing to roll back"

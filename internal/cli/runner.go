@@ -39,7 +39,7 @@ const (
 )
 
 func (o *runnerOptions) serve(ctx context.Context, app *App, _ []string) int {
-	op, diags := app.openOperation(nil, false)
+	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -154,9 +154,7 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if err != nil {
 		return run, diag.Errorf("Cannot read the run's definition", "%s.", err)
 	}
-	own := *o.project
-	own.useKey(run.Key)
-	op := &operation{project: &own, view: o.view}
+	op := &operation{project: o.aside(run.Key), view: o.view}
 	d, diags := definitionOf(source)
 	switch {
 	case diags.HasErrors():

@@ -82,12 +82,17 @@ func runLine(run runs.Run, now time.Time) string {
 	return line
 }
 
-// environmentOf names a run's environment where it is not the default.
+// environmentOf names a run's stack, and its environment where it is not the
+// default.
 func environmentOf(run runs.Run) string {
-	if run.Key.Environment == defaultEnv {
-		return ""
+	name := run.Key.Environment
+	if name == defaultEnv {
+		name = ""
 	}
-	return run.Key.Environment
+	if run.Key.Stack == "" || strings.HasPrefix(run.Key.Stack, "file:") {
+		return name
+	}
+	return strings.TrimSpace(run.Key.Stack + " " + name)
 }
 
 // runs opens the store and lists the newest runs.
@@ -165,7 +170,7 @@ func runsShowCommand() *command {
 				}
 				hideSensitive(entries)
 				var steps *flow.Machine
-				if run.Kind == runs.WorkflowKind {
+				if run.Machine() {
 					steps = app.stepsOf(ctx, store, run)
 				}
 				if o.json {
@@ -309,6 +314,7 @@ func resumeCommand() *command {
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
 				}
+				op = op.on(run.Key)
 				loaded, diags := op.planOf(ctx, run)
 				if !diags.HasErrors() {
 					diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
@@ -360,8 +366,12 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 		return runs.Run{}, diag.FromError(err)
 	}
 	var found []runs.Run
+	open := map[string]bool{}
 	for _, run := range all {
-		if (run.Status == runs.Interrupted || run.Status == runs.Pending) && run.Parent == "" {
+		open[run.ID] = run.Status == runs.Interrupted || run.Status == runs.Pending
+	}
+	for _, run := range all {
+		if open[run.ID] && !open[run.Parent] { // else it is resumed with its parent
 			found = append(found, run)
 		}
 	}
@@ -380,7 +390,11 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 
 // planOf reads the plan a run carries out, and the values it was given besides.
 func (o *operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag.List) {
-	data, err := o.opened.Blob(ctx, run.Blob)
+	store, diags := o.store(ctx)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	data, err := store.Blob(ctx, run.Blob)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read the run's plan", "%s.", err)
 	}

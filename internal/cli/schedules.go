@@ -185,9 +185,7 @@ func (o *operation) triggerRuns(ctx context.Context, list []*triggers.Trigger, n
 		return variableValues(p, p.Variables, environment, values)
 	}
 	w.Stacks = func(p *projects.Project, environment string) (runs.Stacks, func()) {
-		own := *o.project
-		own.useKey(o.keyIn(environment))
-		if s := (&operation{project: &own, view: o.view}).stacks(p); s != nil {
+		if s := (&operation{project: o.aside(o.keyIn(environment)), view: o.view}).stacks(p); s != nil {
 			return s, s.Close
 		}
 		return nil, func() {}

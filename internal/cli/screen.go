@@ -62,7 +62,18 @@ func (p *project) quote(files map[string][]byte) {
 }
 
 // show shows problems without quoting source lines other than those known.
-func (a *App) show(diags diag.List) { a.showWith(diags, a.sources) }
+func (a *App) show(diags diag.List) {
+	if len(diags) > 0 {
+		a.showWith(diags, a.quoted())
+	}
+}
+
+// quoted is the text to quote as it is now: other stacks may be read meanwhile.
+func (a *App) quoted() map[string][]byte {
+	a.quoting.Lock()
+	defer a.quoting.Unlock()
+	return maps.Clone(a.sources)
+}
 
 // remark shows what people should know that does not belong to a command's
 // result: always on standard error.

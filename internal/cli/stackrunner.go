@@ -1,23 +1,17 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
-	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
@@ -47,14 +41,6 @@ type stackRunner struct {
 }
 
 var _ runs.Stacks = (*stackRunner)(nil)
-
-// sharedPlan is a plan of stacks with the project it was made in.
-type sharedPlan struct {
-	plan     *stacks.Plan
-	ensemble *ensemble
-	scope    *stacks.Scope // for applying
-	err      error
-}
 
 // stackOutcome is what came of a stack, for the person watching.
 type stackOutcome struct {
@@ -134,97 +120,6 @@ func (r *stackRunner) load(ctx context.Context, s *sharedPlan, digest string) er
 	return s.open(ctx, r.root, r.vars)
 }
 
-// open makes the project that the plan was made in, with its variables.
-func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOptions) error {
-	declared, diags := s.plan.Project(root.rootDir())
-	if diags.HasErrors() {
-		return diags.Err()
-	}
-	if s.ensemble, diags = newEnsemble(root, declared); diags.HasErrors() {
-		return diags.Err()
-	}
-	s.ensemble.environment = s.plan.Environment
-	s.ensemble.variables = maps.Clone(s.plan.Variables)
-	if len(s.plan.Ephemeral) > 0 && vars != nil {
-		given, d := root.given(ctx, &configs.Module{Variables: declared.Variables}, vars, declared.Files, nil)
-		diags = append(diags, d...)
-		for _, name := range s.plan.Ephemeral {
-			raw, ok := given[name]
-			if !ok {
-				if v := declared.Variables[name]; v.Default != cty.NilVal {
-					raw, ok = configs.InputValue{Value: v.Default, Source: configs.FromCaller}, true
-				}
-			}
-			if !ok {
-				diags = append(diags, diag.Errorf("Ephemeral variable must be given again", "The plan was made with a value for the project's ephemeral variable %q. Such values are not kept in plans: give the same again, for example with -var.", name)...)
-				continue
-			}
-			val, d := configs.PrepareVariable(declared.Variables[name], raw)
-			diags = append(diags, d...)
-			s.ensemble.variables[name] = val.Mark(marks.Ephemeral)
-		}
-		if diags.HasErrors() {
-			return diags.Err()
-		}
-	}
-	s.scope = stacks.NewScope(declared, stacks.Context{
-		Environment: s.plan.Environment, Variables: s.ensemble.variables, BaseDir: root.workDir, Now: s.plan.Created,
-	})
-	return nil
-}
-
-// outputs is what the stacks of the plan see of each other when they are
-// applied: what the states have by then.
-func (s *sharedPlan) outputs(ctx context.Context, store *sqlite.Store) func(string) (cty.Value, diag.List) {
-	return func(name string) (cty.Value, diag.List) {
-		st, err := store.State(ctx, states.Key{Stack: name, Environment: s.plan.Environment})
-		if err != nil {
-			return cty.DynamicVal, diag.FromError(err)
-		}
-		values, err := plans.StateOutputs(st)
-		if err != nil {
-			return cty.DynamicVal, diag.FromError(err)
-		}
-		return plans.OutputsObject(values, s.plan.Outputs[name]), nil
-	}
-}
-
-// loaded reads a stack's plan, with the values that it was made without.
-func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack string) (*operation, *loadedPlan, diag.List) {
-	part := s.plan.Stack(stack)
-	if part == nil {
-		return nil, nil, diag.Errorf("Plan is for other stacks", "The plan %s has no part for the stack %q.", s.plan.Digest, stack)
-	}
-	op := &operation{project: s.ensemble.member(stack), view: silentView{}}
-	l, diags := op.loadPlan(part.Encoded)
-	if diags.HasErrors() {
-		return nil, nil, diags
-	}
-	if l.plan.Digest != part.Digest {
-		return nil, nil, append(diags, diag.FromError(plans.ErrTampered)...)
-	}
-	diags = append(diags, op.checkLocks(ctx, l.plan)...)
-	l.late, l.ephemeral = map[string]cty.Value{}, map[string]cty.Value{}
-	if l.plan.Mode != plans.Normal || diags.HasErrors() {
-		return op, l, diags
-	}
-	inputs, d := s.scope.Inputs(stack, s.outputs(ctx, store))
-	diags = append(diags, d...)
-	for name, v := range inputs {
-		planned, ok := l.plan.Variables[name]
-		switch {
-		case !ok || !planned.Given || slices.Contains(part.Own, name):
-		case planned.Ephemeral:
-			val, d := configs.PrepareVariable(l.config.Root.Variables[name], v)
-			diags = append(diags, d...)
-			l.ephemeral[name] = val
-		default:
-			l.late[name] = v.Value
-		}
-	}
-	return op, l, diags
-}
-
 // Outputs implements [runs.Stacks].
 func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, error) {
 	e, err := r.ensemble()
@@ -268,7 +163,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	op := &operation{project: e.member(req.Stack), view: log}
 	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism}
 	loaded, own, diags := op.planStep(ctx, po, req.Inputs, r.vars)
-	if log.show(diags, r.root.app.sources); diags.HasErrors() {
+	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
 		return nil, nil, problem("Tutti.PlanFailed", diags)
 	}
 	log.plan(ctx, op, loaded)
@@ -464,7 +359,7 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 	result, _, diags := op.carryOut(soft, l, opts)
 	log.settle()
 	diags = append(before, diags...)
-	log.show(diags, r.root.app.sources)
+	log.show(diags, r.root.app.quoted())
 	if result.Run.Status == runs.Interrupted {
 		r.note(req, l.plan, result, diags)
 		return cty.DynamicVal, runs.ErrDetached
@@ -563,62 +458,3 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 func (r *stackRunner) Invoke(_ context.Context, req runs.StackRequest, action string, _ cty.Value) error {
 	return actions.Errorf("Tutti.NotSupported", "This version of Tutti cannot invoke actions of providers (%s of stack %q).", action, req.Stack)
 }
-
-// logView writes what happens as lines of text, for the logs of a step.
-type logView struct {
-	silentView
-	terminal *views.Terminal
-	watcher  views.Watcher
-}
-
-func newLogView(w io.Writer) *logView {
-	if w == nil {
-		w = io.Discard
-	}
-	t := &views.Terminal{Out: w, Width: 120}
-	return &logView{terminal: t, watcher: t.Watch(0)}
-}
-
-func (v *logView) progress(p engine.Progress) { v.watcher.Progress(p) }
-func (v *logView) settle()                    { v.watcher.Close() }
-
-func (v *logView) plan(ctx context.Context, o *operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.schemas(ctx))
-}
-
-func (v *logView) show(diags diag.List, sources map[string][]byte) {
-	if len(diags) == 0 {
-		return
-	}
-	var b bytes.Buffer
-	t := *v.terminal
-	t.Out = &b
-	t.Diagnostics(diags.Sorted(), sources)
-	_, _ = v.terminal.Out.Write([]byte(strings.TrimLeft(b.String(), "\n")))
-}
-
-// teeView tells two views what happens.
-type teeView struct {
-	log *logView
-	operationView
-}
-
-func (v teeView) progress(p engine.Progress) {
-	v.log.progress(p)
-	v.operationView.progress(p)
-}
-
-// silentView shows nothing.
-type silentView struct{}
-
-func (silentView) progress(engine.Progress)                      {}
-func (silentView) event(runs.Event)                              {}
-func (silentView) settle()                                       {}
-func (silentView) plan(context.Context, *operation, *loadedPlan) {}
-func (silentView) saved(bool, string)                            {}
-func (silentView) applied(*plans.Plan, runs.Result)              {}
-func (v silentView) forStack(string) operationView               { return v }
-func (silentView) stack(string, []states.Transfer)               {}
-func (silentView) total(int, plans.Counts, string)               {}
-func (silentView) appliedAll(plans.Mode, runs.Result)            {}
-func (silentView) outputs(string, map[string]*states.Output)     {}

@@ -15,7 +15,7 @@ func workflowCommand() *command {
 	return &command{
 		name: "workflow", summary: "Check, draw and test the workflows of a project",
 		about: "Workflows are declared in *.tutti.hcl files, by workflow blocks. \"tutti run\" runs them.",
-		sub:   []*command{workflowGraphCommand(), workflowListCommand(), workflowValidateCommand()},
+		sub:   []*command{workflowGraphCommand(), workflowListCommand(), workflowTestCommand(), workflowValidateCommand()},
 	}
 }
 

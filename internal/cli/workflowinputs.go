@@ -80,7 +80,7 @@ func variableValues(p *projects.Project, declared map[string]*configs.Variable, 
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return inputs, append(diags, flow.ValidateInputs(declared, inputs)...)
+	return inputs, append(diags, flow.CheckInputs(declared, inputs)...)
 }
 
 // declaredOutputs are the names of the outputs of a stack's root module; nil

@@ -95,8 +95,15 @@ func (v *View) Assert(rule *configs.CheckRule, extra map[string]cty.Value) (plan
 	if diags.HasErrors() {
 		return plans.CheckError, diags
 	}
-	status, _, d := judge(ctx, rule, "Test assertion failed", diag.Error)
+	status, d := Judge(ctx, rule, "Test assertion failed")
 	return status, append(diags, d...)
+}
+
+// Judge evaluates a condition; where it does not hold, the diagnostic has its
+// message.
+func Judge(ctx *hcl.EvalContext, rule *configs.CheckRule, summary string) (plans.CheckStatus, diag.List) {
+	status, _, diags := judge(ctx, rule, summary, diag.Error)
+	return status, diags
 }
 
 // Standalone is a context of functions only, for expressions outside of modules.

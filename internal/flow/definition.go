@@ -190,6 +190,14 @@ func (d *Definition) Variable(name string) *configs.Variable {
 	return d.Project.Variables[name]
 }
 
+// Step finds a step by its name; nil where there is none.
+func (d *Definition) Step(name string) *projects.Step {
+	if i, ok := d.byName[name]; ok {
+		return d.nodes[i].step
+	}
+	return nil
+}
+
 // Variables are all a run of the workflow takes, by name.
 func (d *Definition) Variables() map[string]*configs.Variable {
 	out := map[string]*configs.Variable{}

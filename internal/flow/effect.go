@@ -40,6 +40,7 @@ type About struct {
 	Ended    bool      // nobody waits for it any more
 	Until    time.Time // the instant a timer ends; zero for others
 	Signal   bool      // it ends by a signal, not by itself
+	Wait     bool      // it is what a wait or approval step does, no delay or limit of a step
 	Pool     string    // name; empty for none
 	Priority int
 }
@@ -52,9 +53,9 @@ func (m *Machine) About(step int) About {
 	case p.ended:
 		return About{Ended: true}
 	case p.until != 0:
-		return About{Until: time.Unix(0, p.until).UTC()}
+		return About{Until: time.Unix(0, p.until).UTC(), Wait: p.kind == waitEffect}
 	case p.kind == eventEffect || p.kind == approvalEffect:
-		return About{Signal: true}
+		return About{Signal: true, Wait: true}
 	case p.kind != taskEffect || def.step.Pool == nil:
 		return About{}
 	}
@@ -208,6 +209,14 @@ func (m *Machine) Key(step int) string {
 	return m.keyOf(p.target)
 }
 
+// unreached is how a node counts that never began in a run that has ended.
+func (m *Machine) unreached(n int32) Status {
+	if m.cancelled && m.d.nodes[n].phase == phaseMain {
+		return Cancelled
+	}
+	return Skipped
+}
+
 // StepState is how a step of the definition stands, for people.
 type StepState struct {
 	Name   string
@@ -242,10 +251,7 @@ func (m *Machine) Steps() []StepState {
 			one.Done = s.items.next - s.items.running
 		}
 		if one.Status == Waiting && m.phase == phaseDone {
-			one.Status = Skipped
-			if m.cancelled && def.phase == phaseMain {
-				one.Status = Cancelled
-			}
+			one.Status = m.unreached(int32(i))
 		}
 		out[i] = one
 	}

@@ -267,6 +267,22 @@ func (s *scope) locals(m *Machine, ctx *hcl.EvalContext, used []hcl.Traversal) {
 	}
 }
 
+// StepValues are all steps as expressions see them, by name, in a run that goes
+// no further: what was never reached counts as skipped, or as cancelled.
+func (m *Machine) StepValues() map[string]cty.Value {
+	out := map[string]cty.Value{}
+	for i := range m.nodes {
+		v := m.stepValue(int32(i))
+		if m.nodes[i].status == Waiting && m.phase == phaseDone {
+			attrs := v.AsValueMap()
+			attrs["status"] = cty.StringVal(string(m.unreached(int32(i))))
+			v = cty.ObjectVal(attrs)
+		}
+		out[m.d.nodes[i].step.Name] = v
+	}
+	return out
+}
+
 // stepValue is a step as others see it.
 func (m *Machine) stepValue(n int32) cty.Value {
 	s := &m.nodes[n]

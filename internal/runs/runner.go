@@ -231,7 +231,24 @@ func (r *Runner) Cancel(ctx context.Context, id string) (Run, diag.List) {
 	if err != nil {
 		return run, diag.Errorf("Cannot cancel run", "Run %s cannot be cancelled: %s.", id, err)
 	}
-	return run, inDoubt(run, entries)
+	return run, append(inDoubt(run, entries), r.cancelSteps(ctx, id)...)
+}
+
+// cancelSteps gives up the runs that were steps of one that was given up: nobody
+// goes on with them any more.
+func (r *Runner) cancelSteps(ctx context.Context, parent string) diag.List {
+	list, err := r.Store.Unended(ctx)
+	if err != nil {
+		return diag.FromError(err)
+	}
+	var diags diag.List
+	for _, run := range list {
+		if run.Parent == parent {
+			_, d := r.Cancel(ctx, run.ID)
+			diags = append(diags, d...)
+		}
+	}
+	return diags
 }
 
 // inDoubt names the objects whose operation has an intent and no outcome.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
@@ -75,9 +74,9 @@ func (r *Runner) runNamed(ctx context.Context, d *flow.Definition, o WorkflowOpt
 		return result, fmt.Errorf("there is no workflow %q", name)
 	}
 	child := flow.Compile(d.Project, w)
-	inputs, err := childInputs(child, o.Inputs, given)
-	if err != nil {
-		return result, err
+	inputs, problem := child.InputsOfChild(given, o.Inputs)
+	if problem != nil {
+		return result, &actions.Error{Name: problem.Name, Cause: problem.Cause}
 	}
 	o.Run.ID, o.Inputs, o.Reuse, o.Began, o.Watch = id, inputs, nil, nil, nil
 	o.Run.Summary = "workflow " + w.Name + " of run " + o.Run.Parent
@@ -108,40 +107,6 @@ func (r *Runner) runNamed(ctx context.Context, d *flow.Definition, o WorkflowOpt
 	}
 	result.Outputs = steps.machine.Result().Outputs
 	return result, nil
-}
-
-// childInputs are the values of the variables of a workflow that is run by
-// another one: those given to it, and of the project's what the other has.
-func childInputs(child *flow.Definition, outer map[string]cty.Value, inputs cty.Value) (map[string]cty.Value, error) {
-	given := map[string]cty.Value{}
-	if !inputs.IsNull() {
-		bare, own := inputs.Unmark()
-		if !bare.Type().IsObjectType() && !bare.Type().IsMapType() {
-			return nil, actions.Errorf(flow.EvaluationError, "The inputs of a workflow are an object.")
-		}
-		for name, v := range bare.AsValueMap() {
-			given[name] = v.WithMarks(own)
-		}
-	}
-	out := map[string]cty.Value{}
-	for name, v := range child.Variables() {
-		raw, ok := given[name]
-		if !ok && child.Workflow.Variables[name] == nil {
-			raw, ok = outer[name]
-		}
-		if !ok {
-			if v.Required() {
-				return nil, actions.Errorf(flow.EvaluationError, "The workflow %q needs a value for its variable %q.", child.Workflow.Name, name)
-			}
-			continue
-		}
-		value, diags := configs.PrepareVariable(v, configs.InputValue{Value: raw, Source: configs.FromCaller})
-		if diags.HasErrors() {
-			return nil, actions.Errorf(flow.EvaluationError, "%s", diags.Err())
-		}
-		out[name] = value
-	}
-	return out, nil
 }
 
 func asError[T error](err error, into *T) bool { return errors.As(err, into) }

@@ -214,6 +214,21 @@ func (g *Graph) Among(selected []string) map[string][]string {
 	return out
 }
 
+// Width is how many of the stacks selected can be at work at the same time, more
+// or less: the most that are as far from the beginning as each other.
+func (g *Graph) Width(selected []string) int {
+	depth, count, width := map[string]int{}, map[int]int{}, 0
+	needs := g.Among(selected)
+	for _, name := range selected {
+		for _, need := range needs[name] {
+			depth[name] = max(depth[name], depth[need]+1)
+		}
+		count[depth[name]]++
+		width = max(width, count[depth[name]])
+	}
+	return width
+}
+
 // Graph draws the stacks in the DOT language of Graphviz.
 func (g *Graph) Graph() string {
 	var b strings.Builder

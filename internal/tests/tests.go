@@ -8,6 +8,8 @@ package tests
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -38,6 +40,26 @@ func worse(a, b Status) Status {
 		return b
 	}
 	return a
+}
+
+// Lapse writes a length of virtual time for people: 30d, 1d2h, 5m, 4.498s.
+func Lapse(d time.Duration) string {
+	d = d.Round(time.Millisecond)
+	text := ""
+	if days := d / (24 * time.Hour); days > 0 {
+		text = strconv.Itoa(int(days)) + "d"
+		if d -= days * 24 * time.Hour; d == 0 {
+			return text
+		}
+	}
+	rest := d.String()
+	if strings.HasSuffix(rest, "m0s") {
+		rest = strings.TrimSuffix(rest, "0s")
+	}
+	if strings.HasSuffix(rest, "h0m") {
+		rest = strings.TrimSuffix(rest, "0m")
+	}
+	return text + rest
 }
 
 // Options are what a test needs besides its files.
@@ -71,6 +93,23 @@ type RunResult struct {
 	Began   time.Time
 	Elapsed time.Duration
 	Plan    *plans.Plan // nil where it did not come to that
+	Trace   *Trace      // of tests of workflows: what was carried out
+}
+
+// Trace is the path that the run of a workflow took in a test.
+type Trace struct {
+	Lines []TraceLine
+	End   string // how it ended, in a sentence
+}
+
+// TraceLine is one step on the way.
+type TraceLine struct {
+	At      time.Duration // after the start
+	Step    string
+	Action  string
+	Attempt int
+	Took    time.Duration
+	Outcome string // where there is something to tell
 }
 
 // FileResult is how a file ended.

@@ -150,7 +150,7 @@ func (w *Workflows) start(s Start) (environment string, inputs map[string]cty.Va
 		diags = append(diags, found...)
 	}
 	if workflow := t.Project.Workflows[t.Declared.Workflow.Name]; !diags.HasErrors() && workflow.Definition == "" {
-		diags = append(diags, flow.ValidateInputs(flow.Compile(t.Project, workflow).Variables(), inputs)...)
+		diags = append(diags, flow.CheckInputs(flow.Compile(t.Project, workflow).Variables(), inputs)...)
 	}
 	if diags.HasErrors() {
 		return "", nil, &InvalidError{diags.Err()}

@@ -40,15 +40,28 @@ type Options struct {
 	Stream     int
 }
 
-// result is what came of one measurement, in a unit in which less is better.
+// result is what came of one measurement, round by round, in a unit in which less
+// is better.
 type result struct {
 	list   []float64
 	failed error
 }
 
-func (r *result) median() float64 {
-	slices.Sort(r.list)
-	return r.list[len(r.list)/2]
+func (r *result) median() float64 { return median(r.list) }
+
+// times is how many times another result this one is. Rounds are compared with
+// each other, since what else the machine does changes from round to round.
+func (r *result) times(other *result) float64 {
+	var list []float64
+	for i := range min(len(r.list), len(other.list)) {
+		list = append(list, r.list[i]/other.list[i])
+	}
+	return median(list)
+}
+
+func median(list []float64) float64 {
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[len(sorted)/2]
 }
 
 // measured is a line of the table.
@@ -82,6 +95,9 @@ func Run(ctx context.Context, out, log io.Writer, systems []System, o Options) e
 	for round := range o.Rounds {
 		for i, s := range systems {
 			fmt.Fprintf(log, "round %d: %s\n", round+1, s.Name())
+			if sequential.results[i].failed != nil || fan.results[i].failed != nil {
+				continue // rounds would not match
+			}
 			timed(&sequential.results[i], o.Sequential, func() error { return s.Sequential(ctx, o.Sequential) })
 			timed(&fan.results[i], o.Fan, func() error { return s.Fan(ctx, o.Fan) })
 		}
@@ -126,7 +142,7 @@ func write(out, log io.Writer, systems []System, table []*measured) error {
 				some = true
 				row += " " + m.show(r.median())
 				if own := &m.results[0]; i > 0 && len(own.list) > 0 {
-					row += fmt.Sprintf(" (×%.1f)", r.median()/own.median())
+					row += fmt.Sprintf(" (×%.1f)", r.times(own))
 				}
 				row += " |"
 			}

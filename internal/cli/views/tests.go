@@ -28,6 +28,34 @@ type streamTest struct {
 	Run      string       `json:"run,omitempty"`
 	Progress string       `json:"progress"` // starting, teardown, complete
 	Status   tests.Status `json:"status,omitempty"`
+	Trace    *streamTrace `json:"trace,omitempty"`
+}
+
+// streamTrace is the path that the run of a workflow took; times are seconds of
+// the virtual clock.
+type streamTrace struct {
+	Steps []streamStep `json:"steps"`
+	End   string       `json:"end"`
+}
+
+type streamStep struct {
+	At      float64 `json:"at"`
+	Step    string  `json:"step"`
+	Action  string  `json:"action"`
+	Attempt int     `json:"attempt"`
+	Took    float64 `json:"took"`
+	Outcome string  `json:"outcome,omitempty"`
+}
+
+func streamTraceOf(t *tests.Trace) *streamTrace {
+	if t == nil {
+		return nil
+	}
+	out := &streamTrace{Steps: []streamStep{}, End: t.End}
+	for _, l := range t.Lines {
+		out.Steps = append(out.Steps, streamStep{l.At.Seconds(), l.Step, l.Action, l.Attempt, l.Took.Seconds(), l.Outcome})
+	}
+	return out
 }
 
 // TestSummary counts how runs ended.
@@ -90,6 +118,11 @@ type TestReport struct {
 	Problems func(diags diag.List, sources map[string][]byte)
 	// Details, where not nil, shows the plan of a run.
 	Details func(r *tests.RunResult)
+	// Word is what one test is called: run where it is empty.
+	Word string
+	// Traces shows the paths of all tests of workflows, not only of those that did
+	// not pass.
+	Traces bool
 }
 
 // TestReport and TestStream implement tests.Watcher.
@@ -119,11 +152,55 @@ func (v *TestReport) RunStarted(*configs.TestFile, *configs.TestRun) {}
 
 // RunEnded implements tests.Watcher.
 func (v *TestReport) RunEnded(f *configs.TestFile, r *tests.RunResult) {
-	v.T.printf("  run %q... %s\n", r.Run.Name, v.status(r.Status))
+	word := v.Word
+	if word == "" {
+		word = "run"
+	}
+	v.T.printf("  %s %q... %s\n", word, r.Run.Name, v.status(r.Status))
 	if v.Details != nil && r.Plan != nil {
 		v.Details(r)
 	}
+	if r.Trace != nil && (v.Traces || r.Status != tests.Pass) {
+		v.T.printf("%s", traceText(r.Trace, v.Traces))
+	}
 	v.Problems(r.Diags, f.Files)
+}
+
+// shownLines bounds a path that nobody asked for: both of its ends say more than
+// thousands of items between them.
+const shownLines = 40
+
+// traceText is a path as a table.
+func traceText(t *tests.Trace, all bool) string {
+	lines, left := t.Lines, 0
+	if !all && len(lines) > shownLines {
+		left = len(lines) - shownLines
+		lines = append(append([]tests.TraceLine{}, lines[:shownLines/2]...), lines[len(lines)-shownLines/2:]...)
+	}
+	at, step, action := 0, 0, 0
+	for _, l := range lines {
+		at, step, action = max(at, len(tests.Lapse(l.At))), max(step, len(l.Step)), max(action, len(l.Action))
+	}
+	var b strings.Builder
+	for i, l := range lines {
+		if left > 0 && i == shownLines/2 {
+			fmt.Fprintf(&b, "    ... %d more ...\n", left)
+		}
+		text := ""
+		if l.Attempt > 1 {
+			text = fmt.Sprintf("attempt %d", l.Attempt)
+		}
+		if l.Took > 0 {
+			text = strings.TrimPrefix(text+", took "+tests.Lapse(l.Took), ", ")
+		}
+		if l.Outcome != "" {
+			text = strings.TrimPrefix(text+", "+l.Outcome, ", ")
+		}
+		text = fmt.Sprintf("    %*s  %-*s  %-*s  %s", at, tests.Lapse(l.At), step, l.Step, action, l.Action, strings.ReplaceAll(text, "\n", " "))
+		b.WriteString(strings.TrimRight(text, " ") + "\n")
+	}
+	b.WriteString("    " + strings.ReplaceAll(t.End, "\n", "\n    ") + "\n")
+	return b.String()
 }
 
 // TearingDown implements tests.Watcher.
@@ -150,7 +227,10 @@ func leftBehind(r *tests.FileResult) diag.List {
 }
 
 // TestStream tells programs how tests go.
-type TestStream struct{ Stream *Stream }
+type TestStream struct {
+	Stream *Stream
+	Word   string // what one test is called: run block where it is empty
+}
 
 // Found says what is about to be run.
 func (v *TestStream) Found(files []*configs.TestFile) {
@@ -162,8 +242,12 @@ func (v *TestStream) Found(files []*configs.TestFile) {
 			runs++
 		}
 	}
+	word := v.Word
+	if word == "" {
+		word = "run block"
+	}
 	v.Stream.write(message{
-		Message: fmt.Sprintf("Found %s and %s", countWord(len(files), "file"), countWord(runs, "run block")), Type: "test_abstract",
+		Message: fmt.Sprintf("Found %s and %s", countWord(len(files), "file"), countWord(runs, word)), Type: "test_abstract",
 		testMessage: testMessage{Abstract: abstract},
 	})
 }
@@ -181,9 +265,9 @@ func (v *TestStream) file(name, text, progress string, status tests.Status) {
 	}})
 }
 
-func (v *TestStream) run(file, run, text, progress string, status tests.Status) {
+func (v *TestStream) run(file, run, text, progress string, status tests.Status, trace *tests.Trace) {
 	v.Stream.write(message{Message: fmt.Sprintf("  %q... %s", run, text), Type: "test_run", testMessage: testMessage{
-		File: file, Run: run, TestRun: &streamTest{Path: file, Run: run, Progress: progress, Status: status},
+		File: file, Run: run, TestRun: &streamTest{Path: file, Run: run, Progress: progress, Status: status, Trace: streamTraceOf(trace)},
 	}})
 }
 
@@ -192,12 +276,12 @@ func (v *TestStream) FileStarted(f *configs.TestFile) { v.file(f.Name, "in progr
 
 // RunStarted implements tests.Watcher.
 func (v *TestStream) RunStarted(f *configs.TestFile, run *configs.TestRun) {
-	v.run(f.Name, run.Name, "in progress", "starting", "")
+	v.run(f.Name, run.Name, "in progress", "starting", "", nil)
 }
 
 // RunEnded implements tests.Watcher.
 func (v *TestStream) RunEnded(f *configs.TestFile, r *tests.RunResult) {
-	v.run(f.Name, r.Run.Name, shownStatus(r.Status), "complete", r.Status)
+	v.run(f.Name, r.Run.Name, shownStatus(r.Status), "complete", r.Status, r.Trace)
 	for _, d := range r.Diags {
 		v.Stream.Diagnostic(d, f.Files)
 	}
@@ -258,6 +342,9 @@ func WriteJUnit(out io.Writer, results []*tests.FileResult) error {
 		for _, r := range f.Runs {
 			c := junitCase{Name: r.Run.Name, Class: f.File.Name, Time: r.Elapsed.Seconds(), Timestamp: r.Began.UTC().Format(time.RFC3339)}
 			said := &junitMessage{Message: "The run did not pass", Text: plainText(r.Diags, f.File.Files)}
+			if r.Trace != nil {
+				said.Text += "\n\n" + traceText(r.Trace, false)
+			}
 			switch r.Status {
 			case tests.Skip:
 				suite.Skipped++

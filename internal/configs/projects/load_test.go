@@ -128,3 +128,94 @@ func TestBadProjectFilesAreExplained(t *testing.T) {
 		}
 	}
 }
+
+const testSource = `
+workflow  = workflow.release
+start     = "2026-03-29T00:30:00+01:00"
+variables = { version = "1", region = "eu" }
+mock "page" {}
+
+test "a" {
+  variables = { version = "2" }
+  mocks     = "required"
+  mock "smoke" {
+    error {
+      name  = "Oops"
+      cause = "broken"
+    }
+    times    = 2
+    duration = "5m"
+  }
+  stack "network" {
+    outputs = { id = 1 }
+  }
+  signal {
+    at    = "10m"
+    event = "built"
+  }
+  approve {
+    after = "2h"
+    by    = "bob"
+  }
+  cancel {
+    at = "2026-03-30T00:00:00Z"
+  }
+  assert {
+    condition     = path == ["smoke"]
+    error_message = "no"
+  }
+}
+`
+
+func TestTestFiles(t *testing.T) {
+	f, diags := ParseTestFile("w.tuttitest.hcl", []byte(testSource))
+	if diags.HasErrors() {
+		t.Fatal(diags.Err())
+	}
+	a := f.Tests[0]
+	if a.Workflow.Name != "release" || !a.Required || len(a.Variables) != 2 || a.Start.UTC().Hour() != 23 || a.Start.Day() != 28 {
+		t.Errorf("the test is %+v", a)
+	}
+	if m := a.Mocks[0]; m.Error.Name != "Oops" || m.Times != 2 || m.Duration.Minutes() != 5 {
+		t.Errorf("the mock is %+v", m)
+	}
+	if at, ok := a.Acts[0].When(a.Start); !ok || at.Sub(a.Start).Minutes() != 10 {
+		t.Errorf("the signal comes at %s", at)
+	}
+	if _, ok := a.Acts[1].When(a.Start); ok || a.Acts[1].After.Hours() != 2 || a.Acts[1].By != "bob" {
+		t.Errorf("the approval is %+v", a.Acts[1])
+	}
+	if at, _ := a.Acts[2].When(a.Start); at.Day() != 30 {
+		t.Errorf("cancelled at %s", at)
+	}
+	for source, wrong := range map[string]string{
+		`test "a" {}`: "Test without a workflow",
+		`workflow = workflow.w
+		test "a" {
+			cancel { at = "soon" }
+		}`: "Invalid time",
+		`workflow = workflow.w
+		mock "a" { duration = "-1s" }`: "Invalid duration",
+		`workflow = workflow.w
+		test "a" {}
+		test "a" {}`: "Duplicate test",
+		`mocks = "maybe"`: "Invalid argument",
+		`mock "a" {
+			outputs = {}
+			error { name = "x" }
+		}`: "Outputs and an error",
+	} {
+		if _, diags := ParseTestFile("w.tuttitest.hcl", []byte(source)); !diags.HasErrors() || diags[0].Summary != wrong || diags[0].Subject == nil {
+			t.Errorf("%s\ngives %v, not %s", source, diags, wrong)
+		}
+	}
+}
+
+func FuzzTestFile(f *testing.F) {
+	f.Add(testSource)
+	f.Add(`test "a" { workflow = workflow.b }`)
+	f.Add(`signal {}`)
+	f.Fuzz(func(_ *testing.T, source string) {
+		_, _ = ParseTestFile("w.tuttitest.hcl", []byte(source)) // must not panic
+	})
+}

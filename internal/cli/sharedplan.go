@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/tutti-dev/tutti/internal/configs"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/sqlite"
+	"github.com/tutti-dev/tutti/internal/stacks"
+	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// sharedPlan is a plan of stacks with the project it was made in.
+type sharedPlan struct {
+	plan     *stacks.Plan
+	ensemble *ensemble
+	scope    *stacks.Scope          // for applying
+	made     map[string]*loadedPlan // the parts, where they were made here
+	err      error
+}
+
+// open makes the project that the plan was made in, with its variables.
+func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOptions) error {
+	declared, diags := s.plan.Project(root.rootDir())
+	if diags.HasErrors() {
+		return diags.Err()
+	}
+	if s.ensemble, diags = newEnsemble(root, declared); diags.HasErrors() {
+		return diags.Err()
+	}
+	s.ensemble.environment = s.plan.Environment
+	s.ensemble.variables = maps.Clone(s.plan.Variables)
+	if len(s.plan.Ephemeral) > 0 && vars != nil {
+		silent := *vars
+		silent.input = false // of the others nothing is missing
+		given, d := root.given(ctx, &configs.Module{Variables: declared.Variables}, &silent, declared.Files, nil)
+		diags = append(diags, d...)
+		for _, name := range s.plan.Ephemeral {
+			raw, ok := given[name]
+			if !ok {
+				if v := declared.Variables[name]; v.Default != cty.NilVal {
+					raw, ok = configs.InputValue{Value: v.Default, Source: configs.FromCaller}, true
+				}
+			}
+			if !ok {
+				diags = append(diags, diag.Errorf("Ephemeral variable must be given again", "The plan was made with a value for the project's ephemeral variable %q. Such values are not kept in plans: give the same again, for example with -var.", name)...)
+				continue
+			}
+			val, d := configs.PrepareVariable(declared.Variables[name], raw)
+			diags = append(diags, d...)
+			if declared.Variables[name].Sensitive {
+				val = val.Mark(marks.Sensitive)
+			}
+			s.ensemble.variables[name] = val.Mark(marks.Ephemeral)
+		}
+		if diags.HasErrors() {
+			return diags.Err()
+		}
+	}
+	s.evaluate()
+	return nil
+}
+
+// evaluate makes the scope in which inputs are evaluated when stacks are applied.
+func (s *sharedPlan) evaluate() {
+	s.scope = stacks.NewScope(s.ensemble.declared, stacks.Context{
+		Environment: s.plan.Environment, Variables: s.ensemble.variables, BaseDir: s.ensemble.root.workDir, Now: s.plan.Created,
+	})
+}
+
+// outputs is what the stacks of the plan see of each other when they are
+// applied: what the states have by then.
+func (s *sharedPlan) outputs(ctx context.Context, store *sqlite.Store) func(string) (cty.Value, diag.List) {
+	return func(name string) (cty.Value, diag.List) {
+		st, err := store.State(ctx, states.Key{Stack: name, Environment: s.plan.Environment})
+		if err != nil {
+			return cty.DynamicVal, diag.FromError(err)
+		}
+		values, err := plans.StateOutputs(st)
+		if err != nil {
+			return cty.DynamicVal, diag.FromError(err)
+		}
+		return plans.OutputsObject(values, s.plan.Outputs[name]), nil
+	}
+}
+
+// loaded reads a stack's plan, with the values that it was made without.
+func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack string) (*operation, *loadedPlan, diag.List) {
+	part := s.plan.Stack(stack)
+	if part == nil {
+		return nil, nil, diag.Errorf("Plan is for other stacks", "The plan %s has no part for the stack %q.", s.plan.Digest, stack)
+	}
+	op := &operation{project: s.ensemble.member(stack), view: silentView{}}
+	var diags diag.List
+	l := s.made[stack]
+	if l == nil {
+		if l, diags = op.loadPlan(part.Encoded); diags.HasErrors() {
+			return nil, nil, diags
+		}
+	}
+	if l.plan.Digest != part.Digest {
+		return nil, nil, append(diags, diag.FromError(plans.ErrTampered)...)
+	}
+	diags = append(diags, op.checkLocks(ctx, l.plan)...)
+	l.late, l.ephemeral = map[string]cty.Value{}, map[string]cty.Value{}
+	if l.plan.Mode != plans.Normal || diags.HasErrors() {
+		return op, l, diags
+	}
+	inputs, d := s.scope.Inputs(stack, s.outputs(ctx, store))
+	diags = append(diags, d...)
+	for name, v := range inputs {
+		planned, ok := l.plan.Variables[name]
+		switch {
+		case !ok || !planned.Given || slices.Contains(part.Own, name):
+		case planned.Ephemeral:
+			val, d := configs.PrepareVariable(l.config.Root.Variables[name], v)
+			diags = append(diags, d...)
+			l.ephemeral[name] = val
+		default:
+			l.late[name] = v.Value
+		}
+	}
+	return op, l, diags
+}

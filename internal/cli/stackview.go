@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+
+	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+// logView writes what happens as lines of text, for the logs of a step.
+type logView struct {
+	silentView
+	terminal *views.Terminal
+	watcher  views.Watcher
+}
+
+func newLogView(w io.Writer) *logView {
+	if w == nil {
+		w = io.Discard
+	}
+	t := &views.Terminal{Out: w, Width: 120}
+	return &logView{terminal: t, watcher: t.Watch(0)}
+}
+
+func (v *logView) progress(p engine.Progress) { v.watcher.Progress(p) }
+func (v *logView) settle()                    { v.watcher.Close() }
+
+func (v *logView) plan(ctx context.Context, o *operation, l *loadedPlan) {
+	v.terminal.Plan(l.plan, o.schemas(ctx))
+}
+
+func (v *logView) show(diags diag.List, sources map[string][]byte) {
+	if len(diags) == 0 {
+		return
+	}
+	var b bytes.Buffer
+	t := *v.terminal
+	t.Out = &b
+	t.Diagnostics(diags.Sorted(), sources)
+	_, _ = v.terminal.Out.Write([]byte(strings.TrimLeft(b.String(), "\n")))
+}
+
+// teeView tells two views what happens.
+type teeView struct {
+	log *logView
+	operationView
+}
+
+func (v teeView) progress(p engine.Progress) {
+	v.log.progress(p)
+	v.operationView.progress(p)
+}
+
+// silentView shows nothing.
+type silentView struct{}
+
+func (silentView) progress(engine.Progress)                      {}
+func (silentView) event(runs.Event)                              {}
+func (silentView) settle()                                       {}
+func (silentView) plan(context.Context, *operation, *loadedPlan) {}
+func (silentView) saved(bool, string)                            {}
+func (silentView) applied(*plans.Plan, runs.Result)              {}
+func (v silentView) forStack(string) operationView               { return v }
+func (silentView) stack(string, []states.Transfer)               {}
+func (silentView) total(int, plans.Counts, string)               {}
+func (silentView) appliedAll(plans.Mode, runs.Result)            {}
+func (silentView) outputs(string, map[string]*states.Output)     {}
