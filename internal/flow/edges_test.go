@@ -253,8 +253,8 @@ func TestToleratedFailuresLeaveNoError(t *testing.T) {
 	}
 }
 
-// TestReferencesThroughLocals are checked like others.
-func TestReferencesThroughLocals(t *testing.T) {
+// TestWhatCannotWorkIsRefused: references through locals are checked like others.
+func TestWhatCannotWorkIsRefused(t *testing.T) {
 	for name, source := range map[string]string{
 		"Step refers to itself": `workflow "w" {
 			locals { a = step.a.status }
@@ -271,6 +271,16 @@ func TestReferencesThroughLocals(t *testing.T) {
 				step "late" {
 					exec { command = ["x"] }
 				}
+			}
+		}`,
+		"Workflow runs itself": `workflow "w" {
+			step "a" {
+				workflow { run = workflow.other }
+			}
+		}
+		workflow "other" {
+			step "a" {
+				workflow { run = workflow.w }
 			}
 		}`,
 		"Not the same after a crash": `locals { files = fileset(".", "*") }

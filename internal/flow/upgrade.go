@@ -18,7 +18,7 @@ func (m *Machine) Outcomes(without map[string]bool) map[string]Outcome {
 		without = map[string]bool{}
 	}
 	for n := range m.nodes {
-		if slices.ContainsFunc(m.nodes[n].items.list, func(it item) bool { return it.undone }) {
+		if !without[m.d.nodes[n].step.Name] && slices.ContainsFunc(m.nodes[n].items.list, func(it item) bool { return it.undone }) {
 			behind, _ := m.d.Behind(m.d.nodes[n].step.Name)
 			maps.Copy(without, behind)
 		}
