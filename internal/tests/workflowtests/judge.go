@@ -290,5 +290,5 @@ func (t *trial) sentence(root *run) string {
 		}
 		text += strings.TrimSuffix(v.err.Name+": "+strings.TrimSpace(v.err.Cause), ": ")
 	}
-	return strings.TrimSuffix(text, ".") + "."
+	return strings.TrimRight(text, ".: ") + "."
 }
