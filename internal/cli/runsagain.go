@@ -39,7 +39,7 @@ func (o *operation) past(ctx context.Context, id string) (*pastRun, diag.List) {
 		return nil, diag.Errorf("Not a workflow of the project", "Run %s is no run of a workflow with steps.", id)
 	}
 	p := &pastRun{run: run}
-	if p.definition, diags = runs.DecodeDefinition(source); diags.HasErrors() {
+	if p.definition, diags = o.definitionOf(source); diags.HasErrors() {
 		return nil, diags
 	}
 	if p.definition.Workflow.Definition != "" {

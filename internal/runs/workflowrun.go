@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -63,24 +64,40 @@ type WorkflowDefinition struct {
 	Files    map[string]string `json:"files"`
 }
 
-// EncodeDefinition writes what a run of a workflow is pinned to.
+// EncodeDefinition writes what a run of a workflow is pinned to. It does not
+// depend on where in the project the program works.
 func EncodeDefinition(p *projects.Project, workflow string) []byte {
 	d := WorkflowDefinition{Workflow: workflow, Dir: p.Dir, Files: map[string]string{}}
+	if !filepath.IsAbs(p.Dir) {
+		d.Dir = "."
+	}
 	for name, src := range p.Files {
+		if rel, err := filepath.Rel(p.Dir, name); err == nil && d.Dir == "." {
+			name = rel
+		}
 		d.Files[name] = string(src)
 	}
 	return encode(d)
 }
 
-// DecodeDefinition reads it again.
+// DecodeDefinition reads it again, in the directory of the project.
 func DecodeDefinition(data []byte) (*flow.Definition, diag.List) {
+	return DecodeDefinitionIn("", data)
+}
+
+// DecodeDefinitionIn reads it again; dir is where the project is.
+func DecodeDefinitionIn(dir string, data []byte) (*flow.Definition, diag.List) {
 	var d WorkflowDefinition
 	if err := json.Unmarshal(data, &d); err != nil {
 		return nil, diag.Errorf("Cannot read the run's definition", "%s.", err)
 	}
 	files := map[string][]byte{}
+	if filepath.IsAbs(d.Dir) {
+		dir = ""
+	}
+	d.Dir = filepath.Join(dir, d.Dir)
 	for name, src := range d.Files {
-		files[name] = []byte(src)
+		files[filepath.Join(dir, name)] = []byte(src)
 	}
 	p, diags := projects.Parse(d.Dir, files)
 	if diags.HasErrors() {
