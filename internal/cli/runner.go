@@ -204,11 +204,10 @@ func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 	steps.Dir, steps.Definition, steps.Runner = o.workDir, machineDefinition, r
 	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
 	if d, _ := o.definitionOf(pinned); d != nil {
-		options := runs.WorkflowOptions{Run: steps.Run, Environment: o.key().Environment}
+		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.key().Environment
 		if s := o.stacks(d.Project); s != nil {
-			options.Stacks, done = s, s.Close
+			steps.Options.Stacks, done = s, s.Close
 		}
-		steps.Workflow = r.BoundWorkflows(d, options)
 	}
 	steps.Machine = asl.NewMachine(definition)
 	return steps, runs.Execution{Definition: pinned, Machine: steps.Machine, Steps: steps}, done, nil

@@ -47,9 +47,10 @@ type StateMachine struct {
 	Runner *Runner
 	Run    Run
 	Hard   <-chan struct{}
-	// Workflow runs a workflow of the project by name, for bindings; nil where
-	// there are none.
-	Workflow func(ctx context.Context, t *Task, name string, inputs cty.Value) (WorkflowResult, error)
+	// Project and Options are what bindings need to run workflows of the project
+	// and actions of its providers; Project is nil where there is none.
+	Project *flow.Definition
+	Options WorkflowOptions
 }
 
 var _ Steps = (*StateMachine)(nil)
@@ -312,32 +313,25 @@ func (s *StateMachine) bound(ctx context.Context, t *Task, e asl.Effect, b *proj
 		return nil, actions.Errorf("States.Runtime", "%s", problem.Cause)
 	}
 	kind := b.Action.Kind
-	if kind == "workflow" {
-		if s.Workflow == nil {
-			return nil, fmt.Errorf("there are no workflows here")
-		}
-		result, err := s.Workflow(ctx, t, b.Action.References["run"].Name, args.GetAttr("inputs"))
-		if result.Detached {
-			err = ErrDetached
-		}
-		if err != nil {
-			return nil, err
-		}
-		return resultOf(kind, result.Outputs, true)
-	}
-	action := actions.Builtin()[kind]
+	action := builtinActions(s.Runner, s.Project, s.Options)[kind]
 	if action == nil {
-		return nil, fmt.Errorf("the action %q cannot be bound", kind)
+		return nil, fmt.Errorf("the action %q cannot be carried out here", kind)
 	}
 	if attrs := args.AsValueMap(); kind == "exec" && attrs["stdin"].IsNull() {
 		attrs["stdin"] = cty.StringVal(string(raw)) // the event, as functions get it
 		args = cty.ObjectVal(attrs)
 	}
-	v, err := action(ctx, s.actionCall(ctx, t, args))
-	if err != nil {
+	result, err := action(ctx, WorkflowCall{
+		Call: s.actionCall(ctx, t, args), Task: t,
+		Effect: flow.Effect{Key: e.State, Action: kind, Arguments: args, References: b.Action.References},
+	})
+	switch {
+	case result.Detached:
+		return nil, ErrDetached
+	case err != nil:
 		return nil, err
 	}
-	return resultOf(kind, v, true)
+	return resultOf(kind, result.Outputs, true)
 }
 
 // child carries out another state machine as a run of its own, or goes on with

@@ -54,22 +54,8 @@ func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
 // runChild carries out another workflow of the project as a run of its own, or
 // goes on with it.
 func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOptions, c WorkflowCall) (WorkflowResult, error) {
-	name := c.Effect.References["run"].Name
 	o.Run.Parent = c.Task.Run().ID
-	return r.runNamed(ctx, c.Task, d, o, name, c.Effect.Arguments.GetAttr("inputs"))
-}
-
-// BoundWorkflows runs workflows of a project for the tasks of state machines.
-func (r *Runner) BoundWorkflows(d *flow.Definition, o WorkflowOptions) func(context.Context, *Task, string, cty.Value) (WorkflowResult, error) {
-	return func(ctx context.Context, t *Task, name string, inputs cty.Value) (WorkflowResult, error) {
-		o.Run.Parent = t.Run().ID
-		return r.runNamed(ctx, t, d, o, name, inputs)
-	}
-}
-
-// runNamed carries out a workflow as the run that a step is, whether it is new
-// or not.
-func (r *Runner) runNamed(ctx context.Context, t *Task, d *flow.Definition, o WorkflowOptions, name string, given cty.Value) (WorkflowResult, error) {
+	t, name, given := c.Task, c.Effect.References["run"].Name, c.Effect.Arguments.GetAttr("inputs")
 	result := WorkflowResult{Run: childRun(t)}
 	w := d.Project.Workflows[name]
 	if w == nil {
