@@ -341,3 +341,34 @@ func TestHiddenInputs(t *testing.T) {
 		t.Errorf("secrets are %v", e.Secrets)
 	}
 }
+
+// TestNoSwitchInDoubt: what was begun and did not end must not be done again by
+// the run that takes over.
+func TestNoSwitchInDoubt(t *testing.T) {
+	w := play(t, `workflow "w" {
+		step "exec" {
+			exec { command = ["x"] }
+		}
+		step "child" {
+			workflow { run = workflow.other }
+		}
+		step "safe" {
+			http { url = "http://x" }
+		}
+	}
+	workflow "other" {
+		step "a" {
+			exec { command = ["x"] }
+		}
+	}`, nil)
+	w.enter(workflow.Entry{Kind: workflow.StepStarted, Step: w.queue[0]})
+	var bars []string
+	for _, d := range Compare(w.m, w.m.d) {
+		if d.Bars {
+			bars = append(bars, d.Step)
+		}
+	}
+	if got := strings.Join(bars, " "); got != "exec child" {
+		t.Errorf("barred by %q", got)
+	}
+}
