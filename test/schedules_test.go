@@ -204,3 +204,21 @@ trigger "tick" {
 		t.Errorf("the steps were %q", steps)
 	}
 }
+
+// TestServeReadsFilesAgain changes the files of a project that is served: wrong
+// ones change nothing.
+func TestServeReadsFilesAgain(t *testing.T) {
+	p := newProject(t, "")
+	p.write("project.tutti.hcl", ticking)
+	s := p.serve()
+	s.follow(t, 2)
+	p.write("project.tutti.hcl", strings.Replace(ticking, `"@every 1s"`, `"@every"`, 1))
+	s.follow(t, 6)
+	p.write("project.tutti.hcl", strings.Replace(ticking, `trigger "tick"`, `trigger "tock"`, 1))
+	for !strings.Contains(s.events.Text(), `"schedule":"tock"`) {
+		s.follow(t, 1)
+	}
+	if code := s.end(os.Interrupt); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}

@@ -95,8 +95,9 @@ func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *trigger
 		p, diags := projects.Load(".")
 		var list []*triggers.Trigger
 		if !diags.HasErrors() {
-			list, diags = triggers.Read(p)
-			diags = append(diags, checkSchedules(p, list)...)
+			if list, diags = triggers.Read(p); !diags.HasErrors() {
+				diags = append(diags, checkSchedules(p, list)...)
+			}
 		}
 		if !diags.HasErrors() {
 			checked := *w // the environment is chosen already, unless none was needed

@@ -344,11 +344,7 @@ func (s *StateMachine) bound(ctx context.Context, t *Task, e asl.Effect, b *proj
 // it.
 func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Outcome, bool, error) {
 	name := c.StateMachine[strings.LastIndexByte(c.StateMachine, ':')+1:]
-	var source []byte
-	err := fmt.Errorf("there are no other state machines here")
-	if s.Definition != nil {
-		source, err = s.Definition(name)
-	}
+	source, err := s.definitionOf(ctx, childRun(t), name)
 	if err != nil {
 		return asl.Outcome{}, false, actions.Errorf("StepFunctions.StateMachineDoesNotExistException", "State Machine Does Not Exist: '%s': %s", c.StateMachine, err)
 	}
@@ -361,6 +357,7 @@ func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Ou
 	steps.Machine = machine
 	e := Execution{Definition: source, Machine: machine, Steps: &steps, Hard: s.Hard}
 	e.Run = s.Run
+	e.Run.Parent = ""
 	e.Run.ID, e.Run.Kind, e.Run.Summary = childRun(t), WorkflowKind, "state machine "+name+" of run "+t.Run().ID
 	if c.Wait {
 		e.Run.Parent = t.Run().ID
@@ -370,15 +367,9 @@ func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Ou
 	if !c.Wait {
 		return asl.Outcome{Output: json.RawMessage("null")}, false, s.Runner.background(ctx, e)
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	e.Hard, e.Drain = t.Left(), t.Drained()
+	ctx, cancel := t.childContext(ctx)
 	defer cancel()
-	go func() {
-		select {
-		case <-t.Asked():
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	run, diags := s.Runner.executeOnce(ctx, e)
 	if !run.Status.Ended() {
 		if run.Status == Interrupted {
@@ -395,11 +386,27 @@ func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Ou
 	return out, false, &actions.Error{Name: result.Error, Cause: result.Cause}
 }
 
+// definitionOf is the definition of a child execution: what its run is pinned to
+// where there is one already, or that of the name.
+func (s *StateMachine) definitionOf(ctx context.Context, id, name string) ([]byte, error) {
+	if run, err := s.Runner.Store.Run(ctx, id); err == nil {
+		return s.Runner.Store.Blob(ctx, run.Blob)
+	}
+	if s.Definition == nil {
+		return nil, fmt.Errorf("there are no other state machines here")
+	}
+	return s.Definition(name)
+}
+
 // background carries out a run beside the one that started it. It is on disk
 // when background returns.
 func (r *Runner) background(ctx context.Context, e Execution) error {
-	if _, err := r.Store.Run(ctx, e.Run.ID); err == nil {
-		return nil // it was started before a crash: whoever resumes finds it
+	carryOut := r.Execute
+	if run, err := r.Store.Run(ctx, e.Run.ID); err == nil {
+		if run.Status.Ended() || run.Status == Running {
+			return nil
+		}
+		carryOut = r.Continue // it was started before a crash, and maybe did not begin
 	}
 	began := make(chan struct{})
 	e.Began = func(Run) { close(began) }
@@ -407,7 +414,7 @@ func (r *Runner) background(ctx context.Context, e Execution) error {
 	r.others.Add(1)
 	go func() {
 		defer r.others.Done()
-		_, diags := r.Execute(context.WithoutCancel(ctx), e)
+		_, diags := carryOut(context.WithoutCancel(ctx), e)
 		failed <- diags.Err()
 	}()
 	select {

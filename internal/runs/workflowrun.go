@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -116,8 +117,13 @@ func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSt
 		start.Inputs = flow.EncodeValue(cty.ObjectVal(o.Inputs))
 		for name, v := range o.Inputs {
 			declared := d.Variable(name)
-			hidden = hidden || v.HasMarkDeep(marks.Sensitive) || declared != nil && declared.Sensitive
+			if v.HasMarkDeep(marks.Sensitive) {
+				start.Hidden = append(start.Hidden, name)
+			}
+			hidden = hidden || declared != nil && declared.Sensitive
 		}
+		slices.Sort(start.Hidden)
+		hidden = hidden || len(start.Hidden) > 0
 	}
 	for _, out := range o.Reuse {
 		hidden = hidden || len(out.Hidden) > 0
@@ -351,7 +357,11 @@ func (r *Runner) Inputs(ctx context.Context, run Run) (map[string]cty.Value, str
 	if err != nil {
 		return nil, "", diag.FromError(err)
 	}
-	return v.AsValueMap(), start.Environment, nil
+	inputs := v.AsValueMap()
+	for _, name := range start.Hidden {
+		inputs[name] = inputs[name].Mark(marks.Sensitive)
+	}
+	return inputs, start.Environment, nil
 }
 
 func (r *Runner) startOf(ctx context.Context, run Run) (flow.Start, diag.List) {
