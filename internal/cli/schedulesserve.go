@@ -41,7 +41,7 @@ Interrupting it (Ctrl-C) starts nothing more and lets steps end that are at work
 }
 
 func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
-	op, diags := app.openOperation(nil, false)
+	op, diags := app.openRootOperation(false)
 	app.jsonOut, app.prose = o.json, !o.json
 	if diags.HasErrors() {
 		return app.fail(diags)
