@@ -38,7 +38,6 @@ type execution struct {
 	said     map[string]workflow.Signal // what was signalled, by token
 	pooled   map[int]Ticket             // waiting to get into a pool
 	entering []Ticket                   // of them, those the store does not know
-	places   map[int]string             // the pools that queued steps are in
 	active   int                        // slots taken
 	done     chan finished
 	early    []earlySignal // steps whose signal came before them
@@ -57,6 +56,7 @@ type execution struct {
 	draining bool          // nothing more begins
 	hard     bool          // running steps were cut off
 	left     bool          // and left behind after the grace
+	over     chan struct{} // closed when nobody listens to jobs any more
 	leaving  chan struct{} // closed with that: see Task.Left
 	finish   bool
 	told     bool // that it began
@@ -98,9 +98,9 @@ func (r *Runner) newExecution(e Execution, run Run, lease Lease) *execution {
 	}
 	return &execution{
 		r: r, e: e, run: run, lease: lease, tasks: map[int]*Task{}, doubts: map[int]bool{},
-		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{}, places: map[int]string{},
+		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{},
 		done: make(chan finished, e.Parallelism), writes: make(chan []Commit, 1), written: make(chan error, 1),
-		looked: make(chan grants, 1), leaving: make(chan struct{}),
+		looked: make(chan grants, 1), leaving: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
@@ -150,7 +150,7 @@ func (x *execution) enqueue(step int) {
 	case about.Token:
 		x.launchStep(step, "")
 	case about.Pool.Pool != "":
-		if _, twice := x.pooled[step]; twice || x.places[step] != "" {
+		if _, twice := x.pooled[step]; twice {
 			return
 		}
 		t := about.Pool
@@ -189,6 +189,7 @@ func (x *execution) carryOut(ctx context.Context) (Run, diag.List) {
 		d := <-x.done // nobody waits for what it says any more
 		delete(x.working, d.task)
 	}
+	close(x.over)
 	close(x.writes)
 	x.logs.close()
 	return x.conclude(store)
@@ -417,9 +418,7 @@ func (x *execution) launch() {
 		step := x.queue[x.head]
 		x.head++
 		if x.tasks[step] == nil && !x.e.Steps.About(step).Ended {
-			pool := x.places[step]
-			delete(x.places, step)
-			x.launchStep(step, pool)
+			x.launchStep(step, "")
 		}
 	}
 	if x.head == len(x.queue) {
@@ -485,7 +484,10 @@ func (x *execution) begin(t *Task) {
 	go func() {
 		ended := t.what.Job(ctx, t)
 		t.flush()
-		x.done <- finished{t, ended}
+		select {
+		case x.done <- finished{t, ended}:
+		case <-x.over: // it was left behind
+		}
 	}()
 }
 
