@@ -38,6 +38,7 @@ type execution struct {
 	said     map[string]workflow.Signal // what was signalled, by token
 	pooled   map[int]Ticket             // waiting to get into a pool
 	entering []Ticket                   // of them, those the store does not know
+	places   map[int]string             // the pools that queued steps are in
 	active   int                        // slots taken
 	done     chan finished
 	early    []earlySignal // steps whose signal came before them
@@ -98,7 +99,7 @@ func (r *Runner) newExecution(e Execution, run Run, lease Lease) *execution {
 	}
 	return &execution{
 		r: r, e: e, run: run, lease: lease, tasks: map[int]*Task{}, doubts: map[int]bool{},
-		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{},
+		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{}, places: map[int]string{},
 		done: make(chan finished, e.Parallelism), writes: make(chan []Commit, 1), written: make(chan error, 1),
 		looked: make(chan grants, 1), leaving: make(chan struct{}), over: make(chan struct{}),
 	}
@@ -150,7 +151,7 @@ func (x *execution) enqueue(step int) {
 	case about.Token:
 		x.launchStep(step, "")
 	case about.Pool.Pool != "":
-		if _, twice := x.pooled[step]; twice {
+		if _, twice := x.pooled[step]; twice || x.places[step] != "" {
 			return
 		}
 		t := about.Pool
@@ -418,7 +419,9 @@ func (x *execution) launch() {
 		step := x.queue[x.head]
 		x.head++
 		if x.tasks[step] == nil && !x.e.Steps.About(step).Ended {
-			x.launchStep(step, "")
+			pool := x.places[step]
+			delete(x.places, step)
+			x.launchStep(step, pool)
 		}
 	}
 	if x.head == len(x.queue) {

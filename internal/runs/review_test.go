@@ -166,6 +166,36 @@ func TestPoolsOfABusyStore(t *testing.T) {
 	})
 }
 
+// TestPoolsKeepToTheParallelism of the run.
+func TestPoolsKeepToTheParallelism(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `
+		pool "many" { limit = 100 }
+		workflow "w" {
+			parallelism = 2
+			step "a" {
+				for_each = range(10)
+				pool     = pool.many
+				exec { command = ["x"] }
+			}
+		}`)
+		var in, most atomic.Int32
+		o := b.options()
+		o.Actions["exec"] = func(context.Context, runs.WorkflowCall) (runs.WorkflowResult, error) {
+			most.Store(max(most.Load(), in.Add(1)))
+			time.Sleep(time.Second)
+			in.Add(-1)
+			return runs.WorkflowResult{}, nil
+		}
+		if run, _, diags := b.runner.StartWorkflow(t.Context(), b.d, o); run.Status != runs.Succeeded {
+			t.Errorf("%s %s", run.Status, words(diags))
+		}
+		if most.Load() != 2 {
+			t.Errorf("%d were at work at once", most.Load())
+		}
+	})
+}
+
 // TestDrainingRunsQueueForNoPool: the place is for others.
 func TestDrainingRunsQueueForNoPool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

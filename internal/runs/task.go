@@ -235,20 +235,23 @@ func (x *execution) lookAtPools() {
 	}()
 }
 
-// granted launches steps that are in their pools: nothing else bounds them, so
-// that nobody holds a place without using it.
+// granted queues steps that are in their pools, before others: they must not
+// hold their places for nothing.
 func (x *execution) granted(g grants) {
 	x.looking = false
 	if g.err != nil {
 		x.broken = g.err
 		return
 	}
+	var in []int
 	for _, step := range g.steps {
-		if t, waits := x.pooled[step]; waits && !x.finish && !x.hard && !x.draining {
+		if t, waits := x.pooled[step]; waits {
 			delete(x.pooled, step)
-			x.launchStep(step, t.Pool)
+			x.places[step] = t.Pool
+			in = append(in, step)
 		}
 	}
+	x.queue = slices.Insert(x.queue, x.head, in...)
 	every := x.r.Poll
 	if every <= 0 {
 		every = 100 * time.Millisecond
@@ -262,25 +265,32 @@ func (x *execution) granted(g grants) {
 	}
 }
 
-// leavePools gives up waiting for pools.
+// leavePools gives up waiting for pools, and places that nobody uses yet.
 func (x *execution) leavePools() {
 	for step := range x.pooled {
+		x.leavePool(step)
+	}
+	for step := range x.places {
 		x.leavePool(step)
 	}
 }
 
 // leavePool is leavePools of one step.
 func (x *execution) leavePool(step int) {
-	t, waits := x.pooled[step]
-	if !waits {
+	pool, ok := x.places[step]
+	if t, waits := x.pooled[step]; waits {
+		pool, ok = t.Pool, true
+	}
+	if !ok {
 		return
 	}
 	delete(x.pooled, step)
+	delete(x.places, step)
 	if i := slices.IndexFunc(x.entering, func(t Ticket) bool { return t.Step == step }); i >= 0 {
 		x.entering = slices.Delete(x.entering, i, i+1) // the store has not heard of it
 		return
 	}
-	x.pending.leaves = append(x.pending.leaves, Leaving{Pool: t.Pool, Step: step})
+	x.pending.leaves = append(x.pending.leaves, Leaving{Pool: pool, Step: step})
 }
 
 func decode(data json.RawMessage, into any) error {
