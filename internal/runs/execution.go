@@ -415,7 +415,7 @@ func (x *execution) launch() {
 			x.endsBy(e.task, e.signal)
 		}
 	}
-	for x.head < len(x.queue) && x.active < x.e.Parallelism {
+	for x.head < len(x.queue) && (x.active < x.e.Parallelism || x.mustBegin(x.queue[x.head])) {
 		step := x.queue[x.head]
 		x.head++
 		if x.tasks[step] == nil && !x.e.Steps.About(step).Ended {
@@ -430,6 +430,20 @@ func (x *execution) launch() {
 		x.queue = append(x.queue[:0], x.queue[x.head:]...)
 		x.head = 0
 	}
+}
+
+// mustBegin reports whether a step has to begin though there is no room for it:
+// it is in a pool that a run may wait for which takes up the room.
+func (x *execution) mustBegin(step int) bool {
+	if x.places[step] == "" {
+		return false
+	}
+	for _, t := range x.tasks {
+		if t.what.Run {
+			return true
+		}
+	}
+	return false
 }
 
 // launchStep starts a step. The intent of its job is written first, unless it

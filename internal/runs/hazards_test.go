@@ -394,3 +394,38 @@ func TestChildWorkflowsBesideSteps(t *testing.T) {
 		t.Error(fmt.Sprint(run.Status, words(diags)))
 	}
 }
+
+// TestNoStepHoldsAPlaceThatItsSiblingNeeds: a run of its own takes the only room
+// of a run and waits for the pool that a step without room is in.
+func TestNoStepHoldsAPlaceThatItsSiblingNeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `
+		pool "one" { limit = 1 }
+		workflow "w" {
+			parallelism = 1
+			step "child" {
+				workflow { run = workflow.inner }
+			}
+			step "a" {
+				pool = pool.one
+				exec { command = ["x"] }
+			}
+		}
+		workflow "inner" {
+			step "b" {
+				pool = pool.one
+				exec { command = ["x"] }
+			}
+		}`)
+		b.runner.Poll = time.Minute
+		hard := make(chan struct{})
+		o := b.options()
+		o.Hard = hard
+		stop := time.AfterFunc(24*time.Hour, func() { close(hard) })
+		defer stop.Stop()
+		run, _, _ := b.runner.StartWorkflow(t.Context(), b.d, o)
+		if run.Status != runs.Succeeded {
+			t.Errorf("it has %s", run.Status)
+		}
+	})
+}
