@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -64,7 +65,7 @@ func (s *server) follow(t *testing.T, n int) {
 		if !s.events.Scan() {
 			t.Fatalf("the process has ended: %v", s.events.Err())
 		}
-		if strings.Contains(s.events.Text(), `"problem"`) {
+		if text := s.events.Text(); strings.Contains(text, `"problem"`) || !strings.Contains(text, `"event"`) {
 			t.Error(s.events.Text())
 		}
 	}
@@ -74,6 +75,9 @@ func (s *server) follow(t *testing.T, n int) {
 func (s *server) end(signal os.Signal) int {
 	_ = s.cmd.Process.Signal(signal)
 	for s.events.Scan() {
+		if !strings.Contains(s.events.Text(), `"event"`) {
+			fmt.Fprintln(os.Stderr, s.events.Text())
+		}
 	}
 	_ = s.cmd.Wait()
 	return s.cmd.ProcessState.ExitCode()
@@ -114,6 +118,7 @@ func TestSchedulesSurviveKills(t *testing.T) {
 		b = p.serve()
 	}
 	a.follow(t, 2)
+	b.follow(t, 1) // an interrupt while it starts would be an error
 	for _, s := range []*server{a, b} {
 		if code := s.end(os.Interrupt); code != 0 {
 			t.Errorf("exit code %d", code)
@@ -202,5 +207,23 @@ trigger "tick" {
 	steps, _ := os.ReadFile(filepath.Join(p.dir, "steps"))
 	if string(steps) != "first\nsecond\n" && !strings.HasPrefix(string(steps), "first\nsecond\nfirst\n") {
 		t.Errorf("the steps were %q", steps)
+	}
+}
+
+// TestServeReadsFilesAgain changes the files of a project that is served: wrong
+// ones change nothing.
+func TestServeReadsFilesAgain(t *testing.T) {
+	p := newProject(t, "")
+	p.write("project.tutti.hcl", ticking)
+	s := p.serve()
+	s.follow(t, 2)
+	p.write("project.tutti.hcl", strings.Replace(ticking, `"@every 1s"`, `"@every"`, 1))
+	s.follow(t, 6)
+	p.write("project.tutti.hcl", strings.Replace(ticking, `trigger "tick"`, `trigger "tock"`, 1))
+	for !strings.Contains(s.events.Text(), `"schedule":"tock"`) {
+		s.follow(t, 1)
+	}
+	if code := s.end(os.Interrupt); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }

@@ -60,7 +60,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 	if diags = append(o.window(b, time.Now()), checkSchedules(p, []*triggers.Trigger{b.Trigger})...); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	op, diags := app.openOperation(nil, false)
+	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}

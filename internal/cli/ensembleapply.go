@@ -213,7 +213,7 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *vari
 	if err != nil {
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
 	}
-	d, diags := runs.DecodeDefinition(source)
+	d, diags := o.definitionOf(source)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}

@@ -220,7 +220,7 @@ func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON b
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
 	}
 	o.useKey(run.Key)
-	d, diags := definitionOf(source)
+	d, diags := o.definitionOf(source)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}

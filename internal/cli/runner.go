@@ -155,7 +155,7 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 		return run, diag.Errorf("Cannot read the run's definition", "%s.", err)
 	}
 	op := &operation{project: o.aside(run.Key), view: o.view}
-	d, diags := definitionOf(source)
+	d, diags := op.definitionOf(source)
 	switch {
 	case diags.HasErrors():
 		return run, diags
@@ -183,11 +183,14 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 
 // definitionOf reads the definition of a run of a project's workflow; nil for
 // one of a bare state machine.
-func definitionOf(source []byte) (*flow.Definition, diag.List) {
+func (p *project) definitionOf(source []byte) (*flow.Definition, diag.List) {
 	if !runs.IsWorkflow(source) {
 		return nil, nil
 	}
-	return runs.DecodeDefinition(source)
+	if p.ensemble != nil {
+		p = p.ensemble.root
+	}
+	return runs.DecodeDefinitionIn(p.dir, source)
 }
 
 // machineExecution makes the execution of a state machine from what its run is
@@ -200,12 +203,11 @@ func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 	done = func() {}
 	steps.Dir, steps.Definition, steps.Runner = o.workDir, machineDefinition, r
 	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
-	if d, _ := definitionOf(pinned); d != nil {
-		options := runs.WorkflowOptions{Run: steps.Run}
+	if d, _ := o.definitionOf(pinned); d != nil {
+		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.key().Environment
 		if s := o.stacks(d.Project); s != nil {
-			options.Stacks, done = s, s.Close
+			steps.Options.Stacks, done = s, s.Close
 		}
-		steps.Workflow = r.BoundWorkflows(d, options)
 	}
 	steps.Machine = asl.NewMachine(definition)
 	return steps, runs.Execution{Definition: pinned, Machine: steps.Machine, Steps: steps}, done, nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -38,7 +39,7 @@ func (o *operation) past(ctx context.Context, id string) (*pastRun, diag.List) {
 		return nil, diag.Errorf("Not a workflow of the project", "Run %s is no run of a workflow with steps.", id)
 	}
 	p := &pastRun{run: run}
-	if p.definition, diags = runs.DecodeDefinition(source); diags.HasErrors() {
+	if p.definition, diags = o.definitionOf(source); diags.HasErrors() {
 		return nil, diags
 	}
 	if p.definition.Workflow.Definition != "" {
@@ -55,7 +56,7 @@ func (o *operation) past(ctx context.Context, id string) (*pastRun, diag.List) {
 func runsRetryCommand() *command {
 	return &command{
 		name: "retry", args: "RUN", summary: "Run a workflow again from a step on", minArgs: 1, maxArgs: 1, complete: completeRuns,
-		about: "Starts a new run of the workflow as it was then, with the same inputs, in the same environment. Steps that had succeeded are not done again: their outputs are taken over. With -from, the step named and all that depend on it are done again, whatever came of them; without, what did not succeed.",
+		about: "Starts a new run of the workflow as it was then, with the same inputs, in the same environment. Steps that had succeeded are not done again: their outputs are taken over. With -from, the step named and all that depend on it are done again, whatever came of them; without, what did not succeed. What the run undid is done again with all that depends on it, and so are the steps of on_failure and finally.",
 		setup: func(f *flagSet) action {
 			var o outputOptions
 			var from string
@@ -81,7 +82,9 @@ func runsRetryCommand() *command {
 						return app.failf("No such step", "The workflow %q had no step %q.", p.definition.Workflow.Name, from)
 					}
 				}
-				return op.again(ctx, p, p.definition, p.machine.Outcomes(again), "again after run "+p.run.ID, o.json)
+				without := p.definition.Closing()
+				maps.Copy(without, again)
+				return op.again(ctx, p, p.definition, p.machine.Outcomes(without), "again after run "+p.run.ID, o.json)
 			}
 		},
 	}

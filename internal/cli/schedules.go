@@ -92,7 +92,7 @@ func schedulesListCommand() *command {
 }
 
 func (a *App) describeSchedules(ctx context.Context, list []*triggers.Trigger, limit int) ([]scheduleJSON, diag.List) {
-	p, diags := a.openProject()
+	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}

@@ -41,7 +41,8 @@ Interrupting it (Ctrl-C) starts nothing more and lets steps end that are at work
 }
 
 func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
-	op, diags := app.openOperation(nil, o.json)
+	op, diags := app.openRootOperation(false)
+	app.jsonOut, app.prose = o.json, !o.json
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -95,8 +96,9 @@ func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *trigger
 		p, diags := projects.Load(".")
 		var list []*triggers.Trigger
 		if !diags.HasErrors() {
-			list, diags = triggers.Read(p)
-			diags = append(diags, checkSchedules(p, list)...)
+			if list, diags = triggers.Read(p); !diags.HasErrors() {
+				diags = append(diags, checkSchedules(p, list)...)
+			}
 		}
 		if !diags.HasErrors() {
 			checked := *w // the environment is chosen already, unless none was needed

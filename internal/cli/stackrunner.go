@@ -455,6 +455,21 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 }
 
 // Invoke implements [runs.Stacks].
-func (r *stackRunner) Invoke(_ context.Context, req runs.StackRequest, action string, _ cty.Value) error {
-	return actions.Errorf("Tutti.NotSupported", "This version of Tutti cannot invoke actions of providers (%s of stack %q).", action, req.Stack)
+func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action string, config cty.Value) error {
+	e, err := r.ensemble()
+	if err != nil {
+		return err
+	}
+	e.useVariables(req.Variables)
+	log := newLogView(req.Log)
+	defer log.settle()
+	op := &operation{project: e.member(req.Stack), view: log}
+	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, variableOptions: *r.vars})
+	if !diags.HasErrors() {
+		diags = append(diags, engine.InvokeAction(ctx, in, action, config, log.watcher.Tell)...)
+	}
+	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
+		return problem("Tutti.ActionFailed", diags)
+	}
+	return nil
 }

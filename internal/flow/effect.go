@@ -90,14 +90,15 @@ func (m *Machine) Effect(step int) Effect {
 		out.Timeout, out.Heartbeat = def.step.Timeout, def.step.Heartbeat
 	}
 	out.Action, out.References = action.Kind, action.References
-	m.scope.fix(fmt.Sprintf("%s %s %d", m.start.Run, out.Key, p.attempt), time.Unix(0, p.at))
 	ctx := m.taskScope(p)
+	m.scope.fix(fmt.Sprintf("%s %s %d", m.start.Run, out.Key, p.attempt), time.Unix(0, p.at))
 	if out.Arguments, out.Problem = Arguments(action, ctx); out.Problem != nil {
 		return out
 	}
 	out.Repeatable = repeatable(action.Kind, out.Arguments)
-	if out.Marked = m.nodes[p.node].marked || p.kind == undoEffect; out.Marked {
-		out.Secrets = m.secrets(action, ctx)
+	out.Marked = m.nodes[p.node].marked || p.kind == undoEffect || out.Arguments.HasMarkDeep(sensitive)
+	if out.Marked {
+		out.Secrets = m.secrets(action, ctx, out.Arguments)
 	}
 	it := &m.nodes[p.node].items.list[p.item]
 	if p.kind == undoEffect && it.result != nil {
@@ -116,8 +117,9 @@ func (m *Machine) Effect(step int) Effect {
 
 // secrets lists the sensitive texts that the arguments of an action are made
 // of: those of the values they refer to, and their own.
-func (m *Machine) secrets(a *projects.Action, ctx *hcl.EvalContext) []string {
+func (m *Machine) secrets(a *projects.Action, ctx *hcl.EvalContext, args cty.Value) []string {
 	set := map[string]bool{}
+	collectSecrets(args, set)
 	for _, expr := range a.Arguments {
 		for _, t := range m.d.variables(expr, nil) {
 			if v, diags := t.TraverseAbs(ctx); !diags.HasErrors() {
@@ -165,7 +167,7 @@ func (m *Machine) taskScope(p *effect) *hcl.EvalContext {
 		return m.itemScope(p.target)
 	}
 	s := &m.nodes[p.node]
-	s.scope = m.scope.of(m, p.node)
+	s.scope = m.scope.of(m, p.node, time.Unix(0, p.at))
 	ctx := m.itemScope(p.target).NewChild()
 	s.scope = nil
 	it := &s.items.list[p.item]

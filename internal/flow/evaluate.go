@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"slices"
 	"sort"
 	"time"
 
@@ -115,7 +116,7 @@ func (s *scope) open(m *Machine) error {
 		default:
 			value = cty.NullVal(v.ConstraintType)
 		}
-		if v.Sensitive {
+		if v.Sensitive || slices.Contains(m.start.Hidden, name) {
 			value = value.Mark(sensitive)
 		}
 		vars[name] = value
@@ -139,16 +140,8 @@ func (s *scope) open(m *Machine) error {
 			"started": cty.StringVal(m.now.UTC().Format(time.RFC3339)), "error": cty.NullVal(errorType),
 		}),
 	}
-	s.functions = functions.Table(functions.Options{BaseDir: p.Dir, PlanTimestamp: m.now})
-	s.functions["timestamp"] = function.New(&function.Spec{
-		Type: function.StaticReturnType(cty.String),
-		Impl: func([]cty.Value, cty.Type) (cty.Value, error) {
-			return cty.StringVal(s.clock.UTC().Format(time.RFC3339)), nil
-		},
-	})
-	s.functions["uuid"] = function.New(&function.Spec{
-		Type: function.StaticReturnType(cty.String),
-		Impl: func([]cty.Value, cty.Type) (cty.Value, error) { return cty.StringVal(s.uuid()), nil },
+	s.functions = functions.Table(functions.Options{
+		BaseDir: p.Dir, PlanTimestamp: m.now, NewUUID: s.uuid, Now: func() time.Time { return s.clock },
 	})
 	return nil
 }
@@ -189,9 +182,10 @@ func object(attrs map[string]cty.Value) cty.Value {
 	return cty.ObjectVal(attrs)
 }
 
-// of is the scope of a node: what its expressions refer to.
-func (s *scope) of(m *Machine, n int32) *hcl.EvalContext {
+// of is the scope of a node at a time: what its expressions refer to.
+func (s *scope) of(m *Machine, n int32, clock time.Time) *hcl.EvalContext {
 	def := &m.d.nodes[n]
+	s.fix(m.start.Run+" "+def.step.Name, clock)
 	ctx := s.context(m, def.sees)
 	if len(def.stacks) > 0 {
 		stacks := map[string]cty.Value{}
@@ -256,7 +250,7 @@ func (s *scope) locals(m *Machine, ctx *hcl.EvalContext, used []hcl.Traversal) {
 			under[l] = true
 			need(l.Expr.Variables())
 			ctx.Variables["local"] = object(values)
-			if v, err := m.evaluate(l.Expr, ctx); err == nil {
+			if v, err := evaluate(l.Expr, ctx); err == nil {
 				values[name] = v
 			}
 		}
@@ -354,9 +348,10 @@ func (it *item) failure(step string) cty.Value {
 	return errorValue(it.result.err, step)
 }
 
-// evaluate gives the value of an expression, marks and all.
-func (m *Machine) evaluate(expr hcl.Expression, ctx *hcl.EvalContext) (cty.Value, *Error) {
-	m.scope.clock = m.now
+// evaluate gives the value of an expression, marks and all. What it is names it
+// in the run: what is random follows from that.
+func (m *Machine) evaluate(what string, expr hcl.Expression, ctx *hcl.EvalContext) (cty.Value, *Error) {
+	m.scope.fix(m.start.Run+" "+what, m.now)
 	return evaluate(expr, ctx)
 }
 
@@ -381,10 +376,10 @@ func at(expr hcl.Expression) string {
 	return fmt.Sprintf("%s:%d: ", rng.Filename, rng.Start.Line)
 }
 
-// condition decides about a node or an item.
-func (m *Machine) condition(n int32, ctx *hcl.EvalContext) (bool, *Error) {
+// condition decides about a node or an item, which key names.
+func (m *Machine) condition(n int32, key string, ctx *hcl.EvalContext) (bool, *Error) {
 	expr := m.d.nodes[n].step.When
-	v, err := m.evaluate(expr, ctx)
+	v, err := m.evaluate(key+" when", expr, ctx)
 	if err != nil {
 		return false, err
 	}
@@ -403,7 +398,7 @@ func (m *Machine) caught(t target, c *projects.Catch, failure *Error) (cty.Value
 	}
 	ctx := m.itemScope(t).NewChild()
 	ctx.Variables = map[string]cty.Value{"error": errorValue(failure, m.keyOf(t))}
-	return m.evaluate(c.Outputs, ctx)
+	return m.evaluate(m.keyOf(t)+" catch", c.Outputs, ctx)
 }
 
 // outputs are those of the workflow.
@@ -419,9 +414,9 @@ func (m *Machine) outputs() (cty.Value, *Error) {
 			}
 		}
 		ctx := m.scope.context(m, sorted(sees))
-		m.scope.locals(m, ctx, o.Expr.Variables())
 		m.scope.fix(m.start.Run+" output "+name, m.now)
-		v, err := m.evaluate(o.Expr, ctx)
+		m.scope.locals(m, ctx, o.Expr.Variables())
+		v, err := evaluate(o.Expr, ctx)
 		if err != nil {
 			return cty.NilVal, err
 		}
@@ -437,11 +432,14 @@ func (m *Machine) outputs() (cty.Value, *Error) {
 
 // arguments evaluates an action's, without marks; those not given are null.
 func (m *Machine) arguments(t target, a *projects.Action) (map[string]cty.Value, *Error) {
+	m.scope.fix(m.start.Run+" "+m.keyOf(t), m.now)
 	v, err := Arguments(a, m.itemScope(t))
 	if err != nil {
 		return nil, err
 	}
-	v, _ = v.UnmarkDeep()
+	if v, _ = v.UnmarkDeep(); !v.IsWhollyKnown() {
+		return nil, &Error{EvaluationError, "Its arguments are not known."}
+	}
 	return v.AsValueMap(), nil
 }
 

@@ -38,6 +38,7 @@ const (
 type item struct {
 	result *itemResult
 	code   byte // of its status: an index of itemStatuses
+	undone bool // or its undoing has begun
 }
 
 var itemStatuses = [...]Status{"", Running, Succeeded, Failed, Caught, Skipped}
@@ -70,7 +71,7 @@ func (m *Machine) expand(n int32) *Error {
 		s.items = items{list: make([]item, 1)}
 		return nil
 	}
-	v, err := m.evaluate(step.ForEach, s.scope)
+	v, err := m.evaluate(step.Name+" for_each", step.ForEach, s.scope)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (m *Machine) expand(n int32) *Error {
 		s.items.kind = ofMap
 	case ty.IsSetType():
 		s.items.kind = ofSet
-		if ty.ElementType() != cty.String {
+		if ty.ElementType() != cty.String && v.LengthInt() > 0 {
 			return &Error{EvaluationError, at(step.ForEach) + "A set for for_each must be of strings."}
 		}
 	case ty.IsListType() || ty.IsTupleType():
@@ -100,6 +101,10 @@ func (m *Machine) expand(n int32) *Error {
 		if s.items.kind == ofMap {
 			s.items.keys = append(s.items.keys, key.AsString())
 		} else {
+			if value.IsNull() {
+				s.items = items{}
+				return &Error{EvaluationError, at(step.ForEach) + "A set for for_each must not have null in it."}
+			}
 			s.items.set = append(s.items.set, value)
 		}
 	}
@@ -184,6 +189,7 @@ func (m *Machine) startItems(n int32) {
 	case s.items.next < len(s.items.list):
 		m.endNode(n, Cancelled)
 	default:
+		s.err = nil // what was tolerated is told of the items
 		m.endNode(n, s.items.end())
 	}
 }
@@ -200,7 +206,7 @@ func (it *items) end() Status {
 // it, with its first attempt.
 func (m *Machine) first(t target) {
 	if m.d.nodes[t.node].whenEach {
-		yes, err := m.condition(t.node, m.itemScope(t))
+		yes, err := m.condition(t.node, m.keyOf(t), m.itemScope(t))
 		if err != nil {
 			m.itemFails(t, 1, err)
 			return
@@ -220,7 +226,7 @@ func (m *Machine) first(t target) {
 }
 
 // attempt makes an attempt at an item.
-func (m *Machine) attempt(t target, attempt int16) {
+func (m *Machine) attempt(t target, attempt int32) {
 	switch step := m.d.nodes[t.node].step; step.Action.Kind {
 	case "wait":
 		m.wait(t, attempt)
@@ -249,7 +255,7 @@ func (m *Machine) itemEnds(p effect, out Outcome, failure *Error) {
 func (m *Machine) itemSucceeds(t target, out Outcome) {
 	v, err := out.value()
 	if err != nil {
-		m.itemFails(t, math.MaxInt16, &Error{EvaluationError, err.Error()})
+		m.itemFails(t, math.MaxInt32, &Error{EvaluationError, err.Error()})
 		return
 	}
 	var result *itemResult
@@ -273,7 +279,7 @@ func (m *Machine) itemIs(t target, status Status, result *itemResult) {
 }
 
 // itemFails takes a failed attempt: it is made again, caught, or the item's end.
-func (m *Machine) itemFails(t target, attempt int16, failure *Error) {
+func (m *Machine) itemFails(t target, attempt int32, failure *Error) {
 	s, step := &m.nodes[t.node], m.d.nodes[t.node].step
 	if r := step.Retry; r != nil && int(attempt) < r.Attempts && retryable(r, failure) && !m.stopped() {
 		if delay := m.delay(t, r, int(attempt)); delay > 0 {

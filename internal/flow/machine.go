@@ -16,6 +16,9 @@ type Start struct {
 	Actor       string          `json:"actor,omitempty"`       // who started it
 	Environment string          `json:"environment,omitempty"` // name; empty for none
 	Inputs      json.RawMessage `json:"inputs,omitempty"`      // values of variables: an object with its type
+	// Hidden are the names of inputs that are sensitive, whatever their variables
+	// say.
+	Hidden []string `json:"hidden,omitempty"`
 	// Reuse are outcomes of an earlier run by key of the step: such a step is not
 	// done again.
 	Reuse map[string]Outcome `json:"reuse,omitempty"`
@@ -123,7 +126,7 @@ type effect struct {
 	kind    effectKind
 	ended   bool
 	begun   bool
-	attempt int16
+	attempt int32
 	target
 	stack  int32 // of a read: which of the node's stacks
 	limits int32 // of a deadline: the effect that fails then
@@ -294,7 +297,8 @@ func (m *Machine) again() {
 	m.effects.open(func(step int, _ *effect) { m.want(step) })
 }
 
-// cancel ends what has not begun; what is at work ends by itself.
+// cancel ends what has not begun; what is at work ends by itself. The steps of
+// finally are still wanted: who drives the run has forgotten them.
 func (m *Machine) cancel(e workflow.Entry) error {
 	var in workflow.Interruption
 	if len(e.Data) > 0 {
@@ -302,22 +306,26 @@ func (m *Machine) cancel(e workflow.Entry) error {
 			return fmt.Errorf("entry %d has no list of what was running: %w", e.Sequence, err)
 		}
 	}
-	if m.cancelled || m.phase == phaseDone {
+	if m.phase == phaseDone {
 		return nil
 	}
+	goesOn := m.cancelled || m.phase == phaseFinally
 	m.cancelled = true
 	running := make(map[int]bool, len(in.Running))
 	for _, step := range in.Running {
 		running[step] = true
 	}
 	m.effects.open(func(step int, p *effect) {
-		if !running[step] {
+		switch {
+		case running[step]:
+		case goesOn: // finally comes always
+			m.want(step)
+		default:
 			node := p.node
 			m.end(step, *p)
 			m.nodes[node].status = Cancelled
 		}
 	})
-	m.opened = m.opened[:0]
 	return nil
 }
 
@@ -416,6 +424,10 @@ func (m *Machine) endPhase() {
 			m.undoNext()
 			return
 		}
+		if m.cancelled {
+			m.enter(phaseFinally)
+			return
+		}
 		m.enter(phaseFailure)
 	case phaseFailure:
 		m.enter(phaseFinally)
@@ -488,22 +500,24 @@ func (m *Machine) read(p effect, out Outcome, failure *Error) {
 	if failure != nil && s.err == nil {
 		s.err = failure
 	}
-	if s.reading--; s.reading > 0 || m.stopped() {
-		return
-	}
-	if s.err != nil {
+	s.reading--
+	switch {
+	case s.reading > 0:
+	case m.stopped():
+		m.endNode(p.node, Cancelled)
+	case s.err != nil:
 		m.endNode(p.node, Failed)
-		return
+	default:
+		m.open(p.node)
 	}
-	m.open(p.node)
 }
 
 // open evaluates what decides about a node and starts its items.
 func (m *Machine) open(n int32) {
 	s, def := &m.nodes[n], &m.d.nodes[n]
-	s.scope = m.scope.of(m, n)
+	s.scope = m.scope.of(m, n, m.now)
 	if def.step.When != nil && !def.whenEach {
-		yes, err := m.condition(n, s.scope)
+		yes, err := m.condition(n, def.step.Name, s.scope)
 		if err != nil {
 			s.err = err
 			m.endNode(n, Failed)
@@ -558,12 +572,13 @@ func contains(sorted []int32, n int32) bool {
 
 // undoNext undoes the newest of what succeeded.
 func (m *Machine) undoNext() {
-	for len(m.undo) > 0 {
-		t := m.undo[len(m.undo)-1]
-		m.undo = m.undo[:len(m.undo)-1]
-		m.add(effect{kind: undoEffect, target: t})
+	if len(m.undo) == 0 {
 		return
 	}
+	t := m.undo[len(m.undo)-1]
+	m.undo = m.undo[:len(m.undo)-1]
+	m.nodes[t.node].items.list[t.item].undone = true
+	m.add(effect{kind: undoEffect, target: t})
 }
 
 // undone goes on undoing, whatever came of it: one that failed must not keep

@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/workflow"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
@@ -20,7 +21,7 @@ type approval struct {
 }
 
 // wait begins a wait step: a timer, or until a signal comes.
-func (m *Machine) wait(t target, attempt int16) {
+func (m *Machine) wait(t target, attempt int32) {
 	args, err := m.arguments(t, m.d.nodes[t.node].step.Action)
 	if err != nil {
 		m.itemFails(t, attempt, err)
@@ -42,15 +43,18 @@ func (m *Machine) wait(t target, attempt int16) {
 			return
 		}
 		p.until = until.UnixNano()
-	default:
+	case !args["event"].IsNull():
 		m.waitForEvent(t, attempt, args["event"].AsString())
+		return
+	default:
+		m.itemFails(t, attempt, &Error{EvaluationError, "One of duration, until and event must not be null."})
 		return
 	}
 	m.add(p)
 }
 
 // waitForEvent takes a signal that has come already, or waits for one.
-func (m *Machine) waitForEvent(t target, attempt int16, name string) {
+func (m *Machine) waitForEvent(t target, attempt int32, name string) {
 	for i, sig := range m.events[name] {
 		if m.fits(t, sig) {
 			m.events[name] = slices.Delete(m.events[name], i, i+1)
@@ -78,7 +82,7 @@ func (m *Machine) fits(t target, sig workflow.Signal) bool {
 	}
 	inner := m.itemScope(t).NewChild()
 	inner.Variables = map[string]cty.Value{"event": eventValue(sig)}
-	v, err := m.evaluate(expr, inner)
+	v, err := m.evaluate(m.keyOf(t)+" match", expr, inner)
 	if err != nil {
 		return false
 	}
@@ -101,7 +105,7 @@ func eventOutcome(sig workflow.Signal) Outcome {
 }
 
 // askApproval begins an approval step.
-func (m *Machine) askApproval(t target, attempt int16) {
+func (m *Machine) askApproval(t target, attempt int32) {
 	args, err := m.arguments(t, m.d.nodes[t.node].step.Action)
 	if err != nil {
 		m.itemFails(t, attempt, err)
@@ -276,11 +280,28 @@ func (m *Machine) Waiting() []Wait {
 		}
 		w := Wait{Key: m.keyOf(p.target), Approval: p.kind == approvalEffect, Event: events[step]}
 		if w.Approval {
-			if args, err := m.arguments(p.target, m.d.nodes[p.node].step.Action); err == nil && !args["message"].IsNull() {
-				w.Message = args["message"].AsString()
-			}
+			w.Message = m.message(p.target)
 		}
 		out = append(out, w)
 	}
 	return out
+}
+
+// message is what people are asked to approve; nothing sensitive is shown.
+func (m *Machine) message(t target) string {
+	expr := m.d.nodes[t.node].step.Action.Arguments["message"]
+	if expr == nil {
+		return ""
+	}
+	v, err := m.evaluate(m.keyOf(t), expr, m.itemScope(t))
+	if err != nil {
+		return ""
+	}
+	if v.HasMarkDeep(sensitive) {
+		return "(sensitive)"
+	}
+	if v, bad := convert.Convert(v, cty.String); bad == nil && v.IsKnown() && !v.IsNull() {
+		return v.AsString()
+	}
+	return ""
 }

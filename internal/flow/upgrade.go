@@ -2,14 +2,27 @@ package flow
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Outcomes are the outcomes of all items that have succeeded, by key, without
-// those of some steps: what a new run can reuse.
+// Outcomes are the outcomes of all items that have succeeded, by key: what a new
+// run can reuse. Those of some steps are left out, and those of steps that were
+// undone, with all that depend on them.
 func (m *Machine) Outcomes(without map[string]bool) map[string]Outcome {
 	out := map[string]Outcome{}
+	without = maps.Clone(without)
+	if without == nil {
+		without = map[string]bool{}
+	}
+	for n := range m.nodes {
+		if slices.ContainsFunc(m.nodes[n].items.list, func(it item) bool { return it.undone }) {
+			behind, _ := m.d.Behind(m.d.nodes[n].step.Name)
+			maps.Copy(without, behind)
+		}
+	}
 	for n := range m.nodes {
 		if without[m.d.nodes[n].step.Name] {
 			continue
@@ -26,6 +39,17 @@ func (m *Machine) Outcomes(without map[string]bool) map[string]Outcome {
 			}
 			one.Key = m.keyOf(target{int32(n), int32(i)})
 			out[one.Key] = one
+		}
+	}
+	return out
+}
+
+// Closing lists the steps of on_failure and finally: they follow every run.
+func (d *Definition) Closing() map[string]bool {
+	out := map[string]bool{}
+	for _, n := range d.nodes {
+		if n.phase != phaseMain {
+			out[n.step.Name] = true
 		}
 	}
 	return out

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/lang/functions"
@@ -62,12 +63,16 @@ func (c *checker) node(i int) {
 	if s.ForEach != nil {
 		outer := at
 		outer.each = false
+		c.repeatable(s.ForEach)
 		if c.references(s.ForEach, outer) {
 			c.forEach(s.ForEach, outer)
 		}
 	}
-	if s.When != nil && c.references(s.When, at) {
-		c.when(s, at)
+	if s.When != nil {
+		c.repeatable(s.When)
+		if c.references(s.When, at) {
+			c.when(s, at)
+		}
 	}
 	for _, a := range []*projects.Action{s.Action, s.Undo} {
 		if a == nil {
@@ -82,7 +87,11 @@ func (c *checker) node(i int) {
 	for _, one := range s.Catch {
 		inner := at
 		inner.extra = "error"
-		if one.Outputs != nil && c.references(one.Outputs, inner) {
+		if one.Outputs == nil {
+			continue
+		}
+		c.repeatable(one.Outputs)
+		if c.references(one.Outputs, inner) {
 			c.evaluate(one.Outputs, c.context(inner))
 		}
 	}
@@ -98,7 +107,44 @@ func (c *checker) references(expr hcl.Expression, at place) bool {
 	for _, t := range expr.Variables() {
 		c.traversal(t, at)
 	}
+	if at.self < 0 || len(c.diags) > before {
+		return len(c.diags) == before
+	}
+	for _, t := range c.d.variables(expr, nil) { // those of locals as well
+		if j, ok := c.d.byName[second(t)]; ok && t.RootName() == "step" && (j == at.self || c.d.nodes[j].phase > at.phase) {
+			c.step(second(t), expr.Range(), at)
+		}
+	}
 	return len(c.diags) == before
+}
+
+// repeatable checks that an expression gives the same whenever it is evaluated
+// again: what a workflow does next must not change because a file did, when its
+// journal is followed after a crash.
+func (c *checker) repeatable(expr hcl.Expression) {
+	list := []hcl.Expression{expr}
+	for _, t := range c.d.variables(expr, nil) {
+		if l := c.d.local(second(t)); l != nil && t.RootName() == "local" {
+			list = append(list, l.Expr)
+		}
+	}
+	for _, one := range list {
+		node, ok := one.(hclsyntax.Node)
+		if !ok {
+			continue
+		}
+		_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
+			call, ok := n.(*hclsyntax.FunctionCallExpr)
+			if !ok {
+				return nil
+			}
+			name := strings.TrimPrefix(call.Name, functions.CoreNamespace)
+			if strings.HasPrefix(name, "file") || name == "templatefile" || name == "bcrypt" {
+				c.errorAt(expr.Range(), "Not the same after a crash", "What decides about steps must not call %s: its result can change while the workflow runs. Let a step find it out, and refer to its outputs.", name)
+			}
+			return nil
+		})
+	}
 }
 
 func (c *checker) traversal(t hcl.Traversal, at place) {
@@ -294,6 +340,9 @@ func (c *checker) action(a *projects.Action, at place) {
 		expr, here := a.Arguments[name], at
 		if a.Kind == "wait" && name == "match" {
 			here.extra = "event"
+		}
+		if a.Kind == "wait" || a.Kind == "approval" {
+			c.repeatable(expr)
 		}
 		if !c.references(expr, here) {
 			continue

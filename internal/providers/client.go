@@ -81,6 +81,8 @@ func (c *client) schemaFor(ctx context.Context, kind, name string) (Schema, diag
 		schema, ok = s.DataSources[name]
 	case "ephemeral resource type":
 		schema, ok = s.EphemeralResources[name]
+	case actionKind:
+		schema, ok = s.Actions[name]
 	}
 	if !ok {
 		return Schema{}, c.unsupported(kind, name)

@@ -109,6 +109,35 @@ func TestEphemeral(t *testing.T) {
 	})
 }
 
+func TestActions(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, protocol string) {
+		_, provider := fixed(t, protocol)
+		invoker, ok := provider.(ActionInvoker)
+		if !ok {
+			t.Fatal("the client cannot invoke actions")
+		}
+		noErrors(t, invoker.ValidateActionConfig(t.Context(), "test_ring", named("a")))
+		noErrors(t, invoker.PlanAction(t.Context(), "test_ring", named("a")))
+		var said []string
+		hear := func(text string) { said = append(said, text) }
+		noErrors(t, invoker.InvokeAction(t.Context(), "test_ring", named("a"), hear))
+		if strings.Join(said, ", ") != "a ding, a dong" {
+			t.Errorf("it said %q", said)
+		}
+		for name, want := range map[string]string{"refused": "It is night", "malformed": "malformed data", "internal": "the rope broke"} {
+			if diags := invoker.InvokeAction(t.Context(), "test_ring", named(name), hear); diags.Err() == nil || !strings.Contains(diags.Err().Error(), want) {
+				t.Errorf("%s: %v", name, diags.Err())
+			}
+		}
+		if diags := invoker.PlanAction(t.Context(), "test_ring", named("absent")); !diags.HasErrors() {
+			t.Error("an action that cannot be done is planned")
+		}
+		if diags := invoker.InvokeAction(t.Context(), "test_other", named("a"), hear); !diags.HasErrors() {
+			t.Error("an action that does not exist is invoked")
+		}
+	})
+}
+
 func TestProvidersDiagnosticsKeepTheirPaths(t *testing.T) {
 	_, provider := fixed(t, "6")
 	diags := provider.ValidateResourceConfig(t.Context(), "test_thing", named("refused"))

@@ -113,9 +113,12 @@ func (s served) GRPCServer(_ *plugin.GRPCBroker, server *grpc.Server) error {
 			handle(m.openEphemeral, openTicket),
 			handle(m.renewEphemeral, renewTicket),
 			handle(m.closeEphemeral, closeTicket),
+			handle(m.validateAction, validateThing),
+			handle(m.planAction, planRing),
 			handle(m.call, callFunction),
 			handle(m.stop, func(*wire.Empty) (proto.Message, error) { return &wire.StopResponse{}, nil }),
 		},
+		Streams: []grpc.StreamDesc{{StreamName: "InvokeAction", ServerStreams: true, Handler: invokeRing}},
 	}, struct{}{})
 	return nil
 }
@@ -140,7 +143,8 @@ func (s served) schema(*wire.Empty) (proto.Message, error) {
 		return &wire.SchemaResponse5{
 			Provider:        &wire.Schema5{Block: &wire.Block5{Attributes: []*wire.Attribute5{{Name: "region", Type: str, Optional: true}}}},
 			ResourceSchemas: map[string]*wire.Schema5{"test_thing": thing}, DataSourceSchemas: map[string]*wire.Schema5{"test_thing": thing},
-			EphemeralResourceSchemas: map[string]*wire.Schema5{"test_ticket": thing}, ServerCapabilities: capabilities, Functions: functions,
+			EphemeralResourceSchemas: map[string]*wire.Schema5{"test_ticket": thing},
+			ActionSchemas:            map[string]*wire.ActionSchema5{"test_ring": {Schema: thing}}, ServerCapabilities: capabilities, Functions: functions,
 		}, nil
 	}
 	str := []byte(`"string"`)
@@ -154,7 +158,8 @@ func (s served) schema(*wire.Empty) (proto.Message, error) {
 	return &wire.SchemaResponse{
 		Provider:        &wire.Schema{Block: &wire.Block{Attributes: []*wire.Attribute{{Name: "region", Type: str, Optional: true}}}},
 		ResourceSchemas: map[string]*wire.Schema{"test_thing": thing}, DataSourceSchemas: map[string]*wire.Schema{"test_thing": thing},
-		EphemeralResourceSchemas: map[string]*wire.Schema{"test_ticket": thing}, ServerCapabilities: capabilities, Functions: functions,
+		EphemeralResourceSchemas: map[string]*wire.Schema{"test_ticket": thing},
+		ActionSchemas:            map[string]*wire.ActionSchema{"test_ring": {Schema: thing}}, ServerCapabilities: capabilities, Functions: functions,
 	}, nil
 }
 

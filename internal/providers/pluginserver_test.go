@@ -6,6 +6,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/providers/internal/wire"
 	"github.com/zclconf/go-cty/cty"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -119,6 +120,37 @@ func closeTicket(req *wire.EphemeralRequest) (proto.Message, error) {
 		return &wire.DiagnosticsResponse{Diagnostics: refuse("Not my ticket")}, nil
 	}
 	return &wire.DiagnosticsResponse{}, nil
+}
+
+func planRing(req *wire.ActionRequest) (proto.Message, error) {
+	if thing(req.GetConfig()).GetAttr("name").AsString() == "absent" {
+		return &wire.PlanActionResponse{Diagnostics: refuse("No such bell", "name")}, nil
+	}
+	return &wire.PlanActionResponse{}, nil
+}
+
+func invokeRing(_ any, stream grpc.ServerStream) error {
+	req := &wire.ActionRequest{}
+	if err := stream.RecvMsg(req); err != nil {
+		return err
+	}
+	name := thing(req.GetConfig()).GetAttr("name").AsString()
+	for _, word := range []string{"ding", "dong"} {
+		event := &wire.ActionEvent{Type: &wire.ActionEvent_Progress{Progress: &wire.ActionProgress{Message: name + " " + word}}}
+		if err := stream.SendMsg(event); err != nil {
+			return err
+		}
+	}
+	done := &wire.ActionCompleted{}
+	switch name {
+	case "internal":
+		return failure("the rope broke")
+	case "malformed":
+		return nil // without an end
+	case "refused":
+		done.Diagnostics = refuse("It is night")
+	}
+	return stream.SendMsg(&wire.ActionEvent{Type: &wire.ActionEvent_Completed{Completed: done}})
 }
 
 func callFunction(req *wire.CallRequest) (proto.Message, error) {

@@ -9,6 +9,7 @@ type methods struct {
 	upgradeState, upgradeIdentity, moveState, importState string
 	read, plan, apply, readData                           string
 	openEphemeral, renewEphemeral, closeEphemeral         string
+	validateAction, planAction, invokeAction              string
 }
 
 const (
@@ -25,6 +26,7 @@ func commonMethods(service string) methods {
 		moveState: service + "MoveResourceState", importState: service + "ImportResourceState",
 		read: service + "ReadResource", plan: service + "PlanResourceChange", apply: service + "ApplyResourceChange", readData: service + "ReadDataSource",
 		openEphemeral: service + "OpenEphemeralResource", renewEphemeral: service + "RenewEphemeralResource", closeEphemeral: service + "CloseEphemeralResource",
+		validateAction: service + "ValidateActionConfig", planAction: service + "PlanAction", invokeAction: service + "InvokeAction",
 	}
 }
 

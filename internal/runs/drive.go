@@ -421,10 +421,15 @@ func (d *drive) committer(ctx context.Context) {
 
 // commit writes to the store; a full disk may have room again a little later.
 func (r *Runner) commit(ctx context.Context, commits []Commit, failed func(error)) error {
+	return patiently(func() error { return r.Store.Commit(ctx, commits) }, failed)
+}
+
+// patiently does something with the store until it works, for some seconds.
+func patiently(do func() error, failed func(error)) error {
 	const tries = 7
 	wait := 100 * time.Millisecond
 	for try := 1; ; try++ {
-		err := r.Store.Commit(ctx, commits)
+		err := do()
 		if err == nil || errors.Is(err, ErrFenced) || try == tries {
 			return err
 		}

@@ -173,15 +173,25 @@ func (r *Runner) newID(now time.Time) string {
 // executeOnce carries out a machine as a run of a given id, whether it is new,
 // was interrupted or has ended already; the machine then tells how.
 func (r *Runner) executeOnce(ctx context.Context, e Execution) (Run, diag.List) {
-	run, err := r.Store.Run(ctx, e.Run.ID)
+	store, asked := context.WithoutCancel(ctx), ctx.Done()
+	run, err := r.Store.Run(store, e.Run.ID)
 	for err == nil && run.Status == Running {
 		// Somebody else has resumed it by hand: wait for them.
 		select {
-		case <-ctx.Done():
-			return e.Run, diag.FromError(ctx.Err())
+		case <-asked:
+			asked = nil
+			_, err = r.Store.RequestCancel(store, e.Run.ID)
+		case <-e.Hard:
+			run.Status = Interrupted
+			return run, nil
+		case <-e.Drain:
+			run.Status = Interrupted
+			return run, nil
 		case <-time.After(time.Second):
 		}
-		run, err = r.Store.Run(ctx, e.Run.ID)
+		if err == nil {
+			run, err = r.Store.Run(store, e.Run.ID)
+		}
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -191,7 +201,7 @@ func (r *Runner) executeOnce(ctx context.Context, e Execution) (Run, diag.List) 
 	case !run.Status.Ended():
 		return r.Continue(ctx, e)
 	}
-	err = r.Store.Each(ctx, run.ID, 0, func(entry workflow.Entry) error {
+	err = r.Store.Each(store, run.ID, 0, func(entry workflow.Entry) error {
 		_, err := e.Machine.Apply(entry)
 		return err
 	})

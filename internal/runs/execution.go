@@ -38,6 +38,7 @@ type execution struct {
 	said     map[string]workflow.Signal // what was signalled, by token
 	pooled   map[int]Ticket             // waiting to get into a pool
 	entering []Ticket                   // of them, those the store does not know
+	places   map[int]string             // the pools that queued steps are in
 	active   int                        // slots taken
 	done     chan finished
 	early    []earlySignal // steps whose signal came before them
@@ -53,10 +54,12 @@ type execution struct {
 
 	doubts   map[int]bool // begun, on disk, without outcome
 	stopping bool
-	draining bool // nothing more begins
-	hard     bool // running steps were cut off
-	left     bool // and left behind after the grace
+	draining bool          // nothing more begins
+	hard     bool          // running steps were cut off
+	left     bool          // and left behind after the grace
+	leaving  chan struct{} // closed with that: see Task.Left
 	finish   bool
+	told     bool // that it began
 	broken   error
 	diags    diag.List
 	opCtx    context.Context
@@ -95,9 +98,9 @@ func (r *Runner) newExecution(e Execution, run Run, lease Lease) *execution {
 	}
 	return &execution{
 		r: r, e: e, run: run, lease: lease, tasks: map[int]*Task{}, doubts: map[int]bool{},
-		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{},
+		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{}, places: map[int]string{},
 		done: make(chan finished, e.Parallelism), writes: make(chan []Commit, 1), written: make(chan error, 1),
-		looked: make(chan grants, 1),
+		looked: make(chan grants, 1), leaving: make(chan struct{}),
 	}
 }
 
@@ -147,6 +150,9 @@ func (x *execution) enqueue(step int) {
 	case about.Token:
 		x.launchStep(step, "")
 	case about.Pool.Pool != "":
+		if _, twice := x.pooled[step]; twice || x.places[step] != "" {
+			return
+		}
 		t := about.Pool
 		t.Run, t.Step, t.Asked = x.run.ID, step, x.r.now()
 		x.pooled[step] = t
@@ -159,9 +165,6 @@ func (x *execution) enqueue(step int) {
 
 // carryOut drives the machine to its end, or as far as it gets.
 func (x *execution) carryOut(ctx context.Context) (Run, diag.List) {
-	if x.e.Began != nil {
-		x.e.Began(x.run)
-	}
 	store := context.WithoutCancel(ctx)
 	opCtx, cancelSteps := context.WithCancel(store)
 	defer cancelSteps()
@@ -178,6 +181,9 @@ func (x *execution) carryOut(ctx context.Context) (Run, diag.List) {
 	go x.r.listen(polling, x.run.ID, x.heard, heard)
 	x.loop(ctx, heard)
 	stopPolling()
+	if x.broken != nil && !x.hard {
+		close(x.leaving)
+	}
 	cancelSteps()
 	for len(x.working) > 0 && !x.left {
 		d := <-x.done // nobody waits for what it says any more
@@ -243,7 +249,7 @@ func (x *execution) loop(ctx context.Context, heard <-chan news) {
 			grace = x.cutOff()
 		case <-drain:
 			drain = nil
-			x.draining = true
+			x.drain()
 		case <-grace:
 			x.left = true
 		case n := <-heard:
@@ -294,7 +300,7 @@ func (x *execution) nextInstant() (until time.Time, ok bool) {
 	if len(x.timers) > 0 {
 		until, ok = x.timers[0].until, true
 	}
-	if len(x.pooled) > 0 && !x.looking && !x.poolTime.IsZero() && (!ok || x.poolTime.Before(until)) {
+	if x.mayLookAtPools() && (!ok || x.poolTime.Before(until)) {
 		until, ok = x.poolTime, true
 	}
 	return until, ok
@@ -357,19 +363,24 @@ func (x *execution) stop() {
 	// What is queued after this is what the machine still wants.
 	x.queue, x.head = x.queue[:0], 0
 	clear(x.waits)
-	for step := range x.pooled {
-		x.leavePool(step)
-	}
-	launched := map[int]bool{}
+	x.leavePools()
+	withdrawn := map[int]bool{}
 	for step := range x.tasks {
-		launched[step] = !at[step]
-	}
-	x.append(workflow.Entry{Kind: workflow.CancelRequested, Step: -1, Data: encode(workflow.Interruption{Running: sortedSteps(at)})})
-	for _, step := range sortedSteps(launched) {
-		if launched[step] && x.forget(step) {
-			x.append(workflow.Entry{Kind: workflow.StepWithdrawn, Step: step})
+		if !at[step] && x.forget(step) {
+			withdrawn[step] = true
 		}
 	}
+	x.append(workflow.Entry{Kind: workflow.CancelRequested, Step: -1, Data: encode(workflow.Interruption{Running: sortedSteps(at)})})
+	for _, step := range sortedSteps(withdrawn) {
+		x.append(workflow.Entry{Kind: workflow.StepWithdrawn, Step: step})
+	}
+}
+
+// drain lets nothing more begin: the run is left once what works has ended. What
+// waits for a pool does not keep others from it.
+func (x *execution) drain() {
+	x.draining = true
+	x.leavePools()
 }
 
 // cutOff cancels running jobs and gives them a while to return. Where nobody
@@ -379,6 +390,7 @@ func (x *execution) cutOff() <-chan time.Time {
 		return nil
 	}
 	x.hard = true
+	close(x.leaving)
 	for t := range x.working {
 		t.cancel()
 	}
@@ -405,7 +417,9 @@ func (x *execution) launch() {
 		step := x.queue[x.head]
 		x.head++
 		if x.tasks[step] == nil && !x.e.Steps.About(step).Ended {
-			x.launchStep(step, "")
+			pool := x.places[step]
+			delete(x.places, step)
+			x.launchStep(step, pool)
 		}
 	}
 	if x.head == len(x.queue) {
@@ -420,7 +434,7 @@ func (x *execution) launch() {
 // is repeatable.
 func (x *execution) launchStep(step int, pool string) {
 	what := x.e.Steps.Step(step)
-	t := &Task{x: x, step: step, what: what, pool: pool, Key: fmt.Sprintf("%s-%d", x.run.ID, step)}
+	t := &Task{x: x, run: x.run, step: step, what: what, pool: pool, Key: fmt.Sprintf("%s-%d", x.run.ID, step)}
 	x.tasks[step] = t
 	if what.Job == nil {
 		x.tokens[what.Token] = step
@@ -464,9 +478,6 @@ func (x *execution) limits(t *Task) {
 
 // begin lets a job work. Everything that it follows from is on disk.
 func (x *execution) begin(t *Task) {
-	if x.tasks[t.step] != t {
-		return // it was given up meanwhile
-	}
 	ctx, cancel := context.WithCancel(x.opCtx)
 	t.cancel = cancel
 	x.working[t] = true
@@ -491,8 +502,8 @@ func (x *execution) take(d finished) {
 			x.append(workflow.Entry{Kind: d.ended.Kind, Step: t.step, Data: d.ended.Data, Sensitive: d.ended.Sensitive})
 		}
 	case d.ended.Detached, x.hard && d.ended.Kind != workflow.StepSucceeded:
-		// It was cut off, so this says nothing: resuming finds out.
-		x.hard = true
+		// It was left or cut off, so this says nothing: resuming finds out.
+		x.drain()
 	case t.failing != "" && d.ended.Kind != workflow.StepSucceeded:
 		x.ends(t, Ended{Kind: workflow.StepFailed, Data: x.e.Steps.Failure(t.step, t.failing, t.cause)})
 	default:
@@ -527,6 +538,7 @@ func (x *execution) release(t *Task) {
 	delete(x.tasks, t.step)
 	if t.what.Token != "" {
 		delete(x.tokens, t.what.Token)
+		delete(x.said, t.what.Token)
 	}
 }
 
@@ -543,9 +555,7 @@ func (x *execution) leave(t *Task) {
 // of.
 func (x *execution) forget(step int) (withdrawn bool) {
 	delete(x.waits, step)
-	if _, waits := x.pooled[step]; waits {
-		x.leavePool(step)
-	}
+	x.leavePool(step)
 	t := x.tasks[step]
 	if t == nil {
 		return false
@@ -569,11 +579,16 @@ func (x *execution) flush() {
 	if x.writing != nil || x.broken != nil {
 		return
 	}
-	if len(x.pending.entries) == 0 {
+	b := x.pending
+	var later []Leaving
+	if x.looking {
+		// Who leaves may be entering just now: the store hears of it afterwards.
+		b.leaves, later = nil, b.leaves
+	}
+	if len(b.entries) == 0 && len(b.leaves) == 0 {
 		return
 	}
-	b := x.pending
-	x.pending, x.writing = batch{}, &b
+	x.pending, x.writing = batch{leaves: later}, &b
 	run := x.run
 	list := x.events
 	for i := range list {
@@ -594,6 +609,10 @@ func (x *execution) acknowledge(err error) {
 		x.broken = err
 		return
 	}
+	if x.e.Began != nil && !x.told {
+		x.told = true
+		x.e.Began(x.run)
+	}
 	if x.e.Watch != nil {
 		for _, entry := range b.entries {
 			x.e.Watch(entry)
@@ -603,7 +622,13 @@ func (x *execution) acknowledge(err error) {
 		x.r.wakeUp()
 	}
 	for _, t := range b.begins {
-		x.begin(t)
+		switch {
+		case x.tasks[t.step] != t: // it was given up meanwhile
+		case !x.hard && !x.draining:
+			x.begin(t)
+		case x.forget(t.step):
+			x.append(workflow.Entry{Kind: workflow.StepWithdrawn, Step: t.step})
+		}
 	}
 }
 
@@ -674,7 +699,17 @@ func (h *timers) Pop() any {
 	return last
 }
 
-func (x *execution) addTimer(t timer) { heap.Push(&x.timers, t) }
+// addTimer adds a timer. Those of steps that have ended are thrown away once they
+// are most of all.
+func (x *execution) addTimer(t timer) {
+	if len(x.timers) > 1024 && len(x.timers) > 2*(len(x.waits)+2*len(x.tasks)) {
+		x.timers = slices.DeleteFunc(x.timers, func(t timer) bool {
+			return t.task == nil && !x.waits[t.step] || t.task != nil && x.tasks[t.step] != t.task
+		})
+		heap.Init(&x.timers)
+	}
+	heap.Push(&x.timers, t)
+}
 
 // news is what was heard from outside.
 type news struct {
@@ -690,6 +725,7 @@ func (r *Runner) listen(ctx context.Context, id string, heard int64, out chan<- 
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	defer r.unhung(id)
 	cancelling := 0
 	for {
 		var n news
@@ -768,6 +804,14 @@ func (r *Runner) rung(id string) <-chan struct{} {
 		r.bell.runs[id] = c
 	}
 	return c
+}
+
+// unhung takes the bell of a run away that this process does not listen for any
+// more.
+func (r *Runner) unhung(id string) {
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	delete(r.bell.runs, id)
 }
 
 // Signal says something to a run, whoever drives it.

@@ -47,9 +47,10 @@ type StateMachine struct {
 	Runner *Runner
 	Run    Run
 	Hard   <-chan struct{}
-	// Workflow runs a workflow of the project by name, for bindings; nil where
-	// there are none.
-	Workflow func(ctx context.Context, t *Task, name string, inputs cty.Value) (WorkflowResult, error)
+	// Project and Options are what bindings need to run workflows of the project
+	// and actions of its providers; Project is nil where there is none.
+	Project *flow.Definition
+	Options WorkflowOptions
 }
 
 var _ Steps = (*StateMachine)(nil)
@@ -312,43 +313,32 @@ func (s *StateMachine) bound(ctx context.Context, t *Task, e asl.Effect, b *proj
 		return nil, actions.Errorf("States.Runtime", "%s", problem.Cause)
 	}
 	kind := b.Action.Kind
-	if kind == "workflow" {
-		if s.Workflow == nil {
-			return nil, fmt.Errorf("there are no workflows here")
-		}
-		result, err := s.Workflow(ctx, t, b.Action.References["run"].Name, args.GetAttr("inputs"))
-		if result.Detached {
-			err = ErrDetached
-		}
-		if err != nil {
-			return nil, err
-		}
-		return resultOf(kind, result.Outputs, true)
-	}
-	action := actions.Builtin()[kind]
+	action := builtinActions(s.Runner, s.Project, s.Options)[kind]
 	if action == nil {
-		return nil, fmt.Errorf("the action %q cannot be bound", kind)
+		return nil, fmt.Errorf("the action %q cannot be carried out here", kind)
 	}
 	if attrs := args.AsValueMap(); kind == "exec" && attrs["stdin"].IsNull() {
 		attrs["stdin"] = cty.StringVal(string(raw)) // the event, as functions get it
 		args = cty.ObjectVal(attrs)
 	}
-	v, err := action(ctx, s.actionCall(ctx, t, args))
-	if err != nil {
+	result, err := action(ctx, WorkflowCall{
+		Call: s.actionCall(ctx, t, args), Task: t,
+		Effect: flow.Effect{Key: e.State, Action: kind, Arguments: args, References: b.Action.References},
+	})
+	switch {
+	case result.Detached:
+		return nil, ErrDetached
+	case err != nil:
 		return nil, err
 	}
-	return resultOf(kind, v, true)
+	return resultOf(kind, result.Outputs, true)
 }
 
 // child carries out another state machine as a run of its own, or goes on with
 // it.
 func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Outcome, bool, error) {
 	name := c.StateMachine[strings.LastIndexByte(c.StateMachine, ':')+1:]
-	var source []byte
-	err := fmt.Errorf("there are no other state machines here")
-	if s.Definition != nil {
-		source, err = s.Definition(name)
-	}
+	source, err := s.definitionOf(ctx, childRun(t), name)
 	if err != nil {
 		return asl.Outcome{}, false, actions.Errorf("StepFunctions.StateMachineDoesNotExistException", "State Machine Does Not Exist: '%s': %s", c.StateMachine, err)
 	}
@@ -361,6 +351,7 @@ func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Ou
 	steps.Machine = machine
 	e := Execution{Definition: source, Machine: machine, Steps: &steps, Hard: s.Hard}
 	e.Run = s.Run
+	e.Run.Parent = ""
 	e.Run.ID, e.Run.Kind, e.Run.Summary = childRun(t), WorkflowKind, "state machine "+name+" of run "+t.Run().ID
 	if c.Wait {
 		e.Run.Parent = t.Run().ID
@@ -370,15 +361,9 @@ func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Ou
 	if !c.Wait {
 		return asl.Outcome{Output: json.RawMessage("null")}, false, s.Runner.background(ctx, e)
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	e.Hard, e.Drain = t.Left(), t.Drained()
+	ctx, cancel := t.childContext(ctx)
 	defer cancel()
-	go func() {
-		select {
-		case <-t.Asked():
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	run, diags := s.Runner.executeOnce(ctx, e)
 	if !run.Status.Ended() {
 		if run.Status == Interrupted {
@@ -395,11 +380,27 @@ func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Ou
 	return out, false, &actions.Error{Name: result.Error, Cause: result.Cause}
 }
 
+// definitionOf is the definition of a child execution: what its run is pinned to
+// where there is one already, or that of the name.
+func (s *StateMachine) definitionOf(ctx context.Context, id, name string) ([]byte, error) {
+	if run, err := s.Runner.Store.Run(ctx, id); err == nil {
+		return s.Runner.Store.Blob(ctx, run.Blob)
+	}
+	if s.Definition == nil {
+		return nil, fmt.Errorf("there are no other state machines here")
+	}
+	return s.Definition(name)
+}
+
 // background carries out a run beside the one that started it. It is on disk
 // when background returns.
 func (r *Runner) background(ctx context.Context, e Execution) error {
-	if _, err := r.Store.Run(ctx, e.Run.ID); err == nil {
-		return nil // it was started before a crash: whoever resumes finds it
+	carryOut := r.Execute
+	if run, err := r.Store.Run(ctx, e.Run.ID); err == nil {
+		if run.Status.Ended() || run.Status == Running {
+			return nil
+		}
+		carryOut = r.Continue // it was started before a crash, and maybe did not begin
 	}
 	began := make(chan struct{})
 	e.Began = func(Run) { close(began) }
@@ -407,7 +408,7 @@ func (r *Runner) background(ctx context.Context, e Execution) error {
 	r.others.Add(1)
 	go func() {
 		defer r.others.Done()
-		_, diags := r.Execute(context.WithoutCancel(ctx), e)
+		_, diags := carryOut(context.WithoutCancel(ctx), e)
 		failed <- diags.Err()
 	}()
 	select {

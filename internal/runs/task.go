@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ type Task struct {
 	Key string
 
 	x     *execution
+	run   Run // as it was then
 	step  int
 	what  Step
 	asked chan struct{}
@@ -29,7 +31,7 @@ type Task struct {
 }
 
 // Run is the run the step belongs to.
-func (t *Task) Run() Run { return t.x.run }
+func (t *Task) Run() Run { return t.run }
 
 // Number is the step's number in the journal.
 func (t *Task) Number() int { return t.step }
@@ -37,6 +39,34 @@ func (t *Task) Number() int { return t.step }
 // Asked is closed when the run is being cancelled: the job should end as soon as
 // it decently can. Its context ends later, when it must.
 func (t *Task) Asked() <-chan struct{} { return t.asked }
+
+// Left is closed when the run is cut off and left for others to resume: a job
+// that is a run of its own leaves that as well.
+func (t *Task) Left() <-chan struct{} { return t.x.leaving }
+
+// Drained is closed when the run is to be left as soon as running steps have
+// ended; nil where nobody can ask for it.
+func (t *Task) Drained() <-chan struct{} { return t.x.e.Drain }
+
+// childContext is what the run works under that a step is: it is asked to end
+// when the step is asked to or given up. Where the step's run is left, so is it.
+func (t *Task) childContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	child, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		select {
+		case <-t.Asked():
+			cancel()
+		case <-ctx.Done():
+			select {
+			case <-t.Left():
+			default:
+				cancel()
+			}
+		case <-child.Done():
+		}
+	}()
+	return child, cancel
+}
 
 // Beat tells that the job is alive.
 func (t *Task) Beat() { t.beat(t.x.r.now()) }
@@ -105,8 +135,11 @@ func newLogger(ctx context.Context, store StepStore) *logger {
 func (l *logger) add(c LogChunk) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.bytes > backlog {
+	for l.bytes > backlog && !l.closed {
 		l.change.Wait()
+	}
+	if l.closed {
+		return // of a step that was left behind
 	}
 	l.chunks = append(l.chunks, c)
 	l.bytes += len(c.Data)
@@ -168,9 +201,16 @@ func (l *logger) close() {
 	<-l.ended
 }
 
+// mayLookAtPools reports whether there is something to ask, and nothing under
+// way: whoever leaves has left before anybody enters.
+func (x *execution) mayLookAtPools() bool {
+	leaving := len(x.pending.leaves) > 0 || x.writing != nil && len(x.writing.leaves) > 0
+	return len(x.pooled) > 0 && !x.draining && !x.hard && !x.looking && !leaving && !x.poolTime.IsZero() && x.broken == nil
+}
+
 // lookAtPools asks the store who is in, beside the loop.
 func (x *execution) lookAtPools() {
-	if len(x.pooled) == 0 || x.looking || x.poolTime.IsZero() || x.poolTime.After(x.r.now()) {
+	if !x.mayLookAtPools() || x.poolTime.After(x.r.now()) {
 		return
 	}
 	x.looking = true
@@ -179,29 +219,39 @@ func (x *execution) lookAtPools() {
 	go func() {
 		ctx := context.WithoutCancel(x.opCtx)
 		var g grants
-		if len(entering) > 0 {
-			g.err = x.r.Store.EnterPools(ctx, x.lease, entering)
-		}
+		g.err = patiently(func() error {
+			if len(entering) == 0 {
+				return nil
+			}
+			return x.r.Store.EnterPools(ctx, x.lease, entering)
+		}, func(error) {})
 		if g.err == nil {
-			g.steps, g.next, g.err = x.r.Store.GrantPools(ctx, x.run.ID, x.r.now())
+			g.err = patiently(func() (err error) {
+				g.steps, g.next, err = x.r.Store.GrantPools(ctx, x.run.ID, x.r.now())
+				return err
+			}, func(error) {})
 		}
 		x.looked <- g
 	}()
 }
 
-// granted launches steps that are in their pools.
+// granted queues steps that are in their pools, before others: they must not
+// hold their places for nothing.
 func (x *execution) granted(g grants) {
 	x.looking = false
 	if g.err != nil {
 		x.broken = g.err
 		return
 	}
+	var in []int
 	for _, step := range g.steps {
-		if t, waits := x.pooled[step]; waits && !x.finish && !x.hard && !x.draining {
+		if t, waits := x.pooled[step]; waits {
 			delete(x.pooled, step)
-			x.launchStep(step, t.Pool)
+			x.places[step] = t.Pool
+			in = append(in, step)
 		}
 	}
+	x.queue = slices.Insert(x.queue, x.head, in...)
 	every := x.r.Poll
 	if every <= 0 {
 		every = 100 * time.Millisecond
@@ -215,12 +265,32 @@ func (x *execution) granted(g grants) {
 	}
 }
 
-// leavePool gives up waiting for a pool.
-func (x *execution) leavePool(step int) {
-	if t, ok := x.pooled[step]; ok {
-		x.pending.leaves = append(x.pending.leaves, Leaving{Pool: t.Pool, Step: step})
-		delete(x.pooled, step)
+// leavePools gives up waiting for pools, and places that nobody uses yet.
+func (x *execution) leavePools() {
+	for step := range x.pooled {
+		x.leavePool(step)
 	}
+	for step := range x.places {
+		x.leavePool(step)
+	}
+}
+
+// leavePool is leavePools of one step.
+func (x *execution) leavePool(step int) {
+	pool, ok := x.places[step]
+	if t, waits := x.pooled[step]; waits {
+		pool, ok = t.Pool, true
+	}
+	if !ok {
+		return
+	}
+	delete(x.pooled, step)
+	delete(x.places, step)
+	if i := slices.IndexFunc(x.entering, func(t Ticket) bool { return t.Step == step }); i >= 0 {
+		x.entering = slices.Delete(x.entering, i, i+1) // the store has not heard of it
+		return
+	}
+	x.pending.leaves = append(x.pending.leaves, Leaving{Pool: pool, Step: step})
 }
 
 func decode(data json.RawMessage, into any) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -33,6 +34,9 @@ func builtinActions(r *Runner, d *flow.Definition, o WorkflowOptions) map[string
 
 // emit puts an event into the feed, in the transaction of the outcome.
 func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
+	if c.Effect.Arguments.HasMarkDeep(marks.Sensitive) {
+		return WorkflowResult{}, actions.Errorf(flow.EvaluationError, "An event must not be sensitive: everybody may read the feed.")
+	}
 	e := events.Event{Type: c.Arguments.GetAttr("type").AsString(), Subject: c.Task.Run().ID}
 	if v := c.Arguments.GetAttr("subject"); !v.IsNull() {
 		e.Subject = v.AsString()
@@ -42,9 +46,6 @@ func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
 		if err != nil {
 			return WorkflowResult{}, fmt.Errorf("the data of the event cannot be written as JSON: %w", err)
 		}
-		if len(c.Secrets) > 0 {
-			return WorkflowResult{}, actions.Errorf(flow.EvaluationError, "The data of an event must not be sensitive: everybody may read the feed.")
-		}
 		e.Data = data
 	}
 	return WorkflowResult{Outputs: cty.EmptyObjectVal, Events: []events.Event{e}}, nil
@@ -53,22 +54,9 @@ func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
 // runChild carries out another workflow of the project as a run of its own, or
 // goes on with it.
 func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOptions, c WorkflowCall) (WorkflowResult, error) {
-	name := c.Effect.References["run"].Name
 	o.Run.Parent = c.Task.Run().ID
-	return r.runNamed(ctx, d, o, name, childRun(c.Task), c.Effect.Arguments.GetAttr("inputs"), c.Asked)
-}
-
-// BoundWorkflows runs workflows of a project for the tasks of state machines.
-func (r *Runner) BoundWorkflows(d *flow.Definition, o WorkflowOptions) func(context.Context, *Task, string, cty.Value) (WorkflowResult, error) {
-	return func(ctx context.Context, t *Task, name string, inputs cty.Value) (WorkflowResult, error) {
-		o.Run.Parent = t.Run().ID
-		return r.runNamed(ctx, d, o, name, childRun(t), inputs, t.Asked())
-	}
-}
-
-// runNamed carries out a workflow as a run of an id, whether it is new or not.
-func (r *Runner) runNamed(ctx context.Context, d *flow.Definition, o WorkflowOptions, name, id string, given cty.Value, asked <-chan struct{}) (WorkflowResult, error) {
-	result := WorkflowResult{Run: id}
+	t, name, given := c.Task, c.Effect.References["run"].Name, c.Effect.Arguments.GetAttr("inputs")
+	result := WorkflowResult{Run: childRun(t)}
 	w := d.Project.Workflows[name]
 	if w == nil {
 		return result, fmt.Errorf("there is no workflow %q", name)
@@ -78,17 +66,11 @@ func (r *Runner) runNamed(ctx context.Context, d *flow.Definition, o WorkflowOpt
 	if problem != nil {
 		return result, &actions.Error{Name: problem.Name, Cause: problem.Cause}
 	}
-	o.Run.ID, o.Inputs, o.Reuse, o.Began, o.Watch = id, inputs, nil, nil, nil
+	o.Run.ID, o.Inputs, o.Reuse, o.Began, o.Watch = result.Run, inputs, nil, nil, nil
+	o.Hard, o.Drain = t.Left(), t.Drained()
 	o.Run.Summary = "workflow " + w.Name + " of run " + o.Run.Parent
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := t.childContext(ctx)
 	defer cancel()
-	go func() {
-		select {
-		case <-asked:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	steps, e := r.newWorkflow(child, o)
 	run, diags := r.executeOnce(ctx, e)
 	if run.Status == Interrupted {

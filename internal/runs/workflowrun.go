@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,24 +64,40 @@ type WorkflowDefinition struct {
 	Files    map[string]string `json:"files"`
 }
 
-// EncodeDefinition writes what a run of a workflow is pinned to.
+// EncodeDefinition writes what a run of a workflow is pinned to. It does not
+// depend on where in the project the program works.
 func EncodeDefinition(p *projects.Project, workflow string) []byte {
 	d := WorkflowDefinition{Workflow: workflow, Dir: p.Dir, Files: map[string]string{}}
+	if !filepath.IsAbs(p.Dir) {
+		d.Dir = "."
+	}
 	for name, src := range p.Files {
+		if rel, err := filepath.Rel(p.Dir, name); err == nil && d.Dir == "." {
+			name = rel
+		}
 		d.Files[name] = string(src)
 	}
 	return encode(d)
 }
 
-// DecodeDefinition reads it again.
+// DecodeDefinition reads it again, in the directory of the project.
 func DecodeDefinition(data []byte) (*flow.Definition, diag.List) {
+	return DecodeDefinitionIn("", data)
+}
+
+// DecodeDefinitionIn reads it again; dir is where the project is.
+func DecodeDefinitionIn(dir string, data []byte) (*flow.Definition, diag.List) {
 	var d WorkflowDefinition
 	if err := json.Unmarshal(data, &d); err != nil {
 		return nil, diag.Errorf("Cannot read the run's definition", "%s.", err)
 	}
 	files := map[string][]byte{}
+	if filepath.IsAbs(d.Dir) {
+		dir = ""
+	}
+	d.Dir = filepath.Join(dir, d.Dir)
 	for name, src := range d.Files {
-		files[name] = []byte(src)
+		files[filepath.Join(dir, name)] = []byte(src)
 	}
 	p, diags := projects.Parse(d.Dir, files)
 	if diags.HasErrors() {
@@ -116,8 +134,13 @@ func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSt
 		start.Inputs = flow.EncodeValue(cty.ObjectVal(o.Inputs))
 		for name, v := range o.Inputs {
 			declared := d.Variable(name)
-			hidden = hidden || v.HasMarkDeep(marks.Sensitive) || declared != nil && declared.Sensitive
+			if v.HasMarkDeep(marks.Sensitive) {
+				start.Hidden = append(start.Hidden, name)
+			}
+			hidden = hidden || declared != nil && declared.Sensitive
 		}
+		slices.Sort(start.Hidden)
+		hidden = hidden || len(start.Hidden) > 0
 	}
 	for _, out := range o.Reuse {
 		hidden = hidden || len(out.Hidden) > 0
@@ -351,7 +374,11 @@ func (r *Runner) Inputs(ctx context.Context, run Run) (map[string]cty.Value, str
 	if err != nil {
 		return nil, "", diag.FromError(err)
 	}
-	return v.AsValueMap(), start.Environment, nil
+	inputs := v.AsValueMap()
+	for _, name := range start.Hidden {
+		inputs[name] = inputs[name].Mark(marks.Sensitive)
+	}
+	return inputs, start.Environment, nil
 }
 
 func (r *Runner) startOf(ctx context.Context, run Run) (flow.Start, diag.List) {

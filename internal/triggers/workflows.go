@@ -237,9 +237,8 @@ func (w *Workflows) machine(d *flow.Definition, pinned []byte, o runs.WorkflowOp
 	}
 	steps.Dir, steps.Definition, steps.Runner, steps.Hard = d.Project.Dir, w.Machine, w.Runner, o.Hard
 	steps.Run = runs.Run{Key: o.Run.Key, Actor: o.Run.Actor, Program: o.Run.Program}
-	bound := o
-	bound.Run, bound.Inputs = steps.Run, nil
-	steps.Workflow = w.Runner.BoundWorkflows(d, bound)
+	steps.Project, steps.Options = d, o
+	steps.Options.Run, steps.Options.Inputs = steps.Run, nil
 	steps.Machine = asl.NewMachine(definition)
 	return runs.Execution{
 		Run: o.Run, Definition: pinned, Machine: steps.Machine, Steps: steps, Hard: o.Hard, Drain: o.Drain,

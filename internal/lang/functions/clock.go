@@ -15,8 +15,8 @@ import (
 func clockFunctions(o Options) map[string]function.Function {
 	all := map[string]function.Function{
 		"bcrypt":    bcryptFunc(),
-		"timestamp": timestampFunc(),
-		"uuid":      uuidFunc(),
+		"timestamp": timestampFunc(o.Now),
+		"uuid":      uuidFunc(o.NewUUID),
 	}
 	if o.PureOnly {
 		for name, f := range all {
@@ -27,12 +27,15 @@ func clockFunctions(o Options) map[string]function.Function {
 	return all
 }
 
-func timestampFunc() function.Function {
+func timestampFunc(now func() time.Time) function.Function {
+	if now == nil {
+		now = time.Now
+	}
 	return function.New(&function.Spec{
 		Type:         function.StaticReturnType(cty.String),
 		RefineResult: notNull,
 		Impl: func([]cty.Value, cty.Type) (cty.Value, error) {
-			return cty.StringVal(time.Now().UTC().Format(time.RFC3339)), nil
+			return cty.StringVal(now().UTC().Format(time.RFC3339)), nil
 		},
 	})
 }
@@ -49,11 +52,14 @@ func planTimestampFunc(at time.Time) function.Function {
 	})
 }
 
-func uuidFunc() function.Function {
+func uuidFunc(given func() string) function.Function {
 	return function.New(&function.Spec{
 		Type:         function.StaticReturnType(cty.String),
 		RefineResult: notNull,
 		Impl: func([]cty.Value, cty.Type) (cty.Value, error) {
+			if given != nil {
+				return cty.StringVal(given()), nil
+			}
 			id, err := uuid.NewRandom()
 			if err != nil {
 				return cty.NilVal, fmt.Errorf("cannot generate a UUID: %w", err)

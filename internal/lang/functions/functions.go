@@ -36,6 +36,10 @@ type Options struct {
 	PureOnly bool
 	// PlanTimestamp is what plantimestamp returns; zero makes it unknown.
 	PlanTimestamp time.Time
+	// Now and NewUUID are where timestamp and uuid get their values from; nil
+	// means the clock and chance.
+	Now     func() time.Time
+	NewUUID func() string
 	// ConsoleMode adds the type function, which only a console can show.
 	ConsoleMode bool
 }

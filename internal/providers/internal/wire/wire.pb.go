@@ -3738,6 +3738,289 @@ func (x *StopResponse) GetError() string {
 	return ""
 }
 
+type ActionRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	ActionType         string                 `protobuf:"bytes,1,opt,name=action_type,json=actionType,proto3" json:"action_type,omitempty"`
+	Config             *Value                 `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
+	ClientCapabilities *ClientCapabilities    `protobuf:"bytes,3,opt,name=client_capabilities,json=clientCapabilities,proto3" json:"client_capabilities,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *ActionRequest) Reset() {
+	*x = ActionRequest{}
+	mi := &file_wire_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActionRequest) ProtoMessage() {}
+
+func (x *ActionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActionRequest.ProtoReflect.Descriptor instead.
+func (*ActionRequest) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ActionRequest) GetActionType() string {
+	if x != nil {
+		return x.ActionType
+	}
+	return ""
+}
+
+func (x *ActionRequest) GetConfig() *Value {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *ActionRequest) GetClientCapabilities() *ClientCapabilities {
+	if x != nil {
+		return x.ClientCapabilities
+	}
+	return nil
+}
+
+type PlanActionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Diagnostics   []*Diagnostic          `protobuf:"bytes,1,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
+	Deferred      *Deferred              `protobuf:"bytes,2,opt,name=deferred,proto3" json:"deferred,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanActionResponse) Reset() {
+	*x = PlanActionResponse{}
+	mi := &file_wire_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanActionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanActionResponse) ProtoMessage() {}
+
+func (x *PlanActionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanActionResponse.ProtoReflect.Descriptor instead.
+func (*PlanActionResponse) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *PlanActionResponse) GetDiagnostics() []*Diagnostic {
+	if x != nil {
+		return x.Diagnostics
+	}
+	return nil
+}
+
+func (x *PlanActionResponse) GetDeferred() *Deferred {
+	if x != nil {
+		return x.Deferred
+	}
+	return nil
+}
+
+type ActionProgress struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActionProgress) Reset() {
+	*x = ActionProgress{}
+	mi := &file_wire_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActionProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActionProgress) ProtoMessage() {}
+
+func (x *ActionProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActionProgress.ProtoReflect.Descriptor instead.
+func (*ActionProgress) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *ActionProgress) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+type ActionCompleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Diagnostics   []*Diagnostic          `protobuf:"bytes,1,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActionCompleted) Reset() {
+	*x = ActionCompleted{}
+	mi := &file_wire_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActionCompleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActionCompleted) ProtoMessage() {}
+
+func (x *ActionCompleted) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActionCompleted.ProtoReflect.Descriptor instead.
+func (*ActionCompleted) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ActionCompleted) GetDiagnostics() []*Diagnostic {
+	if x != nil {
+		return x.Diagnostics
+	}
+	return nil
+}
+
+// ActionEvent is one message of the stream that answers InvokeAction.
+type ActionEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Type:
+	//
+	//	*ActionEvent_Progress
+	//	*ActionEvent_Completed
+	Type          isActionEvent_Type `protobuf_oneof:"type"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActionEvent) Reset() {
+	*x = ActionEvent{}
+	mi := &file_wire_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActionEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActionEvent) ProtoMessage() {}
+
+func (x *ActionEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActionEvent.ProtoReflect.Descriptor instead.
+func (*ActionEvent) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *ActionEvent) GetType() isActionEvent_Type {
+	if x != nil {
+		return x.Type
+	}
+	return nil
+}
+
+func (x *ActionEvent) GetProgress() *ActionProgress {
+	if x != nil {
+		if x, ok := x.Type.(*ActionEvent_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *ActionEvent) GetCompleted() *ActionCompleted {
+	if x != nil {
+		if x, ok := x.Type.(*ActionEvent_Completed); ok {
+			return x.Completed
+		}
+	}
+	return nil
+}
+
+type isActionEvent_Type interface {
+	isActionEvent_Type()
+}
+
+type ActionEvent_Progress struct {
+	Progress *ActionProgress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type ActionEvent_Completed struct {
+	Completed *ActionCompleted `protobuf:"bytes,2,opt,name=completed,proto3,oneof"`
+}
+
+func (*ActionEvent_Progress) isActionEvent_Type() {}
+
+func (*ActionEvent_Completed) isActionEvent_Type() {}
+
 type Path_Step struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Selector:
@@ -3752,7 +4035,7 @@ type Path_Step struct {
 
 func (x *Path_Step) Reset() {
 	*x = Path_Step{}
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3764,7 +4047,7 @@ func (x *Path_Step) String() string {
 func (*Path_Step) ProtoMessage() {}
 
 func (x *Path_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3849,7 +4132,7 @@ type IdentitySchema_Attribute struct {
 
 func (x *IdentitySchema_Attribute) Reset() {
 	*x = IdentitySchema_Attribute{}
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3861,7 +4144,7 @@ func (x *IdentitySchema_Attribute) String() string {
 func (*IdentitySchema_Attribute) ProtoMessage() {}
 
 func (x *IdentitySchema_Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3926,7 +4209,7 @@ type Function_Parameter struct {
 
 func (x *Function_Parameter) Reset() {
 	*x = Function_Parameter{}
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3938,7 +4221,7 @@ func (x *Function_Parameter) String() string {
 func (*Function_Parameter) ProtoMessage() {}
 
 func (x *Function_Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4005,7 +4288,7 @@ type Function_Return struct {
 
 func (x *Function_Return) Reset() {
 	*x = Function_Return{}
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4017,7 +4300,7 @@ func (x *Function_Return) String() string {
 func (*Function_Return) ProtoMessage() {}
 
 func (x *Function_Return) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4410,7 +4693,23 @@ const file_wire_proto_rawDesc = "" +
 	"\brenew_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\arenewAt\x12\x18\n" +
 	"\aprivate\x18\x03 \x01(\fR\aprivate\"$\n" +
 	"\fStopResponse\x12\x14\n" +
-	"\x05error\x18\x01 \x01(\tR\x05errorB=Z;github.com/tutti-dev/tutti/internal/providers/internal/wireb\x06proto3"
+	"\x05error\x18\x01 \x01(\tR\x05error\"\xb0\x01\n" +
+	"\rActionRequest\x12\x1f\n" +
+	"\vaction_type\x18\x01 \x01(\tR\n" +
+	"actionType\x12+\n" +
+	"\x06config\x18\x02 \x01(\v2\x13.tutti.plugin.ValueR\x06config\x12Q\n" +
+	"\x13client_capabilities\x18\x03 \x01(\v2 .tutti.plugin.ClientCapabilitiesR\x12clientCapabilities\"\x84\x01\n" +
+	"\x12PlanActionResponse\x12:\n" +
+	"\vdiagnostics\x18\x01 \x03(\v2\x18.tutti.plugin.DiagnosticR\vdiagnostics\x122\n" +
+	"\bdeferred\x18\x02 \x01(\v2\x16.tutti.plugin.DeferredR\bdeferred\"*\n" +
+	"\x0eActionProgress\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\tR\amessage\"M\n" +
+	"\x0fActionCompleted\x12:\n" +
+	"\vdiagnostics\x18\x01 \x03(\v2\x18.tutti.plugin.DiagnosticR\vdiagnostics\"\x90\x01\n" +
+	"\vActionEvent\x12:\n" +
+	"\bprogress\x18\x01 \x01(\v2\x1c.tutti.plugin.ActionProgressH\x00R\bprogress\x12=\n" +
+	"\tcompleted\x18\x02 \x01(\v2\x1d.tutti.plugin.ActionCompletedH\x00R\tcompletedB\x06\n" +
+	"\x04typeB=Z;github.com/tutti-dev/tutti/internal/providers/internal/wireb\x06proto3"
 
 var (
 	file_wire_proto_rawDescOnce sync.Once
@@ -4425,7 +4724,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_wire_proto_goTypes = []any{
 	(Diagnostic_Severity)(0),         // 0: tutti.plugin.Diagnostic.Severity
 	(*Value)(nil),                    // 1: tutti.plugin.Value
@@ -4483,32 +4782,37 @@ var file_wire_proto_goTypes = []any{
 	(*EphemeralRequest)(nil),         // 53: tutti.plugin.EphemeralRequest
 	(*RenewResponse)(nil),            // 54: tutti.plugin.RenewResponse
 	(*StopResponse)(nil),             // 55: tutti.plugin.StopResponse
-	(*Path_Step)(nil),                // 56: tutti.plugin.Path.Step
-	nil,                              // 57: tutti.plugin.RawState.FlatmapEntry
-	(*IdentitySchema_Attribute)(nil), // 58: tutti.plugin.IdentitySchema.Attribute
-	(*Function_Parameter)(nil),       // 59: tutti.plugin.Function.Parameter
-	(*Function_Return)(nil),          // 60: tutti.plugin.Function.Return
-	nil,                              // 61: tutti.plugin.SchemaResponse.ResourceSchemasEntry
-	nil,                              // 62: tutti.plugin.SchemaResponse.DataSourceSchemasEntry
-	nil,                              // 63: tutti.plugin.SchemaResponse.FunctionsEntry
-	nil,                              // 64: tutti.plugin.SchemaResponse.EphemeralResourceSchemasEntry
-	nil,                              // 65: tutti.plugin.SchemaResponse.ListResourceSchemasEntry
-	nil,                              // 66: tutti.plugin.SchemaResponse.ActionSchemasEntry
-	nil,                              // 67: tutti.plugin.SchemaResponse5.ResourceSchemasEntry
-	nil,                              // 68: tutti.plugin.SchemaResponse5.DataSourceSchemasEntry
-	nil,                              // 69: tutti.plugin.SchemaResponse5.FunctionsEntry
-	nil,                              // 70: tutti.plugin.SchemaResponse5.EphemeralResourceSchemasEntry
-	nil,                              // 71: tutti.plugin.SchemaResponse5.ListResourceSchemasEntry
-	nil,                              // 72: tutti.plugin.SchemaResponse5.ActionSchemasEntry
-	nil,                              // 73: tutti.plugin.IdentitySchemasResponse.IdentitySchemasEntry
-	nil,                              // 74: tutti.plugin.FunctionsResponse.FunctionsEntry
-	(*timestamppb.Timestamp)(nil),    // 75: google.protobuf.Timestamp
+	(*ActionRequest)(nil),            // 56: tutti.plugin.ActionRequest
+	(*PlanActionResponse)(nil),       // 57: tutti.plugin.PlanActionResponse
+	(*ActionProgress)(nil),           // 58: tutti.plugin.ActionProgress
+	(*ActionCompleted)(nil),          // 59: tutti.plugin.ActionCompleted
+	(*ActionEvent)(nil),              // 60: tutti.plugin.ActionEvent
+	(*Path_Step)(nil),                // 61: tutti.plugin.Path.Step
+	nil,                              // 62: tutti.plugin.RawState.FlatmapEntry
+	(*IdentitySchema_Attribute)(nil), // 63: tutti.plugin.IdentitySchema.Attribute
+	(*Function_Parameter)(nil),       // 64: tutti.plugin.Function.Parameter
+	(*Function_Return)(nil),          // 65: tutti.plugin.Function.Return
+	nil,                              // 66: tutti.plugin.SchemaResponse.ResourceSchemasEntry
+	nil,                              // 67: tutti.plugin.SchemaResponse.DataSourceSchemasEntry
+	nil,                              // 68: tutti.plugin.SchemaResponse.FunctionsEntry
+	nil,                              // 69: tutti.plugin.SchemaResponse.EphemeralResourceSchemasEntry
+	nil,                              // 70: tutti.plugin.SchemaResponse.ListResourceSchemasEntry
+	nil,                              // 71: tutti.plugin.SchemaResponse.ActionSchemasEntry
+	nil,                              // 72: tutti.plugin.SchemaResponse5.ResourceSchemasEntry
+	nil,                              // 73: tutti.plugin.SchemaResponse5.DataSourceSchemasEntry
+	nil,                              // 74: tutti.plugin.SchemaResponse5.FunctionsEntry
+	nil,                              // 75: tutti.plugin.SchemaResponse5.EphemeralResourceSchemasEntry
+	nil,                              // 76: tutti.plugin.SchemaResponse5.ListResourceSchemasEntry
+	nil,                              // 77: tutti.plugin.SchemaResponse5.ActionSchemasEntry
+	nil,                              // 78: tutti.plugin.IdentitySchemasResponse.IdentitySchemasEntry
+	nil,                              // 79: tutti.plugin.FunctionsResponse.FunctionsEntry
+	(*timestamppb.Timestamp)(nil),    // 80: google.protobuf.Timestamp
 }
 var file_wire_proto_depIdxs = []int32{
 	0,   // 0: tutti.plugin.Diagnostic.severity:type_name -> tutti.plugin.Diagnostic.Severity
 	3,   // 1: tutti.plugin.Diagnostic.attribute:type_name -> tutti.plugin.Path
-	56,  // 2: tutti.plugin.Path.steps:type_name -> tutti.plugin.Path.Step
-	57,  // 3: tutti.plugin.RawState.flatmap:type_name -> tutti.plugin.RawState.FlatmapEntry
+	61,  // 2: tutti.plugin.Path.steps:type_name -> tutti.plugin.Path.Step
+	62,  // 3: tutti.plugin.RawState.flatmap:type_name -> tutti.plugin.RawState.FlatmapEntry
 	6,   // 4: tutti.plugin.Schema.block:type_name -> tutti.plugin.Block
 	7,   // 5: tutti.plugin.Block.attributes:type_name -> tutti.plugin.Attribute
 	9,   // 6: tutti.plugin.Block.block_types:type_name -> tutti.plugin.NestedBlock
@@ -4519,34 +4823,34 @@ var file_wire_proto_depIdxs = []int32{
 	12,  // 11: tutti.plugin.Block5.attributes:type_name -> tutti.plugin.Attribute5
 	13,  // 12: tutti.plugin.Block5.block_types:type_name -> tutti.plugin.NestedBlock5
 	11,  // 13: tutti.plugin.NestedBlock5.block:type_name -> tutti.plugin.Block5
-	58,  // 14: tutti.plugin.IdentitySchema.attributes:type_name -> tutti.plugin.IdentitySchema.Attribute
+	63,  // 14: tutti.plugin.IdentitySchema.attributes:type_name -> tutti.plugin.IdentitySchema.Attribute
 	1,   // 15: tutti.plugin.Identity.data:type_name -> tutti.plugin.Value
-	59,  // 16: tutti.plugin.Function.parameters:type_name -> tutti.plugin.Function.Parameter
-	59,  // 17: tutti.plugin.Function.variadic_parameter:type_name -> tutti.plugin.Function.Parameter
-	60,  // 18: tutti.plugin.Function.return:type_name -> tutti.plugin.Function.Return
+	64,  // 16: tutti.plugin.Function.parameters:type_name -> tutti.plugin.Function.Parameter
+	64,  // 17: tutti.plugin.Function.variadic_parameter:type_name -> tutti.plugin.Function.Parameter
+	65,  // 18: tutti.plugin.Function.return:type_name -> tutti.plugin.Function.Return
 	5,   // 19: tutti.plugin.ActionSchema.schema:type_name -> tutti.plugin.Schema
 	10,  // 20: tutti.plugin.ActionSchema5.schema:type_name -> tutti.plugin.Schema5
 	5,   // 21: tutti.plugin.SchemaResponse.provider:type_name -> tutti.plugin.Schema
-	61,  // 22: tutti.plugin.SchemaResponse.resource_schemas:type_name -> tutti.plugin.SchemaResponse.ResourceSchemasEntry
-	62,  // 23: tutti.plugin.SchemaResponse.data_source_schemas:type_name -> tutti.plugin.SchemaResponse.DataSourceSchemasEntry
+	66,  // 22: tutti.plugin.SchemaResponse.resource_schemas:type_name -> tutti.plugin.SchemaResponse.ResourceSchemasEntry
+	67,  // 23: tutti.plugin.SchemaResponse.data_source_schemas:type_name -> tutti.plugin.SchemaResponse.DataSourceSchemasEntry
 	2,   // 24: tutti.plugin.SchemaResponse.diagnostics:type_name -> tutti.plugin.Diagnostic
 	5,   // 25: tutti.plugin.SchemaResponse.provider_meta:type_name -> tutti.plugin.Schema
 	17,  // 26: tutti.plugin.SchemaResponse.server_capabilities:type_name -> tutti.plugin.ServerCapabilities
-	63,  // 27: tutti.plugin.SchemaResponse.functions:type_name -> tutti.plugin.SchemaResponse.FunctionsEntry
-	64,  // 28: tutti.plugin.SchemaResponse.ephemeral_resource_schemas:type_name -> tutti.plugin.SchemaResponse.EphemeralResourceSchemasEntry
-	65,  // 29: tutti.plugin.SchemaResponse.list_resource_schemas:type_name -> tutti.plugin.SchemaResponse.ListResourceSchemasEntry
-	66,  // 30: tutti.plugin.SchemaResponse.action_schemas:type_name -> tutti.plugin.SchemaResponse.ActionSchemasEntry
+	68,  // 27: tutti.plugin.SchemaResponse.functions:type_name -> tutti.plugin.SchemaResponse.FunctionsEntry
+	69,  // 28: tutti.plugin.SchemaResponse.ephemeral_resource_schemas:type_name -> tutti.plugin.SchemaResponse.EphemeralResourceSchemasEntry
+	70,  // 29: tutti.plugin.SchemaResponse.list_resource_schemas:type_name -> tutti.plugin.SchemaResponse.ListResourceSchemasEntry
+	71,  // 30: tutti.plugin.SchemaResponse.action_schemas:type_name -> tutti.plugin.SchemaResponse.ActionSchemasEntry
 	10,  // 31: tutti.plugin.SchemaResponse5.provider:type_name -> tutti.plugin.Schema5
-	67,  // 32: tutti.plugin.SchemaResponse5.resource_schemas:type_name -> tutti.plugin.SchemaResponse5.ResourceSchemasEntry
-	68,  // 33: tutti.plugin.SchemaResponse5.data_source_schemas:type_name -> tutti.plugin.SchemaResponse5.DataSourceSchemasEntry
+	72,  // 32: tutti.plugin.SchemaResponse5.resource_schemas:type_name -> tutti.plugin.SchemaResponse5.ResourceSchemasEntry
+	73,  // 33: tutti.plugin.SchemaResponse5.data_source_schemas:type_name -> tutti.plugin.SchemaResponse5.DataSourceSchemasEntry
 	2,   // 34: tutti.plugin.SchemaResponse5.diagnostics:type_name -> tutti.plugin.Diagnostic
 	10,  // 35: tutti.plugin.SchemaResponse5.provider_meta:type_name -> tutti.plugin.Schema5
 	17,  // 36: tutti.plugin.SchemaResponse5.server_capabilities:type_name -> tutti.plugin.ServerCapabilities
-	69,  // 37: tutti.plugin.SchemaResponse5.functions:type_name -> tutti.plugin.SchemaResponse5.FunctionsEntry
-	70,  // 38: tutti.plugin.SchemaResponse5.ephemeral_resource_schemas:type_name -> tutti.plugin.SchemaResponse5.EphemeralResourceSchemasEntry
-	71,  // 39: tutti.plugin.SchemaResponse5.list_resource_schemas:type_name -> tutti.plugin.SchemaResponse5.ListResourceSchemasEntry
-	72,  // 40: tutti.plugin.SchemaResponse5.action_schemas:type_name -> tutti.plugin.SchemaResponse5.ActionSchemasEntry
-	73,  // 41: tutti.plugin.IdentitySchemasResponse.identity_schemas:type_name -> tutti.plugin.IdentitySchemasResponse.IdentitySchemasEntry
+	74,  // 37: tutti.plugin.SchemaResponse5.functions:type_name -> tutti.plugin.SchemaResponse5.FunctionsEntry
+	75,  // 38: tutti.plugin.SchemaResponse5.ephemeral_resource_schemas:type_name -> tutti.plugin.SchemaResponse5.EphemeralResourceSchemasEntry
+	76,  // 39: tutti.plugin.SchemaResponse5.list_resource_schemas:type_name -> tutti.plugin.SchemaResponse5.ListResourceSchemasEntry
+	77,  // 40: tutti.plugin.SchemaResponse5.action_schemas:type_name -> tutti.plugin.SchemaResponse5.ActionSchemasEntry
+	78,  // 41: tutti.plugin.IdentitySchemasResponse.identity_schemas:type_name -> tutti.plugin.IdentitySchemasResponse.IdentitySchemasEntry
 	2,   // 42: tutti.plugin.IdentitySchemasResponse.diagnostics:type_name -> tutti.plugin.Diagnostic
 	1,   // 43: tutti.plugin.ValidateProviderRequest.config:type_name -> tutti.plugin.Value
 	1,   // 44: tutti.plugin.ValidateProviderResponse.prepared_config:type_name -> tutti.plugin.Value
@@ -4606,7 +4910,7 @@ var file_wire_proto_depIdxs = []int32{
 	1,   // 98: tutti.plugin.ReadDataResponse.state:type_name -> tutti.plugin.Value
 	2,   // 99: tutti.plugin.ReadDataResponse.diagnostics:type_name -> tutti.plugin.Diagnostic
 	19,  // 100: tutti.plugin.ReadDataResponse.deferred:type_name -> tutti.plugin.Deferred
-	74,  // 101: tutti.plugin.FunctionsResponse.functions:type_name -> tutti.plugin.FunctionsResponse.FunctionsEntry
+	79,  // 101: tutti.plugin.FunctionsResponse.functions:type_name -> tutti.plugin.FunctionsResponse.FunctionsEntry
 	2,   // 102: tutti.plugin.FunctionsResponse.diagnostics:type_name -> tutti.plugin.Diagnostic
 	1,   // 103: tutti.plugin.CallRequest.arguments:type_name -> tutti.plugin.Value
 	1,   // 104: tutti.plugin.CallResponse.result:type_name -> tutti.plugin.Value
@@ -4614,30 +4918,37 @@ var file_wire_proto_depIdxs = []int32{
 	1,   // 106: tutti.plugin.OpenRequest.config:type_name -> tutti.plugin.Value
 	18,  // 107: tutti.plugin.OpenRequest.client_capabilities:type_name -> tutti.plugin.ClientCapabilities
 	2,   // 108: tutti.plugin.OpenResponse.diagnostics:type_name -> tutti.plugin.Diagnostic
-	75,  // 109: tutti.plugin.OpenResponse.renew_at:type_name -> google.protobuf.Timestamp
+	80,  // 109: tutti.plugin.OpenResponse.renew_at:type_name -> google.protobuf.Timestamp
 	1,   // 110: tutti.plugin.OpenResponse.result:type_name -> tutti.plugin.Value
 	19,  // 111: tutti.plugin.OpenResponse.deferred:type_name -> tutti.plugin.Deferred
 	2,   // 112: tutti.plugin.RenewResponse.diagnostics:type_name -> tutti.plugin.Diagnostic
-	75,  // 113: tutti.plugin.RenewResponse.renew_at:type_name -> google.protobuf.Timestamp
-	5,   // 114: tutti.plugin.SchemaResponse.ResourceSchemasEntry.value:type_name -> tutti.plugin.Schema
-	5,   // 115: tutti.plugin.SchemaResponse.DataSourceSchemasEntry.value:type_name -> tutti.plugin.Schema
-	16,  // 116: tutti.plugin.SchemaResponse.FunctionsEntry.value:type_name -> tutti.plugin.Function
-	5,   // 117: tutti.plugin.SchemaResponse.EphemeralResourceSchemasEntry.value:type_name -> tutti.plugin.Schema
-	5,   // 118: tutti.plugin.SchemaResponse.ListResourceSchemasEntry.value:type_name -> tutti.plugin.Schema
-	21,  // 119: tutti.plugin.SchemaResponse.ActionSchemasEntry.value:type_name -> tutti.plugin.ActionSchema
-	10,  // 120: tutti.plugin.SchemaResponse5.ResourceSchemasEntry.value:type_name -> tutti.plugin.Schema5
-	10,  // 121: tutti.plugin.SchemaResponse5.DataSourceSchemasEntry.value:type_name -> tutti.plugin.Schema5
-	16,  // 122: tutti.plugin.SchemaResponse5.FunctionsEntry.value:type_name -> tutti.plugin.Function
-	10,  // 123: tutti.plugin.SchemaResponse5.EphemeralResourceSchemasEntry.value:type_name -> tutti.plugin.Schema5
-	10,  // 124: tutti.plugin.SchemaResponse5.ListResourceSchemasEntry.value:type_name -> tutti.plugin.Schema5
-	22,  // 125: tutti.plugin.SchemaResponse5.ActionSchemasEntry.value:type_name -> tutti.plugin.ActionSchema5
-	14,  // 126: tutti.plugin.IdentitySchemasResponse.IdentitySchemasEntry.value:type_name -> tutti.plugin.IdentitySchema
-	16,  // 127: tutti.plugin.FunctionsResponse.FunctionsEntry.value:type_name -> tutti.plugin.Function
-	128, // [128:128] is the sub-list for method output_type
-	128, // [128:128] is the sub-list for method input_type
-	128, // [128:128] is the sub-list for extension type_name
-	128, // [128:128] is the sub-list for extension extendee
-	0,   // [0:128] is the sub-list for field type_name
+	80,  // 113: tutti.plugin.RenewResponse.renew_at:type_name -> google.protobuf.Timestamp
+	1,   // 114: tutti.plugin.ActionRequest.config:type_name -> tutti.plugin.Value
+	18,  // 115: tutti.plugin.ActionRequest.client_capabilities:type_name -> tutti.plugin.ClientCapabilities
+	2,   // 116: tutti.plugin.PlanActionResponse.diagnostics:type_name -> tutti.plugin.Diagnostic
+	19,  // 117: tutti.plugin.PlanActionResponse.deferred:type_name -> tutti.plugin.Deferred
+	2,   // 118: tutti.plugin.ActionCompleted.diagnostics:type_name -> tutti.plugin.Diagnostic
+	58,  // 119: tutti.plugin.ActionEvent.progress:type_name -> tutti.plugin.ActionProgress
+	59,  // 120: tutti.plugin.ActionEvent.completed:type_name -> tutti.plugin.ActionCompleted
+	5,   // 121: tutti.plugin.SchemaResponse.ResourceSchemasEntry.value:type_name -> tutti.plugin.Schema
+	5,   // 122: tutti.plugin.SchemaResponse.DataSourceSchemasEntry.value:type_name -> tutti.plugin.Schema
+	16,  // 123: tutti.plugin.SchemaResponse.FunctionsEntry.value:type_name -> tutti.plugin.Function
+	5,   // 124: tutti.plugin.SchemaResponse.EphemeralResourceSchemasEntry.value:type_name -> tutti.plugin.Schema
+	5,   // 125: tutti.plugin.SchemaResponse.ListResourceSchemasEntry.value:type_name -> tutti.plugin.Schema
+	21,  // 126: tutti.plugin.SchemaResponse.ActionSchemasEntry.value:type_name -> tutti.plugin.ActionSchema
+	10,  // 127: tutti.plugin.SchemaResponse5.ResourceSchemasEntry.value:type_name -> tutti.plugin.Schema5
+	10,  // 128: tutti.plugin.SchemaResponse5.DataSourceSchemasEntry.value:type_name -> tutti.plugin.Schema5
+	16,  // 129: tutti.plugin.SchemaResponse5.FunctionsEntry.value:type_name -> tutti.plugin.Function
+	10,  // 130: tutti.plugin.SchemaResponse5.EphemeralResourceSchemasEntry.value:type_name -> tutti.plugin.Schema5
+	10,  // 131: tutti.plugin.SchemaResponse5.ListResourceSchemasEntry.value:type_name -> tutti.plugin.Schema5
+	22,  // 132: tutti.plugin.SchemaResponse5.ActionSchemasEntry.value:type_name -> tutti.plugin.ActionSchema5
+	14,  // 133: tutti.plugin.IdentitySchemasResponse.IdentitySchemasEntry.value:type_name -> tutti.plugin.IdentitySchema
+	16,  // 134: tutti.plugin.FunctionsResponse.FunctionsEntry.value:type_name -> tutti.plugin.Function
+	135, // [135:135] is the sub-list for method output_type
+	135, // [135:135] is the sub-list for method input_type
+	135, // [135:135] is the sub-list for extension type_name
+	135, // [135:135] is the sub-list for extension extendee
+	0,   // [0:135] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -4646,7 +4957,11 @@ func file_wire_proto_init() {
 		return
 	}
 	file_wire_proto_msgTypes[48].OneofWrappers = []any{}
-	file_wire_proto_msgTypes[55].OneofWrappers = []any{
+	file_wire_proto_msgTypes[59].OneofWrappers = []any{
+		(*ActionEvent_Progress)(nil),
+		(*ActionEvent_Completed)(nil),
+	}
+	file_wire_proto_msgTypes[60].OneofWrappers = []any{
 		(*Path_Step_AttributeName)(nil),
 		(*Path_Step_ElementKeyString)(nil),
 		(*Path_Step_ElementKeyInt)(nil),
@@ -4657,7 +4972,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   74,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
