@@ -99,8 +99,8 @@ func (a *App) endTask(ctx context.Context, token string, kind workflow.SignalKin
 	})
 }
 
-// takeTask takes the first task of an activity that nobody has. Who drives the
-// run decides between workers that want the same one.
+// takeTask takes the first task of an activity that nobody has, of a run that
+// somebody drives: who does decides between workers that want the same one.
 func (a *App) takeTask(ctx context.Context, r *runs.Runner, activity, worker string, wait time.Duration) int {
 	me := worker + "/" + uuid.NewString()
 	if worker == "" {
@@ -127,7 +127,7 @@ func (a *App) takeTask(ctx context.Context, r *runs.Runner, activity, worker str
 		}
 		var wanted *runs.Waiting
 		err := r.EachWaiting(ctx, func(w runs.Waiting) bool {
-			if w.Effect.Kind == asl.Activity && !w.Taken && (w.Effect.Target.Name == activity || w.Effect.Resource == activity) {
+			if w.Run.Status == runs.Running && w.Effect.Kind == asl.Activity && !w.Taken && (w.Effect.Target.Name == activity || w.Effect.Resource == activity) {
 				wanted = &w
 			}
 			return wanted == nil
@@ -142,7 +142,7 @@ func (a *App) takeTask(ctx context.Context, r *runs.Runner, activity, worker str
 			}
 			end = time.Now().Add(max(wait, 5*time.Second)) // it was asked for: wait for the answer
 		}
-		if len(asked) == 0 && !time.Now().Before(end) {
+		if !time.Now().Before(end) {
 			fmt.Fprintf(a.Err, "There is no task of the activity %q.\n", activity)
 			return exitFailed
 		}

@@ -104,7 +104,7 @@ func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, r
 func runsUpgradeCommand() *command {
 	return &command{
 		name: "upgrade", args: "RUN", summary: "Let an interrupted run go on with the workflow as it is now", minArgs: 1, maxArgs: 1, complete: completeRuns,
-		about: "A run is pinned to the workflow as it was when the run began. This compares what the run has done with the workflow as the files have it now, says what is different and whether the run may switch. Where it may, it goes on as a new run that takes over everything done, and the old one ends as cancelled.\n\nA run may switch if every step it has begun is still there, does the same kind of thing, and needs nothing that is not done.",
+		about: "A run is pinned to the workflow as it was when the run began. This compares what the run has done with the workflow as the files have it now, says what is different and whether the run may switch. Where it may, it goes on as a new run that takes over everything done, and the old one ends as cancelled.\n\nA run may switch if every step it has begun is still there, does the same kind of thing, and needs nothing that is not done, and if nothing is in doubt: then resume it first.",
 		setup: func(f *flagSet) action {
 			var o outputOptions
 			var check, approve bool

@@ -253,8 +253,8 @@ func TestToleratedFailuresLeaveNoError(t *testing.T) {
 	}
 }
 
-// TestReferencesThroughLocals are checked like others.
-func TestReferencesThroughLocals(t *testing.T) {
+// TestWhatCannotWorkIsRefused: references through locals are checked like others.
+func TestWhatCannotWorkIsRefused(t *testing.T) {
 	for name, source := range map[string]string{
 		"Step refers to itself": `workflow "w" {
 			locals { a = step.a.status }
@@ -271,6 +271,16 @@ func TestReferencesThroughLocals(t *testing.T) {
 				step "late" {
 					exec { command = ["x"] }
 				}
+			}
+		}`,
+		"Workflow runs itself": `workflow "w" {
+			step "a" {
+				workflow { run = workflow.other }
+			}
+		}
+		workflow "other" {
+			step "a" {
+				workflow { run = workflow.w }
 			}
 		}`,
 		"Not the same after a crash": `locals { files = fileset(".", "*") }
@@ -329,5 +339,36 @@ func TestHiddenInputs(t *testing.T) {
 	}
 	if e := m.Effect(0); !e.Marked || !slices.Contains(e.Secrets, "hunter2") {
 		t.Errorf("secrets are %v", e.Secrets)
+	}
+}
+
+// TestNoSwitchInDoubt: what was begun and did not end must not be done again by
+// the run that takes over.
+func TestNoSwitchInDoubt(t *testing.T) {
+	w := play(t, `workflow "w" {
+		step "exec" {
+			exec { command = ["x"] }
+		}
+		step "child" {
+			workflow { run = workflow.other }
+		}
+		step "safe" {
+			http { url = "http://x" }
+		}
+	}
+	workflow "other" {
+		step "a" {
+			exec { command = ["x"] }
+		}
+	}`, nil)
+	w.enter(workflow.Entry{Kind: workflow.StepStarted, Step: w.queue[0]})
+	var bars []string
+	for _, d := range Compare(w.m, w.m.d) {
+		if d.Bars {
+			bars = append(bars, d.Step)
+		}
+	}
+	if got := strings.Join(bars, " "); got != "exec child" {
+		t.Errorf("barred by %q", got)
 	}
 }

@@ -18,7 +18,7 @@ func (m *Machine) Outcomes(without map[string]bool) map[string]Outcome {
 		without = map[string]bool{}
 	}
 	for n := range m.nodes {
-		if slices.ContainsFunc(m.nodes[n].items.list, func(it item) bool { return it.undone }) {
+		if !without[m.d.nodes[n].step.Name] && slices.ContainsFunc(m.nodes[n].items.list, func(it item) bool { return it.undone }) {
 			behind, _ := m.d.Behind(m.d.nodes[n].step.Name)
 			maps.Copy(without, behind)
 		}
@@ -86,7 +86,7 @@ type Difference struct {
 
 // Compare says what switching a run to another definition means: what it has
 // done stays done, so all of that must still be there, do the same, and need
-// nothing that is not done.
+// nothing that is not done. What it was doing must not be done twice.
 func Compare(m *Machine, to *Definition) []Difference {
 	var out []Difference
 	add := func(step string, bars bool, format string, args ...any) {
@@ -122,6 +122,28 @@ func Compare(m *Machine, to *Definition) []Difference {
 			}
 		}
 	}
+	told := map[string]bool{}
+	m.effects.open(func(_ int, p *effect) {
+		step := m.d.nodes[p.node].step
+		if told[step.Name] {
+			return
+		}
+		action := step.Action
+		switch {
+		case p.kind == undoEffect:
+			action = step.Undo
+		case p.kind != taskEffect:
+			return
+		}
+		switch {
+		case p.begun:
+			told[step.Name] = true
+			add(step.Name, true, "was being done when the process died, and what became of it is not known")
+		case slices.Contains([]string{"apply", "destroy", "rollback", "workflow"}, action.Kind):
+			told[step.Name] = true
+			add(step.Name, true, "is a run of its own, which may not have ended")
+		}
+	})
 	for i := range to.nodes {
 		if _, old := m.d.byName[to.nodes[i].step.Name]; !old {
 			add(to.nodes[i].step.Name, false, "is new")

@@ -401,8 +401,8 @@ func (c *checker) child(a *projects.Action) {
 	if w == nil {
 		return // reported already
 	}
-	if r.Name == c.d.Workflow.Name {
-		c.errorAt(r.Range, "Workflow runs itself", "The workflow %q would run itself without end.", r.Name)
+	if c.runs(w, map[string]bool{}) {
+		c.errorAt(r.Range, "Workflow runs itself", "The workflow %q would run itself without end.", c.d.Workflow.Name)
 		return
 	}
 	given := map[string]bool{}
@@ -424,6 +424,33 @@ func (c *checker) child(a *projects.Action) {
 			c.errorAt(a.DeclRange, "Missing input", "The workflow %q needs a value for its variable %q.", w.Name, name)
 		}
 	}
+}
+
+// runs reports whether a workflow runs the one that is checked, directly or not.
+func (c *checker) runs(w *projects.Workflow, seen map[string]bool) bool {
+	if w == c.d.Workflow {
+		return true
+	}
+	if w == nil || seen[w.Name] {
+		return false
+	}
+	seen[w.Name] = true
+	run := func(a *projects.Action) bool {
+		return a != nil && a.Kind == "workflow" && c.runs(c.d.Project.Workflows[a.References["run"].Name], seen)
+	}
+	for _, list := range [][]*projects.Step{w.Steps, w.OnFailure, w.Finally} {
+		for _, s := range list {
+			if run(s.Action) || run(s.Undo) {
+				return true
+			}
+		}
+	}
+	for _, b := range w.Bindings {
+		if run(b.Action) {
+			return true
+		}
+	}
+	return false
 }
 
 // cycles reports steps that wait for each other.

@@ -57,6 +57,7 @@ type execution struct {
 	draining bool          // nothing more begins
 	hard     bool          // running steps were cut off
 	left     bool          // and left behind after the grace
+	over     chan struct{} // closed when nobody listens to jobs any more
 	leaving  chan struct{} // closed with that: see Task.Left
 	finish   bool
 	told     bool // that it began
@@ -100,7 +101,7 @@ func (r *Runner) newExecution(e Execution, run Run, lease Lease) *execution {
 		r: r, e: e, run: run, lease: lease, tasks: map[int]*Task{}, doubts: map[int]bool{},
 		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{}, places: map[int]string{},
 		done: make(chan finished, e.Parallelism), writes: make(chan []Commit, 1), written: make(chan error, 1),
-		looked: make(chan grants, 1), leaving: make(chan struct{}),
+		looked: make(chan grants, 1), leaving: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
@@ -189,6 +190,7 @@ func (x *execution) carryOut(ctx context.Context) (Run, diag.List) {
 		d := <-x.done // nobody waits for what it says any more
 		delete(x.working, d.task)
 	}
+	close(x.over)
 	close(x.writes)
 	x.logs.close()
 	return x.conclude(store)
@@ -485,7 +487,10 @@ func (x *execution) begin(t *Task) {
 	go func() {
 		ended := t.what.Job(ctx, t)
 		t.flush()
-		x.done <- finished{t, ended}
+		select {
+		case x.done <- finished{t, ended}:
+		case <-x.over: // it was left behind
+		}
 	}()
 }
 

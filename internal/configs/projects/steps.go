@@ -216,7 +216,9 @@ func (d *decoder) checkAction(a *Action) {
 func (d *decoder) undo(block *hcl.Block) *Action {
 	var blocks []hcl.BlockHeaderSchema
 	for kind := range Actions {
-		blocks = append(blocks, hcl.BlockHeaderSchema{Type: kind})
+		if kind != "wait" && kind != "approval" { // nothing is carried out
+			blocks = append(blocks, hcl.BlockHeaderSchema{Type: kind})
+		}
 	}
 	content := d.content(block, nil, nil, blocks...)
 	if len(content.Blocks) != 1 {

@@ -2,6 +2,7 @@ package workflowtests
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -71,9 +72,17 @@ func (w *world) grant(p *pool) {
 	w.at(w.now, places, func() { w.look(p) })
 }
 
-// look lets steps in while the pool allows.
+// look lets steps in while the pool allows. They are the next that their runs
+// begin: they must not hold their places for nothing.
 func (w *world) look(p *pool) {
 	p.looks = time.Time{}
+	in := map[*run][]int{}
+	defer func() {
+		for r, steps := range in {
+			r.queue = slices.Insert(r.queue, r.head, steps...)
+			r.stir()
+		}
+	}()
 	for len(p.queue) > 0 {
 		t := p.queue[0]
 		if t.gone || t.run.finished {
@@ -99,6 +108,7 @@ func (w *world) look(p *pool) {
 			}
 		}
 		delete(t.run.pooled, t.step)
-		t.run.begin(t.step, p, false)
+		t.run.places[t.step] = p
+		in[t.run] = append(in[t.run], t.step)
 	}
 }

@@ -375,7 +375,7 @@ func TestPoolsBoundAndLetInByPriority(t *testing.T) {
 pool "two" { limit = 2 }
 pool "slow" { rate = "2/1m" }
 `+steps(`
-  parallelism = 1
+  parallelism = 4
   step "low" {
     for_each = ["a", "b", "c"]
     pool     = pool.two

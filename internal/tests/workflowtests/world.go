@@ -185,6 +185,7 @@ type run struct {
 	timers      map[int]bool
 	tasks       map[int]*task
 	pooled      map[int]*ticket
+	places      map[int]*pool // the pools that queued steps are in
 	stirred     bool
 	stopping    bool
 	finished    bool
@@ -211,7 +212,7 @@ func (w *world) newRun(prefix string, m workflow.Machine, p performer, paralleli
 	}
 	r := &run{
 		w: w, prefix: prefix, machine: m, performer: p, parallelism: parallelism, began: w.now,
-		timers: map[int]bool{}, tasks: map[int]*task{}, pooled: map[int]*ticket{},
+		timers: map[int]bool{}, tasks: map[int]*task{}, pooled: map[int]*ticket{}, places: map[int]*pool{},
 	}
 	w.runs[prefix] = r
 	return r
@@ -259,9 +260,7 @@ func (r *run) finish() {
 	for step := range r.tasks {
 		r.forget(step)
 	}
-	for _, t := range r.pooled {
-		t.gone = true
-	}
+	r.leavePools()
 	r.performer.finished()
 }
 
@@ -294,7 +293,9 @@ func (r *run) launch() {
 	for r.head < len(r.queue) && r.active < r.parallelism && !r.finished && r.w.wrong == nil {
 		step := r.queue[r.head]
 		r.head++
-		r.begin(step, nil, false)
+		in := r.places[step]
+		delete(r.places, step)
+		r.begin(step, in, false)
 	}
 	if r.head == len(r.queue) {
 		r.queue, r.head = r.queue[:0], 0
@@ -377,13 +378,35 @@ func (r *run) release(t *task) {
 // forget gives a step up that nobody waits for any more.
 func (r *run) forget(step int) {
 	delete(r.timers, step)
+	r.leavePool(step)
+	if t := r.tasks[step]; t != nil {
+		r.release(t)
+		r.w.seen.end(t.p.line, r.w.now, "given up")
+	}
+}
+
+// leavePools gives up waiting for pools, and places that nobody uses yet.
+func (r *run) leavePools() {
+	for step := range r.pooled {
+		r.leavePool(step)
+	}
+	for step := range r.places {
+		r.leavePool(step)
+	}
+}
+
+func (r *run) leavePool(step int) {
 	if t := r.pooled[step]; t != nil {
 		t.gone = true
 		delete(r.pooled, step)
 	}
-	if t := r.tasks[step]; t != nil {
-		r.release(t)
-		r.w.seen.end(t.p.line, r.w.now, "given up")
+	if p := r.places[step]; p != nil {
+		delete(r.places, step)
+		p.in--
+		r.w.grant(p)
+		if i := slices.Index(r.queue[r.head:], step); i >= 0 {
+			r.queue = slices.Delete(r.queue, r.head+i, r.head+i+1)
+		}
 	}
 }
 
@@ -396,10 +419,7 @@ func (r *run) cancel() {
 	r.stopping = true
 	r.queue, r.head = r.queue[:0], 0
 	clear(r.timers)
-	for step, t := range r.pooled {
-		t.gone = true
-		delete(r.pooled, step)
-	}
+	r.leavePools()
 	var working []*task
 	in := workflow.Interruption{}
 	for _, step := range slices.Sorted(maps.Keys(r.tasks)) {
