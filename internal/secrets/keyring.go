@@ -8,7 +8,9 @@ package secrets
 
 import (
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -97,6 +99,7 @@ func NewKeyring(opts Options) *Keyring {
 type key struct {
 	id   [keyIDSize]byte
 	aead cipher.AEAD
+	mac  []byte // key of fingerprints
 }
 
 func (k *key) String() string { return fmt.Sprintf("%x", k.id) }
@@ -154,6 +157,18 @@ func (k *Keyring) KeyID() (string, error) {
 		return "", err
 	}
 	return key.String(), nil
+}
+
+// Fingerprint tells the values of something apart: a keyed hash, which says
+// nothing to whoever lacks the key.
+func (k *Keyring) Fingerprint(of string, value []byte) (string, error) {
+	key, err := k.sealer()
+	if err != nil {
+		return "", err
+	}
+	hash := hmac.New(sha256.New, key.mac)
+	_, _ = hash.Write(append([]byte(of+"\x00"), value...)) // a hash takes everything
+	return fmt.Sprintf("%x", hash.Sum(nil)[:8]), nil
 }
 
 // sealer returns the key that seals. Where no source names one, it is the one

@@ -141,11 +141,15 @@ func deriveKey(root []byte) (*key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot derive key: %w", err)
 	}
+	mac, err := hkdf.Key(sha256.New, root, nil, "tutti fingerprint", keySize)
+	if err != nil {
+		return nil, fmt.Errorf("cannot derive key: %w", err)
+	}
 	aead, err := chacha20poly1305.NewX(sealing)
 	if err != nil {
 		return nil, fmt.Errorf("cannot derive key: %w", err)
 	}
-	return &key{id: [keyIDSize]byte(id), aead: aead}, nil
+	return &key{id: [keyIDSize]byte(id), aead: aead, mac: mac}, nil
 }
 
 // readKey reads a key file; the error wraps os.ErrNotExist where there is none.

@@ -27,6 +27,7 @@ type Project struct {
 	Workflows    map[string]*Workflow
 	Pools        map[string]*Pool
 	Triggers     map[string]*Trigger
+	Secrets      map[string]*Secret
 	Moves        []*Move
 
 	// Files holds the source text of every file read, by name: for quoting lines
