@@ -141,7 +141,7 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	}
 	view := newWorkflowView(o.app)
 	runner := &runs.Runner{Store: store}
-	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done()}
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Secrets: o.secretReader(o.key().Environment)}
 	if r := o.stacks(d.Project); r != nil {
 		defer r.Close()
 		options.Stacks = r

@@ -173,7 +173,7 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if diags.HasErrors() {
 		return run, diags
 	}
-	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard}
+	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Secrets: op.secretReader(run.Key.Environment)}
 	if s := op.stacks(d.Project); s != nil {
 		defer s.Close()
 		options.Stacks = s
@@ -206,6 +206,7 @@ func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
 	if d, _ := o.definitionOf(pinned); d != nil {
 		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.key().Environment
+		steps.Options.Secrets = o.secretReader(o.key().Environment)
 		if s := o.stacks(d.Project); s != nil {
 			steps.Options.Stacks, done = s, s.Close
 		}
