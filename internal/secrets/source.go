@@ -177,13 +177,17 @@ func readOrMakeKey(path string) (*key, error) {
 	return readKey(path)
 }
 
-func makeKeyFile(path string) (err error) {
-	directory := filepath.Dir(path)
-	if err := os.MkdirAll(directory, 0o700); err != nil {
-		return err
-	}
+func makeKeyFile(path string) error {
 	var raw [keySize]byte
 	if _, err := rand.Read(raw[:]); err != nil {
+		return err
+	}
+	return writeKeyFile(path, raw)
+}
+
+func writeKeyFile(path string, raw [keySize]byte) (err error) {
+	directory := filepath.Dir(path)
+	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return err
 	}
 	var text bytes.Buffer
