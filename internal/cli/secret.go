@@ -84,11 +84,14 @@ func (w *secretWork) undeclared(name string) diag.List {
 		return diag.Errorf("No project files", "There are no *%s files in this directory. Secrets are declared there, in secret blocks.", projects.Suffix)
 	}
 	names := sortedKeys(w.declared.Secrets)
+	if len(names) == 0 {
+		return diag.Errorf("No such secret", "This project declares no secrets. Declare it: secret %q { store {} }.", name)
+	}
 	hint := ""
 	if like := nearest(name, names); like != "" {
 		hint = fmt.Sprintf(" Did you mean %q?", like)
 	}
-	return diag.Errorf("No such secret", "This project declares no secret %q.%s Declared are: %s.", name, hint, strings.Join(append(names, "none else"), ", "))
+	return diag.Errorf("No such secret", "This project declares no secret %q.%s Declared are: %s.", name, hint, strings.Join(names, ", "))
 }
 
 func completeSecrets(app *App, _ []string) []string {
