@@ -69,17 +69,23 @@ func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 		d.project.Files[name] = src
 	}
 	sort.Strings(names)
-	var declarations hcl.Blocks
+	var bodies []hcl.Body
 	for _, name := range names {
 		if !strings.HasSuffix(name, Suffix) {
 			continue
 		}
 		file, diags := hclsyntax.ParseConfig(files[name], name, hcl.InitialPos)
 		d.addHCL(diags)
-		if file == nil || file.Body == nil {
-			continue
+		if file != nil && file.Body != nil {
+			bodies = append(bodies, file.Body)
 		}
-		content, diags := file.Body.Content(projectSchema)
+	}
+	if d.diags.HasErrors() {
+		return d.project, d.diags // what is missing in half a file is no mistake of its own
+	}
+	var declarations hcl.Blocks
+	for _, body := range bodies {
+		content, diags := body.Content(projectSchema)
 		d.addHCL(diags)
 		for _, block := range content.Blocks {
 			switch block.Type {

@@ -219,3 +219,13 @@ func FuzzTestFile(f *testing.F) {
 		_, _ = ParseTestFile("w.tuttitest.hcl", []byte(source)) // must not panic
 	})
 }
+
+// TestSyntaxFirst tells what is wrong with half a file only once it is whole.
+func TestSyntaxFirst(t *testing.T) {
+	_, diags := Parse(".", map[string][]byte{
+		"a.tutti.hcl": []byte("workflow \"w\" {\n  step \"a\" {\n    apply { stack = stack.s }\n    undo { rollback {} }\n  }\n}\n"),
+	})
+	if len(diags) != 1 || diags[0].Summary != "Argument definition required" {
+		t.Errorf("found %v", diags)
+	}
+}
