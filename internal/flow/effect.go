@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -229,6 +230,7 @@ type StepState struct {
 	Items  int // of a for_each; 0 for others
 	Done   int // of them, ended
 	Error  *Error
+	Undone bool // all that succeeded of it, or some of it; tried and failed does not count
 	// Waits says what a running step waits for: an approval, an event, a time.
 	Waits string
 }
@@ -251,6 +253,9 @@ func (m *Machine) Steps() []StepState {
 		if s.items.kind != single {
 			one.Items = len(s.items.list)
 			one.Done = s.items.next - s.items.running
+		}
+		for k, it := range s.items.list {
+			one.Undone = one.Undone || it.undone && !slices.Contains(m.result.NotUndone, m.keyOf(target{node: int32(i), item: int32(k)}))
 		}
 		if one.Status == Waiting && m.phase == phaseDone {
 			one.Status = m.unreached(int32(i))
