@@ -313,6 +313,7 @@ func (x *execution) conclude(ctx context.Context) (Run, diag.List) {
 		now := x.r.now()
 		x.run.Status, x.run.Problem = x.e.Steps.Verdict()
 		x.run.Ended = now
+		x.run.Steps = x.run.Done // the rest were limits of time, and what people decided
 		run := x.run
 		last := workflow.Entry{Sequence: x.seq + 1, Time: now, Kind: workflow.RunFinished, Step: -1}
 		x.broken = x.r.commit(ctx, []Commit{{
