@@ -172,7 +172,7 @@ func (f *flagSet) explainUnknown(name string) error {
 		}
 	}
 	if near := nearest(name, names); near != "" {
-		return fmt.Errorf("there is no option -%s; did you mean -%s?", name, near)
+		return fmt.Errorf("there is no option -%s (did you mean -%s?)", name, near)
 	}
 	return &unknownFlagError{name: name}
 }

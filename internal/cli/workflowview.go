@@ -148,7 +148,7 @@ func showSteps(b *strings.Builder, m *flow.Machine) {
 			text += ", undone"
 		}
 		if s.Waits != "" {
-			text += ", waits for " + s.Waits
+			text += ", waits " + s.Waits
 		}
 		if s.Error != nil {
 			text += ": " + s.Error.Name

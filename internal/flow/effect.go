@@ -231,7 +231,8 @@ type StepState struct {
 	Done   int // of them, ended
 	Error  *Error
 	Undone bool // all that succeeded of it, or some of it; tried and failed does not count
-	// Waits says what a running step waits for: an approval, an event, a time.
+	// Waits says what a running step waits for: "for approval", "for event", or
+	// "until" an instant.
 	Waits string
 }
 
@@ -265,9 +266,9 @@ func (m *Machine) Steps() []StepState {
 	m.effects.open(func(_ int, p *effect) {
 		switch p.kind {
 		case approvalEffect:
-			out[p.node].Waits = "approval"
+			out[p.node].Waits = "for approval"
 		case eventEffect:
-			out[p.node].Waits = "event"
+			out[p.node].Waits = "for event"
 		case waitEffect, backoffEffect:
 			out[p.node].Waits = "until " + time.Unix(0, p.until).UTC().Format(time.RFC3339)
 		}

@@ -195,6 +195,8 @@ func takeProblem(id string, err error) diag.List {
 		return diag.Errorf("No such run", "There is no run %q. List the runs there are with \"tutti runs\".", id)
 	case errors.Is(err, ErrHeld):
 		return diag.Errorf("Run is being worked on", "Another process is working on run %s. Only a run whose process has ended can be resumed.", id)
+	case errors.Is(err, ErrEnded):
+		return diag.Errorf("Run has ended", "Run %s has ended: there is nothing to go on with.", id)
 	}
 	return diag.Errorf("Cannot take over run", "Run %s cannot be taken over: %s.", id, err)
 }
