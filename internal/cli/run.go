@@ -33,7 +33,7 @@ func runCommand() *command {
 		name: "run", args: "WORKFLOW", summary: "Run a workflow durably", minArgs: 1, maxArgs: 1, main: true,
 		about: `Runs a workflow as a durable run: every step is journalled in the project's store, and a run whose process dies goes on with "tutti resume". WORKFLOW is the name of a workflow of the project (a workflow block in *.tutti.hcl), or a state machine in the Amazon States Language: NAME for NAME.asl.json in the current directory, or a path.
 
-Interrupting it (Ctrl-C) cancels the run: what is running ends and is recorded, nothing more begins, the steps of "finally" are carried out. A second interrupt gives up what is running; the run can then be resumed.
+Interrupting it (Ctrl-C) cancels the run: commands and requests at work are ended, applies finish what they are doing, nothing more begins, the steps of "finally" are carried out. A second interrupt gives up what is running; the run can then be resumed.
 
 Standard output is what the workflow returns: its outputs, or the output of the state machine as JSON. The exit code is 1 where it does not succeed.`,
 		example: "tutti run release -var version=1.4.2 -env=prod\ntutti run order -input order.json",

@@ -226,7 +226,7 @@ func (r *Runner) Continue(ctx context.Context, e Execution) (Run, diag.List) {
 		return run, takeProblem(id, err)
 	}
 	if run.Status.Ended() {
-		return run, diag.Errorf("Run has ended", "Run %s has %s already. %s", id, run.Status, afterEnd(run))
+		return run, diag.Errorf("Run has ended", "Run %s %s already. %s", id, run.Status.Happened(), afterEnd(run))
 	}
 	run.Status, run.Cancelling, run.Problem = Running, 0, ""
 	x := r.newExecution(e, run, lease)

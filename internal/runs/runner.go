@@ -168,7 +168,7 @@ func (r *Runner) Resume(ctx context.Context, req Request, open Open) (Result, di
 		return Result{}, takeProblem(id, err)
 	}
 	if run.Status.Ended() {
-		return Result{Run: run}, diag.Errorf("Run has ended", "Run %s has %s and cannot be resumed. %s", id, run.Status, afterEnd(run))
+		return Result{Run: run}, diag.Errorf("Run has ended", "Run %s %s and cannot be resumed. %s", id, run.Status.Happened(), afterEnd(run))
 	}
 	if run.PlanHash != req.Plan.Digest {
 		return Result{Run: run}, diag.Errorf("Not the run's plan", "Run %s carries out the plan with the digest %s; this one has %s.", id, run.PlanHash, req.Plan.Digest)
@@ -187,7 +187,7 @@ func (r *Runner) Resume(ctx context.Context, req Request, open Open) (Result, di
 		return Result{Run: run}, takeProblem(id, err)
 	}
 	if run.Status.Ended() {
-		return Result{Run: run}, diag.Errorf("Run has ended", "Run %s has %s meanwhile. %s", id, run.Status, afterEnd(run))
+		return Result{Run: run}, diag.Errorf("Run has ended", "Run %s %s meanwhile. %s", id, run.Status.Happened(), afterEnd(run))
 	}
 	baseline := run.Cancelling
 	run.Status, run.Cancelling, run.Problem = Running, 0, ""
@@ -212,7 +212,7 @@ func (r *Runner) Cancel(ctx context.Context, id string) (Run, diag.List) {
 		return Run{}, takeProblem(id, err)
 	}
 	if run.Status.Ended() {
-		return run, diag.Errorf("Run has ended", "Run %s has %s already.", id, run.Status)
+		return run, diag.Errorf("Run has ended", "Run %s %s already.", id, run.Status.Happened())
 	}
 	if run.Status != Interrupted && run.Status != Pending {
 		run, err = r.Store.RequestCancel(ctx, id)

@@ -35,6 +35,14 @@ const (
 // Ended reports whether nothing more happens to the run.
 func (s Status) Ended() bool { return s == Succeeded || s == Failed || s == Cancelled }
 
+// Happened says in a sentence how a run ended: "has succeeded", "was cancelled".
+func (s Status) Happened() string {
+	if s == Cancelled {
+		return "was cancelled"
+	}
+	return "has " + string(s)
+}
+
 // Run is one durable execution of a plan.
 type Run struct {
 	ID       string // sortable by creation, short enough to type
