@@ -35,6 +35,7 @@ type execution struct {
 	tokens   map[string]int
 	said     map[string]workflow.Signal // what was signalled, by token
 	pooled   map[int]Ticket             // waiting to get into a pool
+	waiting  map[string]int             // how many of them, by pool
 	entering []Ticket                   // of them, those the store does not know
 	places   map[int]string             // the pools that queued steps are in
 	active   int                        // slots taken
@@ -60,7 +61,6 @@ type execution struct {
 	finish   bool
 	told     bool // that it began
 	broken   error
-	diags    diag.List
 	opCtx    context.Context
 	wake     chan struct{} // a place in a pool became free
 	poolTime time.Time     // when to look at pools again
@@ -86,9 +86,8 @@ type finished struct {
 }
 
 type grants struct {
-	steps []int
-	next  time.Time
-	err   error
+	Grant
+	err error
 }
 
 func (r *Runner) newExecution(e Execution, run Run, lease Lease) *execution {
@@ -97,7 +96,7 @@ func (r *Runner) newExecution(e Execution, run Run, lease Lease) *execution {
 	}
 	return &execution{
 		r: r, e: e, run: run, lease: lease, tasks: map[int]*Task{}, doubts: map[int]bool{},
-		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{}, places: map[int]string{},
+		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{}, waiting: map[string]int{}, places: map[int]string{},
 		done: make(chan finished, e.Parallelism), writes: make(chan []Commit, 1), written: make(chan error, 1),
 		looked: make(chan grants, 1), leaving: make(chan struct{}), over: make(chan struct{}),
 	}
@@ -155,6 +154,7 @@ func (x *execution) enqueue(step int) {
 		t := about.Pool
 		t.Run, t.Step, t.Asked = x.run.ID, step, x.r.now()
 		x.pooled[step] = t
+		x.waitFor(t.Pool, 1)
 		x.entering = append(x.entering, t)
 		x.poolTime = t.Asked
 	default:
@@ -218,8 +218,11 @@ func (x *execution) loop(ctx context.Context, heard <-chan news) {
 	var grace <-chan time.Time
 	clock := time.NewTimer(time.Hour)
 	defer clock.Stop()
-	x.wake = x.r.wakeUps()
-	defer x.r.noWakeUps(x.wake)
+	x.wake = x.r.wakeUps(x.run.ID)
+	defer x.r.noWakeUps(x.run.ID)
+	for pool, n := range x.waiting { // since the first entry
+		x.r.hungers(x.run.ID, pool, n > 0)
+	}
 	for {
 		x.launch()
 		x.flush()
@@ -636,7 +639,7 @@ func (x *execution) acknowledge(err error) {
 		}
 	}
 	if len(b.leaves) > 0 {
-		x.r.wakeUp()
+		x.r.wakeUp(b.leaves)
 	}
 	for _, t := range b.begins {
 		switch {

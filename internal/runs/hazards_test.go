@@ -139,9 +139,9 @@ func (s *slowPools) EnterPools(ctx context.Context, lease runs.Lease, tickets []
 	return s.Store.EnterPools(ctx, lease, tickets)
 }
 
-func (s *slowPools) GrantPools(ctx context.Context, run string, now time.Time) ([]int, time.Time, error) {
+func (s *slowPools) GrantPools(ctx context.Context, run string, now time.Time) (runs.Grant, error) {
 	if s.refuse.Add(-1) >= 0 {
-		return nil, time.Time{}, errors.New("the disk is busy")
+		return runs.Grant{}, errors.New("the disk is busy")
 	}
 	return s.Store.GrantPools(ctx, run, now)
 }

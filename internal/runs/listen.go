@@ -56,36 +56,79 @@ func (r *Runner) listen(ctx context.Context, id string, heard int64, out chan<- 
 // looking: signals, and places in pools.
 type bell struct {
 	mu    sync.Mutex
-	pools map[chan struct{}]bool
+	pools map[string]*hunger // by run
 	runs  map[string]chan struct{}
 }
 
-// wakeUps returns a channel that tells when a place in a pool became free.
-func (r *Runner) wakeUps() chan struct{} {
+// hunger is an execution that may wait for pools.
+type hunger struct {
+	waits map[string]bool // for which
+	wake  chan struct{}
+}
+
+// wakeUps returns a channel that tells a run when to look at pools.
+func (r *Runner) wakeUps(run string) chan struct{} {
 	r.bell.mu.Lock()
 	defer r.bell.mu.Unlock()
 	if r.bell.pools == nil {
-		r.bell.pools = map[chan struct{}]bool{}
+		r.bell.pools = map[string]*hunger{}
 	}
-	c := make(chan struct{}, 1)
-	r.bell.pools[c] = true
-	return c
+	h := &hunger{waits: map[string]bool{}, wake: make(chan struct{}, 1)}
+	r.bell.pools[run] = h
+	return h.wake
 }
 
-func (r *Runner) noWakeUps(c chan struct{}) {
+func (r *Runner) noWakeUps(run string) {
 	r.bell.mu.Lock()
 	defer r.bell.mu.Unlock()
-	delete(r.bell.pools, c)
+	delete(r.bell.pools, run)
 }
 
-func (r *Runner) wakeUp() {
+// hungers says whether a run waits for a pool.
+func (r *Runner) hungers(run, pool string, waits bool) {
 	r.bell.mu.Lock()
 	defer r.bell.mu.Unlock()
-	for c := range r.bell.pools {
-		select {
-		case c <- struct{}{}:
-		default:
+	if h := r.bell.pools[run]; h != nil {
+		h.waits[pool] = waits
+	}
+}
+
+// wakeUp has somebody look at pools because places became free: one run of this
+// process is enough for each, it lets in whoever is first. Those of other
+// processes look from time to time.
+func (r *Runner) wakeUp(leaves []Leaving) {
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	done := map[string]bool{}
+	for _, l := range leaves {
+		if done[l.Pool] {
+			continue
 		}
+		done[l.Pool] = true
+		for _, h := range r.bell.pools {
+			if h.waits[l.Pool] {
+				h.ring()
+				break
+			}
+		}
+	}
+}
+
+// wakeOthers tells runs that they were let into pools.
+func (r *Runner) wakeOthers(ids []string) {
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	for _, id := range ids {
+		if h := r.bell.pools[id]; h != nil {
+			h.ring()
+		}
+	}
+}
+
+func (h *hunger) ring() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
 	}
 }
 

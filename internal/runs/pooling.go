@@ -32,7 +32,7 @@ func (x *execution) lookAtPools() {
 		}, func(error) {})
 		if g.err == nil {
 			g.err = patiently(func() (err error) {
-				g.steps, g.next, err = x.r.Store.GrantPools(ctx, x.run.ID, x.r.now())
+				g.Grant, err = x.r.Store.GrantPools(ctx, x.run.ID, x.r.now())
 				return err
 			}, func(error) {})
 		}
@@ -49,24 +49,36 @@ func (x *execution) granted(g grants) {
 		return
 	}
 	var in []int
-	for _, step := range g.steps {
+	for _, step := range g.Steps {
 		if t, waits := x.pooled[step]; waits {
 			delete(x.pooled, step)
+			x.waitFor(t.Pool, -1)
 			x.places[step] = t.Pool
 			in = append(in, step)
 		}
 	}
 	x.queue = slices.Insert(x.queue, x.head, in...)
+	x.r.wakeOthers(g.Others)
 	every := x.r.Poll
 	if every <= 0 {
 		every = 100 * time.Millisecond
 	}
 	x.poolTime = x.r.now().Add(every)
-	if !g.next.IsZero() && g.next.Before(x.poolTime) {
-		x.poolTime = g.next
+	if !g.Next.IsZero() && g.Next.Before(x.poolTime) {
+		x.poolTime = g.Next
 	}
 	if len(x.entering) > 0 {
 		x.poolTime = x.r.now()
+	}
+}
+
+// waitFor counts the steps that wait for a pool, and lets the others of this
+// process know whether there are any.
+func (x *execution) waitFor(pool string, by int) {
+	before := x.waiting[pool]
+	x.waiting[pool] = before + by
+	if before == 0 || before+by == 0 {
+		x.r.hungers(x.run.ID, pool, before+by > 0)
 	}
 }
 
@@ -85,6 +97,7 @@ func (x *execution) leavePool(step int) {
 	pool, ok := x.places[step]
 	if t, waits := x.pooled[step]; waits {
 		pool, ok = t.Pool, true
+		x.waitFor(pool, -1)
 	}
 	if !ok {
 		return
