@@ -414,6 +414,12 @@ func (m *Machine) enter(p phase) {
 func (m *Machine) endPhase() {
 	switch m.phase {
 	case phaseMain:
+		if !m.cancelled && !m.failed {
+			// A workflow whose outputs cannot be had has failed: what it did is undone.
+			if _, err := m.outputs(true); err != nil {
+				m.fail("", err)
+			}
+		}
 		if m.cancelled || !m.failed {
 			m.enter(phaseFinally)
 			return
@@ -445,7 +451,7 @@ func (m *Machine) finish() {
 	case m.cancelled:
 		m.result.Status = Cancelled
 	default:
-		outputs, err := m.outputs()
+		outputs, err := m.outputs(false)
 		if err != nil {
 			m.result.Status, m.result.Error = Failed, err
 			return
