@@ -99,6 +99,14 @@ func (a *Amount) UnmarshalText(text []byte) (err error) {
 // signs are the currencies that have one which people put before the number.
 var signs = map[string]string{"USD": "$", "EUR": "€", "GBP": "£"}
 
+// Exact is an amount in a currency with all its digits: "$0.0104".
+func Exact(a Amount, currency string) string {
+	if sign := signs[currency]; sign != "" {
+		return sign + a.String()
+	}
+	return a.String() + " " + currency
+}
+
 // Money is an amount in a currency as people write it: "$1,234.50",
 // "1,234.50 CHF".
 func Money(a Amount, currency string) string {

@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"encoding/json"
 	"sort"
 	"strconv"
 )
@@ -81,6 +82,24 @@ type Part struct {
 	Date        string   `json:"date,omitempty"`
 	Source      string   `json:"source,omitempty"`
 	Notes       string   `json:"notes,omitempty"`
+}
+
+// MarshalJSON writes null for what is not known.
+func (p Part) MarshalJSON() ([]byte, error) {
+	type plain Part
+	out := struct {
+		plain
+		Quantity *Amount `json:"quantity"`
+		Monthly  *Amount `json:"monthly"`
+		Price    *Amount `json:"price"`
+	}{plain: plain(p)}
+	if p.Unknown == "" {
+		out.Quantity, out.Monthly = &p.Quantity, &p.Monthly
+	}
+	if p.Currency != "" {
+		out.Price = &p.Price
+	}
+	return json.Marshal(out)
 }
 
 // Estimate prices instances. Usage may be nil.

@@ -173,7 +173,7 @@ func (o *object) elements(path string) (list []*object, reason string) {
 }
 
 // regionPaths are where resources say in which region they are.
-var regionPaths = []string{"region", "location", "zone", "availability_zone"}
+var regionPaths = []string{"region", "location", "zone", "availability_zone", "arn"}
 
 // regionOf is the region an object is in; empty where it is not known.
 func regionOf(o *object, inst *Instance) string {
@@ -184,6 +184,11 @@ func regionOf(o *object, inst *Instance) string {
 		}
 		region := normalRegion(v.AsString())
 		switch path {
+		case "arn": // arn:aws:ec2:us-east-1:123456789012:instance/i-0
+			if parts := strings.SplitN(region, ":", 5); len(parts) == 5 && parts[3] != "" {
+				return parts[3]
+			}
+			continue
 		case "availability_zone": // us-east-1a
 			region = strings.TrimRight(region, "abcdefgh")
 		case "zone", "location": // us-central1-a; of a zonal cluster also in location

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 
@@ -17,8 +18,12 @@ import (
 //go:embed prices/*.csv
 var embedded embed.FS
 
-// Defaults returns the prices that come with the program.
-func Defaults() ([]*Row, diag.List) {
+// everyones is the file of what belongs to no provider in particular.
+const everyones = "free.csv"
+
+// Defaults returns the prices that come with the program: those for providers,
+// named by the last part of their source, or all where none is named.
+func Defaults(providers ...string) ([]*Row, diag.List) {
 	entries, err := embedded.ReadDir("prices")
 	if err != nil {
 		return nil, diag.FromError(err)
@@ -26,6 +31,10 @@ func Defaults() ([]*Row, diag.List) {
 	var rows []*Row
 	var diags diag.List
 	for _, e := range entries {
+		provider := strings.TrimSuffix(e.Name(), ".csv")
+		if len(providers) > 0 && e.Name() != everyones && !slices.Contains(providers, provider) {
+			continue
+		}
 		src, err := embedded.ReadFile("prices/" + e.Name())
 		if err != nil {
 			return nil, diag.FromError(err)
