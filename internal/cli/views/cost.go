@@ -2,6 +2,7 @@ package views
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/policy/cost"
@@ -15,7 +16,7 @@ const shownCosts = 5
 func (t *Terminal) Cost(e *cost.Estimate, verdicts []cost.Verdict) {
 	t.printf("\n%s\n", wrap(t.paint(bold, "Monthly cost:")+" "+costText(e), t.Width))
 	difference := func(total cost.Total) cost.Amount { return total.Difference }
-	list := e.Largest(len(e.Items), difference)
+	list := slices.DeleteFunc(e.Largest(len(e.Items), difference), (*cost.Item).Lost)
 	for i, item := range list {
 		if i == shownCosts {
 			t.printf("  and %d more\n", len(list)-shownCosts)
@@ -114,6 +115,10 @@ func costText(e *cost.Estimate) string {
 			continue
 		}
 		text := cost.Money(total.After, total.Currency)
+		if slices.ContainsFunc(e.Items, (*cost.Item).Lost) {
+			parts = append(parts, cost.Money(total.Before, total.Currency)+" → at least "+text)
+			continue
+		}
 		if total.Difference.Sign() != 0 {
 			text = fmt.Sprintf("%s → %s (%s)", cost.Money(total.Before, total.Currency), text, cost.Difference(total.Difference, total.Currency))
 		}

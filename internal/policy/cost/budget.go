@@ -95,7 +95,7 @@ func (v *Verdict) over(b *projects.Budget, e *Estimate, override string) {
 	warn := func(how string) {
 		v.Diagnostics = append(v.Diagnostics, diag.WarningAt(b.MonthlyRange, summary, "%s", detail+how)...)
 	}
-	grows := v.After.Compare(v.Before) > 0
+	grows := v.After.Compare(v.Before) > 0 || e.mayGrow()
 	switch {
 	case b.Enforcement == projects.Advisory:
 		warn("")
@@ -111,6 +111,17 @@ func (v *Verdict) over(b *projects.Budget, e *Estimate, override string) {
 		v.Override = override
 		warn("\nThe plan is applied all the same: " + override)
 	}
+}
+
+// mayGrow reports whether something is changed into what is not known, so that
+// nobody can say that the plan does not add to what there is.
+func (e *Estimate) mayGrow() bool {
+	for _, item := range e.Items {
+		if item.Changes() && item.listed && item.After != nil && len(item.After.Unknown) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // causesText names what costs most: what this plan adds, or else what there is.

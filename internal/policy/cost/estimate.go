@@ -62,6 +62,20 @@ func (i *Item) Unknown() []string {
 	return side.Unknown
 }
 
+// Lost reports whether something that had a known cost changes into what is not
+// known: its difference then means nothing.
+func (i *Item) Lost() bool {
+	if !i.Changes() || i.Before == nil || i.After == nil || len(i.After.Unknown) == 0 {
+		return false
+	}
+	for _, t := range i.Totals {
+		if t.Before.Sign() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Side is an instance before or after.
 type Side struct {
 	Components []Part   `json:"components"`

@@ -95,7 +95,7 @@ func FromState(stack string, st *states.State, regions Regions) []Instance {
 		}
 		var value any
 		if len(i.Attributes) > 0 && decode(i.Attributes, &value) == nil {
-			inst.Before = treeValue(value, nil, nil)
+			inst.Before = treeValue(withoutTypes(value), nil, nil)
 		} else {
 			inst.Before = flatmapValue(i.Flatmap)
 		}
@@ -103,6 +103,23 @@ func FromState(stack string, st *states.State, regions Regions) []Instance {
 		out = append(out, inst)
 	}
 	return out
+}
+
+// withoutTypes takes off the types that a state keeps with attributes whose type
+// the schema leaves open: {"type": …, "value": …}.
+func withoutTypes(tree any) any {
+	attrs, _ := tree.(map[string]any)
+	for name, v := range attrs {
+		typed, ok := v.(map[string]any)
+		if !ok || len(typed) != 2 {
+			continue
+		}
+		value, hasValue := typed["value"]
+		if _, hasType := typed["type"]; hasValue && hasType {
+			attrs[name] = value
+		}
+	}
+	return tree
 }
 
 // flatmapValue is an object in the form of very old states, as far as it has no
