@@ -3,7 +3,7 @@ package cost
 import (
 	"fmt"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -51,8 +51,20 @@ type priced struct {
 type component struct {
 	name, each string
 	optional   bool
-	rows       []*Row // the user's first
+	rows       []*Row   // the user's first
+	shelves    []*shelf // the same rows, in the order of the first of each
 	paths      []string
+}
+
+// shelf is rows for the same region of the same provider. Where all of them ask
+// first for the same attribute, they are found by its value: there are hundreds
+// for machine types.
+type shelf struct {
+	provider, region string
+	own              bool
+	rows             []*Row
+	key              string // path of that attribute; empty for none
+	byValue          map[string][]*Row
 }
 
 var (
@@ -155,12 +167,64 @@ func (p *priced) add(r *Row) {
 	}
 	c.optional = c.optional || optional
 	c.rows = append(c.rows, r)
+	c.shelve(r)
 	for _, m := range r.match {
-		i := sort.SearchStrings(c.paths, m.path)
-		if i == len(c.paths) || c.paths[i] != m.path {
-			c.paths = append(c.paths[:i], append([]string{m.path}, c.paths[i:]...)...)
+		if i, found := slices.BinarySearch(c.paths, m.path); !found {
+			c.paths = slices.Insert(c.paths, i, m.path)
 		}
 	}
+}
+
+// shelve puts a row on its shelf.
+func (c *component) shelve(r *Row) {
+	var s *shelf
+	for _, have := range c.shelves {
+		if have.provider == r.Provider && have.region == r.Region && have.own == r.own {
+			s = have
+		}
+	}
+	key, values := r.literal()
+	if s == nil {
+		s = &shelf{provider: r.Provider, region: r.Region, own: r.own, key: key, byValue: map[string][]*Row{}}
+		c.shelves = append(c.shelves, s)
+	}
+	s.rows = append(s.rows, r)
+	if key != s.key {
+		s.key = "" // not all alike: they are looked through
+	}
+	for _, v := range values {
+		s.byValue[v] = append(s.byValue[v], r)
+	}
+}
+
+// literal is the attribute that a row asks for first, and the values it wants,
+// where these are only plain texts.
+func (r *Row) literal() (path string, values []string) {
+	if len(r.match) == 0 || r.match[0].op != "=" {
+		return "", nil
+	}
+	for _, v := range r.match[0].values {
+		if v == "null" || v == "?" || strings.Contains(v, "*") {
+			return "", nil
+		}
+	}
+	return r.match[0].path, r.match[0].values
+}
+
+// candidates lists the rows that may match an object.
+func (s *shelf) candidates(o *object) []*Row {
+	if s.key == "" {
+		return s.rows
+	}
+	v := o.get(s.key)
+	switch {
+	case !v.IsKnown():
+		return s.rows
+	case v.IsNull():
+		return nil
+	}
+	text, _ := textOf(v)
+	return s.byValue[text]
 }
 
 // own reports whether the user has prices of the type.
@@ -187,7 +251,7 @@ func (b *Book) isFree(inst *Instance, o *object) bool {
 		}
 	}
 	for _, r := range candidates {
-		if !r.of(inst) {
+		if !isProvider(r.Provider, inst.Provider) {
 			continue
 		}
 		if p != nil && !r.own && (p.own() || len(p.components) > 0 && strings.HasSuffix(r.Type, "*")) {
@@ -200,13 +264,17 @@ func (b *Book) isFree(inst *Instance, o *object) bool {
 	return false
 }
 
-// of reports whether a row is about the provider of an instance.
-func (r *Row) of(inst *Instance) bool {
-	if r.Provider == "" || r.Provider == "*" || inst.Provider == "" {
+// isProvider reports whether a row's provider, the last part of a source or all
+// of it, is that of an instance.
+func isProvider(wanted, source string) bool {
+	if wanted == "" || wanted == "*" || source == "" || wanted == source {
 		return true
 	}
-	return strings.HasSuffix("/"+inst.Provider, "/"+r.Provider) ||
-		strings.HasSuffix("/"+strings.Replace(inst.Provider, addrs.OpenTofuRegistryHost, addrs.DefaultRegistryHost, 1), "/"+r.Provider)
+	if rest, ok := strings.CutPrefix(source, addrs.OpenTofuRegistryHost); ok {
+		source = addrs.DefaultRegistryHost + rest
+	}
+	head, ok := strings.CutSuffix(source, wanted)
+	return ok && (head == "" || head[len(head)-1] == '/')
 }
 
 // reference are the regions whose list prices stand for others that the book
@@ -218,27 +286,29 @@ var reference = map[string]string{"aws": "us-east-1", "azurerm": "eastus", "goog
 func (c *component) choose(inst *Instance, o *object, region string) (row *Row, reason string) {
 	// The user's rows for the very region, for all, then ours likewise; at last
 	// those of the reference region.
-	for pass := range 5 {
+	for pass := range passes {
 		doubt := false
-		for _, r := range c.rows {
-			if !r.of(inst) || passOf(r, region) != pass {
+		for _, shelf := range c.shelves {
+			if shelf.pass(region) != pass || !isProvider(shelf.provider, inst.Provider) {
 				continue
 			}
-			switch allOf(r.match, o) {
-			case unknown:
-				doubt = true
-			case yes:
-				if doubt {
-					return nil, c.doubt(o)
-				}
-				return c.chosen(o, r, region), ""
-			case assumed:
-				for _, m := range r.match {
-					if m.of(o) == assumed {
-						o.assume(m.path + " taken as " + m.values[0])
+			for _, r := range shelf.candidates(o) {
+				switch allOf(r.match, o) {
+				case unknown:
+					doubt = true
+				case yes:
+					if doubt {
+						return nil, c.doubt(o)
 					}
+					return c.chosen(o, r, region), ""
+				case assumed:
+					for _, m := range r.match {
+						if m.of(o) == assumed {
+							o.assume(m.path + " taken as " + m.values[0])
+						}
+					}
+					return c.chosen(o, r, region), ""
 				}
-				return c.chosen(o, r, region), ""
 			}
 		}
 		if doubt {
@@ -248,20 +318,23 @@ func (c *component) choose(inst *Instance, o *object, region string) (row *Row, 
 	return nil, ""
 }
 
-// passOf says in which pass a row is looked at; -1 for none.
-func passOf(r *Row, region string) int {
+// passes is how many groups of rows there are, by how much they are believed.
+const passes = 5
+
+// pass says in which pass the rows of a shelf are looked at; -1 for none.
+func (s *shelf) pass(region string) int {
 	pass := -1
 	switch {
-	case region != "" && r.Region == region:
+	case region != "" && s.region == region:
 		pass = 0
-	case r.Region == "*":
+	case s.region == "*":
 		pass = 1
-	case !r.own && r.Region == reference[r.Provider]:
+	case !s.own && s.region == reference[s.provider]:
 		return 4
 	default:
 		return -1
 	}
-	if !r.own {
+	if !s.own {
 		pass += 2
 	}
 	return pass

@@ -260,7 +260,15 @@ func (p *priced) side(inst *Instance, o *object, region string) *Side {
 		objects, names := []*object{o}, []string{c.name}
 		if c.each != "" {
 			var reason string
-			if objects, reason = o.elements(c.each); reason != "" {
+			objects, reason = o.elements(c.each)
+			if reason != "" && c.optional && len(s.Components) > 0 {
+				// Providers complete such blocks with what they find, which for a new
+				// object is nothing besides what the configuration says.
+				first := &s.Components[0]
+				first.Assumptions = append(first.Assumptions, c.each+" taken as none")
+				continue
+			}
+			if reason != "" {
 				s.add(Part{Name: c.name, Unknown: reason})
 				continue
 			}
