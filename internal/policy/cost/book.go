@@ -153,6 +153,12 @@ func NewBook(own, ours []*Row) *Book {
 	return b
 }
 
+// Lists reports whether the book has prices of a resource type.
+func (b *Book) Lists(typ string) bool {
+	p := b.types[typ]
+	return p != nil && len(p.components) > 0
+}
+
 func (p *priced) add(r *Row) {
 	name, optional := strings.CutSuffix(r.Component, "?")
 	var c *component

@@ -46,17 +46,17 @@ const causes = 3
 // A plan that is over but does not cost more than what is there is not refused:
 // otherwise nobody could apply a way back.
 func Judge(b *projects.Budget, e *Estimate, override string) Verdict {
-	t := e.In(b.Currency)
+	t, open := e.In(b.Currency), len(e.open())
 	v := Verdict{
 		Budget: b.Name, Enforcement: b.Enforcement, Standing: Within, Currency: b.Currency, Monthly: Exactly(b.Monthly),
-		Before: t.Before, After: t.After, Unknown: e.Unknown,
+		Before: t.Before, After: t.After, Unknown: open,
 	}
 	others := e.others(b.Currency)
 	switch {
 	case v.After.Compare(v.Monthly) > 0:
 		v.Standing = Over
 		v.over(b, e, override)
-	case e.Unknown > 0 || len(others) > 0:
+	case open > 0 || len(others) > 0:
 		v.Standing = Open
 		v.Diagnostics = append(v.Diagnostics, diag.WarningAt(b.MonthlyRange, "Budget may be exceeded",
 			"The known part of budget %q comes to %s of %s a month. Not known besides: %s.", b.Name,
@@ -84,7 +84,7 @@ func (v *Verdict) over(b *projects.Budget, e *Estimate, override string) {
 	detail := fmt.Sprintf("With this plan, what budget %q is for comes to %s a month: %s more than the %s allowed (before: %s).",
 		b.Name, Money(v.After, b.Currency), Money(v.After.Minus(v.Monthly), b.Currency), Money(v.Monthly, b.Currency), Money(v.Before, b.Currency))
 	detail += e.causesText(b.Currency)
-	if e.Unknown > 0 {
+	if v.Unknown > 0 {
 		detail += "\nNot known besides: " + e.unknownText(e.others(b.Currency)) + "."
 	}
 	summary := "Budget exceeded"
@@ -166,17 +166,27 @@ func (e *Estimate) causesText(currency string) string {
 	return title + text
 }
 
+// open are the items that are there after the plan with something unknown.
+func (e *Estimate) open() []*Item {
+	var out []*Item
+	for _, item := range e.Items {
+		if item.After != nil && len(item.After.Unknown) > 0 {
+			out = append(out, item)
+		}
+	}
+	return out
+}
+
 // unknownText names what is not known.
 func (e *Estimate) unknownText(others []string) string {
 	var parts []string
-	for _, item := range e.Items {
-		if reasons := item.Unknown(); len(reasons) > 0 {
-			if len(parts) == causes {
-				parts = append(parts, fmt.Sprintf("%d more", e.Unknown-causes))
-				break
-			}
-			parts = append(parts, item.Name()+" ("+reasons[0]+")")
+	open := e.open()
+	for i, item := range open {
+		if i == causes {
+			parts = append(parts, fmt.Sprintf("%d more", len(open)-causes))
+			break
 		}
+		parts = append(parts, item.Name()+" ("+item.After.Unknown[0]+")")
 	}
 	for _, currency := range others {
 		parts = append(parts, "what is priced in "+currency)
