@@ -81,6 +81,11 @@ func (p *project) judgePlans(ctx context.Context, planned map[string]*loadedPlan
 		return j
 	}
 	names := sortedKeys(planned)
+	budgets := prices.budgets(names, p.environment)
+	concerned := func(name string) bool { return prices.concerns(planned[name].plan) }
+	if len(budgets) == 0 && len(p.app.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
+		return j // nobody wants to know
+	}
 	instances := map[string][]cost.Instance{}
 	var all []cost.Instance
 	for _, name := range names {
@@ -99,7 +104,7 @@ func (p *project) judgePlans(ctx context.Context, planned map[string]*loadedPlan
 	overrides, diags := p.app.overridesOf(prices)
 	j.diags = append(j.diags, diags...)
 	j.denied = diags.HasErrors()
-	for _, b := range prices.budgets(names, p.environment) {
+	for _, b := range budgets {
 		scope := names
 		if len(prices.declared.Stacks) > 0 {
 			scope = sortedKeys(prices.declared.Stacks)

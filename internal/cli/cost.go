@@ -83,6 +83,7 @@ func (o *costOptions) read(p *project) diag.List {
 	if diags.HasErrors() {
 		return diags
 	}
+	prices.all = true
 	for _, name := range o.usage {
 		src, err := os.ReadFile(name)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -21,6 +22,7 @@ type pricing struct {
 	declared *projects.Project // nil without project files
 	own      []*cost.Row
 	usage    *cost.Usage
+	all      bool // everything is to be priced, of interest or not
 
 	mu    sync.Mutex
 	books map[string]*cost.Book // by the providers whose prices of ours are in it
@@ -135,23 +137,50 @@ func (p *pricing) estimate(list []cost.Instance) (*cost.Estimate, diag.List) {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
-	if len(names) == 0 {
-		names = []string{"none"}
+	book, diags := p.book(names)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return book.Estimate(list, p.usage), nil
+}
+
+// book is the user's prices and ours of some providers.
+func (p *pricing) book(providers []string) (*cost.Book, diag.List) {
+	slices.Sort(providers)
+	if len(providers) == 0 {
+		providers = []string{"none"}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := strings.Join(names, " ")
-	book := p.books[key]
-	if book == nil {
-		ours, diags := cost.Defaults(names...)
-		if diags.HasErrors() {
-			return nil, diags
-		}
-		book = cost.NewBook(p.own, ours)
-		p.books[key] = book
+	key := strings.Join(providers, " ")
+	if book := p.books[key]; book != nil {
+		return book, nil
 	}
-	return book.Estimate(list, p.usage), nil
+	ours, diags := cost.Defaults(providers...)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	p.books[key] = cost.NewBook(p.own, ours)
+	return p.books[key], nil
+}
+
+// concerns reports whether a plan changes anything that has a price.
+func (p *pricing) concerns(plan *plans.Plan) bool {
+	var types, providers []string
+	for _, c := range plan.Changes {
+		r := c.Object.Instance.Resource
+		if c.Action == plans.NoOp || r.Mode != addrs.Managed || len(types) > 0 && types[len(types)-1] == r.Type {
+			continue
+		}
+		if !slices.Contains(types, r.Type) {
+			types = append(types, r.Type)
+		}
+		if name := c.Provider.Provider.Type; !slices.Contains(providers, name) {
+			providers = append(providers, name)
+		}
+	}
+	book, diags := p.book(providers)
+	return diags.HasErrors() || slices.ContainsFunc(types, book.Lists)
 }
 
 // budgets are those that hold for a stack in an environment, by name.
