@@ -48,10 +48,10 @@ func (j *judged) advice() diag.List {
 
 // judge prices a plan and holds it against the budgets, once.
 func (o *operation) judge(ctx context.Context, l *loadedPlan) *judged {
-	if l.judged == nil {
-		l.judged = o.judgePlans(ctx, map[string]*loadedPlan{o.stack: l})
+	if l.costs == nil {
+		l.costs = o.judgePlans(ctx, map[string]*loadedPlan{o.stack: l})
 	}
-	return l.judged
+	return l.costs
 }
 
 // judge is the same for the plans of several stacks.

@@ -124,7 +124,7 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 		return exitFailed
 	}
 	r := newStackRunner(o.root, o.declared)
-	r.judged = true
+	r.budgeted = true
 	r.own, r.view, r.vars, r.parallelism, r.patience = o.ensemble, o.view, &opts.variableOptions, opts.parallelism, opts.lockTimeout
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
@@ -231,7 +231,7 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *vari
 		return o.app.fail(diags)
 	}
 	r := newStackRunner(o.project, d.Project)
-	r.judged = true // when it was started
+	r.budgeted = true // when it was started
 	r.view, r.vars, r.parallelism = o.view, vars, parallelism
 	defer r.Close()
 	shared, err := r.planned(ctx, stacks.PlanOf(d.Workflow))

@@ -33,7 +33,7 @@ type loadedPlan struct {
 	late map[string]cty.Value
 	file string // the file it came from; empty for one made just now
 
-	judged *judged // see operation.judge
+	costs *judged // see operation.judge
 }
 
 // operation is one command that plans or applies: plan, apply, destroy, refresh
@@ -336,8 +336,9 @@ type runOptions struct {
 	// again is called when the plan is out of date before anything was done; nil:
 	// that is an error.
 	again func(*states.StaleError) int
-	// judged says that the plan was judged with others that it is applied with.
-	judged bool
+	// budgeted says that the plan was held against the budgets with others that it
+	// is applied with.
+	budgeted bool
 	// hard, once closed, cuts off what is running; nil: as the person typing says.
 	hard <-chan struct{}
 }
@@ -369,11 +370,11 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	var judgement judged
-	if !opts.judged && opts.resume == "" {
-		judgement = *o.judge(ctx, l)
-		diags = append(diags, l.judged.take()...)
-		if judgement.denied {
+	var costs judged
+	if !opts.budgeted && opts.resume == "" {
+		costs = *o.judge(ctx, l)
+		diags = append(diags, l.costs.take()...)
+		if costs.denied {
 			return runs.Result{}, nil, diags
 		}
 	}
@@ -401,7 +402,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
 	}
-	request.Events, request.Run.Overrides = judgement.record()
+	request.Events, request.Run.Overrides = costs.record()
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
 		ex, diags := engine.NewApply(ctx, engine.ApplyInput{
 			Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,

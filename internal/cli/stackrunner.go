@@ -33,7 +33,7 @@ type stackRunner struct {
 	vars        *variableOptions
 	parallelism int
 	patience    time.Duration
-	judged      bool // what is applied was judged as a whole
+	budgeted    bool // what is applied was held against the budgets as a whole
 
 	mu       sync.Mutex
 	own      *ensemble
@@ -359,7 +359,7 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 		case <-soft.Done():
 		}
 	}()
-	opts.parallelism, opts.patience, opts.hard, opts.judged = r.parallelism, r.patience, ctx.Done(), r.judged
+	opts.parallelism, opts.patience, opts.hard, opts.budgeted = r.parallelism, r.patience, ctx.Done(), r.budgeted
 	result, _, diags := op.carryOut(soft, l, opts)
 	log.settle()
 	diags = append(before, diags...)
