@@ -50,6 +50,7 @@ type App struct {
 	// stacks and environment are what -stack and -env say.
 	stacks      []string
 	environment string
+	overrides   []string  // what -override says
 	found       *ensemble // a project that was opened already
 }
 

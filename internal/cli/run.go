@@ -26,6 +26,7 @@ type workflowOptions struct {
 	environment string
 	parallelism int
 	detach      bool
+	overrides   []string
 }
 
 func runCommand() *command {
@@ -44,6 +45,7 @@ Standard output is what the workflow returns: its outputs, or the output of the 
 			f.text(&o.environment, "env", "NAME", "The environment to work in.")
 			f.toggle(&o.detach, "detach", "Only make the run and print its name: a runner (\"tutti runner\") drives it.")
 			f.number(&o.parallelism, "parallelism", "N", "Bound on steps at work at once; 10 unless given here or in the workflow.")
+			registerOverride(f, &o.overrides)
 			o.registerValues(f)
 			return o.start
 		},
@@ -69,6 +71,10 @@ func completeWorkflows(*App, []string) []string {
 
 // start finds out what is meant and runs it.
 func (o *workflowOptions) start(ctx context.Context, app *App, args []string) int {
+	if o.detach && len(o.overrides) > 0 {
+		return app.failf("Options that exclude each other", "With -detach somebody else drives the run: an override is for runs that are driven here.")
+	}
+	app.overrides = o.overrides
 	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)

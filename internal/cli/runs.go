@@ -130,6 +130,14 @@ type runJSON struct {
 	Problem     string     `json:"problem,omitempty"`
 	Created     time.Time  `json:"created"`
 	Ended       *time.Time `json:"ended,omitempty"`
+
+	Overrides []overrideJSON `json:"overrides,omitempty"`
+}
+
+// overrideJSON says why a rule was not followed.
+type overrideJSON struct {
+	Rule   string `json:"rule"`
+	Reason string `json:"reason"`
 }
 
 func describeRun(run runs.Run) runJSON {
@@ -140,6 +148,9 @@ func describeRun(run runs.Run) runJSON {
 	}
 	if !run.Ended.IsZero() {
 		doc.Ended = &run.Ended
+	}
+	for _, o := range run.Overrides {
+		doc.Overrides = append(doc.Overrides, overrideJSON(o))
 	}
 	return doc
 }
@@ -234,6 +245,9 @@ func (a *App) showRun(run runs.Run, steps *flow.Machine, entries []workflow.Entr
 	line("What", run.Summary)
 	line("Operations", fmt.Sprintf("%d of %d ended, %d failed", run.Done, run.Steps, run.Failed))
 	line("Problem", run.Problem)
+	for _, o := range run.Overrides {
+		line("Overridden", o.Rule+": "+o.Reason)
+	}
 	line("Created", run.Created.Local().Format(time.DateTime))
 	if !run.Ended.IsZero() {
 		line("Ended", fmt.Sprintf("%s (after %s)", run.Ended.Local().Format(time.DateTime), run.Ended.Sub(run.Started).Round(time.Millisecond)))

@@ -97,6 +97,7 @@ type Execution struct {
 	Definition []byte          // what the machine was made from; kept with the run, pinned by its digest
 	Start      json.RawMessage // data of the entry that starts it
 	Sensitive  bool            // that data is
+	Events     []events.Event  // written with the one that says that the run has started
 	Machine    workflow.Machine
 	Steps      Steps
 	// Parallelism bounds the steps done at once; 0 means 10.
@@ -144,7 +145,7 @@ func (r *Runner) create(ctx context.Context, e Execution, status Status) (*execu
 
 // begun makes the first entry of the journal.
 func (x *execution) begun() {
-	x.events = []events.Event{runEvent(x.run, x.r.now(), "run.started")}
+	x.events = startEvents(x.run, x.r.now(), x.e.Events)
 	x.append(workflow.Entry{Kind: workflow.RunStarted, Step: -1, Data: x.e.Start, Sensitive: x.e.Sensitive})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/tutti-dev/tutti/internal/workflow"
@@ -72,7 +73,10 @@ type Request struct {
 	// see [plans.EncodeValues]. They are kept in the entry that starts the run,
 	// where [Late] finds them to resume it. For Resume they matter only if that
 	// entry was never written.
-	Late        []byte
+	Late []byte
+	// Events are written with the one that says that the run has started. ID, Source
+	// and, where there is none, Subject and Time are filled in.
+	Events      []events.Event
 	Parallelism int // operations at once; 0 means 10
 	// Watch, where not nil, is told what happens, one call at a time. It must
 	// not block for long.

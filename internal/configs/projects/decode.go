@@ -23,9 +23,10 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "pool", LabelNames: []string{"name"}},
 	{Type: "trigger", LabelNames: []string{"name"}},
 	{Type: "moved"},
+	{Type: "budget", LabelNames: []string{"name"}},
+	{Type: "cost"},
 	// Known words that nothing stands behind yet.
 	{Type: "policy", LabelNames: []string{"name"}},
-	{Type: "budget", LabelNames: []string{"name"}},
 	{Type: "role", LabelNames: []string{"name"}},
 	{Type: "grant"},
 	{Type: "secret", LabelNames: []string{"name"}},
@@ -63,6 +64,10 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Triggers, block, func(t *Trigger) hcl.Range { return t.DeclRange }, d.trigger)
 	case "moved":
 		d.moved(block)
+	case "budget":
+		declare(d, d.project.Budgets, block, func(b *Budget) hcl.Range { return b.DeclRange }, d.budget)
+	case "cost":
+		d.cost(block)
 	default:
 		d.errorAt(block.DefRange, "Block has no effect yet", "This version of Tutti does not carry out %s blocks. Remove it: what it promises would not be kept.", block.Type)
 	}

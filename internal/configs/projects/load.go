@@ -61,7 +61,7 @@ func Load(dir string) (*Project, diag.List) {
 func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	d := &decoder{project: &Project{
 		Dir: dir, Environments: map[string]*Environment{}, Stacks: map[string]*Stack{}, Workflows: map[string]*Workflow{},
-		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Files: map[string][]byte{},
+		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Budgets: map[string]*Budget{}, Files: map[string][]byte{},
 	}}
 	names := make([]string, 0, len(files))
 	for name, src := range files {
@@ -182,6 +182,12 @@ func (d *decoder) checkReferences() {
 		for _, r := range s.Needs {
 			check(r)
 		}
+	}
+	for _, b := range p.Budgets {
+		for _, r := range b.Stacks {
+			check(r)
+		}
+		d.checkEnvironments(b)
 	}
 	for _, m := range p.Moves {
 		check(Reference{"stack", m.FromStack, m.DeclRange})
