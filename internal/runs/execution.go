@@ -61,7 +61,6 @@ type execution struct {
 	finish   bool
 	told     bool // that it began
 	broken   error
-	diags    diag.List
 	opCtx    context.Context
 	wake     chan struct{} // a place in a pool became free
 	poolTime time.Time     // when to look at pools again

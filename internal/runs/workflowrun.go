@@ -51,7 +51,9 @@ type WorkflowOptions struct {
 	// Secrets reads the project's secrets; nil where they cannot be.
 	Secrets Secrets
 	// Actions are what steps do by kind, besides and instead of the built-in ones.
-	Actions     map[string]WorkflowAction
+	Actions map[string]WorkflowAction
+	// Events are written with the one that says that the run has started.
+	Events      []events.Event
 	Parallelism int
 	Began       func(Run)
 	Watch       func(*flow.Machine, workflow.Entry)
@@ -199,7 +201,7 @@ func (r *Runner) workflow(d *flow.Definition, o WorkflowOptions) (*workflowSteps
 		parallelism = d.Workflow.Parallelism
 	}
 	e := Execution{
-		Run: o.Run, Definition: EncodeDefinition(d.Project, d.Workflow.Name), Machine: w.machine, Steps: w,
+		Run: o.Run, Definition: EncodeDefinition(d.Project, d.Workflow.Name), Events: o.Events, Machine: w.machine, Steps: w,
 		Parallelism: parallelism, Began: o.Began, Hard: o.Hard, Drain: o.Drain,
 	}
 	if o.Watch != nil {

@@ -24,9 +24,10 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "trigger", LabelNames: []string{"name"}},
 	{Type: "moved"},
 	{Type: "secret", LabelNames: []string{"name"}},
+	{Type: "budget", LabelNames: []string{"name"}},
+	{Type: "cost"},
 	// Known words that nothing stands behind yet.
 	{Type: "policy", LabelNames: []string{"name"}},
-	{Type: "budget", LabelNames: []string{"name"}},
 	{Type: "role", LabelNames: []string{"name"}},
 	{Type: "grant"},
 	{Type: "scaler", LabelNames: []string{"name"}},
@@ -65,6 +66,10 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Secrets, block, func(s *Secret) hcl.Range { return s.DeclRange }, d.secret)
 	case "moved":
 		d.moved(block)
+	case "budget":
+		declare(d, d.project.Budgets, block, func(b *Budget) hcl.Range { return b.DeclRange }, d.budget)
+	case "cost":
+		d.cost(block)
 	default:
 		d.errorAt(block.DefRange, "Block has no effect yet", "This version of Tutti does not carry out %s blocks. Remove it: what it promises would not be kept.", block.Type)
 	}
@@ -320,7 +325,7 @@ func stackObject(expr hcl.Expression) (string, addrs.ResourceInstance, error) {
 	rest := append(hcl.Traversal{hcl.TraverseRoot{Name: first.Name, SrcRange: first.SrcRange}}, t[3:]...)
 	addr, err := addrs.ParseResourceInstance(string(writeTraversal(rest)))
 	if err != nil {
-		return "", addrs.ResourceInstance{}, fmt.Errorf("%w (%s)", wrong, err)
+		return "", addrs.ResourceInstance{}, fmt.Errorf("%w (%w)", wrong, err)
 	}
 	return name.Name, addr, nil
 }
