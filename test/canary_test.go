@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -151,7 +152,7 @@ func canaryForms(t *testing.T) []string {
 		text := base64.RawStdEncoding.EncodeToString(append(make([]byte, before), canaryValue...))
 		forms = append(forms, text[(8*before+5)/6:8*(before+len(canaryValue))/6])
 	}
-	return append(forms, "c4nary", "0123456789")
+	return append(forms, "c4nary", "C4NARY", "0123456789")
 }
 
 // TestCanary uses a secret in every way there is and then looks for it in all
@@ -231,6 +232,19 @@ func TestCanary(t *testing.T) {
 		do("runs", "show", "-json", r.ID)
 		do("logs", r.ID)
 		do("runs", "artifacts", r.ID)
+	}
+	for _, f := range []string{`timeadd(secret.pw, "1h")`, `cidrhost(upper(secret.pw), 1)`, `textencodebase64("a", secret.pw)`, `file(secret.pw)`, `jsondecode(secret.pw)`} {
+		broken := fmt.Sprintf("secret \"pw\" {\n  store {}\n}\nstack \"a\" {\n  source = \"./a\"\n  inputs = { password = %s }\n}\nworkflow \"w\" {\n  step \"s\" {\n    exec {\n      command = [\"true\"]\n      stdin = jsonencode(%[1]s)\n    }\n  }\n}\n", f)
+		whole, err := os.ReadFile(filepath.Join(p.dir, "project.tutti.hcl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.write("project.tutti.hcl", broken)
+		fails("plan")
+		said[f], _ = do("plan", "-json")
+		fails("run", "w")
+		said["run "+f] = said["run w"]
+		p.write("project.tutti.hcl", string(whole))
 	}
 	must("secret", "rotate-key")
 	must("plan")
