@@ -145,7 +145,7 @@ func (o *ensembleOperation) moveObjects(ctx context.Context, store runs.Store) e
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	if err := store.Transfer(ctx, pending); err != nil {
+	if err := store.Transfer(ctx, pending, transferEvents(pending)...); err != nil {
 		return diag.Errorf("Cannot move objects between stacks", "%s. Nothing was done; plan again.", err).Err()
 	}
 	return nil

@@ -428,7 +428,7 @@ func cancelCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				run, diags := (&runs.Runner{Store: store}).Cancel(ctx, args[0])
+				run, diags := (&runs.Runner{Store: store, Actor: actor()}).Cancel(ctx, args[0])
 				app.show(diags)
 				if diags.HasErrors() {
 					return exitFailed

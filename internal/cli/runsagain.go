@@ -161,7 +161,7 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 			return exitFailed
 		}
 	}
-	if err := op.opened.Abandon(ctx, id); err != nil {
+	if err := op.opened.Abandon(ctx, id, runs.AuditEvent(p.run.Key, "run.cancel_requested", id, actor(), map[string]bool{"abandoned": true, "upgraded": true})); err != nil {
 		return a.failf("Cannot end the run", "%s.", err)
 	}
 	return op.again(ctx, p, to, p.machine.Outcomes(nil), "continues run "+id, asJSON)

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -192,7 +193,7 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		}
 	}
 	key := p.keyIn(name)
-	err := p.opened.CreateEnvironment(ctx, key)
+	err := p.opened.CreateEnvironment(ctx, key, runs.AuditEvent(key, "environment.created", name, actor(), nil))
 	if errors.Is(err, states.ErrExists) || slices.Contains(names, name) && name != p.environment {
 		return app.failf("Environment exists", "There is an environment %q already. Select it with \"tutti workspace select %[1]s\".", name)
 	}
@@ -206,7 +207,7 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		}
 		have, err := p.opened.State(ctx, key)
 		if err == nil {
-			err = p.opened.Write(ctx, key, wholeState(have, st, "push"))
+			err = p.opened.Write(ctx, key, wholeState(key, have, st, "push"))
 		}
 		if err != nil {
 			return app.fail(stateWriteProblem(err))
@@ -271,7 +272,7 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 		return app.failf("Environment is not empty", "The state of environment %q still has %s. Destroy them first, or give -force to leave them behind unmanaged.", name, countOf(objects, "object"))
 	}
 	for _, key := range p.stateKeys(name) {
-		if err := p.opened.DeleteEnvironment(ctx, key); err != nil {
+		if err := p.opened.DeleteEnvironment(ctx, key, runs.AuditEvent(key, "environment.deleted", name, actor(), map[string]int{"objects": objects})); err != nil {
 			return app.fail(diag.FromError(err))
 		}
 	}

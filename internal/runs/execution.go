@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/workflow"
@@ -521,7 +522,7 @@ func (x *execution) ends(t *Task, ended Ended) {
 	x.release(t)
 	x.leave(t)
 	for _, e := range ended.Events {
-		e.Source, e.Time = sourceOf(x.run.Key), x.r.now()
+		e.Source, e.Actor, e.Time = sourceOf(x.run.Key), access.Subject(x.run.Actor), x.r.now()
 		x.events = append(x.events, e)
 	}
 	x.append(workflow.Entry{Kind: ended.Kind, Step: t.step, Data: ended.Data, Sensitive: ended.Sensitive})
@@ -822,7 +823,10 @@ func (r *Runner) unhung(id string) {
 // Signal says something to a run, whoever drives it.
 func (r *Runner) Signal(ctx context.Context, id string, s workflow.Signal) diag.List {
 	s.Time = r.now()
-	_, err := r.Store.Signal(ctx, id, s)
+	run, err := r.Store.Run(ctx, id)
+	if err == nil {
+		_, err = r.Store.Signal(ctx, id, s, signalEvents(run, s)...)
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return takeProblem(id, err)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
@@ -38,6 +39,9 @@ func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
 		return WorkflowResult{}, actions.Errorf(flow.EvaluationError, "An event must not be sensitive: everybody may read the feed.")
 	}
 	e := events.Event{Type: c.Arguments.GetAttr("type").AsString(), Subject: c.Task.Run().ID}
+	if reserved(e.Type) {
+		return WorkflowResult{}, actions.Errorf(flow.EvaluationError, "An event of a workflow must not have the type %q: what begins with %s is written by Tutti alone.", e.Type, strings.Join(reservedTypes, ", "))
+	}
 	if v := c.Arguments.GetAttr("subject"); !v.IsNull() {
 		e.Subject = v.AsString()
 	}

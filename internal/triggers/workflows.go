@@ -117,7 +117,7 @@ func (w *Workflows) begin(ctx context.Context, s Start) (diag.List, error) {
 		Summary: fmt.Sprintf("workflow %s for %s of %s", workflow.Name, t.Name, s.At.In(t.Schedule.Location()).Format(time.RFC3339)),
 	}
 	if run.Actor == "" {
-		run.Actor = "trigger " + t.Name
+		run.Actor = "trigger:" + t.Name
 	}
 	d := flow.Compile(t.Project, workflow)
 	o, done := w.options(d.Project, run, environment, inputs)

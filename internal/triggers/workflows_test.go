@@ -77,7 +77,7 @@ func TestWorkflowsAreCarriedOutOnce(t *testing.T) {
 		}
 		for range 2 { // the second time it has ended already
 			run, err := w.Do(ctx, s)
-			if err != nil || run.Status != runs.Succeeded || run.Actor != "trigger pause" {
+			if err != nil || run.Status != runs.Succeeded || run.Actor != "trigger:pause" {
 				t.Errorf("%+v, %v", run, err)
 			}
 		}
