@@ -18,6 +18,7 @@ func commands() *command {
 		logsCommand(),
 		approveCommand(),
 		aslCommand(),
+		auditCommand(),
 		backfillCommand(),
 		completionCommand(),
 		consoleCommand(),

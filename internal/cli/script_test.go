@@ -1,12 +1,14 @@
 package cli_test
 
 import (
+	"database/sql"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/tutti-dev/tutti/internal/cli"
+	_ "modernc.org/sqlite" // for what scripts do to stores
 )
 
 // TestMain makes this test binary the program "tutti" of the scripts.
@@ -42,8 +44,22 @@ func TestScripts(t *testing.T) {
 			env.Setenv("COLUMNS", "80")
 			return nil
 		},
+		Cmds:          map[string]func(ts *testscript.TestScript, neg bool, args []string){"sql": changeStore},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
+}
+
+// changeStore is "sql STATEMENT": it does to the store of the current directory
+// what nobody should.
+func changeStore(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sql STATEMENT")
+	}
+	db, err := sql.Open("sqlite", ts.MkAbs(filepath.Join(".tutti", "store.db")))
+	ts.Check(err)
+	_, err = db.Exec(args[0])
+	ts.Check(err)
+	ts.Check(db.Close())
 }
 
 // providerMirror is the filesystem mirror of real provider plugins that the
