@@ -61,7 +61,7 @@ func Load(dir string) (*Project, diag.List) {
 func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	d := &decoder{project: &Project{
 		Dir: dir, Environments: map[string]*Environment{}, Stacks: map[string]*Stack{}, Workflows: map[string]*Workflow{},
-		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Files: map[string][]byte{},
+		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Roles: map[string]*Role{}, Files: map[string][]byte{},
 	}}
 	names := make([]string, 0, len(files))
 	for name, src := range files {
@@ -76,6 +76,7 @@ func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 		}
 		file, diags := hclsyntax.ParseConfig(files[name], name, hcl.InitialPos)
 		d.addHCL(diags)
+		d.project.Guarded = d.project.Guarded || diags.HasErrors()
 		if file == nil || file.Body == nil {
 			continue
 		}
@@ -145,6 +146,8 @@ func (d *decoder) checkReferences() {
 			return p.Workflows[r.Name] != nil
 		case "pool":
 			return p.Pools[r.Name] != nil
+		case "role":
+			return p.Roles[r.Name] != nil
 		}
 		return true
 	}
@@ -177,6 +180,9 @@ func (d *decoder) checkReferences() {
 			check(r)
 		}
 	}
+	for _, g := range p.Grants {
+		check(g.Role)
+	}
 	for _, m := range p.Moves {
 		check(Reference{"stack", m.FromStack, m.DeclRange})
 		check(Reference{"stack", m.ToStack, m.DeclRange})
@@ -193,6 +199,10 @@ func (d *decoder) declared(kind string) string {
 		}
 	case "workflow":
 		for name := range d.project.Workflows {
+			names = append(names, name)
+		}
+	case "role":
+		for name := range d.project.Roles {
 			names = append(names, name)
 		}
 	case "pool":
