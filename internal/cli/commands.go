@@ -17,6 +17,7 @@ func commands() *command {
 		cancelCommand(),
 		logsCommand(),
 		approveCommand(),
+		accessCommand(),
 		aslCommand(),
 		auditCommand(),
 		backfillCommand(),

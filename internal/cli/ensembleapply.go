@@ -22,6 +22,9 @@ func (o *applyOptions) runStacks(ctx context.Context, e *ensembleOperation) int 
 	if diags := o.ofOneStack(); diags.HasErrors() {
 		return e.app.fail(diags)
 	}
+	if diags := e.may(verbOf(o.planOptions.kind())); diags.HasErrors() {
+		return e.app.fail(diags) // rather than after planning and asking
+	}
 	mode := o.mode()
 	diags := e.plan(ctx, &o.planOptions, o.planOptions.kind())
 	if e.shared != nil {
@@ -108,6 +111,9 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 
 // execute applies the plan as a run.
 func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int {
+	if diags := o.may(verbOf(o.shared.Kind)); diags.HasErrors() {
+		return o.app.fail(diags)
+	}
 	store, diags := o.root.store(ctx)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
@@ -160,7 +166,7 @@ func (r *stackRunner) drive(ctx context.Context, plan *stacks.Plan, do func(*run
 		atOnce, r.parallelism = shared.ensemble.share(r.parallelism)
 	}
 	run, machine, diags := do(runner, runs.WorkflowOptions{
-		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(),
+		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(), Authorize: app.authorize,
 	})
 	runner.Wait()
 	r.view.settle()

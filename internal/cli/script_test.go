@@ -3,7 +3,9 @@ package cli_test
 import (
 	"database/sql"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -36,6 +38,12 @@ func TestScripts(t *testing.T) {
 			if err := os.WriteFile(config, []byte(cliConfig(mirror)), 0o600); err != nil {
 				return err
 			}
+			name, group, err := tester()
+			if err != nil {
+				return err
+			}
+			env.Setenv("TESTER", name)
+			env.Setenv("TESTERS", group)
 			env.Setenv("HOME", home)
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "config"))
@@ -47,6 +55,20 @@ func TestScripts(t *testing.T) {
 		Cmds:          map[string]func(ts *testscript.TestScript, neg bool, args []string){"sql": changeStore},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
+}
+
+// tester is who runs the tests, and a group they are in: roles are granted to
+// whom the operating system says it is, and to nobody else.
+func tester() (name, group string, err error) {
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil {
+		return "", "", err
+	}
+	g, err := user.LookupGroupId(u.Gid)
+	if err != nil {
+		return "", "", err
+	}
+	return u.Username, g.Name, nil
 }
 
 // changeStore is "sql STATEMENT": it does to the store of the current directory

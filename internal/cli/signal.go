@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/workflow"
@@ -27,7 +28,7 @@ func decisionCommand(name, summary string, kind workflow.SignalKind, about strin
 			var comment string
 			f.text(&comment, "comment", "TEXT", "Kept with the decision.")
 			return func(ctx context.Context, app *App, args []string) int {
-				return app.signalRun(ctx, args[0], func(r *runs.Runner, run runs.Run) (workflow.Signal, diag.List) {
+				return app.signalRun(ctx, args[0], access.Approve, func(r *runs.Runner, run runs.Run) (workflow.Signal, diag.List) {
 					s := workflow.Signal{Kind: kind, By: actor(), Data: jsonText(comment)}
 					m, diags := r.ReplayWorkflow(ctx, run)
 					if diags.HasErrors() {
@@ -71,7 +72,7 @@ func signalCommand() *command {
 					}
 					s.Data = json.RawMessage(data)
 				}
-				return app.signalRun(ctx, args[0], func(*runs.Runner, runs.Run) (workflow.Signal, diag.List) { return s, nil },
+				return app.signalRun(ctx, args[0], access.Signal, func(*runs.Runner, runs.Run) (workflow.Signal, diag.List) { return s, nil },
 					func(s workflow.Signal) string { return "Told of " + s.Name })
 			}
 		},
@@ -79,7 +80,7 @@ func signalCommand() *command {
 }
 
 // signalRun finds a run, makes a signal for it and sends it.
-func (a *App) signalRun(ctx context.Context, id string, make func(*runs.Runner, runs.Run) (workflow.Signal, diag.List), done func(workflow.Signal) string) int {
+func (a *App) signalRun(ctx context.Context, id string, verb access.Verb, make func(*runs.Runner, runs.Run) (workflow.Signal, diag.List), done func(workflow.Signal) string) int {
 	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
@@ -92,6 +93,9 @@ func (a *App) signalRun(ctx context.Context, id string, make func(*runs.Runner, 
 	run, err := store.Run(ctx, id)
 	if err != nil {
 		return a.failf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+	}
+	if diags := a.mayRun(ctx, store, run, verb); diags.HasErrors() {
+		return a.fail(diags)
 	}
 	if run.Status.Ended() {
 		return a.failf("Run has ended", "Run %s has %s already: nobody listens any more.", id, run.Status)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -192,6 +193,11 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 			return app.fail(diags)
 		}
 	}
+	for _, key := range p.stateKeys(name) {
+		if diags := app.may(access.State, name, key.Stack); diags.HasErrors() {
+			return app.fail(diags)
+		}
+	}
 	key := p.keyIn(name)
 	err := p.opened.CreateEnvironment(ctx, key, runs.AuditEvent(key, "environment.created", name, actor(), nil))
 	if errors.Is(err, states.ErrExists) || slices.Contains(names, name) && name != p.environment {
@@ -262,6 +268,9 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 	}
 	objects := 0
 	for _, key := range p.stateKeys(name) {
+		if diags := app.may(access.State, name, key.Stack); diags.HasErrors() {
+			return app.fail(diags)
+		}
 		st, err := p.opened.State(ctx, key)
 		if err != nil {
 			return app.fail(diag.FromError(err))
