@@ -44,6 +44,7 @@ func commands() *command {
 		stateCommand(),
 		taintCommand(),
 		testCommand(),
+		tokenCommand(),
 		untaintCommand(),
 		versionCommand(),
 		workflowCommand(),
