@@ -77,6 +77,10 @@ type Decision struct {
 	Roles []string `json:"roles,omitempty"`
 }
 
+// AnyRole stands for every role: where none are declared, nobody lacks one. No role
+// is called so.
+const AnyRole = "*"
+
 // ReadDecision reads what comes with a decision. Earlier versions sent the comment
 // alone; what is neither says nothing.
 func ReadDecision(data json.RawMessage) Decision {

@@ -304,9 +304,9 @@ var Actions = map[string]ActionSchema{
 		Idempotent: true,
 	},
 	"approval": {
-		Arguments: map[string]Argument{"message": text, "roles": texts, "count": number, "expires": text, "forbid_self": flag},
+		Arguments: map[string]Argument{"message": text, "plan": text, "roles": texts, "count": number, "expires": text, "forbid_self": flag},
 		Outputs: cty.Object(map[string]cty.Type{
-			"by": cty.List(cty.String), "comment": cty.String,
+			"by": cty.List(cty.String), "comment": cty.String, "plan": cty.String,
 		}),
 		Idempotent: true,
 	},
