@@ -78,7 +78,7 @@ func (a *App) withRunner(ctx context.Context, do func(*runs.Runner) int) int {
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	return do(&runs.Runner{Store: store})
+	return do(&runs.Runner{Store: store, Actor: actor()})
 }
 
 func (a *App) endTask(ctx context.Context, token string, kind workflow.SignalKind, data json.RawMessage) int {

@@ -50,7 +50,7 @@ type cancelData struct {
 
 // signalEvents is what the feed is told of a signal. Tokens are secrets of who
 // was given them, and beats would drown all else.
-func signalEvents(run Run, s workflow.Signal) []events.Event {
+func (r *Runner) signalEvents(run Run, s workflow.Signal) []events.Event {
 	e := events.Event{Source: sourceOf(run.Key), Subject: run.ID, Actor: access.Subject(s.By), Time: s.Time}
 	switch s.Kind {
 	case workflow.SignalBeat:
@@ -62,6 +62,10 @@ func signalEvents(run Run, s workflow.Signal) []events.Event {
 	case workflow.SignalEvent:
 		e.Type, e.Data = "signal.received", encode(signalData{Kind: string(s.Kind), Name: s.Name})
 	default:
+		if s.Kind == workflow.SignalTake {
+			// Workers call themselves what they like.
+			e.Actor = access.Subject(r.Actor)
+		}
 		e.Type, e.Data = "signal.received", encode(signalData{Kind: string(s.Kind)})
 	}
 	return []events.Event{e}

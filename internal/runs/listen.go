@@ -161,7 +161,7 @@ func (r *Runner) Signal(ctx context.Context, id string, s workflow.Signal) diag.
 	s.Time = r.now()
 	run, err := r.Store.Run(ctx, id)
 	if err == nil {
-		_, err = r.Store.Signal(ctx, id, s, signalEvents(run, s)...)
+		_, err = r.Store.Signal(ctx, id, s, r.signalEvents(run, s)...)
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):

@@ -43,7 +43,7 @@ type Open func(ctx context.Context) (Executor, diag.List)
 // Runner carries out plans as durable runs.
 type Runner struct {
 	Store Store
-	// Actor is who asks for what is not part of a run: for cancelling one.
+	// Actor is who asks for what is not part of a run, such as cancelling one.
 	Actor string
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
