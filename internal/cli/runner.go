@@ -205,9 +205,9 @@ func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 	done = func() {}
 	steps.Dir, steps.Definition, steps.Runner = o.workDir, machineDefinition, r
 	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
+	steps.Options.Authorize = o.app.authorize
 	if d, _ := o.definitionOf(pinned); d != nil {
 		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.key().Environment
-		steps.Options.Authorize = o.app.authorize
 		if s := o.stacks(d.Project); s != nil {
 			steps.Options.Stacks, done = s, s.Close
 		}
