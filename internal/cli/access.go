@@ -65,7 +65,10 @@ func governing() (*projects.Project, diag.List) {
 	if projects.Exists(".") {
 		return projects.Load(".")
 	}
-	p, _, diags := projectAbove()
+	p, here, diags := projectAbove()
+	if p != nil && len(here) == 0 && !(p.Guarded && diags.HasErrors()) {
+		return nil, nil // this directory is none of its stacks
+	}
 	return p, diags
 }
 
@@ -265,8 +268,8 @@ func (a *App) checkAccess(as string, verb access.Verb, environment, resource str
 	return code
 }
 
-// projectAbove finds the project above the working directory that declares it as
-// a stack; here names such stacks.
+// projectAbove finds the nearest project above the working directory; here names
+// its stacks that are this directory.
 func projectAbove() (p *projects.Project, here []string, diags diag.List) {
 	info, err := os.Stat(".")
 	if err != nil {
@@ -283,15 +286,12 @@ func projectAbove() (p *projects.Project, here []string, diags diag.List) {
 		}
 		p, diags := projects.Load(dir)
 		if p == nil {
-			return nil, nil, nil
+			return nil, nil, diags
 		}
 		for name, s := range p.Stacks {
 			if other, err := os.Stat(p.StackDir(s)); err == nil && os.SameFile(info, other) {
 				here = append(here, name)
 			}
-		}
-		if len(here) == 0 {
-			return nil, nil, nil
 		}
 		return p, here, diags
 	}

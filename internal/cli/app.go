@@ -50,6 +50,7 @@ type App struct {
 	// stacks and environment are what -stack and -env say.
 	stacks      []string
 	environment string
+	overrides   []string  // what -override says
 	found       *ensemble // a project that was opened already
 }
 
@@ -172,7 +173,7 @@ func (f *flagSet) explainUnknown(name string) error {
 		}
 	}
 	if near := nearest(name, names); near != "" {
-		return fmt.Errorf("there is no option -%s; did you mean -%s?", name, near)
+		return fmt.Errorf("there is no option -%s (did you mean -%s?)", name, near)
 	}
 	return &unknownFlagError{name: name}
 }

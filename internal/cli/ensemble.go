@@ -131,7 +131,10 @@ func findProject() (p *projects.Project, here []string, diags diag.List) {
 		}
 		return p, nil, diags
 	}
-	return projectAbove()
+	if p, here, diags = projectAbove(); p == nil || len(here) == 0 {
+		return nil, nil, nil
+	}
+	return p, here, diags
 }
 
 // Close closes the store and ends the providers of all stacks.

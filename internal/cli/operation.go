@@ -33,6 +33,8 @@ type loadedPlan struct {
 	// late are values that were not known when the plan was made.
 	late map[string]cty.Value
 	file string // the file it came from; empty for one made just now
+
+	costs *judged // see operation.judge
 }
 
 // operation is one command that plans or applies: plan, apply, destroy, refresh
@@ -349,6 +351,9 @@ type runOptions struct {
 	// again is called when the plan is out of date before anything was done; nil:
 	// that is an error.
 	again func(*states.StaleError) int
+	// budgeted says that the plan was held against the budgets with others that it
+	// is applied with.
+	budgeted bool
 	// hard, once closed, cuts off what is running; nil: as the person typing says.
 	hard <-chan struct{}
 }
@@ -386,6 +391,15 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
+	var costs judged
+	if !opts.budgeted && opts.resume == "" {
+		costs = *o.judge(ctx, l)
+		diags = append(diags, l.costs.take()...)
+		if costs.denied {
+			return runs.Result{}, nil, diags
+		}
+	}
+	told := diags
 	if diags := l.encode(o.keyring); diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
@@ -409,6 +423,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
 	}
+	request.Events, request.Run.Overrides = costs.record()
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
 		ex, diags := engine.NewApply(ctx, engine.ApplyInput{
 			Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
@@ -424,6 +439,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	} else {
 		result, diags = runner.Apply(ctx, request, open)
 	}
+	diags = append(told, diags...)
 	if waiting.stale != nil && opts.again != nil {
 		return result, waiting.stale, diags
 	}

@@ -64,6 +64,7 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 	if diags.HasErrors() {
 		return exitFailed
 	}
+	app.show(op.judge(ctx, loaded).advice())
 	if o.generateConfigOut != "" {
 		if diags := op.writeGenerated(o.generateConfigOut, loaded.plan); len(diags) > 0 {
 			app.show(diags)
@@ -98,6 +99,7 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 	if diags.HasErrors() {
 		return exitFailed
 	}
+	e.app.show(e.judge(ctx).advice())
 	if o.out != "" {
 		diags := e.finish(mode)
 		if !diags.HasErrors() {
@@ -124,6 +126,9 @@ func (o *operation) showPlan(ctx context.Context, l *loadedPlan, diags diag.List
 		return
 	}
 	o.view.plan(ctx, o, l)
+	if !diags.HasErrors() {
+		o.showCost(ctx, l)
+	}
 }
 
 // writeGenerated writes configuration that the plan made up for imports.

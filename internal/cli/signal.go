@@ -244,7 +244,7 @@ func (a *App) signalRun(ctx context.Context, id string, verb access.Verb, make f
 		return a.fail(diags)
 	}
 	if run.Status.Ended() {
-		return a.failf("Run has ended", "Run %s has %s already: nobody listens any more.", id, run.Status)
+		return a.failf("Run has ended", "Run %s %s already: nobody listens any more.", id, run.Status.Happened())
 	}
 	if run.Kind != runs.WorkflowKind {
 		return a.failf("Not a workflow", "Run %s is no run of a workflow: it waits for nothing.", id)

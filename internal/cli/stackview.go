@@ -36,6 +36,8 @@ func (v *logView) plan(ctx context.Context, o *operation, l *loadedPlan) {
 	v.terminal.Plan(l.plan, o.schemas(ctx))
 }
 
+func (v *logView) cost(j *judged) { v.terminal.Cost(j.estimate, j.verdicts) }
+
 func (v *logView) show(diags diag.List, sources map[string][]byte) {
 	if len(diags) == 0 {
 		return
@@ -65,6 +67,7 @@ func (silentView) progress(engine.Progress)                      {}
 func (silentView) event(runs.Event)                              {}
 func (silentView) settle()                                       {}
 func (silentView) plan(context.Context, *operation, *loadedPlan) {}
+func (silentView) cost(*judged)                                  {}
 func (silentView) saved(bool, string)                            {}
 func (silentView) applied(*plans.Plan, runs.Result)              {}
 func (v silentView) forStack(string) operationView               { return v }

@@ -37,7 +37,7 @@ func (d *drive) carryOut(ctx context.Context, open Open, recorded []Recorded) (R
 	if len(recorded) == 0 {
 		d.pending = append(d.pending, note{
 			entry:  workflow.Entry{Time: now, Kind: workflow.RunStarted, Step: -1, Data: startData(d.req.Late)},
-			events: []events.Event{runEvent(d.run, now, "run.started")},
+			events: startEvents(d.run, now, d.req.Events),
 		})
 	} else {
 		d.pending = append(d.pending, note{

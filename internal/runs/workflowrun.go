@@ -53,7 +53,9 @@ type WorkflowOptions struct {
 	// start a workflow; nil: they may. A run has no more rights than they have.
 	Authorize func(actor string, verb access.Verb, environment, resource string) error
 	// Actions are what steps do by kind, besides and instead of the built-in ones.
-	Actions     map[string]WorkflowAction
+	Actions map[string]WorkflowAction
+	// Events are written with the one that says that the run has started.
+	Events      []events.Event
 	Parallelism int
 	Began       func(Run)
 	Watch       func(*flow.Machine, workflow.Entry)
@@ -201,7 +203,7 @@ func (r *Runner) workflow(d *flow.Definition, o WorkflowOptions) (*workflowSteps
 		parallelism = d.Workflow.Parallelism
 	}
 	e := Execution{
-		Run: o.Run, Definition: EncodeDefinition(d.Project, d.Workflow.Name), Machine: w.machine, Steps: w,
+		Run: o.Run, Definition: EncodeDefinition(d.Project, d.Workflow.Name), Events: o.Events, Machine: w.machine, Steps: w,
 		Parallelism: parallelism, Began: o.Began, Hard: o.Hard, Drain: o.Drain,
 	}
 	if o.Watch != nil {

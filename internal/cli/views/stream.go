@@ -58,6 +58,7 @@ type message struct {
 	Timestamp  string          `json:"@timestamp"`
 	Change     *streamChange   `json:"change,omitempty"`
 	Changes    *streamTotals   `json:"changes,omitempty"`
+	Cost       *streamCost     `json:"cost,omitempty"`
 	Diagnostic *DiagnosticJSON `json:"diagnostic,omitempty"`
 	Hook       *streamHook     `json:"hook,omitempty"`
 	Outputs    any             `json:"outputs,omitempty"`

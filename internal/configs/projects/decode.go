@@ -25,9 +25,10 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "moved"},
 	{Type: "role", LabelNames: []string{"name"}},
 	{Type: "grant"},
+	{Type: "budget", LabelNames: []string{"name"}},
+	{Type: "cost"},
 	// Known words that nothing stands behind yet.
 	{Type: "policy", LabelNames: []string{"name"}},
-	{Type: "budget", LabelNames: []string{"name"}},
 	{Type: "secret", LabelNames: []string{"name"}},
 	{Type: "scaler", LabelNames: []string{"name"}},
 	{Type: "service", LabelNames: []string{"name"}},
@@ -67,6 +68,10 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Roles, block, func(r *Role) hcl.Range { return r.DeclRange }, d.role)
 	case "grant":
 		d.grant(block)
+	case "budget":
+		declare(d, d.project.Budgets, block, func(b *Budget) hcl.Range { return b.DeclRange }, d.budget)
+	case "cost":
+		d.cost(block)
 	default:
 		d.errorAt(block.DefRange, "Block has no effect yet", "This version of Tutti does not carry out %s blocks. Remove it: what it promises would not be kept.", block.Type)
 	}

@@ -52,6 +52,7 @@ func Load(dir string) (*Project, diag.List) {
 		files[name] = src
 	}
 	p, found := Parse(dir, files)
+	p.Guarded = p.Guarded || diags.HasErrors() // the file may have roles
 	p.readDefinitions(&found)
 	return p, append(diags, found...)
 }
@@ -61,7 +62,7 @@ func Load(dir string) (*Project, diag.List) {
 func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	d := &decoder{project: &Project{
 		Dir: dir, Environments: map[string]*Environment{}, Stacks: map[string]*Stack{}, Workflows: map[string]*Workflow{},
-		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Roles: map[string]*Role{}, Files: map[string][]byte{},
+		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Files: map[string][]byte{},
 	}}
 	names := make([]string, 0, len(files))
 	for name, src := range files {
@@ -69,7 +70,7 @@ func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 		d.project.Files[name] = src
 	}
 	sort.Strings(names)
-	var declarations hcl.Blocks
+	var bodies []hcl.Body
 	for _, name := range names {
 		if !strings.HasSuffix(name, Suffix) {
 			continue
@@ -77,11 +78,19 @@ func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 		file, diags := hclsyntax.ParseConfig(files[name], name, hcl.InitialPos)
 		d.addHCL(diags)
 		d.project.Guarded = d.project.Guarded || diags.HasErrors()
-		if file == nil || file.Body == nil {
-			continue
+		if file != nil && file.Body != nil {
+			bodies = append(bodies, file.Body)
 		}
-		content, diags := file.Body.Content(projectSchema)
+	}
+	if d.diags.HasErrors() {
+		return d.project, d.diags // what is missing in half a file is no mistake of its own
+	}
+	var declarations hcl.Blocks
+	for _, body := range bodies {
+		content, diags := body.Content(projectSchema)
 		d.addHCL(diags)
+		// What was left out may have been a role without a name.
+		d.project.Guarded = d.project.Guarded || diags.HasErrors()
 		for _, block := range content.Blocks {
 			switch block.Type {
 			case "variable", "locals":
@@ -182,6 +191,12 @@ func (d *decoder) checkReferences() {
 	}
 	for _, g := range p.Grants {
 		check(g.Role)
+	}
+	for _, b := range p.Budgets {
+		for _, r := range b.Stacks {
+			check(r)
+		}
+		d.checkEnvironments(b)
 	}
 	for _, m := range p.Moves {
 		check(Reference{"stack", m.FromStack, m.DeclRange})

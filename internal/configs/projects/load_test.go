@@ -98,6 +98,13 @@ func TestProjectFilesAreRead(t *testing.T) {
 	}
 }
 
+func TestBudgetsAreRead(t *testing.T) {
+	p, diags := Parse(".", map[string][]byte{"b.tutti.hcl": []byte("stack \"shop\" { source = \"./shop\" }\nbudget \"b\" {\n stacks = [stack.shop]\n environments = [\"prod\"]\n monthly = 0.1\n}\ncost { usage = [\"u.hcl\"] }")})
+	if b := p.Budgets["b"]; diags.HasErrors() || b.Monthly.RatString() != "1/10" || b.Currency != "USD" || b.Enforcement != Mandatory || !b.About("shop", "prod") || b.About("shop", "dev") || b.About("lab", "prod") {
+		t.Errorf("budget is %+v (%v)", p.Budgets["b"], diags)
+	}
+}
+
 // TestBadProjectFilesAreExplained has one mistake a row, and what is said of it.
 func TestBadProjectFilesAreExplained(t *testing.T) {
 	step := func(inside string) string { return "workflow \"w\" {\n step \"a\" {\n" + inside + "\n}\n}" }
@@ -119,6 +126,17 @@ func TestBadProjectFilesAreExplained(t *testing.T) {
 		{"no steps", `workflow "w" {}`, "needs at least one step"},
 		{"trigger of nothing", `trigger "t" { schedule = "* * * * *" }`, "Missing required argument"},
 		{"later words", `policy "p" { source = "./p" }`, "no effect yet"},
+		{"budget of nothing", `budget "b" {}`, "Missing required argument"},
+		{"budget below nothing", `budget "b" { monthly = -1 }`, "not negative"},
+		{"budget in words", `budget "b" { monthly = "much" }`, "must be an amount"},
+		{"budget beyond", `budget "b" { monthly = 1e300 }`, "that anybody has"},
+		{"budget of a stack", "budget \"b\" {\n monthly = 1\n stacks = [stack.shop]\n}", `There is no stack "shop"`},
+		{"budget of no stack", "budget \"b\" {\n monthly = 1\n stacks = []\n}", "must name stacks"},
+		{"budget in pearls", "budget \"b\" {\n monthly = 1\n currency = \"pearls\"\n}", "is not a currency"},
+		{"budget perhaps", "budget \"b\" {\n monthly = 1\n enforcement = \"perhaps\"\n}", "none of the levels"},
+		{"budget elsewhere", "environment \"dev\" {}\nbudget \"b\" {\n monthly = 1\n environments = [\"prod\"]\n}", "does not declare"},
+		{"two costs", "cost {}\ncost {}", "already"},
+		{"cost pattern", "cost { prices = [\"[\"] }", "pattern"},
 		{"move inside", "stack \"a\" { source = \"./a\" }\nmoved {\n from = stack.a.x.y\n to = stack.a.x.z\n}", "in the stack's own configuration"},
 		{"twice a step", "workflow \"w\" {\n step \"a\" {\n emit { type = \"x\" }\n}\nstep \"a\" {\n emit { type = \"x\" }\n}\n}", "declared twice in this workflow"},
 	} {
@@ -231,6 +249,7 @@ func TestInvalidAccess(t *testing.T) {
 		{"not a list", `role "r" { allow = "plan:*" }`, "Invalid allow", `The argument "allow" must be a list written out: ["...", ...].`},
 		{"to nobody", "role \"r\" {}\ngrant {\n role = role.r\n to = [\"ann\"]\n}", "Invalid to", `"ann" is nobody: write KIND:NAME with the kind user, group, service or trigger, for example "group:sre".`},
 		{"to a pattern", "role \"r\" {}\ngrant {\n role = role.r\n to = [\"user:*\"]\n}", "Invalid to", `"user:*" is nobody: write KIND:NAME with the kind user, group, service or trigger, for example "group:sre".`},
+		{"without a name", "role {}", "Missing name for role", `All role blocks must have 1 labels (name).`},
 		{"undeclared", "role \"r\" {}\ngrant {\n role = role.s\n to = [\"user:ann\"]\n}", "Reference to undeclared role", `There is no role "s" in this project. Declared are: r.`},
 		{"twice", "role \"r\" {}\nrole \"r\" {}", "Duplicate role", `The role "r" is declared twice in this project: first at main.tutti.hcl:1.`},
 		{"as a person", "workflow \"w\" {\n step \"a\" {\n wait { duration = \"1s\" }\n }\n}\ntrigger \"t\" {\n schedule = \"* * * * *\"\n run = workflow.w\n as = \"user:ann\"\n}", "Invalid identity", `A trigger acts as a service, never as a person: "user:ann" is none. Write for example as = "service:t".`},
@@ -244,5 +263,15 @@ func TestInvalidAccess(t *testing.T) {
 				t.Error("a project whose roles are wrong must not count as one without")
 			}
 		})
+	}
+}
+
+// TestSyntaxFirst tells what is wrong with half a file only once it is whole.
+func TestSyntaxFirst(t *testing.T) {
+	_, diags := Parse(".", map[string][]byte{
+		"a.tutti.hcl": []byte("workflow \"w\" {\n  step \"a\" {\n    apply { stack = stack.s }\n    undo { rollback {} }\n  }\n}\n"),
+	})
+	if len(diags) != 1 || diags[0].Summary != "Argument definition required" {
+		t.Errorf("found %v", diags)
 	}
 }

@@ -27,6 +27,8 @@ type Project struct {
 	Workflows    map[string]*Workflow
 	Pools        map[string]*Pool
 	Triggers     map[string]*Trigger
+	Budgets      map[string]*Budget
+	Cost         *Cost // nil where nothing is said
 	Moves        []*Move
 	Roles        map[string]*Role
 	Grants       []*Grant
