@@ -41,6 +41,7 @@ func commands() *command {
 		rollbackCommand(),
 		runnerCommand(),
 		schedulesCommand(),
+		secretCommand(),
 		signalCommand(),
 		stateCommand(),
 		taintCommand(),
@@ -67,7 +68,7 @@ var scopes = map[string]scope{
 	"providers": stackScope, "state": stackScope, "taint": stackScope, "test": stackScope, "untaint": stackScope,
 
 	"cancel": wholeScope, "force-unlock": wholeScope, "resume": wholeScope, "rollback": wholeScope, "run": wholeScope,
-	"runs": wholeScope,
+	"runs": wholeScope, "secret": wholeScope,
 }
 
 func (c *command) setScope(s scope) {

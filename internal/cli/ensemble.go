@@ -35,6 +35,7 @@ type ensemble struct {
 	mu        sync.Mutex
 	variables map[string]cty.Value // of the project; nil until asked for
 	modules   map[string]stacks.Module
+	reader    *secretReader // nil until asked for
 }
 
 // openEnsemble opens the project of stacks that the working directory belongs
@@ -267,7 +268,18 @@ func (e *ensemble) scope(ctx context.Context, o *variableOptions) (*stacks.Scope
 	}
 	return stacks.NewScope(e.declared, stacks.Context{
 		Environment: e.environment, Variables: values, BaseDir: e.root.workDir, Now: time.Now().UTC(), Planning: true,
+		Secret: e.secrets().forScope(ctx),
 	}), diags
+}
+
+// secrets reads the project's secrets in the environment worked in.
+func (e *ensemble) secrets() *secretReader {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.reader == nil {
+		e.reader = e.root.secretReader(e.environment)
+	}
+	return e.reader
 }
 
 // module returns what a stack's root module declares.

@@ -135,7 +135,7 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
 	made := &sharedPlan{plan: o.shared, ensemble: o.ensemble, made: o.plans}
-	made.evaluate()
+	made.evaluate(ctx)
 	r.shared[o.shared.Digest] = made
 	if err == nil {
 		err = o.moveObjects(ctx, store)

@@ -115,7 +115,9 @@ func (a *App) openDirectory(dir string) (*project, diag.List) {
 	}
 	a.remark(append(diags, cliConfig.OverrideWarning()...))
 	p.cliConfig = cliConfig
-	p.keyring = secrets.NewKeyring(secrets.FromEnvironment())
+	keys := secrets.FromEnvironment()
+	keys.Marker = markerOf(p.storeDir())
+	p.keyring = secrets.NewKeyring(keys)
 	p.environment, err = p.selectedEnvironment()
 	if err != nil {
 		return nil, diag.Errorf("Cannot read the selected environment", "%s.", err)

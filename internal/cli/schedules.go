@@ -190,6 +190,7 @@ func (o *operation) triggerRuns(ctx context.Context, list []*triggers.Trigger, n
 		}
 		return nil, func() {}
 	}
+	w.Secrets = func(environment string) runs.Secrets { return o.secretReader(o.keyIn(environment).Environment) }
 	return w, append(diags, o.checkTriggers(w, list, named)...)
 }
 

@@ -39,6 +39,7 @@ type node struct {
 	sees       []int32  // nodes its expressions refer to
 	asks       []int32  // of them, those whose failure does not halt it, sorted
 	stacks     []string // stacks its expressions refer to
+	secrets    []string // secrets its actions refer to
 	whenEach   bool     // its condition is about each item
 	approvals  []int32  // of something that changes a stack: approvals of plans before it
 }
@@ -127,6 +128,7 @@ func (d *Definition) connect(i int) {
 		n.stacks = append(n.stacks, name)
 	}
 	sort.Strings(n.stacks)
+	n.secrets = append(d.secretsOf(n.step.Action), d.secretsOf(n.step.Undo)...)
 }
 
 func sorted(set map[int]bool) []int32 {

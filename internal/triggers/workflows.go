@@ -32,6 +32,8 @@ type Workflows struct {
 	// Stacks makes what plans and changes the stacks of a project for a run, and
 	// what is to be called after the run. It is nil where nothing does.
 	Stacks func(p *projects.Project, environment string) (runs.Stacks, func())
+	// Secrets reads the project's secrets in an environment.
+	Secrets func(environment string) runs.Secrets
 	// Machine finds the definition of another state machine by its name.
 	Machine func(name string) ([]byte, error)
 	// Authorize says whether somebody may start a workflow, or do something to a
@@ -170,6 +172,9 @@ func (w *Workflows) start(s Start) (environment string, inputs map[string]cty.Va
 // options are those of a run. done is to be called after it.
 func (w *Workflows) options(p *projects.Project, run runs.Run, environment string, inputs map[string]cty.Value) (o runs.WorkflowOptions, done func()) {
 	o = runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Hard: w.Hard, Drain: w.Drain, Authorize: w.Authorize}
+	if w.Secrets != nil {
+		o.Secrets = w.Secrets(environment)
+	}
 	if w.Stacks == nil {
 		return o, func() {}
 	}

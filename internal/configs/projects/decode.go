@@ -25,11 +25,11 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "moved"},
 	{Type: "role", LabelNames: []string{"name"}},
 	{Type: "grant"},
+	{Type: "secret", LabelNames: []string{"name"}},
 	{Type: "budget", LabelNames: []string{"name"}},
 	{Type: "cost"},
 	// Known words that nothing stands behind yet.
 	{Type: "policy", LabelNames: []string{"name"}},
-	{Type: "secret", LabelNames: []string{"name"}},
 	{Type: "scaler", LabelNames: []string{"name"}},
 	{Type: "service", LabelNames: []string{"name"}},
 }}
@@ -62,6 +62,8 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Pools, block, func(p *Pool) hcl.Range { return p.DeclRange }, d.pool)
 	case "trigger":
 		declare(d, d.project.Triggers, block, func(t *Trigger) hcl.Range { return t.DeclRange }, d.trigger)
+	case "secret":
+		declare(d, d.project.Secrets, block, func(s *Secret) hcl.Range { return s.DeclRange }, d.secret)
 	case "moved":
 		d.moved(block)
 	case "role":

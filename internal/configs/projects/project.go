@@ -27,6 +27,7 @@ type Project struct {
 	Workflows    map[string]*Workflow
 	Pools        map[string]*Pool
 	Triggers     map[string]*Trigger
+	Secrets      map[string]*Secret
 	Budgets      map[string]*Budget
 	Cost         *Cost // nil where nothing is said
 	Moves        []*Move
