@@ -132,34 +132,10 @@ func findProject() (p *projects.Project, here []string, diags diag.List) {
 		}
 		return p, nil, diags
 	}
-	info, err := os.Stat(".")
-	if err != nil {
+	if p, here, diags = projectAbove(); p == nil || len(here) == 0 {
 		return nil, nil, nil
 	}
-	at, err := os.Getwd()
-	if err != nil {
-		return nil, nil, nil
-	}
-	for dir := ".."; filepath.Dir(at) != at; dir = filepath.Join(dir, "..") {
-		at = filepath.Dir(at)
-		if !projects.Exists(at) {
-			continue
-		}
-		p, diags := projects.Load(dir)
-		if p == nil {
-			return nil, nil, nil
-		}
-		for name, s := range p.Stacks {
-			if other, err := os.Stat(p.StackDir(s)); err == nil && os.SameFile(info, other) {
-				here = append(here, name)
-			}
-		}
-		if len(here) == 0 {
-			return nil, nil, nil
-		}
-		return p, here, diags
-	}
-	return nil, nil, nil
+	return p, here, diags
 }
 
 // Close closes the store and ends the providers of all stacks.

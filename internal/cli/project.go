@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -336,12 +335,4 @@ func unreadable(st *states.State, severity diag.Severity, consequence string) di
 		Severity: severity, Summary: "Values of the state cannot be read",
 		Detail: consequence + " Sensitive values are sealed with a key: give the one they were written with, in TUTTI_STATE_KEY, TUTTI_STATE_KEY_FILE or TUTTI_STATE_KEY_COMMAND.\n\n  " + strings.Join(shown, "\n  ") + more,
 	}}
-}
-
-// actor says who runs this program, for the records of runs.
-func actor() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return "unknown"
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -35,7 +36,7 @@ func (p *project) secretReader(environment string) *secretReader {
 		if err != nil {
 			return err
 		}
-		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Time: time.Now(), Data: data})
+		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Actor: access.Subject(actor()), Time: time.Now(), Data: data})
 	}
 	return &secretReader{r}
 }

@@ -41,6 +41,7 @@ type node struct {
 	stacks     []string // stacks its expressions refer to
 	secrets    []string // secrets its actions refer to
 	whenEach   bool     // its condition is about each item
+	approvals  []int32  // of something that changes a stack: approvals of plans before it
 }
 
 // New makes a definition of a workflow of a project. The diagnostics are those
@@ -71,6 +72,9 @@ func build(p *projects.Project, w *projects.Workflow) *Definition {
 		d.connect(i)
 	}
 	for i := range d.nodes {
+		if a := d.nodes[i].step.Action; a != nil && (a.Kind == "apply" || a.Kind == "destroy") {
+			d.nodes[i].approvals = d.approvalsBefore(i)
+		}
 		for _, need := range d.nodes[i].needs {
 			d.nodes[need].dependents = append(d.nodes[need].dependents, int32(i))
 		}

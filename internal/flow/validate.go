@@ -399,6 +399,15 @@ func (c *checker) literal(a *projects.Action, name string, v cty.Value, rng hcl.
 		if v.LengthInt() == 0 {
 			c.errorAt(rng, "Empty command", "A command is a list of a program and its arguments.")
 		}
+	case "approval.roles":
+		if v.LengthInt() == 0 {
+			c.errorAt(rng, "Nobody can approve", "The list of roles is empty: name the roles of which whoever approves must hold one, or leave it out.")
+		}
+		for _, role := range v.AsValueSlice() {
+			if c.d.Project.Guarded && !role.IsNull() && c.d.Project.Roles[role.AsString()] == nil {
+				c.errorAt(rng, "Reference to undeclared role", "There is no role %q in this project. Declared are: %s.", role.AsString(), strings.Join(sortedKeys(c.d.Project.Roles), ", "))
+			}
+		}
 	case "approval.count":
 		if n, _ := v.AsBigFloat().Float64(); n < 1 || n != float64(int(n)) {
 			c.errorAt(rng, "Invalid count", "At least one person must approve.")

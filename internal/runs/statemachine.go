@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/flow"
@@ -357,6 +358,11 @@ func (s *StateMachine) bound(ctx context.Context, t *Task, e asl.Effect, b *proj
 // it.
 func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Outcome, bool, error) {
 	name := c.StateMachine[strings.LastIndexByte(c.StateMachine, ':')+1:]
+	o := s.Options
+	o.Environment = t.Run().Key.Environment
+	if err := o.may(WorkflowCall{Task: t}, access.Run, name); err != nil {
+		return asl.Outcome{}, false, err
+	}
 	source, err := s.definitionOf(ctx, childRun(t), name)
 	if err != nil {
 		return asl.Outcome{}, false, actions.Errorf("StepFunctions.StateMachineDoesNotExistException", "State Machine Does Not Exist: '%s': %s", c.StateMachine, err)

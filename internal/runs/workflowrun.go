@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
@@ -48,6 +49,9 @@ type WorkflowOptions struct {
 	// here.
 	Begin  bool
 	Stacks Stacks // nil where there are none
+	// Authorize says whether whom the run is by may do something to a stack or
+	// start a workflow; nil: they may. A run has no more rights than they have.
+	Authorize func(actor string, verb access.Verb, environment, resource string) error
 	// Secrets reads the project's secrets; nil where they cannot be.
 	Secrets Secrets
 	// Actions are what steps do by kind, besides and instead of the built-in ones.

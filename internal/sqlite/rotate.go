@@ -139,7 +139,7 @@ func (s *Store) EndRotation(ctx context.Context, r Rotation) error {
 		if _, err := tx.exec("UPDATE rotations SET ended = ? WHERE id = ? AND sealed = 1", now.UnixNano(), r.ID); err != nil {
 			return err
 		}
-		return tx.event(events.Event{Source: "/secrets", Type: "secret.key_rotated", Subject: r.Key, Time: now})
+		return s.appendEvents(tx, []events.Event{{Source: "/secrets", Type: "secret.key_rotated", Subject: r.Key, Time: now}})
 	})
 }
 

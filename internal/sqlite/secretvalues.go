@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/events"
 )
 
@@ -65,7 +66,7 @@ func (s *Store) SetSecret(ctx context.Context, environment, name string, value [
 		if _, err := tx.exec("INSERT INTO secrets(environment, name, version, data, author, time) VALUES(?, ?, ?, ?, ?, ?)", environment, name, version, sealed, by, now.UnixNano()); err != nil {
 			return err
 		}
-		return tx.secretEvent("secret.set", environment, name, version, by, now)
+		return s.secretEvent(tx, "secret.set", environment, name, version, by, now)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("cannot keep the secret %q: %w", name, err)
@@ -143,7 +144,7 @@ func (s *Store) RemoveSecret(ctx context.Context, environment, name string, vers
 		if err != nil || count == 0 {
 			return err
 		}
-		return tx.secretEvent("secret.removed", environment, name, version, by, now)
+		return s.secretEvent(tx, "secret.removed", environment, name, version, by, now)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("cannot remove the secret %q: %w", name, err)
@@ -151,7 +152,7 @@ func (s *Store) RemoveSecret(ctx context.Context, environment, name string, vers
 	return int(count), nil
 }
 
-func (tx *transaction) secretEvent(kind, environment, name string, version int, by string, now time.Time) error {
+func (s *Store) secretEvent(tx *transaction, kind, environment, name string, version int, by string, now time.Time) error {
 	data := map[string]any{"environment": environment, "by": by}
 	if version > 0 {
 		data["version"] = version
@@ -160,19 +161,5 @@ func (tx *transaction) secretEvent(kind, environment, name string, version int, 
 	if err != nil {
 		return err
 	}
-	return tx.event(events.Event{Source: "/secrets", Type: kind, Subject: name, Time: now, Data: text})
-}
-
-// event writes an event that belongs to no run; its id is its own number.
-func (tx *transaction) event(e events.Event) error {
-	if _, err := tx.exec("INSERT INTO events(id, source, type, subject, time, data) VALUES('', ?, ?, ?, ?, ?)", e.Source, e.Type, e.Subject, nanoseconds(e.Time), nonEmpty(e.Data)); err != nil {
-		return err
-	}
-	_, err := tx.exec("UPDATE events SET id = type || '-' || sequence WHERE sequence = last_insert_rowid()")
-	return err
-}
-
-// Record writes an event that belongs to no run.
-func (s *Store) Record(ctx context.Context, e events.Event) error {
-	return s.write(ctx, func(tx *transaction) error { return tx.event(e) })
+	return s.appendEvents(tx, []events.Event{{Source: "/secrets", Type: kind, Subject: name, Actor: access.Subject(by), Time: now, Data: text}})
 }

@@ -23,13 +23,13 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "pool", LabelNames: []string{"name"}},
 	{Type: "trigger", LabelNames: []string{"name"}},
 	{Type: "moved"},
+	{Type: "role", LabelNames: []string{"name"}},
+	{Type: "grant"},
 	{Type: "secret", LabelNames: []string{"name"}},
 	{Type: "budget", LabelNames: []string{"name"}},
 	{Type: "cost"},
 	// Known words that nothing stands behind yet.
 	{Type: "policy", LabelNames: []string{"name"}},
-	{Type: "role", LabelNames: []string{"name"}},
-	{Type: "grant"},
 	{Type: "scaler", LabelNames: []string{"name"}},
 	{Type: "service", LabelNames: []string{"name"}},
 }}
@@ -66,6 +66,10 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Secrets, block, func(s *Secret) hcl.Range { return s.DeclRange }, d.secret)
 	case "moved":
 		d.moved(block)
+	case "role":
+		declare(d, d.project.Roles, block, func(r *Role) hcl.Range { return r.DeclRange }, d.role)
+	case "grant":
+		d.grant(block)
 	case "budget":
 		declare(d, d.project.Budgets, block, func(b *Budget) hcl.Range { return b.DeclRange }, d.budget)
 	case "cost":
@@ -256,7 +260,7 @@ func (d *decoder) pool(block *hcl.Block) *Pool {
 }
 
 func (d *decoder) trigger(block *hcl.Block) *Trigger {
-	content := d.content(block, []string{"run"}, []string{"schedule", "timezone", "missed", "overlap", "on", "inputs", "environment"})
+	content := d.content(block, []string{"run"}, []string{"schedule", "timezone", "missed", "overlap", "on", "inputs", "environment", "as"})
 	t := &Trigger{Name: block.Labels[0], DeclRange: block.DefRange, Ranges: map[string]hcl.Range{}}
 	for name, attr := range content.Attributes {
 		t.Ranges[name] = attr.Expr.Range()
@@ -266,6 +270,9 @@ func (d *decoder) trigger(block *hcl.Block) *Trigger {
 	d.constant(content, "missed", &t.Missed)
 	d.constant(content, "overlap", &t.Overlap)
 	d.constant(content, "environment", &t.Environment)
+	if d.constant(content, "as", &t.As) && (ParseSubject(t.As) != nil || !strings.HasPrefix(t.As, "service:")) {
+		d.errorAt(t.Ranges["as"], "Invalid identity", "A trigger acts as a service, never as a person: %s is none. Write for example as = \"service:%s\".", shorten(t.As), t.Name)
+	}
 	if attr := content.Attributes["run"]; attr != nil {
 		t.Workflow, _ = d.reference(attr.Expr, "workflow")
 	}
