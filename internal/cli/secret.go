@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/secrets/sources"
@@ -71,6 +72,11 @@ func (a *App) inSecrets(ctx context.Context, do func(w *secretWork) int) int {
 	return do(w)
 }
 
+// may refuses what roles do not allow somebody to do with a secret, or with all.
+func (w *secretWork) may(name string) diag.List {
+	return w.app.may(access.Secret, w.environment, name)
+}
+
 // secret is a secret that is declared; nil where it is not.
 func (w *secretWork) secret(name string) *projects.Secret {
 	if w.declared == nil {
@@ -123,6 +129,9 @@ func (w *secretWork) set(ctx context.Context, name string) int {
 	if s.Source != projects.SecretStore {
 		return w.app.fail(diag.ErrorAt(s.DeclRange, "Secret is kept elsewhere", "The source of the secret %q is %s: change its value there.", name, s.Source))
 	}
+	if diags := w.may(name); diags.HasErrors() {
+		return w.app.fail(diags)
+	}
 	value, err := w.app.readSecret(ctx, fmt.Sprintf("Value of %s in %s: ", name, w.environment))
 	switch {
 	case err != nil:
@@ -169,6 +178,9 @@ func (w *secretWork) get(ctx context.Context, name string, reveal bool) int {
 		return w.app.fail(w.undeclared(name))
 	}
 	if reveal {
+		if diags := w.may(name); diags.HasErrors() {
+			return w.app.fail(diags)
+		}
 		text, _, err := w.secretReader(w.environment).Read(ctx, s, "")
 		if err != nil {
 			return w.app.fail(diag.ErrorAt(s.DeclRange, "Cannot read secret", "The secret %q cannot be read: %s.", name, err))
@@ -330,6 +342,9 @@ func secretRemoveCommand() *command {
 			f.number(&version, "version", "N", "Remove this version only.")
 			return func(ctx context.Context, app *App, args []string) int {
 				return app.inSecrets(ctx, func(w *secretWork) int {
+					if diags := w.may(args[0]); diags.HasErrors() {
+						return app.fail(diags)
+					}
 					count, err := w.store.RemoveSecret(ctx, w.environment, args[0], version, actor())
 					if err != nil {
 						return app.fail(diag.FromError(err))

@@ -23,6 +23,9 @@ func secretRotateKeyCommand() *command {
 }
 
 func (w *secretWork) rotateKey(ctx context.Context) int {
+	if diags := w.may(""); diags.HasErrors() {
+		return w.app.fail(diags)
+	}
 	unended, err := w.store.Unended(ctx)
 	if err != nil {
 		return w.app.fail(diag.FromError(err))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/events"
 )
 
@@ -139,7 +140,7 @@ func (s *Store) EndRotation(ctx context.Context, r Rotation) error {
 		if _, err := tx.exec("UPDATE rotations SET ended = ? WHERE id = ? AND sealed = 1", now.UnixNano(), r.ID); err != nil {
 			return err
 		}
-		return s.appendEvents(tx, []events.Event{{Source: "/secrets", Type: "secret.key_rotated", Subject: r.Key, Time: now}})
+		return s.appendEvents(tx, []events.Event{{Source: "/secrets", Type: "secret.key_rotated", Subject: r.Key, Actor: access.Subject(r.By), Time: now}})
 	})
 }
 
