@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
@@ -102,6 +103,11 @@ func (p *project) judgePlans(ctx context.Context, planned map[string]*loadedPlan
 		return j
 	}
 	overrides, diags := p.app.overridesOf(prices)
+	if len(overrides) > 0 {
+		for _, name := range names {
+			diags = append(diags, p.app.may(access.Override, p.environment, name)...)
+		}
+	}
 	j.diags = append(j.diags, diags...)
 	j.denied = diags.HasErrors()
 	for _, b := range budgets {

@@ -166,7 +166,7 @@ func runEvent(run Run, now time.Time, kind string) events.Event {
 func startEvents(run Run, now time.Time, more []events.Event) []events.Event {
 	out := []events.Event{runEvent(run, now, "run.started")}
 	for _, e := range more {
-		e.Source = sourceOf(run.Key)
+		e.Source, e.Actor = sourceOf(run.Key), access.Subject(run.Actor)
 		if e.Subject == "" {
 			e.Subject = run.ID
 		}
