@@ -118,7 +118,10 @@ func TestBadProjectFilesAreExplained(t *testing.T) {
 		{"rate", `pool "p" { rate = "many" }`, "is not a rate"},
 		{"no steps", `workflow "w" {}`, "needs at least one step"},
 		{"trigger of nothing", `trigger "t" { schedule = "* * * * *" }`, "Missing required argument"},
-		{"later words", `policy "p" { source = "./p" }`, "no effect yet"},
+		{"later words", `budget "b" { monthly = 3 }`, "no effect yet"},
+		{"policy elsewhere", `policy "p" { source = "git::x" }`, "must begin with"},
+		{"policy level", "policy \"p\" {\n source = \"./p\"\n enforcement = \"hard\"\n}", "is not a level"},
+		{"policy of no stack", "policy \"p\" {\n source = \"./p\"\n stacks = [stack.x]\n}", "no stack \"x\""},
 		{"move inside", "stack \"a\" { source = \"./a\" }\nmoved {\n from = stack.a.x.y\n to = stack.a.x.z\n}", "in the stack's own configuration"},
 		{"twice a step", "workflow \"w\" {\n step \"a\" {\n emit { type = \"x\" }\n}\nstep \"a\" {\n emit { type = \"x\" }\n}\n}", "declared twice in this workflow"},
 	} {
