@@ -18,8 +18,7 @@ var errPanicked = errors.New("the evaluation cannot be watched")
 // rests on something unknown is not certain; and what it did not say it may yet
 // say of the objects whose unknown attributes it asked for.
 func (j *judging) unknowns(ctx context.Context, plain []said) {
-	w := newWatcher()
-	input, err := j.d.watched(w)
+	w, input, err := j.watched.of(j.d)
 	if err != nil {
 		j.fail(err)
 		return

@@ -49,7 +49,11 @@ func Judge(ctx context.Context, policies []*Policy, d *Document, o Options) (*De
 			}
 		}
 	}
-	each(len(jobs), func(i int) { jobs[i].run(ctx) })
+	watched := make([]watchedDocument, runtime.GOMAXPROCS(0))
+	each(len(jobs), len(watched), func(worker, i int) {
+		jobs[i].watched = &watched[worker]
+		jobs[i].run(ctx)
+	})
 	var diags diag.List
 	for _, p := range policies {
 		j := Judged{Policy: p.Name, Level: p.Level, Status: Pass, Rules: p.Rules()}
@@ -87,14 +91,14 @@ func rank(f Finding) int {
 	return 2
 }
 
-// each does things side by side, as many as there are processors.
-func each(n int, do func(int)) {
+// each does n things, by some workers side by side.
+func each(n, workers int, do func(worker, i int)) {
 	next := make(chan int)
 	var all sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
+	for worker := range min(n, workers) {
 		all.Go(func() {
 			for i := range next {
-				do(i)
+				do(worker, i)
 			}
 		})
 	}
@@ -159,6 +163,8 @@ type judging struct {
 	d     *Document
 	o     Options
 	input ast.Value
+	// watched is the worker's own: evaluations that share it follow each other.
+	watched *watchedDocument
 
 	findings []Finding
 	diags    diag.List

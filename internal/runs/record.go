@@ -78,6 +78,12 @@ func Decision(ctx context.Context, journal workflow.Journal, run string) (json.R
 	return d.Decision, err
 }
 
+// DecisionIn is [Decision] for entries that were read already.
+func DecisionIn(entries []workflow.Entry) (json.RawMessage, error) {
+	d, err := startedIn(entries)
+	return d.Decision, err
+}
+
 // Late returns what the run was given as [Request.Late]; nil where that was
 // nothing, or the run never began. Nothing has been done then, so that the values
 // may be given as for a new run.
@@ -88,17 +94,21 @@ func Late(ctx context.Context, journal workflow.Journal, run string) ([]byte, er
 
 func started(ctx context.Context, journal workflow.Journal, run string) (d startedData, err error) {
 	entries, err := journal.Read(ctx, run, 0)
+	if err == nil {
+		d, err = startedIn(entries)
+	}
 	if err != nil {
 		return d, fmt.Errorf("cannot read what run %s began with: %w", run, err)
 	}
+	return d, nil
+}
+
+func startedIn(entries []workflow.Entry) (d startedData, err error) {
 	for _, e := range entries {
-		if e.Kind != workflow.RunStarted || len(e.Data) == 0 {
-			continue
+		if e.Kind == workflow.RunStarted && len(e.Data) > 0 {
+			err = json.Unmarshal(e.Data, &d)
+			return d, err
 		}
-		if err := json.Unmarshal(e.Data, &d); err != nil {
-			return d, fmt.Errorf("cannot read what run %s began with: %w", run, err)
-		}
-		return d, nil
 	}
 	return d, nil
 }
