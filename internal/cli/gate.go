@@ -149,11 +149,33 @@ func (o *operation) judge(ctx context.Context, l *loadedPlan, opts runOptions) (
 	if l.judged != nil {
 		return l.judged, nil
 	}
+	j, diags := o.applicable(ctx, opts)
+	if j == nil || diags.HasErrors() {
+		return nil, diags
+	}
+	j.locate = locator(l.config)
+	if d := l.encode(o.keyring); d.HasErrors() {
+		return nil, d
+	}
+	data, err := jsonplan.Plan(l.plan, l.config, o.jsonOptions(ctx))
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	if diags = append(diags, o.judgeDocument(ctx, j, data, l.plan.Digest)...); diags.HasErrors() {
+		return nil, diags
+	}
+	l.judged = j
+	return j, diags
+}
+
+// applicable finds the policies that apply here, and what they are told about
+// the run; nil where there are none.
+func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement, diag.List) {
 	g := o.app.policies(o.policyRoot())
 	if g.diags.HasErrors() {
 		return nil, g.diags
 	}
-	j := &judgement{policies: slices.Clone(g.adHoc), locate: locator(l.config)}
+	j := &judgement{policies: slices.Clone(g.adHoc)}
 	labels := map[string]string{}
 	if g.declared != nil {
 		if e := g.declared.Environments[o.environment]; e != nil {
@@ -175,27 +197,22 @@ func (o *operation) judge(ctx context.Context, l *loadedPlan, opts runOptions) (
 	if opts.parent != "" {
 		j.about["workflow"] = o.workflowOf(ctx, opts.parent)
 	}
-	if d := l.encode(o.keyring); d.HasErrors() {
-		return nil, d
-	}
-	data, err := jsonplan.Plan(l.plan, l.config, o.jsonOptions(ctx))
-	if err != nil {
-		return nil, diag.FromError(err)
-	}
+	return j, nil
+}
+
+// judgeDocument evaluates the policies on plan JSON. A rule that cannot be
+// evaluated is an error: it must not let anything pass.
+func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
 	doc, err := policy.ParsePlan(data, j.about)
 	if err != nil {
-		return nil, diag.FromError(err)
+		return diag.Errorf("Cannot read plan JSON", "%s.", err)
 	}
 	var diags diag.List
-	j.decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: l.plan.Digest, Stack: o.stack, Locate: j.locate, Now: time.Now().UTC()})
+	j.decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: digest, Stack: o.stack, Locate: j.locate, Now: time.Now().UTC()})
 	if diags.HasErrors() {
-		return nil, diags // a rule that cannot be evaluated does not let anything pass
+		return diags
 	}
-	if d := o.checkOverrides(j.decision); d.HasErrors() {
-		return nil, d
-	}
-	l.judged = j
-	return j, diags
+	return append(diags, o.checkOverrides(j.decision)...)
 }
 
 // workflowOf names the workflow that a run is a step of.
