@@ -79,11 +79,9 @@ func same(a, b []said) bool {
 
 // uncertain adds what the rule said and what it may yet say.
 func (j *judging) uncertain(messages []said, certain map[string]bool, asked []attribute) {
-	settled := map[string]bool{} // objects of which something certain was said
 	for _, m := range messages {
 		if certain[m.term] {
 			j.add(m, false, nil)
-			settled[j.findings[len(j.findings)-1].Resource] = true
 		}
 	}
 	var awaits []string
@@ -107,7 +105,7 @@ func (j *judging) uncertain(messages []said, certain map[string]bool, asked []at
 		}
 	}
 	for _, address := range awaits {
-		if settled[address] || told[address] {
+		if told[address] {
 			continue
 		}
 		f := j.finding(Unknown)
