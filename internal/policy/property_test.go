@@ -43,6 +43,8 @@ deny contains m if { m := by["x"] }`,
 	`kind(rc) := "good" if rc.change.after.a == "x"
 else := "bad"
 deny contains m if { some rc in input.resource_changes; kind(rc) == "bad"; m := rc.address }`,
+	`deny_it contains m if { some rc in input.resource_changes; rc.change.after.b == "y"; m := rc.address }
+exception contains ["it"] if { some rc in input.resource_changes; rc.change.after.a == "x" }`,
 	`deny contains m if { some r in input.planned_values.root_module.resources; not r.values.a == "x"; m := r.address }`,
 }
 
