@@ -170,6 +170,8 @@ func (a *App) overridesOf(prices *pricing) (map[string]string, diag.List) {
 		name = strings.TrimPrefix(strings.TrimSpace(name), "budget.")
 		reason = strings.TrimSpace(reason)
 		switch {
+		case prices.declared != nil && prices.declared.Policies[strings.TrimPrefix(name, "policy.")] != nil:
+			// a policy, see operation.checkOverrides
 		case reason == "":
 			diags = append(diags, diag.Errorf("Override without a reason", "Option -override: %q must have the form BUDGET=REASON. The reason is recorded with the run.", text)...)
 		case prices.declared == nil || prices.declared.Budgets[name] == nil:
@@ -183,7 +185,7 @@ func (a *App) overridesOf(prices *pricing) (map[string]string, diag.List) {
 
 // registerOverride registers -override.
 func registerOverride(f *flagSet, into *[]string) {
-	f.list(into, "override", "BUDGET=REASON", "Apply although this soft-mandatory budget is exceeded. The reason is recorded with the run. May be given several times.")
+	f.list(into, "override", "NAME=REASON", "Apply although this soft-mandatory budget is exceeded or this soft-mandatory policy denies it. The reason is recorded with the run. May be given several times.")
 }
 
 // showCost shows what a plan costs, where that is of interest.
