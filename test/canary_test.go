@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -151,128 +152,174 @@ func canaryForms(t *testing.T) []string {
 		text := base64.RawStdEncoding.EncodeToString(append(make([]byte, before), canaryValue...))
 		forms = append(forms, text[(8*before+5)/6:8*(before+len(canaryValue))/6])
 	}
-	return append(forms, "c4nary", "0123456789")
+	return append(forms, "c4nary", "C4NARY", "0123456789")
 }
 
-// TestCanary uses a secret in every way there is and then looks for it in all
-// that was written and said.
-func TestCanary(t *testing.T) {
-	forms := canaryForms(t)
+// canaryServer is an engine of secrets, and a service that answers with one. It
+// returns what reads the authorization it was given.
+func canaryServer(t *testing.T) (address string, arrived func() string) {
+	t.Helper()
 	var mu sync.Mutex
-	arrived := ""
+	given := ""
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/v1/") {
 			_ = json.NewEncoder(w).Encode(map[string]any{"data": map[string]any{"data": map[string]any{"token": canaryValue}, "metadata": map[string]any{"version": 7}}})
 			return
 		}
 		mu.Lock()
-		arrived = r.Header.Get("Authorization")
+		given = r.Header.Get("Authorization")
 		mu.Unlock()
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]any{"you_said": canaryValue})
 	}))
-	defer server.Close()
+	t.Cleanup(server.Close)
+	return server.URL, func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return given
+	}
+}
 
-	p := newProject(t, "")
-	outer := p.dir
-	p.dir = filepath.Join(outer, "project")
+// canaryCage is a project whose every word is kept.
+type canaryCage struct {
+	*project
+	outer string // all that the user has
+	said  map[string]string
+}
+
+func newCanaryCage(t *testing.T, address string) *canaryCage {
+	t.Helper()
+	c := &canaryCage{project: newProject(t, ""), said: map[string]string{}}
+	c.outer = c.dir
+	c.dir = filepath.Join(c.outer, "project")
 	for _, dir := range []string{"a", "b"} {
-		if err := os.MkdirAll(filepath.Join(p.dir, dir), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(c.dir, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		p.write(filepath.Join(dir, "main.tf"), canaryStack)
+		c.write(filepath.Join(dir, "main.tf"), canaryStack)
 	}
-	p.write("../vault-token", "root")
-	p.write("project.tutti.hcl", strings.ReplaceAll(canaryProject, "ADDRESS", server.URL))
-
-	said := map[string]string{}
-	do := func(args ...string) (string, int) {
-		out, code := p.run(args...)
-		said[strings.Join(args, " ")] = out
-		return out, code
-	}
-	must := func(args ...string) string {
-		out, code := do(args...)
-		if code != 0 {
-			t.Fatalf("tutti %v: %d\n%s", args, code, out)
-		}
-		return out
-	}
-	fails := func(args ...string) {
-		if out, code := do(args...); code == 0 {
-			t.Errorf("tutti %v did not fail:\n%s", args, out)
-		}
-	}
-	set := p.command("secret", "set", "pw")
+	c.write("../vault-token", "root")
+	c.write("project.tutti.hcl", strings.ReplaceAll(canaryProject, "ADDRESS", address))
+	set := c.command("secret", "set", "pw")
 	set.Stdin = strings.NewReader(canaryValue + "\n")
 	if out, err := set.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	must("validate", "-json")
-	must("graph", "-stack=a")
-	must("plan", "-out=saved.plan")
-	must("plan", "-json")
-	must("show", "saved.plan")
-	must("apply", "-json", "-auto-approve")
-	must("show")
-	must("output")
-	must("state", "list")
-	must("run", "all")
-	fails("run", "fails")
-	fails("run", "-json", "fails")
-	fails("run", "evaluates")
-	fails("run", "emits")
-	must("secret", "list", "-json")
-	must("secret", "get", "pw")
-	must("secret", "history", "pw")
-	must("schedules")
-	for _, r := range p.runs() {
-		must("runs", "show", r.ID)
-		do("runs", "show", "-json", r.ID)
-		do("logs", r.ID)
-		do("runs", "artifacts", r.ID)
+	return c
+}
+
+// try keeps what a command says, and returns it and its exit code.
+func (c *canaryCage) try(args ...string) (string, int) {
+	out, code := c.run(args...)
+	c.said[fmt.Sprint(len(c.said), " ", strings.Join(args, " "))] = out
+	return out, code
+}
+
+func (c *canaryCage) must(args ...string) {
+	c.t.Helper()
+	if out, code := c.try(args...); code != 0 {
+		c.t.Fatalf("tutti %v: %d\n%s", args, code, out)
 	}
-	must("secret", "rotate-key")
-	must("plan")
-	mu.Lock()
-	if arrived != "Bearer "+canaryValue {
-		t.Errorf("the request had %q", arrived)
+}
+
+func (c *canaryCage) fails(args ...string) {
+	c.t.Helper()
+	if out, code := c.try(args...); code == 0 {
+		c.t.Errorf("tutti %v did not fail:\n%s", args, out)
 	}
-	mu.Unlock()
-	masked := 0
-	for what, out := range said {
-		if strings.HasPrefix(what, "logs ") && strings.Contains(out, "***") {
-			masked++
-		}
+}
+
+// search looks for the forms in what was said and in every file.
+func (c *canaryCage) search(forms []string) {
+	c.t.Helper()
+	for what, out := range c.said {
 		if form := holds([]byte(out), forms); form != "" {
-			t.Errorf("tutti %s says %q:\n%s", what, form, out)
+			c.t.Errorf("%s says %q:\n%s", what, form, out)
+		}
+	}
+	err := filepath.WalkDir(c.outer, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if form := holds(data, forms); form != "" {
+			c.t.Errorf("%s has %q", path, form)
+		}
+		return err
+	})
+	if err != nil {
+		c.t.Error(err)
+	}
+}
+
+// TestCanary uses a secret in every way there is and then looks for it in all
+// that was written and said.
+func TestCanary(t *testing.T) {
+	address, arrived := canaryServer(t)
+	c := newCanaryCage(t, address)
+	for _, args := range []string{
+		"validate -json", "graph -stack=a", "plan -out=saved.plan", "plan -json", "show saved.plan", "apply -json -auto-approve",
+		"show", "output", "state list", "run all", "secret list -json", "secret get pw", "secret history pw", "schedules",
+	} {
+		c.must(strings.Fields(args)...)
+	}
+	for _, args := range []string{"run fails", "run -json fails", "run evaluates", "run emits"} {
+		c.fails(strings.Fields(args)...)
+	}
+	masked := 0
+	for _, r := range c.runs() {
+		c.must("runs", "show", r.ID)
+		c.try("runs", "show", "-json", r.ID)
+		c.try("runs", "artifacts", r.ID)
+		if out, _ := c.try("logs", r.ID); strings.Contains(out, "***") {
+			masked++
 		}
 	}
 	if masked < 4 {
 		t.Errorf("only %d runs have logs in which something is hidden", masked)
 	}
-	if data, err := os.ReadFile(filepath.Join(p.dir, "cmdlines")); err != nil || !bytes.Contains(data, []byte("tutti")) {
+	if data, err := os.ReadFile(filepath.Join(c.dir, "cmdlines")); err != nil || !bytes.Contains(data, []byte("tutti")) {
 		t.Errorf("the list of processes was not looked at: %v", err)
 	}
-	err := filepath.WalkDir(outer, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		if form := holds(data, forms); form != "" {
-			t.Errorf("%s has %q", path, form)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
+	if arrived() != "Bearer "+canaryValue {
+		t.Errorf("the request had %q", arrived())
 	}
-	if got := strings.TrimSpace(must("secret", "get", "pw", "-reveal")); got != canaryValue {
+	c.must("secret", "rotate-key")
+	c.must("plan")
+	c.search(canaryForms(t))
+	if got := strings.TrimSpace(c.mustRun("secret", "get", "pw", "-reveal")); got != canaryValue {
 		t.Errorf("the value is %q in the end", got)
 	}
+}
+
+// TestCanaryInErrors lets functions fail that say what they were given.
+func TestCanaryInErrors(t *testing.T) {
+	c := newCanaryCage(t, "http://localhost")
+	for _, call := range []string{
+		`timeadd(secret.pw, "1h")`, `cidrhost(upper(secret.pw), 1)`, `textencodebase64("a", secret.pw)`, `file(secret.pw)`, `jsondecode(secret.pw)`,
+	} {
+		c.write("project.tutti.hcl", fmt.Sprintf(`
+secret "pw" {
+  store {}
+}
+stack "a" {
+  source = "./a"
+  inputs = { password = %[1]s }
+}
+workflow "w" {
+  step "s" {
+    exec {
+      command = ["true"]
+      stdin   = jsonencode(%[1]s)
+    }
+  }
+}
+`, call))
+		c.fails("plan")
+		c.fails("plan", "-json")
+		c.fails("run", "w")
+	}
+	c.search(canaryForms(t))
 }
 
 func holds(data []byte, forms []string) string {

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -64,10 +65,7 @@ func (m *Machine) later(e Effect, a *projects.Action, ctx *hcl.EvalContext, seed
 		out := e
 		out.Needs, out.resolve, out.Problem = nil, nil, nil
 		if out.Arguments, out.Problem = Arguments(a, inner); out.Problem != nil {
-			// What a function says about its argument may quote it.
-			set := map[string]bool{}
-			collectSecrets(inner.Variables["secret"], set)
-			out.Secrets = sortedKeys(set)
+			out.Problem = out.Problem.Withheld()
 			return out
 		}
 		out.Marked = marked || out.Arguments.HasMarkDeep(sensitive)
@@ -87,6 +85,14 @@ func (e Effect) WithSecrets(texts map[string]string) Effect {
 		values[name] = cty.StringVal(text).Mark(sensitive)
 	}
 	return e.resolve(values)
+}
+
+var placePattern = regexp.MustCompile(`^[^\s:]+:\d+: `)
+
+// Withheld is the error without what functions say about their arguments, which
+// may quote a secret or what was made of it. The place stays.
+func (e *Error) Withheld() *Error {
+	return &Error{e.Name, placePattern.FindString(e.Cause) + "An argument cannot be evaluated. What is wrong is not said in detail, because it depends on a secret."}
 }
 
 // Secrets lists the secrets that the arguments of an action refer to, for those

@@ -49,7 +49,7 @@ func (w *workflowSteps) secretly(ctx context.Context, t *Task, e flow.Effect) En
 	}
 	e = e.WithSecrets(texts)
 	if e.Problem != nil {
-		return failedStep(e, e.Problem.Name, actions.NewMask(e.Secrets).Text(e.Problem.Cause), "")
+		return failedStep(e, e.Problem.Name, e.Problem.Cause, "")
 	}
 	return w.attempt(ctx, t, e, versions)
 }

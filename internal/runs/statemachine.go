@@ -317,7 +317,10 @@ func (s *StateMachine) bound(ctx context.Context, t *Task, e asl.Effect, b *proj
 	mask := actions.NewMask(texts)
 	args, problem := flow.Arguments(b.Action, scope)
 	if problem != nil {
-		return nil, actions.Errorf("States.Runtime", "%s", mask.Text(problem.Cause))
+		if len(texts) > 0 {
+			problem = problem.Withheld()
+		}
+		return nil, actions.Errorf("States.Runtime", "%s", problem.Cause)
 	}
 	kind := b.Action.Kind
 	if len(texts) > 0 && secretsRefused[kind] {

@@ -266,6 +266,16 @@ func TestFormerKey(t *testing.T) {
 	if _, err := former.Signal(ctx, "run", workflow.Signal{Kind: "event", Name: "e", Data: json.RawMessage(`1`), Time: time.Now()}); err == nil {
 		t.Error("the former key writes signals")
 	}
+	oldRing := secrets.NewKeyring(secrets.Options{Directory: elsewhere})
+	late, err := plans.EncodeValues(map[string]cty.Value{"v": cty.StringVal(canary)}, oldRing)
+	must(t, err)
+	shared, err := (&stacks.Plan{}).Encode(oldRing)
+	must(t, err)
+	for _, data := range [][]byte{late, shared} {
+		if err := former.PutBlob(ctx, "plan/late", data); err == nil {
+			t.Error("the former key writes plans")
+		}
+	}
 	if err := former.Cache(ctx, "open", json.RawMessage(`1`), false, time.Time{}); err != nil {
 		t.Errorf("what is not sealed cannot be written: %v", err)
 	}

@@ -143,8 +143,22 @@ func (e *evaluation) value(expr hcl.Expression) (cty.Value, bool) {
 		return cty.DynamicVal, false
 	}
 	val, diags := expr.Value(&hcl.EvalContext{Variables: vars, Functions: e.s.functions})
-	e.diags = append(e.diags, diag.FromHCL(diags)...)
+	found := diag.FromHCL(diags)
+	for _, t := range traversals(e.s.project, expr, nil) {
+		if t.RootName() == "secret" {
+			withhold(found)
+		}
+	}
+	e.diags = append(e.diags, found...)
 	return val, !diags.HasErrors()
+}
+
+// withhold takes out of diagnostics what functions say about their arguments: it
+// may quote them, or what was made of them.
+func withhold(diags diag.List) {
+	for i := range diags {
+		diags[i].Detail = "What is wrong is not said in detail, because the expression depends on a secret."
+	}
 }
 
 func (e *evaluation) variables(expr hcl.Expression) (map[string]cty.Value, bool) {
