@@ -27,12 +27,15 @@ const childEnv = "TUTTI_BENCH_CHILD"
 
 // child is a process that carries a large run out, or a part of it.
 type child struct {
-	Dir     string
-	Steps   int
-	Resume  bool
-	DieAt   int64  // kills itself after so many items; 0 for never
-	DieLast bool   // kills itself in the step behind all items
-	Profile string // file for a processor profile, and one of the heap; empty for none
+	Dir    string
+	Steps  int
+	Resume bool
+	// Idempotent items are done again after a crash; others that were at work fail,
+	// and the run with them.
+	Idempotent bool
+	DieAt      int64  // kills itself after so many items; 0 for never
+	DieLast    bool   // kills itself in the step behind all items
+	Profile    string // file for a processor profile, and one of the heap; empty for none
 }
 
 // largeRun is the run of every child.
@@ -61,8 +64,8 @@ func (c child) run() error {
 	if err != nil {
 		return err
 	}
-	last := workload.Step("last", "each")
-	d := workload.Define(nil, workload.Each("each", c.Steps, false), last)
+	last := workload.Idempotent(workload.Step("last", "each"))
+	d := workload.Define(nil, workload.Each("each", c.Steps, c.Idempotent), last)
 	if c.Profile != "" {
 		f, err := os.Create(c.Profile)
 		if err != nil {
@@ -100,9 +103,7 @@ func (c child) run() error {
 	if diags.HasErrors() {
 		return diags.Err()
 	}
-	// What was at work when the process was killed counts as failed: it is not
-	// known whether it was done.
-	if run.Status != runs.Succeeded && !c.Resume {
+	if run.Status != runs.Succeeded {
 		return fmt.Errorf("run %s: %s", run.Status, run.Problem)
 	}
 	fmt.Println("ended")
@@ -231,8 +232,8 @@ func large(b *testing.B, n int) {
 	b.ReportMetric((o.at["ended"] - o.at["ready"]).Seconds(), "s-resume-100%")
 	b.ReportMetric(float64(o.largest)/(1<<20), "MB-resumed-100%")
 
-	half := child{Dir: folder(b), Steps: n, DieAt: int64(n / 2)}
+	half := child{Dir: folder(b), Steps: n, Idempotent: true, DieAt: int64(n / 2)}
 	observe(b, half)
-	o = observe(b, child{Dir: half.Dir, Steps: n, Resume: true, DieAt: 1000})
+	o = observe(b, child{Dir: half.Dir, Steps: n, Idempotent: true, Resume: true})
 	b.ReportMetric((o.at["first"] - o.at["ready"]).Seconds(), "s-resume-50%")
 }

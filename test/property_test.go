@@ -274,7 +274,7 @@ func (g *generator) write() string {
 	b.WriteString("output \"module\" {\n  value = module.m\n  sensitive = true\n}\n")
 	for _, r := range g.resources {
 		fmt.Fprintf(&b, "resource %q %q {\n", r.typ, r.name)
-		id := strconv.Quote(r.name)
+		id := strconv.Quote(strings.TrimRight(r.name, "m"))
 		switch {
 		case r.repeat > 0:
 			fmt.Fprintf(&b, "  count = %d\n", r.repeat)
@@ -282,8 +282,6 @@ func (g *generator) write() string {
 		case r.forEach:
 			fmt.Fprintf(&b, "  for_each = { x = 1, y = 2 }\n")
 			id = "\"" + strings.TrimRight(r.name, "m") + "-${each.key}\""
-		default:
-			id = strconv.Quote(strings.TrimRight(r.name, "m"))
 		}
 		if r.typ != "terraform_data" {
 			fmt.Fprintf(&b, "  id = %s\n", id)

@@ -194,7 +194,7 @@ func ParseTarget(s string) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
-	return Target{Module: inst.Module, Resource: inst.Resource, Key: inst.Key}, nil
+	return Target(inst), nil
 }
 
 // String returns the address as given.

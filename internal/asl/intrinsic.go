@@ -52,7 +52,7 @@ func (p *pathParser) call(depth int) (*call, error) {
 		p.i++
 	}
 	c := &call{name: p.s[from:p.i]}
-	if _, ok := intrinsics[c.name]; !ok {
+	if intrinsic(c.name) == nil {
 		return nil, p.fail("there is no intrinsic function %q", c.name)
 	}
 	if depth > maxDepth {
@@ -151,7 +151,7 @@ func (c *call) evaluate(s *scope) (any, error) {
 			return nil, err
 		}
 	}
-	v, err := intrinsics[c.name](s, args)
+	v, err := intrinsic(c.name)(s, args)
 	if err != nil {
 		return nil, intrinsicError{c.source, err}
 	}
@@ -167,29 +167,71 @@ func (e intrinsicError) Error() string {
 	return fmt.Sprintf("The function %s had the following error: %s", e.call, e.err)
 }
 
-var intrinsics map[string]func(*scope, []any) (any, error)
+// intrinsicNames lists the intrinsic functions.
+var intrinsicNames = []string{
+	"States.Format",
+	"States.StringToJson",
+	"States.JsonToString",
+	"States.Array",
+	"States.ArrayPartition",
+	"States.ArrayContains",
+	"States.ArrayRange",
+	"States.ArrayGetItem",
+	"States.ArrayLength",
+	"States.ArrayUnique",
+	"States.Base64Encode",
+	"States.Base64Decode",
+	"States.Hash",
+	"States.JsonMerge",
+	"States.MathRandom",
+	"States.MathAdd",
+	"States.StringSplit",
+	"States.UUID",
+}
 
-func init() { // the table and what is in it refer to each other
-	intrinsics = map[string]func(*scope, []any) (any, error){
-		"States.Format":         func(_ *scope, a []any) (any, error) { return format(a) },
-		"States.StringToJson":   func(_ *scope, a []any) (any, error) { return stringToJSON(a) },
-		"States.JsonToString":   func(_ *scope, a []any) (any, error) { return jsonToString(a) },
-		"States.Array":          func(_ *scope, a []any) (any, error) { return append([]any{}, a...), nil },
-		"States.ArrayPartition": func(_ *scope, a []any) (any, error) { return arrayPartition(a) },
-		"States.ArrayContains":  func(_ *scope, a []any) (any, error) { return arrayContains(a) },
-		"States.ArrayRange":     func(_ *scope, a []any) (any, error) { return arrayRange(a) },
-		"States.ArrayGetItem":   func(_ *scope, a []any) (any, error) { return arrayGetItem(a) },
-		"States.ArrayLength":    func(_ *scope, a []any) (any, error) { return arrayLength(a) },
-		"States.ArrayUnique":    func(_ *scope, a []any) (any, error) { return arrayUnique(a) },
-		"States.Base64Encode":   func(_ *scope, a []any) (any, error) { return base64Encode(a) },
-		"States.Base64Decode":   func(_ *scope, a []any) (any, error) { return base64Decode(a) },
-		"States.Hash":           func(_ *scope, a []any) (any, error) { return hash(a) },
-		"States.JsonMerge":      func(_ *scope, a []any) (any, error) { return jsonMerge(a) },
-		"States.MathRandom":     mathRandom,
-		"States.MathAdd":        func(_ *scope, a []any) (any, error) { return mathAdd(a) },
-		"States.StringSplit":    func(_ *scope, a []any) (any, error) { return stringSplit(a) },
-		"States.UUID":           uuid,
+// intrinsic returns what carries an intrinsic function out; nil where there is none
+// of that name. It is no table: the functions and the evaluation of their
+// arguments refer to each other.
+func intrinsic(name string) func(*scope, []any) (any, error) {
+	switch name {
+	case "States.Format":
+		return func(_ *scope, a []any) (any, error) { return format(a) }
+	case "States.StringToJson":
+		return func(_ *scope, a []any) (any, error) { return stringToJSON(a) }
+	case "States.JsonToString":
+		return func(_ *scope, a []any) (any, error) { return jsonToString(a) }
+	case "States.Array":
+		return func(_ *scope, a []any) (any, error) { return append([]any{}, a...), nil }
+	case "States.ArrayPartition":
+		return func(_ *scope, a []any) (any, error) { return arrayPartition(a) }
+	case "States.ArrayContains":
+		return func(_ *scope, a []any) (any, error) { return arrayContains(a) }
+	case "States.ArrayRange":
+		return func(_ *scope, a []any) (any, error) { return arrayRange(a) }
+	case "States.ArrayGetItem":
+		return func(_ *scope, a []any) (any, error) { return arrayGetItem(a) }
+	case "States.ArrayLength":
+		return func(_ *scope, a []any) (any, error) { return arrayLength(a) }
+	case "States.ArrayUnique":
+		return func(_ *scope, a []any) (any, error) { return arrayUnique(a) }
+	case "States.Base64Encode":
+		return func(_ *scope, a []any) (any, error) { return base64Encode(a) }
+	case "States.Base64Decode":
+		return func(_ *scope, a []any) (any, error) { return base64Decode(a) }
+	case "States.Hash":
+		return func(_ *scope, a []any) (any, error) { return hash(a) }
+	case "States.JsonMerge":
+		return func(_ *scope, a []any) (any, error) { return jsonMerge(a) }
+	case "States.MathRandom":
+		return mathRandom
+	case "States.MathAdd":
+		return func(_ *scope, a []any) (any, error) { return mathAdd(a) }
+	case "States.StringSplit":
+		return func(_ *scope, a []any) (any, error) { return stringSplit(a) }
+	case "States.UUID":
+		return uuid
 	}
+	return nil
 }
 
 func stringArgument(a []any, i int) (string, error) {

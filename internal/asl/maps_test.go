@@ -194,7 +194,7 @@ func TestWriters(t *testing.T) {
 	s.result(fmt.Sprintf(`{"MapRunArn":"%sL:%s","ResultWriterDetails":{"Bucket":"b","Key":"out/%[2]s/manifest.json"}}`, mapRunARN, run))
 	s.replays()
 
-	s = tell(t, mapped("JSONPath", put("")), `{"at": "", "items": [5]}`, store)
+	tell(t, mapped("JSONPath", put("")), `{"at": "", "items": [5]}`, store)
 	if got := stored.Files["SUCCEEDED_0.json"]; !strings.Contains(got, `"Output":"5"`) || !strings.HasPrefix(got, "[{") || strings.Contains(stored.Prefix, "/") {
 		t.Errorf("%+v", stored)
 	}

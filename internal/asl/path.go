@@ -421,7 +421,7 @@ func putAt(value any, steps []pathStep, at any, p *path) (any, error) {
 		o, ok := value.(*Object)
 		if !ok {
 			if value != nil {
-				return nil, fmt.Errorf("Unable to apply step %q to input %s", step.names[0], text(value)) //nolint:staticcheck // the service's words
+				return nil, fmt.Errorf("Unable to apply step %q to input %s", step.names[0], text(value))
 			}
 			o = NewObject()
 		}

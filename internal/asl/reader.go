@@ -301,7 +301,7 @@ func (r *reader) array(content string) ([]any, error) {
 	}
 	list, ok := v.([]any)
 	if !ok {
-		return nil, errors.New("Attempting to map over non-iterable node.") //nolint:staticcheck // the service's words
+		return nil, errors.New("Attempting to map over non-iterable node.")
 	}
 	return list, nil
 }

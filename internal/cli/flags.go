@@ -139,13 +139,6 @@ type unknownFlagError struct{ name string }
 
 func (e *unknownFlagError) Error() string { return "there is no option -" + e.name }
 
-// given reports whether the flag was on the command line.
-func (f *flagSet) given(name string) bool {
-	found := false
-	f.set.Visit(func(fl *flag.Flag) { found = found || fl.Name == name })
-	return found
-}
-
 // splitWords splits the value of TF_CLI_ARGS the way a shell would: spaces
 // separate, single and double quotes and backslashes protect.
 func splitWords(s string) ([]string, error) {

@@ -21,8 +21,7 @@ func loginStory(t *testing.T, discovery string, input io.Reader, browse func(pag
 	t.Helper()
 	home := t.TempDir()
 	t.Setenv("HOME", home)
-	var host *httptest.Server
-	host = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	host := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/.well-known/terraform.json":
 			fmt.Fprint(w, discovery)

@@ -30,8 +30,9 @@ type loadedPlan struct {
 	// ephemeral are the values of ephemeral variables, which no plan keeps.
 	ephemeral map[string]cty.Value
 	// late are values that were not known when the plan was made.
-	late map[string]cty.Value
-	file string // the file it came from; empty for one made just now
+	late   map[string]cty.Value
+	judged *judgement // what policy says; nil until asked
+	file   string     // the file it came from; empty for one made just now
 }
 
 // operation is one command that plans or applies: plan, apply, destroy, refresh
@@ -372,6 +373,10 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
+	decision, guard, judged := o.gate(ctx, l, opts)
+	if judged.HasErrors() {
+		return runs.Result{}, nil, judged
+	}
 	if opts.hard == nil {
 		opts.hard = hardContext(ctx).Done()
 	}
@@ -385,13 +390,17 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		Run: runs.Run{
 			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: actor(), Program: programVersion(), Summary: summaryLine(l.plan),
 		},
-		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
+		Plan: l.plan, Encoded: l.encoded, Late: late, Decision: decision, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
 	}
+	input := engine.ApplyInput{
+		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
+	}
+	if guard != nil {
+		input.Guard, request.Closing = guard, guard.Closing
+	}
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
-		ex, diags := engine.NewApply(ctx, engine.ApplyInput{
-			Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
-		})
+		ex, diags := engine.NewApply(ctx, input)
 		if diags.HasErrors() {
 			return nil, diags
 		}
@@ -403,6 +412,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	} else {
 		result, diags = runner.Apply(ctx, request, open)
 	}
+	diags = append(judged, diags...)
 	if waiting.stale != nil && opts.again != nil {
 		return result, waiting.stale, diags
 	}

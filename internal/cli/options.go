@@ -219,8 +219,3 @@ type outputOptions struct {
 }
 
 func (o *outputOptions) registerJSON(f *flagSet, text string) { f.toggle(&o.json, "json", text) }
-
-func (o *outputOptions) registerHuman(app *bool, f *flagSet) {
-	f.toggle(&o.compactWarnings, "compact-warnings", "Show warnings as one line each when there are no errors.")
-	f.toggle(app, "no-color", "No colours, even on a terminal.")
-}

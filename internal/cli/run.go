@@ -253,6 +253,9 @@ func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do 
 		return o.app.fail(diags)
 	}
 	defer done()
+	if !asJSON {
+		steps.Machine.Forget()
+	}
 	e.Hard, steps.Hard = hardContext(ctx).Done(), hardContext(ctx).Done()
 	e.Began = func(run runs.Run) { fmt.Fprintf(o.app.Err, "Run %s\n", run.ID) }
 	run, diags := do(steps.Runner, e)

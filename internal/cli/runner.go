@@ -165,6 +165,7 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 			return run, diags
 		}
 		defer done()
+		steps.Machine.Forget() // nobody asks for the history
 		e.Run, e.Drain, e.Hard, steps.Hard = run, drain, hard, hard
 		return r.Continue(ctx, e)
 	}

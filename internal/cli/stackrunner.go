@@ -346,7 +346,9 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 	if r.view != nil {
 		op.view = teeView{log, r.view.forStack(op.stack)}
 	}
-	soft, cancel := context.WithCancel(ctx)
+	// The end of ctx cuts the run off and leaves it to be resumed: it must not be
+	// taken for the wish to end it.
+	soft, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	go func() {
 		select {

@@ -12,7 +12,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/lang/functions"
 	"github.com/tutti-dev/tutti/internal/plans"
-	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -523,10 +522,7 @@ func (p *planner) skippedValue(addr addrs.AbsResource) cty.Value {
 type importTarget struct {
 	id       string
 	identity cty.Value
-	unknown  bool
-	provider *providers.Schemas
 	rng      hcl.Range
-	used     bool
 	local    *addrs.LocalProviderConfig
 	module   addrs.Module
 }

@@ -372,3 +372,16 @@ func TestNoSwitchInDoubt(t *testing.T) {
 		t.Errorf("barred by %q", got)
 	}
 }
+
+// TestInfiniteOutputsAreRefused has an output that JSON cannot hold.
+func TestInfiniteOutputsAreRefused(t *testing.T) {
+	w := play(t, steps(`
+		step "a" {
+			exec { command = ["1"] }
+		}
+		output "endless" { value = [log(0, 10), step.a.status] }`), nil)
+	w.run()
+	if got := w.m.Result(); got.Status != Failed || got.Error == nil || !strings.Contains(got.Error.Cause, "infinite") {
+		t.Errorf("it ended as %+v", got)
+	}
+}

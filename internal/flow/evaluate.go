@@ -425,6 +425,9 @@ func (m *Machine) outputs() (cty.Value, *Error) {
 		} else if v.HasMarkDeep(sensitive) {
 			return cty.NilVal, &Error{EvaluationError, at(o.Expr) + fmt.Sprintf("The output %q is sensitive: declare it with sensitive = true.", name)}
 		}
+		if infinite(v) {
+			return cty.NilVal, &Error{EvaluationError, at(o.Expr) + fmt.Sprintf("The output %q is infinite: such numbers cannot be kept.", name)}
+		}
 		values[name] = v
 	}
 	return object(values), nil
@@ -441,6 +444,19 @@ func (m *Machine) arguments(t target, a *projects.Action) (map[string]cty.Value,
 		return nil, &Error{EvaluationError, "Its arguments are not known."}
 	}
 	return v.AsValueMap(), nil
+}
+
+// infinite reports whether a value holds a number that has no end.
+func infinite(v cty.Value) bool {
+	found := false
+	bare, _ := v.UnmarkDeep()
+	_ = cty.Walk(bare, func(_ cty.Path, leaf cty.Value) (bool, error) {
+		if leaf.Type() == cty.Number && leaf.IsKnown() && !leaf.IsNull() && leaf.AsBigFloat().IsInf() {
+			found = true
+		}
+		return !found, nil
+	})
+	return found
 }
 
 // Arguments evaluates the arguments of an action as an object of the types that

@@ -115,11 +115,9 @@ func (w *world) do(step int, e Effect) {
 	if answer := w.answers[e.Key]; answer != nil && failure == nil {
 		out, failure = answer(e)
 	}
-	kind, outcome := workflow.StepSucceeded, Outcome{}
+	kind, outcome := workflow.StepSucceeded, NewOutcome(out)
 	if failure != nil {
 		kind, outcome = workflow.StepFailed, Outcome{Error: failure.Name, Cause: failure.Cause}
-	} else {
-		outcome = NewOutcome(out)
 	}
 	data, _ := json.Marshal(outcome)
 	w.enter(workflow.Entry{Kind: kind, Step: step, Data: data})

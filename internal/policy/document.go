@@ -106,8 +106,24 @@ func (d *Document) plain() (*ast.Term, error) {
 	return ast.NewTerm(v), err
 }
 
-// watched is the document in which asking for what is unknown is noticed. Every
-// evaluation has one of its own.
+// watchedDocument is a document that is made when it is first needed.
+type watchedDocument struct {
+	w     *watcher
+	input *ast.Term
+	err   error
+}
+
+// of returns the document with nothing touched yet.
+func (v *watchedDocument) of(d *Document) (*watcher, *ast.Term, error) {
+	if v.w == nil {
+		v.w = newWatcher()
+		v.input, v.err = d.watched(v.w)
+	}
+	v.w.reset()
+	return v.w, v.input, v.err
+}
+
+// watched is the document in which asking for what is unknown is noticed.
 func (d *Document) watched(w *watcher) (*ast.Term, error) {
 	b := builder{d: d, w: w}
 	input := b.members(d.plan, map[string]func(any) *ast.Term{

@@ -18,48 +18,52 @@ var errPanicked = errors.New("the evaluation cannot be watched")
 // rests on something unknown is not certain; and what it did not say it may yet
 // say of the objects whose unknown attributes it asked for.
 func (j *judging) unknowns(ctx context.Context, plain []said) {
-	w := newWatcher()
-	input, err := j.d.watched(w)
+	asked, err := j.askedFor(ctx, j.r.query, plain)
 	if err != nil {
 		j.fail(err)
 		return
 	}
-	slow := j.p.tracked(ctx)
-	if slow.err != nil {
-		j.fail(slow.err)
-		return
-	}
-	watched, err := j.watch(ctx, slow, w, input, nil)
-	if err == nil && len(w.seen) == 0 && same(plain, watched) {
+	if len(asked) == 0 {
 		for _, m := range plain {
 			j.add(m, false, nil)
 		}
 		return
 	}
-	if err != nil || !same(plain, watched) {
-		// It is not known what was asked for: it may have been anything.
-		for id := range w.names {
-			w.seen[id] = true
-		}
-		j.uncertain(plain, nil, w.touched())
-		return
-	}
-	asked := w.touched()
 	if len(plain) == 0 {
 		j.uncertain(nil, nil, asked)
 		return
 	}
-	w.reset()
+	w, input, _ := j.watched.of(j.d)
 	follow := &derivations{rule: j.r, certain: map[string]bool{}}
 	w.note = follow.noted
-	if again, err := j.watch(ctx, slow, w, input, follow); err != nil || !same(plain, again) {
+	if again, err := j.watch(ctx, j.p.tracked(ctx).queries[j.r.query], w, input, follow); err != nil || !same(plain, again) {
 		follow.certain = nil
 	}
 	j.uncertain(plain, follow.certain, asked)
 }
 
-// watch evaluates the rule on a watched document.
-func (j *judging) watch(ctx context.Context, p *prepared, w *watcher, input *ast.Term, follow *derivations) (out []said, err error) {
+// askedFor returns what unknown attributes a query asks for that came to plain.
+func (j *judging) askedFor(ctx context.Context, query string, plain []said) ([]attribute, error) {
+	w, input, err := j.watched.of(j.d)
+	if err != nil {
+		return nil, err
+	}
+	slow := j.p.tracked(ctx)
+	if slow.err != nil {
+		return nil, slow.err
+	}
+	again, err := j.watch(ctx, slow.queries[query], w, input, nil)
+	if err != nil || !same(plain, again) {
+		// It is not known what was asked for: it may have been anything.
+		for id := range w.names {
+			w.seen[id] = true
+		}
+	}
+	return w.touched(), nil
+}
+
+// watch evaluates a query on a watched document.
+func (j *judging) watch(ctx context.Context, q rego.PreparedEvalQuery, w *watcher, input *ast.Term, follow *derivations) (out []said, err error) {
 	defer func() {
 		if recover() != nil {
 			err = errPanicked
@@ -71,7 +75,7 @@ func (j *judging) watch(ctx context.Context, p *prepared, w *watcher, input *ast
 	if follow != nil {
 		more = append(more, rego.EvalQueryTracer(follow), rego.EvalRuleIndexing(true))
 	}
-	return evaluate(ctx, p.queries[j.r.query], j2.options(more...))
+	return evaluate(ctx, q, j2.options(more...))
 }
 
 func same(a, b []said) bool {
@@ -80,11 +84,9 @@ func same(a, b []said) bool {
 
 // uncertain adds what the rule said and what it may yet say.
 func (j *judging) uncertain(messages []said, certain map[string]bool, asked []attribute) {
-	settled := map[string]bool{} // objects of which something certain was said
 	for _, m := range messages {
 		if certain[m.term] {
 			j.add(m, false, nil)
-			settled[j.findings[len(j.findings)-1].Resource] = true
 		}
 	}
 	var awaits []string
@@ -108,7 +110,7 @@ func (j *judging) uncertain(messages []said, certain map[string]bool, asked []at
 		}
 	}
 	for _, address := range awaits {
-		if settled[address] || told[address] {
+		if told[address] {
 			continue
 		}
 		f := j.finding(Unknown)

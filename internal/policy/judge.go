@@ -49,7 +49,11 @@ func Judge(ctx context.Context, policies []*Policy, d *Document, o Options) (*De
 			}
 		}
 	}
-	each(len(jobs), func(i int) { jobs[i].run(ctx) })
+	watched := make([]watchedDocument, runtime.GOMAXPROCS(0))
+	each(len(jobs), len(watched), func(worker, i int) {
+		jobs[i].watched = &watched[worker]
+		jobs[i].run(ctx)
+	})
 	var diags diag.List
 	for _, p := range policies {
 		j := Judged{Policy: p.Name, Level: p.Level, Status: Pass, Rules: p.Rules()}
@@ -87,14 +91,14 @@ func rank(f Finding) int {
 	return 2
 }
 
-// each does things side by side, as many as there are processors.
-func each(n int, do func(int)) {
+// each does n things, by some workers side by side.
+func each(n, workers int, do func(worker, i int)) {
 	next := make(chan int)
 	var all sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
+	for worker := range min(n, workers) {
 		all.Go(func() {
 			for i := range next {
-				do(i)
+				do(worker, i)
 			}
 		})
 	}
@@ -144,7 +148,9 @@ func (p *Policy) queries(ctx context.Context, c *ast.Compiler) *prepared {
 	}
 	for _, r := range p.rules {
 		add(r.query)
-		add(r.exceptions())
+		if r.excepts {
+			add(r.exceptions())
+		}
 	}
 	return out
 }
@@ -159,6 +165,8 @@ type judging struct {
 	d     *Document
 	o     Options
 	input ast.Value
+	// watched is the worker's own: evaluations that share it follow each other.
+	watched *watchedDocument
 
 	findings []Finding
 	diags    diag.List
@@ -177,17 +185,21 @@ func (j *judging) run(ctx context.Context) {
 		j.fail(j.p.fast.err)
 		return
 	}
-	excepted, err := j.excepted(ctx)
+	excepted, asked, err := j.excepted(ctx)
 	if err != nil {
 		j.fail(err)
 		return
 	}
-	if excepted {
+	if excepted && len(asked) == 0 {
 		return
 	}
 	said, err := evaluate(ctx, j.p.fast.queries[j.r.query], j.options())
 	if err != nil {
 		j.fail(err)
+		return
+	}
+	if len(asked) > 0 {
+		j.uncertain(said, nil, asked)
 		return
 	}
 	if !j.d.HasUnknown() {
@@ -208,25 +220,29 @@ func (j *judging) fail(err error) {
 }
 
 // excepted reports whether an exception rule names the rule, as conftest has it:
-// deny_NAME and violation_NAME by NAME, deny and violation by "".
-func (j *judging) excepted(ctx context.Context) (bool, error) {
-	if j.r.warns {
-		return false, nil
+// deny_NAME and violation_NAME by NAME, deny and violation by "". Where that rests
+// on something unknown, it says on what.
+func (j *judging) excepted(ctx context.Context) (yes bool, asked []attribute, err error) {
+	if j.r.warns || !j.r.excepts {
+		return false, nil, nil
 	}
 	said, err := evaluate(ctx, j.p.fast.queries[j.r.exceptions()], j.options())
+	if err == nil && j.d.HasUnknown() {
+		asked, err = j.askedFor(ctx, j.r.exceptions(), said)
+	}
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	_, name, _ := strings.Cut(j.r.name, "_")
 	for _, v := range said {
 		list, _ := v.value.([]any)
 		for _, e := range list {
 			if e == name {
-				return true, nil
+				return true, asked, nil
 			}
 		}
 	}
-	return false, nil
+	return false, asked, nil
 }
 
 // said is one value of a rule: its text as OPA writes it, and itself.

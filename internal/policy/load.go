@@ -40,6 +40,7 @@ type rule struct {
 	warns     bool
 	at        *Place
 	bodies    int
+	excepts   bool // the package has rules about exceptions
 }
 
 func (r *rule) String() string { return r.pkg + "." + r.name }
@@ -184,7 +185,7 @@ func capabilities() *ast.Capabilities {
 
 // findRules lists what is to be asked for, by package and name.
 func (p *Policy) findRules() {
-	found := map[string]*rule{}
+	found, excepts := map[string]*rule{}, map[string]bool{}
 	for _, file := range sorted(p.modules) {
 		m := p.modules[file]
 		pkg := strings.TrimPrefix(m.Package.Path.String(), "data.")
@@ -193,6 +194,7 @@ func (p *Policy) findRules() {
 			if name == "" && len(r.Head.Reference) > 0 {
 				name = strings.Trim(r.Head.Reference[0].Value.String(), `"`)
 			}
+			excepts[pkg] = excepts[pkg] || name == "exception"
 			if !denies.MatchString(name) && !warns.MatchString(name) {
 				continue
 			}
@@ -204,6 +206,9 @@ func (p *Policy) findRules() {
 			}
 			found[key].bodies++
 		}
+	}
+	for _, r := range p.rules {
+		r.excepts = excepts[r.pkg]
 	}
 	sort.Slice(p.rules, func(i, j int) bool { return p.rules[i].query < p.rules[j].query })
 }

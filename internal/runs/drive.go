@@ -3,6 +3,7 @@ package runs
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -269,6 +270,9 @@ func (d *drive) commits(notes []note) []Commit {
 		open.Entries = append(open.Entries, n.entry)
 		for j := range n.events {
 			n.events[j].ID = eventID(d.run.ID, d.seq)
+			if j > 0 { // an event more that belongs to the same entry
+				n.events[j].ID += "-" + strconv.Itoa(j)
+			}
 		}
 		open.Events = append(open.Events, n.events...)
 		if len(n.outcome.Rows) > 0 {

@@ -40,6 +40,9 @@ type Step struct {
 	Action string // for people
 	Job    Job
 	Token  string
+	// Run says that the job is a run of its own, whose steps wait for what others
+	// hold, like places in pools.
+	Run bool
 
 	// Repeatable says that it may simply be done again after a crash. For any
 	// other, the intent is on disk before it begins, and a crash during it ends it

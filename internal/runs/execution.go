@@ -3,10 +3,8 @@ package runs
 import (
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -37,6 +35,7 @@ type execution struct {
 	tokens   map[string]int
 	said     map[string]workflow.Signal // what was signalled, by token
 	pooled   map[int]Ticket             // waiting to get into a pool
+	waiting  map[string]int             // how many of them, by pool
 	entering []Ticket                   // of them, those the store does not know
 	places   map[int]string             // the pools that queued steps are in
 	active   int                        // slots taken
@@ -62,7 +61,6 @@ type execution struct {
 	finish   bool
 	told     bool // that it began
 	broken   error
-	diags    diag.List
 	opCtx    context.Context
 	wake     chan struct{} // a place in a pool became free
 	poolTime time.Time     // when to look at pools again
@@ -88,9 +86,8 @@ type finished struct {
 }
 
 type grants struct {
-	steps []int
-	next  time.Time
-	err   error
+	Grant
+	err error
 }
 
 func (r *Runner) newExecution(e Execution, run Run, lease Lease) *execution {
@@ -99,7 +96,7 @@ func (r *Runner) newExecution(e Execution, run Run, lease Lease) *execution {
 	}
 	return &execution{
 		r: r, e: e, run: run, lease: lease, tasks: map[int]*Task{}, doubts: map[int]bool{},
-		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{}, places: map[int]string{},
+		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{}, waiting: map[string]int{}, places: map[int]string{},
 		done: make(chan finished, e.Parallelism), writes: make(chan []Commit, 1), written: make(chan error, 1),
 		looked: make(chan grants, 1), leaving: make(chan struct{}), over: make(chan struct{}),
 	}
@@ -157,6 +154,7 @@ func (x *execution) enqueue(step int) {
 		t := about.Pool
 		t.Run, t.Step, t.Asked = x.run.ID, step, x.r.now()
 		x.pooled[step] = t
+		x.waitFor(t.Pool, 1)
 		x.entering = append(x.entering, t)
 		x.poolTime = t.Asked
 	default:
@@ -220,8 +218,11 @@ func (x *execution) loop(ctx context.Context, heard <-chan news) {
 	var grace <-chan time.Time
 	clock := time.NewTimer(time.Hour)
 	defer clock.Stop()
-	x.wake = x.r.wakeUps()
-	defer x.r.noWakeUps(x.wake)
+	x.wake = x.r.wakeUps(x.run.ID)
+	defer x.r.noWakeUps(x.run.ID)
+	for pool, n := range x.waiting { // since the first entry
+		x.r.hungers(x.run.ID, pool, n > 0)
+	}
 	for {
 		x.launch()
 		x.flush()
@@ -415,7 +416,7 @@ func (x *execution) launch() {
 			x.endsBy(e.task, e.signal)
 		}
 	}
-	for x.head < len(x.queue) && x.active < x.e.Parallelism {
+	for x.head < len(x.queue) && (x.active < x.e.Parallelism || x.mustBegin(x.queue[x.head])) {
 		step := x.queue[x.head]
 		x.head++
 		if x.tasks[step] == nil && !x.e.Steps.About(step).Ended {
@@ -430,6 +431,20 @@ func (x *execution) launch() {
 		x.queue = append(x.queue[:0], x.queue[x.head:]...)
 		x.head = 0
 	}
+}
+
+// mustBegin reports whether a step has to begin though there is no room for it:
+// it is in a pool that a run may wait for which takes up the room.
+func (x *execution) mustBegin(step int) bool {
+	if x.places[step] == "" {
+		return false
+	}
+	for _, t := range x.tasks {
+		if t.what.Run {
+			return true
+		}
+	}
+	return false
 }
 
 // launchStep starts a step. The intent of its job is written first, unless it
@@ -624,7 +639,7 @@ func (x *execution) acknowledge(err error) {
 		}
 	}
 	if len(b.leaves) > 0 {
-		x.r.wakeUp()
+		x.r.wakeUp(b.leaves)
 	}
 	for _, t := range b.begins {
 		switch {
@@ -635,207 +650,4 @@ func (x *execution) acknowledge(err error) {
 			x.append(workflow.Entry{Kind: workflow.StepWithdrawn, Step: t.step})
 		}
 	}
-}
-
-// hear takes a signal.
-func (x *execution) hear(s workflow.Signal) {
-	t := x.tasks[x.tokenStep(s.Name)]
-	switch {
-	case s.Kind == workflow.SignalBeat:
-		if t != nil {
-			t.beat(x.r.now())
-		}
-		return
-	case s.Kind == workflow.SignalTake && t != nil && !x.doubts[t.step]:
-		x.append(workflow.Entry{Kind: workflow.StepStarted, Step: t.step, Data: encode(takenData{
-			StepData{Operation: t.what.Action, Address: t.what.Name}, s.By,
-		})})
-	}
-	x.append(workflow.Entry{Kind: workflow.SignalReceived, Step: -1, Data: encode(s)})
-	if t != nil && (s.Kind == workflow.SignalSucceed || s.Kind == workflow.SignalFail) {
-		x.endsBy(t, s)
-	}
-}
-
-// takenData is the data of the intent of a step that a worker has taken.
-type takenData struct {
-	StepData
-	Worker string `json:"worker,omitempty"`
-}
-
-func (x *execution) tokenStep(token string) int {
-	if step, ok := x.tokens[token]; ok {
-		return step
-	}
-	return -1
-}
-
-// SignalFailure is the data of a signal of the kind [workflow.SignalFail].
-type SignalFailure struct {
-	Error string `json:"error"`
-	Cause string `json:"cause"`
-}
-
-// timer is an instant the loop waits for: the end of a step that only waits,
-// or a limit of one that works.
-type timer struct {
-	until     time.Time
-	step      int
-	task      *Task // whose limit it is; nil for steps that only wait
-	heartbeat bool
-}
-
-// timers is a heap by instant and then by number.
-type timers []timer
-
-func (h timers) Len() int { return len(h) }
-func (h timers) Less(a, b int) bool {
-	if c := h[a].until.Compare(h[b].until); c != 0 {
-		return c < 0
-	}
-	return h[a].step < h[b].step
-}
-func (h timers) Swap(a, b int) { h[a], h[b] = h[b], h[a] }
-func (h *timers) Push(v any)   { *h = append(*h, v.(timer)) }
-func (h *timers) Pop() any {
-	old := *h
-	last := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return last
-}
-
-// addTimer adds a timer. Those of steps that have ended are thrown away once they
-// are most of all.
-func (x *execution) addTimer(t timer) {
-	if len(x.timers) > 1024 && len(x.timers) > 2*(len(x.waits)+2*len(x.tasks)) {
-		x.timers = slices.DeleteFunc(x.timers, func(t timer) bool {
-			return t.task == nil && !x.waits[t.step] || t.task != nil && x.tasks[t.step] != t.task
-		})
-		heap.Init(&x.timers)
-	}
-	heap.Push(&x.timers, t)
-}
-
-// news is what was heard from outside.
-type news struct {
-	signals []workflow.Signal
-	cancel  int // level asked for
-}
-
-// listen looks for what other processes ask of a run.
-func (r *Runner) listen(ctx context.Context, id string, heard int64, out chan<- news) {
-	every := r.Poll
-	if every <= 0 {
-		every = 500 * time.Millisecond
-	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	defer r.unhung(id)
-	cancelling := 0
-	for {
-		var n news
-		if run, err := r.Store.Run(ctx, id); err == nil && run.Cancelling > cancelling {
-			cancelling = run.Cancelling
-			n.cancel = cancelling
-		}
-		if signals, err := r.Store.Signals(ctx, id, heard); err == nil && len(signals) > 0 {
-			n.signals = signals
-			heard = signals[len(signals)-1].Sequence
-		}
-		if n.cancel > 0 || len(n.signals) > 0 {
-			select {
-			case out <- n:
-			case <-ctx.Done():
-				return
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		case <-r.rung(id):
-		}
-	}
-}
-
-// bell lets executions of this process hear at once what they would find by
-// looking: signals, and places in pools.
-type bell struct {
-	mu    sync.Mutex
-	pools map[chan struct{}]bool
-	runs  map[string]chan struct{}
-}
-
-// wakeUps returns a channel that tells when a place in a pool became free.
-func (r *Runner) wakeUps() chan struct{} {
-	r.bell.mu.Lock()
-	defer r.bell.mu.Unlock()
-	if r.bell.pools == nil {
-		r.bell.pools = map[chan struct{}]bool{}
-	}
-	c := make(chan struct{}, 1)
-	r.bell.pools[c] = true
-	return c
-}
-
-func (r *Runner) noWakeUps(c chan struct{}) {
-	r.bell.mu.Lock()
-	defer r.bell.mu.Unlock()
-	delete(r.bell.pools, c)
-}
-
-func (r *Runner) wakeUp() {
-	r.bell.mu.Lock()
-	defer r.bell.mu.Unlock()
-	for c := range r.bell.pools {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// rung returns a channel that tells when somebody in this process has signalled
-// a run.
-func (r *Runner) rung(id string) <-chan struct{} {
-	r.bell.mu.Lock()
-	defer r.bell.mu.Unlock()
-	if r.bell.runs == nil {
-		r.bell.runs = map[string]chan struct{}{}
-	}
-	c := r.bell.runs[id]
-	if c == nil {
-		c = make(chan struct{}, 1)
-		r.bell.runs[id] = c
-	}
-	return c
-}
-
-// unhung takes the bell of a run away that this process does not listen for any
-// more.
-func (r *Runner) unhung(id string) {
-	r.bell.mu.Lock()
-	defer r.bell.mu.Unlock()
-	delete(r.bell.runs, id)
-}
-
-// Signal says something to a run, whoever drives it.
-func (r *Runner) Signal(ctx context.Context, id string, s workflow.Signal) diag.List {
-	s.Time = r.now()
-	_, err := r.Store.Signal(ctx, id, s)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return takeProblem(id, err)
-	case err != nil:
-		return diag.Errorf("Cannot signal the run", "Run %s cannot be signalled: %s.", id, err)
-	}
-	r.bell.mu.Lock()
-	defer r.bell.mu.Unlock()
-	if c := r.bell.runs[id]; c != nil {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -72,7 +73,13 @@ type Request struct {
 	// see [plans.EncodeValues]. They are kept in the entry that starts the run,
 	// where [Late] finds them to resume it. For Resume they matter only if that
 	// entry was never written.
-	Late        []byte
+	Late []byte
+	// Decision is what policy said about the plan, as JSON; nil where there is no
+	// policy. It is kept like Late, see [Decision], and told as an event.
+	Decision json.RawMessage
+	// Closing, where not nil, is asked when all operations have ended whether what
+	// they made may stand: an error fails the run.
+	Closing     func(ctx context.Context) diag.List
 	Parallelism int // operations at once; 0 means 10
 	// Watch, where not nil, is told what happens, one call at a time. It must
 	// not block for long.

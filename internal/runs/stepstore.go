@@ -42,11 +42,9 @@ type StepStore interface {
 	// first, whatever their runs. Nobody overtakes who is first in a queue, even
 	// where their limits differ. A rate counts who entered with a rate of their
 	// own within the last Per, gone or not; an entry exactly Per ago is past.
-	// Tickets of runs that nobody drives are dropped before. It returns the steps
-	// of this run that are in, in order, and the next instant at which a rate may
-	// let somebody into one of these pools; zero where only somebody's leaving
-	// can. It writes only where something changes, so that it can be asked often.
-	GrantPools(ctx context.Context, run string, now time.Time) (granted []int, next time.Time, err error)
+	// Tickets of runs that nobody drives are dropped before. It writes only where
+	// something changes, so that it can be asked often.
+	GrantPools(ctx context.Context, run string, now time.Time) (Grant, error)
 	// Pools lists who is in a pool and who waits: by pool, first who is in, in the
 	// order they entered, then who waits, in the order they will. Runs that
 	// nobody drives are left out.
@@ -95,6 +93,17 @@ type Ticket struct {
 	Per      time.Duration `json:"per"`
 	Asked    time.Time     `json:"asked"`
 	Granted  time.Time     `json:"granted"` // zero for who waits
+}
+
+// Grant is who is in the pools that a run has to do with.
+type Grant struct {
+	Steps []int // of this run, in order
+	// Next is the instant at which a rate may let somebody in; zero where only
+	// somebody's leaving can.
+	Next time.Time
+	// Others are other runs, steps of which were let in by this call: they should
+	// be told.
+	Others []string
 }
 
 // Leaving gives a place in a pool back, with the outcome of the step.

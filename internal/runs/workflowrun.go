@@ -235,7 +235,7 @@ func (w *workflowSteps) About(step int) About {
 func (w *workflowSteps) Step(step int) Step {
 	e := w.machine.Effect(step)
 	return Step{
-		Name: e.Key, Action: e.Action, Repeatable: e.Repeatable, Timeout: e.Timeout, Heartbeat: e.Heartbeat,
+		Name: e.Key, Action: e.Action, Run: e.Action == "workflow", Repeatable: e.Repeatable, Timeout: e.Timeout, Heartbeat: e.Heartbeat,
 		Job: func(ctx context.Context, t *Task) Ended { return w.do(ctx, t, e) },
 	}
 }

@@ -129,19 +129,19 @@ func BenchmarkGrantPools(b *testing.B) {
 	now := time.Now()
 	b.Run("idle", func(b *testing.B) {
 		for b.Loop() {
-			if granted, _, err := s.GrantPools(ctx, "run", now); err != nil || len(granted) != 4 {
+			if granted, err := s.GrantPools(ctx, "run", now); err != nil || len(granted.Steps) != 4 {
 				b.Fatal(granted, err)
 			}
 		}
 	})
 	b.Run("handover", func(b *testing.B) {
 		for b.Loop() {
-			granted, _, err := s.GrantPools(ctx, "run", now)
-			if err != nil || len(granted) == 0 {
+			granted, err := s.GrantPools(ctx, "run", now)
+			if err != nil || len(granted.Steps) == 0 {
 				b.Fatal(granted, err)
 			}
-			leave := runs.Commit{Lease: lease, Leaves: []runs.Leaving{{Pool: "pool", Step: granted[0]}}}
-			again := []runs.Ticket{{Pool: "pool", Step: granted[0], Limit: 4}}
+			leave := runs.Commit{Lease: lease, Leaves: []runs.Leaving{{Pool: "pool", Step: granted.Steps[0]}}}
+			again := []runs.Ticket{{Pool: "pool", Step: granted.Steps[0], Limit: 4}}
 			if err := s.Commit(ctx, []runs.Commit{leave}); err != nil {
 				b.Fatal(err)
 			}

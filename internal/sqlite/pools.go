@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -41,7 +43,7 @@ func (tx *transaction) leavePools(run string) error {
 // GrantPools implements runs.StepStore. It looks first, without keeping anybody
 // from writing, and goes through the same again for writing only where something
 // is to be changed.
-func (s *Store) GrantPools(ctx context.Context, run string, now time.Time) (granted []int, next time.Time, err error) {
+func (s *Store) GrantPools(ctx context.Context, run string, now time.Time) (granted runs.Grant, err error) {
 	changes := false
 	err = s.snapshot(ctx, func(tx *sql.Tx) error {
 		g := &granting{store: s, now: nanoseconds(now), row: func(query string, args []any, into ...any) (bool, error) {
@@ -51,23 +53,23 @@ func (s *Store) GrantPools(ctx context.Context, run string, now time.Time) (gran
 			}
 			return err == nil, err
 		}}
-		if granted, next, err = g.all(run); err == nil {
+		if granted, err = g.all(run); err == nil {
 			changes = g.changes
 		}
 		return err
 	})
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("cannot read the pools: %w", err)
+		return runs.Grant{}, fmt.Errorf("cannot read the pools: %w", err)
 	}
 	if !changes {
-		return granted, next, nil
+		return granted, nil
 	}
 	err = s.write(ctx, func(tx *transaction) error {
 		g := &granting{store: s, now: nanoseconds(now), row: tx.row, exec: tx.exec}
-		granted, next, err = g.all(run)
+		granted, err = g.all(run)
 		return err
 	})
-	return granted, next, err
+	return granted, err
 }
 
 // granting goes through the pools of a run. Every question is answered by an
@@ -82,38 +84,41 @@ type granting struct {
 	exec    func(query string, args ...any) (int64, error)
 	changes bool
 	next    int64 // when a rate lets somebody in; 0 for never
+	others  map[string]bool
 }
 
-func (g *granting) all(run string) (granted []int, next time.Time, err error) {
+func (g *granting) all(run string) (out runs.Grant, err error) {
 	pool := ""
 	for first := true; ; first = false {
 		found, err := g.following("SELECT pool FROM tickets WHERE pool %s ? ORDER BY pool LIMIT 1", first, &pool)
 		if err != nil {
-			return nil, time.Time{}, err
+			return out, err
 		}
 		if !found {
 			break
 		}
 		var some int
 		if found, err = g.row("SELECT 1 FROM tickets WHERE pool = ? AND run = ? LIMIT 1", []any{pool, run}, &some); err != nil {
-			return nil, time.Time{}, err
+			return out, err
 		}
 		if !found {
 			continue
 		}
 		if err := g.pool(pool); err != nil {
-			return nil, time.Time{}, err
+			return out, err
 		}
 		if g.changes && g.exec == nil {
-			return nil, time.Time{}, nil // it is all done again
+			return out, nil // it is all done again
 		}
 	}
 	for step := -1; ; {
 		found, err := g.row("SELECT step FROM tickets WHERE run = ? AND step > ? AND granted IS NOT NULL ORDER BY step LIMIT 1", []any{run, step}, &step)
 		if err != nil || !found {
-			return granted, instant(g.next), err
+			delete(g.others, run)
+			out.Next, out.Others = instant(g.next), slices.Sorted(maps.Keys(g.others))
+			return out, err
 		}
-		granted = append(granted, step)
+		out.Steps = append(out.Steps, step)
 	}
 }
 
@@ -160,7 +165,8 @@ func (g *granting) pool(pool string) error {
 // enter lets the first of a queue in, if the pool allows.
 func (g *granting) enter(pool string) (bool, error) {
 	var id, places, rate, per int64
-	found, err := g.row("SELECT id, places, rate, per FROM tickets WHERE pool = ? AND granted IS NULL ORDER BY priority DESC, id LIMIT 1", []any{pool}, &id, &places, &rate, &per)
+	var run string
+	found, err := g.row("SELECT id, run, places, rate, per FROM tickets WHERE pool = ? AND granted IS NULL ORDER BY priority DESC, id LIMIT 1", []any{pool}, &id, &run, &places, &rate, &per)
 	if err != nil || !found {
 		return false, err
 	}
@@ -189,6 +195,10 @@ func (g *granting) enter(pool string) (bool, error) {
 	if _, err := g.exec("UPDATE tickets SET granted = ? WHERE id = ?", g.now, id); err != nil {
 		return false, err
 	}
+	if g.others == nil {
+		g.others = map[string]bool{}
+	}
+	g.others[run] = true
 	if rate > 0 {
 		if _, err := g.exec("DELETE FROM passages WHERE pool = ? AND expires <= ?", pool, g.now); err != nil {
 			return false, err

@@ -416,11 +416,11 @@ func stayInPool(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	for i := 0; ; {
-		granted, _, err := s.GrantPools(ctx, id, time.Now())
+		granted, err := s.GrantPools(ctx, id, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(granted) == 1 {
+		if len(granted.Steps) == 1 {
 			i++
 		}
 		fmt.Println(i)

@@ -77,14 +77,14 @@ func newClosureGraph(s *State) *closureGraph {
 	seen := map[addrs.ConfigResource]bool{} // true: in the state
 	for object, instance := range s.Instances {
 		abs := object.Instance.AbsResource()
-		owner, ok := owners[abs]
-		if !ok {
-			owner = abs.Config()
-			owners[abs] = owner
-			seen[owner] = true
+		if _, known := owners[abs]; !known {
+			owners[abs] = abs.Config()
+			seen[owners[abs]] = true
 		}
 		for _, dependency := range instance.Dependencies {
-			seen[dependency] = seen[dependency]
+			if _, known := seen[dependency]; !known {
+				seen[dependency] = false
+			}
 		}
 	}
 	g.number(seen)

@@ -96,8 +96,14 @@ func Each(name string, n int, idempotent bool) *projects.Step {
 	s.ForEach = numbers(n)
 	s.Action.Arguments = map[string]hcl.Expression{"command": expression(`["do", each.value]`)}
 	if idempotent {
-		s.Action.Arguments["idempotent"] = expression("true")
+		return Idempotent(s)
 	}
+	return s
+}
+
+// Idempotent lets a step be done again after a crash.
+func Idempotent(s *projects.Step) *projects.Step {
+	s.Action.Arguments["idempotent"] = expression("true")
 	return s
 }
 

@@ -18,7 +18,7 @@ type SchemaSource func(addrs.Provider) *providers.Schemas
 // Plan prints what a plan would do.
 func (t *Terminal) Plan(p *plans.Plan, schemas SchemaSource) {
 	out := bufio.NewWriterSize(t.Out, 64<<10)
-	defer out.Flush()
+	defer func() { _ = out.Flush() }() // nobody is left to tell
 	buffered := *t
 	buffered.Out = out
 	v := planView{t: &buffered, p: p, schemas: schemas}

@@ -58,7 +58,7 @@ func ReadManifest(dataDir string) (Manifest, error) {
 	}
 	m, err := ParseManifest(data)
 	if err != nil {
-		return nil, fmt.Errorf("%w\nThe file %s is damaged. Remove it and run \"tutti init\" again.", err, ManifestFile(dataDir)) //nolint:revive // the second line is advice for people
+		return nil, fmt.Errorf("%w\nThe file %s is damaged. Remove it and run \"tutti init\" again.", err, ManifestFile(dataDir))
 	}
 	return m, nil
 }

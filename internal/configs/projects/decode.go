@@ -341,7 +341,7 @@ func stackObject(expr hcl.Expression) (string, addrs.ResourceInstance, error) {
 	rest := append(hcl.Traversal{hcl.TraverseRoot{Name: first.Name, SrcRange: first.SrcRange}}, t[3:]...)
 	addr, err := addrs.ParseResourceInstance(string(writeTraversal(rest)))
 	if err != nil {
-		return "", addrs.ResourceInstance{}, fmt.Errorf("%w (%s)", wrong, err)
+		return "", addrs.ResourceInstance{}, fmt.Errorf("%w (%w)", wrong, err)
 	}
 	return name.Name, addr, nil
 }

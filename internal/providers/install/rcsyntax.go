@@ -3,6 +3,7 @@ package install
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -289,7 +290,7 @@ func (p *rcParser) json() (rcNode, error) {
 	dec := json.NewDecoder(bytes.NewReader(p.src))
 	dec.UseNumber()
 	out, err := p.jsonValue(dec)
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("the file ends too early")
 	}
 	return out, err

@@ -27,10 +27,10 @@ func (s suite) leave(lease runs.Lease, pool string, step int) {
 // grants checks which steps of a run are in, and when to ask again.
 func (s suite) grants(run string, now, next time.Time, want ...int) {
 	s.t.Helper()
-	got, at, err := s.GrantPools(context.Background(), run, now)
+	got, err := s.GrantPools(context.Background(), run, now)
 	s.must(err)
-	if !slices.Equal(got, want) || !at.Equal(next) {
-		s.t.Errorf("steps of %s in pools: %v, next at %v; want %v, %v", run, got, at, want, next)
+	if !slices.Equal(got.Steps, want) || !got.Next.Equal(next) {
+		s.t.Errorf("steps of %s in pools: %v, next at %v; want %v, %v", run, got.Steps, got.Next, want, next)
 	}
 }
 
@@ -125,16 +125,21 @@ func testPoolOrder(_ *testing.T, s suite) {
 	s.grants("a", epoch, time.Time{}, 4)
 	// b/1 would fit its own limit, but is not first.
 	s.queue("p:b/2*", "p:a/3", "p:a/1", "p:a/2", "p:b/1", "q:a/4*")
+	var told []string // who else was let in
 	for _, run := range []string{"b/2", "a/3", "a/1"} {
 		lease := a
 		if strings.HasPrefix(run, "b") {
 			lease = b
 		}
 		s.leave(lease, "p", int(run[2]-'0'))
-		_, _, err := s.GrantPools(context.Background(), "a", epoch)
+		got, err := s.GrantPools(context.Background(), "a", epoch)
 		s.must(err)
+		told = append(told, got.Others...)
 	}
 	s.queue("p:a/2*", "p:b/1*", "q:a/4*")
+	if !slices.Equal(told, []string{"b"}) {
+		s.t.Errorf("told to %v that they were let in", told)
+	}
 }
 
 func testPoolOwners(t *testing.T, s suite) {
@@ -358,9 +363,9 @@ func (m *poolModel) grant(t *rapid.T) {
 		}
 	}
 	slices.Sort(want)
-	got, at, err := m.GrantPools(context.Background(), r.id, m.now)
-	if err != nil || !slices.Equal(got, want) || !at.Equal(next) {
-		t.Fatalf("steps of %s in pools: %v, next at %v (%v); want %v, %v", r.id, got, at, err, want, next)
+	got, err := m.GrantPools(context.Background(), r.id, m.now)
+	if err != nil || !slices.Equal(got.Steps, want) || !got.Next.Equal(next) {
+		t.Fatalf("steps of %s in pools: %v, next at %v (%v); want %v, %v", r.id, got.Steps, got.Next, err, want, next)
 	}
 	m.next = next
 }

@@ -172,7 +172,7 @@ func (s *Store) EnterPools(_ context.Context, lease runs.Lease, tickets []runs.T
 }
 
 // GrantPools lets steps into the pools of a run.
-func (s *Store) GrantPools(_ context.Context, run string, now time.Time) (granted []int, next time.Time, err error) {
+func (s *Store) GrantPools(_ context.Context, run string, now time.Time) (out runs.Grant, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var pools []string
@@ -184,18 +184,34 @@ func (s *Store) GrantPools(_ context.Context, run string, now time.Time) (grante
 	s.steps.tickets = slices.DeleteFunc(s.steps.tickets, func(t runs.Ticket) bool {
 		return slices.Contains(pools, t.Pool) && !s.runs[t.Run].held
 	})
-	for _, pool := range pools {
-		if at := s.steps.grant(pool, now); !at.IsZero() && (next.IsZero() || at.Before(next)) {
-			next = at
+	waiting := map[string]int{}
+	count := func(by int) {
+		for _, t := range s.steps.tickets {
+			if t.Run != run && !t.Granted.IsZero() {
+				waiting[t.Run] += by
+			}
 		}
 	}
+	count(-1)
+	for _, pool := range pools {
+		if at := s.steps.grant(pool, now); !at.IsZero() && (out.Next.IsZero() || at.Before(out.Next)) {
+			out.Next = at
+		}
+	}
+	count(1)
+	for other, more := range waiting {
+		if more > 0 {
+			out.Others = append(out.Others, other)
+		}
+	}
+	slices.Sort(out.Others)
 	for _, t := range s.steps.tickets {
 		if t.Run == run && !t.Granted.IsZero() {
-			granted = append(granted, t.Step)
+			out.Steps = append(out.Steps, t.Step)
 		}
 	}
-	slices.Sort(granted)
-	return granted, next, nil
+	slices.Sort(out.Steps)
+	return out, nil
 }
 
 // grant lets in who may enter a pool, and returns when the next may because of

@@ -122,7 +122,7 @@ func testJournal(t *testing.T, s suite) {
 	want = append(want, late)
 	s.equal("entries one by one", want[5:], each)
 	enough, seen := errors.New("enough"), 0
-	if err := s.Each(ctx, "run", 0, func(workflow.Entry) error { seen++; return enough }); err != enough || seen != 1 {
+	if err := s.Each(ctx, "run", 0, func(workflow.Entry) error { seen++; return enough }); !errors.Is(err, enough) || seen != 1 {
 		t.Errorf("after %d entries: %v", seen, err)
 	}
 	recorded, err := s.Recorded(ctx, "run")

@@ -139,9 +139,9 @@ func (s *slowPools) EnterPools(ctx context.Context, lease runs.Lease, tickets []
 	return s.Store.EnterPools(ctx, lease, tickets)
 }
 
-func (s *slowPools) GrantPools(ctx context.Context, run string, now time.Time) ([]int, time.Time, error) {
+func (s *slowPools) GrantPools(ctx context.Context, run string, now time.Time) (runs.Grant, error) {
 	if s.refuse.Add(-1) >= 0 {
-		return nil, time.Time{}, errors.New("the disk is busy")
+		return runs.Grant{}, errors.New("the disk is busy")
 	}
 	return s.Store.GrantPools(ctx, run, now)
 }
@@ -393,4 +393,39 @@ func TestChildWorkflowsBesideSteps(t *testing.T) {
 	if run, _, diags := b.start(); run.Status != runs.Succeeded {
 		t.Error(fmt.Sprint(run.Status, words(diags)))
 	}
+}
+
+// TestNoStepHoldsAPlaceThatItsSiblingNeeds: a run of its own takes the only room
+// of a run and waits for the pool that a step without room is in.
+func TestNoStepHoldsAPlaceThatItsSiblingNeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `
+		pool "one" { limit = 1 }
+		workflow "w" {
+			parallelism = 1
+			step "child" {
+				workflow { run = workflow.inner }
+			}
+			step "a" {
+				pool = pool.one
+				exec { command = ["x"] }
+			}
+		}
+		workflow "inner" {
+			step "b" {
+				pool = pool.one
+				exec { command = ["x"] }
+			}
+		}`)
+		b.runner.Poll = time.Minute
+		hard := make(chan struct{})
+		o := b.options()
+		o.Hard = hard
+		stop := time.AfterFunc(24*time.Hour, func() { close(hard) })
+		defer stop.Stop()
+		run, _, _ := b.runner.StartWorkflow(t.Context(), b.d, o)
+		if run.Status != runs.Succeeded {
+			t.Errorf("it has %s", run.Status)
+		}
+	})
 }

@@ -1,0 +1,217 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+// news is what was heard from outside.
+type news struct {
+	signals []workflow.Signal
+	cancel  int // level asked for
+}
+
+// listen looks for what other processes ask of a run.
+func (r *Runner) listen(ctx context.Context, id string, heard int64, out chan<- news) {
+	every := r.Poll
+	if every <= 0 {
+		every = 500 * time.Millisecond
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	defer r.unhung(id)
+	cancelling := 0
+	for {
+		var n news
+		if run, err := r.Store.Run(ctx, id); err == nil && run.Cancelling > cancelling {
+			cancelling = run.Cancelling
+			n.cancel = cancelling
+		}
+		if signals, err := r.Store.Signals(ctx, id, heard); err == nil && len(signals) > 0 {
+			n.signals = signals
+			heard = signals[len(signals)-1].Sequence
+		}
+		if n.cancel > 0 || len(n.signals) > 0 {
+			select {
+			case out <- n:
+			case <-ctx.Done():
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-r.rung(id):
+		}
+	}
+}
+
+// bell lets executions of this process hear at once what they would find by
+// looking: signals, and places in pools.
+type bell struct {
+	mu    sync.Mutex
+	pools map[string]*hunger // by run
+	runs  map[string]chan struct{}
+}
+
+// hunger is an execution that may wait for pools.
+type hunger struct {
+	waits map[string]bool // for which
+	wake  chan struct{}
+}
+
+// wakeUps returns a channel that tells a run when to look at pools.
+func (r *Runner) wakeUps(run string) chan struct{} {
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	if r.bell.pools == nil {
+		r.bell.pools = map[string]*hunger{}
+	}
+	h := &hunger{waits: map[string]bool{}, wake: make(chan struct{}, 1)}
+	r.bell.pools[run] = h
+	return h.wake
+}
+
+func (r *Runner) noWakeUps(run string) {
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	delete(r.bell.pools, run)
+}
+
+// hungers says whether a run waits for a pool.
+func (r *Runner) hungers(run, pool string, waits bool) {
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	if h := r.bell.pools[run]; h != nil {
+		h.waits[pool] = waits
+	}
+}
+
+// wakeUp has somebody look at pools because places became free: one run of this
+// process is enough for each, it lets in whoever is first. Those of other
+// processes look from time to time.
+func (r *Runner) wakeUp(leaves []Leaving) {
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	done := map[string]bool{}
+	for _, l := range leaves {
+		if done[l.Pool] {
+			continue
+		}
+		done[l.Pool] = true
+		for _, h := range r.bell.pools {
+			if h.waits[l.Pool] {
+				h.ring()
+				break
+			}
+		}
+	}
+}
+
+// wakeOthers tells runs that they were let into pools.
+func (r *Runner) wakeOthers(ids []string) {
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	for _, id := range ids {
+		if h := r.bell.pools[id]; h != nil {
+			h.ring()
+		}
+	}
+}
+
+func (h *hunger) ring() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// rung returns a channel that tells when somebody in this process has signalled
+// a run.
+func (r *Runner) rung(id string) <-chan struct{} {
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	if r.bell.runs == nil {
+		r.bell.runs = map[string]chan struct{}{}
+	}
+	c := r.bell.runs[id]
+	if c == nil {
+		c = make(chan struct{}, 1)
+		r.bell.runs[id] = c
+	}
+	return c
+}
+
+// unhung takes the bell of a run away that this process does not listen for any
+// more.
+func (r *Runner) unhung(id string) {
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	delete(r.bell.runs, id)
+}
+
+// Signal says something to a run, whoever drives it.
+func (r *Runner) Signal(ctx context.Context, id string, s workflow.Signal) diag.List {
+	s.Time = r.now()
+	_, err := r.Store.Signal(ctx, id, s)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return takeProblem(id, err)
+	case err != nil:
+		return diag.Errorf("Cannot signal the run", "Run %s cannot be signalled: %s.", id, err)
+	}
+	r.bell.mu.Lock()
+	defer r.bell.mu.Unlock()
+	if c := r.bell.runs[id]; c != nil {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// hear takes a signal.
+func (x *execution) hear(s workflow.Signal) {
+	t := x.tasks[x.tokenStep(s.Name)]
+	switch {
+	case s.Kind == workflow.SignalBeat:
+		if t != nil {
+			t.beat(x.r.now())
+		}
+		return
+	case s.Kind == workflow.SignalTake && t != nil && !x.doubts[t.step]:
+		x.append(workflow.Entry{Kind: workflow.StepStarted, Step: t.step, Data: encode(takenData{
+			StepData{Operation: t.what.Action, Address: t.what.Name}, s.By,
+		})})
+	}
+	x.append(workflow.Entry{Kind: workflow.SignalReceived, Step: -1, Data: encode(s)})
+	if t != nil && (s.Kind == workflow.SignalSucceed || s.Kind == workflow.SignalFail) {
+		x.endsBy(t, s)
+	}
+}
+
+// takenData is the data of the intent of a step that a worker has taken.
+type takenData struct {
+	StepData
+	Worker string `json:"worker,omitempty"`
+}
+
+func (x *execution) tokenStep(token string) int {
+	if step, ok := x.tokens[token]; ok {
+		return step
+	}
+	return -1
+}
+
+// SignalFailure is the data of a signal of the kind [workflow.SignalFail].
+type SignalFailure struct {
+	Error string `json:"error"`
+	Cause string `json:"cause"`
+}
