@@ -16,7 +16,10 @@ import (
 	"github.com/tutti-dev/tutti/internal/policy/library"
 )
 
-var update = flag.Bool("update", false, "write docs/policy-rules.md anew")
+var (
+	update = flag.Bool("update", false, "write docs/policy-rules.md anew")
+	write  = flag.String("write", "", "write the examples as plan JSON to this directory, for bench/rules")
+)
 
 // settings are those of the examples.
 const settings = `
@@ -81,8 +84,8 @@ func (e example) address() string {
 // known yet, as ever.
 func plan(t *testing.T, list ...example) []byte {
 	t.Helper()
-	doc := map[string]any{"format_version": "1.2", "planned_values": map[string]any{"root_module": map[string]any{}}, "configuration": map[string]any{"root_module": map[string]any{}}}
-	changes := []any{}
+	doc := map[string]any{"format_version": "1.2", "terraform_version": "1.9.0", "configuration": map[string]any{"root_module": map[string]any{}}}
+	changes, planned, declared := []any{}, []any{}, []any{}
 	for _, e := range list {
 		if e.Configuration != nil {
 			doc["configuration"] = e.Configuration
@@ -108,9 +111,21 @@ func plan(t *testing.T, list ...example) []byte {
 		if e.Replace != nil {
 			change["replace_paths"] = e.Replace
 		}
-		changes = append(changes, map[string]any{"address": e.address(), "mode": "managed", "type": e.Type, "name": name, "change": change})
+		provider, _, _ := strings.Cut(e.Type, "_")
+		resource := func(member string, v any) map[string]any {
+			return map[string]any{"address": e.address(), "mode": "managed", "type": e.Type, "name": name, "provider_name": "registry.terraform.io/hashicorp/" + provider, member: v}
+		}
+		changes = append(changes, resource("change", change))
+		declared = append(declared, resource("expressions", map[string]any{}))
+		if change["after"] != nil {
+			planned = append(planned, resource("values", change["after"]))
+		}
 	}
 	doc["resource_changes"] = changes
+	doc["planned_values"] = map[string]any{"root_module": map[string]any{"resources": planned}}
+	if root, _ := doc["configuration"].(map[string]any)["root_module"].(map[string]any); root != nil && root["resources"] == nil {
+		root["resources"] = declared
+	}
 	out, err := json.Marshal(doc)
 	if err != nil {
 		t.Fatal(err)
@@ -168,6 +183,7 @@ func TestExamples(t *testing.T) {
 			}
 			delete(all, r.ID)
 			for i, e := range of.Pass {
+				keep(t, r, "pass", i, plan(t, append([]example{e}, of.With...)...))
 				if got := judge(t, p, r.Name, plan(t, append([]example{e}, of.With...)...)); len(got) > 0 {
 					t.Errorf("passing example %d: %s", i, text(got))
 				}
@@ -177,6 +193,7 @@ func TestExamples(t *testing.T) {
 				want = policy.Warn
 			}
 			for i, e := range of.Fail {
+				keep(t, r, "fail", i, plan(t, append([]example{e}, of.With...)...))
 				got := judge(t, p, r.Name, plan(t, append([]example{e}, of.With...)...))
 				if len(got) == 0 {
 					t.Errorf("failing example %d passes", i)
@@ -192,6 +209,21 @@ func TestExamples(t *testing.T) {
 	}
 	for id := range all {
 		t.Errorf("there are examples for %s, which is not a rule", id)
+	}
+}
+
+// keep writes an example where that was asked for.
+func keep(t *testing.T, r library.Rule, kind string, i int, plan []byte) {
+	t.Helper()
+	if *write == "" {
+		return
+	}
+	out, err := json.Marshal(map[string]any{"rule": r.ID, "fail": kind == "fail", "plan": json.RawMessage(plan)})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(*write, fmt.Sprintf("%s.%s.%d.json", r.ID, kind, i)), out, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
