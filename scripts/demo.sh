@@ -126,4 +126,35 @@ tutti destroy -auto-approve >destroy.txt || { cat destroy.txt; fail "not everyth
 grep -E '^Plan:|Destruction complete|^Destroy complete' destroy.txt
 [ "$(psql -Atc "select count(*) from pg_database where datname like 'shop_%'")" = 0 ] || fail "databases are left"
 [ -z "$(ls etc 2>/dev/null)" ] || fail "files are left"
-say "Done: nothing is left on the server"
+say "Nothing is left on the server"
+
+say "A project of stacks, and a workflow around them, killed halfway as well"
+cp -r "$root/examples/project" "$demo/project"
+cd "$demo/project"
+run tutti workflow validate
+show tutti plan -env=dev
+tutti plan -env=dev >plan.txt
+grep -E '^Stack |^Plan:|^Total' plan.txt
+show tutti run -detach release -env=dev
+id=$(tutti run -detach release -env=dev)
+tutti runner -once >runner.txt 2>&1 &
+applying=$!
+until tutti logs "$id" 2>/dev/null | grep -q 'Creating'; do
+  kill -0 "$applying" 2>/dev/null || break # it was faster
+done
+show "kill -9 $applying"
+kill -9 "$applying" 2>/dev/null || true
+wait "$applying" 2>/dev/null || true
+applying=
+run tutti runner -once
+run tutti runs
+expect 0 tutti logs "$id" look
+expect 0 tutti plan -env=dev -detailed-exitcode
+show tutti destroy -env=dev -auto-approve
+tutti destroy -env=dev -auto-approve | grep -E '^Destroy complete'
+
+say "A release is tested before it is run: mocked, on a clock of its own"
+cp -r "$root/examples/release" "$demo/release"
+cd "$demo/release"
+run tutti workflow test
+say "Done"

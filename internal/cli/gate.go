@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -347,6 +346,5 @@ func findingDiag(f policy.Finding) diag.Diagnostic {
 	if f.Source != nil {
 		d.Subject = f.Source.Range
 	}
-	d.Address = cmp.Or(f.Resource, d.Address)
 	return d
 }

@@ -27,7 +27,15 @@ type guard struct {
 	known map[addrs.Object]cty.Value
 	told  map[string]bool // findings, by key
 	stale bool            // something became known that was not judged yet
+
+	judged time.Time     // when it was judged last
+	cost   time.Duration // how long that took
 }
+
+// patience is how many times as long as a judgement takes is waited for the next
+// one, where nothing is about to be made that it could prevent: a provider that
+// makes thousands of objects is not to wait for thousands of judgements.
+const patience = 10
 
 var _ engine.Guard = (*guard)(nil)
 
@@ -55,14 +63,16 @@ func newGuard(o *operation, l *loadedPlan, j *judgement) *guard {
 func (g *guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	waited := g.await[c.Object.Instance.String()]
-	if waited {
+	// Where the configuration was known, nothing is known now that was not when the
+	// plan was judged.
+	if g.await[c.Object.Instance.String()] && !c.ConfigKnown {
 		g.known[c.Object] = planned
+		return g.again(ctx)
 	}
-	if !waited && !g.stale {
-		return nil
+	if g.stale && time.Since(g.judged) > patience*g.cost {
+		return g.again(ctx)
 	}
-	return g.again(ctx)
+	return nil
 }
 
 // After implements [engine.Guard].
@@ -88,6 +98,8 @@ func (g *guard) Closing(ctx context.Context) diag.List {
 // again judges the open rules with what is known by now. Only what they had not
 // said before is reported.
 func (g *guard) again(ctx context.Context) diag.List {
+	began := time.Now()
+	defer func() { g.judged, g.cost = time.Now(), time.Since(began) }()
 	g.stale = false
 	plan := *g.l.plan
 	plan.Changes = make([]*plans.Change, len(g.l.plan.Changes))

@@ -400,6 +400,9 @@ func (a *Apply) read(ctx context.Context, change int, c *plans.Change) Outcome {
 	}
 	row.Dependencies = c.Dependencies
 	a.finished(change, o.rs, o.rep.key, value)
+	if a.in.Guard != nil {
+		a.in.Guard.After(c, value)
+	}
 	diags = append(diags, a.checks.runConditions(o.rs, o.rep, o.rs.config.Postconditions, "Resource postcondition failed", value, diag.Error)...)
 	return Outcome{Diags: diags, Rows: []states.Change{{Object: c.Object, Before: a.object(c.Object), After: row}}}
 }

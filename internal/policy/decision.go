@@ -51,8 +51,6 @@ type Finding struct {
 	Overridden bool `json:"overridden,omitempty"`
 	// Awaits are the objects whose unknown attributes the rule looked at.
 	Awaits []string `json:"awaits,omitempty"`
-	// Rules of the same name are told apart by nothing but their message.
-	warns bool
 }
 
 // Key tells findings apart, also from one judgement to the next.

@@ -61,6 +61,9 @@ func ParsePlan(data []byte, about map[string]any) (*Document, error) {
 		collect.add(change["after"], change["after_sensitive"])
 	}
 	d.secretVariables(collect)
+	prior, _ := d.plan["prior_state"].(map[string]any)
+	collect.state(prior["values"])
+	collect.state(d.plan["planned_values"])
 	d.secrets = collect.list()
 	return d, nil
 }
@@ -75,6 +78,7 @@ func (d *Document) secretVariables(collect *secrets) {
 		if decl, _ := v.(map[string]any); decl["sensitive"] == true {
 			value, _ := given[name].(map[string]any)
 			collect.add(value["value"], true)
+			collect.add(decl["default"], true)
 		}
 	}
 }

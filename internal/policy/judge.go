@@ -28,7 +28,6 @@ type Options struct {
 
 // prepared are the queries of a policy, by rule.
 type prepared struct {
-	once    sync.Once
 	queries map[string]rego.PreparedEvalQuery
 	err     error
 }
@@ -111,20 +110,17 @@ func each(n, workers int, do func(worker, i int)) {
 
 // prepare makes the queries of the policy that are evaluated on any document.
 func (p *Policy) prepare(ctx context.Context) {
-	preparing.Lock()
-	defer preparing.Unlock()
+	p.preparing.Lock()
+	defer p.preparing.Unlock()
 	if p.fast == nil {
 		p.fast = p.queries(ctx, p.quick)
 	}
 }
 
-// preparing guards what policies prepare when it is first needed.
-var preparing sync.Mutex
-
 // tracked are the queries for documents with unknown values.
 func (p *Policy) tracked(ctx context.Context) *prepared {
-	preparing.Lock()
-	defer preparing.Unlock()
+	p.preparing.Lock()
+	defer p.preparing.Unlock()
 	if p.slow == nil {
 		c, err := compile(p.modules, true)
 		if err != nil {

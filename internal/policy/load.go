@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -25,10 +26,11 @@ type Policy struct {
 	Name  string
 	Level Level
 
-	modules map[string]*ast.Module // parsed, by file
-	store   storage.Store
-	quick   *ast.Compiler
-	rules   []*rule
+	preparing sync.Mutex             // guards what is prepared when it is first needed
+	modules   map[string]*ast.Module // parsed, by file
+	store     storage.Store
+	quick     *ast.Compiler
+	rules     []*rule
 
 	fast, slow *prepared // slow is for documents with unknown values; see tracked
 }

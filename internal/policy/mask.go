@@ -34,6 +34,31 @@ func (s *secrets) add(v, marks any) {
 	}
 }
 
+// state collects from the values of a state, as prior_state and planned_values
+// have them.
+func (s *secrets) state(v any) {
+	doc, _ := v.(map[string]any)
+	outputs, _ := doc["outputs"].(map[string]any)
+	for _, o := range outputs {
+		output, _ := o.(map[string]any)
+		s.add(output["value"], output["sensitive"])
+	}
+	s.module(doc["root_module"])
+}
+
+func (s *secrets) module(v any) {
+	m, _ := v.(map[string]any)
+	resources, _ := m["resources"].([]any)
+	for _, r := range resources {
+		resource, _ := r.(map[string]any)
+		s.add(resource["values"], resource["sensitive_values"])
+	}
+	children, _ := m["child_modules"].([]any)
+	for _, child := range children {
+		s.module(child)
+	}
+}
+
 func (s *secrets) all(v any) {
 	switch v := v.(type) {
 	case string:
