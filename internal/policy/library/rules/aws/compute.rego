@@ -13,7 +13,8 @@ import data.tutti.lib
 #   remediation: Set metadata_options.http_tokens to required.
 deny_metadata_v1 contains lib.finding(rego.metadata.rule(), rc, "metadata_options", "answers version 1 of the metadata service") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_instance", "aws_launch_template"})
+	rc.type in {"aws_instance", "aws_launch_template"}
+	lib.writes(rc)
 	lib.other(rc, ["metadata_options", 0, "http_tokens"], {"required"})
 	lib.other(rc, ["metadata_options", 0, "http_endpoint"], {"disabled"})
 }
@@ -28,7 +29,8 @@ deny_metadata_v1 contains lib.finding(rego.metadata.rule(), rc, "metadata_option
 #   remediation: Set endpoint_public_access to false, or list ranges in public_access_cidrs.
 deny_public_cluster contains lib.finding(rego.metadata.rule(), rc, "vpc_config", "has an API that everyone can reach") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_eks_cluster"})
+	rc.type in {"aws_eks_cluster"}
+	lib.writes(rc)
 	lib.value(rc, ["vpc_config", 0, "endpoint_public_access"]) != false
 	lib.everyone(lib.value(rc, ["vpc_config", 0, "public_access_cidrs"]))
 }
@@ -43,7 +45,8 @@ deny_public_cluster contains lib.finding(rego.metadata.rule(), rc, "vpc_config",
 #   remediation: Add "audit" to enabled_cluster_log_types.
 deny_cluster_unaudited contains lib.finding(rego.metadata.rule(), rc, "enabled_cluster_log_types", "keeps no audit log") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_eks_cluster"})
+	rc.type in {"aws_eks_cluster"}
+	lib.writes(rc)
 	lib.known(rc, ["enabled_cluster_log_types"])
 	not audits(rc)
 }
@@ -60,7 +63,8 @@ audits(rc) if "audit" in rc.change.after.enabled_cluster_log_types
 #   remediation: Set is_multi_region_trail and enable_log_file_validation to true and leave enable_logging on.
 deny_trail_incomplete contains lib.finding(rego.metadata.rule(), rc, name, msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_cloudtrail"})
+	rc.type in {"aws_cloudtrail"}
+	lib.writes(rc)
 	some name in ["is_multi_region_trail", "enable_log_file_validation", "enable_logging"]
 	missing(rc, name)
 	msg := sprintf("has %s off", [name])
@@ -83,7 +87,8 @@ missing(rc, "enable_logging") if rc.change.after.enable_logging == false
 #   remediation: Add an aws_flow_log for the VPC.
 warn_no_flow_log contains lib.finding(rego.metadata.rule(), rc, "", "has no aws_flow_log") if {
 	some rc in input.resource_changes
-	lib.makes(rc, {"aws_vpc"})
+	rc.type in {"aws_vpc"}
+	lib.makes(rc)
 	not lib.attached(rc, "aws_flow_log", "vpc_id", "id")
 }
 
@@ -97,7 +102,8 @@ warn_no_flow_log contains lib.finding(rego.metadata.rule(), rc, "", "has no aws_
 #   remediation: Set image_tag_mutability to IMMUTABLE.
 deny_mutable_tags contains lib.finding(rego.metadata.rule(), rc, "image_tag_mutability", "lets tags be moved") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_ecr_repository"})
+	rc.type in {"aws_ecr_repository"}
+	lib.writes(rc)
 	lib.other(rc, ["image_tag_mutability"], {"IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION"})
 }
 
@@ -111,7 +117,8 @@ deny_mutable_tags contains lib.finding(rego.metadata.rule(), rc, "image_tag_muta
 #   remediation: Leave privileged off and name the image by version or digest.
 deny_loose_container contains lib.finding(rego.metadata.rule(), rc, "container_definitions", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_ecs_task_definition"})
+	rc.type in {"aws_ecs_task_definition"}
+	lib.writes(rc)
 	some c in json.unmarshal(rc.change.after.container_definitions)
 	some msg in loose(c)
 }

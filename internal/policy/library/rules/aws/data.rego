@@ -13,7 +13,8 @@ import data.tutti.lib
 #   remediation: Set publicly_accessible to false and reach the database from within its network.
 deny_public_database contains lib.finding(rego.metadata.rule(), rc, "publicly_accessible", "can be reached by everyone") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_db_instance", "aws_rds_cluster_instance", "aws_redshift_cluster", "aws_dms_replication_instance"})
+	rc.type in {"aws_db_instance", "aws_rds_cluster_instance", "aws_redshift_cluster", "aws_dms_replication_instance"}
+	lib.writes(rc)
 	rc.change.after.publicly_accessible == true
 }
 
@@ -27,7 +28,8 @@ deny_public_database contains lib.finding(rego.metadata.rule(), rc, "publicly_ac
 #   remediation: Encrypt it when it is created; encryption cannot be switched on later without a copy.
 deny_unencrypted_database contains lib.finding(rego.metadata.rule(), rc, name, "is stored in clear") if {
 	some rc in input.resource_changes
-	lib.writes(rc, object.keys(encryption))
+	encryption[rc.type]
+	lib.writes(rc)
 	name := encryption[rc.type]
 	lib.off(rc, [name])
 	not replica(rc)
@@ -57,7 +59,8 @@ replica(rc) if lib.present(rc, ["snapshot_identifier"])
 #   remediation: Set a KMS key, or sqs_managed_sse_enabled for queues.
 deny_unencrypted_queue contains lib.finding(rego.metadata.rule(), rc, attribute, "keeps messages in clear") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_sqs_queue", "aws_sns_topic", "aws_kinesis_stream"})
+	rc.type in {"aws_sqs_queue", "aws_sns_topic", "aws_kinesis_stream"}
+	lib.writes(rc)
 	attribute := unlocked(rc)
 }
 
@@ -87,7 +90,8 @@ unlocked(rc) := "encryption_type" if {
 #   remediation: Set deletion_protection to true (deletion_protection_enabled for DynamoDB).
 deny_unprotected_database contains lib.finding(rego.metadata.rule(), rc, name, "can be deleted at once") if {
 	some rc in input.resource_changes
-	lib.writes(rc, object.keys(protection))
+	protection[rc.type]
+	lib.writes(rc)
 	name := protection[rc.type]
 	lib.off(rc, [name])
 }
@@ -110,7 +114,8 @@ protection := {
 #   remediation: Set backup_retention_period to at least backup_days.
 deny_few_backups contains lib.finding(rego.metadata.rule(), rc, "backup_retention_period", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_db_instance", "aws_rds_cluster", "aws_docdb_cluster", "aws_neptune_cluster"})
+	rc.type in {"aws_db_instance", "aws_rds_cluster", "aws_docdb_cluster", "aws_neptune_cluster"}
+	lib.writes(rc)
 	lib.less(rc, ["backup_retention_period"], lib.settings.backup_days)
 	lib.absent(rc, ["replicate_source_db"])
 	msg := sprintf("keeps backups for less than %d days", [lib.settings.backup_days])
@@ -126,7 +131,8 @@ deny_few_backups contains lib.finding(rego.metadata.rule(), rc, "backup_retentio
 #   remediation: Add point_in_time_recovery with enabled = true.
 deny_no_recovery contains lib.finding(rego.metadata.rule(), rc, "point_in_time_recovery", "cannot be set back to a point in time") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_dynamodb_table"})
+	rc.type in {"aws_dynamodb_table"}
+	lib.writes(rc)
 	lib.off(rc, ["point_in_time_recovery", 0, "enabled"])
 }
 
@@ -140,7 +146,8 @@ deny_no_recovery contains lib.finding(rego.metadata.rule(), rc, "point_in_time_r
 #   remediation: Use manage_master_user_password, or password_wo with an ephemeral value.
 deny_password_in_plan contains lib.finding(rego.metadata.rule(), rc, name, "has its password in the plan") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_db_instance", "aws_rds_cluster", "aws_docdb_cluster", "aws_redshift_cluster"})
+	rc.type in {"aws_db_instance", "aws_rds_cluster", "aws_docdb_cluster", "aws_redshift_cluster"}
+	lib.writes(rc)
 	some name in ["password", "master_password"]
 	lib.present(rc, [name])
 }

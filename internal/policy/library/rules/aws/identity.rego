@@ -13,7 +13,8 @@ import data.tutti.lib
 #   remediation: List the actions and the resources that are needed.
 deny_wildcard_policy contains lib.finding(rego.metadata.rule(), rc, "policy", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_iam_policy", "aws_iam_role_policy", "aws_iam_user_policy", "aws_iam_group_policy", "aws_ssoadmin_permission_set_inline_policy"})
+	rc.type in {"aws_iam_policy", "aws_iam_role_policy", "aws_iam_user_policy", "aws_iam_group_policy", "aws_ssoadmin_permission_set_inline_policy"}
+	lib.writes(rc)
 	some s in lib.statements(text(rc))
 	s.effect == "Allow"
 	"*" in s.resources
@@ -36,7 +37,8 @@ text(rc) := rc.change.after.inline_policy if rc.type == "aws_ssoadmin_permission
 #   remediation: List what is allowed with Action.
 deny_not_action contains lib.finding(rego.metadata.rule(), rc, "policy", "allows everything but a list") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_iam_policy", "aws_iam_role_policy", "aws_iam_user_policy", "aws_iam_group_policy"})
+	rc.type in {"aws_iam_policy", "aws_iam_role_policy", "aws_iam_user_policy", "aws_iam_group_policy"}
+	lib.writes(rc)
 	some s in lib.statements(rc.change.after.policy)
 	s.effect == "Allow"
 	count(s.not_actions) > 0
@@ -52,7 +54,8 @@ deny_not_action contains lib.finding(rego.metadata.rule(), rc, "policy", "allows
 #   remediation: Name the accounts, roles or services; or add a condition that limits who it is.
 deny_wildcard_principal contains lib.finding(rego.metadata.rule(), rc, attribute, "is open to everyone") if {
 	some rc in input.resource_changes
-	lib.writes(rc, object.keys(documents))
+	documents[rc.type]
+	lib.writes(rc)
 	attribute := documents[rc.type]
 	some s in lib.statements(rc.change.after[attribute])
 	s.effect == "Allow"
@@ -83,7 +86,8 @@ documents := {
 #   remediation: Name the principal with source_arn or source_account; use AWS_IAM for URLs.
 deny_public_function contains lib.finding(rego.metadata.rule(), rc, attribute, "may be called by everyone") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_lambda_permission", "aws_lambda_function_url"})
+	rc.type in {"aws_lambda_permission", "aws_lambda_function_url"}
+	lib.writes(rc)
 	some [attribute, bad] in [["principal", "*"], ["authorization_type", "NONE"]]
 	rc.change.after[attribute] == bad
 }
@@ -98,7 +102,8 @@ deny_public_function contains lib.finding(rego.metadata.rule(), rc, attribute, "
 #   remediation: Attach policies with what is needed.
 deny_administrator contains lib.finding(rego.metadata.rule(), rc, "policy_arn", "makes an administrator") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_iam_role_policy_attachment", "aws_iam_user_policy_attachment", "aws_iam_group_policy_attachment", "aws_iam_policy_attachment"})
+	rc.type in {"aws_iam_role_policy_attachment", "aws_iam_user_policy_attachment", "aws_iam_group_policy_attachment", "aws_iam_policy_attachment"}
+	lib.writes(rc)
 	regex.match(`^arn:aws[a-z-]*:iam::aws:policy/(AdministratorAccess|IAMFullAccess)$`, rc.change.after.policy_arn)
 }
 
@@ -112,7 +117,8 @@ deny_administrator contains lib.finding(rego.metadata.rule(), rc, "policy_arn", 
 #   remediation: Let workloads assume roles; let people sign in through an identity provider.
 warn_access_key contains lib.finding(rego.metadata.rule(), rc, "", "makes a key that does not expire") if {
 	some rc in input.resource_changes
-	lib.makes(rc, {"aws_iam_access_key"})
+	rc.type in {"aws_iam_access_key"}
+	lib.makes(rc)
 }
 
 # METADATA
@@ -125,7 +131,8 @@ warn_access_key contains lib.finding(rego.metadata.rule(), rc, "", "makes a key 
 #   remediation: Set enable_key_rotation to true.
 deny_rotation_off contains lib.finding(rego.metadata.rule(), rc, "enable_key_rotation", "is never rotated") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_kms_key"})
+	rc.type in {"aws_kms_key"}
+	lib.writes(rc)
 	lib.off(rc, ["enable_key_rotation"])
 	lib.other(rc, ["customer_master_key_spec"], {"RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1", "HMAC_256"})
 }

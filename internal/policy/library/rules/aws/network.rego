@@ -13,7 +13,8 @@ import data.tutti.lib
 #   remediation: Limit the rule to the ranges or security groups that need it, or list the port in open_ports.
 deny_open_ingress contains lib.finding(rego.metadata.rule(), rc, attribute, msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_security_group", "aws_default_security_group", "aws_security_group_rule", "aws_vpc_security_group_ingress_rule"})
+	rc.type in {"aws_security_group", "aws_default_security_group", "aws_security_group_rule", "aws_vpc_security_group_ingress_rule"}
+	lib.writes(rc)
 	some [attribute, from, to] in opened(rc)
 	lib.closed(from, to)
 	msg := sprintf("lets everyone reach ports %v to %v", [from, to])
@@ -21,12 +22,14 @@ deny_open_ingress contains lib.finding(rego.metadata.rule(), rc, attribute, msg)
 
 opened(rc) := [["ingress", first(r), last(r)] |
 	some r in rc.change.after.ingress
+	not ping(r)
 	lib.everyone(array.concat(blocks(r, "cidr_blocks"), blocks(r, "ipv6_cidr_blocks")))
 ] if rc.type in {"aws_security_group", "aws_default_security_group"}
 
 opened(rc) := [["cidr_blocks", first(r), last(r)] |
 	rc.change.after.type == "ingress"
 	r := rc.change.after
+	not ping(r)
 	lib.everyone(array.concat(blocks(r, "cidr_blocks"), blocks(r, "ipv6_cidr_blocks")))
 ] if {
 	rc.type == "aws_security_group_rule"
@@ -34,11 +37,17 @@ opened(rc) := [["cidr_blocks", first(r), last(r)] |
 
 opened(rc) := [[attribute, first(r), last(r)] |
 	r := rc.change.after
+	not ping(r)
 	some attribute in ["cidr_ipv4", "cidr_ipv6"]
 	r[attribute] in lib.anywhere
 ] if {
 	rc.type == "aws_vpc_security_group_ingress_rule"
 }
+
+# ICMP has types where others have ports.
+ping(r) if r.protocol in {"icmp", "icmpv6", "58"}
+
+ping(r) if r.ip_protocol in {"icmp", "icmpv6", "58"}
 
 blocks(r, name) := [b | some b in object.get(r, name, [])]
 
@@ -64,7 +73,8 @@ last(r) := r.to_port if not every_port(r)
 #   remediation: Let only known ranges reach ports of administration.
 deny_open_acl contains lib.finding(rego.metadata.rule(), rc, "cidr_block", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_network_acl_rule"})
+	rc.type in {"aws_network_acl_rule"}
+	lib.writes(rc)
 	r := rc.change.after
 	r.rule_action == "allow"
 	lib.off(rc, ["egress"])
@@ -92,7 +102,8 @@ reaches(r, port) if {
 #   remediation: Make a VPC of your own and leave the default one alone.
 deny_default_vpc contains lib.finding(rego.metadata.rule(), rc, "", "takes over the default network") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_default_vpc", "aws_default_subnet"})
+	rc.type in {"aws_default_vpc", "aws_default_subnet"}
+	lib.writes(rc)
 }
 
 # METADATA
@@ -105,7 +116,8 @@ deny_default_vpc contains lib.finding(rego.metadata.rule(), rc, "", "takes over 
 #   remediation: Use HTTPS or TLS with a certificate; let plain HTTP only redirect.
 deny_listener_plain contains lib.finding(rego.metadata.rule(), rc, "protocol", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_lb_listener", "aws_alb_listener"})
+	rc.type in {"aws_lb_listener", "aws_alb_listener"}
+	lib.writes(rc)
 	rc.change.after.protocol == "HTTP"
 	some action in rc.change.after.default_action
 	action.type != "redirect"
@@ -122,7 +134,8 @@ deny_listener_plain contains lib.finding(rego.metadata.rule(), rc, "protocol", m
 #   remediation: Use a policy for TLS 1.2 and newer, such as ELBSecurityPolicy-TLS13-1-2-2021-06 or TLSv1.2_2021.
 deny_old_tls contains lib.finding(rego.metadata.rule(), rc, attribute, msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_lb_listener", "aws_alb_listener", "aws_cloudfront_distribution", "aws_api_gateway_domain_name"})
+	rc.type in {"aws_lb_listener", "aws_alb_listener", "aws_cloudfront_distribution", "aws_api_gateway_domain_name"}
+	lib.writes(rc)
 	some [attribute, version] in spoken(rc)
 	msg := sprintf("speaks old versions of TLS (%s)", [version])
 }
@@ -152,7 +165,8 @@ spoken(rc) := [["security_policy", rc.change.after.security_policy] | rc.change.
 #   remediation: Set viewer_protocol_policy to redirect-to-https or https-only.
 deny_cdn_plain contains lib.finding(rego.metadata.rule(), rc, "default_cache_behavior", "answers plain HTTP") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_cloudfront_distribution"})
+	rc.type in {"aws_cloudfront_distribution"}
+	lib.writes(rc)
 	some b in rc.change.after.default_cache_behavior
 	b.viewer_protocol_policy == "allow-all"
 }
@@ -167,7 +181,8 @@ deny_cdn_plain contains lib.finding(rego.metadata.rule(), rc, "default_cache_beh
 #   remediation: List the origins that use the API.
 deny_wildcard_cors contains lib.finding(rego.metadata.rule(), rc, attribute, "lets the scripts of every site call it") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_apigatewayv2_api", "aws_lambda_function_url", "aws_s3_bucket_cors_configuration"})
+	rc.type in {"aws_apigatewayv2_api", "aws_lambda_function_url", "aws_s3_bucket_cors_configuration"}
+	lib.writes(rc)
 	some [attribute, origins] in origin_lists(rc)
 	"*" in origins
 }
@@ -188,6 +203,7 @@ origin_lists(rc) := [["cors_rule", c.allowed_origins] | some c in rc.change.afte
 #   remediation: Set map_public_ip_on_launch to false and give public addresses to load balancers only.
 deny_public_subnet contains lib.finding(rego.metadata.rule(), rc, "map_public_ip_on_launch", "gives every machine a public address") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_subnet"})
+	rc.type in {"aws_subnet"}
+	lib.writes(rc)
 	rc.change.after.map_public_ip_on_launch == true
 }

@@ -13,7 +13,8 @@ import data.tutti.lib
 #   remediation: Use the ACL "private" and give access by policy.
 deny_public_bucket contains lib.finding(rego.metadata.rule(), rc, "acl", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_s3_bucket", "aws_s3_bucket_acl"})
+	rc.type in {"aws_s3_bucket", "aws_s3_bucket_acl"}
+	lib.writes(rc)
 	rc.change.after.acl in {"public-read", "public-read-write", "authenticated-read", "website"}
 	msg := sprintf("is open to everyone (%s)", [rc.change.after.acl])
 }
@@ -28,7 +29,8 @@ deny_public_bucket contains lib.finding(rego.metadata.rule(), rc, "acl", msg) if
 #   remediation: Add an aws_s3_bucket_public_access_block for the bucket with all four settings true.
 deny_bucket_unblocked contains lib.finding(rego.metadata.rule(), rc, "", "has no aws_s3_bucket_public_access_block") if {
 	some rc in input.resource_changes
-	lib.makes(rc, {"aws_s3_bucket"})
+	rc.type in {"aws_s3_bucket"}
+	lib.makes(rc)
 	not lib.attached(rc, "aws_s3_bucket_public_access_block", "bucket", "bucket")
 }
 
@@ -42,7 +44,8 @@ deny_bucket_unblocked contains lib.finding(rego.metadata.rule(), rc, "", "has no
 #   remediation: Set block_public_acls, block_public_policy, ignore_public_acls and restrict_public_buckets to true.
 deny_block_incomplete contains lib.finding(rego.metadata.rule(), rc, name, msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_s3_bucket_public_access_block", "aws_s3_account_public_access_block"})
+	rc.type in {"aws_s3_bucket_public_access_block", "aws_s3_account_public_access_block"}
+	lib.writes(rc)
 	some name in ["block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"]
 	lib.off(rc, [name])
 	msg := sprintf("does not set %s", [name])
@@ -58,7 +61,8 @@ deny_block_incomplete contains lib.finding(rego.metadata.rule(), rc, name, msg) 
 #   remediation: Set encrypted to true, with a key of your own where it matters.
 deny_unencrypted_disk contains lib.finding(rego.metadata.rule(), rc, lib.text(path), "is stored in clear") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_ebs_volume", "aws_efs_file_system", "aws_instance", "aws_ebs_snapshot_copy", "aws_ami_copy"})
+	rc.type in {"aws_ebs_volume", "aws_efs_file_system", "aws_instance", "aws_ebs_snapshot_copy", "aws_ami_copy"}
+	lib.writes(rc)
 	some path in disks(rc)
 	lib.off(rc, path)
 }
@@ -82,7 +86,8 @@ disks(rc) := [[kind, i, "encrypted"] |
 #   remediation: Share with the accounts that need it, by account id.
 deny_public_image contains lib.finding(rego.metadata.rule(), rc, attribute, "is shared with everyone") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_ami_launch_permission", "aws_db_snapshot", "aws_db_cluster_snapshot"})
+	rc.type in {"aws_ami_launch_permission", "aws_db_snapshot", "aws_db_cluster_snapshot"}
+	lib.writes(rc)
 	some attribute in ["group", "shared_accounts"]
 	shared(rc.change.after[attribute])
 }
@@ -101,7 +106,8 @@ shared(v) if "all" in v
 #   remediation: Leave force_destroy false; empty a bucket on purpose when it is to go.
 deny_force_destroy contains lib.finding(rego.metadata.rule(), rc, "force_destroy", "may be deleted with all that is in it") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_s3_bucket"})
+	rc.type in {"aws_s3_bucket"}
+	lib.writes(rc)
 	rc.change.after.force_destroy == true
 }
 
@@ -115,6 +121,7 @@ deny_force_destroy contains lib.finding(rego.metadata.rule(), rc, "force_destroy
 #   remediation: Set versioning_configuration.status to Enabled.
 deny_versioning_off contains lib.finding(rego.metadata.rule(), rc, "versioning_configuration.0.status", "keeps no earlier versions") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"aws_s3_bucket_versioning"})
+	rc.type in {"aws_s3_bucket_versioning"}
+	lib.writes(rc)
 	rc.change.after.versioning_configuration[0].status in {"Suspended", "Disabled"}
 }

@@ -13,7 +13,8 @@ import data.tutti.lib
 #   remediation: Set container_access_type to private and allow_nested_items_to_be_public to false.
 deny_public_container contains lib.finding(rego.metadata.rule(), rc, attribute, "is open to everyone") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_storage_container", "azurerm_storage_account"})
+	rc.type in {"azurerm_storage_container", "azurerm_storage_account"}
+	lib.writes(rc)
 	some attribute in ["container_access_type", "allow_nested_items_to_be_public"]
 	rc.change.after[attribute] in {"blob", "container", true}
 }
@@ -28,7 +29,8 @@ deny_public_container contains lib.finding(rego.metadata.rule(), rc, attribute, 
 #   remediation: Set https_traffic_only_enabled to true.
 deny_plain_transfer contains lib.finding(rego.metadata.rule(), rc, attribute, "answers without encryption") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_storage_account", "azurerm_redis_cache"})
+	rc.type in {"azurerm_storage_account", "azurerm_redis_cache"}
+	lib.writes(rc)
 	some [attribute, bad] in [
 		["https_traffic_only_enabled", false], ["enable_https_traffic_only", false],
 		["non_ssl_port_enabled", true], ["enable_non_ssl_port", true],
@@ -46,7 +48,8 @@ deny_plain_transfer contains lib.finding(rego.metadata.rule(), rc, attribute, "a
 #   remediation: Set public_network_access_enabled to false and use a private endpoint.
 deny_public_database contains lib.finding(rego.metadata.rule(), rc, "public_network_access_enabled", "can be reached from the internet") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_mssql_server", "azurerm_postgresql_server", "azurerm_postgresql_flexible_server", "azurerm_mysql_server", "azurerm_mariadb_server", "azurerm_cosmosdb_account", "azurerm_redis_cache"})
+	rc.type in {"azurerm_mssql_server", "azurerm_postgresql_server", "azurerm_postgresql_flexible_server", "azurerm_mysql_server", "azurerm_mariadb_server", "azurerm_cosmosdb_account", "azurerm_redis_cache"}
+	lib.writes(rc)
 	rc.change.after.public_network_access_enabled == true
 }
 
@@ -60,7 +63,8 @@ deny_public_database contains lib.finding(rego.metadata.rule(), rc, "public_netw
 #   remediation: Set purge_protection_enabled to true.
 deny_vault_purge contains lib.finding(rego.metadata.rule(), rc, "purge_protection_enabled", "has no protection against purging") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_key_vault"})
+	rc.type in {"azurerm_key_vault"}
+	lib.writes(rc)
 	lib.off(rc, ["purge_protection_enabled"])
 }
 
@@ -74,7 +78,8 @@ deny_vault_purge contains lib.finding(rego.metadata.rule(), rc, "purge_protectio
 #   remediation: Set backup_retention_days to at least backup_days.
 deny_few_backups contains lib.finding(rego.metadata.rule(), rc, "backup_retention_days", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_postgresql_server", "azurerm_postgresql_flexible_server", "azurerm_mysql_flexible_server"})
+	rc.type in {"azurerm_postgresql_server", "azurerm_postgresql_flexible_server", "azurerm_mysql_flexible_server"}
+	lib.writes(rc)
 	days := lib.value(rc, ["backup_retention_days"])
 	days < lib.settings.backup_days
 	msg := sprintf("keeps backups for %d days", [days])

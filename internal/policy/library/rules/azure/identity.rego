@@ -13,7 +13,8 @@ import data.tutti.lib
 #   remediation: List the actions that are needed.
 deny_wildcard_role contains lib.finding(rego.metadata.rule(), rc, "permissions", "allows all actions") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_role_definition"})
+	rc.type in {"azurerm_role_definition"}
+	lib.writes(rc)
 	some p in rc.change.after.permissions
 	some name in ["actions", "data_actions"]
 	"*" in p[name]
@@ -29,7 +30,8 @@ deny_wildcard_role contains lib.finding(rego.metadata.rule(), rc, "permissions",
 #   remediation: Assign a narrower role, or for a resource group.
 deny_owner contains lib.finding(rego.metadata.rule(), rc, "role_definition_name", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_role_assignment"})
+	rc.type in {"azurerm_role_assignment"}
+	lib.writes(rc)
 	rc.change.after.role_definition_name in {"Owner", "User Access Administrator"}
 	regex.match(`^/subscriptions/[^/]+/?$`, rc.change.after.scope)
 	msg := sprintf("makes an %s of the subscription", [rc.change.after.role_definition_name])
@@ -45,7 +47,8 @@ deny_owner contains lib.finding(rego.metadata.rule(), rc, "role_definition_name"
 #   remediation: Set disable_password_authentication to true and give keys.
 deny_password_login contains lib.finding(rego.metadata.rule(), rc, "disable_password_authentication", "can be signed in to by password") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_linux_virtual_machine", "azurerm_linux_virtual_machine_scale_set"})
+	rc.type in {"azurerm_linux_virtual_machine", "azurerm_linux_virtual_machine_scale_set"}
+	lib.writes(rc)
 	rc.change.after.disable_password_authentication == false
 }
 
@@ -59,7 +62,8 @@ deny_password_login contains lib.finding(rego.metadata.rule(), rc, "disable_pass
 #   remediation: Set private_cluster_enabled, or list ranges in api_server_access_profile.authorized_ip_ranges.
 deny_public_cluster contains lib.finding(rego.metadata.rule(), rc, "api_server_access_profile", "has an API that everyone can reach") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_kubernetes_cluster"})
+	rc.type in {"azurerm_kubernetes_cluster"}
+	lib.writes(rc)
 	lib.off(rc, ["private_cluster_enabled"])
 	lib.absent(rc, ["api_server_access_profile", 0, "authorized_ip_ranges"])
 }
@@ -74,6 +78,7 @@ deny_public_cluster contains lib.finding(rego.metadata.rule(), rc, "api_server_a
 #   remediation: Set admin_enabled to false and use identities.
 deny_registry_admin contains lib.finding(rego.metadata.rule(), rc, "admin_enabled", "has an administrator with a shared password") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_container_registry"})
+	rc.type in {"azurerm_container_registry"}
+	lib.writes(rc)
 	rc.change.after.admin_enabled == true
 }

@@ -13,10 +13,12 @@ import data.tutti.lib
 #   remediation: Limit the source to the ranges that need it, or list the port in open_ports.
 deny_open_ingress contains lib.finding(rego.metadata.rule(), rc, attribute, msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_network_security_rule", "azurerm_network_security_group"})
+	rc.type in {"azurerm_network_security_rule", "azurerm_network_security_group"}
+	lib.writes(rc)
 	some [attribute, r] in rules(rc)
 	lower(r.access) == "allow"
 	lower(r.direction) == "inbound"
+	not ping(r)
 	lib.everyone(several(r, "source_address_prefix", "source_address_prefixes"))
 	some ports in several(r, "destination_port_range", "destination_port_ranges")
 	lib.closed(first(ports), last(ports))
@@ -26,6 +28,8 @@ deny_open_ingress contains lib.finding(rego.metadata.rule(), rc, attribute, msg)
 rules(rc) := [["source_address_prefix", rc.change.after]] if rc.type == "azurerm_network_security_rule"
 
 rules(rc) := [["security_rule", r] | some r in rc.change.after.security_rule] if rc.type == "azurerm_network_security_group"
+
+ping(r) if lower(r.protocol) == "icmp"
 
 several(r, one, many) := array.concat([v | v := r[one]; v != null; v != ""], [v | some v in r[many]])
 
@@ -47,7 +51,8 @@ last(ports) := to_number(split(ports, "-")[count(split(ports, "-")) - 1]) if por
 #   remediation: List the addresses that need it, or use a private endpoint.
 deny_open_database contains lib.finding(rego.metadata.rule(), rc, "start_ip_address", "lets every address in") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_mssql_firewall_rule", "azurerm_postgresql_firewall_rule", "azurerm_postgresql_flexible_server_firewall_rule", "azurerm_mysql_flexible_server_firewall_rule", "azurerm_redis_firewall_rule"})
+	rc.type in {"azurerm_mssql_firewall_rule", "azurerm_postgresql_firewall_rule", "azurerm_postgresql_flexible_server_firewall_rule", "azurerm_mysql_flexible_server_firewall_rule", "azurerm_redis_firewall_rule"}
+	lib.writes(rc)
 	some name in ["start_ip_address", "start_ip"]
 	rc.change.after[name] == "0.0.0.0"
 }
@@ -62,7 +67,8 @@ deny_open_database contains lib.finding(rego.metadata.rule(), rc, "start_ip_addr
 #   remediation: Set https_only to true.
 deny_app_plain contains lib.finding(rego.metadata.rule(), rc, "https_only", "answers plain HTTP") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_linux_web_app", "azurerm_windows_web_app", "azurerm_linux_function_app", "azurerm_windows_function_app"})
+	rc.type in {"azurerm_linux_web_app", "azurerm_windows_web_app", "azurerm_linux_function_app", "azurerm_windows_function_app"}
+	lib.writes(rc)
 	lib.off(rc, ["https_only"])
 }
 
@@ -77,7 +83,7 @@ deny_app_plain contains lib.finding(rego.metadata.rule(), rc, "https_only", "ans
 deny_old_tls contains lib.finding(rego.metadata.rule(), rc, attribute, msg) if {
 	some rc in input.resource_changes
 	startswith(rc.type, "azurerm_")
-	lib.writes(rc, {rc.type})
+	lib.writes(rc)
 	some attribute in ["min_tls_version", "minimum_tls_version", "minimal_tls_version_enforced"]
 	rc.change.after[attribute] in lib.settings.old_tls
 	msg := sprintf("speaks old versions of TLS (%s)", [rc.change.after[attribute]])
@@ -93,7 +99,8 @@ deny_old_tls contains lib.finding(rego.metadata.rule(), rc, attribute, msg) if {
 #   remediation: List the origins that use it.
 deny_wildcard_cors contains lib.finding(rego.metadata.rule(), rc, "site_config.0.cors", "lets the scripts of every site call it") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"azurerm_linux_web_app", "azurerm_windows_web_app", "azurerm_linux_function_app", "azurerm_windows_function_app"})
+	rc.type in {"azurerm_linux_web_app", "azurerm_windows_web_app", "azurerm_linux_function_app", "azurerm_windows_function_app"}
+	lib.writes(rc)
 	some c in rc.change.after.site_config[0].cors
 	"*" in c.allowed_origins
 }

@@ -13,7 +13,8 @@ import data.tutti.lib
 #   remediation: Let the machine fetch the secret from a store, as itself.
 deny_user_data contains lib.finding(rego.metadata.rule(), rc, attribute, "has a secret in clear in what it runs at its start") if {
 	some rc in input.resource_changes
-	lib.writes(rc, object.keys(scripts))
+	scripts[rc.type]
+	lib.writes(rc)
 	some [attribute, encoded] in scripts[rc.type]
 	text := decoded(lib.value(rc, [attribute]), encoded)
 	lib.secret(text)
@@ -45,7 +46,8 @@ decoded(v, true) := v if not base64.is_valid(v)
 #   remediation: Refer to a secret of the platform's store instead of its value.
 deny_environment contains lib.finding(rego.metadata.rule(), rc, attribute, msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, carriers)
+	rc.type in carriers
+	lib.writes(rc)
 	some [attribute, name, text] in variables(rc)
 	spilled(name, text)
 	msg := sprintf("has a secret in clear in the environment variable %s", [name])
@@ -122,7 +124,8 @@ run_containers(t) := [c | some s in t.spec; some c in s.containers] if not t.con
 #   remediation: Put it into a Secret that is filled from a store.
 deny_config_map contains lib.finding(rego.metadata.rule(), rc, "data", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"kubernetes_config_map", "kubernetes_config_map_v1"})
+	rc.type in {"kubernetes_config_map", "kubernetes_config_map_v1"}
+	lib.writes(rc)
 	some name, text in rc.change.after.data
 	lib.secret(text)
 	msg := sprintf("has a secret in clear under %q", [name])

@@ -31,7 +31,8 @@ stateful := {
 #   remediation: Make sure of a backup and override; or take the object out of the state with a removed block.
 deny_deleted contains lib.finding(rego.metadata.rule(), rc, "", "holds data and is to be destroyed") if {
 	some rc in input.resource_changes
-	lib.removes(rc, stateful)
+	rc.type in stateful
+	lib.removes(rc)
 	not "create" in rc.change.actions
 }
 
@@ -45,7 +46,8 @@ deny_deleted contains lib.finding(rego.metadata.rule(), rc, "", "holds data and 
 #   remediation: Undo what forces the replacement, or move the data first; prevent_destroy guards against it.
 deny_replaced contains lib.finding(rego.metadata.rule(), rc, attribute, "holds data and is to be replaced") if {
 	some rc in input.resource_changes
-	lib.removes(rc, stateful)
+	rc.type in stateful
+	lib.removes(rc)
 	"create" in rc.change.actions
 	attribute := concat(", ", sort([lib.text(path) | some path in object.get(rc.change, "replace_paths", [])]))
 }

@@ -14,7 +14,7 @@ import data.tutti.lib
 deny_all_users contains lib.finding(rego.metadata.rule(), rc, attribute, msg) if {
 	some rc in input.resource_changes
 	regex.match(`^google_.*(_iam_(member|binding)|_access_control|_dataset_access)$`, rc.type)
-	lib.writes(rc, {rc.type})
+	lib.writes(rc)
 	some [attribute, who] in given(rc.change.after)
 	who in {"allUsers", "allAuthenticatedUsers"}
 	msg := sprintf("is for %s", [who])
@@ -35,7 +35,8 @@ given(after) := array.concat(
 #   remediation: Set uniform_bucket_level_access to true.
 deny_uniform_access contains lib.finding(rego.metadata.rule(), rc, "uniform_bucket_level_access", "lets rights be given object by object") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_storage_bucket"})
+	rc.type in {"google_storage_bucket"}
+	lib.writes(rc)
 	lib.off(rc, ["uniform_bucket_level_access"])
 }
 
@@ -49,7 +50,8 @@ deny_uniform_access contains lib.finding(rego.metadata.rule(), rc, "uniform_buck
 #   remediation: Set ipv4_enabled to false and give it a private_network.
 deny_public_database contains lib.finding(rego.metadata.rule(), rc, "settings.0.ip_configuration", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_sql_database_instance"})
+	rc.type in {"google_sql_database_instance"}
+	lib.writes(rc)
 	some c in rc.change.after.settings[0].ip_configuration
 	some msg in public(c)
 }
@@ -69,7 +71,8 @@ public(c) := array.concat(
 #   remediation: Set ssl_mode to ENCRYPTED_ONLY or TRUSTED_CLIENT_CERTIFICATE_REQUIRED.
 deny_plain_database contains lib.finding(rego.metadata.rule(), rc, "settings.0.ip_configuration", "accepts connections that are not encrypted") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_sql_database_instance"})
+	rc.type in {"google_sql_database_instance"}
+	lib.writes(rc)
 	some c in rc.change.after.settings[0].ip_configuration
 	c.ssl_mode == "ALLOW_UNENCRYPTED_AND_ENCRYPTED"
 }
@@ -84,7 +87,8 @@ deny_plain_database contains lib.finding(rego.metadata.rule(), rc, "settings.0.i
 #   remediation: Set backup_configuration.enabled to true.
 deny_no_backups contains lib.finding(rego.metadata.rule(), rc, "settings.0.backup_configuration", "has no backups") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_sql_database_instance"})
+	rc.type in {"google_sql_database_instance"}
+	lib.writes(rc)
 	lib.absent(rc, ["master_instance_name"])
 	lib.off(rc, ["settings", 0, "backup_configuration", 0, "enabled"])
 }
@@ -99,7 +103,8 @@ deny_no_backups contains lib.finding(rego.metadata.rule(), rc, "settings.0.backu
 #   remediation: Leave deletion_protection on.
 deny_unprotected contains lib.finding(rego.metadata.rule(), rc, "deletion_protection", "can be deleted at once") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_sql_database_instance", "google_container_cluster", "google_bigquery_table", "google_spanner_database", "google_bigtable_instance"})
+	rc.type in {"google_sql_database_instance", "google_container_cluster", "google_bigquery_table", "google_spanner_database", "google_bigtable_instance"}
+	lib.writes(rc)
 	rc.change.after.deletion_protection == false
 }
 
@@ -113,7 +118,8 @@ deny_unprotected contains lib.finding(rego.metadata.rule(), rc, "deletion_protec
 #   remediation: Set rotation_period to 7776000s or less.
 deny_rotation_off contains lib.finding(rego.metadata.rule(), rc, "rotation_period", "is not rotated every 90 days") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_kms_crypto_key"})
+	rc.type in {"google_kms_crypto_key"}
+	lib.writes(rc)
 	lib.other(rc, ["purpose"], {"ASYMMETRIC_SIGN", "ASYMMETRIC_DECRYPT", "MAC"})
 	stale(rc)
 }
@@ -132,7 +138,8 @@ stale(rc) if to_number(trim_suffix(lib.value(rc, ["rotation_period"]), "s")) > 7
 #   remediation: Give predefined roles, or roles of your own.
 deny_basic_role contains lib.finding(rego.metadata.rule(), rc, "role", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_project_iam_member", "google_project_iam_binding", "google_folder_iam_member", "google_folder_iam_binding", "google_organization_iam_member", "google_organization_iam_binding"})
+	rc.type in {"google_project_iam_member", "google_project_iam_binding", "google_folder_iam_member", "google_folder_iam_binding", "google_organization_iam_member", "google_organization_iam_binding"}
+	lib.writes(rc)
 	rc.change.after.role in {"roles/owner", "roles/editor"}
 	msg := sprintf("gives %s", [rc.change.after.role])
 }
@@ -147,5 +154,6 @@ deny_basic_role contains lib.finding(rego.metadata.rule(), rc, "role", msg) if {
 #   remediation: Let workloads run as the account, or use workload identity federation.
 warn_account_key contains lib.finding(rego.metadata.rule(), rc, "", "makes a key that does not expire") if {
 	some rc in input.resource_changes
-	lib.makes(rc, {"google_service_account_key"})
+	rc.type in {"google_service_account_key"}
+	lib.makes(rc)
 }

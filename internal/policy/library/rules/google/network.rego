@@ -13,7 +13,8 @@ import data.tutti.lib
 #   remediation: Limit source_ranges, or list the port in open_ports.
 deny_open_ingress contains lib.finding(rego.metadata.rule(), rc, "source_ranges", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_compute_firewall"})
+	rc.type in {"google_compute_firewall"}
+	lib.writes(rc)
 	lib.other(rc, ["direction"], {"EGRESS"})
 	lib.other(rc, ["disabled"], {true})
 	lib.everyone(rc.change.after.source_ranges)
@@ -38,7 +39,8 @@ opened(a) := ["0-65535"] if lib.empty(object.get(a, "ports", null))
 #   remediation: Make a network of your own; let projects be made with auto_create_network = false.
 deny_default_network contains lib.finding(rego.metadata.rule(), rc, attribute, "uses the default network") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_compute_instance", "google_container_cluster", "google_compute_firewall", "google_project"})
+	rc.type in {"google_compute_instance", "google_container_cluster", "google_compute_firewall", "google_project"}
+	lib.writes(rc)
 	some [attribute, used] in networks(rc)
 	used
 }
@@ -64,7 +66,8 @@ networks(rc) := [["auto_create_network", rc.change.after.auto_create_network]] i
 #   remediation: Leave access_config away; use a load balancer and Cloud NAT.
 deny_public_machine contains lib.finding(rego.metadata.rule(), rc, "network_interface", "has a public address") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_compute_instance"})
+	rc.type in {"google_compute_instance"}
+	lib.writes(rc)
 	some n in rc.change.after.network_interface
 	count(n.access_config) > 0
 }
@@ -79,7 +82,8 @@ deny_public_machine contains lib.finding(rego.metadata.rule(), rc, "network_inte
 #   remediation: Give the machine a service account of its own.
 deny_default_account contains lib.finding(rego.metadata.rule(), rc, "service_account", "runs as the default service account with all rights") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_compute_instance", "google_compute_instance_template"})
+	rc.type in {"google_compute_instance", "google_compute_instance_template"}
+	lib.writes(rc)
 	some i, s in rc.change.after.service_account
 	some scope in s.scopes
 	regex.match(`(^|/)cloud-platform$`, scope)
@@ -100,7 +104,8 @@ standard(rc, i) if regex.match(`-compute@developer\.gserviceaccount\.com$`, lib.
 #   remediation: Set min_tls_version to TLS_1_2.
 deny_old_tls contains lib.finding(rego.metadata.rule(), rc, "min_tls_version", "speaks old versions of TLS") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_compute_ssl_policy"})
+	rc.type in {"google_compute_ssl_policy"}
+	lib.writes(rc)
 	lib.other(rc, ["min_tls_version"], {"TLS_1_2", "TLS_1_3"})
 }
 
@@ -114,7 +119,8 @@ deny_old_tls contains lib.finding(rego.metadata.rule(), rc, "min_tls_version", "
 #   remediation: Add a log_config block.
 warn_no_flow_log contains lib.finding(rego.metadata.rule(), rc, "log_config", "has no flow log") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_compute_subnetwork"})
+	rc.type in {"google_compute_subnetwork"}
+	lib.writes(rc)
 	lib.other(rc, ["purpose"], {"REGIONAL_MANAGED_PROXY", "GLOBAL_MANAGED_PROXY", "PRIVATE_SERVICE_CONNECT"})
 	lib.absent(rc, ["log_config"])
 }
@@ -129,7 +135,8 @@ warn_no_flow_log contains lib.finding(rego.metadata.rule(), rc, "log_config", "h
 #   remediation: Add master_authorized_networks_config, or a private endpoint.
 deny_public_cluster contains lib.finding(rego.metadata.rule(), rc, "master_authorized_networks_config", "has an API that everyone can reach") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"google_container_cluster"})
+	rc.type in {"google_container_cluster"}
+	lib.writes(rc)
 	lib.off(rc, ["private_cluster_config", 0, "enable_private_endpoint"])
 	unlimited(rc)
 }

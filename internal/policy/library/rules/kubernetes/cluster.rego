@@ -13,7 +13,8 @@ import data.tutti.lib
 #   remediation: List resources and verbs.
 deny_wildcard_role contains lib.finding(rego.metadata.rule(), rc, "rule", "has a rule with wildcards") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"kubernetes_role", "kubernetes_role_v1", "kubernetes_cluster_role", "kubernetes_cluster_role_v1"})
+	rc.type in {"kubernetes_role", "kubernetes_role_v1", "kubernetes_cluster_role", "kubernetes_cluster_role_v1"}
+	lib.writes(rc)
 	some r in rc.change.after.rule
 	some name in ["verbs", "resources"]
 	"*" in r[name]
@@ -29,7 +30,8 @@ deny_wildcard_role contains lib.finding(rego.metadata.rule(), rc, "rule", "has a
 #   remediation: Bind a role with what is needed.
 deny_administrator contains lib.finding(rego.metadata.rule(), rc, "role_ref", "binds cluster-admin") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"kubernetes_cluster_role_binding", "kubernetes_cluster_role_binding_v1", "kubernetes_role_binding", "kubernetes_role_binding_v1"})
+	rc.type in {"kubernetes_cluster_role_binding", "kubernetes_cluster_role_binding_v1", "kubernetes_role_binding", "kubernetes_role_binding_v1"}
+	lib.writes(rc)
 	some ref in rc.change.after.role_ref
 	ref.name == "cluster-admin"
 }
@@ -44,7 +46,8 @@ deny_administrator contains lib.finding(rego.metadata.rule(), rc, "role_ref", "b
 #   remediation: Bind it to the accounts that need it.
 deny_bound_to_all contains lib.finding(rego.metadata.rule(), rc, "subject", msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"kubernetes_cluster_role_binding", "kubernetes_cluster_role_binding_v1", "kubernetes_role_binding", "kubernetes_role_binding_v1"})
+	rc.type in {"kubernetes_cluster_role_binding", "kubernetes_cluster_role_binding_v1", "kubernetes_role_binding", "kubernetes_role_binding_v1"}
+	lib.writes(rc)
 	some s in rc.change.after.subject
 	s.name in {"system:anonymous", "system:unauthenticated", "system:authenticated", "default"}
 	msg := sprintf("gives rights to %s", [s.name])
@@ -60,7 +63,8 @@ deny_bound_to_all contains lib.finding(rego.metadata.rule(), rc, "subject", msg)
 #   remediation: List ranges in load_balancer_source_ranges, make it internal by annotation, or use an ingress with TLS.
 deny_open_service contains lib.finding(rego.metadata.rule(), rc, "spec.0.load_balancer_source_ranges", "is open to the world") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"kubernetes_service", "kubernetes_service_v1"})
+	rc.type in {"kubernetes_service", "kubernetes_service_v1"}
+	lib.writes(rc)
 	rc.change.after.spec[0].type == "LoadBalancer"
 	unlimited(rc)
 	not within(rc)
@@ -86,7 +90,8 @@ within(rc) if {
 #   remediation: Add a tls block with the hosts and a secret with the certificate.
 deny_ingress_plain contains lib.finding(rego.metadata.rule(), rc, "spec.0.tls", "has no TLS") if {
 	some rc in input.resource_changes
-	lib.writes(rc, {"kubernetes_ingress", "kubernetes_ingress_v1"})
+	rc.type in {"kubernetes_ingress", "kubernetes_ingress_v1"}
+	lib.writes(rc)
 	lib.absent(rc, ["spec", 0, "tls"])
 }
 
@@ -100,9 +105,12 @@ deny_ingress_plain contains lib.finding(rego.metadata.rule(), rc, "spec.0.tls", 
 #   remediation: Give the object a namespace.
 warn_default_namespace contains lib.finding(rego.metadata.rule(), rc, "metadata.0.namespace", "is in the default namespace") if {
 	some rc in input.resource_changes
-	lib.writes(rc, lib.workloads | {"kubernetes_service", "kubernetes_service_v1", "kubernetes_secret", "kubernetes_secret_v1"})
+	rc.type in namespaced
+	lib.writes(rc)
 	in_default(rc)
 }
+
+namespaced := lib.workloads | {"kubernetes_service", "kubernetes_service_v1", "kubernetes_secret", "kubernetes_secret_v1"}
 
 in_default(rc) if rc.change.after.metadata[0].namespace == "default"
 

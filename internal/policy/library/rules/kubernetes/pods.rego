@@ -21,7 +21,8 @@ under(path, more) := array.concat(path, more)
 #   remediation: Leave security_context.privileged off and add the capabilities that are needed.
 deny_privileged contains lib.finding(rego.metadata.rule(), rc, lib.text(path), msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, lib.workloads)
+	rc.type in lib.workloads
+	lib.writes(rc)
 	some [path, c] in containers(rc)
 	lib.on(rc, under(path, ["security_context", 0, "privileged"]))
 	msg := sprintf("runs container %v privileged", [c.name])
@@ -37,7 +38,8 @@ deny_privileged contains lib.finding(rego.metadata.rule(), rc, lib.text(path), m
 #   remediation: Set security_context.allow_privilege_escalation to false.
 deny_escalation contains lib.finding(rego.metadata.rule(), rc, lib.text(path), msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, lib.workloads)
+	rc.type in lib.workloads
+	lib.writes(rc)
 	some [path, c] in containers(rc)
 	lib.other(rc, under(path, ["security_context", 0, "allow_privilege_escalation"]), {false, "false"})
 	msg := sprintf("lets container %v gain privileges", [c.name])
@@ -53,7 +55,8 @@ deny_escalation contains lib.finding(rego.metadata.rule(), rc, lib.text(path), m
 #   remediation: Set run_as_non_root to true in the security_context of the pod or of the container.
 deny_root contains lib.finding(rego.metadata.rule(), rc, lib.text(path), msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, lib.workloads)
+	rc.type in lib.workloads
+	lib.writes(rc)
 	some [path, c] in containers(rc)
 	rootish(rc, under(path, ["security_context", 0]))
 	rootish(rc, under(lib.pod(rc), ["security_context", 0]))
@@ -78,7 +81,8 @@ user(rc, path) if to_number(lib.value(rc, path)) > 0
 #   remediation: Leave host_network, host_pid and host_ipc off.
 deny_host_namespaces contains lib.finding(rego.metadata.rule(), rc, lib.text(path), msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, lib.workloads)
+	rc.type in lib.workloads
+	lib.writes(rc)
 	some name in ["host_network", "host_pid", "host_ipc"]
 	path := under(lib.pod(rc), [name])
 	lib.on(rc, path)
@@ -95,7 +99,8 @@ deny_host_namespaces contains lib.finding(rego.metadata.rule(), rc, lib.text(pat
 #   remediation: Use a persistent volume, a config map or an empty directory.
 deny_host_path contains lib.finding(rego.metadata.rule(), rc, lib.text(path), msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, lib.workloads)
+	rc.type in lib.workloads
+	lib.writes(rc)
 	path := under(lib.pod(rc), ["volume"])
 	some v in lib.value(rc, path)
 	some h in v.host_path
@@ -112,7 +117,8 @@ deny_host_path contains lib.finding(rego.metadata.rule(), rc, lib.text(path), ms
 #   remediation: Set resources.limits, for memory at least.
 deny_no_limits contains lib.finding(rego.metadata.rule(), rc, lib.text(path), msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, lib.workloads)
+	rc.type in lib.workloads
+	lib.writes(rc)
 	some [path, c] in containers(rc)
 	lib.absent(rc, under(path, ["resources", 0, "limits", "memory"]))
 	msg := sprintf("sets no limit to the memory of container %v", [c.name])
@@ -128,7 +134,8 @@ deny_no_limits contains lib.finding(rego.metadata.rule(), rc, lib.text(path), ms
 #   remediation: Name the image by version or, better, by digest.
 deny_unpinned_image contains lib.finding(rego.metadata.rule(), rc, lib.text(under(path, ["image"])), msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, lib.workloads)
+	rc.type in lib.workloads
+	lib.writes(rc)
 	some [path, c] in containers(rc)
 	lib.unpinned(c.image)
 	msg := sprintf("runs an unpinned image, %s", [c.image])
@@ -144,7 +151,8 @@ deny_unpinned_image contains lib.finding(rego.metadata.rule(), rc, lib.text(unde
 #   remediation: Drop ALL and add what is needed, never SYS_ADMIN, NET_ADMIN, SYS_PTRACE or ALL.
 deny_capabilities contains lib.finding(rego.metadata.rule(), rc, lib.text(at), msg) if {
 	some rc in input.resource_changes
-	lib.writes(rc, lib.workloads)
+	rc.type in lib.workloads
+	lib.writes(rc)
 	some [path, c] in containers(rc)
 	at := under(path, ["security_context", 0, "capabilities", 0, "add"])
 	some added in lib.value(rc, at)
@@ -162,7 +170,8 @@ deny_capabilities contains lib.finding(rego.metadata.rule(), rc, lib.text(at), m
 #   remediation: Name a service account of its own, or set automount_service_account_token to false.
 deny_default_account contains lib.finding(rego.metadata.rule(), rc, lib.text(path), "uses the default service account") if {
 	some rc in input.resource_changes
-	lib.writes(rc, lib.workloads)
+	rc.type in lib.workloads
+	lib.writes(rc)
 	path := under(lib.pod(rc), ["service_account_name"])
 	plain_account(rc, path)
 	lib.other(rc, under(lib.pod(rc), ["automount_service_account_token"]), {false})

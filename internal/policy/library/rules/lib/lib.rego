@@ -13,24 +13,22 @@ default given := {}
 
 given := data.library
 
-# writes holds for managed resources of some types that come to be or are changed.
-writes(rc, types) if {
-	rc.type in types
+# writes holds for managed resources that come to be or are changed. Rules look at
+# the type before they ask, because most objects are of another.
+writes(rc) if {
 	rc.mode == "managed"
 	some action in rc.change.actions
 	action in {"create", "update"}
 }
 
-# makes holds for managed resources of some types that come to be.
-makes(rc, types) if {
-	rc.type in types
+# makes holds for managed resources that come to be.
+makes(rc) if {
 	rc.mode == "managed"
 	"create" in rc.change.actions
 }
 
 # removes holds for objects that are destroyed, for good or to be replaced.
-removes(rc, types) if {
-	rc.type in types
+removes(rc) if {
 	rc.mode == "managed"
 	"delete" in rc.change.actions
 }
