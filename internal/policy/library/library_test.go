@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -254,6 +255,74 @@ func late(t *testing.T, p *policy.Policy, r library.Rule, e example, with []exam
 			t.Errorf("with %s unknown the rule denies on absence: %s", name, text([]policy.Finding{got}))
 		}
 	}
+}
+
+// TestUnknown takes each known value out of the passing examples in turn, at
+// whatever depth, and marks it as not known yet. A rule that then says something
+// denies on absence. What OPA says by itself shows as a message: the policies of
+// Tutti make "unknown" of it.
+func TestUnknown(t *testing.T) {
+	p, all := prepare(t), load(t)
+	for _, r := range rules(t) {
+		for i, e := range all[r.ID].Pass {
+			for _, path := range paths(e.After) {
+				late := e
+				after, unknown := without(e.After, path)
+				late.After, late.Unknown = after.(map[string]any), unknown.(map[string]any)
+				for _, f := range judge(t, p, r.Name, plan(t, append([]example{late}, all[r.ID].With...)...)) {
+					if f.Message != "" || f.Status != policy.Unknown {
+						t.Errorf("%s, passing example %d, with %v unknown:%s", r.ID, i, path, text([]policy.Finding{f}))
+					}
+				}
+			}
+		}
+	}
+}
+
+// paths are those of all members of objects in a value.
+func paths(v any) (out [][]any) {
+	add := func(step any, v any) {
+		for _, rest := range paths(v) {
+			out = append(out, append([]any{step}, rest...))
+		}
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			out = append(out, []any{k})
+			add(k, e)
+		}
+	case []any:
+		for i, e := range v {
+			add(i, e)
+		}
+	}
+	return out
+}
+
+// without returns a value without a member, and the marks that say so.
+func without(v any, path []any) (value, unknown any) {
+	switch v := v.(type) {
+	case map[string]any:
+		key := path[0].(string)
+		out := maps.Clone(v)
+		if len(path) == 1 {
+			delete(out, key)
+			return out, map[string]any{key: true}
+		}
+		var mark any
+		out[key], mark = without(v[key], path[1:])
+		return out, map[string]any{key: mark}
+	case []any:
+		at := path[0].(int)
+		out, marks := slices.Clone(v), make([]any, len(v))
+		for i := range marks {
+			marks[i] = map[string]any{}
+		}
+		out[at], marks[at] = without(v[at], path[1:])
+		return out, marks
+	}
+	panic("there is nothing at this path")
 }
 
 func TestRules(t *testing.T) {

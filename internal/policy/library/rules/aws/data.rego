@@ -45,6 +45,11 @@ encryption := {
 }
 
 # A replica, and what is restored, has the encryption of what it comes from.
+replica(rc) if {
+	some name in ["replicate_source_db", "snapshot_identifier"]
+	not lib.known(rc, [name])
+}
+
 replica(rc) if lib.present(rc, ["replicate_source_db"])
 
 replica(rc) if lib.present(rc, ["snapshot_identifier"])

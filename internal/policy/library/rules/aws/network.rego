@@ -44,7 +44,13 @@ opened(rc) := [[attribute, first(r), last(r)] |
 	rc.type == "aws_vpc_security_group_ingress_rule"
 }
 
-# ICMP has types where others have ports.
+# ICMP has types where others have ports. A protocol that is not there is not known
+# yet: it must be given.
+ping(r) if {
+	is_null(object.get(r, "protocol", null))
+	is_null(object.get(r, "ip_protocol", null))
+}
+
 ping(r) if r.protocol in {"icmp", "icmpv6", "58"}
 
 ping(r) if r.ip_protocol in {"icmp", "icmpv6", "58"}

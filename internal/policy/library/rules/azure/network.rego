@@ -29,6 +29,9 @@ rules(rc) := [["source_address_prefix", rc.change.after]] if rc.type == "azurerm
 
 rules(rc) := [["security_rule", r] | some r in rc.change.after.security_rule] if rc.type == "azurerm_network_security_group"
 
+# A protocol that is not there is not known yet: it must be given.
+ping(r) if is_null(object.get(r, "protocol", null))
+
 ping(r) if lower(r.protocol) == "icmp"
 
 several(r, one, many) := array.concat([v | v := r[one]; v != null; v != ""], [v | some v in r[many]])

@@ -27,7 +27,7 @@ deny_open_ingress contains lib.finding(rego.metadata.rule(), rc, "source_ranges"
 
 opened(a) := a.ports if count(a.ports) > 0
 
-opened(a) := ["0-65535"] if lib.empty(object.get(a, "ports", null))
+opened(a) := ["0-65535"] if lib.empty(object.get(a, "ports", "not known yet"))
 
 # METADATA
 # title: Default network in use

@@ -74,6 +74,13 @@ unlimited(rc) if lib.absent(rc, ["spec", 0, "load_balancer_source_ranges"])
 
 unlimited(rc) if lib.everyone(lib.value(rc, ["spec", 0, "load_balancer_source_ranges"]))
 
+within(rc) if not lib.known(rc, ["metadata", 0, "annotations"])
+
+within(rc) if {
+	some unknown in rc.change.after_unknown.metadata[0].annotations
+	unknown == true
+}
+
 within(rc) if {
 	some name, v in rc.change.after.metadata[0].annotations
 	regex.match(`load-balancer-(internal|type|scheme)$`, name)

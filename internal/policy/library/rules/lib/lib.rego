@@ -163,6 +163,12 @@ attached(rc, type, attribute, own) if {
 } else if {
 	some o in input.resource_changes
 	o.type == type
+	is_null(object.get(rc.change.after, [own], null))
+	unknown(rc, [own])
+	not plainly(o, rc.type, attribute)
+} else if {
+	some o in input.resource_changes
+	o.type == type
 	value(o, [attribute]) == value(rc, [own])
 }
 
