@@ -50,6 +50,7 @@ type App struct {
 	// stacks and environment are what -stack and -env say.
 	stacks        []string
 	environment   string
+	overrides     []string                    // what -override says
 	policyOptions *policyOptions              // nil where the command has none
 	gates         map[string]*projectPolicies // by directory
 	found         *ensemble                   // a project that was opened already
@@ -174,7 +175,7 @@ func (f *flagSet) explainUnknown(name string) error {
 		}
 	}
 	if near := nearest(name, names); near != "" {
-		return fmt.Errorf("there is no option -%s; did you mean -%s?", name, near)
+		return fmt.Errorf("there is no option -%s (did you mean -%s?)", name, near)
 	}
 	return &unknownFlagError{name: name}
 }

@@ -20,6 +20,7 @@ type applyOptions struct {
 	outputOptions
 	policyOptions
 	autoApprove bool
+	overrides   []string
 	kind        string
 }
 
@@ -67,15 +68,16 @@ func refreshCommand() *command {
 
 func (o *applyOptions) register(f *flagSet) {
 	o.planOptions.register(f)
-	o.policyOptions.register(f, true)
+	o.policyOptions.register(f)
 	f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
+	registerOverride(f, &o.overrides)
 	o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve or a saved plan.")
 	o.registerChange(f)
 	f.toggle(&o.compactWarnings, "compact-warnings", "Show warnings as one line each when there are no errors.")
 }
 
 func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
-	app.compactWarnings, app.policyOptions = o.compactWarnings, &o.policyOptions
+	app.compactWarnings, app.overrides, app.policyOptions = o.compactWarnings, o.overrides, &o.policyOptions
 	if len(args) == 1 {
 		if startsWith(args[0], stacks.IsPlan) {
 			return o.applyStacks(ctx, app, args[0])
@@ -149,7 +151,7 @@ func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts
 	if _, diags := op.decide(ctx, loaded, opts); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	if !o.confirm(ctx, op, loaded.plan) {
+	if op.refused(ctx, loaded) || !o.confirm(ctx, op, loaded.plan) {
 		return exitFailed
 	}
 	if attempts > 1 {
@@ -205,6 +207,7 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 	op.app.show(diags)
 	if o.json {
 		op.view.plan(ctx, op, loaded)
+		op.showCost(ctx, loaded)
 	}
 	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout})
 }

@@ -50,7 +50,7 @@ func (o *aslOptions) open(app *App, file string) (source []byte, options asl.Opt
 
 // start is a new execution with the input that -input names.
 func (o *aslOptions) start(app *App) (asl.Start, diag.List) {
-	start := asl.Start{Name: uuid.NewString()}
+	start := asl.Start{Name: uuid.NewString(), Input: json.RawMessage("{}")}
 	if o.input == "" {
 		return start, nil
 	}

@@ -48,7 +48,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	b := &triggers.Backfill{Again: o.again, Parallelism: o.parallelism, Actor: actor(), Watch: app.showTriggered(false)}
+	b := &triggers.Backfill{Again: o.again, Parallelism: o.parallelism, Actor: actor()}
 	for _, t := range list {
 		if t.Name == args[0] {
 			b.Trigger = t
@@ -70,6 +70,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 		return app.fail(diags)
 	}
 	app.show(diags)
+	b.Watch = app.showTriggered(false, b.Trigger.Schedule.Location())
 	b.Store, b.Runs = op.opened, workflows
 	if o.dryRun {
 		return app.showBackfill(ctx, b)

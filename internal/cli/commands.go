@@ -21,6 +21,7 @@ func commands() *command {
 		backfillCommand(),
 		completionCommand(),
 		consoleCommand(),
+		costCommand(),
 		fmtCommand(),
 		forceUnlockCommand(),
 		getCommand(),
@@ -57,7 +58,7 @@ func commands() *command {
 // scopes says what of a project each command works on; commands that are not
 // listed do not care.
 var scopes = map[string]scope{
-	"apply": severalScope, "destroy": severalScope, "init": severalScope, "output": severalScope, "plan": severalScope,
+	"apply": severalScope, "cost": severalScope, "destroy": severalScope, "init": severalScope, "output": severalScope, "plan": severalScope,
 	"refresh": severalScope, "show": severalScope, "validate": severalScope,
 
 	"console": stackScope, "get": stackScope, "graph": stackScope, "import": stackScope, "modules": stackScope, "policy": stackScope,

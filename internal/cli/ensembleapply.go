@@ -34,6 +34,10 @@ func (o *applyOptions) runStacks(ctx context.Context, e *ensembleOperation) int 
 	if diags := e.decide(ctx, mode, o.planOptions.kind()); diags.HasErrors() {
 		return e.app.fail(diags)
 	}
+	j := e.judge(ctx)
+	if e.app.show(j.take()); j.denied {
+		return exitFailed
+	}
 	if e.changes() && !o.approved(ctx, e.app, mode) {
 		return exitFailed
 	}
@@ -57,6 +61,9 @@ func (o *applyOptions) applyStacks(ctx context.Context, app *App, name string) i
 	if o.json {
 		for _, s := range e.shared.Stacks {
 			e.view.forStack(s.Name).plan(ctx, e.operation(s.Name), e.plans[s.Name])
+		}
+		if j := e.judge(ctx); j.worthTelling() {
+			e.view.cost(j)
 		}
 	}
 	if diags := e.decide(ctx, plans.Normal, e.shared.Kind); diags.HasErrors() {
@@ -134,7 +141,12 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
+	j := o.judge(ctx)
+	if o.app.show(j.take()); j.denied {
+		return exitFailed
+	}
 	r := newStackRunner(o.root, o.declared)
+	r.budgeted = true
 	r.own, r.view, r.vars, r.parallelism, r.patience = o.ensemble, o.view, &opts.variableOptions, opts.parallelism, opts.lockTimeout
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
@@ -156,6 +168,7 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 		w.Run = runs.Run{
 			Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: actor(), Program: programVersion(), Summary: o.summary(),
 		}
+		w.Events, w.Run.Overrides = j.record()
 		return runner.StartWorkflow(ctx, d, w)
 	})
 }
@@ -240,6 +253,7 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *vari
 		return o.app.fail(diags)
 	}
 	r := newStackRunner(o.project, d.Project)
+	r.budgeted = true // when it was started
 	r.view, r.vars, r.parallelism = o.view, vars, parallelism
 	defer r.Close()
 	shared, err := r.planned(ctx, stacks.PlanOf(d.Workflow))

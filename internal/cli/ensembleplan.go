@@ -34,6 +34,7 @@ type ensembleOperation struct {
 	view   operationView
 	shared *stacks.Plan           // what was planned, or read from a file
 	plans  map[string]*loadedPlan // by stack
+	judged *judged                // see judge
 }
 
 // openEnsembleOperation opens the project where several stacks, or none by name,
@@ -384,6 +385,9 @@ func (o *ensembleOperation) show(ctx context.Context, mode plans.Mode, diags dia
 	}
 	if !diags.HasErrors() {
 		o.view.total(len(order), o.totals(), "plan")
+		if j := o.judge(ctx); j.worthTelling() {
+			o.view.cost(j)
+		}
 	}
 }
 

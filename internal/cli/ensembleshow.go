@@ -150,6 +150,11 @@ func (a *App) showPlanOfStacks(ctx context.Context, name string, asJSON bool) in
 			o.view.forStack(s.Name).plan(ctx, o.operation(s.Name), o.plans[s.Name])
 		}
 		o.view.total(len(o.shared.Stacks), o.totals(), "plan")
+		j := o.judge(ctx)
+		if j.worthTelling() {
+			o.view.cost(j)
+		}
+		a.show(j.advice())
 		return exitOK
 	}
 	doc := stacksPlanJSON{

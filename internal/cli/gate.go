@@ -25,27 +25,11 @@ import (
 // whatever asks for the run (see [operation.carryOut]). The policies are those of
 // the project's files as they are now, not as they were when a plan was saved.
 
-// policyOptions are the flags about policies.
-type policyOptions struct {
-	dirs      []string
-	overrides []policy.Override
-}
+// policyOptions are the flags about policies; -override is that of budgets too.
+type policyOptions struct{ dirs []string }
 
-// register registers the options of commands that plan; those that carry out
-// plans may override as well.
-func (o *policyOptions) register(f *flagSet, carriesOut bool) {
+func (o *policyOptions) register(f *flagSet) {
 	f.list(&o.dirs, "policy", "DIR", "Hold the plan to the Rego rules in this directory too, as a mandatory policy; tutti:library are those that come with Tutti. May be given several times.")
-	if !carriesOut {
-		return
-	}
-	f.each("override", "POLICY=REASON", "Let pass what this soft-mandatory policy denies. Who did so and why is recorded with the run. May be given several times.", func(s string) error {
-		name, reason, _ := strings.Cut(s, "=")
-		if name == "" || strings.TrimSpace(reason) == "" {
-			return fmt.Errorf("%q must have the form POLICY=REASON", s)
-		}
-		o.overrides = append(o.overrides, policy.Override{Policy: name, Actor: actor(), Reason: strings.TrimSpace(reason)})
-		return nil
-	})
 }
 
 // projectPolicies are the policies of a project, prepared once for all stacks.
@@ -143,11 +127,11 @@ type judgement struct {
 	locate   func(string) *policy.Place
 }
 
-// judge holds a plan to the policies that apply to it. It is done once; nil where
+// holdToPolicy holds a plan to the policies that apply to it. It is done once; nil where
 // there are none.
-func (o *operation) judge(ctx context.Context, l *loadedPlan, opts runOptions) (*judgement, diag.List) {
-	if l.judged != nil {
-		return l.judged, nil
+func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOptions) (*judgement, diag.List) {
+	if l.decided != nil {
+		return l.decided, nil
 	}
 	j, diags := o.applicable(ctx, opts)
 	if j == nil || diags.HasErrors() {
@@ -164,7 +148,7 @@ func (o *operation) judge(ctx context.Context, l *loadedPlan, opts runOptions) (
 	if diags = append(diags, o.judgeDocument(ctx, j, data, l.plan.Digest)...); diags.HasErrors() {
 		return nil, diags
 	}
-	l.judged = j
+	l.decided = j
 	return j, diags
 }
 
@@ -232,24 +216,27 @@ func (o *operation) workflowOf(ctx context.Context, run string) map[string]any {
 // checkOverrides applies the overrides that were asked for. One for a policy that
 // is about other stacks only has no effect here.
 func (o *operation) checkOverrides(d *policy.Decision) diag.List {
-	if o.app.policyOptions == nil {
-		return nil
-	}
 	declared := o.app.policies(o.policyRoot()).declared
 	var diags diag.List
-	for _, override := range o.app.policyOptions.overrides {
-		if d != nil && d.Override(override) {
+	for _, text := range o.app.overrides {
+		name, reason, _ := strings.Cut(text, "=")
+		name, reason = strings.TrimPrefix(strings.TrimSpace(name), "policy."), strings.TrimSpace(reason)
+		if declared != nil && declared.Budgets[strings.TrimPrefix(name, "budget.")] != nil {
 			continue
 		}
-		detail := "There is no policy %q here."
-		if declared != nil && declared.Policies[override.Policy] != nil {
-			level := declared.Policies[override.Policy].Enforcement
-			if level == string(policy.SoftMandatory) {
-				continue
-			}
-			detail = "The policy %q is " + level + ": only soft-mandatory policies can be overridden."
+		if declared == nil || declared.Policies[name] == nil {
+			diags = append(diags, diag.Errorf("No such budget or policy", "Option -override: there is no budget %q in this project, and no policy.", name)...)
+			continue
 		}
-		diags = append(diags, diag.Errorf("Policy cannot be overridden", "Option -override: "+detail, override.Policy)...)
+		level := declared.Policies[name].Enforcement
+		switch {
+		case reason == "":
+			diags = append(diags, diag.Errorf("Override without a reason", "Option -override: %q must have the form POLICY=REASON. The reason is recorded with the run.", text)...)
+		case level != string(policy.SoftMandatory):
+			diags = append(diags, diag.Errorf("Policy cannot be overridden", "Option -override: The policy %q is %s: only soft-mandatory policies can be overridden.", name, level)...)
+		case d != nil:
+			d.Override(policy.Override{Policy: name, Actor: actor(), Reason: reason})
+		}
 	}
 	return diags
 }
@@ -273,7 +260,7 @@ func locator(cfg *configs.Config) func(string) *policy.Place {
 // decide judges a plan and shows what came out, once. The diagnostics have an
 // error where the plan must not be carried out.
 func (o *operation) decide(ctx context.Context, l *loadedPlan, opts runOptions) (*judgement, diag.List) {
-	j, diags := o.judge(ctx, l, opts)
+	j, diags := o.holdToPolicy(ctx, l, opts)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
@@ -322,7 +309,7 @@ func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (j
 		return j.decision.Encode(), newGuard(o, l, j), diags
 	}
 	// The run passed when it began; what was overridden then stays so.
-	j, diags := o.judge(ctx, l, opts)
+	j, diags := o.holdToPolicy(ctx, l, opts)
 	if j == nil || diags.HasErrors() {
 		return nil, nil, diags
 	}

@@ -25,12 +25,14 @@ func importCommand() *command {
 			parallelism := defaultParallelism
 			vars.register(f)
 			var policies policyOptions
-			policies.register(f, true)
+			policies.register(f)
+			var overrides []string
+			registerOverride(f, &overrides)
 			st.registerChange(f)
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 			f.acceptText("config")
 			return func(ctx context.Context, app *App, args []string) int {
-				app.policyOptions = &policies
+				app.policyOptions, app.overrides = &policies, overrides
 				return runImport(ctx, app, args[0], args[1], &vars, &st, parallelism)
 			}
 		},

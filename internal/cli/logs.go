@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -44,6 +46,11 @@ func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) 
 	if err != nil {
 		return a.failf("No such run", "%q: %s. \"tutti runs\" lists them.", args[0], err)
 	}
+	if len(args) > 1 {
+		if m := a.stepsOf(ctx, store, run); m != nil && !hasStep(m, args[1]) {
+			return a.failf("No such step", "The workflow of run %s has no step %q.", run.ID, args[1])
+		}
+	}
 	printer := &logPrinter{app: a, json: asJSON, wanted: strings.Join(args[1:], "")}
 	ticker := time.NewTicker(logPolling)
 	defer ticker.Stop()
@@ -80,6 +87,14 @@ func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) 
 		case <-ticker.C:
 		}
 	}
+}
+
+// hasStep says whether NAME, NAME["key"] or NAME.undo is of a step.
+func hasStep(m *flow.Machine, key string) bool {
+	name, _, _ := strings.Cut(key, "[")
+	return slices.ContainsFunc(m.Steps(), func(s flow.StepState) bool {
+		return s.Name == name || s.Name+".undo" == name
+	})
 }
 
 // logPrinter prints chunks as whole lines, each with the step's name.

@@ -30,9 +30,11 @@ type loadedPlan struct {
 	// ephemeral are the values of ephemeral variables, which no plan keeps.
 	ephemeral map[string]cty.Value
 	// late are values that were not known when the plan was made.
-	late   map[string]cty.Value
-	judged *judgement // what policy says; nil until asked
-	file   string     // the file it came from; empty for one made just now
+	late map[string]cty.Value
+	file string // the file it came from; empty for one made just now
+
+	decided *judgement // what policy says; nil until asked
+	costs   *judged    // see operation.judge
 }
 
 // operation is one command that plans or applies: plan, apply, destroy, refresh
@@ -335,6 +337,9 @@ type runOptions struct {
 	// again is called when the plan is out of date before anything was done; nil:
 	// that is an error.
 	again func(*states.StaleError) int
+	// budgeted says that the plan was held against the budgets with others that it
+	// is applied with.
+	budgeted bool
 	// hard, once closed, cuts off what is running; nil: as the person typing says.
 	hard <-chan struct{}
 }
@@ -366,6 +371,15 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
+	var costs judged
+	if !opts.budgeted && opts.resume == "" {
+		costs = *o.judge(ctx, l)
+		diags = append(diags, l.costs.take()...)
+		if costs.denied {
+			return runs.Result{}, nil, diags
+		}
+	}
+	told := diags
 	if diags := l.encode(o.keyring); diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
@@ -373,9 +387,9 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	decision, guard, judged := o.gate(ctx, l, opts)
-	if judged.HasErrors() {
-		return runs.Result{}, nil, judged
+	decision, guard, policed := o.gate(ctx, l, opts)
+	if policed.HasErrors() {
+		return runs.Result{}, nil, policed
 	}
 	if opts.hard == nil {
 		opts.hard = hardContext(ctx).Done()
@@ -399,6 +413,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if guard != nil {
 		input.Guard, request.Closing = guard, guard.Closing
 	}
+	request.Events, request.Run.Overrides = costs.record()
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
 		ex, diags := engine.NewApply(ctx, input)
 		if diags.HasErrors() {
@@ -412,7 +427,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	} else {
 		result, diags = runner.Apply(ctx, request, open)
 	}
-	diags = append(judged, diags...)
+	diags = append(policed, append(told, diags...)...)
 	if waiting.stale != nil && opts.again != nil {
 		return result, waiting.stale, diags
 	}

@@ -23,6 +23,8 @@ type operationView interface {
 	// settle ends what is being drawn, before something else is printed.
 	settle()
 	plan(ctx context.Context, o *operation, l *loadedPlan)
+	// cost shows what plans come to.
+	cost(j *judged)
 	saved(changes bool, file string)
 	applied(p *plans.Plan, r runs.Result)
 	// decision shows what policy says about a plan.
@@ -92,6 +94,10 @@ func (v *humanView) plan(ctx context.Context, o *operation, l *loadedPlan) {
 	v.terminal.Plan(l.plan, o.schemas(ctx))
 	v.operations = operationsOf(l.plan)
 }
+
+func (v *humanView) cost(j *judged) { v.terminal.Cost(j.estimate, j.verdicts) }
+
+func (v *jsonView) cost(j *judged) { v.stream.Cost(j.estimate, j.verdicts) }
 
 func operationsOf(p *plans.Plan) (n int) {
 	for _, op := range p.Operations {

@@ -26,7 +26,7 @@ func planCommand() *command {
 		setup: func(f *flagSet) action {
 			o := &planCommandOptions{}
 			o.planOptions.register(f)
-			o.policyOptions.register(f, false)
+			o.policyOptions.register(f)
 			f.text(&o.out, "out", "FILE", "Save the plan for \"tutti apply FILE\".")
 			f.toggle(&o.detailedExit, "detailed-exitcode", "Exit with 2 if there are changes, 0 if there are none, 1 on errors.")
 			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line.")
@@ -67,6 +67,7 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 		return exitFailed
 	}
 	_, denied := op.decide(ctx, loaded, runOptions{kind: o.kind()})
+	app.show(op.judge(ctx, loaded).advice())
 	if o.generateConfigOut != "" {
 		if diags := op.writeGenerated(o.generateConfigOut, loaded.plan); len(diags) > 0 {
 			app.show(diags)
@@ -105,6 +106,7 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 		return exitFailed
 	}
 	denied := e.decide(ctx, mode, o.kind())
+	e.app.show(e.judge(ctx).advice())
 	if o.out != "" {
 		diags := e.finish(mode)
 		if !diags.HasErrors() {
@@ -134,6 +136,9 @@ func (o *operation) showPlan(ctx context.Context, l *loadedPlan, diags diag.List
 		return
 	}
 	o.view.plan(ctx, o, l)
+	if !diags.HasErrors() {
+		o.showCost(ctx, l)
+	}
 }
 
 // writeGenerated writes configuration that the plan made up for imports.

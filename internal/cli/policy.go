@@ -36,7 +36,7 @@ func policyCheckCommand() *command {
 			f.text(&o.plan, "plan", "FILE", "Judge this plan, saved by \"tutti plan -out\".")
 			f.text(&o.planJSON, "plan-json", "FILE", "Judge this plan JSON, from \"terraform show -json\" or \"tutti show -json\"; - for standard input.")
 			f.text(&o.format, "format", "FORMAT", "How to report: text, json, sarif or junit.")
-			o.policyOptions.register(f, false)
+			o.policyOptions.register(f)
 			o.planOptions.register(f)
 			return o.run
 		},
@@ -121,7 +121,7 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	j, d := op.judge(ctx, l, opts)
+	j, d := op.holdToPolicy(ctx, l, opts)
 	if diags = append(diags, d...); j == nil || diags.HasErrors() {
 		return nil, diags
 	}

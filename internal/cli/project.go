@@ -56,6 +56,7 @@ type project struct {
 	stack       string // empty for a plain directory
 	environment string
 	file        *stateFile // named by an option; nil where none is
+	priced      *pricing   // see project.pricing
 
 	toldUnreadable bool // that values of the state cannot be read was said
 }

@@ -21,8 +21,9 @@ func rollbackCommand() *command {
 			o.refresh, o.parallelism = true, defaultParallelism
 			var out string
 			o.variableOptions.register(f)
-			o.policyOptions.register(f, true)
+			o.policyOptions.register(f)
 			f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
+			registerOverride(f, &o.overrides)
 			f.text(&out, "out", "FILE", "Only save the plan, for \"tutti apply FILE\".")
 			f.toggle(&o.refresh, "refresh", "Whether to read every object before planning.")
 			f.number(&o.parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
@@ -36,7 +37,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if o.json && !o.autoApprove && out == "" {
 		return app.failf("Auto-approve required", "With -json nobody can be asked: give -auto-approve or -out.")
 	}
-	app.policyOptions = &o.policyOptions
+	app.overrides, app.policyOptions = o.overrides, &o.policyOptions
 	root, diags := app.openRootOperation(o.json)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -83,7 +84,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if !plan.HasChanges() {
 		return exitOK
 	}
-	if !o.confirm(ctx, op, plan) {
+	if op.refused(ctx, loaded) || !o.confirm(ctx, op, plan) {
 		return exitFailed
 	}
 	return op.execute(ctx, loaded, opts)

@@ -26,6 +26,7 @@ type workflowOptions struct {
 	environment string
 	parallelism int
 	detach      bool
+	overrides   []string
 }
 
 func runCommand() *command {
@@ -33,7 +34,7 @@ func runCommand() *command {
 		name: "run", args: "WORKFLOW", summary: "Run a workflow durably", minArgs: 1, maxArgs: 1, main: true,
 		about: `Runs a workflow as a durable run: every step is journalled in the project's store, and a run whose process dies goes on with "tutti resume". WORKFLOW is the name of a workflow of the project (a workflow block in *.tutti.hcl), or a state machine in the Amazon States Language: NAME for NAME.asl.json in the current directory, or a path.
 
-Interrupting it (Ctrl-C) cancels the run: what is running ends and is recorded, nothing more begins, the steps of "finally" are carried out. A second interrupt gives up what is running; the run can then be resumed.
+Interrupting it (Ctrl-C) cancels the run: commands and requests at work are ended, applies finish what they are doing, nothing more begins, the steps of "finally" are carried out. A second interrupt gives up what is running; the run can then be resumed.
 
 Standard output is what the workflow returns: its outputs, or the output of the state machine as JSON. The exit code is 1 where it does not succeed.`,
 		example: "tutti run release -var version=1.4.2 -env=prod\ntutti run order -input order.json",
@@ -44,6 +45,7 @@ Standard output is what the workflow returns: its outputs, or the output of the 
 			f.text(&o.environment, "env", "NAME", "The environment to work in.")
 			f.toggle(&o.detach, "detach", "Only make the run and print its name: a runner (\"tutti runner\") drives it.")
 			f.number(&o.parallelism, "parallelism", "N", "Bound on steps at work at once; 10 unless given here or in the workflow.")
+			registerOverride(f, &o.overrides)
 			o.registerValues(f)
 			return o.start
 		},
@@ -69,6 +71,10 @@ func completeWorkflows(*App, []string) []string {
 
 // start finds out what is meant and runs it.
 func (o *workflowOptions) start(ctx context.Context, app *App, args []string) int {
+	if o.detach && len(o.overrides) > 0 {
+		return app.failf("Options that exclude each other", "With -detach somebody else drives the run: an override is for runs that are driven here.")
+	}
+	app.overrides = o.overrides
 	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)

@@ -123,7 +123,7 @@ func (d *runDriver) drive(ctx context.Context, run runs.Run) {
 	delete(d.driving, run.ID)
 	switch {
 	case ended.Status.Ended():
-		d.say("Run %s has %s", run.ID, ended.Status)
+		d.say("Run %s %s", run.ID, ended.Status.Happened())
 	case isClosed(d.drain):
 		d.say("Run %s is left for the next runner", run.ID)
 	case diags.HasErrors():

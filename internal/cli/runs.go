@@ -131,6 +131,14 @@ type runJSON struct {
 	Problem     string     `json:"problem,omitempty"`
 	Created     time.Time  `json:"created"`
 	Ended       *time.Time `json:"ended,omitempty"`
+
+	Overrides []overrideJSON `json:"overrides,omitempty"`
+}
+
+// overrideJSON says why a rule was not followed.
+type overrideJSON struct {
+	Rule   string `json:"rule"`
+	Reason string `json:"reason"`
 }
 
 func describeRun(run runs.Run) runJSON {
@@ -141,6 +149,9 @@ func describeRun(run runs.Run) runJSON {
 	}
 	if !run.Ended.IsZero() {
 		doc.Ended = &run.Ended
+	}
+	for _, o := range run.Overrides {
+		doc.Overrides = append(doc.Overrides, overrideJSON(o))
 	}
 	return doc
 }
@@ -227,10 +238,17 @@ func (a *App) showRun(run runs.Run, steps *flow.Machine, entries []workflow.Entr
 	line("Stack", run.Key.Stack)
 	line("Environment", run.Key.Environment)
 	line("Started by", run.Actor)
-	line("Plan", run.PlanHash)
+	if run.Kind == runs.WorkflowKind {
+		line("Definition", run.PlanHash)
+	} else {
+		line("Plan", run.PlanHash)
+	}
 	line("What", run.Summary)
 	line("Operations", fmt.Sprintf("%d of %d ended, %d failed", run.Done, run.Steps, run.Failed))
 	line("Problem", run.Problem)
+	for _, o := range run.Overrides {
+		line("Overridden", o.Rule+": "+o.Reason)
+	}
 	line("Created", run.Created.Local().Format(time.DateTime))
 	if !run.Ended.IsZero() {
 		line("Ended", fmt.Sprintf("%s (after %s)", run.Ended.Local().Format(time.DateTime), run.Ended.Sub(run.Started).Round(time.Millisecond)))
@@ -242,15 +260,21 @@ func (a *App) showRun(run runs.Run, steps *flow.Machine, entries []workflow.Entr
 		showSteps(&b, steps)
 	}
 	b.WriteString("\nJournal\n")
+	names := map[int]string{} // of states, which only their beginning tells
 	for _, e := range entries {
 		data := runs.ReadStepData(e)
 		text := strings.ReplaceAll(string(e.Kind), "_", " ")
 		switch {
+		case e.Kind == workflow.SignalReceived:
+			text = strings.TrimRight(fmt.Sprintf("%-16s %s", "signal", signalText(e.Data)), " ")
 		case e.Step >= 0 && data.Step != "":
 			text = strings.TrimRight(fmt.Sprintf("%-16s %s  %s", strings.TrimPrefix(text, "step "), data.Step, data.Error), " ")
+		case e.Step >= 0 && data.Address == "" && names[e.Step] != "":
+			text = fmt.Sprintf("%-16s %s", strings.TrimPrefix(text, "step "), names[e.Step])
 		case e.Step >= 0 && data.Address == "":
 			text = fmt.Sprintf("%-16s step %d", strings.TrimPrefix(text, "step "), e.Step)
 		case e.Step >= 0:
+			names[e.Step] = data.Address
 			text = fmt.Sprintf("%-16s %s %s", strings.TrimPrefix(text, "step "), data.Operation, data.Address)
 		}
 		fmt.Fprintf(&b, "  %s  %s\n", e.Time.Local().Format("15:04:05.000"), strings.TrimRight(text, " "))
@@ -274,6 +298,22 @@ func decisionLine(entries []workflow.Entry) string {
 	text := string(d.Status)
 	for _, o := range d.Overrides {
 		text += fmt.Sprintf("; %s overridden by %s: %s", o.Policy, o.Actor, o.Reason)
+	}
+	return text
+}
+
+// signalText says who told a run what: what comes with an event may be secret.
+func signalText(data []byte) string {
+	var s workflow.Signal
+	if json.Unmarshal(data, &s) != nil {
+		return ""
+	}
+	text := string(s.Kind)
+	if s.Kind == workflow.SignalEvent || s.Kind == workflow.SignalApprove || s.Kind == workflow.SignalReject {
+		text += " " + s.Name // others name a token
+	}
+	if s.By != "" {
+		text += " by " + s.By
 	}
 	return text
 }

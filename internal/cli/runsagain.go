@@ -129,7 +129,7 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 		return a.fail(diags)
 	}
 	if p.run.Status.Ended() {
-		return a.failf("Run has ended", "Run %s has %s: there is nothing left to do differently.", id, p.run.Status)
+		return a.failf("Run has ended", "Run %s %s: there is nothing left to do differently.", id, p.run.Status.Happened())
 	}
 	to, diags := a.currentWorkflow(p.definition.Workflow.Name)
 	if diags.HasErrors() {

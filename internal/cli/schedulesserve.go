@@ -63,7 +63,7 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	app.show(diags)
-	scheduler := &triggers.Scheduler{Store: op.opened, Runs: workflows, Watch: app.showTriggered(o.json)}
+	scheduler := &triggers.Scheduler{Store: op.opened, Runs: workflows, Watch: app.showTriggered(o.json, time.Local)}
 	lists := make(chan []*triggers.Trigger, 1)
 	lists <- list
 	watching := make(chan struct{})
@@ -151,8 +151,9 @@ type triggeredJSON struct {
 	Problem  string     `json:"problem,omitempty"`
 }
 
-// showTriggered prints a line for everything that happens.
-func (a *App) showTriggered(asJSON bool) func(triggers.Event) {
+// showTriggered prints a line for everything that happens, with instants in a
+// time zone.
+func (a *App) showTriggered(asJSON bool, where *time.Location) func(triggers.Event) {
 	return func(e triggers.Event) {
 		problem := ""
 		if e.Problem != nil {
@@ -178,8 +179,8 @@ func (a *App) showTriggered(asJSON bool) func(triggers.Event) {
 		}[e.Kind]
 		at := ""
 		if !e.At.IsZero() {
-			at = e.At.Local().Format(time.DateTime)
+			at = e.At.In(where).Format(instantLayout)
 		}
-		fmt.Fprintf(a.Out, "%s  %-16s %-19s  %s\n", time.Now().Format(time.TimeOnly), e.Schedule, at, text)
+		fmt.Fprintf(a.Out, "%s  %-16s %-26s  %s\n", time.Now().Format(time.TimeOnly), e.Schedule, at, text)
 	}
 }

@@ -68,6 +68,16 @@ func (a *App) show(diags diag.List) {
 	}
 }
 
+// quoteToo adds text that diagnostics quote to what there is.
+func (a *App) quoteToo(files map[string][]byte) {
+	a.quoting.Lock()
+	defer a.quoting.Unlock()
+	sources := make(map[string][]byte, len(a.sources)+len(files))
+	maps.Copy(sources, a.sources) // they may be those of a configuration
+	maps.Copy(sources, files)
+	a.sources = sources
+}
+
 // quoted is the text to quote as it is now: other stacks may be read meanwhile.
 func (a *App) quoted() map[string][]byte {
 	a.quoting.Lock()

@@ -80,6 +80,9 @@ func (p *project) showFile(ctx context.Context, name string, asJSON bool) int {
 		return exitOK
 	}
 	p.app.terminals().out.Plan(loaded.plan, p.schemas(ctx))
+	op := &operation{project: p, view: p.app.operationView(false)}
+	op.showCost(ctx, loaded)
+	p.app.show(op.judge(ctx, loaded).advice())
 	return exitOK
 }
 

@@ -94,7 +94,7 @@ func (a *App) signalRun(ctx context.Context, id string, make func(*runs.Runner, 
 		return a.failf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
 	}
 	if run.Status.Ended() {
-		return a.failf("Run has ended", "Run %s has %s already: nobody listens any more.", id, run.Status)
+		return a.failf("Run has ended", "Run %s %s already: nobody listens any more.", id, run.Status.Happened())
 	}
 	if run.Kind != runs.WorkflowKind {
 		return a.failf("Not a workflow", "Run %s is no run of a workflow: it waits for nothing.", id)

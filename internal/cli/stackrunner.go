@@ -33,6 +33,7 @@ type stackRunner struct {
 	vars        *variableOptions
 	parallelism int
 	patience    time.Duration
+	budgeted    bool // what is applied was held against the budgets as a whole
 
 	mu       sync.Mutex
 	own      *ensemble
@@ -167,6 +168,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 		return nil, nil, problem("Tutti.PlanFailed", diags)
 	}
 	log.plan(ctx, op, loaded)
+	op.showCost(ctx, loaded)
 	if diags := loaded.encode(r.root.keyring); diags.HasErrors() {
 		return nil, nil, diags.Err()
 	}
@@ -357,7 +359,7 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 		case <-soft.Done():
 		}
 	}()
-	opts.parallelism, opts.patience, opts.hard = r.parallelism, r.patience, ctx.Done()
+	opts.parallelism, opts.patience, opts.hard, opts.budgeted = r.parallelism, r.patience, ctx.Done(), r.budgeted
 	result, _, diags := op.carryOut(soft, l, opts)
 	log.settle()
 	diags = append(before, diags...)

@@ -38,6 +38,7 @@ func (v *logView) plan(ctx context.Context, o *operation, l *loadedPlan) {
 }
 
 func (v *logView) decision(d *policy.Decision) { v.terminal.Decision(d) }
+func (v *logView) cost(j *judged)              { v.terminal.Cost(j.estimate, j.verdicts) }
 
 func (v *logView) show(diags diag.List, sources map[string][]byte) {
 	if len(diags) == 0 {
@@ -74,6 +75,7 @@ func (silentView) event(runs.Event)                              {}
 func (silentView) settle()                                       {}
 func (silentView) plan(context.Context, *operation, *loadedPlan) {}
 func (silentView) decision(*policy.Decision)                     {}
+func (silentView) cost(*judged)                                  {}
 func (silentView) saved(bool, string)                            {}
 func (silentView) applied(*plans.Plan, runs.Result)              {}
 func (v silentView) forStack(string) operationView               { return v }

@@ -27,7 +27,7 @@ func (p *project) chooseEnvironment(declared *projects.Project, named string) (s
 	if named == "" && name == defaultEnv {
 		return "", diag.Errorf("No environment selected", "This project has the environments %s: name one with -env=NAME, or select one with \"tutti workspace select NAME\".", names)
 	}
-	return "", diag.Errorf("No such environment", "This project has no environment %q, but %s.", name, names)
+	return "", diag.Errorf("No such environment", "This project declares no environment %q. Declared are: %s.", name, names)
 }
 
 // workflowInputs gathers the values of a workflow's variables, and of the

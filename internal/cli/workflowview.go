@@ -31,9 +31,7 @@ func (v *workflowView) began(run runs.Run) { fmt.Fprintf(v.app.Err, "Run %s\n", 
 
 // watch is told every entry once it is on disk.
 func (v *workflowView) watch(m *flow.Machine, e workflow.Entry) {
-	for _, c := range m.Changes() {
-		v.change(c, e.Time)
-	}
+	v.tell(m.Changes(), e.Time, e.Kind == workflow.RunResumed)
 	if e.Kind == workflow.RunStarted || e.Kind == workflow.RunResumed || e.Kind == workflow.StepSucceeded {
 		v.waits(m)
 	}
@@ -41,8 +39,27 @@ func (v *workflowView) watch(m *flow.Machine, e workflow.Entry) {
 
 // rest tells what had not been told when the run ended.
 func (v *workflowView) rest(m *flow.Machine) {
-	for _, c := range m.Changes() {
-		v.change(c, time.Now())
+	v.tell(m.Changes(), time.Now(), false)
+}
+
+// tell tells what became of steps. What began and ended at once took no time
+// here: it was taken over, there was nothing to do, or it ended before the run
+// was resumed.
+func (v *workflowView) tell(changes []flow.Change, at time.Time, resumed bool) {
+	ended := map[string]bool{}
+	for _, c := range changes {
+		ended[c.Step] = c.Status != flow.Running
+	}
+	for _, c := range changes {
+		switch {
+		case !ended[c.Step] || v.begun[c.Step] != (time.Time{}):
+			v.change(c, at)
+		case c.Status == flow.Running:
+		case resumed && c.Status == flow.Succeeded:
+			v.line(c.Step, "succeeded before")
+		default:
+			v.change(c, at)
+		}
 	}
 }
 
@@ -50,6 +67,9 @@ func (v *workflowView) change(c flow.Change, at time.Time) {
 	items := ""
 	if c.Items > 0 {
 		items = fmt.Sprintf(" (%d items)", c.Items)
+	}
+	if c.Items == 1 {
+		items = " (1 item)"
 	}
 	switch c.Status {
 	case flow.Running:
@@ -124,8 +144,11 @@ func showSteps(b *strings.Builder, m *flow.Machine) {
 		if s.Items > 0 {
 			text += fmt.Sprintf(", %d of %d items", s.Done, s.Items)
 		}
+		if s.Undone {
+			text += ", undone"
+		}
 		if s.Waits != "" {
-			text += ", waits for " + s.Waits
+			text += ", waits " + s.Waits
 		}
 		if s.Error != nil {
 			text += ": " + s.Error.Name

@@ -385,3 +385,22 @@ func TestInfiniteOutputsAreRefused(t *testing.T) {
 		t.Errorf("it ended as %+v", got)
 	}
 }
+
+// TestWhatCannotBeReturnedIsUndone has an output that turns out to be secret.
+func TestWhatCannotBeReturnedIsUndone(t *testing.T) {
+	w := play(t, steps(`
+		step "a" {
+			exec { command = ["1"] }
+			undo {
+				exec { command = ["u"] }
+			}
+		}
+		finally {
+			step "clean" {
+				exec { command = ["c"] }
+			}
+		}
+		output "secret" { value = sensitive(step.a.status) }
+		output "late" { value = step.clean.status }`), nil)
+	w.run().check(Failed, "a a.undo clean")
+}

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -229,7 +230,9 @@ type StepState struct {
 	Items  int // of a for_each; 0 for others
 	Done   int // of them, ended
 	Error  *Error
-	// Waits says what a running step waits for: an approval, an event, a time.
+	Undone bool // all that succeeded of it, or some of it; tried and failed does not count
+	// Waits says what a running step waits for: "for approval", "for event", or
+	// "until" an instant.
 	Waits string
 }
 
@@ -252,6 +255,9 @@ func (m *Machine) Steps() []StepState {
 			one.Items = len(s.items.list)
 			one.Done = s.items.next - s.items.running
 		}
+		for k, it := range s.items.list {
+			one.Undone = one.Undone || it.undone && !slices.Contains(m.result.NotUndone, m.keyOf(target{node: int32(i), item: int32(k)}))
+		}
 		if one.Status == Waiting && m.phase == phaseDone {
 			one.Status = m.unreached(int32(i))
 		}
@@ -260,9 +266,9 @@ func (m *Machine) Steps() []StepState {
 	m.effects.open(func(_ int, p *effect) {
 		switch p.kind {
 		case approvalEffect:
-			out[p.node].Waits = "approval"
+			out[p.node].Waits = "for approval"
 		case eventEffect:
-			out[p.node].Waits = "event"
+			out[p.node].Waits = "for event"
 		case waitEffect, backoffEffect:
 			out[p.node].Waits = "until " + time.Unix(0, p.until).UTC().Format(time.RFC3339)
 		}

@@ -402,16 +402,20 @@ func (m *Machine) caught(t target, c *projects.Catch, failure *Error) (cty.Value
 }
 
 // outputs are those of the workflow.
-func (m *Machine) outputs() (cty.Value, *Error) {
+// With main, those that wait for the finally steps are left out.
+func (m *Machine) outputs(main bool) (cty.Value, *Error) {
 	values := map[string]cty.Value{}
 	for _, name := range sortedKeys(m.d.Workflow.Outputs) {
 		o := m.d.Workflow.Outputs[name]
-		sees := map[int]bool{}
-		all := m.d.variables(o.Expr, nil)
-		for _, t := range all {
+		sees, later := map[int]bool{}, false
+		for _, t := range m.d.variables(o.Expr, nil) {
 			if j, ok := m.d.byName[second(t)]; ok && t.RootName() == "step" {
 				sees[j] = true
+				later = later || m.d.nodes[j].phase != phaseMain
 			}
+		}
+		if later && main {
+			continue
 		}
 		ctx := m.scope.context(m, sorted(sees))
 		m.scope.fix(m.start.Run+" output "+name, m.now)

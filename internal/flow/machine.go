@@ -161,11 +161,12 @@ func NewMachine(d *Definition) *Machine {
 	return m
 }
 
-// Change is that a step of the definition began or ended.
+// Change is that a step of the definition, or what undoes one, began or ended.
 type Change struct {
-	Step   string
+	Step   string // NAME; NAME.undo and NAME["key"].undo for what undoes it
 	Status Status
 	Items  int // of a for_each; 0 for others
+	Undo   bool
 	Error  *Error
 }
 
@@ -413,6 +414,12 @@ func (m *Machine) enter(p phase) {
 func (m *Machine) endPhase() {
 	switch m.phase {
 	case phaseMain:
+		if !m.cancelled && !m.failed {
+			// A workflow whose outputs cannot be had has failed: what it did is undone.
+			if _, err := m.outputs(true); err != nil {
+				m.fail("", err)
+			}
+		}
 		if m.cancelled || !m.failed {
 			m.enter(phaseFinally)
 			return
@@ -444,7 +451,7 @@ func (m *Machine) finish() {
 	case m.cancelled:
 		m.result.Status = Cancelled
 	default:
-		outputs, err := m.outputs()
+		outputs, err := m.outputs(false)
 		if err != nil {
 			m.result.Status, m.result.Error = Failed, err
 			return
@@ -579,6 +586,14 @@ func (m *Machine) undoNext() {
 	m.undo = m.undo[:len(m.undo)-1]
 	m.nodes[t.node].items.list[t.item].undone = true
 	m.add(effect{kind: undoEffect, target: t})
+	m.undoing(t, Running, nil)
+}
+
+// undoing notes what becomes of undoing a step.
+func (m *Machine) undoing(t target, status Status, failure *Error) {
+	if m.follow {
+		m.changes = append(m.changes, Change{Step: m.keyOf(t) + ".undo", Status: status, Undo: true, Error: failure})
+	}
 }
 
 // undone goes on undoing, whatever came of it: one that failed must not keep
@@ -586,5 +601,8 @@ func (m *Machine) undoNext() {
 func (m *Machine) undone(p effect, failure *Error) {
 	if failure != nil {
 		m.result.NotUndone = append(m.result.NotUndone, m.keyOf(p.target))
+		m.undoing(p.target, Failed, failure)
+		return
 	}
+	m.undoing(p.target, Succeeded, nil)
 }

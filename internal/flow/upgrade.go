@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -96,6 +98,7 @@ func Compare(m *Machine, to *Definition) []Difference {
 		n, ok := m.d.byName[name]
 		return ok && (m.nodes[n].status == Succeeded || m.nodes[n].status == Skipped || m.nodes[n].status == Caught)
 	}
+	before, now := stepTexts(m.d), stepTexts(to)
 	for n := range m.nodes {
 		name, begun := m.d.nodes[n].step.Name, m.nodes[n].status != Waiting
 		j, there := to.byName[name]
@@ -106,10 +109,18 @@ func Compare(m *Machine, to *Definition) []Difference {
 		case !there:
 			add(name, false, "is not there any more")
 			continue
-		case !begun:
-			continue
 		}
 		was, is := m.d.nodes[n].step, to.nodes[j].step
+		if before[name] != now[name] {
+			if done(name) {
+				add(name, false, "is written differently, and stays as it was done")
+			} else {
+				add(name, false, "is written differently")
+			}
+		}
+		if !begun {
+			continue
+		}
 		if was.Action.Kind != is.Action.Kind {
 			add(name, true, "has begun as %s, and is %s now", was.Action.Kind, is.Action.Kind)
 		}
@@ -148,6 +159,28 @@ func Compare(m *Machine, to *Definition) []Difference {
 		if _, old := m.d.byName[to.nodes[i].step.Name]; !old {
 			add(to.nodes[i].step.Name, false, "is new")
 		}
+	}
+	return out
+}
+
+// stepTexts is what the files say of each step.
+func stepTexts(d *Definition) map[string]string {
+	out, name := map[string]string{}, d.Workflow.DeclRange.Filename
+	src := d.Project.Files[name]
+	file, _ := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	var collect func(*hclsyntax.Body)
+	collect = func(body *hclsyntax.Body) {
+		for _, b := range body.Blocks {
+			switch {
+			case b.Type == "step" && len(b.Labels) == 1:
+				out[b.Labels[0]] = string(b.Range().SliceBytes(src))
+			case b.Type == "on_failure", b.Type == "finally", b.Type == "workflow" && slices.Contains(b.Labels, d.Workflow.Name):
+				collect(b.Body)
+			}
+		}
+	}
+	if body, ok := file.Body.(*hclsyntax.Body); ok {
+		collect(body)
 	}
 	return out
 }

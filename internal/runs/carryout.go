@@ -37,7 +37,7 @@ func (d *drive) carryOut(ctx context.Context, open Open, recorded []Recorded) (R
 	if len(recorded) == 0 {
 		d.pending = append(d.pending, note{
 			entry:  workflow.Entry{Time: now, Kind: workflow.RunStarted, Step: -1, Data: startData(d.req)},
-			events: startEvents(d.run, now, d.req.Decision),
+			events: append(startEvents(d.run, now, d.req.Events), decidedEvents(d.run, now, d.req.Decision)...),
 		})
 	} else {
 		d.pending = append(d.pending, note{

@@ -270,8 +270,8 @@ func (d *drive) commits(notes []note) []Commit {
 		open.Entries = append(open.Entries, n.entry)
 		for j := range n.events {
 			n.events[j].ID = eventID(d.run.ID, d.seq)
-			if j > 0 { // an event more that belongs to the same entry
-				n.events[j].ID += "-" + strconv.Itoa(j)
+			if j > 0 {
+				n.events[j].ID += "." + strconv.Itoa(j)
 			}
 		}
 		open.Events = append(open.Events, n.events...)

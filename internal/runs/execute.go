@@ -97,6 +97,7 @@ type Execution struct {
 	Definition []byte          // what the machine was made from; kept with the run, pinned by its digest
 	Start      json.RawMessage // data of the entry that starts it
 	Sensitive  bool            // that data is
+	Events     []events.Event  // written with the one that says that the run has started
 	Machine    workflow.Machine
 	Steps      Steps
 	// Parallelism bounds the steps done at once; 0 means 10.
@@ -144,7 +145,7 @@ func (r *Runner) create(ctx context.Context, e Execution, status Status) (*execu
 
 // begun makes the first entry of the journal.
 func (x *execution) begun() {
-	x.events = []events.Event{runEvent(x.run, x.r.now(), "run.started")}
+	x.events = startEvents(x.run, x.r.now(), x.e.Events)
 	x.append(workflow.Entry{Kind: workflow.RunStarted, Step: -1, Data: x.e.Start, Sensitive: x.e.Sensitive})
 }
 
@@ -226,7 +227,7 @@ func (r *Runner) Continue(ctx context.Context, e Execution) (Run, diag.List) {
 		return run, takeProblem(id, err)
 	}
 	if run.Status.Ended() {
-		return run, diag.Errorf("Run has ended", "Run %s has %s already. %s", id, run.Status, afterEnd(run))
+		return run, diag.Errorf("Run has ended", "Run %s %s already. %s", id, run.Status.Happened(), afterEnd(run))
 	}
 	run.Status, run.Cancelling, run.Problem = Running, 0, ""
 	x := r.newExecution(e, run, lease)
@@ -313,6 +314,7 @@ func (x *execution) conclude(ctx context.Context) (Run, diag.List) {
 		now := x.r.now()
 		x.run.Status, x.run.Problem = x.e.Steps.Verdict()
 		x.run.Ended = now
+		x.run.Steps = x.run.Done // the rest were limits of time, and what people decided
 		run := x.run
 		last := workflow.Entry{Sequence: x.seq + 1, Time: now, Kind: workflow.RunFinished, Step: -1}
 		x.broken = x.r.commit(ctx, []Commit{{

@@ -57,9 +57,9 @@ func startData(req Request) json.RawMessage {
 	return encode(startedData{req.Late, req.Decision})
 }
 
-// startEvents are the events of the entry that starts a run.
-func startEvents(run Run, now time.Time, decision json.RawMessage) []events.Event {
-	out := []events.Event{runEvent(run, now, "run.started")}
+// decidedEvents tell what policy said about the plan.
+func decidedEvents(run Run, now time.Time, decision json.RawMessage) []events.Event {
+	var out []events.Event
 	if len(decision) > 0 {
 		data := encode(struct {
 			Run      string          `json:"run"`
@@ -196,6 +196,23 @@ func runEvent(run Run, now time.Time, kind string) events.Event {
 	return events.Event{Source: sourceOf(run.Key), Type: kind, Subject: run.ID, Time: now, Data: encode(data)}
 }
 
+// startEvents are the events of the entry that starts a run: that it did, and
+// what led to it.
+func startEvents(run Run, now time.Time, more []events.Event) []events.Event {
+	out := []events.Event{runEvent(run, now, "run.started")}
+	for _, e := range more {
+		e.Source = sourceOf(run.Key)
+		if e.Subject == "" {
+			e.Subject = run.ID
+		}
+		if e.Time.IsZero() {
+			e.Time = now
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
 // eventID names the event of a journal entry.
 func eventID(run string, sequence int64) string { return run + "-" + strconv.FormatInt(sequence, 10) }
 
@@ -231,6 +248,8 @@ func takeProblem(id string, err error) diag.List {
 		return diag.Errorf("No such run", "There is no run %q. List the runs there are with \"tutti runs\".", id)
 	case errors.Is(err, ErrHeld):
 		return diag.Errorf("Run is being worked on", "Another process is working on run %s. Only a run whose process has ended can be resumed.", id)
+	case errors.Is(err, ErrEnded):
+		return diag.Errorf("Run has ended", "Run %s has ended: there is nothing to go on with.", id)
 	}
 	return diag.Errorf("Cannot take over run", "Run %s cannot be taken over: %s.", id, err)
 }

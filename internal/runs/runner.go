@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/tutti-dev/tutti/internal/workflow"
@@ -79,7 +80,10 @@ type Request struct {
 	Decision json.RawMessage
 	// Closing, where not nil, is asked when all operations have ended whether what
 	// they made may stand: an error fails the run.
-	Closing     func(ctx context.Context) diag.List
+	Closing func(ctx context.Context) diag.List
+	// Events are written with the one that says that the run has started. ID, Source
+	// and, where there is none, Subject and Time are filled in.
+	Events      []events.Event
 	Parallelism int // operations at once; 0 means 10
 	// Watch, where not nil, is told what happens, one call at a time. It must
 	// not block for long.
@@ -175,7 +179,7 @@ func (r *Runner) Resume(ctx context.Context, req Request, open Open) (Result, di
 		return Result{}, takeProblem(id, err)
 	}
 	if run.Status.Ended() {
-		return Result{Run: run}, diag.Errorf("Run has ended", "Run %s has %s and cannot be resumed. %s", id, run.Status, afterEnd(run))
+		return Result{Run: run}, diag.Errorf("Run has ended", "Run %s %s and cannot be resumed. %s", id, run.Status.Happened(), afterEnd(run))
 	}
 	if run.PlanHash != req.Plan.Digest {
 		return Result{Run: run}, diag.Errorf("Not the run's plan", "Run %s carries out the plan with the digest %s; this one has %s.", id, run.PlanHash, req.Plan.Digest)
@@ -194,7 +198,7 @@ func (r *Runner) Resume(ctx context.Context, req Request, open Open) (Result, di
 		return Result{Run: run}, takeProblem(id, err)
 	}
 	if run.Status.Ended() {
-		return Result{Run: run}, diag.Errorf("Run has ended", "Run %s has %s meanwhile. %s", id, run.Status, afterEnd(run))
+		return Result{Run: run}, diag.Errorf("Run has ended", "Run %s %s meanwhile. %s", id, run.Status.Happened(), afterEnd(run))
 	}
 	baseline := run.Cancelling
 	run.Status, run.Cancelling, run.Problem = Running, 0, ""
@@ -219,7 +223,7 @@ func (r *Runner) Cancel(ctx context.Context, id string) (Run, diag.List) {
 		return Run{}, takeProblem(id, err)
 	}
 	if run.Status.Ended() {
-		return run, diag.Errorf("Run has ended", "Run %s has %s already.", id, run.Status)
+		return run, diag.Errorf("Run has ended", "Run %s %s already.", id, run.Status.Happened())
 	}
 	if run.Status != Interrupted && run.Status != Pending {
 		run, err = r.Store.RequestCancel(ctx, id)

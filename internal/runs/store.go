@@ -35,6 +35,14 @@ const (
 // Ended reports whether nothing more happens to the run.
 func (s Status) Ended() bool { return s == Succeeded || s == Failed || s == Cancelled }
 
+// Happened says in a sentence how a run ended: "has succeeded", "was cancelled".
+func (s Status) Happened() string {
+	if s == Cancelled {
+		return "was cancelled"
+	}
+	return "has " + string(s)
+}
+
 // Run is one durable execution of a plan.
 type Run struct {
 	ID       string // sortable by creation, short enough to type
@@ -58,6 +66,16 @@ type Run struct {
 	// Parent is the run that this one is a step of; empty for none. It is resumed
 	// with that run.
 	Parent string `json:",omitempty"`
+	// Overrides are the rules that were against the run, and why it was carried out
+	// all the same.
+	Overrides []Override `json:",omitempty"`
+}
+
+// Override says why a rule, such as "budget.shop", was not followed. The actor of
+// the run is who said so.
+type Override struct {
+	Rule   string
+	Reason string
 }
 
 // definitionPrefix begins the names of blobs that machines are made from.

@@ -49,7 +49,9 @@ type WorkflowOptions struct {
 	Begin  bool
 	Stacks Stacks // nil where there are none
 	// Actions are what steps do by kind, besides and instead of the built-in ones.
-	Actions     map[string]WorkflowAction
+	Actions map[string]WorkflowAction
+	// Events are written with the one that says that the run has started.
+	Events      []events.Event
 	Parallelism int
 	Began       func(Run)
 	Watch       func(*flow.Machine, workflow.Entry)
@@ -197,7 +199,7 @@ func (r *Runner) workflow(d *flow.Definition, o WorkflowOptions) (*workflowSteps
 		parallelism = d.Workflow.Parallelism
 	}
 	e := Execution{
-		Run: o.Run, Definition: EncodeDefinition(d.Project, d.Workflow.Name), Machine: w.machine, Steps: w,
+		Run: o.Run, Definition: EncodeDefinition(d.Project, d.Workflow.Name), Events: o.Events, Machine: w.machine, Steps: w,
 		Parallelism: parallelism, Began: o.Began, Hard: o.Hard, Drain: o.Drain,
 	}
 	if o.Watch != nil {

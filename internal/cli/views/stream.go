@@ -59,6 +59,7 @@ type message struct {
 	Timestamp  string           `json:"@timestamp"`
 	Change     *streamChange    `json:"change,omitempty"`
 	Changes    *streamTotals    `json:"changes,omitempty"`
+	Cost       *streamCost      `json:"cost,omitempty"`
 	Decision   *policy.Decision `json:"decision,omitempty"`
 	Diagnostic *DiagnosticJSON  `json:"diagnostic,omitempty"`
 	Hook       *streamHook      `json:"hook,omitempty"`

@@ -25,8 +25,9 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "trigger", LabelNames: []string{"name"}},
 	{Type: "moved"},
 	{Type: "policy", LabelNames: []string{"name"}},
-	// Known words that nothing stands behind yet.
 	{Type: "budget", LabelNames: []string{"name"}},
+	{Type: "cost"},
+	// Known words that nothing stands behind yet.
 	{Type: "role", LabelNames: []string{"name"}},
 	{Type: "grant"},
 	{Type: "secret", LabelNames: []string{"name"}},
@@ -66,6 +67,10 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Policies, block, func(p *Policy) hcl.Range { return p.DeclRange }, d.policy)
 	case "moved":
 		d.moved(block)
+	case "budget":
+		declare(d, d.project.Budgets, block, func(b *Budget) hcl.Range { return b.DeclRange }, d.budget)
+	case "cost":
+		d.cost(block)
 	default:
 		d.errorAt(block.DefRange, "Block has no effect yet", "This version of Tutti does not carry out %s blocks. Remove it: what it promises would not be kept.", block.Type)
 	}

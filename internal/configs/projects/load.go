@@ -61,7 +61,7 @@ func Load(dir string) (*Project, diag.List) {
 func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	d := &decoder{project: &Project{
 		Dir: dir, Environments: map[string]*Environment{}, Stacks: map[string]*Stack{}, Workflows: map[string]*Workflow{},
-		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Policies: map[string]*Policy{}, Files: map[string][]byte{},
+		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Files: map[string][]byte{},
 	}}
 	names := make([]string, 0, len(files))
 	for name, src := range files {
@@ -69,17 +69,23 @@ func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 		d.project.Files[name] = src
 	}
 	sort.Strings(names)
-	var declarations hcl.Blocks
+	var bodies []hcl.Body
 	for _, name := range names {
 		if !strings.HasSuffix(name, Suffix) {
 			continue
 		}
 		file, diags := hclsyntax.ParseConfig(files[name], name, hcl.InitialPos)
 		d.addHCL(diags)
-		if file == nil || file.Body == nil {
-			continue
+		if file != nil && file.Body != nil {
+			bodies = append(bodies, file.Body)
 		}
-		content, diags := file.Body.Content(projectSchema)
+	}
+	if d.diags.HasErrors() {
+		return d.project, d.diags // what is missing in half a file is no mistake of its own
+	}
+	var declarations hcl.Blocks
+	for _, body := range bodies {
+		content, diags := body.Content(projectSchema)
 		d.addHCL(diags)
 		for _, block := range content.Blocks {
 			switch block.Type {
@@ -181,6 +187,12 @@ func (d *decoder) checkReferences() {
 		for _, r := range policy.Stacks {
 			check(r)
 		}
+	}
+	for _, b := range p.Budgets {
+		for _, r := range b.Stacks {
+			check(r)
+		}
+		d.checkEnvironments(b)
 	}
 	for _, m := range p.Moves {
 		check(Reference{"stack", m.FromStack, m.DeclRange})

@@ -98,6 +98,13 @@ func TestProjectFilesAreRead(t *testing.T) {
 	}
 }
 
+func TestBudgetsAreRead(t *testing.T) {
+	p, diags := Parse(".", map[string][]byte{"b.tutti.hcl": []byte("stack \"shop\" { source = \"./shop\" }\nbudget \"b\" {\n stacks = [stack.shop]\n environments = [\"prod\"]\n monthly = 0.1\n}\ncost { usage = [\"u.hcl\"] }")})
+	if b := p.Budgets["b"]; diags.HasErrors() || b.Monthly.RatString() != "1/10" || b.Currency != "USD" || b.Enforcement != Mandatory || !b.About("shop", "prod") || b.About("shop", "dev") || b.About("lab", "prod") {
+		t.Errorf("budget is %+v (%v)", p.Budgets["b"], diags)
+	}
+}
+
 // TestBadProjectFilesAreExplained has one mistake a row, and what is said of it.
 func TestBadProjectFilesAreExplained(t *testing.T) {
 	step := func(inside string) string { return "workflow \"w\" {\n step \"a\" {\n" + inside + "\n}\n}" }
@@ -118,10 +125,21 @@ func TestBadProjectFilesAreExplained(t *testing.T) {
 		{"rate", `pool "p" { rate = "many" }`, "is not a rate"},
 		{"no steps", `workflow "w" {}`, "needs at least one step"},
 		{"trigger of nothing", `trigger "t" { schedule = "* * * * *" }`, "Missing required argument"},
-		{"later words", `budget "b" { monthly = 3 }`, "no effect yet"},
+		{"later words", `role "r" {}`, "no effect yet"},
 		{"policy elsewhere", `policy "p" { source = "git::x" }`, "must begin with"},
 		{"policy level", "policy \"p\" {\n source = \"./p\"\n enforcement = \"hard\"\n}", "is not a level"},
 		{"policy of no stack", "policy \"p\" {\n source = \"./p\"\n stacks = [stack.x]\n}", "no stack \"x\""},
+		{"budget of nothing", `budget "b" {}`, "Missing required argument"},
+		{"budget below nothing", `budget "b" { monthly = -1 }`, "not negative"},
+		{"budget in words", `budget "b" { monthly = "much" }`, "must be an amount"},
+		{"budget beyond", `budget "b" { monthly = 1e300 }`, "that anybody has"},
+		{"budget of a stack", "budget \"b\" {\n monthly = 1\n stacks = [stack.shop]\n}", `There is no stack "shop"`},
+		{"budget of no stack", "budget \"b\" {\n monthly = 1\n stacks = []\n}", "must name stacks"},
+		{"budget in pearls", "budget \"b\" {\n monthly = 1\n currency = \"pearls\"\n}", "is not a currency"},
+		{"budget perhaps", "budget \"b\" {\n monthly = 1\n enforcement = \"perhaps\"\n}", "none of the levels"},
+		{"budget elsewhere", "environment \"dev\" {}\nbudget \"b\" {\n monthly = 1\n environments = [\"prod\"]\n}", "does not declare"},
+		{"two costs", "cost {}\ncost {}", "already"},
+		{"cost pattern", "cost { prices = [\"[\"] }", "pattern"},
 		{"move inside", "stack \"a\" { source = \"./a\" }\nmoved {\n from = stack.a.x.y\n to = stack.a.x.z\n}", "in the stack's own configuration"},
 		{"twice a step", "workflow \"w\" {\n step \"a\" {\n emit { type = \"x\" }\n}\nstep \"a\" {\n emit { type = \"x\" }\n}\n}", "declared twice in this workflow"},
 	} {
@@ -221,4 +239,14 @@ func FuzzTestFile(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, source string) {
 		_, _ = ParseTestFile("w.tuttitest.hcl", []byte(source)) // must not panic
 	})
+}
+
+// TestSyntaxFirst tells what is wrong with half a file only once it is whole.
+func TestSyntaxFirst(t *testing.T) {
+	_, diags := Parse(".", map[string][]byte{
+		"a.tutti.hcl": []byte("workflow \"w\" {\n  step \"a\" {\n    apply { stack = stack.s }\n    undo { rollback {} }\n  }\n}\n"),
+	})
+	if len(diags) != 1 || diags[0].Summary != "Argument definition required" {
+		t.Errorf("found %v", diags)
+	}
 }

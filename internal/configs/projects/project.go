@@ -28,6 +28,8 @@ type Project struct {
 	Pools        map[string]*Pool
 	Triggers     map[string]*Trigger
 	Policies     map[string]*Policy
+	Budgets      map[string]*Budget
+	Cost         *Cost // nil where nothing is said
 	Moves        []*Move
 
 	// Files holds the source text of every file read, by name: for quoting lines

@@ -84,6 +84,9 @@ func (f *flowRun) wait(key string) {
 // applied implements performer.
 func (f *flowRun) applied() {
 	for _, c := range f.machine.Changes() {
+		if c.Undo {
+			continue
+		}
 		s := f.spans[c.Step]
 		if s == nil {
 			s = &span{}

@@ -1,0 +1,238 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+// judged is what plans that are applied together cost, and what the budgets say
+// to that.
+type judged struct {
+	estimate *cost.Estimate // nil where it could not be made
+	verdicts []cost.Verdict
+	diags    diag.List // not told yet
+	denied   bool
+}
+
+// worthTelling reports whether the estimate is of interest: something that has a
+// price is touched, or there is a budget.
+func (j *judged) worthTelling() bool {
+	return j.estimate != nil && (j.estimate.Touched() || len(j.verdicts) > 0)
+}
+
+// take returns the diagnostics that were not told yet.
+func (j *judged) take() diag.List {
+	out := j.diags
+	j.diags = nil
+	return out
+}
+
+// advice is take for commands that apply nothing: what would be refused is a
+// warning.
+func (j *judged) advice() diag.List {
+	out := slices.Clone(j.take())
+	for i := range out {
+		out[i].Severity = diag.Warning
+	}
+	return out
+}
+
+// judge prices a plan and holds it against the budgets, once.
+func (o *operation) judge(ctx context.Context, l *loadedPlan) *judged {
+	if l.costs == nil {
+		l.costs = o.judgePlans(ctx, map[string]*loadedPlan{o.stack: l})
+	}
+	return l.costs
+}
+
+// judge is the same for the plans of several stacks.
+func (o *ensembleOperation) judge(ctx context.Context) *judged {
+	if o.judged == nil {
+		if len(o.names) == 0 {
+			return &judged{}
+		}
+		o.judged = o.member(o.names[0]).judgePlans(ctx, o.plans)
+	}
+	return o.judged
+}
+
+// judgePlans prices plans, by stack, and holds what their stacks come to against
+// the budgets. It is the one place where budgets are judged: everything that is
+// applied passes it, in operation.carryOut or ensembleOperation.execute.
+func (p *project) judgePlans(ctx context.Context, planned map[string]*loadedPlan) *judged {
+	j := &judged{}
+	prices, diags := p.pricing()
+	j.diags = diags
+	if diags.HasErrors() {
+		// Without budgets nothing depends on it, so it stops nobody.
+		j.denied = prices == nil && p.hasBudgets()
+		if !j.denied {
+			j.diags = j.advice()
+		}
+		return j
+	}
+	names := sortedKeys(planned)
+	budgets := prices.budgets(names, p.environment)
+	concerned := func(name string) bool { return prices.concerns(planned[name].plan) }
+	if len(budgets) == 0 && len(p.app.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
+		return j // nobody wants to know
+	}
+	instances := map[string][]cost.Instance{}
+	var all []cost.Instance
+	for _, name := range names {
+		label := name
+		if len(planned) == 1 {
+			label = ""
+		}
+		instances[name] = cost.FromPlan(label, planned[name].plan, regionsOf(planned[name]))
+		all = append(all, instances[name]...)
+	}
+	if j.estimate, diags = prices.estimate(all); diags.HasErrors() {
+		j.diags = append(j.diags, diags...)
+		j.denied = true
+		return j
+	}
+	overrides, diags := p.app.overridesOf(prices)
+	j.diags = append(j.diags, diags...)
+	j.denied = diags.HasErrors()
+	for _, b := range budgets {
+		scope := names
+		if len(prices.declared.Stacks) > 0 {
+			scope = sortedKeys(prices.declared.Stacks)
+		}
+		var list []cost.Instance
+		for _, name := range scope {
+			if !b.About(name, p.environment) {
+				continue
+			}
+			more, ok := instances[name]
+			if !ok {
+				var d diag.List
+				if more, d = p.recorded(ctx, name); d.HasErrors() {
+					j.diags, j.denied = append(j.diags, d...), true
+				}
+			}
+			list = append(list, more...)
+		}
+		e, d := prices.estimate(list)
+		if d.HasErrors() {
+			j.diags, j.denied = append(j.diags, d...), true
+			continue
+		}
+		v := cost.Judge(b, e, overrides[b.Name])
+		j.verdicts = append(j.verdicts, v)
+		j.diags = append(j.diags, v.Diagnostics...)
+		j.denied = j.denied || v.Denied
+	}
+	return j
+}
+
+// hasBudgets reports whether any budgets are declared, as far as can be told.
+func (p *project) hasBudgets() bool {
+	declared, _ := p.costRoot().governing(p.ensemble)
+	return declared != nil && len(declared.Budgets) > 0
+}
+
+// recorded are the resources of a stack that is not planned along.
+func (p *project) recorded(ctx context.Context, stack string) ([]cost.Instance, diag.List) {
+	store, diags := p.store(ctx)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	st, err := store.State(ctx, states.Key{Stack: stack, Environment: p.environment})
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	return cost.FromState(stack, st, nil), nil
+}
+
+// overridesOf reads the options -override: reasons by budget.
+func (a *App) overridesOf(prices *pricing) (map[string]string, diag.List) {
+	out := map[string]string{}
+	var diags diag.List
+	for _, text := range a.overrides {
+		name, reason, _ := strings.Cut(text, "=")
+		name = strings.TrimPrefix(strings.TrimSpace(name), "budget.")
+		reason = strings.TrimSpace(reason)
+		switch {
+		case prices.declared != nil && prices.declared.Policies[strings.TrimPrefix(name, "policy.")] != nil:
+			// a policy, see operation.checkOverrides
+		case reason == "":
+			diags = append(diags, diag.Errorf("Override without a reason", "Option -override: %q must have the form BUDGET=REASON. The reason is recorded with the run.", text)...)
+		case prices.declared == nil || prices.declared.Budgets[name] == nil:
+			diags = append(diags, diag.Errorf("No such budget", "Option -override: there is no budget %q in this project.", name)...)
+		default:
+			out[name] = reason
+		}
+	}
+	return out, diags
+}
+
+// registerOverride registers -override.
+func registerOverride(f *flagSet, into *[]string) {
+	f.list(into, "override", "NAME=REASON", "Apply although this soft-mandatory budget is exceeded or this soft-mandatory policy denies it. The reason is recorded with the run. May be given several times.")
+}
+
+// showCost shows what a plan costs, where that is of interest.
+func (o *operation) showCost(ctx context.Context, l *loadedPlan) {
+	if l.plan.Errored {
+		return
+	}
+	if j := o.judge(ctx, l); j.worthTelling() {
+		o.view.cost(j)
+	}
+}
+
+// costEvent is the data of the event cost.estimated.
+type costEvent struct {
+	Totals  []cost.Total   `json:"totals"`
+	Unknown int            `json:"unknown"`
+	Budgets []cost.Verdict `json:"budgets,omitempty"`
+}
+
+// overrideEvent is the data of the event budget.overridden.
+type overrideEvent struct {
+	cost.Verdict
+	Actor string `json:"actor"`
+}
+
+// record is what a run keeps of the judgement: events, and what was overridden.
+func (j *judged) record() ([]events.Event, []runs.Override) {
+	if !j.worthTelling() {
+		return nil, nil
+	}
+	data := func(v any) json.RawMessage {
+		b, err := json.Marshal(v)
+		if err != nil {
+			panic(fmt.Sprintf("cli: cannot encode %T: %s", v, err))
+		}
+		return b
+	}
+	list := []events.Event{{Type: "cost.estimated", Data: data(costEvent{j.estimate.Totals, j.estimate.Unknown, j.verdicts})}}
+	var overrides []runs.Override
+	for _, v := range j.verdicts {
+		if v.Override == "" {
+			continue
+		}
+		list = append(list, events.Event{Type: "budget.overridden", Subject: "budget." + v.Budget, Data: data(overrideEvent{v, actor()})})
+		overrides = append(overrides, runs.Override{Rule: "budget." + v.Budget, Reason: v.Override})
+	}
+	return list, overrides
+}
+
+// refused judges a plan before anybody is asked whether to carry it out. It
+// reports whether it must not be.
+func (o *operation) refused(ctx context.Context, l *loadedPlan) bool {
+	j := o.judge(ctx, l)
+	o.app.show(j.take())
+	return j.denied
+}

@@ -1,0 +1,242 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/stacks"
+)
+
+// costOptions are the flags of cost.
+type costOptions struct {
+	variableOptions
+	outputOptions
+	usage    []string
+	planJSON string
+	recorded bool
+	refresh  bool
+}
+
+func costCommand() *command {
+	return &command{
+		name: "cost", args: "[PLAN|DIR]", summary: "Show what resources cost a month", maxArgs: 1,
+		about: `Plans, and shows what every resource costs a month before and after, by component: of a saved plan with PLAN, of the configuration in DIR or here without. Nothing is changed, and nothing is asked of any cloud: prices come from a price book, which is ours (list prices, to be verified) and the files prices/*.csv and prices/*.json of the project, which win.
+
+What is not known is said with its reason, and never taken as zero.`,
+		example: "tutti cost\ntutti cost -usage=usage.hcl tfplan\nterraform show -json tfplan | tutti cost -plan-json=-",
+		setup: func(f *flagSet) action {
+			o := &costOptions{refresh: true}
+			o.registerJSON(f, "Print as JSON.")
+			f.list(&o.usage, "usage", "FILE", "Read what resources are expected to be used from this file as well: HCL, or JSON. May be given several times.")
+			f.text(&o.planJSON, "plan-json", "FILE", "Price a plan in its JSON form, as \"terraform show -json\" prints it; - for standard input.")
+			f.toggle(&o.recorded, "recorded", "Price what is recorded in the state, without planning.")
+			f.toggle(&o.refresh, "refresh", "Whether to read every object before planning.")
+			o.variableOptions.register(f)
+			return o.run
+		},
+	}
+}
+
+func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
+	app.jsonOut = o.json
+	if o.planJSON != "" {
+		if len(args) > 0 || o.recorded {
+			return app.failf("Options that exclude each other", "Option -plan-json names all there is to price.")
+		}
+		return o.ofPlanJSON(app)
+	}
+	if len(args) == 1 {
+		if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
+			if err := os.Chdir(args[0]); err != nil {
+				return app.failf("Cannot change to another directory", "%s.", err)
+			}
+			args = nil
+		}
+	}
+	if len(args) == 1 {
+		return o.ofPlan(ctx, app, args[0])
+	}
+	e, diags := app.openEnsemble()
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	if e != nil && len(e.names) > 1 {
+		several := &ensembleOperation{ensemble: e, app: app, view: silentView{}, plans: map[string]*loadedPlan{}}
+		defer several.Close()
+		return o.ofStacks(ctx, several)
+	}
+	app.found = e
+	p, d := app.openProject()
+	if diags = append(diags, d...); diags.HasErrors() {
+		return app.fail(diags)
+	}
+	defer p.Close()
+	return o.ofDirectory(ctx, &operation{project: p, view: silentView{}})
+}
+
+// read adds the usage files of the options to what a project is priced by.
+func (o *costOptions) read(p *project) diag.List {
+	prices, diags := p.pricing()
+	if diags.HasErrors() {
+		return diags
+	}
+	prices.all = true
+	for _, name := range o.usage {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			diags = append(diags, diag.Errorf("Cannot read file", "%s.", err)...)
+			continue
+		}
+		diags = append(diags, prices.addUsage(p.app, name, src)...)
+	}
+	return diags
+}
+
+// ofPlanJSON prices a plan in its JSON form.
+func (o *costOptions) ofPlanJSON(app *App) int {
+	var src []byte
+	var err error
+	if o.planJSON == "-" {
+		src, err = io.ReadAll(app.In)
+	} else {
+		src, err = os.ReadFile(o.planJSON)
+	}
+	if err != nil {
+		return app.failf("Cannot read plan", "%s.", err)
+	}
+	list, err := cost.FromPlanJSON(src)
+	if err != nil {
+		return app.failf("Cannot read plan", "%s: %s.", o.planJSON, err)
+	}
+	p, diags := app.openDirectory("")
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	defer p.Close()
+	if diags := o.read(p); diags.HasErrors() {
+		return app.fail(diags)
+	}
+	e, diags := p.priced.estimate(list)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	return o.show(app, &judged{estimate: e})
+}
+
+// ofPlan prices a saved plan.
+func (o *costOptions) ofPlan(ctx context.Context, app *App, name string) int {
+	if startsWith(name, stacks.IsPlan) {
+		e, diags := app.openPlanOfStacks(ctx, name, false, nil)
+		app.jsonOut = o.json
+		if diags.HasErrors() {
+			return app.fail(diags)
+		}
+		defer e.Close()
+		if diags := o.read(e.member(e.names[0])); diags.HasErrors() {
+			return app.fail(diags)
+		}
+		return o.show(app, e.judge(ctx))
+	}
+	app.selectStackOf(name)
+	p, diags := app.openProject()
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	defer p.Close()
+	l, diags := p.loadPlanFile(name)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	if diags := o.read(p); diags.HasErrors() {
+		return app.fail(diags)
+	}
+	return o.show(app, (&operation{project: p, view: silentView{}}).judge(ctx, l))
+}
+
+// ofDirectory prices the configuration of a directory, or what is recorded of it.
+func (o *costOptions) ofDirectory(ctx context.Context, op *operation) int {
+	if diags := o.read(op.project); diags.HasErrors() {
+		return op.app.fail(diags)
+	}
+	if o.recorded {
+		return o.ofStates(ctx, op.project, []string{op.stack})
+	}
+	in, diags := op.planInput(ctx, o.plan())
+	if diags.HasErrors() {
+		return op.app.fail(diags)
+	}
+	l, d := op.makePlan(ctx, in)
+	if diags = append(diags, d...); diags.HasErrors() {
+		return op.app.fail(diags)
+	}
+	op.app.show(diags)
+	return o.show(op.app, op.judge(ctx, l))
+}
+
+func (o *costOptions) plan() *planOptions {
+	return &planOptions{variableOptions: o.variableOptions, refresh: o.refresh, parallelism: defaultParallelism}
+}
+
+// ofStacks prices several stacks.
+func (o *costOptions) ofStacks(ctx context.Context, e *ensembleOperation) int {
+	if diags := o.read(e.member(e.names[0])); diags.HasErrors() {
+		return e.app.fail(diags)
+	}
+	if o.recorded {
+		return o.ofStates(ctx, e.member(e.names[0]), e.names)
+	}
+	diags := e.plan(ctx, o.plan(), "apply")
+	if diags.HasErrors() {
+		return e.app.fail(diags)
+	}
+	e.app.show(diags)
+	return o.show(e.app, e.judge(ctx))
+}
+
+// ofStates prices what is recorded in states.
+func (o *costOptions) ofStates(ctx context.Context, p *project, names []string) int {
+	var all []cost.Instance
+	for _, name := range names {
+		list, diags := p.recorded(ctx, name)
+		if diags.HasErrors() {
+			return p.app.fail(diags)
+		}
+		if len(names) == 1 {
+			for i := range list {
+				list[i].Stack = ""
+			}
+		}
+		all = append(all, list...)
+	}
+	prices, diags := p.pricing()
+	if diags.HasErrors() {
+		return p.app.fail(diags)
+	}
+	e, diags := prices.estimate(all)
+	if diags.HasErrors() {
+		return p.app.fail(diags)
+	}
+	return o.show(p.app, &judged{estimate: e})
+}
+
+// costJSON is the document that -json prints.
+type costJSON struct {
+	FormatVersion string `json:"format_version"`
+	*cost.Estimate
+	Budgets []cost.Verdict `json:"budgets,omitempty"`
+}
+
+func (o *costOptions) show(app *App, j *judged) int {
+	if j.estimate == nil {
+		return app.fail(j.take())
+	}
+	if o.json {
+		return app.printJSONIndented(costJSON{"1.0", j.estimate, j.verdicts})
+	}
+	app.terminals().out.CostTable(j.estimate, j.verdicts)
+	app.show(j.advice())
+	return exitOK
+}
