@@ -29,7 +29,7 @@ import (
 type policyOptions struct{ dirs []string }
 
 func (o *policyOptions) register(f *flagSet) {
-	f.list(&o.dirs, "policy", "DIR", "Hold the plan to the Rego rules in this directory too, as a mandatory policy. May be given several times.")
+	f.list(&o.dirs, "policy", "DIR", "Hold the plan to the Rego rules in this directory too, as a mandatory policy; tutti:library are those that come with Tutti. May be given several times.")
 }
 
 // projectPolicies are the policies of a project, prepared once for all stacks.
@@ -66,14 +66,15 @@ func (g *projectPolicies) load(a *App, root string) diag.List {
 		}
 		for _, name := range sortedKeys(g.declared.Policies) {
 			p := g.declared.Policies[name]
-			ready, d := readPolicy(a, name, policy.Level(p.Enforcement), filepath.Join(root, filepath.FromSlash(p.Source)), &p.SourceRange)
+			ready, d := readPolicy(a, name, policy.Level(p.Enforcement), policySourceOf(root, p.Source), &p.SourceRange)
 			diags = append(diags, d...)
 			g.ready[name] = ready
 		}
 	}
 	if a.policyOptions != nil {
 		for _, dir := range a.policyOptions.dirs {
-			p, d := readPolicy(a, filepath.Base(filepath.Clean(dir)), policy.Mandatory, dir, nil)
+			from := policySourceOf("", dir)
+			p, d := readPolicy(a, from.name, policy.Mandatory, from, nil)
 			diags = append(diags, d...)
 			g.adHoc = append(g.adHoc, p)
 		}
@@ -82,8 +83,8 @@ func (g *projectPolicies) load(a *App, root string) diag.List {
 }
 
 // readPolicy reads and prepares a policy.
-func readPolicy(a *App, name string, level policy.Level, dir string, at *hcl.Range) (*policy.Policy, diag.List) {
-	files, err := policy.ReadDir(dir)
+func readPolicy(a *App, name string, level policy.Level, from policySource, at *hcl.Range) (*policy.Policy, diag.List) {
+	files, err := from.read()
 	if err != nil {
 		d := diag.Errorf("Cannot read policy", "The policy %q cannot be read: %s.", name, err)
 		d[0].Subject = at
@@ -91,10 +92,10 @@ func readPolicy(a *App, name string, level policy.Level, dir string, at *hcl.Ran
 	}
 	sources := map[string][]byte{}
 	for file, src := range files {
-		sources[filepath.ToSlash(filepath.Join(dir, filepath.FromSlash(file)))] = src
+		sources[filepath.ToSlash(filepath.Join(from.dir, filepath.FromSlash(file)))] = src
 	}
 	a.quoteMore(sources)
-	return policy.Prepare(name, level, filepath.ToSlash(dir), files)
+	return policy.Prepare(name, level, filepath.ToSlash(from.dir), files)
 }
 
 // quoteMore adds text that diagnostics may quote.

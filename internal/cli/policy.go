@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/library"
 )
 
 func policyCommand() *command {
@@ -52,7 +53,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	}
 	if len(args) == 1 {
 		for i, dir := range o.dirs {
-			o.dirs[i], _ = filepath.Abs(dir)
+			o.dirs[i] = absolutePolicySource(dir)
 		}
 		if err := os.Chdir(args[0]); err != nil {
 			return app.failf("Cannot change to another directory", "%s.", err)
@@ -215,7 +216,10 @@ func (a *App) policyDirs() ([]string, diag.List) {
 	}
 	var out []string
 	for _, name := range sortedKeys(g.declared.Policies) {
-		out = append(out, filepath.Join(root, filepath.FromSlash(g.declared.Policies[name].Source)))
+		source := g.declared.Policies[name].Source
+		if _, shipped, _ := library.ParseSource(source); !shipped { // those are tested by its own tests
+			out = append(out, filepath.Join(root, filepath.FromSlash(source)))
+		}
 	}
 	if len(out) == 0 {
 		return []string{"policy"}, nil

@@ -138,8 +138,12 @@ func Prepare(name string, level Level, dir string, files map[string][]byte) (*Po
 
 // parse reads a module in the syntax of Rego v1 or, where that fails, of v0.
 func parse(name, src string) (*ast.Module, error) {
-	m, err := ast.ParseModuleWithOpts(name, src, ast.ParserOptions{RegoVersion: ast.RegoV1})
+	m, err := ast.ParseModuleWithOpts(name, src, ast.ParserOptions{RegoVersion: ast.RegoV1, ProcessAnnotation: true})
 	if err == nil {
+		return m, nil
+	}
+	// Comments that only look like annotations are no reason not to read a policy.
+	if m, plainErr := ast.ParseModuleWithOpts(name, src, ast.ParserOptions{RegoVersion: ast.RegoV1}); plainErr == nil {
 		return m, nil
 	}
 	if old, oldErr := ast.ParseModuleWithOpts(name, src, ast.ParserOptions{RegoVersion: ast.RegoV0}); oldErr == nil {

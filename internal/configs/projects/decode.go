@@ -228,7 +228,7 @@ func (d *decoder) stack(block *hcl.Block) *Stack {
 	content := d.content(block, []string{"source"}, []string{"inputs", "needs"})
 	s := &Stack{Name: block.Labels[0], DeclRange: block.DefRange}
 	if d.constant(content, "source", &s.Source) && !configs.IsLocalSource(s.Source) {
-		d.errorAt(content.Attributes["source"].Expr.Range(), "Invalid source of a stack", "A stack is a directory of this project: the source must begin with \"./\" or \"../\".")
+		d.errorAt(content.Attributes["source"].Expr.Range(), "Invalid source of a stack", "A stack is a directory of this project: the source must begin with \"./\" or \"../\", or be \"tutti:library\", the rules that come with Tutti.")
 	}
 	if attr := content.Attributes["inputs"]; attr != nil {
 		s.Inputs, s.InputsRange = d.entries(attr), attr.Range
@@ -245,8 +245,8 @@ func (d *decoder) policy(block *hcl.Block) *Policy {
 	p := &Policy{Name: block.Labels[0], Enforcement: "mandatory", DeclRange: block.DefRange, SourceRange: block.DefRange}
 	if attr := content.Attributes["source"]; attr != nil {
 		p.SourceRange = attr.Expr.Range()
-		if d.constant(content, "source", &p.Source) && !configs.IsLocalSource(p.Source) {
-			d.errorAt(p.SourceRange, "Invalid source of a policy", "A policy is a directory of this project: the source must begin with \"./\" or \"../\".")
+		if d.constant(content, "source", &p.Source) && !configs.IsLocalSource(p.Source) && !strings.HasPrefix(p.Source, "tutti:library") {
+			d.errorAt(p.SourceRange, "Invalid source of a policy", "A policy is a directory of this project: the source must begin with \"./\" or \"../\", or be \"tutti:library\", the rules that come with Tutti.")
 		}
 	}
 	if d.constant(content, "enforcement", &p.Enforcement) && !slices.Contains(enforcements, p.Enforcement) {
