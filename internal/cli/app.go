@@ -48,10 +48,12 @@ type App struct {
 	quoting sync.Mutex // guards sources while several stacks are read
 
 	// stacks and environment are what -stack and -env say.
-	stacks      []string
-	environment string
-	overrides   []string  // what -override says
-	found       *ensemble // a project that was opened already
+	stacks        []string
+	environment   string
+	overrides     []string                    // what -override says
+	policyOptions *policyOptions              // nil where the command has none
+	gates         map[string]*projectPolicies // by directory
+	found         *ensemble                   // a project that was opened already
 }
 
 // Main runs the program with the arguments behind its name and returns the exit

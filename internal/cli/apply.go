@@ -18,6 +18,7 @@ type applyOptions struct {
 	planOptions
 	stateOptions
 	outputOptions
+	policyOptions
 	autoApprove bool
 	overrides   []string
 	kind        string
@@ -67,6 +68,7 @@ func refreshCommand() *command {
 
 func (o *applyOptions) register(f *flagSet) {
 	o.planOptions.register(f)
+	o.policyOptions.register(f)
 	f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
 	registerOverride(f, &o.overrides)
 	o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve or a saved plan.")
@@ -75,7 +77,7 @@ func (o *applyOptions) register(f *flagSet) {
 }
 
 func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
-	app.compactWarnings, app.overrides = o.compactWarnings, o.overrides
+	app.compactWarnings, app.overrides, app.policyOptions = o.compactWarnings, o.overrides, &o.policyOptions
 	if len(args) == 1 {
 		if startsWith(args[0], stacks.IsPlan) {
 			return o.applyStacks(ctx, app, args[0])
@@ -148,10 +150,13 @@ func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts
 	if diags.HasErrors() {
 		return exitFailed
 	}
+	opts := runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout}
+	if _, diags := op.decide(ctx, loaded, opts); diags.HasErrors() {
+		return app.fail(diags)
+	}
 	if op.refused(ctx, loaded) || !o.confirm(ctx, op, loaded.plan) {
 		return exitFailed
 	}
-	opts := runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout}
 	if attempts > 1 {
 		opts.again = func(stale *states.StaleError) int {
 			app.tell("Planning again: " + stale.Error() + ".\n")

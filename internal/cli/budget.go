@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
@@ -102,6 +103,11 @@ func (p *project) judgePlans(ctx context.Context, planned map[string]*loadedPlan
 		return j
 	}
 	overrides, diags := p.app.overridesOf(prices)
+	if len(overrides) > 0 {
+		for _, name := range names {
+			diags = append(diags, p.app.may(access.Override, p.environment, name)...)
+		}
+	}
 	j.diags = append(j.diags, diags...)
 	j.denied = diags.HasErrors()
 	for _, b := range budgets {
@@ -164,6 +170,8 @@ func (a *App) overridesOf(prices *pricing) (map[string]string, diag.List) {
 		name = strings.TrimPrefix(strings.TrimSpace(name), "budget.")
 		reason = strings.TrimSpace(reason)
 		switch {
+		case prices.declared != nil && prices.declared.Policies[strings.TrimPrefix(name, "policy.")] != nil:
+			// a policy, see operation.checkOverrides
 		case reason == "":
 			diags = append(diags, diag.Errorf("Override without a reason", "Option -override: %q must have the form BUDGET=REASON. The reason is recorded with the run.", text)...)
 		case prices.declared == nil || prices.declared.Budgets[name] == nil:
@@ -177,7 +185,7 @@ func (a *App) overridesOf(prices *pricing) (map[string]string, diag.List) {
 
 // registerOverride registers -override.
 func registerOverride(f *flagSet, into *[]string) {
-	f.list(into, "override", "BUDGET=REASON", "Apply although this soft-mandatory budget is exceeded. The reason is recorded with the run. May be given several times.")
+	f.list(into, "override", "NAME=REASON", "Apply although this soft-mandatory budget is exceeded or this soft-mandatory policy denies it. The reason is recorded with the run. May be given several times.")
 }
 
 // showCost shows what a plan costs, where that is of interest.

@@ -34,6 +34,7 @@ func commands() *command {
 		logoutCommand(),
 		metadataCommand(),
 		modulesCommand(),
+		policyCommand(),
 		poolsCommand(),
 		providersCommand(),
 		refreshCommand(),
@@ -64,7 +65,7 @@ var scopes = map[string]scope{
 	"apply": severalScope, "cost": severalScope, "destroy": severalScope, "init": severalScope, "output": severalScope, "plan": severalScope,
 	"refresh": severalScope, "show": severalScope, "validate": severalScope,
 
-	"console": stackScope, "get": stackScope, "graph": stackScope, "import": stackScope, "modules": stackScope,
+	"console": stackScope, "get": stackScope, "graph": stackScope, "import": stackScope, "modules": stackScope, "policy": stackScope,
 	"providers": stackScope, "state": stackScope, "taint": stackScope, "test": stackScope, "untaint": stackScope,
 
 	"cancel": wholeScope, "force-unlock": wholeScope, "resume": wholeScope, "rollback": wholeScope, "run": wholeScope,

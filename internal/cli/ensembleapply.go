@@ -34,6 +34,9 @@ func (o *applyOptions) runStacks(ctx context.Context, e *ensembleOperation) int 
 	if diags.HasErrors() {
 		return exitFailed
 	}
+	if diags := e.decide(ctx, mode, o.planOptions.kind()); diags.HasErrors() {
+		return e.app.fail(diags)
+	}
 	j := e.judge(ctx)
 	if e.app.show(j.take()); j.denied {
 		return exitFailed
@@ -66,7 +69,26 @@ func (o *applyOptions) applyStacks(ctx context.Context, app *App, name string) i
 			e.view.cost(j)
 		}
 	}
+	if diags := e.decide(ctx, plans.Normal, e.shared.Kind); diags.HasErrors() {
+		return app.fail(diags)
+	}
 	return e.execute(ctx, o)
+}
+
+// decide judges the plans of all stacks, before any of them is carried out.
+func (o *ensembleOperation) decide(ctx context.Context, mode plans.Mode, kind string) diag.List {
+	order := slices.Clone(o.names)
+	if mode == plans.Destroy {
+		slices.Reverse(order)
+	}
+	var diags diag.List
+	for _, name := range order {
+		if l := o.plans[name]; l != nil {
+			_, d := o.operation(name).decide(ctx, l, runOptions{kind: kind})
+			diags = append(diags, inStack(name, d)...)
+		}
+	}
+	return diags
 }
 
 // openPlanOfStacks opens the project that a saved plan of several stacks was

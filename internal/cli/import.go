@@ -24,10 +24,15 @@ func importCommand() *command {
 			var st stateOptions
 			parallelism := defaultParallelism
 			vars.register(f)
+			var policies policyOptions
+			policies.register(f)
+			var overrides []string
+			registerOverride(f, &overrides)
 			st.registerChange(f)
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 			f.acceptText("config")
 			return func(ctx context.Context, app *App, args []string) int {
+				app.policyOptions, app.overrides = &policies, overrides
 				return runImport(ctx, app, args[0], args[1], &vars, &st, parallelism)
 			}
 		},
@@ -62,12 +67,18 @@ func runImport(ctx context.Context, app *App, address, id string, vars *variable
 	if diags.HasErrors() {
 		return exitFailed
 	}
+	opts := runOptions{kind: "import", parallelism: parallelism, patience: st.lockTimeout}
+	// Judged as it would be managed: what is recorded alone has no attributes.
+	if _, diags := op.decide(ctx, loaded, opts); diags.HasErrors() {
+		return app.fail(diags)
+	}
+	loaded.encoded = nil
 	onlyImport(loaded.plan, addr)
 	if len(loaded.plan.Adjust) == 0 {
 		return app.failf("Nothing was imported", "The provider found no object with the id %q for %s.", id, addr)
 	}
 	fmt.Fprintf(app.Out, "%s: Importing from ID %q...\n", addr, id)
-	code := op.execute(ctx, loaded, runOptions{kind: "import", parallelism: parallelism, patience: st.lockTimeout})
+	code := op.execute(ctx, loaded, opts)
 	if code == exitOK {
 		fmt.Fprint(app.Out, "\nImport successful! The object is in the state and managed from now on.\n")
 	}

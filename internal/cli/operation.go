@@ -34,7 +34,8 @@ type loadedPlan struct {
 	late map[string]cty.Value
 	file string // the file it came from; empty for one made just now
 
-	costs *judged // see operation.judge
+	decided *judgement // what policy says; nil until asked
+	costs   *judged    // see operation.judge
 }
 
 // operation is one command that plans or applies: plan, apply, destroy, refresh
@@ -407,6 +408,10 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
+	decision, guard, policed := o.gate(ctx, l, opts)
+	if policed.HasErrors() {
+		return runs.Result{}, nil, policed
+	}
 	if opts.hard == nil {
 		opts.hard = hardContext(ctx).Done()
 	}
@@ -420,14 +425,18 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		Run: runs.Run{
 			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: opts.actor, Program: programVersion(), Summary: summaryLine(l.plan),
 		},
-		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
+		Plan: l.plan, Encoded: l.encoded, Late: late, Decision: decision, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
+	}
+	input := engine.ApplyInput{
+		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
+	}
+	if guard != nil {
+		input.Guard, request.Closing = guard, guard.Closing
 	}
 	request.Events, request.Run.Overrides = costs.record()
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
-		ex, diags := engine.NewApply(ctx, engine.ApplyInput{
-			Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
-		})
+		ex, diags := engine.NewApply(ctx, input)
 		if diags.HasErrors() {
 			return nil, diags
 		}
@@ -439,7 +448,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	} else {
 		result, diags = runner.Apply(ctx, request, open)
 	}
-	diags = append(told, diags...)
+	diags = append(policed, append(told, diags...)...)
 	if waiting.stale != nil && opts.again != nil {
 		return result, waiting.stale, diags
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -26,6 +27,8 @@ type operationView interface {
 	cost(j *judged)
 	saved(changes bool, file string)
 	applied(p *plans.Plan, r runs.Result)
+	// decision shows what policy says about a plan.
+	decision(d *policy.Decision)
 
 	// forStack is the view of one stack among several.
 	forStack(name string) operationView
@@ -118,6 +121,8 @@ func (v *humanView) saved(changes bool, file string) {
 	v.terminal.Paragraph("To perform exactly these actions, run the following command to apply:\n    tutti apply \"" + file + "\"")
 }
 
+func (v *humanView) decision(d *policy.Decision) { v.terminal.Decision(d) }
+
 func (v *humanView) applied(p *plans.Plan, r runs.Result) {
 	v.terminal.Applied(p.Mode, views.Totals(r.Done), r.Run.Kind, string(r.Run.Status), r.Run.ID)
 	if r.Run.Status == runs.Succeeded && p.Mode != plans.Destroy {
@@ -159,6 +164,8 @@ func (v *jsonView) plan(_ context.Context, _ *operation, l *loadedPlan) {
 	}
 	v.stream.Plan(l.plan)
 }
+
+func (v *jsonView) decision(d *policy.Decision) { v.stream.Decision(d) }
 
 func (v *jsonView) applied(p *plans.Plan, r runs.Result) {
 	if r.Run.Status == runs.Succeeded {

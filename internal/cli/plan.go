@@ -14,6 +14,7 @@ type planCommandOptions struct {
 	planOptions
 	stateOptions
 	outputOptions
+	policyOptions
 	out          string
 	detailedExit bool
 }
@@ -25,6 +26,7 @@ func planCommand() *command {
 		setup: func(f *flagSet) action {
 			o := &planCommandOptions{}
 			o.planOptions.register(f)
+			o.policyOptions.register(f)
 			f.text(&o.out, "out", "FILE", "Save the plan for \"tutti apply FILE\".")
 			f.toggle(&o.detailedExit, "detailed-exitcode", "Exit with 2 if there are changes, 0 if there are none, 1 on errors.")
 			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line.")
@@ -36,7 +38,7 @@ func planCommand() *command {
 }
 
 func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) int {
-	app.compactWarnings = o.compactWarnings
+	app.compactWarnings, app.policyOptions = o.compactWarnings, &o.policyOptions
 	several, diags := app.openEnsembleOperation(o.json)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -64,6 +66,7 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 	if diags.HasErrors() {
 		return exitFailed
 	}
+	_, denied := op.decide(ctx, loaded, runOptions{kind: o.kind()})
 	app.show(op.judge(ctx, loaded).advice())
 	if o.generateConfigOut != "" {
 		if diags := op.writeGenerated(o.generateConfigOut, loaded.plan); len(diags) > 0 {
@@ -79,6 +82,9 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 		}
 	}
 	op.view.saved(loaded.plan.HasChanges(), o.out)
+	if app.show(denied); denied.HasErrors() {
+		return exitFailed
+	}
 	if o.detailedExit && loaded.plan.HasChanges() {
 		return exitChanges
 	}
@@ -99,6 +105,7 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 	if diags.HasErrors() {
 		return exitFailed
 	}
+	denied := e.decide(ctx, mode, o.kind())
 	e.app.show(e.judge(ctx).advice())
 	if o.out != "" {
 		diags := e.finish(mode)
@@ -113,6 +120,9 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 		}
 	}
 	e.view.saved(e.changes(), o.out)
+	if e.app.show(denied); denied.HasErrors() {
+		return exitFailed
+	}
 	if o.detailedExit && e.changes() {
 		return exitChanges
 	}

@@ -21,6 +21,7 @@ func rollbackCommand() *command {
 			o.refresh, o.parallelism = true, defaultParallelism
 			var out string
 			o.variableOptions.register(f)
+			o.policyOptions.register(f)
 			f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
 			registerOverride(f, &o.overrides)
 			f.text(&out, "out", "FILE", "Only save the plan, for \"tutti apply FILE\".")
@@ -36,7 +37,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if o.json && !o.autoApprove && out == "" {
 		return app.failf("Auto-approve required", "With -json nobody can be asked: give -auto-approve or -out.")
 	}
-	app.overrides = o.overrides
+	app.overrides, app.policyOptions = o.overrides, &o.policyOptions
 	root, diags := app.openRootOperation(o.json)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -65,12 +66,20 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if diags.HasErrors() {
 		return exitFailed
 	}
+	opts := runOptions{kind: "rollback", parallelism: o.parallelism, patience: o.lockTimeout}
+	_, denied := op.decide(ctx, loaded, opts)
 	if out != "" {
 		if diags := op.savePlan(loaded, out); diags.HasErrors() {
 			return app.fail(diags)
 		}
 		op.view.saved(plan.HasChanges(), out)
+		if app.show(denied); denied.HasErrors() {
+			return exitFailed
+		}
 		return exitOK
+	}
+	if denied.HasErrors() {
+		return app.fail(denied)
 	}
 	if !plan.HasChanges() {
 		return exitOK
@@ -78,7 +87,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if op.refused(ctx, loaded) || !o.confirm(ctx, op, plan) {
 		return exitFailed
 	}
-	return op.execute(ctx, loaded, runOptions{kind: "rollback", parallelism: o.parallelism, patience: o.lockTimeout})
+	return op.execute(ctx, loaded, opts)
 }
 
 // ofRun is the operation on the state that a run changed.

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/tutti-dev/tutti/internal/workflow"
@@ -253,6 +254,9 @@ func (a *App) showRun(run runs.Run, steps *flow.Machine, entries []workflow.Entr
 	if !run.Ended.IsZero() {
 		line("Ended", fmt.Sprintf("%s (after %s)", run.Ended.Local().Format(time.DateTime), run.Ended.Sub(run.Started).Round(time.Millisecond)))
 	}
+	if text := decisionLine(entries); text != "" {
+		line("Policy", text)
+	}
 	if steps != nil {
 		showSteps(&b, steps)
 	}
@@ -283,6 +287,20 @@ func (a *App) showRun(run runs.Run, steps *flow.Machine, entries []workflow.Entr
 		fmt.Fprintf(&b, "\nThe process that worked on this run is gone. To go on:\n    tutti resume %s\nTo give it up:\n    tutti cancel %[1]s\n", run.ID)
 	}
 	fmt.Fprint(a.Out, b.String())
+}
+
+// decisionLine says what policy said when the run began, and who overrode it.
+func decisionLine(entries []workflow.Entry) string {
+	raw, err := runs.DecisionIn(entries)
+	var d policy.Decision
+	if err != nil || len(raw) == 0 || json.Unmarshal(raw, &d) != nil {
+		return ""
+	}
+	text := string(d.Status)
+	for _, o := range d.Overrides {
+		text += fmt.Sprintf("; %s overridden by %s: %s", o.Policy, o.Actor, o.Reason)
+	}
+	return text
 }
 
 // signalText says who told a run what: what comes with an event may be secret.

@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -36,7 +37,8 @@ func (v *logView) plan(ctx context.Context, o *operation, l *loadedPlan) {
 	v.terminal.Plan(l.plan, o.schemas(ctx))
 }
 
-func (v *logView) cost(j *judged) { v.terminal.Cost(j.estimate, j.verdicts) }
+func (v *logView) decision(d *policy.Decision) { v.terminal.Decision(d) }
+func (v *logView) cost(j *judged)              { v.terminal.Cost(j.estimate, j.verdicts) }
 
 func (v *logView) show(diags diag.List, sources map[string][]byte) {
 	if len(diags) == 0 {
@@ -60,6 +62,11 @@ func (v teeView) progress(p engine.Progress) {
 	v.operationView.progress(p)
 }
 
+func (v teeView) decision(d *policy.Decision) {
+	v.log.decision(d)
+	v.operationView.decision(d)
+}
+
 // silentView shows nothing.
 type silentView struct{}
 
@@ -67,6 +74,7 @@ func (silentView) progress(engine.Progress)                      {}
 func (silentView) event(runs.Event)                              {}
 func (silentView) settle()                                       {}
 func (silentView) plan(context.Context, *operation, *loadedPlan) {}
+func (silentView) decision(*policy.Decision)                     {}
 func (silentView) cost(*judged)                                  {}
 func (silentView) saved(bool, string)                            {}
 func (silentView) applied(*plans.Plan, runs.Result)              {}

@@ -10,6 +10,7 @@
 package engine
 
 import (
+	"context"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -63,6 +64,18 @@ type ApplyInput struct {
 	Providers providers.Factory
 	WorkDir   string
 	Progress  func(Progress)
+	// Guard, where not nil, has the last word before an object is written.
+	Guard Guard
+}
+
+// Guard is told about objects as they become known while a plan is applied. Its
+// methods are called from several goroutines.
+type Guard interface {
+	// Before is told what the provider is about to make of an object, with its
+	// marks. An error fails the operation before it has any effect.
+	Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List
+	// After is told what the object has become.
+	After(c *plans.Change, value cty.Value)
 }
 
 // Outcome is what one operation did. Rows are the state rows to write in the

@@ -161,6 +161,18 @@ func (a *Apply) Restore(operation int, rows []states.Change) {
 		a.mu.Lock()
 		a.done[op.Change] = true
 		a.mu.Unlock()
+		a.tellGuard(a.plan.Changes[op.Change])
+	}
+}
+
+// tellGuard tells what became of an object before a crash.
+func (a *Apply) tellGuard(c *plans.Change) {
+	inst := a.object(addrs.Object{Instance: c.Object.Instance})
+	if a.in.Guard == nil || inst == nil {
+		return
+	}
+	if o, diags := a.provs.decodeFor(a.lifetime, inst, c.Provider.Provider); !diags.HasErrors() {
+		a.in.Guard.After(c, o.value)
 	}
 }
 

@@ -111,6 +111,12 @@ func (a *Apply) write(ctx context.Context, change int, c *plans.Change, create b
 	if d.HasErrors() {
 		return Outcome{Diags: diags}
 	}
+	if a.in.Guard != nil {
+		d := a.in.Guard.Before(ctx, c, markSensitive(planned, o.schema.Block, o.config.paths))
+		if diags = append(diags, d...); d.HasErrors() {
+			return Outcome{Diags: diags}
+		}
+	}
 	if !create && planned.RawEquals(prior.bare()) && c.Importing == nil && c.Action == plans.Update && o.onlyMarksChanged(prior) {
 		// Only what is sensitive changed: there is nothing to tell the provider.
 		return a.settleWrite(o, inst, prior.bare(), prior.private, prior.identity, create, nil, diags)
@@ -287,6 +293,9 @@ func (a *Apply) settleWrite(o *operand, inst *states.Instance, value cty.Value, 
 	}
 	out.Rows = append(out.Rows, states.Change{Object: obj, Before: before, After: row})
 	a.finished(o.change, o.rs, o.rep.key, marked)
+	if a.in.Guard != nil {
+		a.in.Guard.After(o.c, marked)
+	}
 	if !diags.HasErrors() {
 		out.Diags = append(out.Diags, a.checks.runConditions(o.rs, o.rep, o.rs.config.Postconditions, "Resource postcondition failed", marked, diag.Error)...)
 	}
@@ -391,6 +400,9 @@ func (a *Apply) read(ctx context.Context, change int, c *plans.Change) Outcome {
 	}
 	row.Dependencies = c.Dependencies
 	a.finished(change, o.rs, o.rep.key, value)
+	if a.in.Guard != nil {
+		a.in.Guard.After(c, value)
+	}
 	diags = append(diags, a.checks.runConditions(o.rs, o.rep, o.rs.config.Postconditions, "Resource postcondition failed", value, diag.Error)...)
 	return Outcome{Diags: diags, Rows: []states.Change{{Object: c.Object, Before: a.object(c.Object), After: row}}}
 }

@@ -36,8 +36,8 @@ func (d *drive) carryOut(ctx context.Context, open Open, recorded []Recorded) (R
 	now := d.r.now()
 	if len(recorded) == 0 {
 		d.pending = append(d.pending, note{
-			entry:  workflow.Entry{Time: now, Kind: workflow.RunStarted, Step: -1, Data: startData(d.req.Late)},
-			events: startEvents(d.run, now, d.req.Events),
+			entry:  workflow.Entry{Time: now, Kind: workflow.RunStarted, Step: -1, Data: startData(d.req)},
+			events: append(startEvents(d.run, now, d.req.Events), decidedEvents(d.run, now, d.req.Decision)...),
 		})
 	} else {
 		d.pending = append(d.pending, note{
@@ -154,6 +154,9 @@ func (d *drive) conclude(ctx context.Context) Result {
 	}
 	final := d.exec.Finish(ctx)
 	d.report(final.Diags)
+	if d.req.Closing != nil {
+		d.report(d.req.Closing(ctx))
+	}
 	now := d.r.now()
 	d.run.Ended = now
 	var kind string

@@ -47,35 +47,71 @@ func ReadStepData(e workflow.Entry) StepData {
 
 // startedData is what the entry that starts a run carries.
 type startedData struct {
-	Late []byte `json:"late,omitempty"`
+	Late     []byte          `json:"late,omitempty"`
+	Decision json.RawMessage `json:"decision,omitempty"`
 }
 
-func startData(late []byte) json.RawMessage {
-	if len(late) == 0 {
+func startData(req Request) json.RawMessage {
+	if len(req.Late) == 0 && len(req.Decision) == 0 {
 		return nil
 	}
-	return encode(startedData{late})
+	return encode(startedData{req.Late, req.Decision})
+}
+
+// decidedEvents tell what policy said about the plan.
+func decidedEvents(run Run, now time.Time, decision json.RawMessage) []events.Event {
+	var out []events.Event
+	if len(decision) > 0 {
+		data := encode(struct {
+			Run      string          `json:"run"`
+			Actor    string          `json:"actor"`
+			Decision json.RawMessage `json:"decision"`
+		}{run.ID, run.Actor, decision})
+		out = append(out, events.Event{Source: sourceOf(run.Key), Type: "policy.decided", Subject: run.PlanHash, Time: now, Data: data})
+	}
+	return out
+}
+
+// Decision returns what the run was given as [Request.Decision]; nil where that
+// was nothing.
+func Decision(ctx context.Context, journal workflow.Journal, run string) (json.RawMessage, error) {
+	d, err := started(ctx, journal, run)
+	return d.Decision, err
+}
+
+// DecisionIn is [Decision] for entries that were read already.
+func DecisionIn(entries []workflow.Entry) (json.RawMessage, error) {
+	d, err := startedIn(entries)
+	return d.Decision, err
 }
 
 // Late returns what the run was given as [Request.Late]; nil where that was
 // nothing, or the run never began. Nothing has been done then, so that the values
 // may be given as for a new run.
 func Late(ctx context.Context, journal workflow.Journal, run string) ([]byte, error) {
+	d, err := started(ctx, journal, run)
+	return d.Late, err
+}
+
+func started(ctx context.Context, journal workflow.Journal, run string) (d startedData, err error) {
 	entries, err := journal.Read(ctx, run, 0)
+	if err == nil {
+		d, err = startedIn(entries)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read what run %s began with: %w", run, err)
+		return d, fmt.Errorf("cannot read what run %s began with: %w", run, err)
 	}
+	return d, nil
+}
+
+func startedIn(entries []workflow.Entry) (d startedData, err error) {
 	for _, e := range entries {
-		if e.Kind != workflow.RunStarted || len(e.Data) == 0 {
-			continue
+		if e.Kind == workflow.RunStarted && len(e.Data) > 0 {
+			err = json.Unmarshal(e.Data, &d)
+			return d, err
 		}
-		var d startedData
-		if err := json.Unmarshal(e.Data, &d); err != nil {
-			return nil, fmt.Errorf("cannot read what run %s began with: %w", run, err)
-		}
-		return d.Late, nil
 	}
-	return nil, nil
+	return d, nil
 }
 
 // Diagnostics returns the problems as they were reported.
@@ -166,7 +202,7 @@ func runEvent(run Run, now time.Time, kind string) events.Event {
 func startEvents(run Run, now time.Time, more []events.Event) []events.Event {
 	out := []events.Event{runEvent(run, now, "run.started")}
 	for _, e := range more {
-		e.Source = sourceOf(run.Key)
+		e.Source, e.Actor = sourceOf(run.Key), access.Subject(run.Actor)
 		if e.Subject == "" {
 			e.Subject = run.ID
 		}

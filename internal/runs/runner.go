@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -76,6 +77,12 @@ type Request struct {
 	// where [Late] finds them to resume it. For Resume they matter only if that
 	// entry was never written.
 	Late []byte
+	// Decision is what policy said about the plan, as JSON; nil where there is no
+	// policy. It is kept like Late, see [Decision], and told as an event.
+	Decision json.RawMessage
+	// Closing, where not nil, is asked when all operations have ended whether what
+	// they made may stand: an error fails the run.
+	Closing func(ctx context.Context) diag.List
 	// Events are written with the one that says that the run has started. ID, Source
 	// and, where there is none, Subject and Time are filled in.
 	Events      []events.Event

@@ -14,6 +14,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
+	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -52,22 +53,23 @@ func (s *Stream) Close() { s.reminders.close() }
 
 // message is what every line has; the rest depends on the type.
 type message struct {
-	Level      string          `json:"@level"`
-	Message    string          `json:"@message"`
-	Module     string          `json:"@module"`
-	Timestamp  string          `json:"@timestamp"`
-	Change     *streamChange   `json:"change,omitempty"`
-	Changes    *streamTotals   `json:"changes,omitempty"`
-	Cost       *streamCost     `json:"cost,omitempty"`
-	Diagnostic *DiagnosticJSON `json:"diagnostic,omitempty"`
-	Hook       *streamHook     `json:"hook,omitempty"`
-	Outputs    any             `json:"outputs,omitempty"`
-	Stack      string          `json:"stack,omitempty"`
-	ToStack    string          `json:"to_stack,omitempty"`
-	Terraform  string          `json:"terraform,omitempty"`
-	Tutti      string          `json:"tutti,omitempty"`
-	Type       string          `json:"type"`
-	UI         string          `json:"ui,omitempty"`
+	Level      string           `json:"@level"`
+	Message    string           `json:"@message"`
+	Module     string           `json:"@module"`
+	Timestamp  string           `json:"@timestamp"`
+	Change     *streamChange    `json:"change,omitempty"`
+	Changes    *streamTotals    `json:"changes,omitempty"`
+	Cost       *streamCost      `json:"cost,omitempty"`
+	Decision   *policy.Decision `json:"decision,omitempty"`
+	Diagnostic *DiagnosticJSON  `json:"diagnostic,omitempty"`
+	Hook       *streamHook      `json:"hook,omitempty"`
+	Outputs    any              `json:"outputs,omitempty"`
+	Stack      string           `json:"stack,omitempty"`
+	ToStack    string           `json:"to_stack,omitempty"`
+	Terraform  string           `json:"terraform,omitempty"`
+	Tutti      string           `json:"tutti,omitempty"`
+	Type       string           `json:"type"`
+	UI         string           `json:"ui,omitempty"`
 	testMessage
 }
 

@@ -360,16 +360,7 @@ func WriteJUnit(out io.Writer, results []*tests.FileResult) error {
 		}
 		doc.Suites = append(doc.Suites, suite)
 	}
-	if _, err := io.WriteString(out, xml.Header); err != nil {
-		return err
-	}
-	encoder := xml.NewEncoder(out)
-	encoder.Indent("", "  ")
-	if err := encoder.Encode(doc); err != nil {
-		return err
-	}
-	_, err := io.WriteString(out, "\n")
-	return err
+	return writeXML(out, doc)
 }
 
 // plainText is diagnostics without colour.

@@ -2,6 +2,7 @@ package projects
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,13 +24,13 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "pool", LabelNames: []string{"name"}},
 	{Type: "trigger", LabelNames: []string{"name"}},
 	{Type: "moved"},
+	{Type: "policy", LabelNames: []string{"name"}},
 	{Type: "role", LabelNames: []string{"name"}},
 	{Type: "grant"},
 	{Type: "secret", LabelNames: []string{"name"}},
 	{Type: "budget", LabelNames: []string{"name"}},
 	{Type: "cost"},
 	// Known words that nothing stands behind yet.
-	{Type: "policy", LabelNames: []string{"name"}},
 	{Type: "scaler", LabelNames: []string{"name"}},
 	{Type: "service", LabelNames: []string{"name"}},
 }}
@@ -62,6 +63,8 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Pools, block, func(p *Pool) hcl.Range { return p.DeclRange }, d.pool)
 	case "trigger":
 		declare(d, d.project.Triggers, block, func(t *Trigger) hcl.Range { return t.DeclRange }, d.trigger)
+	case "policy":
+		declare(d, d.project.Policies, block, func(p *Policy) hcl.Range { return p.DeclRange }, d.policy)
 	case "secret":
 		declare(d, d.project.Secrets, block, func(s *Secret) hcl.Range { return s.DeclRange }, d.secret)
 	case "moved":
@@ -225,13 +228,33 @@ func (d *decoder) stack(block *hcl.Block) *Stack {
 	content := d.content(block, []string{"source"}, []string{"inputs", "needs"})
 	s := &Stack{Name: block.Labels[0], DeclRange: block.DefRange}
 	if d.constant(content, "source", &s.Source) && !configs.IsLocalSource(s.Source) {
-		d.errorAt(content.Attributes["source"].Expr.Range(), "Invalid source of a stack", "A stack is a directory of this project: the source must begin with \"./\" or \"../\".")
+		d.errorAt(content.Attributes["source"].Expr.Range(), "Invalid source of a stack", "A stack is a directory of this project: the source must begin with \"./\" or \"../\", or be \"tutti:library\", the rules that come with Tutti.")
 	}
 	if attr := content.Attributes["inputs"]; attr != nil {
 		s.Inputs, s.InputsRange = d.entries(attr), attr.Range
 	}
 	s.Needs = d.references(content.Attributes["needs"], "stack")
 	return s
+}
+
+// enforcements are the levels of a policy.
+var enforcements = []string{"advisory", "soft-mandatory", "mandatory"}
+
+func (d *decoder) policy(block *hcl.Block) *Policy {
+	content := d.content(block, []string{"source"}, []string{"enforcement", "stacks", "when"})
+	p := &Policy{Name: block.Labels[0], Enforcement: "mandatory", DeclRange: block.DefRange, SourceRange: block.DefRange}
+	if attr := content.Attributes["source"]; attr != nil {
+		p.SourceRange = attr.Expr.Range()
+		if d.constant(content, "source", &p.Source) && !configs.IsLocalSource(p.Source) && !strings.HasPrefix(p.Source, "tutti:library") {
+			d.errorAt(p.SourceRange, "Invalid source of a policy", "A policy is a directory of this project: the source must begin with \"./\" or \"../\", or be \"tutti:library\", the rules that come with Tutti.")
+		}
+	}
+	if d.constant(content, "enforcement", &p.Enforcement) && !slices.Contains(enforcements, p.Enforcement) {
+		d.errorAt(content.Attributes["enforcement"].Expr.Range(), "Invalid enforcement", "%q is not a level: write \"advisory\", \"soft-mandatory\" or \"mandatory\".", p.Enforcement)
+	}
+	p.Stacks = d.references(content.Attributes["stacks"], "stack")
+	d.constant(content, "when", &p.When)
+	return p
 }
 
 func (d *decoder) pool(block *hcl.Block) *Pool {

@@ -27,6 +27,7 @@ type Project struct {
 	Workflows    map[string]*Workflow
 	Pools        map[string]*Pool
 	Triggers     map[string]*Trigger
+	Policies     map[string]*Policy
 	Secrets      map[string]*Secret
 	Budgets      map[string]*Budget
 	Cost         *Cost // nil where nothing is said
@@ -58,6 +59,36 @@ type Stack struct {
 	InputsRange hcl.Range                 // of the inputs argument; empty where there is none
 	Needs       []Reference               // stacks that come first without giving anything
 	DeclRange   hcl.Range
+}
+
+// Policy is a policy block: rules that every change has to pass.
+type Policy struct {
+	Name        string
+	Source      string // directory of Rego files, relative to the project
+	Enforcement string // advisory, soft-mandatory or mandatory; mandatory unless given
+	Stacks      []Reference
+	// When are the labels that the environment must have for the policy to apply;
+	// empty for every environment.
+	When      map[string]string
+	DeclRange hcl.Range
+	// SourceRange is where the source is named, for diagnostics.
+	SourceRange hcl.Range
+}
+
+// Applies reports whether the policy is about a stack in an environment with
+// these labels. A directory that is no stack has the name "".
+func (p *Policy) Applies(stack string, labels map[string]string) bool {
+	for name, want := range p.When {
+		if have, ok := labels[name]; !ok || have != want {
+			return false
+		}
+	}
+	for _, s := range p.Stacks {
+		if s.Name == stack {
+			return true
+		}
+	}
+	return len(p.Stacks) == 0
 }
 
 // Move says that an object of one stack now belongs to another.

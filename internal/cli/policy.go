@@ -1,0 +1,240 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/library"
+)
+
+func policyCommand() *command {
+	return &command{
+		name: "policy", summary: "Check plans against policies, and test policies",
+		about: "Policies are Rego rules that every change has to pass. They are declared with policy blocks in project files.",
+		sub:   []*command{policyCheckCommand(), policyTestCommand()},
+	}
+}
+
+// policyCheckOptions are the flags of policy check.
+type policyCheckOptions struct {
+	planOptions
+	policyOptions
+	plan, planJSON, format string
+}
+
+func policyCheckCommand() *command {
+	return &command{
+		name: "check", args: "[DIR]", summary: "Hold a plan to the policies, and report", maxArgs: 1,
+		about: "Judges a plan by the policies that apply to it and by those given with -policy, and reports. The plan is that of the directory, made now, or a saved one, or the output of \"terraform show -json\". Nothing is changed. The exit code is 1 where the plan is denied.",
+		setup: func(f *flagSet) action {
+			o := &policyCheckOptions{format: "text"}
+			f.text(&o.plan, "plan", "FILE", "Judge this plan, saved by \"tutti plan -out\".")
+			f.text(&o.planJSON, "plan-json", "FILE", "Judge this plan JSON, from \"terraform show -json\" or \"tutti show -json\"; - for standard input.")
+			f.text(&o.format, "format", "FORMAT", "How to report: text, json, sarif or junit.")
+			o.policyOptions.register(f)
+			o.planOptions.register(f)
+			return o.run
+		},
+	}
+}
+
+func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) int {
+	report := views.PolicyReports[o.format]
+	if report == nil {
+		return app.failf("Unknown format", "Option -format: %q is none of text, json, sarif, junit.", o.format)
+	}
+	if o.plan != "" && o.planJSON != "" || len(args) > 0 && o.plan+o.planJSON != "" {
+		return app.failf("Options that exclude each other", "Give one plan: a directory, -plan=FILE or -plan-json=FILE.")
+	}
+	if len(args) == 1 {
+		for i, dir := range o.dirs {
+			o.dirs[i] = absolutePolicySource(dir)
+		}
+		if err := os.Chdir(args[0]); err != nil {
+			return app.failf("Cannot change to another directory", "%s.", err)
+		}
+	}
+	app.policyOptions = &o.policyOptions
+	if o.plan != "" {
+		app.selectStackOf(o.plan)
+	}
+	op, diags := app.openOperation(nil, false)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	defer op.Close()
+	app.prose, op.view = false, silentView{}
+	decision, diags := o.decide(ctx, op)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	app.show(diags)
+	if decision == nil {
+		return app.failf("No policy", "No policy applies to this plan. Declare one with a policy block in a *.tutti.hcl file, or give one with -policy=DIR.")
+	}
+	if err := report(app.terminals().out, decision); err != nil {
+		return app.failf("Cannot write the report", "%s.", err)
+	}
+	if decision.Blocked() {
+		return exitFailed
+	}
+	return exitOK
+}
+
+// decide judges the plan that the options name.
+func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy.Decision, diag.List) {
+	opts := runOptions{kind: o.kind()}
+	if o.planJSON != "" {
+		data, err := readFileOrInput(op.app, o.planJSON)
+		if err != nil {
+			return nil, diag.Errorf("Cannot read plan", "%s.", err)
+		}
+		j, diags := op.applicable(ctx, opts)
+		if j == nil || diags.HasErrors() {
+			return nil, diags
+		}
+		// The configuration beside it may be the one it was made from.
+		if cfg, d := op.configOrEmpty(ctx); !d.HasErrors() {
+			j.locate = locator(cfg)
+		}
+		if diags = append(diags, op.judgeDocument(ctx, j, data, "")...); diags.HasErrors() {
+			return nil, diags
+		}
+		return j.decision, diags
+	}
+	var l *loadedPlan
+	var diags diag.List
+	if o.plan != "" {
+		l, diags = op.loadPlanFile(o.plan)
+	} else {
+		in, d := op.planInput(ctx, &o.planOptions)
+		if d.HasErrors() {
+			return nil, d
+		}
+		l, diags = op.makePlan(ctx, in)
+	}
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	j, d := op.holdToPolicy(ctx, l, opts)
+	if diags = append(diags, d...); j == nil || diags.HasErrors() {
+		return nil, diags
+	}
+	return j.decision, diags
+}
+
+func readFileOrInput(app *App, name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(app.In)
+	}
+	return os.ReadFile(name)
+}
+
+// policyTestOptions are the flags of policy test.
+type policyTestOptions struct {
+	filter, junit string
+	json, verbose bool
+}
+
+func policyTestCommand() *command {
+	return &command{
+		name: "test", args: "[DIR...]", summary: "Run the unit tests of policies", maxArgs: -1,
+		about: "Runs the rules named test_NAME in the Rego files of directories, as \"opa test\" does, and says how much of the rules they reach. Without a directory, those of the policies that the project declares. The exit code is 1 where a test does not pass.",
+		setup: func(f *flagSet) action {
+			o := &policyTestOptions{}
+			f.text(&o.filter, "filter", "PATTERN", "Only tests whose PACKAGE.NAME matches this regular expression.")
+			f.text(&o.junit, "junit-xml", "FILE", "Write a report in JUnit's XML as well.")
+			f.toggle(&o.verbose, "verbose", "Show tests that pass and lines that no test reaches too.")
+			f.toggle(&o.json, "json", "Print results and coverage as JSON.")
+			return o.run
+		},
+	}
+}
+
+func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) int {
+	if len(dirs) == 0 {
+		var diags diag.List
+		if dirs, diags = app.policyDirs(); diags.HasErrors() {
+			return app.fail(diags)
+		}
+	}
+	var results []views.PolicyTests
+	for _, dir := range dirs {
+		files, err := policy.ReadDir(dir)
+		if err != nil {
+			return app.failf("Cannot read policy", "%s.", err)
+		}
+		sources := map[string][]byte{}
+		for name, src := range files {
+			sources[filepath.ToSlash(filepath.Join(dir, filepath.FromSlash(name)))] = src
+		}
+		app.quoteMore(sources)
+		list, cover, diags := policy.Test(ctx, filepath.ToSlash(dir), o.filter, files)
+		if diags.HasErrors() {
+			return app.fail(diags)
+		}
+		results = append(results, views.PolicyTests{Dir: dir, Tests: list, Coverage: cover})
+	}
+	if o.junit != "" {
+		if err := writeFile(o.junit, func(w io.Writer) error { return views.PolicyTestsJUnit(w, results) }); err != nil {
+			return app.failf("Cannot write the report", "%s.", err)
+		}
+	}
+	failed := false
+	for _, r := range results {
+		failed = failed || r.Failed()
+	}
+	if o.json {
+		if code := app.printJSONIndented(results); code != exitOK {
+			return code
+		}
+	} else {
+		app.terminals().out.PolicyTests(results, o.verbose)
+	}
+	if failed {
+		return exitFailed
+	}
+	return exitOK
+}
+
+// policyDirs are the directories of the policies that the project declares.
+func (a *App) policyDirs() ([]string, diag.List) {
+	p, diags := a.openRoot()
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	defer p.Close()
+	root := p.policyRoot()
+	g := a.policies(root)
+	if g.declared == nil {
+		return []string{"policy"}, nil
+	}
+	var out []string
+	for _, name := range sortedKeys(g.declared.Policies) {
+		source := g.declared.Policies[name].Source
+		if _, shipped, _ := library.ParseSource(source); !shipped { // those are tested by its own tests
+			out = append(out, filepath.Join(root, filepath.FromSlash(source)))
+		}
+	}
+	if len(out) == 0 {
+		return []string{"policy"}, nil
+	}
+	return out, nil
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}

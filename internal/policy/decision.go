@@ -1,0 +1,157 @@
+package policy
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// Level is how binding a policy is.
+type Level string
+
+// The levels. What an advisory policy denies is a warning. A soft-mandatory
+// policy stops a run unless somebody overrides it, which is recorded.
+const (
+	Advisory      Level = "advisory"
+	SoftMandatory Level = "soft-mandatory"
+	Mandatory     Level = "mandatory"
+)
+
+// Levels lists the levels, the weakest first.
+var Levels = []Level{Advisory, SoftMandatory, Mandatory}
+
+// Status is what came of a rule.
+type Status string
+
+// The statuses. Unknown is for rules that look at something that is known only
+// after (a part of) the plan has been applied.
+const (
+	Pass    Status = "pass"
+	Warn    Status = "warn"
+	Unknown Status = "unknown"
+	Deny    Status = "deny"
+)
+
+// Finding is one thing that a rule says, about one object where it names one.
+type Finding struct {
+	Policy    string `json:"policy"`
+	Rule      string `json:"rule"` // PACKAGE.RULE
+	Level     Level  `json:"enforcement"`
+	Status    Status `json:"status"`
+	Message   string `json:"message,omitempty"`
+	Resource  string `json:"resource,omitempty"`
+	Attribute string `json:"attribute,omitempty"`
+	Fix       string `json:"fix,omitempty"`
+	Source    *Place `json:"source,omitempty"` // of the resource
+	RuleAt    *Place `json:"rule_source,omitempty"`
+	Stack     string `json:"stack,omitempty"`
+	// Overridden says that somebody let it pass although it is denied.
+	Overridden bool `json:"overridden,omitempty"`
+	// Awaits are the objects whose unknown attributes the rule looked at.
+	Awaits []string `json:"awaits,omitempty"`
+}
+
+// Key tells findings apart, also from one judgement to the next.
+func (f *Finding) Key() string {
+	return strings.Join([]string{f.Policy, f.Rule, f.Resource, f.Message}, "\x00")
+}
+
+// Blocks reports whether the finding keeps the plan from being carried out.
+func (f *Finding) Blocks() bool {
+	return f.Status == Deny && f.Level != Advisory && !f.Overridden
+}
+
+// Place is a line of a file.
+type Place struct {
+	File  string     `json:"file"`
+	Line  int        `json:"line"`
+	Range *hcl.Range `json:"-"` // where the whole range is known
+}
+
+// Judged says how a policy came out.
+type Judged struct {
+	Policy string `json:"policy"`
+	Level  Level  `json:"enforcement"`
+	Status Status `json:"status"`
+	Rules  int    `json:"rules"`
+	Passed int    `json:"passed"`
+}
+
+// Override records that a denied policy was let pass.
+type Override struct {
+	Policy string `json:"policy"`
+	Actor  string `json:"actor"`
+	Reason string `json:"reason"`
+}
+
+// Decision is what policy says about one plan, by its digest.
+type Decision struct {
+	Plan      string     `json:"plan,omitempty"`
+	Stack     string     `json:"stack,omitempty"`
+	Status    Status     `json:"status"`
+	Policies  []Judged   `json:"policies"`
+	Findings  []Finding  `json:"findings,omitempty"`
+	Overrides []Override `json:"overrides,omitempty"`
+}
+
+// Blocked reports whether the plan must not be carried out.
+func (d *Decision) Blocked() bool {
+	return d != nil && slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.Blocks() })
+}
+
+// Open reports whether something is left to be judged when the plan is applied.
+func (d *Decision) Open() bool {
+	return d != nil && slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.Status == Unknown })
+}
+
+// Count returns how many findings have a status.
+func (d *Decision) Count(s Status) (n int) {
+	for _, f := range d.Findings {
+		if f.Status == s {
+			n++
+		}
+	}
+	return n
+}
+
+// Override lets what a soft-mandatory policy denies pass. It returns false where
+// there is no such policy or its level does not allow it.
+func (d *Decision) Override(o Override) bool {
+	found := false
+	for _, p := range d.Policies {
+		found = found || p.Policy == o.Policy && p.Level == SoftMandatory
+	}
+	if !found {
+		return false
+	}
+	d.Overrides = append(d.Overrides, o)
+	for i := range d.Findings {
+		if f := &d.Findings[i]; f.Policy == o.Policy && f.Status == Deny {
+			f.Overridden = true
+		}
+	}
+	return true
+}
+
+// Encode returns the decision as it is kept.
+func (d *Decision) Encode() json.RawMessage {
+	if d == nil {
+		return nil
+	}
+	data, err := json.Marshal(d)
+	if err != nil {
+		panic("policy: a decision cannot be encoded: " + err.Error()) // text and numbers only
+	}
+	return data
+}
+
+// worst is the status that decides.
+func worst(a, b Status) Status {
+	order := []Status{"", Pass, Warn, Unknown, Deny}
+	if slices.Index(order, b) > slices.Index(order, a) {
+		return b
+	}
+	return a
+}

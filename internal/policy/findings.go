@@ -1,0 +1,216 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+)
+
+// errPanicked says that OPA could not evaluate a watched document.
+var errPanicked = errors.New("the evaluation cannot be watched")
+
+// unknowns judges a rule on a document that is not complete: of what it said, what
+// rests on something unknown is not certain; and what it did not say it may yet
+// say of the objects whose unknown attributes it asked for.
+func (j *judging) unknowns(ctx context.Context, plain []said) {
+	asked, err := j.askedFor(ctx, j.r.query, plain)
+	if err != nil {
+		j.fail(err)
+		return
+	}
+	if len(asked) == 0 {
+		for _, m := range plain {
+			j.add(m, false, nil)
+		}
+		return
+	}
+	if len(plain) == 0 {
+		j.uncertain(nil, nil, asked)
+		return
+	}
+	w, input, _ := j.watched.of(j.d)
+	follow := &derivations{rule: j.r, certain: map[string]bool{}}
+	w.note = follow.noted
+	if again, err := j.watch(ctx, j.p.tracked(ctx).queries[j.r.query], w, input, follow); err != nil || !same(plain, again) {
+		follow.certain = nil
+	}
+	j.uncertain(plain, follow.certain, asked)
+}
+
+// askedFor returns what unknown attributes a query asks for that came to plain.
+func (j *judging) askedFor(ctx context.Context, query string, plain []said) ([]attribute, error) {
+	w, input, err := j.watched.of(j.d)
+	if err != nil {
+		return nil, err
+	}
+	slow := j.p.tracked(ctx)
+	if slow.err != nil {
+		return nil, slow.err
+	}
+	again, err := j.watch(ctx, slow.queries[query], w, input, nil)
+	if err != nil || !same(plain, again) {
+		// It is not known what was asked for: it may have been anything.
+		for id := range w.names {
+			w.seen[id] = true
+		}
+	}
+	return w.touched(), nil
+}
+
+// watch evaluates a query on a watched document.
+func (j *judging) watch(ctx context.Context, q rego.PreparedEvalQuery, w *watcher, input *ast.Term, follow *derivations) (out []said, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errPanicked
+		}
+	}()
+	j2 := *j
+	j2.input = input.Value
+	more := []rego.EvalOption{rego.EvalVirtualCache(newRemembering(w))}
+	if follow != nil {
+		more = append(more, rego.EvalQueryTracer(follow), rego.EvalRuleIndexing(true))
+	}
+	return evaluate(ctx, q, j2.options(more...))
+}
+
+func same(a, b []said) bool {
+	return slices.EqualFunc(a, b, func(x, y said) bool { return x.term == y.term })
+}
+
+// uncertain adds what the rule said and what it may yet say.
+func (j *judging) uncertain(messages []said, certain map[string]bool, asked []attribute) {
+	for _, m := range messages {
+		if certain[m.term] {
+			j.add(m, false, nil)
+		}
+	}
+	var awaits []string
+	first := map[string]string{}
+	for _, a := range asked {
+		if _, have := first[a.address]; !have {
+			awaits = append(awaits, a.address)
+			first[a.address] = a.path
+		}
+	}
+	told := map[string]bool{}
+	for _, m := range messages {
+		if certain[m.term] {
+			continue
+		}
+		j.add(m, true, awaits)
+		f := &j.findings[len(j.findings)-1]
+		told[f.Resource] = true
+		if path, ok := first[f.Resource]; ok && f.Attribute == "" {
+			f.Attribute = path
+		}
+	}
+	for _, address := range awaits {
+		if told[address] {
+			continue
+		}
+		f := j.finding(Unknown)
+		f.Resource, f.Attribute, f.Awaits = address, first[address], []string{address}
+		f.Source = j.locate(address)
+		j.findings = append(j.findings, f)
+	}
+}
+
+func (j *judging) finding(s Status) Finding {
+	return Finding{Policy: j.p.Name, Rule: j.r.String(), Level: j.p.Level, Status: s, RuleAt: j.r.at, Stack: j.o.Stack}
+}
+
+func (j *judging) locate(address string) *Place {
+	if j.o.Locate == nil || address == "" {
+		return nil
+	}
+	return j.o.Locate(address)
+}
+
+// add adds a finding for something that the rule says: text, or an object with
+// the text as msg and more about it.
+func (j *judging) add(m said, unknown bool, awaits []string) {
+	f := j.finding(Deny)
+	switch {
+	case unknown:
+		f.Status, f.Awaits = Unknown, awaits
+	case j.r.warns || j.p.Level == Advisory:
+		f.Status = Warn
+	}
+	switch v := m.value.(type) {
+	case string:
+		f.Message = v
+	case map[string]any:
+		f.Message = firstText(v, "msg", "message", "description", "title")
+		meta, _ := v["metadata"].(map[string]any)
+		details, _ := v["details"].(map[string]any)
+		for _, from := range []map[string]any{v, details, meta} {
+			f.Resource = orElse(f.Resource, firstText(from, "resource", "address", "resource_address"))
+			f.Attribute = orElse(f.Attribute, firstText(from, "attribute", "path", "key"))
+			f.Fix = orElse(f.Fix, firstText(from, "fix", "remediation", "how_to_fix"))
+		}
+		if f.Message == "" {
+			f.Message = m.term
+		}
+	case bool:
+		f.Message = "The rule " + j.r.String() + " is not satisfied"
+	default:
+		f.Message = fmt.Sprint(v)
+	}
+	if !j.d.names[f.Resource] {
+		if found := j.d.mentioned(f.Message); found != "" {
+			f.Resource = found
+		}
+	}
+	f.Message, f.Fix = j.d.mask(f.Message), j.d.mask(f.Fix)
+	f.Source = j.locate(f.Resource)
+	j.findings = append(j.findings, f)
+}
+
+func orElse(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func firstText(m map[string]any, names ...string) string {
+	for _, name := range names {
+		switch v := m[name].(type) {
+		case string:
+			return v
+		case map[string]any:
+			if address, ok := v["address"].(string); ok {
+				return address
+			}
+		}
+	}
+	return ""
+}
+
+// mentioned finds the address of an object in a text: the longest there is.
+func (d *Document) mentioned(text string) string {
+	best := ""
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n,;'`()<>", r) }) {
+		word = strings.Trim(strings.TrimRight(word, ":.!?"), `"`)
+		if d.names[word] && len(word) > len(best) {
+			best = word
+		}
+	}
+	if best != "" {
+		return best
+	}
+	// Keys of instances may have spaces and quotes.
+	if strings.Contains(text, `["`) {
+		for name := range d.names {
+			if len(name) > len(best) && name != "" && strings.Contains(text, name) {
+				best = name
+			}
+		}
+	}
+	return best
+}

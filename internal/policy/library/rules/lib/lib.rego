@@ -1,0 +1,276 @@
+# Package tutti.lib is what the rules of the library have in common.
+#
+# What a plan does not know yet is absent in change.after and true in
+# change.after_unknown. No rule takes such an absence for a "no": it asks through
+# absent, off or other, which hold only for what is known.
+package tutti.lib
+
+# settings are those of settings/data.yaml, member by member replaced by those
+# that a project gives as data.library.
+settings := object.union(data.settings, given)
+
+default given := {}
+
+given := data.library
+
+# writes holds for managed resources that come to be or are changed. Rules look at
+# the type before they ask, because most objects are of another.
+writes(rc) if {
+	rc.mode == "managed"
+	some action in rc.change.actions
+	action in {"create", "update"}
+}
+
+# makes holds for managed resources that come to be.
+makes(rc) if {
+	rc.mode == "managed"
+	"create" in rc.change.actions
+}
+
+# removes holds for objects that are destroyed, for good or to be replaced.
+removes(rc) if {
+	rc.mode == "managed"
+	"delete" in rc.change.actions
+}
+
+# value is what an attribute is to be; undefined where it is unknown or not there.
+value(rc, path) := v if {
+	v := object.get(rc.change.after, path, null)
+	not is_null(v)
+}
+
+# known holds unless an attribute, or something that it is part of, is known only
+# after the plan has been applied.
+known(rc, path) if not unknown(rc, path)
+
+unknown(rc, path) if {
+	some n in numbers.range(1, count(path))
+	object.get(rc.change.after_unknown, array.slice(path, 0, n), false) == true
+}
+
+# absent holds for what is known not to be set.
+absent(rc, path) if {
+	not present(rc, path)
+	known(rc, path)
+}
+
+present(rc, path) if {
+	v := object.get(rc.change.after, path, null)
+	not empty(v)
+}
+
+empty(v) if is_null(v)
+
+empty(v) if {
+	is_string(v)
+	v == ""
+}
+
+empty(v) if {
+	is_array(v)
+	count(v) == 0
+}
+
+# off holds for what is known not to be true.
+off(rc, path) if {
+	not on(rc, path)
+	known(rc, path)
+}
+
+on(rc, path) if value(rc, path) == true
+
+# other holds for what is known to be none of some values, unset included.
+other(rc, path, wanted) if {
+	not one(rc, path, wanted)
+	known(rc, path)
+}
+
+one(rc, path, wanted) if {
+	v := value(rc, path)
+	v in wanted
+}
+
+# less holds for numbers that are known to be less, unset included.
+less(rc, path, n) if {
+	v := value(rc, path)
+	to_number(v) < n
+}
+
+less(rc, path, _) if absent(rc, path)
+
+# finding is what a rule says of an object, unless it is allowed for this one.
+finding(meta, rc, attribute, msg) := {
+	"msg": sprintf("%s %s", [rc.address, msg]),
+	"address": rc.address,
+	"attribute": attribute,
+	"fix": meta.custom.remediation,
+	"severity": meta.custom.severity,
+} if not allowed(meta.custom.id, rc)
+
+# allowed holds where data (allow: rule → addresses) or the tag of the object
+# (allow_tag: rules, between spaces or commas) say so.
+allowed(id, rc) if {
+	some pattern in settings.allow[id]
+	glob.match(pattern, null, rc.address)
+}
+
+allowed(id, rc) if {
+	some name, v in labels(rc)
+	name == settings.allow_tag
+	some word in split(replace(v, ",", " "), " ")
+	word == id
+}
+
+# labels are the tags of an object, under whatever name its provider has them.
+labels(rc) := rc.change.after.tags if startswith(rc.type, "aws_")
+
+labels(rc) := rc.change.after.tags if startswith(rc.type, "azurerm_")
+
+labels(rc) := rc.change.after.labels if startswith(rc.type, "google_")
+
+labels(rc) := rc.change.after.metadata[0].annotations if startswith(rc.type, "kubernetes_")
+
+# anywhere are the ranges that are everyone.
+anywhere := {"0.0.0.0/0", "::/0", "*", "0.0.0.0", "Internet", "Any", "any", "/0"}
+
+# everyone holds for a list of ranges in which there is one of everyone.
+everyone(ranges) if {
+	some r in ranges
+	r in anywhere
+}
+
+# closed holds for a range of ports where one is not allowed to be open.
+closed(from, to) if {
+	some p in numbers.range(to_number(from), min([to_number(to), to_number(from) + 1024]))
+	not p in settings.open_ports
+}
+
+# attached holds where an object of another type names this one in an attribute: by
+# a reference in the configuration, by the same value, or, as far as is known, by
+# something that is not known yet and comes by way of other modules.
+attached(rc, type, attribute, own) if {
+	some o in declared
+	o.type == type
+	o.module == module_of(rc)
+	o.attribute == attribute
+	o.to == sprintf("%s.%s", [rc.type, rc.name])
+} else if {
+	some o in input.resource_changes
+	o.type == type
+	is_null(object.get(o.change.after, [attribute], null))
+	unknown(o, [attribute])
+	not plainly(o, rc.type, attribute)
+} else if {
+	some o in input.resource_changes
+	o.type == type
+	is_null(object.get(rc.change.after, [own], null))
+	unknown(rc, [own])
+	not plainly(o, rc.type, attribute)
+} else if {
+	some o in input.resource_changes
+	o.type == type
+	value(o, [attribute]) == value(rc, [own])
+}
+
+# plainly holds where it is written next to an object which one it is attached to.
+plainly(o, type, attribute) if {
+	some d in declared
+	d.type == o.type
+	d.name == o.name
+	d.module == module_of(o)
+	d.attribute == attribute
+	startswith(d.to, sprintf("%s.", [type]))
+}
+
+module_of(rc) := regex.replace(object.get(rc, "module_address", ""), `\[[^\]]*\]`, "")
+
+# declared are the references of the configuration.
+declared contains {"module": module, "type": r.type, "name": object.get(r, "name", ""), "attribute": attribute, "to": ref} if {
+	walk(object.get(input, ["configuration", "root_module"], {}), [path, resources])
+	path[count(path) - 1] == "resources"
+	module := concat(".", [part |
+		some i, step in path
+		step == "module_calls"
+		part := sprintf("module.%s", [path[i + 1]])
+	])
+	some r in resources
+	some attribute, expression in r.expressions
+	some ref in expression.references
+}
+
+# statements are those of a policy document in JSON, each with lists for what may
+# be one text.
+statements(text) := [s |
+	document := json.unmarshal(text)
+	some raw in listed(document.Statement)
+	s := {
+		"effect": raw.Effect,
+		"actions": listed(object.get(raw, "Action", [])),
+		"not_actions": listed(object.get(raw, "NotAction", [])),
+		"resources": listed(object.get(raw, "Resource", [])),
+		"principals": principals(raw),
+		"bound": "Condition" in object.keys(raw),
+	}
+]
+
+listed(v) := v if is_array(v)
+
+listed(v) := [v] if not is_array(v)
+
+principals(raw) := ["*"] if raw.Principal == "*"
+
+principals(raw) := [p |
+	some _, list in raw.Principal
+	some p in listed(list)
+] if {
+	is_object(raw.Principal)
+}
+
+principals(raw) := [] if not raw.Principal
+
+# secret holds for text in which there is a key or a password in clear.
+secret(text) if {
+	is_string(text)
+	some pattern in settings.secret_patterns
+	regex.match(pattern, text)
+}
+
+# secret_name holds for names of what is usually secret.
+secret_name(name) if regex.match(settings.secret_names, lower(name))
+
+# pod is the specification of the pods of a Kubernetes object: its path.
+pod(rc) := ["spec", 0] if rc.type in {"kubernetes_pod", "kubernetes_pod_v1"}
+
+pod(rc) := ["spec", 0, "template", 0, "spec", 0] if rc.type in {
+	"kubernetes_deployment", "kubernetes_deployment_v1",
+	"kubernetes_stateful_set", "kubernetes_stateful_set_v1",
+	"kubernetes_daemonset", "kubernetes_daemon_set_v1",
+	"kubernetes_job", "kubernetes_job_v1",
+	"kubernetes_replication_controller", "kubernetes_replication_controller_v1",
+}
+
+pod(rc) := ["spec", 0, "job_template", 0, "spec", 0, "template", 0, "spec", 0] if rc.type in {"kubernetes_cron_job", "kubernetes_cron_job_v1"}
+
+workloads := {
+	"kubernetes_pod", "kubernetes_pod_v1",
+	"kubernetes_deployment", "kubernetes_deployment_v1",
+	"kubernetes_stateful_set", "kubernetes_stateful_set_v1",
+	"kubernetes_daemonset", "kubernetes_daemon_set_v1",
+	"kubernetes_job", "kubernetes_job_v1",
+	"kubernetes_cron_job", "kubernetes_cron_job_v1",
+	"kubernetes_replication_controller", "kubernetes_replication_controller_v1",
+}
+
+# text writes a path as people read it.
+text(path) := concat(".", [sprintf("%v", [p]) | some p in path])
+
+# unpinned holds for images that may be others tomorrow: no tag, or latest.
+unpinned(image) if {
+	not contains(image, "@")
+	not regex.match(`:[^/:]+$`, image)
+}
+
+unpinned(image) if {
+	not contains(image, "@")
+	endswith(image, ":latest")
+}
