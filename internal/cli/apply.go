@@ -133,6 +133,9 @@ const maxPlans = 5
 // because another run was faster, is made again.
 func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts int) int {
 	app := op.app
+	if diags := op.may(verbOf(o.planOptions.kind())); diags.HasErrors() {
+		return app.fail(diags) // rather than after planning and asking
+	}
 	in, diags := op.planInput(ctx, &o.planOptions)
 	if diags.HasErrors() {
 		return app.fail(diags)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -77,7 +78,7 @@ func (a *App) withRunner(ctx context.Context, do func(*runs.Runner) int) int {
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	return do(&runs.Runner{Store: store})
+	return do(&runs.Runner{Store: store, Actor: actor()})
 }
 
 func (a *App) endTask(ctx context.Context, token string, kind workflow.SignalKind, data json.RawMessage) int {
@@ -91,6 +92,9 @@ func (a *App) endTask(ctx context.Context, token string, kind workflow.SignalKin
 			return a.fail(diag.FromError(err))
 		case !ok:
 			return a.failf("Task does not wait", "No task waits for this token: it has ended, was given up, or its run has ended.")
+		}
+		if diags := a.mayRun(ctx, r.Store, w.Run, access.Signal); diags.HasErrors() {
+			return a.fail(diags)
 		}
 		if diags := r.Signal(ctx, w.Run.ID, workflow.Signal{Kind: kind, Name: token, By: actor(), Data: data}); diags.HasErrors() {
 			return a.fail(diags)
@@ -136,6 +140,9 @@ func (a *App) takeTask(ctx context.Context, r *runs.Runner, activity, worker str
 			return a.fail(diag.FromError(err))
 		}
 		if wanted != nil && len(asked) == 0 {
+			if diags := a.mayRun(ctx, r.Store, wanted.Run, access.Signal); diags.HasErrors() {
+				return a.fail(diags)
+			}
 			asked[wanted.Effect.Token] = *wanted
 			if diags := r.Signal(ctx, wanted.Run.ID, workflow.Signal{Kind: workflow.SignalTake, Name: wanted.Effect.Token, By: me}); diags.HasErrors() {
 				return a.fail(diags)

@@ -17,7 +17,9 @@ func commands() *command {
 		cancelCommand(),
 		logsCommand(),
 		approveCommand(),
+		accessCommand(),
 		aslCommand(),
+		auditCommand(),
 		backfillCommand(),
 		completionCommand(),
 		consoleCommand(),
@@ -40,10 +42,12 @@ func commands() *command {
 		rollbackCommand(),
 		runnerCommand(),
 		schedulesCommand(),
+		secretCommand(),
 		signalCommand(),
 		stateCommand(),
 		taintCommand(),
 		testCommand(),
+		tokenCommand(),
 		untaintCommand(),
 		versionCommand(),
 		workflowCommand(),
@@ -65,7 +69,7 @@ var scopes = map[string]scope{
 	"providers": stackScope, "state": stackScope, "taint": stackScope, "test": stackScope, "untaint": stackScope,
 
 	"cancel": wholeScope, "force-unlock": wholeScope, "resume": wholeScope, "rollback": wholeScope, "run": wholeScope,
-	"runs": wholeScope,
+	"runs": wholeScope, "secret": wholeScope,
 }
 
 func (c *command) setScope(s scope) {

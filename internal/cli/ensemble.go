@@ -35,6 +35,7 @@ type ensemble struct {
 	mu        sync.Mutex
 	variables map[string]cty.Value // of the project; nil until asked for
 	modules   map[string]stacks.Module
+	reader    *secretReader // nil until asked for
 }
 
 // openEnsemble opens the project of stacks that the working directory belongs
@@ -131,34 +132,10 @@ func findProject() (p *projects.Project, here []string, diags diag.List) {
 		}
 		return p, nil, diags
 	}
-	info, err := os.Stat(".")
-	if err != nil {
+	if p, here, diags = projectAbove(); p == nil || len(here) == 0 {
 		return nil, nil, nil
 	}
-	at, err := os.Getwd()
-	if err != nil {
-		return nil, nil, nil
-	}
-	for dir := ".."; filepath.Dir(at) != at; dir = filepath.Join(dir, "..") {
-		at = filepath.Dir(at)
-		if !projects.Exists(at) {
-			continue
-		}
-		p, diags := projects.Load(dir)
-		if p == nil {
-			return nil, nil, nil
-		}
-		for name, s := range p.Stacks {
-			if other, err := os.Stat(p.StackDir(s)); err == nil && os.SameFile(info, other) {
-				here = append(here, name)
-			}
-		}
-		if len(here) == 0 {
-			return nil, nil, nil
-		}
-		return p, here, diags
-	}
-	return nil, nil, nil
+	return p, here, diags
 }
 
 // Close closes the store and ends the providers of all stacks.
@@ -291,7 +268,18 @@ func (e *ensemble) scope(ctx context.Context, o *variableOptions) (*stacks.Scope
 	}
 	return stacks.NewScope(e.declared, stacks.Context{
 		Environment: e.environment, Variables: values, BaseDir: e.root.workDir, Now: time.Now().UTC(), Planning: true,
+		Secret: e.secrets().forScope(ctx),
 	}), diags
+}
+
+// secrets reads the project's secrets in the environment worked in.
+func (e *ensemble) secrets() *secretReader {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.reader == nil {
+		e.reader = e.root.secretReader(e.environment)
+	}
+	return e.reader
 }
 
 // module returns what a stack's root module declares.

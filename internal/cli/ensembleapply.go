@@ -22,6 +22,9 @@ func (o *applyOptions) runStacks(ctx context.Context, e *ensembleOperation) int 
 	if diags := o.ofOneStack(); diags.HasErrors() {
 		return e.app.fail(diags)
 	}
+	if diags := e.may(verbOf(o.planOptions.kind())); diags.HasErrors() {
+		return e.app.fail(diags) // rather than after planning and asking
+	}
 	mode := o.mode()
 	diags := e.plan(ctx, &o.planOptions, o.planOptions.kind())
 	if e.shared != nil {
@@ -137,6 +140,9 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 
 // execute applies the plan as a run.
 func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int {
+	if diags := o.may(verbOf(o.shared.Kind)); diags.HasErrors() {
+		return o.app.fail(diags)
+	}
 	store, diags := o.root.store(ctx)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
@@ -151,7 +157,7 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
 	made := &sharedPlan{plan: o.shared, ensemble: o.ensemble, made: o.plans}
-	made.evaluate()
+	made.evaluate(ctx)
 	r.shared[o.shared.Digest] = made
 	if err == nil {
 		err = o.moveObjects(ctx, store)
@@ -180,7 +186,7 @@ func (o *ensembleOperation) moveObjects(ctx context.Context, store runs.Store) e
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	if err := store.Transfer(ctx, pending); err != nil {
+	if err := store.Transfer(ctx, pending, transferEvents(pending)...); err != nil {
 		return diag.Errorf("Cannot move objects between stacks", "%s. Nothing was done; plan again.", err).Err()
 	}
 	return nil
@@ -195,7 +201,7 @@ func (r *stackRunner) drive(ctx context.Context, plan *stacks.Plan, do func(*run
 		atOnce, r.parallelism = shared.ensemble.share(r.parallelism)
 	}
 	run, machine, diags := do(runner, runs.WorkflowOptions{
-		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(),
+		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(), Authorize: app.authorize,
 	})
 	runner.Wait()
 	r.view.settle()

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
@@ -59,9 +60,21 @@ func (o *ensembleOperation) operation(name string) *operation {
 	return &operation{project: o.member(name), view: o.view.forStack(name)}
 }
 
+// may refuses what the roles do not allow on one of the stacks selected.
+func (o *ensembleOperation) may(verb access.Verb) diag.List {
+	var diags diag.List
+	for _, name := range o.names {
+		diags = append(diags, o.app.may(verb, o.environment, name)...)
+	}
+	return diags
+}
+
 // plan plans all stacks selected, each from what is planned for those before it.
 // Stacks whose upstream could not be planned are left out.
 func (o *ensembleOperation) plan(ctx context.Context, po *planOptions, kind string) diag.List {
+	if diags := o.may(access.Plan); diags.HasErrors() {
+		return diags
+	}
 	requests, mode, diags := o.requests(po)
 	if diags.HasErrors() {
 		return diags

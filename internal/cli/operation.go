@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/modules"
@@ -42,6 +43,16 @@ type loadedPlan struct {
 type operation struct {
 	*project
 	view operationView
+	// actor is on whose behalf it is done; empty for who runs the program.
+	actor string
+}
+
+// by is on whose behalf it is done.
+func (o *operation) by() string {
+	if o.actor != "" {
+		return o.actor
+	}
+	return actor()
 }
 
 func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.List) {
@@ -81,6 +92,9 @@ func (o *operation) on(key states.Key) *operation {
 
 // planInput gathers what a plan is made from.
 func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
+	if diags := o.app.mayBe(o.by(), access.Plan, o.environment, o.stack); diags.HasErrors() {
+		return engine.PlanInput{}, diags
+	}
 	req, diags := o.withoutStack(po).request()
 	if diags.HasErrors() {
 		return engine.PlanInput{}, diags
@@ -333,6 +347,7 @@ type runOptions struct {
 	parallelism int
 	resume      string        // id of the run to resume; empty for a new one
 	id, parent  string        // of a new run: its id, and the run it is a step of; may be empty
+	actor       string        // on whose behalf; empty for who runs the program
 	patience    time.Duration // how long to wait for what another run is changing
 	// again is called when the plan is out of date before anything was done; nil:
 	// that is an error.
@@ -367,6 +382,12 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 // carryOut carries out a plan as a durable run. What it returns besides the
 // result is why the run could not start, where the plan is out of date.
 func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
+	if opts.actor == "" {
+		opts.actor = o.by()
+	}
+	if diags := o.app.mayBe(opts.actor, verbOf(opts.kind), o.environment, o.stack); diags.HasErrors() {
+		return runs.Result{}, nil, diags
+	}
 	store, diags := o.store(ctx)
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
@@ -402,7 +423,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
-			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: actor(), Program: programVersion(), Summary: summaryLine(l.plan),
+			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: opts.actor, Program: programVersion(), Summary: summaryLine(l.plan),
 		},
 		Plan: l.plan, Encoded: l.encoded, Late: late, Decision: decision, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,

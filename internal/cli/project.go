@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -116,7 +115,9 @@ func (a *App) openDirectory(dir string) (*project, diag.List) {
 	}
 	a.remark(append(diags, cliConfig.OverrideWarning()...))
 	p.cliConfig = cliConfig
-	p.keyring = secrets.NewKeyring(secrets.FromEnvironment())
+	keys := secrets.FromEnvironment()
+	keys.Marker = markerOf(p.storeDir())
+	p.keyring = secrets.NewKeyring(keys)
 	p.environment, err = p.selectedEnvironment()
 	if err != nil {
 		return nil, diag.Errorf("Cannot read the selected environment", "%s.", err)
@@ -334,12 +335,4 @@ func unreadable(st *states.State, severity diag.Severity, consequence string) di
 		Severity: severity, Summary: "Values of the state cannot be read",
 		Detail: consequence + " Sensitive values are sealed with a key: give the one they were written with, in TUTTI_STATE_KEY, TUTTI_STATE_KEY_FILE or TUTTI_STATE_KEY_COMMAND.\n\n  " + strings.Join(shown, "\n  ") + more,
 	}}
-}
-
-// actor says who runs this program, for the records of runs.
-func actor() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return "unknown"
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -126,6 +127,9 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 	if diags = append(diags, d2...); diags.HasErrors() {
 		return app.fail(diags)
 	}
+	if diags := app.may(access.Run, environment, w.Name); diags.HasErrors() {
+		return app.fail(diags)
+	}
 	app.show(diags)
 	op.environment = environment
 	return op.workflow(ctx, d, o.json, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
@@ -147,7 +151,7 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	}
 	view := newWorkflowView(o.app)
 	runner := &runs.Runner{Store: store}
-	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done()}
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Authorize: o.app.authorize, Secrets: o.secretReader(o.key().Environment)}
 	if r := o.stacks(d.Project); r != nil {
 		defer r.Close()
 		options.Stacks = r
@@ -209,6 +213,9 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 		}
 		op.environment = environment
 	}
+	if diags := app.may(access.Run, op.environment, name); diags.HasErrors() {
+		return app.fail(diags)
+	}
 	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
 		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + name}
 		e.Start, e.Sensitive = runs.MachineStart(start.Name, start.Input, uuid.NewString()), true
@@ -221,6 +228,9 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 
 // continueWorkflow resumes a run of a workflow or a state machine.
 func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON bool) int {
+	if diags := o.app.mayRun(ctx, o.opened, run, access.Run); diags.HasErrors() {
+		return o.app.fail(diags)
+	}
 	source, err := o.opened.Blob(ctx, run.Blob)
 	if err != nil {
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
@@ -244,6 +254,7 @@ func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON b
 	}
 	return o.machine(ctx, source, asJSON, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
 		e.Run = run
+		actsFor(e, run)
 		return r.Continue(ctx, e)
 	})
 }

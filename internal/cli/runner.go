@@ -167,13 +167,14 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 		defer done()
 		steps.Machine.Forget() // nobody asks for the history
 		e.Run, e.Drain, e.Hard, steps.Hard = run, drain, hard, hard
+		actsFor(e, run)
 		return r.Continue(ctx, e)
 	}
 	inputs, environment, diags := r.Inputs(ctx, run)
 	if diags.HasErrors() {
 		return run, diags
 	}
-	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard}
+	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: o.app.authorize, Secrets: op.secretReader(run.Key.Environment)}
 	if s := op.stacks(d.Project); s != nil {
 		defer s.Close()
 		options.Stacks = s
@@ -204,12 +205,22 @@ func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 	done = func() {}
 	steps.Dir, steps.Definition, steps.Runner = o.workDir, machineDefinition, r
 	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
+	steps.Options.Authorize = o.app.authorize
 	if d, _ := o.definitionOf(pinned); d != nil {
 		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.key().Environment
+		steps.Options.Secrets = o.secretReader(o.key().Environment)
 		if s := o.stacks(d.Project); s != nil {
 			steps.Options.Stacks, done = s, s.Close
 		}
 	}
 	steps.Machine = asl.NewMachine(definition)
 	return steps, runs.Execution{Definition: pinned, Machine: steps.Machine, Steps: steps}, done, nil
+}
+
+// actsFor has the steps of a state machine act for whom its run is by, whoever
+// goes on with it.
+func actsFor(e runs.Execution, run runs.Run) {
+	if steps, ok := e.Steps.(*runs.StateMachine); ok {
+		steps.Run.Actor, steps.Options.Run.Actor = run.Actor, run.Actor
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/plans"
@@ -363,6 +364,9 @@ func resumeCommand() *command {
 					return app.fail(diags)
 				}
 				if isStacksRun(run) {
+					if diags := app.mayRun(ctx, op.opened, run, verbOf(run.Kind)); diags.HasErrors() {
+						return app.fail(diags)
+					}
 					if !autoApprove && !app.approvedResume(ctx, run) {
 						return exitFailed
 					}
@@ -486,7 +490,13 @@ func cancelCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				run, diags := (&runs.Runner{Store: store}).Cancel(ctx, args[0])
+				run, err := store.Run(ctx, args[0])
+				if err == nil {
+					if diags := app.mayRun(ctx, store, run, access.Cancel); diags.HasErrors() {
+						return app.fail(diags)
+					}
+				}
+				run, diags = (&runs.Runner{Store: store, Actor: actor()}).Cancel(ctx, args[0])
 				app.show(diags)
 				if diags.HasErrors() {
 					return exitFailed

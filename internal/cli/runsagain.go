@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -92,6 +93,9 @@ func runsRetryCommand() *command {
 
 // again starts a new run that takes over what another one has done.
 func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, reuse map[string]flow.Outcome, why string, asJSON bool) int {
+	if diags := o.app.may(access.Run, p.run.Key.Environment, d.Workflow.Name); diags.HasErrors() {
+		return o.app.fail(diags)
+	}
 	o.app.sources = d.Project.Files
 	o.useKey(p.run.Key)
 	return o.workflow(ctx, d, asJSON, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
@@ -151,6 +155,9 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 	if check {
 		return exitOK
 	}
+	if diags := a.may(access.Run, p.run.Key.Environment, to.Workflow.Name); diags.HasErrors() {
+		return a.fail(diags)
+	}
 	if p.run.Status != runs.Interrupted {
 		return a.failf("Run is being worked on", "Another process works on run %s. Only a run whose process has ended can switch: interrupt it twice (Ctrl-C) first.", id)
 	}
@@ -161,7 +168,7 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 			return exitFailed
 		}
 	}
-	if err := op.opened.Abandon(ctx, id); err != nil {
+	if err := op.opened.Abandon(ctx, id, runs.AuditEvent(p.run.Key, "run.cancel_requested", id, actor(), map[string]bool{"abandoned": true, "upgraded": true})); err != nil {
 		return a.failf("Cannot end the run", "%s.", err)
 	}
 	return op.again(ctx, p, to, p.machine.Outcomes(nil), "continues run "+id, asJSON)

@@ -178,8 +178,8 @@ func (o *operation) triggerRuns(ctx context.Context, list []*triggers.Trigger, n
 		return nil, diags
 	}
 	w := &triggers.Workflows{
-		Runner: &runs.Runner{Store: store}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
-		Hard: hardContext(ctx).Done(), Drain: ctx.Done(),
+		Runner: &runs.Runner{Store: store, Actor: actor()}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
+		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorize,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
 		return variableValues(p, p.Variables, environment, values)
@@ -190,6 +190,7 @@ func (o *operation) triggerRuns(ctx context.Context, list []*triggers.Trigger, n
 		}
 		return nil, func() {}
 	}
+	w.Secrets = func(environment string) runs.Secrets { return o.secretReader(o.keyIn(environment).Environment) }
 	return w, append(diags, o.checkTriggers(w, list, named)...)
 }
 

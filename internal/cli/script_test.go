@@ -1,12 +1,16 @@
 package cli_test
 
 import (
+	"database/sql"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/tutti-dev/tutti/internal/cli"
+	_ "modernc.org/sqlite" // for what scripts do to stores
 )
 
 // TestMain makes this test binary the program "tutti" of the scripts.
@@ -34,6 +38,12 @@ func TestScripts(t *testing.T) {
 			if err := os.WriteFile(config, []byte(cliConfig(mirror)), 0o600); err != nil {
 				return err
 			}
+			name, group, err := tester()
+			if err != nil {
+				return err
+			}
+			env.Setenv("TESTER", name)
+			env.Setenv("TESTERS", group)
 			env.Setenv("HOME", home)
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "config"))
@@ -42,8 +52,36 @@ func TestScripts(t *testing.T) {
 			env.Setenv("COLUMNS", "80")
 			return nil
 		},
+		Cmds:          map[string]func(ts *testscript.TestScript, neg bool, args []string){"sql": changeStore},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
+}
+
+// tester is who runs the tests, and a group they are in: roles are granted to
+// whom the operating system says it is, and to nobody else.
+func tester() (name, group string, err error) {
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil {
+		return "", "", err
+	}
+	g, err := user.LookupGroupId(u.Gid)
+	if err != nil {
+		return "", "", err
+	}
+	return u.Username, g.Name, nil
+}
+
+// changeStore is "sql STATEMENT": it does to the store of the current directory
+// what nobody should.
+func changeStore(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sql STATEMENT")
+	}
+	db, err := sql.Open("sqlite", ts.MkAbs(filepath.Join(".tutti", "store.db")))
+	ts.Check(err)
+	_, err = db.Exec(args[0])
+	ts.Check(err)
+	ts.Check(db.Close())
 }
 
 // providerMirror is the filesystem mirror of real provider plugins that the

@@ -62,14 +62,15 @@ func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOpti
 			return diags.Err()
 		}
 	}
-	s.evaluate()
+	s.evaluate(ctx)
 	return nil
 }
 
 // evaluate makes the scope in which inputs are evaluated when stacks are applied.
-func (s *sharedPlan) evaluate() {
+func (s *sharedPlan) evaluate(ctx context.Context) {
 	s.scope = stacks.NewScope(s.ensemble.declared, stacks.Context{
 		Environment: s.plan.Environment, Variables: s.ensemble.variables, BaseDir: s.ensemble.root.workDir, Now: s.plan.Created,
+		Secret: s.ensemble.secrets().forScope(ctx),
 	})
 }
 

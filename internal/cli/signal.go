@@ -4,15 +4,21 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
 func approveCommand() *command {
 	return decisionCommand("approve", "Approve a step of a run that waits for it", workflow.SignalApprove,
-		"Approves a step of a run that waits for an approval; STEP may be left out where only one does. The run goes on by itself where a process works on it, and when it is resumed otherwise.")
+		"Approves a step of a run that waits for an approval; STEP may be left out where only one does. Where the step is about a plan, what the plan does and its digest are shown, and you are asked; the approval is for this plan and no other. The run goes on by itself where a process works on it, and when it is resumed otherwise.")
 }
 
 func rejectCommand() *command {
@@ -20,28 +26,27 @@ func rejectCommand() *command {
 		"Rejects a step of a run that waits for an approval: the step fails with Tutti.Rejected.")
 }
 
+// decision is what somebody decides about a step.
+type decision struct {
+	kind            workflow.SignalKind
+	step            string
+	comment, digest string
+}
+
 func decisionCommand(name, summary string, kind workflow.SignalKind, about string) *command {
 	return &command{
 		name: name, args: "RUN [STEP]", summary: summary, about: about, minArgs: 1, maxArgs: 2, complete: completeRuns,
 		setup: func(f *flagSet) action {
-			var comment string
-			f.text(&comment, "comment", "TEXT", "Kept with the decision.")
+			d := decision{kind: kind}
+			f.text(&d.comment, "comment", "TEXT", "Kept with the decision.")
+			f.text(&d.digest, "digest", "DIGEST", "The digest of the plan that is meant; nobody is asked then, and the command fails where the step is about another one.")
 			return func(ctx context.Context, app *App, args []string) int {
-				return app.signalRun(ctx, args[0], func(r *runs.Runner, run runs.Run) (workflow.Signal, diag.List) {
-					s := workflow.Signal{Kind: kind, By: actor(), Data: jsonText(comment)}
-					m, diags := r.ReplayWorkflow(ctx, run)
-					if diags.HasErrors() {
-						return s, diags
-					}
-					if len(args) > 1 {
-						s.Name = args[1]
-					}
-					step, err := m.Approval(s.Name, s.By)
-					if err != nil {
-						return s, diag.Errorf("Cannot "+name, "Run %s: %s.", run.ID, err)
-					}
-					s.Name = m.Key(step)
-					return s, nil
+				d := d
+				if len(args) > 1 {
+					d.step = args[1]
+				}
+				return app.signalRun(ctx, args[0], access.Approve, func(p *project, r *runs.Runner, run runs.Run) (workflow.Signal, diag.List) {
+					return app.decide(ctx, p, r, run, d)
 				}, func(s workflow.Signal) string {
 					return map[workflow.SignalKind]string{workflow.SignalApprove: "Approved", workflow.SignalReject: "Rejected"}[kind] + " step " + s.Name
 				})
@@ -50,6 +55,148 @@ func decisionCommand(name, summary string, kind workflow.SignalKind, about strin
 	}
 }
 
+// decide makes the signal of a decision, after showing the plan it is about.
+func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.Run, d decision) (workflow.Signal, diag.List) {
+	s := workflow.Signal{Kind: d.kind, By: actor(), Name: d.step}
+	m, diags := r.ReplayWorkflow(ctx, run)
+	if diags.HasErrors() {
+		return s, diags
+	}
+	policy, diags := a.policy()
+	if diags.HasErrors() {
+		return s, diags
+	}
+	out := workflow.Decision{Comment: d.comment, Digest: d.digest, Roles: policy.RolesOf(identityOf(actor()))}
+	if !policy.Declared() {
+		out.Roles = []string{workflow.AnyRole}
+	}
+	step, err := m.FindApproval(d.step)
+	asks := err == nil && d.digest == "" && d.kind == workflow.SignalApprove
+	if asks {
+		// What cannot be approved is refused before anybody reads a plan.
+		out.Digest = m.PlanAsked(d.step)
+	}
+	if err == nil {
+		step, err = m.Approval(s.Kind, d.step, s.By, out)
+	}
+	if err != nil {
+		return s, diag.Errorf("Cannot "+string(d.kind), "Run %s: %s.", run.ID, err)
+	}
+	s.Name = m.Key(step)
+	if asks && out.Digest != "" {
+		if diags := a.confirmPlan(ctx, p, m, s.Name, out.Digest); diags.HasErrors() {
+			return s, diags
+		}
+	}
+	s.Data, err = json.Marshal(out)
+	return s, diag.FromError(err)
+}
+
+// confirmPlan shows what a plan does, and asks whether it is approved.
+func (a *App) confirmPlan(ctx context.Context, p *project, m *flow.Machine, step, digest string) diag.List {
+	text, diags := p.describePlan(ctx, digest)
+	if diags.HasErrors() {
+		return diags
+	}
+	for _, w := range m.Waiting() {
+		if w.Key == step && w.Message != "" {
+			// Whoever started the run may have had a hand in the text: it must not
+			// be able to pretend to be the plan.
+			for line := range strings.SplitSeq(w.Message, "\n") {
+				fmt.Fprintf(a.Out, "> %s\n", printable(line))
+			}
+			fmt.Fprintln(a.Out)
+		}
+	}
+	fmt.Fprint(a.Out, text)
+	yes, err := a.prompter().confirm(ctx, "Do you approve this plan?", "The approval of step "+step+" is for the plan "+digest+" and no other.")
+	if err != nil {
+		return diag.Errorf("Nobody can be asked", "Step %s is about the plan %s. To approve it without being asked, give -digest=%[2]s.", step, digest)
+	}
+	if !yes {
+		return diag.Errorf("Not approved", "Nothing was done: the step still waits.")
+	}
+	fmt.Fprintln(a.Out)
+	return nil
+}
+
+// maxShownChanges is how many changes of a plan are listed one by one.
+const maxShownChanges = 50
+
+// describePlan says what a plan that was kept does.
+func (p *project) describePlan(ctx context.Context, digest string) (string, diag.List) {
+	cannot := func(err error) (string, diag.List) {
+		return "", diag.Errorf("Cannot show the plan", "The plan %s cannot be read: %s. Nobody should approve what cannot be seen; somebody who knows what it is can give -digest.", digest, err)
+	}
+	data, err := p.opened.Blob(ctx, sharedPrefix+digest)
+	if err != nil {
+		return cannot(err)
+	}
+	shared, err := stacks.DecodePlan(data, p.keyring)
+	if err != nil {
+		return cannot(err)
+	}
+	if shared.Digest != digest {
+		return cannot(plans.ErrTampered)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Plan %s\n", digest)
+	for _, part := range shared.Stacks {
+		plan, err := plans.Decode(part.Encoded, p.keyring)
+		if err != nil {
+			return cannot(err)
+		}
+		if plan.Digest != part.Digest {
+			return cannot(plans.ErrTampered)
+		}
+		fmt.Fprintf(&b, "  Stack %s in environment %s: %s\n", part.Name, shared.Environment, summaryLine(plan))
+		shown := 0
+		for _, c := range plan.Changes {
+			if c.Action == plans.NoOp {
+				continue
+			}
+			if shown++; shown > maxShownChanges {
+				fmt.Fprintf(&b, "    … and more\n")
+				break
+			}
+			fmt.Fprintf(&b, "    %-8s %s\n", actionWord(c.Action), c.Object)
+		}
+		for _, name := range changedOutputs(plan) {
+			fmt.Fprintf(&b, "    %-8s output %s\n", "set", name)
+		}
+	}
+	return b.String(), nil
+}
+
+func actionWord(a plans.Action) string {
+	switch {
+	case a == plans.Create:
+		return "create"
+	case a == plans.Read:
+		return "read"
+	case a == plans.Update:
+		return "update"
+	case a == plans.Delete:
+		return "destroy"
+	case a == plans.Forget:
+		return "forget"
+	case a.IsReplace():
+		return "replace"
+	}
+	return string(a)
+}
+
+// changedOutputs names the outputs that a plan changes.
+func changedOutputs(plan *plans.Plan) []string {
+	var names []string
+	for _, o := range plan.Outputs {
+		if o.Action != plans.NoOp {
+			names = append(names, o.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
 func jsonText(s string) json.RawMessage {
 	data, _ := json.Marshal(s) // a string can be written
 	return data
@@ -71,7 +218,7 @@ func signalCommand() *command {
 					}
 					s.Data = json.RawMessage(data)
 				}
-				return app.signalRun(ctx, args[0], func(*runs.Runner, runs.Run) (workflow.Signal, diag.List) { return s, nil },
+				return app.signalRun(ctx, args[0], access.Signal, func(*project, *runs.Runner, runs.Run) (workflow.Signal, diag.List) { return s, nil },
 					func(s workflow.Signal) string { return "Told of " + s.Name })
 			}
 		},
@@ -79,7 +226,7 @@ func signalCommand() *command {
 }
 
 // signalRun finds a run, makes a signal for it and sends it.
-func (a *App) signalRun(ctx context.Context, id string, make func(*runs.Runner, runs.Run) (workflow.Signal, diag.List), done func(workflow.Signal) string) int {
+func (a *App) signalRun(ctx context.Context, id string, verb access.Verb, make func(*project, *runs.Runner, runs.Run) (workflow.Signal, diag.List), done func(workflow.Signal) string) int {
 	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
@@ -93,6 +240,9 @@ func (a *App) signalRun(ctx context.Context, id string, make func(*runs.Runner, 
 	if err != nil {
 		return a.failf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
 	}
+	if diags := a.mayRun(ctx, store, run, verb); diags.HasErrors() {
+		return a.fail(diags)
+	}
 	if run.Status.Ended() {
 		return a.failf("Run has ended", "Run %s %s already: nobody listens any more.", id, run.Status.Happened())
 	}
@@ -100,7 +250,7 @@ func (a *App) signalRun(ctx context.Context, id string, make func(*runs.Runner, 
 		return a.failf("Not a workflow", "Run %s is no run of a workflow: it waits for nothing.", id)
 	}
 	r := &runs.Runner{Store: store}
-	s, diags := make(r, run)
+	s, diags := make(p, r, run)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}

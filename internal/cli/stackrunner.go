@@ -290,7 +290,7 @@ func (r *stackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
 	kind := shared.plan.Kind
-	return r.carryOut(ctx, req, op, l, runOptions{kind: kind, id: req.Run, parent: req.Parent}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{kind: kind, id: req.Run, parent: req.Parent, actor: req.Actor}, diags)
 }
 
 func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
@@ -320,7 +320,7 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
-	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID, actor: req.Actor}, diags)
 }
 
 // operation is an operation on the stack of a run, in the project it belongs to.
@@ -437,6 +437,7 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	if err != nil {
 		return err
 	}
+	op.actor = req.Actor
 	goals, diags := op.beforeRun(ctx, of)
 	if diags.HasErrors() {
 		if len(diags) == 1 && diags[0].Summary == nothingToRollBack {
@@ -454,7 +455,7 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	}
 	l := &loadedPlan{plan: plan, config: in.Config}
 	op.completePlan(ctx, l, in)
-	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: "rollback", id: req.Run, parent: req.Parent}, append(diags, d...))
+	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: "rollback", id: req.Run, parent: req.Parent, actor: req.Actor}, append(diags, d...))
 	return err
 }
 

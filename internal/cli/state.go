@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -50,11 +51,14 @@ func (a *App) openState(ctx context.Context, o *stateOptions) (*stateEdit, diag.
 
 // write records changes and brings an exported file up to date.
 func (e *stateEdit) write(ctx context.Context, cause string, changes []states.Change) int {
+	if diags := e.may(access.State); diags.HasErrors() {
+		return e.app.fail(diags)
+	}
 	if len(e.st.Problems) > 0 && slices.ContainsFunc(changes, func(c states.Change) bool { return c.After != nil }) {
 		return e.app.fail(unreadable(e.st, diag.Error, "Nothing was changed, because they would be lost."))
 	}
 	if len(changes) > 0 {
-		err := e.opened.Write(ctx, e.key(), states.Write{Cause: cause, Changes: changes})
+		err := e.opened.Write(ctx, e.key(), states.Write{Cause: cause, Changes: changes, Events: stateEvents(e.key(), cause, changes)})
 		if err != nil {
 			return e.app.fail(stateWriteProblem(err))
 		}
@@ -307,6 +311,9 @@ func statePushCommand() *command {
 					return app.fail(diags)
 				}
 				defer e.Close()
+				if diags := e.may(access.State); diags.HasErrors() {
+					return app.fail(diags)
+				}
 				if !force && e.st.Serial > 0 {
 					if e.st.Lineage != pushed.Lineage && !e.st.Empty() {
 						return app.failf("Other lineage", "The file has lineage %q, the state has %q: they do not come from each other. If the file is to replace the state nevertheless, use -force.", pushed.Lineage, e.st.Lineage)
@@ -319,7 +326,7 @@ func statePushCommand() *command {
 					pushed.Lineage = uuid.NewString()
 				}
 				pushed.Serial = max(pushed.Serial, e.st.Serial+1)
-				if err := e.opened.Write(ctx, e.key(), wholeState(e.st, pushed, "push")); err != nil {
+				if err := e.opened.Write(ctx, e.key(), wholeState(e.key(), e.st, pushed, "push")); err != nil {
 					return app.fail(stateWriteProblem(err))
 				}
 				app.show(e.export(ctx))

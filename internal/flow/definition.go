@@ -39,7 +39,9 @@ type node struct {
 	sees       []int32  // nodes its expressions refer to
 	asks       []int32  // of them, those whose failure does not halt it, sorted
 	stacks     []string // stacks its expressions refer to
+	secrets    []string // secrets its actions refer to
 	whenEach   bool     // its condition is about each item
+	approvals  []int32  // of something that changes a stack: approvals of plans before it
 }
 
 // New makes a definition of a workflow of a project. The diagnostics are those
@@ -70,6 +72,9 @@ func build(p *projects.Project, w *projects.Workflow) *Definition {
 		d.connect(i)
 	}
 	for i := range d.nodes {
+		if a := d.nodes[i].step.Action; a != nil && (a.Kind == "apply" || a.Kind == "destroy") {
+			d.nodes[i].approvals = d.approvalsBefore(i)
+		}
 		for _, need := range d.nodes[i].needs {
 			d.nodes[need].dependents = append(d.nodes[need].dependents, int32(i))
 		}
@@ -123,6 +128,7 @@ func (d *Definition) connect(i int) {
 		n.stacks = append(n.stacks, name)
 	}
 	sort.Strings(n.stacks)
+	n.secrets = append(d.secretsOf(n.step.Action), d.secretsOf(n.step.Undo)...)
 }
 
 func sorted(set map[int]bool) []int32 {

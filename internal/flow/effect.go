@@ -33,6 +33,10 @@ type Effect struct {
 	CacheTTL time.Duration
 	// Problem says that its arguments cannot be evaluated: it fails with that.
 	Problem *Error
+	// Needs are the secrets of the project that its arguments refer to. They are
+	// unknown in Arguments until [Effect.WithSecrets] was told their values.
+	Needs   []string
+	resolve func(map[string]cty.Value) Effect
 }
 
 // About is what has to be known of a step before it may begin.
@@ -92,7 +96,8 @@ func (m *Machine) Effect(step int) Effect {
 	}
 	out.Action, out.References = action.Kind, action.References
 	ctx := m.taskScope(p)
-	m.scope.fix(fmt.Sprintf("%s %s %d", m.start.Run, out.Key, p.attempt), time.Unix(0, p.at))
+	seed := fmt.Sprintf("%s %s %d", m.start.Run, out.Key, p.attempt)
+	m.scope.fix(seed, time.Unix(0, p.at))
 	if out.Arguments, out.Problem = Arguments(action, ctx); out.Problem != nil {
 		return out
 	}
@@ -112,6 +117,9 @@ func (m *Machine) Effect(step int) Effect {
 			return out
 		}
 		out.Cache, out.CacheTTL = &key, c.TTL
+	}
+	if out.Needs = m.d.secretsOf(action); len(out.Needs) > 0 {
+		out.resolve = m.later(out, action, ctx, seed, time.Unix(0, p.at), out.Marked)
 	}
 	return out
 }
@@ -188,14 +196,14 @@ func repeatable(kind string, args cty.Value) bool {
 		v, _ := args.GetAttr(name).Unmark()
 		return v, !v.IsNull()
 	}
-	if v, ok := has("idempotent"); ok && v.True() {
+	if v, ok := has("idempotent"); ok && v.IsKnown() && v.True() {
 		return true
 	}
 	if kind != "http" {
 		return false
 	}
 	method, given := has("method")
-	return !given || method.AsString() == "GET" || method.AsString() == "HEAD"
+	return !given || method.IsKnown() && (method.AsString() == "GET" || method.AsString() == "HEAD")
 }
 
 // Key names the step an effect belongs to that has not ended.

@@ -194,6 +194,9 @@ func (s *scope) of(m *Machine, n int32, clock time.Time) *hcl.EvalContext {
 		}
 		ctx.Variables["stack"] = object(stacks)
 	}
+	if len(def.secrets) > 0 {
+		ctx.Variables["secret"] = unknownSecrets(def.secrets)
+	}
 	var used []hcl.Traversal
 	for _, expr := range def.expressions() {
 		used = append(used, expr.Variables()...)

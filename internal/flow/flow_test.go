@@ -344,7 +344,7 @@ func TestWaitsAndApprovals(t *testing.T) {
 	w.signal(workflow.SignalEvent, "built", "ci", map[string]any{"version": 1})
 	w.signal(workflow.SignalEvent, "built", "ci", map[string]any{"version": 2, "name": "x"})
 	w.run()
-	if _, err := w.m.Approval("", "ann"); err == nil {
+	if _, err := w.m.Approval(workflow.SignalApprove, "", "ann", workflow.Decision{}); err == nil {
 		t.Error("who started the run may approve")
 	}
 	w.check(Failed, "") // the approval expired: time passes when nothing else does

@@ -233,6 +233,10 @@ func (m *Machine) attempt(t target, attempt int32) {
 	case "approval":
 		m.askApproval(t, attempt)
 	default:
+		if err := m.approved(t); err != nil {
+			m.itemFails(t, attempt, err)
+			return
+		}
 		m.add(effect{kind: taskEffect, target: t, attempt: attempt})
 	}
 }
@@ -322,7 +326,7 @@ func retryable(r *projects.Retry, failure *Error) bool {
 		return matches(r.On, failure.Name)
 	}
 	switch failure.Name {
-	case UnknownOutcome, EvaluationError, RejectedError, "Tutti.Cancelled":
+	case UnknownOutcome, EvaluationError, RejectedError, NotApprovedError, "Tutti.Cancelled", "Tutti.Forbidden":
 		return false
 	}
 	return true

@@ -35,6 +35,8 @@ type Outcome struct {
 	Cached bool     `json:"cached,omitempty"`
 	// Key names the step, for people and programs that read the journal.
 	Key string `json:"step,omitempty"`
+	// Secrets are the versions of the secrets that it was given, by name.
+	Secrets map[string]string `json:"secrets,omitempty"`
 }
 
 // Status is where a step stands or how it ended.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -13,12 +12,6 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
-
-// approval is what is known of an approval under way: kept with its effect.
-type approval struct {
-	by      []string
-	comment string
-}
 
 // wait begins a wait step: a timer, or until a signal comes.
 func (m *Machine) wait(t target, attempt int32) {
@@ -104,27 +97,6 @@ func eventOutcome(sig workflow.Signal) Outcome {
 	return Outcome{Outputs: EncodeValue(cty.ObjectVal(map[string]cty.Value{"data": eventValue(sig).GetAttr("data")}))}
 }
 
-// askApproval begins an approval step.
-func (m *Machine) askApproval(t target, attempt int32) {
-	args, err := m.arguments(t, m.d.nodes[t.node].step.Action)
-	if err != nil {
-		m.itemFails(t, attempt, err)
-		return
-	}
-	var expires time.Duration
-	if v := args["expires"]; !v.IsNull() {
-		d, bad := projects.ParseDuration(v.AsString())
-		if bad != nil {
-			m.itemFails(t, attempt, &Error{EvaluationError, "expires: " + bad.Error() + "."})
-			return
-		}
-		expires = d
-	}
-	step := m.add(effect{kind: approvalEffect, target: t, attempt: attempt})
-	m.approvals[step] = &approval{}
-	m.limit(step, expires)
-}
-
 // signal takes what somebody outside says.
 func (m *Machine) signal(e workflow.Entry) error {
 	var sig workflow.Signal
@@ -147,7 +119,7 @@ func (m *Machine) signal(e workflow.Entry) error {
 		}
 		m.events[sig.Name] = append(m.events[sig.Name], sig)
 	case workflow.SignalApprove, workflow.SignalReject:
-		if step, err := m.Approval(sig.Name, sig.By); err == nil {
+		if step, err := m.Approval(sig.Kind, sig.Name, sig.By, workflow.ReadDecision(sig.Data)); err == nil {
 			m.decide(step, sig)
 		}
 	}
@@ -179,81 +151,17 @@ func (m *Machine) late(p effect) {
 	m.signalled(p.limits, Outcome{}, failure)
 }
 
-// Approval finds the approval that is waiting under the name of a step; the
-// empty name stands for the only one there is. The error says why by may not
-// decide, or that there is none.
-func (m *Machine) Approval(name, by string) (step int, err error) {
-	var found []int
-	var names []string
-	for i := range m.approvals {
-		p := m.effects.at(int(i))
-		if p.ended {
-			continue
-		}
-		key := m.keyOf(p.target)
-		names = append(names, key)
-		if name == key || name == "" || name == m.d.nodes[p.node].step.Name && m.nodes[p.node].items.kind == single {
-			found = append(found, int(i))
-		}
-	}
-	slices.Sort(names)
-	switch {
-	case len(names) == 0:
-		return 0, fmt.Errorf("no step of the run waits for an approval")
-	case len(found) == 0:
-		return 0, fmt.Errorf("no step %q waits for an approval; waiting: %s", name, strings.Join(names, ", "))
-	case len(found) > 1:
-		return 0, fmt.Errorf("several steps wait for an approval, say which: %s", strings.Join(names, ", "))
-	}
-	p := *m.effects.at(found[0])
-	args, bad := m.arguments(p.target, m.d.nodes[p.node].step.Action)
-	if bad == nil && !args["forbid_self"].IsNull() && args["forbid_self"].True() && by == m.start.Actor {
-		return 0, fmt.Errorf("who started the run must not decide about step %s", m.keyOf(p.target))
-	}
-	if slices.Contains(m.approvals[int32(found[0])].by, by) {
-		return 0, fmt.Errorf("%s has approved step %s already", by, m.keyOf(p.target))
-	}
-	return found[0], nil
-}
-
-// decide takes an approval or a rejection.
-func (m *Machine) decide(step int, sig workflow.Signal) {
-	p, a := *m.effects.at(step), m.approvals[int32(step)]
-	var comment string
-	_ = json.Unmarshal(sig.Data, &comment) // none is fine
-	if sig.Kind == workflow.SignalReject {
-		delete(m.approvals, int32(step))
-		m.signalled(int32(step), Outcome{}, &Error{RejectedError, strings.TrimSuffix("Rejected by "+sig.By+": "+comment, ": ")})
-		return
-	}
-	a.by = append(a.by, sig.By)
-	if comment != "" {
-		a.comment = strings.TrimPrefix(a.comment+"\n"+comment, "\n")
-	}
-	needed := 1
-	if args, err := m.arguments(p.target, m.d.nodes[p.node].step.Action); err == nil && !args["count"].IsNull() {
-		n, _ := args["count"].AsBigFloat().Int64()
-		needed = int(n)
-	}
-	if len(a.by) < needed {
-		return
-	}
-	delete(m.approvals, int32(step))
-	var by []cty.Value
-	for _, name := range a.by {
-		by = append(by, cty.StringVal(name))
-	}
-	m.signalled(int32(step), Outcome{Outputs: EncodeValue(cty.ObjectVal(map[string]cty.Value{
-		"by": cty.ListVal(by), "comment": cty.StringVal(a.comment),
-	}))}, nil)
-}
-
 // Wait is a step that waits for somebody outside.
 type Wait struct {
 	Key      string
 	Approval bool
 	Message  string // of an approval
-	Event    string // what is waited for otherwise
+	// Plan is the digest of the plan that an approval is about; empty for none.
+	Plan  string
+	Roles []string // one of which whoever decides must hold; empty for anybody
+	Count int      // how many have to approve, and who has
+	By    []string
+	Event string // what is waited for otherwise
 }
 
 // Waiting tells which steps wait for somebody outside, in the order they began
@@ -281,6 +189,10 @@ func (m *Machine) Waiting() []Wait {
 		w := Wait{Key: m.keyOf(p.target), Approval: p.kind == approvalEffect, Event: events[step]}
 		if w.Approval {
 			w.Message = m.message(p.target)
+			if asked, err := m.asked(p.target); err == nil {
+				w.Plan, w.Roles, w.Count = asked.plan, asked.roles, asked.count
+			}
+			w.By = slices.Clone(m.approvals[step].by)
 		}
 		out = append(out, w)
 	}

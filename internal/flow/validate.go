@@ -35,7 +35,7 @@ func (d *Definition) validate(stackOutputs func(string) (map[string]bool, bool))
 		}
 	}
 	for _, name := range sortedKeys(d.Workflow.Locals) {
-		c.references(d.Workflow.Locals[name].Expr, place{phase: phaseDone, self: -1})
+		c.references(d.Workflow.Locals[name].Expr, place{phase: phaseDone, self: -1, local: true})
 	}
 	c.cycles()
 	return c.diags
@@ -47,6 +47,9 @@ type place struct {
 	self  int // node; -1 for none
 	each  bool
 	extra string // one more name: self, error or event
+	// secrets is allowed, or why they are not; empty where they never are.
+	secrets string
+	local   bool // it counts where the value is used
 }
 
 func (c *checker) errorAt(rng hcl.Range, summary, detail string, args ...any) {
@@ -107,6 +110,11 @@ func (c *checker) references(expr hcl.Expression, at place) bool {
 	for _, t := range expr.Variables() {
 		c.traversal(t, at)
 	}
+	for _, t := range c.d.variables(expr, nil)[len(expr.Variables()):] { // of locals
+		if t.RootName() == "secret" && len(c.diags) == before {
+			c.secret(second(t), expr.Range(), at)
+		}
+	}
 	if at.self < 0 || len(c.diags) > before {
 		return len(c.diags) == before
 	}
@@ -151,9 +159,9 @@ func (c *checker) traversal(t hcl.Traversal, at place) {
 	rng, name := t.SourceRange(), second(t)
 	root := t.RootName()
 	switch root {
-	case "var", "local", "step", "stack", "environment", "run", "path":
+	case "var", "local", "step", "stack", "secret", "environment", "run", "path":
 		if name == "" {
-			if root == "var" || root == "local" || root == "step" || root == "stack" {
+			if root == "var" || root == "local" || root == "step" || root == "stack" || root == "secret" {
 				c.errorAt(rng, "Invalid reference", "The %q object cannot be used on its own: write %s.NAME.", root, root)
 			}
 			return
@@ -172,6 +180,8 @@ func (c *checker) traversal(t hcl.Traversal, at place) {
 		c.step(name, rng, at)
 	case "stack":
 		c.stack(t, name, rng)
+	case "secret":
+		c.secret(name, rng, at)
 	case "each":
 		if !at.each {
 			c.errorAt(rng, "Invalid reference", "each.key and each.value are there only in a step with for_each.")
@@ -183,7 +193,7 @@ func (c *checker) traversal(t hcl.Traversal, at place) {
 		if root == at.extra {
 			return
 		}
-		c.errorAt(rng, "Invalid reference", "There is nothing called %q here. Expressions of workflows see var, local, step, stack, environment, run, path%s.", root, map[bool]string{true: " and each", false: ""}[at.each])
+		c.errorAt(rng, "Invalid reference", "There is nothing called %q here. Expressions of workflows see var, local, step, stack, secret, environment, run, path%s.", root, map[bool]string{true: " and each", false: ""}[at.each])
 	}
 }
 
@@ -255,6 +265,7 @@ func (c *checker) context(at place) *hcl.EvalContext {
 	}
 	ctx := &hcl.EvalContext{Functions: c.functions, Variables: map[string]cty.Value{
 		"var": object(vars), "step": object(steps), "stack": object(stacks), "local": cty.DynamicVal,
+		"secret":      unknownSecrets(sortedKeys(c.d.Project.Secrets)),
 		"environment": cty.UnknownVal(cty.Object(map[string]cty.Type{"name": cty.String, "labels": cty.DynamicPseudoType})),
 		"path":        cty.UnknownVal(cty.Object(map[string]cty.Type{"root": cty.String})),
 		"run": cty.UnknownVal(cty.Object(map[string]cty.Type{
@@ -338,6 +349,7 @@ func (c *checker) action(a *projects.Action, at place) {
 	schema := projects.Actions[a.Kind]
 	for _, name := range sortedKeys(a.Arguments) {
 		expr, here := a.Arguments[name], at
+		here.secrets = secretsIn(a.Kind)
 		if a.Kind == "wait" && name == "match" {
 			here.extra = "event"
 		}
@@ -386,6 +398,15 @@ func (c *checker) literal(a *projects.Action, name string, v cty.Value, rng hcl.
 	case "exec.command":
 		if v.LengthInt() == 0 {
 			c.errorAt(rng, "Empty command", "A command is a list of a program and its arguments.")
+		}
+	case "approval.roles":
+		if v.LengthInt() == 0 {
+			c.errorAt(rng, "Nobody can approve", "The list of roles is empty: name the roles of which whoever approves must hold one, or leave it out.")
+		}
+		for _, role := range v.AsValueSlice() {
+			if c.d.Project.Guarded && !role.IsNull() && c.d.Project.Roles[role.AsString()] == nil {
+				c.errorAt(rng, "Reference to undeclared role", "There is no role %q in this project. Declared are: %s.", role.AsString(), strings.Join(sortedKeys(c.d.Project.Roles), ", "))
+			}
 		}
 	case "approval.count":
 		if n, _ := v.AsBigFloat().Float64(); n < 1 || n != float64(int(n)) {

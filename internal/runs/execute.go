@@ -184,7 +184,7 @@ func (r *Runner) executeOnce(ctx context.Context, e Execution) (Run, diag.List) 
 		select {
 		case <-asked:
 			asked = nil
-			_, err = r.Store.RequestCancel(store, e.Run.ID)
+			_, err = r.Store.RequestCancel(store, e.Run.ID, (&Runner{Actor: e.Run.Actor}).cancelEvent(run, r.now(), false))
 		case <-e.Hard:
 			run.Status = Interrupted
 			return run, nil

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/workflow"
@@ -536,7 +537,7 @@ func (x *execution) ends(t *Task, ended Ended) {
 	x.release(t)
 	x.leave(t)
 	for _, e := range ended.Events {
-		e.Source, e.Time = sourceOf(x.run.Key), x.r.now()
+		e.Source, e.Actor, e.Time = sourceOf(x.run.Key), access.Subject(x.run.Actor), x.r.now()
 		x.events = append(x.events, e)
 	}
 	x.append(workflow.Entry{Kind: ended.Kind, Step: t.step, Data: ended.Data, Sensitive: ended.Sensitive})

@@ -159,7 +159,10 @@ func (r *Runner) unhung(id string) {
 // Signal says something to a run, whoever drives it.
 func (r *Runner) Signal(ctx context.Context, id string, s workflow.Signal) diag.List {
 	s.Time = r.now()
-	_, err := r.Store.Signal(ctx, id, s)
+	run, err := r.Store.Run(ctx, id)
+	if err == nil {
+		_, err = r.Store.Signal(ctx, id, s, r.signalEvents(run, s)...)
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return takeProblem(id, err)

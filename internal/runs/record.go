@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
@@ -186,14 +187,14 @@ func stepEvent(run Run, now time.Time, address, operation string, out engine.Out
 	if kind == "" {
 		return nil
 	}
-	return []events.Event{{Source: sourceOf(run.Key), Type: kind, Subject: address, Time: now,
+	return []events.Event{{Source: sourceOf(run.Key), Type: kind, Subject: address, Actor: access.Subject(run.Actor), Time: now,
 		Data: encode(stepEventData{run.ID, operation})}}
 }
 
 // runEvent is an event about the run itself.
 func runEvent(run Run, now time.Time, kind string) events.Event {
 	data := runEventData{run.Kind, run.Actor, run.PlanHash, run.Problem}
-	return events.Event{Source: sourceOf(run.Key), Type: kind, Subject: run.ID, Time: now, Data: encode(data)}
+	return events.Event{Source: sourceOf(run.Key), Type: kind, Subject: run.ID, Actor: access.Subject(run.Actor), Time: now, Data: encode(data)}
 }
 
 // startEvents are the events of the entry that starts a run: that it did, and

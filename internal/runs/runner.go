@@ -45,6 +45,8 @@ type Open func(ctx context.Context) (Executor, diag.List)
 // Runner carries out plans as durable runs.
 type Runner struct {
 	Store Store
+	// Actor is who asks for what is not part of a run, such as cancelling one.
+	Actor string
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 	// NewID names a run; nil means [NewID].
@@ -226,7 +228,7 @@ func (r *Runner) Cancel(ctx context.Context, id string) (Run, diag.List) {
 		return run, diag.Errorf("Run has ended", "Run %s %s already.", id, run.Status.Happened())
 	}
 	if run.Status != Interrupted && run.Status != Pending {
-		run, err = r.Store.RequestCancel(ctx, id)
+		run, err = r.Store.RequestCancel(ctx, id, r.cancelEvent(run, r.now(), false))
 		if err != nil {
 			return run, diag.Errorf("Cannot cancel run", "Run %s cannot be cancelled: %s.", id, err)
 		}
@@ -234,7 +236,7 @@ func (r *Runner) Cancel(ctx context.Context, id string) (Run, diag.List) {
 	}
 	entries, err := r.Store.Read(ctx, id, 0)
 	if err == nil {
-		err = r.Store.Abandon(ctx, id)
+		err = r.Store.Abandon(ctx, id, r.cancelEvent(run, r.now(), true))
 	}
 	if err == nil {
 		run, err = r.Store.Run(ctx, id)

@@ -38,6 +38,7 @@ type StackRequest struct {
 	Plan      string // digest of a kept plan; empty for none
 	Run       string // id of the run to make or to go on with
 	Parent    string // id of the run it is a step of
+	Actor     string // whom that run is by
 	Log       io.Writer
 	Asked     <-chan struct{} // closed when it should end early
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/flow"
@@ -308,11 +309,20 @@ func (s *StateMachine) bound(ctx context.Context, t *Task, e asl.Effect, b *proj
 			}),
 		},
 	}
+	secrets, texts, err := s.boundSecrets(ctx, t, b)
+	if err != nil {
+		return nil, err
+	}
+	scope.Variables["secret"] = secrets
+	mask := actions.NewMask(texts)
 	args, problem := flow.Arguments(b.Action, scope)
 	if problem != nil {
-		return nil, actions.Errorf("States.Runtime", "%s", problem.Cause)
+		return nil, actions.Errorf("States.Runtime", "%s", mask.Text(problem.Cause))
 	}
 	kind := b.Action.Kind
+	if len(texts) > 0 && secretsRefused[kind] {
+		return nil, actions.Errorf("States.Runtime", "The arguments of %s are kept in clear or in a journal: they must not have secrets.", kind)
+	}
 	action := builtinActions(s.Runner, s.Project, s.Options)[kind]
 	if action == nil {
 		return nil, fmt.Errorf("the action %q cannot be carried out here", kind)
@@ -321,8 +331,10 @@ func (s *StateMachine) bound(ctx context.Context, t *Task, e asl.Effect, b *proj
 		attrs["stdin"] = cty.StringVal(string(raw)) // the event, as functions get it
 		args = cty.ObjectVal(attrs)
 	}
+	call := s.actionCall(ctx, t, args)
+	call.Secrets = texts
 	result, err := action(ctx, WorkflowCall{
-		Call: s.actionCall(ctx, t, args), Task: t,
+		Call: call, Task: t,
 		Effect: flow.Effect{Key: e.State, Action: kind, Arguments: args, References: b.Action.References},
 	})
 	switch {
@@ -331,13 +343,23 @@ func (s *StateMachine) bound(ctx context.Context, t *Task, e asl.Effect, b *proj
 	case err != nil:
 		return nil, err
 	}
-	return resultOf(kind, result.Outputs, true)
+	raw, err = resultOf(kind, result.Outputs, true)
+	if len(texts) > 0 && err == nil {
+		// The machine knows of no secrets: what comes back must not have them.
+		raw = json.RawMessage(mask.Text(string(raw)))
+	}
+	return raw, err
 }
 
 // child carries out another state machine as a run of its own, or goes on with
 // it.
 func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Outcome, bool, error) {
 	name := c.StateMachine[strings.LastIndexByte(c.StateMachine, ':')+1:]
+	o := s.Options
+	o.Environment = t.Run().Key.Environment
+	if err := o.may(WorkflowCall{Task: t}, access.Run, name); err != nil {
+		return asl.Outcome{}, false, err
+	}
 	source, err := s.definitionOf(ctx, childRun(t), name)
 	if err != nil {
 		return asl.Outcome{}, false, actions.Errorf("StepFunctions.StateMachineDoesNotExistException", "State Machine Does Not Exist: '%s': %s", c.StateMachine, err)

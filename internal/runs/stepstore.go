@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
@@ -28,7 +29,7 @@ type StepStore interface {
 	// Sequence is not looked at. ErrNotFound where there is no such run, ErrEnded
 	// where it has ended. Data is sealed at rest: nobody knows whether the step
 	// that waits for it is sensitive.
-	Signal(ctx context.Context, run string, s workflow.Signal) (int64, error)
+	Signal(ctx context.Context, run string, s workflow.Signal, told ...events.Event) (int64, error)
 	// Signals returns the signals of a run behind a number, in order.
 	Signals(ctx context.Context, run string, after int64) ([]workflow.Signal, error)
 

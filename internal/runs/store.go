@@ -141,7 +141,8 @@ type Recorded struct {
 	Rows []states.Change
 }
 
-// Store keeps runs beside the states they change.
+// Store keeps runs beside the states they change. The events that methods are
+// told are written with what they change, or not at all.
 type Store interface {
 	states.Store
 	workflow.Journal
@@ -168,7 +169,7 @@ type Store interface {
 	// where a row is not the one that was to leave or the place it goes to is
 	// taken, with a [*states.ClaimError] where a run that has not ended claims
 	// either, and with a [*states.TransferError] where the moves make no sense.
-	Transfer(ctx context.Context, moves []states.Transfer) error
+	Transfer(ctx context.Context, moves []states.Transfer, told ...events.Event) error
 
 	Run(ctx context.Context, id string) (Run, error)
 	// Runs lists runs, newest first; limit 0 means all. An empty stack and
@@ -177,15 +178,23 @@ type Store interface {
 	// Unended lists the runs that have not ended, oldest first.
 	Unended(ctx context.Context) ([]Run, error)
 	// RequestCancel raises Cancelling of a run. The owner sees it by polling Run.
-	RequestCancel(ctx context.Context, id string) (Run, error)
+	RequestCancel(ctx context.Context, id string, told ...events.Event) (Run, error)
 	// Abandon ends an interrupted run as cancelled and drops its claim and its
 	// places in pools.
-	Abandon(ctx context.Context, id string) error
+	Abandon(ctx context.Context, id string, told ...events.Event) error
 	Blob(ctx context.Context, name string) ([]byte, error)
 	// PutBlob keeps bytes for later under a name that says what they are; bytes
 	// that are there under it already stay.
 	PutBlob(ctx context.Context, name string, data []byte) error
 	// Events returns events behind a number, in order, and the last number.
 	Events(ctx context.Context, after int64, limit int) ([]events.Event, int64, error)
+	// Feed goes through the feed as it is kept, the links of a chain, behind a
+	// number, in order, and returns how many events were ever written. It does
+	// not look whether the chain holds: [events.Chain] does. An error of each
+	// ends it and is returned.
+	Feed(ctx context.Context, after int64, each func(*events.Link) error) (made int64, err error)
+	// Record writes events that belong to nothing else that is written. Events
+	// without an ID or a time are given one.
+	Record(ctx context.Context, list ...events.Event) error
 	Close() error
 }

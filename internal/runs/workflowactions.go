@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
@@ -38,6 +40,9 @@ func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
 		return WorkflowResult{}, actions.Errorf(flow.EvaluationError, "An event must not be sensitive: everybody may read the feed.")
 	}
 	e := events.Event{Type: c.Arguments.GetAttr("type").AsString(), Subject: c.Task.Run().ID}
+	if reserved(e.Type) {
+		return WorkflowResult{}, actions.Errorf(flow.EvaluationError, "An event of a workflow must not have the type %q: what begins with %s is written by Tutti alone.", e.Type, strings.Join(reservedTypes, ", "))
+	}
 	if v := c.Arguments.GetAttr("subject"); !v.IsNull() {
 		e.Subject = v.AsString()
 	}
@@ -60,6 +65,9 @@ func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOpti
 	w := d.Project.Workflows[name]
 	if w == nil {
 		return result, fmt.Errorf("there is no workflow %q", name)
+	}
+	if err := o.may(c, access.Run, name); err != nil {
+		return result, err
 	}
 	child := flow.Compile(d.Project, w)
 	inputs, problem := child.InputsOfChild(given, o.Inputs)
@@ -108,7 +116,7 @@ func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
 	request := func(c WorkflowCall) StackRequest {
 		req := StackRequest{
 			Stack: c.Effect.References["stack"].Name, Inputs: cty.NullVal(cty.DynamicPseudoType), Refresh: true,
-			Run: childRun(c.Task), Parent: c.Task.Run().ID, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
+			Run: childRun(c.Task), Parent: c.Task.Run().ID, Actor: c.Task.Run().Actor, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
 		}
 		if c.Arguments == cty.NilVal {
 			return req
@@ -139,7 +147,11 @@ func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
 		return WorkflowResult{Outputs: v}, err
 	}
 	into["plan"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
-		p, err := s.Plan(ctx, request(c))
+		req := request(c)
+		if err := o.may(c, access.Plan, req.Stack); err != nil {
+			return WorkflowResult{}, err
+		}
+		p, err := s.Plan(ctx, req)
 		if err != nil {
 			return WorkflowResult{}, err
 		}
@@ -150,12 +162,18 @@ func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
 	}
 	into["apply"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
 		req := request(c)
+		if err := o.may(c, access.Apply, req.Stack); err != nil {
+			return WorkflowResult{}, err
+		}
 		v, err := s.Apply(ctx, req)
 		return stackResult(v, req, err)
 	}
 	into["destroy"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
 		req := request(c)
 		req.Destroy = true
+		if err := o.may(c, access.Destroy, req.Stack); err != nil {
+			return WorkflowResult{}, err
+		}
 		_, err := s.Apply(ctx, req)
 		return stackResult(cty.EmptyObjectVal, req, err)
 	}
@@ -171,10 +189,27 @@ func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
 		return stackResult(cty.EmptyObjectVal, req, s.Rollback(ctx, req, of))
 	}
 	into["invoke"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
+		if err := o.may(c, access.Apply, c.Effect.References["stack"].Name); err != nil {
+			return WorkflowResult{}, err
+		}
 		err := s.Invoke(ctx, request(c), c.Arguments.GetAttr("action").AsString(), c.Effect.Arguments.GetAttr("config"))
 		return WorkflowResult{Outputs: cty.EmptyObjectVal}, err
 	}
 }
+
+// may asks whether whom the run is by may do something to a stack or a workflow.
+func (o *WorkflowOptions) may(c WorkflowCall, verb access.Verb, resource string) error {
+	if o.Authorize == nil {
+		return nil
+	}
+	if err := o.Authorize(c.Task.Run().Actor, verb, o.Environment, resource); err != nil {
+		return actions.Errorf(ForbiddenError, "%s", err)
+	}
+	return nil
+}
+
+// ForbiddenError is the error of a step that whom the run is by may not do.
+const ForbiddenError = "Tutti.Forbidden"
 
 func stackResult(v cty.Value, req StackRequest, err error) (WorkflowResult, error) {
 	if errors.Is(err, ErrDetached) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
@@ -48,6 +49,11 @@ type WorkflowOptions struct {
 	// here.
 	Begin  bool
 	Stacks Stacks // nil where there are none
+	// Authorize says whether whom the run is by may do something to a stack or
+	// start a workflow; nil: they may. A run has no more rights than they have.
+	Authorize func(actor string, verb access.Verb, environment, resource string) error
+	// Secrets reads the project's secrets; nil where they cannot be.
+	Secrets Secrets
 	// Actions are what steps do by kind, besides and instead of the built-in ones.
 	Actions map[string]WorkflowAction
 	// Events are written with the one that says that the run has started.
@@ -247,6 +253,15 @@ func (w *workflowSteps) do(ctx context.Context, t *Task, e flow.Effect) Ended {
 	if e.Problem != nil {
 		return failedStep(e, e.Problem.Name, e.Problem.Cause, "")
 	}
+	if len(e.Needs) > 0 {
+		return w.secretly(ctx, t, e)
+	}
+	return w.attempt(ctx, t, e, nil)
+}
+
+// attempt is do where the arguments are known. versions are those of the secrets
+// in them.
+func (w *workflowSteps) attempt(ctx context.Context, t *Task, e flow.Effect, versions map[string]string) Ended {
 	action := w.actions[e.Action]
 	if action == nil {
 		return failedStep(e, "Tutti.UnknownAction", fmt.Sprintf("Nothing here can carry out the action %q.", e.Action), "")
@@ -293,7 +308,7 @@ func (w *workflowSteps) do(ctx context.Context, t *Task, e flow.Effect) Ended {
 		result.Outputs = result.Outputs.Mark(marks.Sensitive)
 	}
 	out := flow.NewOutcome(result.Outputs)
-	out.Run, out.Key = result.Run, e.Key
+	out.Run, out.Key, out.Secrets = result.Run, e.Key, versions
 	ended := Ended{Kind: workflow.StepSucceeded, Data: encode(out), Sensitive: len(out.Hidden) > 0, Events: result.Events}
 	if key != "" {
 		var expires time.Time

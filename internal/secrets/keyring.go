@@ -8,7 +8,9 @@ package secrets
 
 import (
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -62,23 +64,26 @@ type Options struct {
 	// Directory is the user's configuration folder of this program; empty for
 	// "tutti" in os.UserConfigDir.
 	Directory string
+	// Marker is a file that names the key of the configuration folder which seals;
+	// where it is not there, that is the default one. Changing it takes effect in
+	// programs that are running. Empty for no such file.
+	Marker string
 }
 
 // Keyring seals and opens. It is safe for concurrent use. Keys are, in this
-// order, those that one of the environment variables names, and the key in
-// keys/default.key of the configuration folder, which is made when something
-// is to be sealed and there is no other.
+// order, those that one of the environment variables names, and those in the
+// folder keys of the configuration folder: default.key, which is made when
+// something is to be sealed and there is no other, and what [Keyring.Make] made.
 //
 // A source may hold several keys, one a line: the first seals, all open. That
 // is how keys are changed.
 type Keyring struct {
 	opts Options
 
-	mu      sync.Mutex
-	loaded  bool   // the named sources have been read
-	named   []*key // from the environment
-	local   *key   // from the configuration folder
-	sealing *key
+	mu     sync.Mutex
+	loaded bool            // the named sources have been read
+	named  []*key          // from the environment
+	local  map[string]*key // from the configuration folder, by file name
 }
 
 // FromEnvironment returns the options of a program: the process's environment
@@ -97,6 +102,7 @@ func NewKeyring(opts Options) *Keyring {
 type key struct {
 	id   [keyIDSize]byte
 	aead cipher.AEAD
+	mac  []byte // key of fingerprints
 }
 
 func (k *key) String() string { return fmt.Sprintf("%x", k.id) }
@@ -156,31 +162,42 @@ func (k *Keyring) KeyID() (string, error) {
 	return key.String(), nil
 }
 
-// sealer returns the key that seals. Where no source names one, it is the one
-// in the configuration folder, made now if need be.
+// Fingerprint tells the values of something apart: a keyed hash, which says
+// nothing to whoever lacks the key.
+func (k *Keyring) Fingerprint(of string, value []byte) (string, error) {
+	key, err := k.sealer()
+	if err != nil {
+		return "", err
+	}
+	hash := hmac.New(sha256.New, key.mac)
+	_, _ = hash.Write(append([]byte(of+"\x00"), value...)) // a hash takes everything
+	return fmt.Sprintf("%x", hash.Sum(nil)[:8]), nil
+}
+
+// sealer returns the key that seals. Where no source names one, it is one of the
+// configuration folder: that of the marker, or the default one, made now if need
+// be.
 func (k *Keyring) sealer() (*key, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.sealing != nil {
-		return k.sealing, nil
-	}
 	if err := k.load(); err != nil {
 		return nil, err
 	}
 	if len(k.named) > 0 {
-		k.sealing = k.named[0]
-		return k.sealing, nil
+		return k.named[0], nil
 	}
-	path, err := k.localPath()
+	id, err := k.marked()
 	if err != nil {
 		return nil, err
 	}
-	local, err := readOrMakeKey(path)
-	if err != nil {
-		return nil, err
+	if id == "" {
+		return k.file(defaultKey, readOrMakeKey)
 	}
-	k.local, k.sealing = local, local
-	return local, nil
+	key, err := k.file(id+keySuffix, readKey)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &KeyError{Needed: id}
+	}
+	return key, err
 }
 
 // opener returns the key of an id. It never makes one.
@@ -197,22 +214,42 @@ func (k *Keyring) opener(id [keyIDSize]byte) (*key, error) {
 		}
 		missing.Have = append(missing.Have, key.String())
 	}
-	if k.local == nil {
-		path, err := k.localPath()
-		if err != nil {
-			return nil, missing // a machine without configuration folder has no such key
-		}
-		if k.local, err = readKey(path); errors.Is(err, os.ErrNotExist) {
-			return nil, missing
-		} else if err != nil {
+	if _, err := k.folder(); err != nil {
+		return nil, missing // a machine without configuration folder has no such key
+	}
+	for _, name := range []string{defaultKey, missing.Needed + keySuffix} {
+		key, err := k.file(name, readKey)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+		case err != nil:
 			return nil, err
+		case key.id == id:
+			return key, nil
+		default:
+			missing.Have = append(missing.Have, key.String())
 		}
 	}
-	if k.local.id == id {
-		return k.local, nil
-	}
-	missing.Have = append(missing.Have, k.local.String())
 	return nil, missing
+}
+
+// file returns a key of the configuration folder, which is read once.
+func (k *Keyring) file(name string, read func(path string) (*key, error)) (*key, error) {
+	if key := k.local[name]; key != nil {
+		return key, nil
+	}
+	folder, err := k.folder()
+	if err != nil {
+		return nil, err
+	}
+	if k.local == nil {
+		k.local = map[string]*key{}
+	}
+	found, err := read(filepath.Join(folder, name))
+	if err != nil {
+		return nil, err
+	}
+	k.local[name] = found
+	return found, nil
 }
 
 func (k *Keyring) load() error {
@@ -227,7 +264,14 @@ func (k *Keyring) load() error {
 	return nil
 }
 
-func (k *Keyring) localPath() (string, error) {
+// The names of key files.
+const (
+	keySuffix  = ".key"
+	defaultKey = "default" + keySuffix
+)
+
+// folder is where key files are.
+func (k *Keyring) folder() (string, error) {
 	directory := k.opts.Directory
 	if directory == "" {
 		base, err := os.UserConfigDir()
@@ -236,5 +280,5 @@ func (k *Keyring) localPath() (string, error) {
 		}
 		directory = filepath.Join(base, "tutti")
 	}
-	return filepath.Join(directory, "keys", "default.key"), nil
+	return filepath.Join(directory, "keys"), nil
 }

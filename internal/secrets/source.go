@@ -141,11 +141,15 @@ func deriveKey(root []byte) (*key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot derive key: %w", err)
 	}
+	mac, err := hkdf.Key(sha256.New, root, nil, "tutti fingerprint", keySize)
+	if err != nil {
+		return nil, fmt.Errorf("cannot derive key: %w", err)
+	}
 	aead, err := chacha20poly1305.NewX(sealing)
 	if err != nil {
 		return nil, fmt.Errorf("cannot derive key: %w", err)
 	}
-	return &key{id: [keyIDSize]byte(id), aead: aead}, nil
+	return &key{id: [keyIDSize]byte(id), aead: aead, mac: mac}, nil
 }
 
 // readKey reads a key file; the error wraps os.ErrNotExist where there is none.
@@ -173,13 +177,17 @@ func readOrMakeKey(path string) (*key, error) {
 	return readKey(path)
 }
 
-func makeKeyFile(path string) (err error) {
-	directory := filepath.Dir(path)
-	if err := os.MkdirAll(directory, 0o700); err != nil {
-		return err
-	}
+func makeKeyFile(path string) error {
 	var raw [keySize]byte
 	if _, err := rand.Read(raw[:]); err != nil {
+		return err
+	}
+	return writeKeyFile(path, raw)
+}
+
+func writeKeyFile(path string, raw [keySize]byte) (err error) {
+	directory := filepath.Dir(path)
+	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return err
 	}
 	var text bytes.Buffer

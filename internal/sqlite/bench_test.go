@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
@@ -150,4 +151,30 @@ func BenchmarkGrantPools(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkCommitEvents commits an entry with its events at a time.
+func BenchmarkCommitEvents(b *testing.B) {
+	for _, count := range []int{1, 100} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			s := open(b, b.TempDir())
+			lease := start(b, s, "01JA2B3C4D5E6F7G8H9J0K1M2N")
+			list := make([]events.Event, count)
+			for i := range list {
+				list[i] = events.Event{
+					ID: fmt.Sprint("01JA2B3C4D5E6F7G8H9J0K1M2N-", i), Source: "/state//default", Type: "resource.created",
+					Subject: "module.site[\"eu\"].null_resource.node[17]", Time: time.Unix(1700000000, 0), Data: json.RawMessage(`{"run":"01JA2B3C4D5E6F7G8H9J0K1M2N","operation":"create"}`),
+				}
+			}
+			var n int64
+			for b.Loop() {
+				n++
+				c := runs.Commit{Lease: lease, Entries: []workflow.Entry{{Sequence: n, Time: time.Unix(0, n), Kind: workflow.StepSucceeded, Step: 1}}, Events: list}
+				if err := s.Commit(context.Background(), []runs.Commit{c}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*int64(count)), "ns/event")
+		})
+	}
 }

@@ -76,10 +76,8 @@ func (s *Store) commitOne(tx *transaction, at *runState, c *runs.Commit) error {
 	if err := s.writeRows(tx, at.state, origin{c.Lease.Run, at.last, c.Cause}, c.Rows); err != nil {
 		return err
 	}
-	for _, e := range c.Events {
-		if _, err := tx.exec("INSERT INTO events(id, source, type, subject, time, data) VALUES(?, ?, ?, ?, ?, ?)", e.ID, e.Source, e.Type, e.Subject, nanoseconds(e.Time), nonEmpty(e.Data)); err != nil {
-			return err
-		}
+	if err := s.appendEvents(tx, c.Events); err != nil {
+		return err
 	}
 	if err := s.writeOutputs(tx, at.state, c.Outputs); err != nil {
 		return err

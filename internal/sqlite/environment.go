@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -42,7 +43,7 @@ func (s *Store) Environments(ctx context.Context, stack string) ([]string, error
 }
 
 // CreateEnvironment implements states.Store.
-func (s *Store) CreateEnvironment(ctx context.Context, key states.Key) error {
+func (s *Store) CreateEnvironment(ctx context.Context, key states.Key, told ...events.Event) error {
 	if key.Environment == defaultEnvironment {
 		return states.ErrExists
 	}
@@ -52,8 +53,10 @@ func (s *Store) CreateEnvironment(ctx context.Context, key states.Key) error {
 		} else if ok {
 			return states.ErrExists
 		}
-		_, err := tx.ensureState(key)
-		return err
+		if _, err := tx.ensureState(key); err != nil {
+			return err
+		}
+		return s.appendEvents(tx, told)
 	})
 }
 
@@ -66,7 +69,7 @@ const (
 
 // DeleteEnvironment implements states.Store. It fails where a run that has not
 // ended works on the environment.
-func (s *Store) DeleteEnvironment(ctx context.Context, key states.Key) error {
+func (s *Store) DeleteEnvironment(ctx context.Context, key states.Key, told ...events.Event) error {
 	return s.write(ctx, func(tx *transaction) error {
 		id, ok, err := tx.stateID(key)
 		if err != nil || !ok {
@@ -88,7 +91,7 @@ func (s *Store) DeleteEnvironment(ctx context.Context, key states.Key) error {
 				return err
 			}
 		}
-		return nil
+		return s.appendEvents(tx, told)
 	})
 }
 

@@ -53,7 +53,7 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) ([]events.Ev
 	if err != nil {
 		return nil, after, err
 	}
-	rows, err := db.QueryContext(ctx, "SELECT sequence, id, source, type, subject, time, data FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?", after, limit)
+	rows, err := db.QueryContext(ctx, "SELECT sequence, id, source, type, subject, actor, time, data FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?", after, limit)
 	if err != nil {
 		return nil, after, fmt.Errorf("cannot read the events: %w", err)
 	}
@@ -63,7 +63,7 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) ([]events.Ev
 	for rows.Next() {
 		var e events.Event
 		var at int64
-		if err := rows.Scan(&last, &e.ID, &e.Source, &e.Type, &e.Subject, &at, (*[]byte)(&e.Data)); err != nil {
+		if err := rows.Scan(&last, &e.ID, &e.Source, &e.Type, &e.Subject, &e.Actor, &at, (*[]byte)(&e.Data)); err != nil {
 			return nil, after, fmt.Errorf("cannot read the events: %w", err)
 		}
 		e.Time = instant(at)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -151,7 +152,7 @@ func (s *Store) takeOver(ctx context.Context, id string, more func(tx *transacti
 }
 
 // Abandon implements runs.Store. It fails where the run has ended.
-func (s *Store) Abandon(ctx context.Context, id string) error {
+func (s *Store) Abandon(ctx context.Context, id string, told ...events.Event) error {
 	release, _, err := s.takeOver(ctx, id, func(tx *transaction) error {
 		var document []byte
 		if _, err := tx.row("SELECT document FROM runs WHERE id = ?", []any{id}, &document); err != nil {
@@ -162,7 +163,10 @@ func (s *Store) Abandon(ctx context.Context, id string) error {
 			return fmt.Errorf("cannot read run %s: %w", id, err)
 		}
 		run.Status, run.Ended = runs.Cancelled, s.now()
-		return tx.updateRun(run)
+		if err := tx.updateRun(run); err != nil {
+			return err
+		}
+		return s.appendEvents(tx, told)
 	})
 	if err != nil {
 		return err
@@ -280,10 +284,13 @@ func (s *Store) storedRuns(ctx context.Context, where string, args ...any) ([]ru
 
 // RequestCancel implements runs.Store. Asking a run that has ended changes
 // nothing.
-func (s *Store) RequestCancel(ctx context.Context, id string) (runs.Run, error) {
+func (s *Store) RequestCancel(ctx context.Context, id string, told ...events.Event) (runs.Run, error) {
 	err := s.write(ctx, func(tx *transaction) error {
-		_, err := tx.exec("UPDATE runs SET cancelling = min(cancelling + 1, 2) WHERE id = ? AND status NOT IN "+endedStatuses, id)
-		return err
+		asked, err := tx.exec("UPDATE runs SET cancelling = min(cancelling + 1, 2) WHERE id = ? AND status NOT IN "+endedStatuses, id)
+		if err != nil || asked == 0 {
+			return err
+		}
+		return s.appendEvents(tx, told)
 	})
 	if err != nil {
 		return runs.Run{}, err

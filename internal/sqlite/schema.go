@@ -8,7 +8,7 @@ import (
 
 // migrations lead from an empty file to the layout this program knows, one
 // layout each. What was released is never changed, only added to.
-var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended, layoutSchedules}
+var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended, layoutSchedules, layoutChain, layoutTokens, layoutSecrets, layoutRotations}
 
 const layout1 = `
 CREATE TABLE states(
@@ -139,6 +139,9 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		if _, err := conn.ExecContext(ctx, migrations[have]); err != nil {
 			return err
 		}
+	}
+	if err := chainPending(ctx, conn); err != nil {
+		return err
 	}
 	_, err = conn.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(migrations)))
 	return err

@@ -151,6 +151,9 @@ func (s *Store) Write(ctx context.Context, key states.Key, w states.Write) error
 		if err := tx.writeCheckResults(state, w.CheckResults); err != nil {
 			return err
 		}
+		if err := s.appendEvents(tx, w.Events); err != nil {
+			return err
+		}
 		if w.Lineage == "" {
 			return nil
 		}

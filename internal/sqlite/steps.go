@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
@@ -113,7 +114,7 @@ func (s *Store) Artifacts(ctx context.Context, run string) ([]runs.Artifact, err
 }
 
 // Signal implements runs.StepStore.
-func (s *Store) Signal(ctx context.Context, run string, signal workflow.Signal) (int64, error) {
+func (s *Store) Signal(ctx context.Context, run string, signal workflow.Signal, told ...events.Event) (int64, error) {
 	data, isSealed, err := s.sealData(signal.Data, true)
 	if err != nil {
 		return 0, fmt.Errorf("cannot signal run %s: %w", run, err)
@@ -135,7 +136,10 @@ func (s *Store) Signal(ctx context.Context, run string, signal workflow.Signal) 
 		}
 		_, err = tx.exec("INSERT INTO signals(run, sequence, kind, name, author, time, data, sealed) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
 			run, number, string(signal.Kind), signal.Name, signal.By, nanoseconds(signal.Time), nonEmpty(data), isSealed)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.appendEvents(tx, told)
 	})
 	return number, err
 }

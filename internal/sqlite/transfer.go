@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -16,7 +17,7 @@ const dependenciesColumn = 11
 
 // Transfer implements runs.Store. Rows are moved as they lie there, sealed
 // values included: no key is needed.
-func (s *Store) Transfer(ctx context.Context, moves []states.Transfer) error {
+func (s *Store) Transfer(ctx context.Context, moves []states.Transfer, told ...events.Event) error {
 	if err := states.CheckTransfers(moves); err != nil {
 		return err
 	}
@@ -37,7 +38,7 @@ func (s *Store) Transfer(ctx context.Context, moves []states.Transfer) error {
 				return err
 			}
 		}
-		return nil
+		return s.appendEvents(tx, told)
 	})
 }
 

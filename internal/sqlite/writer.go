@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/tutti-dev/tutti/internal/events"
 )
 
 // writer is the one connection that writes. Whoever writes joins a queue; who
@@ -194,6 +196,8 @@ type transaction struct {
 	w *writer
 	// versions are what the rows written to each state get, once there is one.
 	versions map[int64]int64
+	// feed is where the feed of events ends, once there is one.
+	feed *events.Chain
 }
 
 func (tx *transaction) statement(query string) (*sql.Stmt, error) {

@@ -25,6 +25,9 @@ type Context struct {
 	// Planning says that what differs from call to call, such as timestamp(), is
 	// not known yet.
 	Planning bool
+	// Secret reads a secret of the project when an expression refers to it. Where
+	// it is nil secrets are not read, and not known.
+	Secret func(s *projects.Secret) (string, error)
 }
 
 // Variables prepares the values of a project's variables: what was given, else
@@ -168,6 +171,10 @@ func (e *evaluation) variables(expr hcl.Expression) (map[string]cty.Value, bool)
 			v, ok := e.stack(name)
 			good = good && ok
 			put("stack", name, v)
+		case "secret":
+			v, ok := e.secret(name, t)
+			good = good && ok
+			put("secret", name, v)
 		case "environment":
 			if e.s.anywhere {
 				put("environment", "name", cty.UnknownVal(cty.String))
@@ -225,6 +232,21 @@ func (e *evaluation) stack(name string) (cty.Value, bool) {
 	}
 	e.stacks[name] = v
 	return v, v != cty.NilVal
+}
+
+// secret reads a secret, which is sensitive from here on.
+func (e *evaluation) secret(name string, t hcl.Traversal) (cty.Value, bool) {
+	unknown := cty.UnknownVal(cty.String).Mark(marks.Sensitive)
+	declared := e.s.project.Secrets[name]
+	if declared == nil || e.s.ctx.Secret == nil {
+		return unknown, declared != nil
+	}
+	text, err := e.s.ctx.Secret(declared)
+	if err != nil {
+		e.diags = append(e.diags, diag.ErrorAt(t.SourceRange(), "Cannot read secret", "The secret %q cannot be read: %s.", name, err)...)
+		return unknown, false
+	}
+	return cty.StringVal(text).Mark(marks.Sensitive), true
 }
 
 // References are the outputs of another stack that the inputs of a stack refer

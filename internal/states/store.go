@@ -6,10 +6,12 @@ import (
 	"errors"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/events"
 )
 
 // Store keeps states. Every method is one transaction; all may be called
-// concurrently and by several processes.
+// concurrently and by several processes. The events that methods are told are
+// written with what they change, or not at all.
 type Store interface {
 	// State returns a snapshot; an empty state with a lineage where nothing was
 	// stored yet.
@@ -17,10 +19,10 @@ type Store interface {
 	// Environments lists the environments of a stack, sorted, "default" included.
 	Environments(ctx context.Context, stack string) ([]string, error)
 	// CreateEnvironment makes an empty environment; ErrExists where there is one.
-	CreateEnvironment(ctx context.Context, key Key) error
+	CreateEnvironment(ctx context.Context, key Key, told ...events.Event) error
 	// DeleteEnvironment removes an environment with all its rows, but not its
 	// history.
-	DeleteEnvironment(ctx context.Context, key Key) error
+	DeleteEnvironment(ctx context.Context, key Key, told ...events.Event) error
 	// Write applies changes outside a run, as state commands do. It fails with a
 	// [*StaleError] where rows are not what the write expects, and with a
 	// [*ClaimError] where a run holds one of them.
@@ -42,6 +44,8 @@ type Write struct {
 	Lineage          string
 	Serial           uint64
 	TerraformVersion string
+	// Events are written with the changes.
+	Events []events.Event
 }
 
 // ErrExists says that something to be created is there already.

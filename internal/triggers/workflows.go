@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -31,8 +32,13 @@ type Workflows struct {
 	// Stacks makes what plans and changes the stacks of a project for a run, and
 	// what is to be called after the run. It is nil where nothing does.
 	Stacks func(p *projects.Project, environment string) (runs.Stacks, func())
+	// Secrets reads the project's secrets in an environment.
+	Secrets func(environment string) runs.Secrets
 	// Machine finds the definition of another state machine by its name.
 	Machine func(name string) ([]byte, error)
+	// Authorize says whether somebody may start a workflow, or do something to a
+	// stack; nil: they may.
+	Authorize func(actor string, verb access.Verb, environment, resource string) error
 	// Hard and Drain are those of [runs.Execution].
 	Hard, Drain <-chan struct{}
 }
@@ -117,7 +123,12 @@ func (w *Workflows) begin(ctx context.Context, s Start) (diag.List, error) {
 		Summary: fmt.Sprintf("workflow %s for %s of %s", workflow.Name, t.Name, s.At.In(t.Schedule.Location()).Format(time.RFC3339)),
 	}
 	if run.Actor == "" {
-		run.Actor = "trigger " + t.Name
+		run.Actor = t.Declared.Actor()
+	}
+	if w.Authorize != nil {
+		if err := w.Authorize(run.Actor, access.Run, environment, workflow.Name); err != nil {
+			return nil, &InvalidError{err}
+		}
 	}
 	d := flow.Compile(t.Project, workflow)
 	o, done := w.options(d.Project, run, environment, inputs)
@@ -160,7 +171,10 @@ func (w *Workflows) start(s Start) (environment string, inputs map[string]cty.Va
 
 // options are those of a run. done is to be called after it.
 func (w *Workflows) options(p *projects.Project, run runs.Run, environment string, inputs map[string]cty.Value) (o runs.WorkflowOptions, done func()) {
-	o = runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Hard: w.Hard, Drain: w.Drain}
+	o = runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Hard: w.Hard, Drain: w.Drain, Authorize: w.Authorize}
+	if w.Secrets != nil {
+		o.Secrets = w.Secrets(environment)
+	}
 	if w.Stacks == nil {
 		return o, func() {}
 	}

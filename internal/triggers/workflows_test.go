@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -77,7 +79,7 @@ func TestWorkflowsAreCarriedOutOnce(t *testing.T) {
 		}
 		for range 2 { // the second time it has ended already
 			run, err := w.Do(ctx, s)
-			if err != nil || run.Status != runs.Succeeded || run.Actor != "trigger pause" {
+			if err != nil || run.Status != runs.Succeeded || run.Actor != "trigger:pause" {
 				t.Errorf("%+v, %v", run, err)
 			}
 		}
@@ -90,6 +92,51 @@ func TestWorkflowsAreCarriedOutOnce(t *testing.T) {
 		}
 		if got := m.Result().Outputs.GetAttr("text").AsString(); got != "2026-05-01T02:00:00+02:00 ops" {
 			t.Error(got)
+		}
+	})
+}
+
+// TestTriggersActAsWhatTheyAreDeclared: a run is by the service that its trigger
+// names, or by the trigger, and does not start without the right to.
+func TestTriggersActAsWhatTheyAreDeclared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		for _, c := range []struct{ as, by, actor string }{
+			{"", "", "trigger:pause"}, {"service:nightly", "", "service:nightly"}, {"service:nightly", "ann", "ann"},
+		} {
+			store := runstest.NewStore()
+			w := workflows(store, nil)
+			var asked []string
+			w.Authorize = func(actor string, verb access.Verb, environment, resource string) error {
+				asked = append(asked, actor+" "+string(verb)+":"+environment+"/"+resource)
+				return nil
+			}
+			s := pauseOf(t, 1)
+			s.Actor = c.by
+			s.Trigger.Declared.As = c.as
+			run, err := w.Do(ctx, s)
+			if err != nil || run.Actor != c.actor || len(asked) != 1 || !strings.HasPrefix(asked[0], c.actor+" run:") || !strings.HasSuffix(asked[0], "/pause") {
+				t.Errorf("%+v, %v, %v", run, err, asked)
+			}
+			feed, _, err := store.Events(ctx, 0, 0)
+			if err != nil || len(feed) == 0 {
+				t.Fatal(feed, err)
+			}
+			for _, e := range feed {
+				if e.Actor != access.Subject(c.actor) {
+					t.Errorf("%s is by %q", e.Type, e.Actor)
+				}
+			}
+			// Without the right nothing begins.
+			w.Authorize = func(string, access.Verb, string, string) error { return errors.New("it may not") }
+			s = pauseOf(t, 2)
+			var invalid *InvalidError
+			if _, err := w.Do(ctx, s); !errors.As(err, &invalid) {
+				t.Errorf("it began: %v", err)
+			}
+			if _, err := store.Run(ctx, s.Run); !errors.Is(err, runs.ErrNotFound) {
+				t.Errorf("there is a run: %v", err)
+			}
 		}
 	})
 }

@@ -67,6 +67,33 @@ type Signal struct {
 	Data     json.RawMessage `json:"data,omitempty"`
 }
 
+// Decision is the data of [SignalApprove] and [SignalReject].
+type Decision struct {
+	Comment string `json:"comment,omitempty"`
+	// Digest is that of the plan that the decision was made about.
+	Digest string `json:"digest,omitempty"`
+	// Roles are those that whoever decided holds. Who takes the decision in, and
+	// knows who it is, says so: never the one who decides.
+	Roles []string `json:"roles,omitempty"`
+}
+
+// AnyRole stands for every role: where none are declared, nobody lacks one. No role
+// is called so.
+const AnyRole = "*"
+
+// ReadDecision reads what comes with a decision. Earlier versions sent the comment
+// alone; what is neither says nothing.
+func ReadDecision(data json.RawMessage) Decision {
+	var d Decision
+	if json.Unmarshal(data, &d.Comment) == nil {
+		return d
+	}
+	if json.Unmarshal(data, &d) != nil {
+		return Decision{}
+	}
+	return d
+}
+
 // Interruption is the data of [CancelRequested].
 type Interruption struct {
 	// Running are the steps that were at work: they end by themselves. Any other

@@ -25,12 +25,12 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "trigger", LabelNames: []string{"name"}},
 	{Type: "moved"},
 	{Type: "policy", LabelNames: []string{"name"}},
-	{Type: "budget", LabelNames: []string{"name"}},
-	{Type: "cost"},
-	// Known words that nothing stands behind yet.
 	{Type: "role", LabelNames: []string{"name"}},
 	{Type: "grant"},
 	{Type: "secret", LabelNames: []string{"name"}},
+	{Type: "budget", LabelNames: []string{"name"}},
+	{Type: "cost"},
+	// Known words that nothing stands behind yet.
 	{Type: "scaler", LabelNames: []string{"name"}},
 	{Type: "service", LabelNames: []string{"name"}},
 }}
@@ -65,8 +65,14 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Triggers, block, func(t *Trigger) hcl.Range { return t.DeclRange }, d.trigger)
 	case "policy":
 		declare(d, d.project.Policies, block, func(p *Policy) hcl.Range { return p.DeclRange }, d.policy)
+	case "secret":
+		declare(d, d.project.Secrets, block, func(s *Secret) hcl.Range { return s.DeclRange }, d.secret)
 	case "moved":
 		d.moved(block)
+	case "role":
+		declare(d, d.project.Roles, block, func(r *Role) hcl.Range { return r.DeclRange }, d.role)
+	case "grant":
+		d.grant(block)
 	case "budget":
 		declare(d, d.project.Budgets, block, func(b *Budget) hcl.Range { return b.DeclRange }, d.budget)
 	case "cost":
@@ -277,7 +283,7 @@ func (d *decoder) pool(block *hcl.Block) *Pool {
 }
 
 func (d *decoder) trigger(block *hcl.Block) *Trigger {
-	content := d.content(block, []string{"run"}, []string{"schedule", "timezone", "missed", "overlap", "on", "inputs", "environment"})
+	content := d.content(block, []string{"run"}, []string{"schedule", "timezone", "missed", "overlap", "on", "inputs", "environment", "as"})
 	t := &Trigger{Name: block.Labels[0], DeclRange: block.DefRange, Ranges: map[string]hcl.Range{}}
 	for name, attr := range content.Attributes {
 		t.Ranges[name] = attr.Expr.Range()
@@ -287,6 +293,9 @@ func (d *decoder) trigger(block *hcl.Block) *Trigger {
 	d.constant(content, "missed", &t.Missed)
 	d.constant(content, "overlap", &t.Overlap)
 	d.constant(content, "environment", &t.Environment)
+	if d.constant(content, "as", &t.As) && (ParseSubject(t.As) != nil || !strings.HasPrefix(t.As, "service:")) {
+		d.errorAt(t.Ranges["as"], "Invalid identity", "A trigger acts as a service, never as a person: %s is none. Write for example as = \"service:%s\".", shorten(t.As), t.Name)
+	}
 	if attr := content.Attributes["run"]; attr != nil {
 		t.Workflow, _ = d.reference(attr.Expr, "workflow")
 	}

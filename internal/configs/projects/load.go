@@ -52,6 +52,7 @@ func Load(dir string) (*Project, diag.List) {
 		files[name] = src
 	}
 	p, found := Parse(dir, files)
+	p.Guarded = p.Guarded || diags.HasErrors() // the file may have roles
 	p.readDefinitions(&found)
 	return p, append(diags, found...)
 }
@@ -61,7 +62,7 @@ func Load(dir string) (*Project, diag.List) {
 func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	d := &decoder{project: &Project{
 		Dir: dir, Environments: map[string]*Environment{}, Stacks: map[string]*Stack{}, Workflows: map[string]*Workflow{},
-		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Files: map[string][]byte{},
+		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Files: map[string][]byte{},
 	}}
 	names := make([]string, 0, len(files))
 	for name, src := range files {
@@ -76,6 +77,7 @@ func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 		}
 		file, diags := hclsyntax.ParseConfig(files[name], name, hcl.InitialPos)
 		d.addHCL(diags)
+		d.project.Guarded = d.project.Guarded || diags.HasErrors()
 		if file != nil && file.Body != nil {
 			bodies = append(bodies, file.Body)
 		}
@@ -87,6 +89,8 @@ func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	for _, body := range bodies {
 		content, diags := body.Content(projectSchema)
 		d.addHCL(diags)
+		// What was left out may have been a role without a name.
+		d.project.Guarded = d.project.Guarded || diags.HasErrors()
 		for _, block := range content.Blocks {
 			switch block.Type {
 			case "variable", "locals":
@@ -151,6 +155,8 @@ func (d *decoder) checkReferences() {
 			return p.Workflows[r.Name] != nil
 		case "pool":
 			return p.Pools[r.Name] != nil
+		case "role":
+			return p.Roles[r.Name] != nil
 		}
 		return true
 	}
@@ -188,6 +194,9 @@ func (d *decoder) checkReferences() {
 			check(r)
 		}
 	}
+	for _, g := range p.Grants {
+		check(g.Role)
+	}
 	for _, b := range p.Budgets {
 		for _, r := range b.Stacks {
 			check(r)
@@ -210,6 +219,10 @@ func (d *decoder) declared(kind string) string {
 		}
 	case "workflow":
 		for name := range d.project.Workflows {
+			names = append(names, name)
+		}
+	case "role":
+		for name := range d.project.Roles {
 			names = append(names, name)
 		}
 	case "pool":

@@ -125,7 +125,7 @@ func TestBadProjectFilesAreExplained(t *testing.T) {
 		{"rate", `pool "p" { rate = "many" }`, "is not a rate"},
 		{"no steps", `workflow "w" {}`, "needs at least one step"},
 		{"trigger of nothing", `trigger "t" { schedule = "* * * * *" }`, "Missing required argument"},
-		{"later words", `role "r" {}`, "no effect yet"},
+		{"later words", `scaler "s" {}`, "no effect yet"},
 		{"policy elsewhere", `policy "p" { source = "git::x" }`, "must begin with"},
 		{"policy level", "policy \"p\" {\n source = \"./p\"\n enforcement = \"hard\"\n}", "is not a level"},
 		{"policy of no stack", "policy \"p\" {\n source = \"./p\"\n stacks = [stack.x]\n}", "no stack \"x\""},
@@ -239,6 +239,34 @@ func FuzzTestFile(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, source string) {
 		_, _ = ParseTestFile("w.tuttitest.hcl", []byte(source)) // must not panic
 	})
+}
+
+// TestInvalidAccess: what roles and grants say wrongly is told where it stands.
+func TestInvalidAccess(t *testing.T) {
+	for _, c := range []struct{ name, src, summary, detail string }{
+		{"verb", `role "r" { allow = ["fly:*"] }`, "Invalid allow", `"fly" is not something that can be allowed or denied; the verbs are plan, apply, destroy, run, approve, cancel, signal, state, secret, override, admin, and * for all.`},
+		{"no verb", `role "r" { deny = ["staging/*"] }`, "Invalid deny", `"staging/*" is not a permission: write VERB:ENVIRONMENT/RESOURCE, for example "apply:staging/*" or "plan:*".`},
+		{"empty place", `role "r" { allow = ["apply:"] }`, "Invalid allow", `"apply:" has no environment or resource that there could be: "" must be a name, in which * stands for any characters and ? for one.`},
+		{"three places", `role "r" { allow = ["apply:a/b/c"] }`, "Invalid allow", `"apply:a/b/c" has no environment or resource that there could be: "b/c" must be a name, in which * stands for any characters and ? for one.`},
+		{"not constant", `role "r" { allow = [var.x] }`, "Invalid allow", `What stands in "allow" must be constant text.`},
+		{"not a list", `role "r" { allow = "plan:*" }`, "Invalid allow", `The argument "allow" must be a list written out: ["...", ...].`},
+		{"to nobody", "role \"r\" {}\ngrant {\n role = role.r\n to = [\"ann\"]\n}", "Invalid to", `"ann" is nobody: write KIND:NAME with the kind user, group, service or trigger, for example "group:sre".`},
+		{"to a pattern", "role \"r\" {}\ngrant {\n role = role.r\n to = [\"user:*\"]\n}", "Invalid to", `"user:*" is nobody: write KIND:NAME with the kind user, group, service or trigger, for example "group:sre".`},
+		{"without a name", "role {}", "Missing name for role", `All role blocks must have 1 labels (name).`},
+		{"undeclared", "role \"r\" {}\ngrant {\n role = role.s\n to = [\"user:ann\"]\n}", "Reference to undeclared role", `There is no role "s" in this project. Declared are: r.`},
+		{"twice", "role \"r\" {}\nrole \"r\" {}", "Duplicate role", `The role "r" is declared twice in this project: first at main.tutti.hcl:1.`},
+		{"as a person", "workflow \"w\" {\n step \"a\" {\n wait { duration = \"1s\" }\n }\n}\ntrigger \"t\" {\n schedule = \"* * * * *\"\n run = workflow.w\n as = \"user:ann\"\n}", "Invalid identity", `A trigger acts as a service, never as a person: "user:ann" is none. Write for example as = "service:t".`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, diags := Parse(".", map[string][]byte{"main.tutti.hcl": []byte(c.src)})
+			if len(diags) != 1 || diags[0].Summary != c.summary || diags[0].Detail != c.detail || diags[0].Subject == nil {
+				t.Errorf("diagnostics: %v", diags)
+			}
+			if c.name != "as a person" && !p.Guarded {
+				t.Error("a project whose roles are wrong must not count as one without")
+			}
+		})
+	}
 }
 
 // TestSyntaxFirst tells what is wrong with half a file only once it is whole.

@@ -28,9 +28,15 @@ type Project struct {
 	Pools        map[string]*Pool
 	Triggers     map[string]*Trigger
 	Policies     map[string]*Policy
+	Secrets      map[string]*Secret
 	Budgets      map[string]*Budget
 	Cost         *Cost // nil where nothing is said
 	Moves        []*Move
+	Roles        map[string]*Role
+	Grants       []*Grant
+	// Guarded says that the files say something about who may do what, or cannot
+	// be read well enough to know that they do not.
+	Guarded bool
 
 	// Files holds the source text of every file read, by name: for quoting lines
 	// in diagnostics, and as the snapshot a run is pinned to.
@@ -114,12 +120,22 @@ type Trigger struct {
 	Inputs   map[string]hcl.Expression
 	// Environment the runs work in; empty for the default one.
 	Environment string
-	DeclRange   hcl.Range
-	Ranges      map[string]hcl.Range // of the arguments, for diagnostics
+	// As is the service that the runs act as; empty for the trigger itself.
+	As        string
+	DeclRange hcl.Range
+	Ranges    map[string]hcl.Range // of the arguments, for diagnostics
+}
+
+// Actor is who the runs of the trigger are by.
+func (t *Trigger) Actor() string {
+	if t.As != "" {
+		return t.As
+	}
+	return "trigger:" + t.Name
 }
 
 // Reference names something a project declares: workflow.NAME, stack.NAME,
-// step.NAME, pool.NAME.
+// step.NAME, pool.NAME, role.NAME.
 type Reference struct {
 	Kind  string
 	Name  string
@@ -322,9 +338,9 @@ var Actions = map[string]ActionSchema{
 		Idempotent: true,
 	},
 	"approval": {
-		Arguments: map[string]Argument{"message": text, "roles": texts, "count": number, "expires": text, "forbid_self": flag},
+		Arguments: map[string]Argument{"message": text, "plan": text, "roles": texts, "count": number, "expires": text, "forbid_self": flag},
 		Outputs: cty.Object(map[string]cty.Type{
-			"by": cty.List(cty.String), "comment": cty.String,
+			"by": cty.List(cty.String), "comment": cty.String, "plan": cty.String,
 		}),
 		Idempotent: true,
 	},

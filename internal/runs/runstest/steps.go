@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
@@ -99,7 +100,7 @@ func (s *Store) Artifacts(_ context.Context, run string) ([]runs.Artifact, error
 }
 
 // Signal adds a signal to a run.
-func (s *Store) Signal(_ context.Context, run string, signal workflow.Signal) (int64, error) {
+func (s *Store) Signal(_ context.Context, run string, signal workflow.Signal, told ...events.Event) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.runs[run]
@@ -111,6 +112,7 @@ func (s *Store) Signal(_ context.Context, run string, signal workflow.Signal) (i
 	}
 	signal.Sequence, signal.Data = int64(len(r.signals)+1), bytes.Clone(signal.Data)
 	r.signals = append(r.signals, signal)
+	s.tell(told)
 	return signal.Sequence, nil
 }
 

@@ -26,7 +26,8 @@ type Store struct {
 	runs    map[string]*stored
 	order   []string
 	blobs   map[string][]byte
-	feed    []events.Event
+	feed    []events.Link
+	chain   events.Chain
 	token   int64
 	commits int
 	steps   leftovers
@@ -95,21 +96,23 @@ func (s *Store) Environments(_ context.Context, stack string) ([]string, error) 
 }
 
 // CreateEnvironment makes an empty environment.
-func (s *Store) CreateEnvironment(_ context.Context, key states.Key) error {
+func (s *Store) CreateEnvironment(_ context.Context, key states.Key, told ...events.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.states[key] != nil || key.Environment == "default" {
 		return states.ErrExists
 	}
 	s.state(key)
+	s.tell(told)
 	return nil
 }
 
 // DeleteEnvironment removes an environment.
-func (s *Store) DeleteEnvironment(_ context.Context, key states.Key) error {
+func (s *Store) DeleteEnvironment(_ context.Context, key states.Key, told ...events.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.states, key)
+	s.tell(told)
 	return nil
 }
 
@@ -130,6 +133,7 @@ func (s *Store) Write(_ context.Context, key states.Key, w states.Write) error {
 	}
 	st := s.state(key)
 	s.rows(key, "", w.Cause, w.Changes)
+	s.tell(w.Events)
 	s.outputs(st, w.Outputs)
 	if w.CheckResults != nil {
 		st.CheckResults = w.CheckResults
@@ -270,7 +274,7 @@ func (s *Store) Acquire(_ context.Context, run string) (runs.Lease, error) {
 }
 
 // Transfer moves objects between states.
-func (s *Store) Transfer(_ context.Context, moves []states.Transfer) error {
+func (s *Store) Transfer(_ context.Context, moves []states.Transfer, told ...events.Event) error {
 	if err := states.CheckTransfers(moves); err != nil {
 		return err
 	}
@@ -310,6 +314,7 @@ func (s *Store) Transfer(_ context.Context, moves []states.Transfer) error {
 		s.rows(m.To, "", "transfer from "+m.From.String(), []states.Change{{Object: m.As, After: &rows[i]}})
 		s.state(m.To).Instances[m.As].Version = m.ArrivalVersion()
 	}
+	s.tell(told)
 	return nil
 }
 
@@ -385,7 +390,7 @@ func (s *Store) write(c runs.Commit) {
 	if c.CheckResults != nil {
 		s.state(r.run.Key).CheckResults = c.CheckResults
 	}
-	s.feed = append(s.feed, c.Events...)
+	s.tell(c.Events)
 	for _, l := range c.Leaves {
 		s.steps.leavePool(r.run.ID, l)
 	}
@@ -501,7 +506,7 @@ func (s *Store) Unended(ctx context.Context) ([]runs.Run, error) {
 }
 
 // RequestCancel raises Cancelling.
-func (s *Store) RequestCancel(_ context.Context, id string) (runs.Run, error) {
+func (s *Store) RequestCancel(_ context.Context, id string, told ...events.Event) (runs.Run, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.runs[id]
@@ -511,11 +516,14 @@ func (s *Store) RequestCancel(_ context.Context, id string) (runs.Run, error) {
 	if r.run.Cancelling < 2 {
 		r.run.Cancelling++
 	}
+	if !r.run.Status.Ended() {
+		s.tell(told)
+	}
 	return r.view(), nil
 }
 
 // Abandon ends an interrupted run.
-func (s *Store) Abandon(_ context.Context, id string) error {
+func (s *Store) Abandon(_ context.Context, id string, told ...events.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.runs[id]
@@ -529,6 +537,7 @@ func (s *Store) Abandon(_ context.Context, id string) error {
 	}
 	r.run.Status = runs.Cancelled
 	s.steps.leave(id)
+	s.tell(told)
 	return nil
 }
 
@@ -551,20 +560,6 @@ func (s *Store) Blob(_ context.Context, name string) ([]byte, error) {
 		return nil, runs.ErrNotFound
 	}
 	return b, nil
-}
-
-// Events returns events behind a number.
-func (s *Store) Events(_ context.Context, after int64, limit int) ([]events.Event, int64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if after >= int64(len(s.feed)) {
-		return nil, after, nil
-	}
-	out := slices.Clone(s.feed[after:])
-	if limit > 0 && len(out) > limit {
-		out = out[:limit]
-	}
-	return out, after + int64(len(out)), nil
 }
 
 // Close does nothing.

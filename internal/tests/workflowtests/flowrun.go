@@ -142,6 +142,13 @@ func (f *flowRun) perform(step int) performance {
 	if e.Action == flow.StackOutputs {
 		return succeeded(flow.NewOutcome(f.t.stackOutputs(e.References["stack"].Name)))
 	}
+	if len(e.Needs) > 0 {
+		stand := map[string]string{} // tests read no secrets
+		for _, name := range e.Needs {
+			stand[name] = "(secret " + name + ")"
+		}
+		e = e.WithSecrets(stand)
+	}
 	key := f.r.prefix + e.Key
 	if e.Cache != nil && e.Problem == nil {
 		if out, ok := f.t.cached(f.cacheKey(e)); ok {

@@ -350,13 +350,16 @@ func (t *trial) act(a *projects.TestAct, f *flowRun, name string) {
 			if f != nil || name == "" {
 				rest = name
 			}
-			if _, err := candidate.machine.Approval(rest, a.By); err != nil {
+			// A test says who decides, not what they hold: it is about what follows.
+			kind, d := workflow.SignalKind(a.Kind), workflow.Decision{Comment: a.Comment, Roles: []string{workflow.AnyRole}}
+			d.Digest = candidate.machine.PlanAsked(rest)
+			if _, err := candidate.machine.Approval(kind, rest, a.By, d); err != nil {
 				if len(candidate.machine.Waiting()) > 0 {
 					problem = err
 				}
 				continue
 			}
-			candidate.signal(workflow.Signal{Kind: workflow.SignalKind(a.Kind), Name: rest, By: a.By, Data: encode(a.Comment)})
+			candidate.signal(workflow.Signal{Kind: kind, Name: rest, By: a.By, Data: encode(d)})
 			return
 		}
 		t.add(diag.WarningAt(a.DeclRange, "Decision had no effect", "At %s of the test: %s.", tests.Lapse(t.w.now.Sub(t.test.Start)), problem))

@@ -1,0 +1,234 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
+)
+
+func auditCommand() *command {
+	return &command{
+		name: "audit", summary: "Look at the events of the project and verify that none was altered",
+		about: "Whatever happens is an event: runs, decisions about approvals, signals, cancels, changes of a state by hand. Each event holds the hash of the one before, so that nothing of the past can be altered, removed or put in without it showing.",
+		sub:   []*command{auditListCommand(), auditVerifyCommand(), auditExportCommand()},
+	}
+}
+
+// eventDocument is an event as it is listed and exported: CloudEvents 1.0 in its
+// JSON format, with the place in the chain as extension attributes.
+type eventDocument struct {
+	SpecVersion string `json:"specversion"`
+	events.Event
+	DataContentType string `json:"datacontenttype,omitempty"`
+	Sequence        string `json:"sequence"` // text, as the extension of this name wants
+	Previous        string `json:"previoushash"`
+	Hash            string `json:"hash"`
+}
+
+func documentOf(l *events.Link) eventDocument {
+	doc := eventDocument{SpecVersion: "1.0", Event: l.Event, Sequence: strconv.FormatInt(l.Sequence, 10), Previous: l.Previous.String(), Hash: l.Hash.String()}
+	if len(l.Data) > 0 {
+		doc.DataContentType = "application/json"
+		if !json.Valid(l.Data) {
+			// Somebody has altered it: it is shown as what it is.
+			doc.Data, doc.DataContentType = jsonText(string(l.Data)), "text/plain"
+		}
+	}
+	return doc
+}
+
+// eventFilter is which events are wanted.
+type eventFilter struct {
+	since, kind, subject string
+	limit                int
+	from                 time.Time
+}
+
+func (e *eventFilter) parse(now time.Time) diag.List {
+	if e.since == "" {
+		return nil
+	}
+	if d, err := projects.ParseDuration(e.since); err == nil {
+		e.from = now.Add(-d)
+		return nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.ParseInLocation(layout, e.since, time.Local); err == nil {
+			e.from = at
+			return nil
+		}
+	}
+	return diag.Errorf("Invalid time", "The value of -since is neither a length of time such as \"24h\" or \"7d\" nor an instant such as 2026-01-02 or 2026-01-02T15:04:05Z: %q.", e.since)
+}
+
+// wants reports whether an event is one of those asked for. A type ending in a
+// star means all that begin so.
+func (e *eventFilter) wants(l *events.Link) bool {
+	prefix, open := strings.CutSuffix(e.kind, "*")
+	return !l.Time.Before(e.from) && (e.subject == "" || l.Subject == e.subject) &&
+		(e.kind == "" || l.Type == e.kind || open && strings.HasPrefix(l.Type, prefix))
+}
+
+func auditListCommand() *command {
+	return &command{
+		name: "list", summary: "List what happened, the last events at the end",
+		example: "tutti audit list -since=7d -type='approval.*'",
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			var e eventFilter
+			f.text(&e.since, "since", "TIME", "Only events since an instant, or for a length of time (24h, 7d).")
+			f.text(&e.kind, "type", "TYPE", "Only events of this type; a star at the end stands for anything (\"state.*\").")
+			f.text(&e.subject, "subject", "SUBJECT", "Only events about this run, object or state.")
+			f.number(&e.limit, "limit", "N", "Only the last so many.")
+			o.registerJSON(f, "Print as JSON.")
+			return func(ctx context.Context, app *App, _ []string) int {
+				if diags := e.parse(time.Now()); diags.HasErrors() {
+					return app.fail(diags)
+				}
+				return app.withRunner(ctx, func(r *runs.Runner) int { return app.listEvents(ctx, r.Store, &e, o.json) })
+			}
+		},
+	}
+}
+
+func (a *App) listEvents(ctx context.Context, store runs.Store, e *eventFilter, asJSON bool) int {
+	found := []events.Link{}
+	_, err := store.Feed(ctx, 0, func(l *events.Link) error {
+		if e.wants(l) {
+			found = append(found, *l)
+			if e.limit > 0 && len(found) > 2*e.limit {
+				found = append(found[:0], found[len(found)-e.limit:]...)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return a.fail(diag.FromError(err))
+	}
+	if e.limit > 0 && len(found) > e.limit {
+		found = found[len(found)-e.limit:]
+	}
+	if asJSON {
+		docs := make([]eventDocument, len(found))
+		for i := range found {
+			docs[i] = documentOf(&found[i])
+		}
+		return a.printJSONIndented(docs)
+	}
+	if len(found) == 0 {
+		fmt.Fprintln(a.Out, "No such events.")
+	}
+	for _, l := range found {
+		fmt.Fprintf(a.Out, "%6d  %s  %-24s %-16s %s\n", l.Sequence, l.Time.Local().Format(time.DateTime), printable(l.Type), printable(l.Actor), printable(l.Subject))
+	}
+	return exitOK
+}
+
+// printable keeps what others wrote from moving the cursor or hiding lines.
+func printable(text string) string {
+	if strings.IndexFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) < 0 {
+		return text
+	}
+	quoted := strconv.Quote(text)
+	return quoted[1 : len(quoted)-1]
+}
+
+func auditExportCommand() *command {
+	return &command{
+		name: "export", summary: "Print all events as CloudEvents, one JSON document a line",
+		about: "Prints events as CloudEvents 1.0 in their JSON format, one a line, for other tools to keep. Their places in the chain are extension attributes: sequence, previoushash and hash.",
+		setup: func(f *flagSet) action {
+			var after int
+			f.number(&after, "after", "N", "Only events behind this number.")
+			return func(ctx context.Context, app *App, _ []string) int {
+				return app.withRunner(ctx, func(r *runs.Runner) int {
+					_, err := r.Store.Feed(ctx, int64(after), func(l *events.Link) error {
+						raw, err := json.Marshal(documentOf(l))
+						if err == nil {
+							_, err = fmt.Fprintf(app.Out, "%s\n", raw)
+						}
+						return err
+					})
+					if err != nil {
+						return app.failf("Cannot export the events", "%s.", err)
+					}
+					return exitOK
+				})
+			}
+		},
+	}
+}
+
+func auditVerifyCommand() *command {
+	return &command{
+		name: "verify", summary: "Verify that no event was altered, removed or put in",
+		about: "Follows the chain of events and names the first one that was altered, removed or put in. It prints the hash of the last event: kept elsewhere and given with -head later, it also shows whether somebody has written the whole feed anew.",
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			var head string
+			f.text(&head, "head", "HASH", "A hash printed earlier, which must still be in the chain.")
+			o.registerJSON(f, "Print as JSON.")
+			return func(ctx context.Context, app *App, _ []string) int {
+				return app.withRunner(ctx, func(r *runs.Runner) int { return app.verifyEvents(ctx, r.Store, head, o.json) })
+			}
+		},
+	}
+}
+
+// verification is what came of verifying, for programs.
+type verification struct {
+	Valid   bool   `json:"valid"`
+	Events  int64  `json:"events"` // verified
+	Head    string `json:"head"`   // hash of the last of them
+	Event   *int64 `json:"event,omitempty"`
+	Problem string `json:"problem,omitempty"`
+}
+
+func (a *App) verifyEvents(ctx context.Context, store runs.Store, noted string, asJSON bool) int {
+	want, err := events.ParseHash(noted)
+	if noted != "" && err != nil {
+		return a.failf("Invalid head", "%s.", err)
+	}
+	var chain events.Chain
+	found := noted == "" || chain.Head == want
+	made, err := store.Feed(ctx, 0, func(l *events.Link) error {
+		err := chain.Follow(l)
+		found = found || err == nil && l.Hash == want
+		return err
+	})
+	if err == nil {
+		err = chain.End(made)
+	}
+	doc := verification{Valid: err == nil && found, Events: chain.Last, Head: chain.Head.String()}
+	var broken *events.Break
+	switch {
+	case errors.As(err, &broken):
+		doc.Event, doc.Problem = &broken.Sequence, broken.Error()
+	case err != nil:
+		return a.fail(diag.FromError(err))
+	case !found:
+		doc.Problem = "no event has the hash " + noted
+	}
+	switch {
+	case asJSON:
+		if code := a.printJSONIndented(doc); code != exitOK || doc.Valid {
+			return code
+		}
+		return exitFailed
+	case doc.Event != nil:
+		return a.failf("The events were tampered with", "%s. The events before it are as they were written; what follows cannot be relied on.", strings.ToUpper(doc.Problem[:1])+doc.Problem[1:])
+	case !doc.Valid:
+		return a.failf("The events were written anew", "The chain holds in itself, but %s, the head noted earlier: events were removed or replaced since.", doc.Problem)
+	}
+	fmt.Fprintf(a.Out, "Verified %d events: none was altered, removed or put in.\nHead: %s\n", doc.Events, doc.Head)
+	return exitOK
+}

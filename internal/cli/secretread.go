@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/secrets/sources"
+)
+
+// secretReader reads the secrets of the project in an environment. What is read
+// is told in the feed: which secret, which version, who and for which run.
+func (p *project) secretReader(environment string) *secretReader {
+	root := p
+	if p.ensemble != nil && p.ensemble.root != nil {
+		root = p.ensemble.root
+	}
+	r := &sources.Reader{
+		Dir: root.workDir, Environment: environment, LookupEnv: os.LookupEnv, Fingerprint: p.keyring.Fingerprint,
+		Store: func(ctx context.Context) (sources.Store, error) {
+			store, diags := root.store(ctx)
+			return store, diags.Err()
+		},
+	}
+	r.Noted = func(ctx context.Context, s *projects.Secret, run, version string) error {
+		store, diags := root.store(ctx)
+		if diags.HasErrors() {
+			return diags.Err()
+		}
+		data, err := json.Marshal(secretRead{environment, version, actor(), run})
+		if err != nil {
+			return err
+		}
+		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Actor: access.Subject(actor()), Time: time.Now(), Data: data})
+	}
+	return &secretReader{r}
+}
+
+// secretRead is the data of the event secret.read.
+type secretRead struct {
+	Environment string `json:"environment"`
+	Version     string `json:"version"`
+	By          string `json:"by"`
+	Run         string `json:"run,omitempty"`
+}
+
+type secretReader struct{ r *sources.Reader }
+
+var _ runs.Secrets = (*secretReader)(nil)
+
+// Read implements [runs.Secrets].
+func (s *secretReader) Read(ctx context.Context, declared *projects.Secret, run string) (text, version string, err error) {
+	v, err := s.r.Read(ctx, declared, run)
+	return v.Text, v.Version, err
+}
+
+// forScope is how expressions of stacks read secrets.
+func (s *secretReader) forScope(ctx context.Context) func(*projects.Secret) (string, error) {
+	return func(declared *projects.Secret) (string, error) {
+		v, err := s.r.Read(ctx, declared, "")
+		return v.Text, err
+	}
+}

@@ -1,0 +1,281 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+// verify follows the chain of a feed and returns where it ends or breaks.
+func verify(t testing.TB, s *Store) (events.Chain, *events.Break) {
+	t.Helper()
+	var chain events.Chain
+	made, err := s.Feed(context.Background(), 0, chain.Follow)
+	if err == nil {
+		err = chain.End(made)
+	}
+	var broken *events.Break
+	if err != nil && !errors.As(err, &broken) {
+		t.Fatal(err)
+	}
+	return chain, broken
+}
+
+func record(t testing.TB, s *Store, from, count int) {
+	t.Helper()
+	var list []events.Event
+	for i := range count {
+		list = append(list, events.Event{
+			Source: "/state//default", Type: "state.move", Subject: fmt.Sprint("object ", from+i), Actor: "user:ann",
+			Data: json.RawMessage(fmt.Sprintf(`{"n":%d}`, from+i)),
+		})
+	}
+	if err := s.Record(context.Background(), list...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTheFeedShowsWhatWasDoneToIt does things to the feed behind the store's
+// back: each is found, and the first event concerned named.
+func TestTheFeedShowsWhatWasDoneToIt(t *testing.T) {
+	t.Parallel()
+	const copied = "INSERT INTO events SELECT %s, id, source, type, subject, time, data, actor, previous, hash FROM events WHERE sequence = %d"
+	for name, c := range map[string]struct {
+		do   string
+		want int64
+	}{
+		"subject":           {"UPDATE events SET subject = 'object 70' WHERE sequence = 7", 7},
+		"actor":             {"UPDATE events SET actor = 'user:bob' WHERE sequence = 7", 7},
+		"type":              {"UPDATE events SET type = 'state.rm' WHERE sequence = 1", 1},
+		"time":              {"UPDATE events SET time = time + 1 WHERE sequence = 12", 12},
+		"data":              {"UPDATE events SET data = '{}' WHERE sequence = 7", 7},
+		"no data":           {"UPDATE events SET data = NULL WHERE sequence = 7", 7},
+		"id and source":     {"UPDATE events SET id = id || 'x', source = '' WHERE sequence IN (8, 9)", 8},
+		"moved text":        {"UPDATE events SET type = type || substr(subject, 1, 1), subject = substr(subject, 2) WHERE sequence = 7", 7},
+		"hash":              {"UPDATE events SET hash = zeroblob(32) WHERE sequence = 7", 7},
+		"no hash":           {"UPDATE events SET hash = NULL, previous = NULL WHERE sequence = 7", 7},
+		"previous":          {"UPDATE events SET previous = zeroblob(32) WHERE sequence = 7", 7},
+		"first one removed": {"DELETE FROM events WHERE sequence = 1", 1},
+		"one removed":       {"DELETE FROM events WHERE sequence = 7", 7},
+		"several removed":   {"DELETE FROM events WHERE sequence BETWEEN 5 AND 8", 5},
+		"the end removed":   {"DELETE FROM events WHERE sequence > 10", 11},
+		"all removed":       {"DELETE FROM events", 1},
+		"removed, renumbered": {"DELETE FROM events WHERE sequence = 7; UPDATE events SET sequence = -sequence WHERE sequence > 7;" +
+			"UPDATE events SET sequence = -sequence - 1 WHERE sequence < 0; UPDATE sqlite_sequence SET seq = 11 WHERE name = 'events'", 7},
+		"put in before the first": {fmt.Sprintf(copied, "0", 5), 0},
+		"put in": {"UPDATE events SET sequence = -sequence WHERE sequence >= 7; UPDATE events SET sequence = 1 - sequence WHERE sequence < 0;" +
+			fmt.Sprintf(copied, "7", 5), 7},
+		"two swapped": {"UPDATE events SET sequence = 100 WHERE sequence = 7; UPDATE events SET sequence = 7 WHERE sequence = 8;" +
+			"UPDATE events SET sequence = 8 WHERE sequence = 100", 7},
+		"contents swapped": {"UPDATE events SET subject = (SELECT subject FROM events e WHERE e.sequence = 17 - events.sequence) WHERE sequence IN (8, 9)", 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, t.TempDir())
+			record(t, s, 1, 12)
+			if chain, broken := verify(t, s); broken != nil || chain.Last != 12 {
+				t.Fatal(chain, broken)
+			}
+			if _, err := s.writer.conn.ExecContext(context.Background(), c.do); err != nil {
+				t.Fatal(err)
+			}
+			_, broken := verify(t, s)
+			if broken == nil || broken.Sequence != c.want {
+				t.Fatalf("found: %v, want event %d", broken, c.want)
+			}
+			// What is written afterwards hides nothing.
+			record(t, s, 13, 2)
+			if _, again := verify(t, s); again == nil || again.Sequence != c.want {
+				t.Errorf("found after more was written: %v, want event %d", again, c.want)
+			}
+		})
+	}
+}
+
+// TestAlteredWithANewHash alters an event and gives it the hash that fits: the
+// one that follows remembers the old one. Only who rewrites all that follows is
+// not found, except by a head noted before.
+func TestAlteredWithANewHash(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	record(t, s, 1, 12)
+	noted, _ := verify(t, s)
+	var links []events.Link
+	if _, err := s.Feed(context.Background(), 0, func(l *events.Link) error { links = append(links, *l); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	rewrite := func(l events.Link) {
+		if _, err := s.writer.conn.ExecContext(context.Background(), "UPDATE events SET subject = ?, previous = ?, hash = ? WHERE sequence = ?", l.Subject, l.Previous[:], l.Hash[:], l.Sequence); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forged := links[6]
+	forged.Subject = "object 70"
+	forged.Hash = forged.Sum()
+	rewrite(forged)
+	if _, broken := verify(t, s); broken == nil || broken.Sequence != 7 {
+		t.Fatalf("found: %v, want event 7", broken)
+	}
+	for i, previous := 7, forged.Hash; i < len(links); i++ {
+		links[i].Previous = previous
+		links[i].Hash = links[i].Sum()
+		rewrite(links[i])
+		previous = links[i].Hash
+	}
+	chain, broken := verify(t, s)
+	if broken != nil {
+		t.Fatalf("a feed that was written anew holds, but %v", broken)
+	}
+	if chain.Head == noted.Head {
+		t.Error("the head noted before should not be the one there is now")
+	}
+}
+
+// TestOlderFeedsAreChained opens a file whose feed has no hashes, and meets a
+// process of an older version that still writes.
+func TestOlderFeedsAreChained(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	dir := t.TempDir()
+	db, err := sql.Open("sqlite", dataSource(filepath.Join(dir, fileName), false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const insert = "INSERT INTO events(id, source, type, subject, time, data) VALUES(?, '/state//default', 'run.started', 'run', 5, '{}')"
+	if _, err = db.ExecContext(ctx, layout1+layout2+layout3+layoutSteps+layoutUnended+layoutSchedules+"PRAGMA user_version = 6;"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2500 {
+		if _, err := db.ExecContext(ctx, insert, fmt.Sprint("old", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, dir)
+	if chain, broken := verify(t, s); broken != nil || chain.Last != 2500 {
+		t.Fatal(chain, broken)
+	}
+	record(t, s, 1, 1)
+	if _, err := db.ExecContext(ctx, insert, "late"); err != nil {
+		t.Fatal(err)
+	}
+	if _, broken := verify(t, s); broken == nil || broken.Sequence != 2502 {
+		t.Fatalf("found: %v, want event 2502", broken)
+	}
+	record(t, s, 2, 1)
+	if chain, broken := verify(t, s); broken != nil || chain.Last != 2503 {
+		t.Fatal(chain, broken)
+	}
+	_ = db.Close()
+}
+
+// TestTheChainDoesNotFork writes events from several processes and goroutines at
+// once, one of which is killed in the middle again and again.
+func TestTheChainDoesNotFork(t *testing.T) {
+	if dir := os.Getenv(childFolder); dir != "" {
+		s := open(t, dir)
+		for i := 0; ; i++ {
+			record(t, s, i, 3)
+			fmt.Println(i)
+		}
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	record(t, s, 0, 1)
+	var children []*child
+	for range 2 {
+		children = append(children, spawn(t, dir))
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for i := range 50 {
+				record(t, s, i, 2)
+			}
+		})
+	}
+	acknowledged := 0
+	for _, c := range children {
+		for range 5 {
+			if _, ok := c.number(); !ok {
+				t.Fatal("the child has died")
+			}
+		}
+		acknowledged += 3 * (c.kill(0) + 1)
+	}
+	all.Wait()
+	chain, broken := verify(t, s)
+	if broken != nil {
+		t.Fatal(broken)
+	}
+	if least := int64(1 + 4*50*2 + acknowledged); chain.Last < least {
+		t.Errorf("%d events are there, at least %d were acknowledged", chain.Last, least)
+	}
+}
+
+// TestRefusedWritesLeaveNoEvent: events are written with what they are about, or
+// not at all.
+func TestRefusedWritesLeaveNoEvent(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s := open(t, t.TempDir())
+	lease := start(t, s, "run")
+	told := events.Event{Type: "approval.approved", Subject: "run"}
+	if _, err := s.Signal(ctx, "nobody", workflow.Signal{Kind: workflow.SignalApprove}, told); err == nil {
+		t.Error("nobody was signalled")
+	}
+	if err := s.Abandon(ctx, "run", told); err == nil {
+		t.Error("a run that is driven was given up")
+	}
+	stale := lease
+	stale.Token--
+	if err := s.Commit(ctx, []runs.Commit{{Lease: stale, Events: []events.Event{told}}}); !errors.Is(err, runs.ErrFenced) {
+		t.Error(err)
+	}
+	if chain, broken := verify(t, s); broken != nil || chain.Last != 0 {
+		t.Fatal(chain, broken)
+	}
+	if _, err := s.Signal(ctx, "run", workflow.Signal{Kind: workflow.SignalApprove}, told); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.RequestCancel(ctx, "run", told); err != nil {
+		t.Error(err)
+	}
+	if chain, broken := verify(t, s); broken != nil || chain.Last != 2 {
+		t.Error(chain, broken)
+	}
+}
+
+// TestVerifyingIsFast verifies a hundred thousand events.
+func TestVerifyingIsFast(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes a hundred thousand events")
+	}
+	s := open(t, t.TempDir())
+	for i := 0; i < 100_000; i += 10_000 {
+		record(t, s, i, 10_000)
+	}
+	best := time.Hour // of three: others use this machine too
+	for range 3 {
+		began := time.Now()
+		if chain, broken := verify(t, s); broken != nil || chain.Last != 100_000 {
+			t.Fatal(chain, broken)
+		}
+		best = min(best, time.Since(began))
+	}
+	t.Logf("verified in %s", best)
+	if best > 2*time.Second {
+		t.Errorf("verifying 100,000 events takes %s, more than 2 s", best)
+	}
+}
