@@ -80,10 +80,10 @@ func (p *project) pricing() (*pricing, diag.List) {
 	return out, diags
 }
 
-func (out *pricing) addUsage(app *App, name string, src []byte) diag.List {
+func (p *pricing) addUsage(app *App, name string, src []byte) diag.List {
 	usage, diags := cost.ParseUsage(name, src)
 	app.quoteToo(map[string][]byte{name: src})
-	out.usage = out.usage.With(usage)
+	p.usage = p.usage.With(usage)
 	return diags
 }
 

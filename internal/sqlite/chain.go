@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 
@@ -102,7 +103,7 @@ func chainPending(ctx context.Context, conn *sql.Conn) error {
 	var chain events.Chain
 	var hash []byte
 	err := conn.QueryRowContext(ctx, "SELECT sequence, hash FROM events WHERE hash IS NOT NULL ORDER BY sequence DESC LIMIT 1").Scan(&chain.Last, &hash)
-	if err != nil && err != sql.ErrNoRows {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("cannot read the events: %w", err)
 	}
 	copy(chain.Head[:], hash)
@@ -173,7 +174,7 @@ func (s *Store) Feed(ctx context.Context, after int64, each func(*events.Link) e
 	var told error
 	err = s.snapshot(ctx, func(tx *sql.Tx) error {
 		err := tx.QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = 'events'").Scan(&made)
-		if err != nil && err != sql.ErrNoRows {
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, "SELECT "+linkRow+" FROM events WHERE sequence > ? ORDER BY sequence", after)

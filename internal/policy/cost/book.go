@@ -329,7 +329,7 @@ const passes = 5
 
 // pass says in which pass the rows of a shelf are looked at; -1 for none.
 func (s *shelf) pass(region string) int {
-	pass := -1
+	var pass int
 	switch {
 	case region != "" && s.region == region:
 		pass = 0
