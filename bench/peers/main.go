@@ -1,4 +1,4 @@
-// Peers measures Tutti beside other systems that carry steps out durably, in
+// Command peers measures Tutti beside other systems that carry steps out durably, in
 // turns in one process, and prints a table in Markdown. It is a module of its
 // own, so that what the others need never touches what Tutti needs.
 //

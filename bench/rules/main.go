@@ -1,4 +1,4 @@
-// Rules holds the examples of the library of rules against what Trivy says of the
+// Command rules holds the examples of the library of rules against what Trivy says of the
 // same plan JSON, and prints a table in Markdown: a rule a line, how many of its
 // failing examples Trivy finds fault with too, and by which checks. It is a module of
 // its own, so that what Trivy needs never touches what Tutti needs.

@@ -1,4 +1,4 @@
-// Temporal measures Tutti beside a Temporal server, in turns in one process, and
+// Command temporal measures Tutti beside a Temporal server, in turns in one process, and
 // prints a table in Markdown. It is a module of its own because building the
 // server takes many minutes.
 package main
