@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -252,7 +251,6 @@ func test(inside string) string {
 }
 
 func TestAMonthTakesNoTime(t *testing.T) {
-	began := time.Now()
 	passes(t, steps(`
   step "month" {
     wait { duration = "30d" }
@@ -276,9 +274,6 @@ func TestAMonthTakesNoTime(t *testing.T) {
     event = "built"
     data  = { version = 2 }
   }`+holds(`run.ended == "2027-01-01T00:00:00Z"`, `step.event.ended == "2026-01-20T00:00:00Z"`, `path == ["month", "event", "until"]`)))
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %s", took)
-	}
 }
 
 func TestLimitsOfTime(t *testing.T) {
@@ -355,8 +350,6 @@ func TestItemsAndWhatIsMockedForThem(t *testing.T) {
 }
 
 func TestTenThousandItems(t *testing.T) {
-	// It takes half a second; machines that are shared take longer.
-	began := time.Now()
 	passes(t, steps(`
   step "each" {
     for_each = flatten([for i in range(10) : [for j in range(1000) : j]])
@@ -365,9 +358,6 @@ func TestTenThousandItems(t *testing.T) {
   mock "each" {
     duration = "1m"
   }`+holds(`length(path) == 10000 && run.duration == 60 * 10000 / 10`)))
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %s", took)
-	}
 }
 
 func TestPoolsBoundAndLetInByPriority(t *testing.T) {
