@@ -250,7 +250,9 @@ func (x *execution) loop(ctx context.Context, heard <-chan news) {
 			x.stop()
 		case <-hard:
 			hard = nil
-			grace = x.cutOff()
+			if left := x.cutOff(); left != nil {
+				grace = left
+			}
 		case <-drain:
 			drain = nil
 			x.drain()
@@ -264,7 +266,9 @@ func (x *execution) loop(ctx context.Context, heard <-chan news) {
 				x.stop()
 			}
 			if n.cancel > 1 {
-				grace = x.cutOff()
+				if left := x.cutOff(); left != nil {
+					grace = left
+				}
 			}
 		}
 	}
@@ -387,8 +391,9 @@ func (x *execution) drain() {
 	x.leavePools()
 }
 
-// cutOff cancels running jobs and gives them a while to return. Where nobody
-// has asked the machine to end, the run is only left alone: it can be resumed.
+// cutOff cancels running jobs and gives them a while to return; nil where they are
+// being given it already. Where nobody has asked the machine to end, the run is only
+// left alone: it can be resumed.
 func (x *execution) cutOff() <-chan time.Time {
 	if x.hard {
 		return nil

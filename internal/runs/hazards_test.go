@@ -429,3 +429,43 @@ func TestNoStepHoldsAPlaceThatItsSiblingNeeds(t *testing.T) {
 		}
 	})
 }
+
+// TestCutOffTwice cuts a run off whose job does not let go, first from this
+// process and then from another one: the job is left behind after the grace of
+// the first time.
+func TestCutOffTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `workflow "w" {
+			step "deaf" {
+				exec { command = ["x"] }
+			}
+		}`)
+		b.runner.Poll, b.runner.Grace = time.Second, 10*time.Second
+		hard, let := make(chan struct{}), make(chan struct{})
+		o := b.options()
+		o.Hard = hard
+		o.Actions["exec"] = func(context.Context, runs.WorkflowCall) (runs.WorkflowResult, error) {
+			select {
+			case <-let:
+			case <-time.After(time.Hour):
+			}
+			return runs.WorkflowResult{}, nil
+		}
+		go func() {
+			time.Sleep(time.Minute)
+			close(hard)
+			time.Sleep(3 * time.Second)
+			for range 2 {
+				if _, err := b.store.RequestCancel(t.Context(), "run1"); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		began := time.Now()
+		run, _, _ := b.runner.StartWorkflow(t.Context(), b.d, o)
+		if took := time.Since(began); run.Status != runs.Interrupted || took != 70*time.Second {
+			t.Errorf("%s after %s", run.Status, took)
+		}
+		close(let)
+	})
+}
