@@ -15,7 +15,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -47,7 +47,7 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 	f.token.Store(leak + "-token")
 	f.Server = httptest.NewUnstartedServer(f)
 	f.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
-	f.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are to fail
+	f.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of handshakes that are to fail
 	f.StartTLS()
 	t.Cleanup(f.Close)
 	return f
