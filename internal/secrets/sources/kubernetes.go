@@ -49,8 +49,8 @@ func (r *Reader) kubernetes(ctx context.Context, k *projects.KubernetesSecret) (
 		config.ExecProvider.StdinUnavailable = true // it may be our own prompt's
 	}
 	base, _, err := rest.DefaultServerUrlFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("the address of the API server does not do: %w", err)
+	if err != nil { // which quotes it
+		return nil, errors.New("the server of the cluster is not a URL such as https://kubernetes.example.com:6443")
 	}
 	if problem := projects.CheckSecureAddress(base.String()); problem != "" {
 		return nil, fmt.Errorf("the address %s of the API server does not do: %s", base.Redacted(), strings.TrimSuffix(problem, "."))
@@ -154,6 +154,9 @@ func (r *Reader) cluster(k *projects.KubernetesSecret) (*rest.Config, string, er
 	config, err := client.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
 		return nil, "", fmt.Errorf("the kubeconfig %s has no cluster with a server for the context", named)
+	}
+	if err != nil && strings.Contains(err.Error(), "proxy-url") { // which it quotes
+		return nil, "", fmt.Errorf("the proxy-url in the kubeconfig %s is not a URL of the schemes http, https and socks5", named)
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("the kubeconfig %s cannot be used: %w", named, err)
