@@ -12,12 +12,26 @@ import (
 //go:embed all:dist
 var files embed.FS
 
+// unbuilt is the page of a program that was built without the UI.
+//
+//go:embed unbuilt.html
+var unbuilt []byte
+
 // Handler serves the UI: its files, and its page for every other path, which the
 // page itself reads. Files with a hash in their name never change.
 func Handler() http.Handler {
 	dist, err := fs.Sub(files, "dist")
 	if err != nil {
 		panic(err) // it is embedded
+	}
+	if _, err := fs.Stat(dist, "index.html"); err != nil {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			if r.Method != http.MethodGet && r.Method != http.MethodHead {
+				w.WriteHeader(http.StatusMethodNotAllowed)
+			}
+			_, _ = w.Write(unbuilt)
+		})
 	}
 	server := http.FileServerFS(dist)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
