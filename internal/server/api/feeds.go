@@ -183,6 +183,9 @@ func (a *API) streamEvents(ctx context.Context, in *struct {
 func (a *API) follow(ctx context.Context, send sse.Sender, tell func() (more bool, err error)) {
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
+	if send.Data(Alive{time.Now().UTC()}) != nil { // so that the client knows it is heard
+		return
+	}
 	for {
 		changed := a.Changed() // before looking, so that nothing falls between
 		more, err := tell()
