@@ -76,19 +76,28 @@ func runsRetryCommand() *command {
 				if !p.run.Status.Ended() {
 					return app.failf("Run has not ended", "Run %s is %s: let it end, resume it, or give it up with \"tutti cancel %[1]s\".", p.run.ID, p.run.Status)
 				}
-				var again map[string]bool
-				if from != "" {
-					var ok bool
-					if again, ok = p.definition.Behind(from); !ok {
-						return app.failf("No such step", "The workflow %q had no step %q.", p.definition.Workflow.Name, from)
-					}
+				reuse, diags := p.reusable(from)
+				if diags.HasErrors() {
+					return app.fail(diags)
 				}
-				without := p.definition.Closing()
-				maps.Copy(without, again)
-				return op.again(ctx, p, p.definition, p.machine.Outcomes(without), "again after run "+p.run.ID, o.json)
+				return op.again(ctx, p, p.definition, reuse, "again after run "+p.run.ID, o.json)
 			}
 		},
 	}
+}
+
+// reusable is what a new run takes over of a past one if it begins with a step;
+// with what did not succeed where none is named.
+func (p *pastRun) reusable(from string) (map[string]flow.Outcome, diag.List) {
+	without := p.definition.Closing()
+	if from != "" {
+		again, ok := p.definition.Behind(from)
+		if !ok {
+			return nil, diag.Errorf("No such step", "The workflow %q had no step %q.", p.definition.Workflow.Name, from)
+		}
+		maps.Copy(without, again)
+	}
+	return p.machine.Outcomes(without), nil
 }
 
 // again starts a new run that takes over what another one has done.

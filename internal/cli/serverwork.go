@@ -180,6 +180,18 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 	if err := w.Authorize(who, verb, environment, c.Stack); err != nil {
 		return runs.Run{}, err
 	}
+	if c.Rollback != "" {
+		undone, err := w.runner.Store.Run(ctx, c.Rollback)
+		if err != nil {
+			return runs.Run{}, err
+		}
+		if undone.Machine() || undone.Key != (states.Key{Stack: c.Stack, Environment: environment}) {
+			return runs.Run{}, fmt.Errorf("%w: run %s changed nothing of this stack itself: roll back the run of its step that did", api.ErrConflict, undone.ID)
+		}
+		if !undone.Status.Ended() {
+			return runs.Run{}, fmt.Errorf("%w: run %s is %s: cancel it or let it end first", api.ErrConflict, undone.ID, undone.Status)
+		}
+	}
 	made, summary, diags := changeWorkflow(p, c)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
@@ -225,6 +237,17 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		kind = "destroy"
 	}
 	fmt.Fprintf(&b, "workflow %q {\n", changeName)
+	if c.Rollback != "" {
+		if c.Approve {
+			fmt.Fprintf(&b, "  step \"approval\" {\n    approval {\n      message = %q\n    }\n  }\n", "Bring back what run "+c.Rollback+" changed?")
+		}
+		b.WriteString("  step \"rollback\" {\n")
+		if c.Approve {
+			b.WriteString("    needs = [step.approval]\n")
+		}
+		fmt.Fprintf(&b, "    rollback {\n      run = %q\n    }\n  }\n}\n", c.Rollback)
+		return parsedChange(p, b.String(), "roll back run "+c.Rollback)
+	}
 	plan := strconv.Quote(c.Plan)
 	if c.Plan == "" {
 		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      stack   = %s\n      destroy = %t\n      refresh = %t\n", stack, c.Destroy, c.Refresh)
@@ -249,12 +272,37 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		fmt.Fprintf(&b, "  step \"apply\" {\n    apply {\n      stack = %s\n      plan  = %s\n    }\n  }\n", stack, plan)
 	}
 	b.WriteString("}\n")
-	files := map[string][]byte{filepath.Join(p.Dir, changeFile): []byte(b.String())}
+	return parsedChange(p, b.String(), kind+" "+strings.TrimPrefix(c.Stack, directoryName))
+}
+
+// parsedChange is a project with the file of a change.
+func parsedChange(p *projects.Project, text, summary string) (*projects.Project, string, diag.List) {
+	files := map[string][]byte{filepath.Join(p.Dir, changeFile): []byte(text)}
 	for name, src := range p.Files {
 		files[name] = src
 	}
 	made, diags := projects.Parse(p.Dir, files)
-	return made, kind + " " + strings.TrimPrefix(c.Stack, directoryName), diags
+	return made, summary, diags
+}
+
+// Retry implements [api.Work].
+func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry) (runs.Run, error) {
+	op := w.root()
+	op.opened = w.runner.Store.(*sqlite.Store)
+	p, diags := op.past(ctx, r.Run.ID)
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	if err := w.Authorize(who, access.Run, r.Run.Key.Environment, p.definition.Workflow.Name); err != nil {
+		return runs.Run{}, err
+	}
+	reuse, diags := p.reusable(r.From)
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Program: programVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID}
+	started, diags := w.runner.EnqueueWorkflow(ctx, p.definition, runs.WorkflowOptions{Run: run, Environment: p.environment, Inputs: p.inputs, Reuse: reuse})
+	return started, diags.Err()
 }
 
 // Resume implements [api.Work]: the driver of the server finds it.

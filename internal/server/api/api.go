@@ -49,6 +49,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	a.workflows(h)
 	a.stacks(h)
 	a.feeds(h)
+	a.audit(h)
 	return h.OpenAPI()
 }
 

@@ -219,6 +219,15 @@ type Object struct {
 	DependsOn []string `json:"depends_on" nullable:"false"`
 }
 
+// Revision is a change of an object. Its values are not here.
+type Revision struct {
+	Address string    `json:"address"`
+	Deposed string    `json:"deposed,omitempty"`
+	Run     string    `json:"run,omitempty" doc:"The run that changed it; none where somebody changed the state by hand."`
+	Cause   string    `json:"cause" doc:"create, update, delete, import, move, taint, push, …"`
+	At      time.Time `json:"at"`
+}
+
 // Output is an output value of a stack; a sensitive one has no value here.
 type Output struct {
 	Name      string          `json:"name"`
@@ -265,12 +274,18 @@ type StartRequest struct {
 
 // ChangeRequest asks for a change of a stack.
 type ChangeRequest struct {
-	Kind    string   `json:"kind" enum:"plan,apply,destroy" doc:"Only plan, or plan and apply, or plan to destroy and do it."`
+	Kind    string   `json:"kind" enum:"plan,apply,destroy,rollback" doc:"Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed."`
+	Run     string   `json:"run,omitempty" doc:"With kind rollback: the run that is to be undone."`
 	Plan    string   `json:"plan,omitempty" doc:"Digest of a plan that was made before: exactly this is applied."`
 	Destroy bool     `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
 	Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
 	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need."`
 	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
+}
+
+// RetryRequest asks for a run to be done again.
+type RetryRequest struct {
+	From string `json:"from,omitempty" doc:"Do this step and all that depend on it again, whatever came of them; what did not succeed, unless given."`
 }
 
 // SignalRequest tells a run that something happened.
