@@ -461,3 +461,28 @@ func (p *project) lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]
 }
+
+// TestServerMetrics: Prometheus is told what goes on, and only who may know is told.
+func TestServerMetrics(t *testing.T) {
+	p := newServed(t)
+	s := p.server()
+	s.get(nil, 200, "GET", "/runs", nil)
+	s.do("BREW", "/api/v1/runs", nil)
+	code, body, _ := s.do("GET", "/metrics", nil)
+	for _, want := range []string{
+		`tutti_http_requests_total{method="GET",operation="/api/v1/runs",status="200"} 1`, `tutti_runs_open{status="running"} 0`, "tutti_events_total ", `method="other"`,
+	} {
+		if code != 200 || !strings.Contains(string(body), want) {
+			t.Errorf("%d: no %s in\n%s", code, want, body)
+		}
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if code, _, _ := s.do("GET", path, nil); code != 200 {
+			t.Errorf("%s: %d", path, code)
+		}
+	}
+	closed := p.server("-require-token")
+	if code, _, _ := closed.do("GET", "/metrics", nil); code != 401 {
+		t.Errorf("anybody is told: %d", code)
+	}
+}

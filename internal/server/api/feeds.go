@@ -71,7 +71,7 @@ func (a *API) getSession(ctx context.Context, _ *struct{}) (*body[Session], erro
 
 var errEnough = errors.New("enough")
 
-// lastEvent is the number of the last event.
+// LastEvent is the number of the last event.
 func (a *API) lastEvent(ctx context.Context) (int64, error) {
 	last := int64(0)
 	const beyond = int64(1) << 62
