@@ -30,12 +30,13 @@ var floors = map[string]int{
 	"internal/cli":       6,
 	"internal/cli/views": 5, // rendering: knows documents, not the wiring
 
-	"internal/server":   5,
-	"internal/sqlite":   5,
-	"internal/postgres": 5,
-	"internal/triggers": 5,
-	"internal/gitops":   5,
-	"internal/observer": 5,
+	"internal/server":            5,
+	"internal/sqlite":            5,
+	"internal/postgres":          5,
+	"internal/triggers":          5,
+	"internal/triggers/webhooks": 1, // requests to events: pure, for the server and the command line
+	"internal/gitops":            5,
+	"internal/observer":          5,
 
 	"internal/runs":  4,
 	"internal/tests": 4,
