@@ -354,3 +354,24 @@ func (f *fieldRule) fits(v any, path []string) bool {
 	}
 	return false
 }
+
+// BenchmarkLongArrays matches events with arrays of n objects, each of which has one
+// of the two fields that a pattern wants of one of them: the worst there is.
+func BenchmarkLongArrays(b *testing.B) {
+	p, diags := patterns.ParseJSON("rule.json", []byte(`{"d":{"a":[{"exists":true}],"b":[{"prefix":"x"}]}}`))
+	if diags.HasErrors() {
+		b.Fatal(diags.Err())
+	}
+	m := patterns.Compile([]*patterns.Pattern{p})
+	for _, n := range []int{100, 1000, 10_000} {
+		event := []byte(`{"d":[` + strings.Repeat(`{"a":1},{"b":"x"},`, n/2) + `{}]}`)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				if found, err := m.Match(event); err != nil || len(found) != 0 {
+					b.Fatal(found, err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/element")
+		})
+	}
+}
