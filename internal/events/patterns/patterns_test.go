@@ -196,6 +196,9 @@ func TestWrong(t *testing.T) {
 			t.Errorf("%s: %s", c.pattern, d.Error())
 		}
 	}
+	if p, diags := readHCL(`{ a = { numeric = [">", 1] } }`, nil); p == nil || len(diags) != 1 || diags[0].Severity != diag.Warning {
+		t.Errorf("a field that is called like an operator: %v", diags)
+	}
 	if _, diags := patterns.ParseJSON("p.json", []byte("{\n \"a\": [{\"prefix\": 3}]}")); !diags.HasErrors() || diags[0].Subject.Start.Line != 2 || diags[0].Subject.Filename != "p.json" {
 		t.Errorf("%v", diags)
 	}

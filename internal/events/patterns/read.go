@@ -203,6 +203,9 @@ func (r *reader) object(t *tree, path []string) [][]requirement {
 		case m.name == orName:
 			add = r.or(m, path)
 		case m.value.kind == objectTree:
+			if one := m.value.members; len(one) == 1 && one[0].value.kind == listTree && slices.Contains(Operators, one[0].name) {
+				r.diags = append(r.diags, diag.WarningAt(one[0].rng, "Operator as the name of a field", "This is about a field %q in %q. If the operator is meant, it stands in a list: [{ %s = … }].", one[0].name, m.name, one[0].name)...)
+			}
 			add = r.object(m.value, append(slices.Clone(path), m.name))
 		default:
 			if m.value.kind == scalarTree && slices.Contains(Operators, m.name) {

@@ -283,7 +283,7 @@ func (r *run) check(n int32) checkState {
 // what is above it, all that the requirements want of its array; then what it has,
 // the element around it has, too.
 func (r *run) together() bool {
-	if len(r.places) == 1 || len(r.way) == 1 {
+	if len(r.places) == 1 || len(r.way) == 1 || r.outside() {
 		return true
 	}
 	count := len(r.places)
@@ -327,4 +327,14 @@ func (r *run) together() bool {
 		}
 	}
 	return (r.inside[0]|r.above[0])&all == all
+}
+
+// outside reports whether no requirement on the way is met in an array.
+func (r *run) outside() bool {
+	for _, n := range r.way {
+		if met := r.met[n]; r.states[n] != isAbsent && (len(met) > 1 || met[0] != 0) {
+			return false
+		}
+	}
+	return true
 }

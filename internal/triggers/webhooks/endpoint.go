@@ -117,6 +117,9 @@ func New(c Config) (*Endpoint, error) {
 	return e, nil
 }
 
+// String says whose webhooks these are, and nothing about secrets.
+func (e *Endpoint) String() string { return string(e.Kind) + " webhooks of " + e.Source }
+
 func (e *Endpoint) addSecret(secret string) error {
 	if encoded, public := strings.CutPrefix(secret, "whpk_"); public {
 		key, err := base64.StdEncoding.DecodeString(encoded)

@@ -235,6 +235,9 @@ func TestData(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
+	if text := fmt.Sprintf("%+v", endpoint(t, webhooks.GitHub, secret)); text != "github webhooks of /hooks/test" {
+		t.Error(text)
+	}
 	for _, c := range []webhooks.Config{
 		{}, {Kind: "x", Source: "s", Open: true}, {Kind: webhooks.GitHub, Source: "s"}, {Kind: webhooks.GitHub, Open: true},
 		{Kind: webhooks.GitHub, Source: "s", Open: true, Secrets: []string{secret}}, {Kind: webhooks.GitHub, Source: "s", Secrets: []string{secret, ""}},
