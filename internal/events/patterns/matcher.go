@@ -171,9 +171,7 @@ func (b *builder) add(way []int32, owner int32) {
 		}
 		at = at.checked[i].to
 	}
-	if n := len(at.ends); n == 0 || at.ends[n-1] != owner {
-		at.ends = append(at.ends, owner)
-	}
+	at.ends = append(at.ends, owner)
 }
 
 // finish lists the steps of branches that have few.

@@ -87,6 +87,10 @@ func TestMatch(t *testing.T) {
 		{"absent or a value", `{"a":[{"exists":false},"x"],"b":[1]}`, `{"a":"x","b":1}`, true},
 		{"absent or another value", `{"a":[{"exists":false},"x"],"b":[1]}`, `{"a":"y","b":1}`, false},
 
+		{"beside an inner array", `{"a":[5],"$or":[{"a":[1]},{"a":[2]}]}`, `{"a":[5,[[1]]]}`, true},
+		{"in two inner arrays", `{"a":[5],"$or":[{"a":[1]},{"a":[2]}]}`, `{"a":[[5],[[1]]]}`, false},
+		{"addresses of a zone are of no network", `{"a":[{"cidr":"fe80::/10"}]}`, `{"a":"fe80::1%eth0"}`, false},
+
 		{"exact decimals", `{"a":[0.1]}`, `{"a":0.1000000000000000055511151231257827}`, false},
 		{"the same decimal", `{"a":[0.1]}`, `{"a":10.0E-2}`, true},
 		{"large numbers", `{"a":[{"numeric":[">",123456789012345678901234567890]}]}`, `{"a":123456789012345678901234567891}`, true},

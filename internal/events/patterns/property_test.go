@@ -175,6 +175,45 @@ func TestAgainstNaive(t *testing.T) {
 	}
 }
 
+// TestTexts: many tests of one text, whose pieces are in each other.
+func TestTexts(t *testing.T) {
+	letters := rapid.StringOfN(rapid.SampledFrom([]rune("abAé")), 0, 5, -1)
+	rapid.Check(t, func(rt *rapid.T) {
+		var list []*patterns.Pattern
+		var plain []map[string]any
+		for range rapid.IntRange(1, 40).Draw(rt, "patterns") {
+			operator := one(rt, "prefix", "suffix", "wildcard", "equals-ignore-case")
+			argument := any(letters.Draw(rt, "text"))
+			switch {
+			case operator == "wildcard":
+				argument = one(rt, "", "*") + argument.(string) + one(rt, "", "*") + one(rt, "a", "b", "ab", "ba")
+			case operator != "equals-ignore-case" && rapid.Bool().Draw(rt, "any case"):
+				argument = map[string]any{"equals-ignore-case": argument}
+			}
+			source := encode(t, map[string]any{"a": []any{map[string]any{operator: argument}}})
+			p, diags := patterns.ParseJSON("p.json", source)
+			if diags.HasErrors() {
+				continue // "**"
+			}
+			list = append(list, p)
+			plain = append(plain, decode(source).(map[string]any))
+		}
+		m := patterns.Compile(list)
+		for range 5 {
+			event := encode(t, map[string]any{"a": rapid.StringOfN(rapid.SampledFrom([]rune("abAé")), 0, 10, -1).Draw(rt, "event")})
+			var want []int
+			for i, p := range plain {
+				if naive(p, decode(event)) {
+					want = append(want, i)
+				}
+			}
+			if got, err := m.Match(event); err != nil || !slices.Equal(got, want) {
+				rt.Fatalf("%s: %v, %v, want %v of %v", event, got, err, want, plain)
+			}
+		}
+	})
+}
+
 // FuzzMatch: what is taken for an event is what encoding/json takes for an object,
 // and a match agrees with the naive reading.
 func FuzzMatch(f *testing.F) {

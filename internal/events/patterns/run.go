@@ -329,10 +329,11 @@ func (r *run) together() bool {
 	return (r.inside[0]|r.above[0])&all == all
 }
 
-// outside reports whether no requirement on the way is met in an array.
+// outside reports whether every requirement on the way is met outside of arrays:
+// that goes together with everything.
 func (r *run) outside() bool {
 	for _, n := range r.way {
-		if met := r.met[n]; r.states[n] != isAbsent && (len(met) > 1 || met[0] != 0) {
+		if r.states[n] != isAbsent && r.met[n][0] != 0 {
 			return false
 		}
 	}
