@@ -63,6 +63,8 @@ var floors = map[string]int{
 	"internal/scaling":   1,
 	"internal/schedules": 1,
 
+	"client": 0, // of the server's API; for programs of others as well
+
 	"internal/events":          0,
 	"internal/events/patterns": 0, // which events fit: pure
 	"internal/events/windows":  0, // when events over time fire: pure
