@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/events/patterns"
 )
 
 var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
@@ -283,7 +284,7 @@ func (d *decoder) pool(block *hcl.Block) *Pool {
 }
 
 func (d *decoder) trigger(block *hcl.Block) *Trigger {
-	content := d.content(block, []string{"run"}, []string{"schedule", "timezone", "missed", "overlap", "on", "inputs", "environment", "as"})
+	content := d.content(block, []string{"run"}, []string{"schedule", "timezone", "missed", "overlap", "on", "when", "inputs", "environment", "as"})
 	t := &Trigger{Name: block.Labels[0], DeclRange: block.DefRange, Ranges: map[string]hcl.Range{}}
 	for name, attr := range content.Attributes {
 		t.Ranges[name] = attr.Expr.Range()
@@ -300,8 +301,16 @@ func (d *decoder) trigger(block *hcl.Block) *Trigger {
 		t.Workflow, _ = d.reference(attr.Expr, "workflow")
 	}
 	t.Inputs = d.entries(content.Attributes["inputs"])
+	if attr := content.Attributes["when"]; attr != nil {
+		t.When = attr.Expr
+		if content.Attributes["on"] == nil {
+			d.errorAt(attr.NameRange, "Condition without events", "The condition \"when\" is about events: it needs a pattern of them, for example on = { type = \"com.github.push\" }.")
+		}
+	}
 	if attr := content.Attributes["on"]; attr != nil {
-		t.On = attr.Expr
+		var diags diag.List
+		t.On, diags = patterns.Read(attr.Expr, nil)
+		d.add(diags)
 		d.errorAt(attr.NameRange, "Event triggers have no effect yet", "This version of Tutti starts workflows by schedule; nothing listens for events. Remove the trigger, or give it a schedule.")
 	} else if content.Attributes["schedule"] == nil {
 		d.errorAt(block.DefRange, "Trigger without a schedule", "A trigger needs a schedule: a cron expression such as \"0 3 * * *\".")

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
+	"github.com/tutti-dev/tutti/internal/events/patterns"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -113,9 +114,13 @@ type Trigger struct {
 	Name     string
 	Schedule string // cron expression; empty where an event triggers
 	Timezone string
-	Missed   string         // skip, latest or all(N); latest unless given
-	Overlap  string         // skip, queue or replace; skip unless given
-	On       hcl.Expression // the pattern of events; nil for a schedule
+	Missed   string // skip, latest or all(N); latest unless given
+	Overlap  string // skip, queue or replace; skip unless given
+	// On is the pattern of events that start the workflow; nil for a schedule, or
+	// where it is wrong.
+	On *patterns.Pattern
+	// When is what has to hold of such an event besides; nil for nothing.
+	When     hcl.Expression
 	Workflow Reference
 	Inputs   map[string]hcl.Expression
 	// Environment the runs work in; empty for the default one.
