@@ -6,6 +6,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/types"
 	"github.com/open-policy-agent/opa/v1/util"
 )
@@ -45,4 +46,44 @@ func init() {
 // added are the functions of others that policies may use.
 func added() []*ast.Builtin {
 	return []*ast.Builtin{{Name: parseConfig.Name, Decl: parseConfig.Decl}, {Name: sanitized.Name, Decl: sanitized.Decl}}
+}
+
+// mostValue is how large a text may get, in bytes, and a number, in bits: what does
+// not fit into memory ends the process, where nothing can be said any more.
+const mostValue = 64 << 20
+
+// Functions of OPA that make much of little are asked before how much.
+func init() {
+	for name, size := range map[string]func([]*ast.Term) int{
+		ast.BitsShiftLeft.Name: func(args []*ast.Term) int {
+			by, ok := args[1].Value.(ast.Number)
+			if n, exact := by.Int(); ok && exact {
+				return n
+			}
+			return mostValue + 1
+		},
+		ast.Concat.Name: func(args []*ast.Term) int {
+			total, n := 0, 0
+			add := func(t *ast.Term) { total, n = total+len(text(t)), n+1 }
+			switch list := args[1].Value.(type) {
+			case *ast.Array:
+				list.Foreach(add)
+			case ast.Set:
+				list.Foreach(add)
+			}
+			return total + max(0, n-1)*len(text(args[0]))
+		},
+		ast.Replace.Name: func(args []*ast.Term) int {
+			in, old, by := text(args[0]), text(args[1]), text(args[2])
+			return len(in) + strings.Count(in, old)*max(0, len(by)-len(old))
+		},
+	} {
+		does := topdown.GetBuiltin(name)
+		topdown.RegisterBuiltinFunc(name, func(b topdown.BuiltinContext, args []*ast.Term, then func(*ast.Term) error) error {
+			if size(args) > mostValue {
+				return topdown.Halt{Err: &topdown.Error{Code: topdown.BuiltinErr, Message: name + ": what it gives would be too large", Location: b.Location}}
+			}
+			return does(b, args, then)
+		})
+	}
 }

@@ -192,7 +192,7 @@ func parse(name, src string) (*ast.Module, diag.List) {
 		return old, nil
 	}
 	summary := "Policy cannot be read"
-	if onlyOldSyntax(err) {
+	if onlyOldSyntax(err) && !newSyntax.MatchString(src) {
 		// Written for v0, with a mistake: those that v1 finds are none.
 		return nil, fromOPA(oldErr, summary)
 	}
@@ -215,8 +215,12 @@ func parseAs(version ast.RegoVersion, name, src string) (*ast.Module, error) {
 	return m, err
 }
 
-// oldSyntax is what v1 says of what was right in v0.
-var oldSyntax = regexp.MustCompile("^`(if|contains)` keyword is required|keyword cannot be used for rule name")
+// oldSyntax is what v1 says of what was right in v0, and newSyntax what v0 does not
+// have.
+var (
+	oldSyntax = regexp.MustCompile("^`(if|contains)` keyword is required|keyword cannot be used for rule name")
+	newSyntax = regexp.MustCompile(`(?m)^(import rego\.v1|[\w.]+ contains |[\w.]+ if )`)
+)
 
 func hasOldSyntax(err error) bool {
 	var list ast.Errors
@@ -266,7 +270,7 @@ func compile(parsed map[string]*ast.Module, tracked bool) (*ast.Compiler, error)
 
 // capabilities are what policies may use: everything that is a function of its
 // arguments. A decision must not depend on what some server answers.
-func capabilities() *ast.Capabilities {
+var capabilities = sync.OnceValue(func() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
 	kept := c.Builtins[:0]
 	for _, b := range c.Builtins {
@@ -280,7 +284,7 @@ func capabilities() *ast.Capabilities {
 	c.Builtins = append(kept, added()...)
 	c.AllowNet = []string{}
 	return c
-}
+})
 
 func place(l *ast.Location) *Place {
 	if l == nil {
@@ -425,7 +429,7 @@ func fromOPA(err error, summary string) diag.List {
 
 // rangeOf is where something stands.
 func rangeOf(l *ast.Location) hcl.Range {
-	at := hcl.Pos{Line: l.Row, Column: l.Col, Byte: l.Offset}
+	at := hcl.Pos{Line: max(1, l.Row), Column: max(1, l.Col), Byte: l.Offset}
 	end := at
 	end.Column += len(l.Text)
 	end.Byte += len(l.Text)
@@ -437,8 +441,11 @@ func explained(message string) string {
 	name, undefined := strings.CutPrefix(message, "undefined function ")
 	switch {
 	case !undefined:
+		if message == "empty module" {
+			return "the file has no package, and no rules"
+		}
 		return strings.TrimSuffix(message, ".")
-	case slices.ContainsFunc(ast.CapabilitiesForThisVersion().Builtins, func(b *ast.Builtin) bool { return b.Name == name }):
+	case ast.BuiltinMap[name] != nil:
 		return message + ": a policy may use what is a function of its arguments only, so that a decision can be had again. What a server answers can be put into a data document (*.json, *.yaml) beside the rules before"
 	}
 	return message + ": no package of this policy has it. If it is in another directory, put that below the source of the policy"
