@@ -95,15 +95,20 @@ func (p *Policy) each(do func(pkg, name string, m *ast.Module, r *ast.Rule)) {
 // asks adds a rule to those that are asked for.
 func (p *Policy) asks(found map[string]*rule, pkg, name string, m *ast.Module, r *ast.Rule) *rule {
 	key := pkg + "." + name
-	notes := p.notesOf(r)
 	if found[key] == nil {
 		ref := m.Package.Path.Copy().Append(ast.StringTerm(name))
-		found[key] = &rule{pkg: pkg, name: name, query: ref.String(), warns: warns.MatchString(name), at: place(r.Location), followed: true, notes: notes}
+		found[key] = &rule{pkg: pkg, name: name, query: ref.String(), warns: warns.MatchString(name), at: place(r.Location), followed: true}
 	}
 	out := found[key]
-	out.bodies++
 	out.followed = out.followed && !r.Default && r.Else == nil && (r.Head.Key == nil || r.Head.Value == nil)
-	out.notes = out.notes.common(notes)
+	if r.Default {
+		return out
+	}
+	if out.bodies++; out.bodies == 1 {
+		out.at, out.notes = place(r.Location), p.notesOf(r)
+	} else {
+		out.notes = out.notes.common(p.notesOf(r))
+	}
 	return out
 }
 

@@ -44,6 +44,7 @@ type Finding struct {
 	Resource  string `json:"resource,omitempty"`
 	Attribute string `json:"attribute,omitempty"`
 	Fix       string `json:"fix,omitempty"`
+	Title     string `json:"title,omitempty"`  // of the rule, in its annotations
 	Source    *Place `json:"source,omitempty"` // of the resource
 	RuleAt    *Place `json:"rule_source,omitempty"`
 	Stack     string `json:"stack,omitempty"`

@@ -120,7 +120,7 @@ func (j *judging) uncertain(messages []said, certain map[string]bool, asked []at
 }
 
 func (j *judging) finding(s Status) Finding {
-	return Finding{Policy: j.p.Name, Rule: j.r.String(), Level: j.p.Level, Status: s, RuleAt: j.r.at, Stack: j.o.Stack}
+	return Finding{Policy: j.p.Name, Rule: j.r.String(), Level: j.p.Level, Status: s, Title: j.r.notes.title, RuleAt: j.r.at, Stack: j.o.Stack}
 }
 
 func (j *judging) locate(address string) *Place {
