@@ -154,7 +154,7 @@ func (p *Policy) notesOf(r *ast.Rule) notes {
 			n.entrypoint = n.entrypoint || a.Entrypoint
 		}
 		severity, _ := a.Custom["severity"].(string)
-		n.severity = orElse(n.severity, severity)
+		n.severity = orElse(n.severity, strings.ToLower(severity))
 	}
 	for _, a := range r.Annotations {
 		add(a, true)

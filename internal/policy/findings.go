@@ -114,7 +114,7 @@ func (j *judging) uncertain(messages []said, certain map[string]bool, asked []at
 		}
 		f := j.finding(Unknown)
 		f.Resource, f.Attribute, f.Awaits = address, first[address], []string{address}
-		f.Source = j.locate(address)
+		f.Source, f.Severity = j.locate(address), j.r.notes.severity
 		j.findings = append(j.findings, f)
 	}
 }
@@ -151,6 +151,7 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 			f.Resource = orElse(f.Resource, firstText(from, "resource", "address", "resource_address"))
 			f.Attribute = orElse(f.Attribute, firstText(from, "attribute", "path", "key"))
 			f.Fix = orElse(f.Fix, firstText(from, "fix", "remediation", "how_to_fix"))
+			f.Severity = orElse(f.Severity, strings.ToLower(firstText(from, "severity")))
 		}
 		if f.Message == "" {
 			f.Message = m.term
@@ -166,6 +167,7 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 		}
 	}
 	f.Message, f.Fix = shortened(j.d.mask(f.Message)), shortened(j.d.mask(f.Fix))
+	f.Severity = orElse(f.Severity, j.r.notes.severity)
 	f.Source = j.locate(f.Resource)
 	j.findings = append(j.findings, f)
 }
