@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -168,8 +169,22 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 	}
 	f.Message, f.Fix = shortened(j.d.mask(f.Message)), shortened(j.d.mask(f.Fix))
 	f.Severity = orElse(f.Severity, j.r.notes.severity)
-	f.Source = j.locate(f.Resource)
+	if f.Source = j.locate(f.Resource); f.Source == nil {
+		f.Source = given(m.value)
+	}
 	j.findings = append(j.findings, f)
+}
+
+// given is the place that a message names itself, as conftest has it.
+func given(message any) *Place {
+	v, _ := message.(map[string]any)
+	at, _ := v["_loc"].(map[string]any)
+	file, _ := at["file"].(string)
+	line, err := strconv.Atoi(fmt.Sprint(at["line"]))
+	if file == "" || err != nil {
+		return nil
+	}
+	return &Place{File: file, Line: line}
 }
 
 // shortened is a text that can be shown.

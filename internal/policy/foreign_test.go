@@ -111,7 +111,11 @@ func testForeign(t *testing.T, file string) {
 		var got strings.Builder
 		var denied []string
 		for _, f := range out.Findings {
-			fmt.Fprintf(&got, "%s %s [%s] %s\n", strings.TrimSpace(string(f.Status)+" "+f.Severity), f.Rule, strings.TrimSpace(f.Resource+" "+f.Attribute), f.Message)
+			at := ""
+			if f.Source != nil {
+				at = fmt.Sprintf(" (%s:%d)", f.Source.File, f.Source.Line)
+			}
+			fmt.Fprintf(&got, "%s %s [%s] %s%s\n", strings.TrimSpace(string(f.Status)+" "+f.Severity), f.Rule, strings.TrimSpace(f.Resource+" "+f.Attribute), f.Message, at)
 			if f.Status == policy.Deny {
 				denied = append(denied, f.Message)
 			}

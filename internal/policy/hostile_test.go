@@ -40,7 +40,7 @@ func TestHostile(t *testing.T) {
 		{"recursion of rules", "deny contains \"x\" if a\na if b\nb if a", "recursive"},
 		{"loops in loops", "deny contains x if { some x in " + numbers + "; some y in " + numbers + "; x * y == -1 }", "takes more than"},
 		{"an empty comprehension of a lot", "deny contains \"x\" if count([1 | some x in " + numbers + "; some y in " + numbers + "; x + y == 0]) > 0", "takes more than"},
-		{"a function that does not stop", "edges := {sprintf(\"%d\", [i]): [sprintf(\"%d\", [j]) | some j in numbers.range(1, 10); j != i] | some i in numbers.range(1, 10)}\ndeny contains \"x\" if count(graph.reachable_paths(edges, [\"1\"])) == 0", "takes more than"},
+		{"a function that does not stop", "edges := {sprintf(\"%d\", [i]): [sprintf(\"%d\", [j]) | some j in numbers.range(1, 9); j != i] | some i in numbers.range(1, 9)}\ndeny contains \"x\" if count(graph.reachable_paths(edges, [\"1\"])) == 0", "takes more than"},
 		{"a loop in an exception", "deny contains \"x\"\nexception contains [\"\"] if { some x in " + numbers + "; some y in " + numbers + "; x * y == -1 }", "takes more than"},
 		{"text that doubles", "t0 := \"0123456789abcdef\"\n" + doubling(40) + "deny contains \"x\" if count(t40) == 1", "would be too large|takes more than"},
 		{"a list that doubles", "t0 := [1]\n" + strings.NewReplacer(`concat("", [`, "array.concat(", "])", ")").Replace(doubling(40)) + "deny contains \"x\" if count(t40) == 1", "memory|takes more than"},

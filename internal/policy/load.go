@@ -136,8 +136,8 @@ func Prepare(name string, level Level, dir string, files map[string][]byte) (*Po
 	return PrepareSource(name, level, Source{Dir: dir, Files: files})
 }
 
-// PrepareSource makes a policy. Files named *_test.rego are tests, and no part of
-// it. Diagnostics may be warnings: of what can be evaluated, and will say nothing.
+// PrepareSource makes a policy. Files named *_test.rego or *.test.rego are tests,
+// and no part of it. Diagnostics may be warnings: of what can be evaluated, and will say nothing.
 func PrepareSource(name string, level Level, from Source) (*Policy, diag.List) {
 	dir, files := from.Dir, from.Files
 	p := &Policy{Name: name, Level: level, modules: map[string]*ast.Module{}}
@@ -179,7 +179,9 @@ func PrepareSource(name string, level Level, from Source) (*Policy, diag.List) {
 	return p, append(diags, d...)
 }
 
-func isTest(name string) bool { return strings.HasSuffix(name, "_test.rego") }
+func isTest(name string) bool {
+	return strings.HasSuffix(name, "_test.rego") || strings.HasSuffix(name, ".test.rego")
+}
 
 // parse reads a module in the syntax of Rego v1 or, where that fails, of v0.
 func parse(name, src string) (*ast.Module, diag.List) {
@@ -257,6 +259,7 @@ func compile(parsed map[string]*ast.Module, tracked bool) (*ast.Compiler, error)
 	modules := make(map[string]*ast.Module, len(parsed))
 	for name, m := range parsed {
 		modules[name] = m.Copy()
+		compareLess(modules[name])
 	}
 	c := ast.NewCompiler().WithCapabilities(capabilities())
 	if tracked {
@@ -266,6 +269,22 @@ func compile(parsed map[string]*ast.Module, tracked bool) (*ast.Compiler, error)
 		return nil, c.Errors
 	}
 	return c, nil
+}
+
+// compareLess rewrites what compares something with itself, as some do to ask
+// whether it is there: nothing in it is looked at then.
+func compareLess(m *ast.Module) {
+	made := 0
+	ast.WalkExprs(m, func(e *ast.Expr) bool {
+		if e.Negated || !e.IsCall() || len(e.Operands()) != 2 || !e.Operator().Equal(ast.Equal.Ref()) {
+			return false
+		}
+		if _, ok := e.Operand(0).Value.(ast.Ref); ok && e.Operand(0).Equal(e.Operand(1)) {
+			made++
+			e.Terms = ast.Equality.Expr(ast.VarTerm(fmt.Sprintf("__there%d__", made)), e.Operand(0)).Terms
+		}
+		return false
+	})
 }
 
 // capabilities are what policies may use: everything that is a function of its
