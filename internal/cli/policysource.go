@@ -54,11 +54,15 @@ func policySourceOf(root, source string) policySource {
 		for _, name := range more["data"] {
 			out.data = append(out.data, in(name))
 		}
+		read, from := policy.ReadDir, out.dir
+		if info, err := os.Stat(from); err == nil && !info.IsDir() {
+			read, out.dir = policy.ReadData, filepath.Dir(from) // one file
+		}
 		out.read = func() (map[string][]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			return policy.ReadDir(out.dir)
+			return read(from)
 		}
 		return out
 	}

@@ -26,7 +26,18 @@ var sanitized = &rego.Function{
 	Decl: types.NewFunction(types.Args(types.S), types.S),
 }
 
-func init() {
+// added are the functions of others that policies may use.
+func added() []*ast.Builtin {
+	return []*ast.Builtin{{Name: parseConfig.Name, Decl: parseConfig.Decl}, {Name: sanitized.Name, Decl: sanitized.Decl}}
+}
+
+// mostValue is how large a text may get, in bytes, and a number, in bits: what does
+// not fit into memory ends the process, where nothing can be said any more.
+const mostValue = 64 << 20
+
+// registerFunctions tells OPA of them, and has those of its own that make much of
+// little asked before how much.
+func registerFunctions() {
 	rego.RegisterBuiltin1(sanitized, func(_ rego.BuiltinContext, value *ast.Term) (*ast.Term, error) { return value, nil })
 	rego.RegisterBuiltin2(parseConfig, func(_ rego.BuiltinContext, format, config *ast.Term) (*ast.Term, error) {
 		switch strings.ToLower(text(format)) {
@@ -41,19 +52,6 @@ func init() {
 		v, err := ast.InterfaceToValue(doc)
 		return ast.NewTerm(v), err
 	})
-}
-
-// added are the functions of others that policies may use.
-func added() []*ast.Builtin {
-	return []*ast.Builtin{{Name: parseConfig.Name, Decl: parseConfig.Decl}, {Name: sanitized.Name, Decl: sanitized.Decl}}
-}
-
-// mostValue is how large a text may get, in bytes, and a number, in bits: what does
-// not fit into memory ends the process, where nothing can be said any more.
-const mostValue = 64 << 20
-
-// Functions of OPA that make much of little are asked before how much.
-func init() {
 	for name, size := range map[string]func([]*ast.Term) int{
 		ast.BitsShiftLeft.Name: func(args []*ast.Term) int {
 			by, ok := args[1].Value.(ast.Number)

@@ -206,6 +206,7 @@ func parse(name, src string) (*ast.Module, diag.List) {
 }
 
 func parseAs(version ast.RegoVersion, name, src string) (*ast.Module, error) {
+	capabilities() // registers functions, before OPA reads the list of them
 	m, err := ast.ParseModuleWithOpts(name, src, ast.ParserOptions{RegoVersion: version, ProcessAnnotation: true})
 	if err != nil {
 		// Comments that only look like annotations are no reason not to read a policy.
@@ -300,6 +301,7 @@ var capabilities = sync.OnceValue(func() *ast.Capabilities {
 			kept = append(kept, b)
 		}
 	}
+	registerFunctions()
 	c.Builtins = append(kept, added()...)
 	c.AllowNet = []string{}
 	return c
