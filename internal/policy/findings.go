@@ -167,7 +167,12 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 			f.Resource = found
 		}
 	}
-	f.Message, f.Fix = shortened(j.d.mask(f.Message)), shortened(j.d.mask(f.Fix))
+	for _, text := range []*string{&f.Message, &f.Fix, &f.Attribute, &f.Severity} {
+		*text = shortened(j.d.mask(*text))
+	}
+	if !j.d.names[f.Resource] {
+		f.Resource = shortened(j.d.mask(f.Resource))
+	}
 	f.Severity = orElse(f.Severity, j.r.notes.severity)
 	if f.Source = j.locate(f.Resource); f.Source == nil {
 		f.Source = given(m.value)
