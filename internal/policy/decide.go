@@ -145,23 +145,20 @@ func (p *Policy) notesOf(r *ast.Rule) notes {
 	if set == nil || r.Module == nil {
 		return n
 	}
-	add := func(a *ast.Annotations, own bool) {
+	add := func(a *ast.Annotations) {
 		if a == nil {
 			return
 		}
-		if own {
-			n.title, n.description = orElse(n.title, a.Title), orElse(n.description, a.Description)
-			n.entrypoint = n.entrypoint || a.Entrypoint
-		}
 		severity, _ := a.Custom["severity"].(string)
+		n.title, n.description = orElse(n.title, a.Title), orElse(n.description, a.Description)
 		n.severity = orElse(n.severity, strings.ToLower(severity))
+		n.entrypoint = n.entrypoint || a.Entrypoint && a.Scope != "package"
 	}
 	for _, a := range r.Annotations {
-		add(a, true)
+		add(a)
 	}
-	add(set.GetDocumentScope(r.Ref().GroundPrefix()), true)
-	// A package may hold one rule and describe that.
-	add(set.GetPackageScope(r.Module.Package), true)
+	add(set.GetDocumentScope(r.Ref().GroundPrefix()))
+	add(set.GetPackageScope(r.Module.Package)) // it may hold one rule and describe that
 	return n
 }
 
