@@ -29,12 +29,13 @@ import (
 type policyOptions struct{ dirs []string }
 
 func (o *policyOptions) register(f *flagSet) {
-	f.list(&o.dirs, "policy", "DIR", "Hold the plan to the Rego rules in this directory too, as a mandatory policy; tutti:library are those that come with Tutti. May be given several times.")
+	f.list(&o.dirs, "policy", "DIR", "Hold the plan to the Rego rules in this directory too, as a mandatory policy; DIR?decision=PACKAGE/RULE asks for a decision that is true or false, DIR?data=DIR adds data documents; tutti:library are the rules that come with Tutti. May be given several times.")
 }
 
 // projectPolicies are the policies of a project, prepared once for all stacks.
 type projectPolicies struct {
 	once     sync.Once
+	warned   sync.Once
 	declared *projects.Project // nil where there are no project files
 	ready    map[string]*policy.Policy
 	adHoc    []*policy.Policy
@@ -66,7 +67,7 @@ func (g *projectPolicies) load(a *App, root string) diag.List {
 		}
 		for _, name := range sortedKeys(g.declared.Policies) {
 			p := g.declared.Policies[name]
-			ready, d := readPolicy(a, name, policy.Level(p.Enforcement), policySourceOf(root, p.Source), &p.SourceRange)
+			ready, d := readPolicy(a, p.Name, policy.Level(p.Enforcement), policySourceOf(root, p.Source).with(root, p), &p.SourceRange)
 			diags = append(diags, d...)
 			g.ready[name] = ready
 		}
@@ -95,7 +96,17 @@ func readPolicy(a *App, name string, level policy.Level, from policySource, at *
 		sources[filepath.ToSlash(filepath.Join(from.dir, filepath.FromSlash(file)))] = src
 	}
 	a.quoteMore(sources)
-	return policy.Prepare(name, level, filepath.ToSlash(from.dir), files)
+	in := policy.Source{Dir: filepath.ToSlash(from.dir), Files: files, Decisions: from.decisions}
+	for _, dir := range from.data {
+		more, err := policy.ReadData(dir)
+		if err != nil {
+			d := diag.Errorf("Cannot read policy", "The data of policy %q cannot be read: %s.", name, err)
+			d[0].Subject = at
+			return nil, d
+		}
+		in.Data = append(in.Data, policy.Source{Dir: filepath.ToSlash(dir), Files: more})
+	}
+	return policy.PrepareSource(name, level, in)
 }
 
 // quoteMore adds text that diagnostics may quote.
@@ -153,12 +164,14 @@ func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 }
 
 // applicable finds the policies that apply here, and what they are told about
-// the run; nil where there are none.
+// the run; nil where there are none. Warnings about policies are given once.
 func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement, diag.List) {
 	g := o.app.policies(o.policyRoot())
 	if g.diags.HasErrors() {
 		return nil, g.diags
 	}
+	var diags diag.List
+	g.warned.Do(func() { diags = g.diags })
 	j := &judgement{policies: slices.Clone(g.adHoc)}
 	labels := map[string]string{}
 	if g.declared != nil {
@@ -181,7 +194,7 @@ func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement
 	if opts.parent != "" {
 		j.about["workflow"] = o.workflowOf(ctx, opts.parent)
 	}
-	return j, nil
+	return j, diags
 }
 
 // judgeDocument evaluates the policies on plan JSON. A rule that cannot be

@@ -94,12 +94,13 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy
 		if err != nil {
 			return nil, diag.Errorf("Cannot read plan", "%s.", err)
 		}
+		cfg, broken := op.configOrEmpty(ctx)
 		j, diags := op.applicable(ctx, opts)
 		if j == nil || diags.HasErrors() {
 			return nil, diags
 		}
 		// The configuration beside it may be the one it was made from.
-		if cfg, d := op.configOrEmpty(ctx); !d.HasErrors() {
+		if !broken.HasErrors() {
 			j.locate = locator(cfg)
 		}
 		if diags = append(diags, op.judgeDocument(ctx, j, data, "")...); diags.HasErrors() {

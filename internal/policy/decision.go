@@ -44,9 +44,12 @@ type Finding struct {
 	Resource  string `json:"resource,omitempty"`
 	Attribute string `json:"attribute,omitempty"`
 	Fix       string `json:"fix,omitempty"`
-	Source    *Place `json:"source,omitempty"` // of the resource
-	RuleAt    *Place `json:"rule_source,omitempty"`
-	Stack     string `json:"stack,omitempty"`
+	Title     string `json:"title,omitempty"` // of the rule, in its annotations
+	// Severity is what the rule says of it, in lower case.
+	Severity string `json:"severity,omitempty"`
+	Source   *Place `json:"source,omitempty"` // of the resource
+	RuleAt   *Place `json:"rule_source,omitempty"`
+	Stack    string `json:"stack,omitempty"`
 	// Overridden says that somebody let it pass although it is denied.
 	Overridden bool `json:"overridden,omitempty"`
 	// Awaits are the objects whose unknown attributes the rule looked at.

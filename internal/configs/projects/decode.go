@@ -242,7 +242,7 @@ func (d *decoder) stack(block *hcl.Block) *Stack {
 var enforcements = []string{"advisory", "soft-mandatory", "mandatory"}
 
 func (d *decoder) policy(block *hcl.Block) *Policy {
-	content := d.content(block, []string{"source"}, []string{"enforcement", "stacks", "when"})
+	content := d.content(block, []string{"source"}, []string{"enforcement", "stacks", "when", "decision", "data"})
 	p := &Policy{Name: block.Labels[0], Enforcement: "mandatory", DeclRange: block.DefRange, SourceRange: block.DefRange}
 	if attr := content.Attributes["source"]; attr != nil {
 		p.SourceRange = attr.Expr.Range()
@@ -255,6 +255,23 @@ func (d *decoder) policy(block *hcl.Block) *Policy {
 	}
 	p.Stacks = d.references(content.Attributes["stacks"], "stack")
 	d.constant(content, "when", &p.When)
+	if attr := content.Attributes["decision"]; attr != nil {
+		var one string
+		if diags := gohcl.DecodeExpression(attr.Expr, nil, &one); !diags.HasErrors() {
+			p.Decisions = []string{one}
+		} else {
+			d.constant(content, "decision", &p.Decisions)
+		}
+		if slices.Contains(p.Decisions, "") || len(p.Decisions) == 0 {
+			d.errorAt(attr.Expr.Range(), "Invalid decision", "Name a rule or a package, for example \"terraform/analysis/authz\", or several in a list; leave the argument out to be judged by all rules named deny, violation or warn.")
+		}
+	}
+	d.constant(content, "data", &p.Data)
+	for _, dir := range p.Data {
+		if !configs.IsLocalSource(dir) {
+			d.errorAt(content.Attributes["data"].Expr.Range(), "Invalid data of a policy", "Data are files or directories of this project: %q must begin with \"./\" or \"../\".", dir)
+		}
+	}
 	return p
 }
 

@@ -70,7 +70,11 @@ type Policy struct {
 	Stacks      []Reference
 	// When are the labels that the environment must have for the policy to apply;
 	// empty for every environment.
-	When      map[string]string
+	When map[string]string
+	// Decisions are the rules and packages that are asked for; empty for every rule
+	// named deny, violation or warn.
+	Decisions []string
+	Data      []string // more data documents: files and directories, relative to the project
 	DeclRange hcl.Range
 	// SourceRange is where the source is named, for diagnostics.
 	SourceRange hcl.Range
