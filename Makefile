@@ -5,7 +5,7 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build providers demo test test-acceptance test-cloud race lint bench bench-temporal clean
+.PHONY: help build providers dex demo test test-acceptance test-cloud race lint bench bench-temporal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -16,10 +16,13 @@ build: ## build bin/tutti
 providers: ## build the provider plugins that tests, demo and benchmarks use
 	scripts/providers.sh
 
+dex: ## build the OpenID Connect provider that tests log in at
+	scripts/dex.sh
+
 demo: build providers ## apply, repair, kill, resume and destroy an example on a PostgreSQL server
 	scripts/demo.sh
 
-test: lint providers test-acceptance ## vet and run every test
+test: lint providers dex test-acceptance ## vet and run every test
 	$(GO) test ./...
 
 test-acceptance: build ## run the providers' acceptance tests through tutti, and through terraform where installed

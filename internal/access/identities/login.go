@@ -99,6 +99,9 @@ func (i *Issuer) DeviceLogin(ctx context.Context, show func(DevicePrompt)) (Sess
 	}
 	show(DevicePrompt{Page: asked.VerificationURI, Code: asked.UserCode, Complete: asked.VerificationURIComplete, Expires: asked.Expiry})
 	token, err := config.DeviceAccessToken(i.context(ctx), asked, oauth2.VerifierOption(verifier))
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return Session{}, Credential{}, refused("nobody entered the code in time")
+	}
 	if err != nil {
 		return Session{}, Credential{}, i.explain(err)
 	}
