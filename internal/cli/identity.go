@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -34,8 +35,9 @@ type identification struct {
 	verifier *identities.Verifier
 }
 
-// identification reads what the project declares.
-func (a *App) identification() (*identification, diag.List) {
+// identification reads what the project declares. Find looks up Tutti's own
+// tokens; nil to open the store for it.
+func (a *App) identification(find func(context.Context, string) (access.Token, bool, error)) (*identification, diag.List) {
 	p, diags := governing()
 	if diags.HasErrors() && (p == nil || p.Guarded || len(p.Identities) > 0) {
 		if p != nil {
@@ -53,7 +55,10 @@ func (a *App) identification() (*identification, diag.List) {
 	// Connections are not kept: nothing is to be open when the command goes on.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true
-	i.verifier = identities.NewVerifier(p, i.ownToken, identities.Options{Transport: transport, Cache: folder})
+	if find == nil {
+		find = i.ownToken
+	}
+	i.verifier = identities.NewVerifier(p, find, identities.Options{Transport: transport, Cache: folder})
 	return i, nil
 }
 
@@ -65,7 +70,7 @@ func (a *App) identify(ctx context.Context, command string) diag.List {
 		_ = diags // whoever needs the project will say so
 		return nil
 	}
-	i, diags := a.identification()
+	i, diags := a.identification(nil)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -77,16 +82,54 @@ func (a *App) identify(ctx context.Context, command string) diag.List {
 		a.acting = who
 		return diags
 	}
-	who, err := i.verifier.Verify(ctx, bearer)
+	who, err := i.verify(ctx, bearer)
 	if err != nil {
 		return i.refuse(ctx, who, err)
 	}
 	a.acting = &who
-	data := tokenEventData{Source: who.Source, Command: command, Issued: who.Issued.ID, For: who.Issued.Subject, Expires: who.Expires}
-	if err := i.record(ctx, runs.AuditEvent(states.Key{}, "token.used", who.ID, a.actor(), data)); err != nil {
+	if err := i.record(ctx, tokenUsed(who, command)); err != nil {
 		return diag.Errorf("Cannot record the use of a token", "%s.", err)
 	}
 	return nil
+}
+
+// verify says whom a bearer token stands for. Whom one of Tutti's own stands for is
+// in the groups that the operating system says.
+func (i *identification) verify(ctx context.Context, bearer string) (identities.Credential, error) {
+	who, err := i.verifier.Verify(ctx, bearer)
+	if err == nil && identities.Own(bearer) {
+		who.Groups = osIdentity(who.Subject).Groups
+	}
+	return who, err
+}
+
+// tokenUsed is the event about the use of a token.
+func tokenUsed(who identities.Credential, command string) events.Event {
+	data := tokenEventData{Source: who.Source, Command: command, Issued: who.Issued.ID, For: who.Issued.Subject, Expires: who.Expires}
+	return runs.AuditEvent(states.Key{}, "token.used", who.ID, who.Subject, data)
+}
+
+// bearers is how a server finds out whom a bearer token stands for. The first use
+// of each is told of; those that are refused are not: anybody can send them.
+func (a *App) bearers(ctx context.Context, store *sqlite.Store) (func(string) (access.Identity, error), diag.List) {
+	i, diags := a.identification(store.Token)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	var told sync.Map // by id
+	return func(shown string) (access.Identity, error) {
+		who, err := i.verify(ctx, shown)
+		if err != nil {
+			return access.Identity{}, err
+		}
+		if _, before := told.LoadOrStore(who.ID, true); !before {
+			if err := store.Record(ctx, tokenUsed(who, "server")); err != nil {
+				told.Delete(who.ID)
+				return access.Identity{}, err
+			}
+		}
+		return who.Identity, nil
+	}, nil
 }
 
 // tokenEventData is what is told of a token: never the token.

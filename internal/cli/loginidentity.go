@@ -37,7 +37,7 @@ type loginEventData struct {
 
 // declaredIdentity finds an identity that people can log in with.
 func (a *App) declaredIdentity(name string) (*identification, *projects.Identity, diag.List) {
-	i, diags := a.identification()
+	i, diags := a.identification(nil)
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
