@@ -129,11 +129,11 @@ func (i *Issuer) ask(ctx context.Context) (Facts, error) {
 		if errors.As(err, &other) {
 			return Facts{}, fmt.Errorf("what is there calls itself another issuer, %.200q", other.Provided)
 		}
-		return Facts{}, fmt.Errorf("%.500s", err)
+		return Facts{}, shortened(err)
 	}
 	var f Facts
 	if err := provider.Claims(&f); err != nil {
-		return Facts{}, fmt.Errorf("what it says of itself cannot be read: %.200s", err)
+		return Facts{}, fmt.Errorf("what it says of itself cannot be read: %w", shortened(err))
 	}
 	for name, address := range map[string]string{"keys": f.KeysAt, "authorization": f.Authorization, "token": f.Token, "device": f.Device} {
 		if address == "" && name != "keys" {
@@ -151,6 +151,9 @@ func (i *Issuer) ask(ctx context.Context) (Facts, error) {
 	}
 	return f, nil
 }
+
+// shortened is an error without most of an answer that it may quote.
+func shortened(err error) error { return fmt.Errorf("%.500s", err.Error()) }
 
 func (i *Issuer) fetch(ctx context.Context, address string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -207,7 +210,7 @@ type keySet struct {
 // VerifySignature implements oidc.KeySet. A token that names no key is accepted
 // only where there is no choice.
 func (k keySet) VerifySignature(_ context.Context, raw string) ([]byte, error) {
-	signed, err := jose.ParseSigned(raw, joseAlgorithms())
+	signed, err := jose.ParseSignedCompact(raw, joseAlgorithms())
 	if err != nil {
 		return nil, err
 	}
