@@ -45,6 +45,8 @@ var floors = map[string]int{
 	"internal/flow":   3,
 	"internal/stacks": 3, // how the stacks of a project hang together
 	"internal/policy": 3,
+	// Who somebody is who comes with a token, for commands and servers alike.
+	"internal/access/identities": 3,
 
 	"internal/lang":       2,
 	"internal/lang/marks": 1, // vocabulary: what sensitive and ephemeral mean on a value

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
 )
 
@@ -54,6 +55,10 @@ type App struct {
 	policyOptions *policyOptions              // nil where the command has none
 	gates         map[string]*projectPolicies // by directory
 	found         *ensemble                   // a project that was opened already
+
+	// acting is for whom the command acts by a token or a login; nil for whom the
+	// operating system says it is.
+	acting *identities.Credential
 }
 
 // Main runs the program with the arguments behind its name and returns the exit
@@ -143,6 +148,11 @@ func (a *App) runCommand(cmd *command, name string, args []string) int {
 	}
 	ctx, stop := a.watchInterrupts(context.Background())
 	defer stop()
+	if !anyone[strings.Fields(name)[0]] {
+		if diags := a.identify(ctx, name); diags.HasErrors() {
+			return a.fail(diags)
+		}
+	}
 	return do(ctx, a, args)
 }
 

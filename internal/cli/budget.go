@@ -212,7 +212,7 @@ type overrideEvent struct {
 }
 
 // record is what a run keeps of the judgement: events, and what was overridden.
-func (j *judged) record() ([]events.Event, []runs.Override) {
+func (j *judged) record(actor string) ([]events.Event, []runs.Override) {
 	if !j.worthTelling() {
 		return nil, nil
 	}
@@ -229,7 +229,7 @@ func (j *judged) record() ([]events.Event, []runs.Override) {
 		if v.Override == "" {
 			continue
 		}
-		list = append(list, events.Event{Type: "budget.overridden", Subject: "budget." + v.Budget, Data: data(overrideEvent{v, actor()})})
+		list = append(list, events.Event{Type: "budget.overridden", Subject: "budget." + v.Budget, Data: data(overrideEvent{v, actor})})
 		overrides = append(overrides, runs.Override{Rule: "budget." + v.Budget, Reason: v.Override})
 	}
 	return list, overrides

@@ -172,9 +172,9 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	d := flow.Compile(definition, definition.Workflows[stacks.WorkflowName])
 	return r.drive(ctx, o.shared, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = runs.Run{
-			Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: actor(), Program: programVersion(), Summary: o.summary(),
+			Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: o.summary(),
 		}
-		w.Events, w.Run.Overrides = j.record()
+		w.Events, w.Run.Overrides = j.record(o.app.actor())
 		return runner.StartWorkflow(ctx, d, w)
 	})
 }
@@ -186,7 +186,7 @@ func (o *ensembleOperation) moveObjects(ctx context.Context, store runs.Store) e
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	if err := store.Transfer(ctx, pending, transferEvents(pending)...); err != nil {
+	if err := store.Transfer(ctx, pending, transferEvents(o.app.actor(), pending)...); err != nil {
 		return diag.Errorf("Cannot move objects between stacks", "%s. Nothing was done; plan again.", err).Err()
 	}
 	return nil

@@ -188,7 +188,7 @@ func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement
 		return nil, o.checkOverrides(nil)
 	}
 	j.about = map[string]any{
-		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "actor": actor(), "stack": o.stack,
+		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "actor": o.app.actor(), "stack": o.stack,
 		"environment": map[string]any{"name": o.environment, "labels": labels}, "time": time.Now().UTC().Format(time.RFC3339),
 	}
 	if opts.parent != "" {
@@ -248,7 +248,7 @@ func (o *operation) checkOverrides(d *policy.Decision) diag.List {
 		case level != string(policy.SoftMandatory):
 			diags = append(diags, diag.Errorf("Policy cannot be overridden", "Option -override: The policy %q is %s: only soft-mandatory policies can be overridden.", name, level)...)
 		case d != nil:
-			d.Override(policy.Override{Policy: name, Actor: actor(), Reason: reason})
+			d.Override(policy.Override{Policy: name, Actor: o.app.actor(), Reason: reason})
 		}
 	}
 	return diags

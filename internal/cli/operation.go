@@ -45,6 +45,16 @@ type operation struct {
 	view operationView
 	// actor is on whose behalf it is done; empty for who runs the program.
 	actor string
+	// authority is that of the actor, as runs keep it.
+	authority *access.Authority
+}
+
+// who is on whose behalf it is done, with what their rights rest on.
+func (o *operation) who() (access.Identity, *access.Authority) {
+	if o.actor == "" {
+		return o.app.identity(), o.app.authority()
+	}
+	return o.app.identityIn(o.actor, o.authority), o.authority
 }
 
 // by is on whose behalf it is done.
@@ -52,7 +62,7 @@ func (o *operation) by() string {
 	if o.actor != "" {
 		return o.actor
 	}
-	return actor()
+	return o.app.actor()
 }
 
 func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.List) {
@@ -92,7 +102,8 @@ func (o *operation) on(key states.Key) *operation {
 
 // planInput gathers what a plan is made from.
 func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
-	if diags := o.app.mayBe(o.by(), access.Plan, o.environment, o.stack); diags.HasErrors() {
+	who, _ := o.who()
+	if diags := o.app.mayBe(who, access.Plan, o.environment, o.stack); diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
 	req, diags := o.withoutStack(po).request()
@@ -385,7 +396,8 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if opts.actor == "" {
 		opts.actor = o.by()
 	}
-	if diags := o.app.mayBe(opts.actor, verbOf(opts.kind), o.environment, o.stack); diags.HasErrors() {
+	who, authority := o.who()
+	if diags := o.app.mayBe(who, verbOf(opts.kind), o.environment, o.stack); diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
 	store, diags := o.store(ctx)
@@ -423,7 +435,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
-			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: opts.actor, Program: programVersion(), Summary: summaryLine(l.plan),
+			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: opts.actor, Authority: authority, Program: programVersion(), Summary: summaryLine(l.plan),
 		},
 		Plan: l.plan, Encoded: l.encoded, Late: late, Decision: decision, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
@@ -434,7 +446,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if guard != nil {
 		input.Guard, request.Closing = guard, guard.Closing
 	}
-	request.Events, request.Run.Overrides = costs.record()
+	request.Events, request.Run.Overrides = costs.record(o.app.actor())
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
 		ex, diags := engine.NewApply(ctx, input)
 		if diags.HasErrors() {

@@ -133,7 +133,7 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 	app.show(diags)
 	op.environment = environment
 	return op.workflow(ctx, d, o.json, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
-		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion()}
+		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion()}
 		w.Environment, w.Inputs, w.Parallelism = environment, inputs, o.parallelism
 		if o.detach {
 			run, diags := r.EnqueueWorkflow(ctx, d, w)
@@ -217,7 +217,7 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 		return app.fail(diags)
 	}
 	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
-		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + name}
+		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Summary: "workflow " + name}
 		e.Start, e.Sensitive = runs.MachineStart(start.Name, start.Input, uuid.NewString()), true
 		if o.detach {
 			return r.Enqueue(ctx, e)

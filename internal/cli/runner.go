@@ -205,7 +205,7 @@ func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 	}
 	done = func() {}
 	steps.Dir, steps.Definition, steps.Runner = o.workDir, machineDefinition, r
-	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
+	steps.Run = runs.Run{Key: o.key(), Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion()}
 	steps.Options.Authorize = o.app.authorize
 	if d, _ := o.definitionOf(pinned); d != nil {
 		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.key().Environment
@@ -223,5 +223,6 @@ func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 func actsFor(e runs.Execution, run runs.Run) {
 	if steps, ok := e.Steps.(*runs.StateMachine); ok {
 		steps.Run.Actor, steps.Options.Run.Actor = run.Actor, run.Actor
+		steps.Run.Authority, steps.Options.Run.Authority = run.Authority, run.Authority
 	}
 }

@@ -99,7 +99,7 @@ func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, r
 	o.app.sources = d.Project.Files
 	o.useKey(p.run.Key)
 	return o.workflow(ctx, d, asJSON, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
-		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: p.run.Key, Actor: actor(), Program: programVersion(), Summary: "workflow " + d.Workflow.Name + ", " + why}
+		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: p.run.Key, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: "workflow " + d.Workflow.Name + ", " + why}
 		w.Environment, w.Inputs, w.Reuse = p.environment, p.inputs, reuse
 		return r.StartWorkflow(ctx, d, w)
 	})
@@ -168,7 +168,7 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 			return exitFailed
 		}
 	}
-	if err := op.opened.Abandon(ctx, id, runs.AuditEvent(p.run.Key, "run.cancel_requested", id, actor(), map[string]bool{"abandoned": true, "upgraded": true})); err != nil {
+	if err := op.opened.Abandon(ctx, id, runs.AuditEvent(p.run.Key, "run.cancel_requested", id, a.actor(), map[string]bool{"abandoned": true, "upgraded": true})); err != nil {
 		return a.failf("Cannot end the run", "%s.", err)
 	}
 	return op.again(ctx, p, to, p.machine.Outcomes(nil), "continues run "+id, asJSON)

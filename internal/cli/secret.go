@@ -141,7 +141,7 @@ func (w *secretWork) set(ctx context.Context, name string) int {
 	case len(value) > sources.Largest:
 		return w.app.failf("Value too long", "A secret has at most %d bytes.", sources.Largest)
 	}
-	version, err := w.store.SetSecret(ctx, w.environment, name, []byte(value), actor())
+	version, err := w.store.SetSecret(ctx, w.environment, name, []byte(value), w.app.actor())
 	if err != nil {
 		return w.app.fail(diag.FromError(err))
 	}
@@ -345,7 +345,7 @@ func secretRemoveCommand() *command {
 					if diags := w.may(args[0]); diags.HasErrors() {
 						return app.fail(diags)
 					}
-					count, err := w.store.RemoveSecret(ctx, w.environment, args[0], version, actor())
+					count, err := w.store.RemoveSecret(ctx, w.environment, args[0], version, app.actor())
 					if err != nil {
 						return app.fail(diag.FromError(err))
 					}

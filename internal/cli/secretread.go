@@ -32,11 +32,11 @@ func (p *project) secretReader(environment string) *secretReader {
 		if diags.HasErrors() {
 			return diags.Err()
 		}
-		data, err := json.Marshal(secretRead{environment, version, actor(), run})
+		data, err := json.Marshal(secretRead{environment, version, p.app.actor(), run})
 		if err != nil {
 			return err
 		}
-		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Actor: access.Subject(actor()), Time: time.Now(), Data: data})
+		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Actor: access.Subject(p.app.actor()), Time: time.Now(), Data: data})
 	}
 	return &secretReader{r}
 }

@@ -33,7 +33,7 @@ var _ api.Work = (*serverWork)(nil)
 
 // fresh is the program for one request or run: it has read nothing yet.
 func (a *App) fresh() *App {
-	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor}
+	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting}
 }
 
 // root is the project's root for one request.
@@ -109,7 +109,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		return runs.Run{}, err
 	}
 	op.environment = environment
-	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Program: programVersion(), Summary: "workflow " + s.Workflow}
+	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow}
 	if declared.Definition != "" {
 		if diags := checkWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
 			return runs.Run{}, diags.Err()
@@ -190,7 +190,7 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 		return runs.Run{}, diags.Err()
 	}
 	op.environment = environment
-	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Program: programVersion(), Summary: summary}
+	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary}
 	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
 	return started, diags.Err()
 }
@@ -409,27 +409,7 @@ func (w *serverWork) PushState(ctx context.Context, who access.Identity, key sta
 		st.Lineage = have.Lineage
 	}
 	st.Serial = max(st.Serial, have.Serial)
-	write := wholeState(key, have, st, "push")
+	write := wholeState(who.Subject, key, have, st, "push")
 	write.Lock = lock
-	for i := range write.Events {
-		write.Events[i].Actor = who.Subject
-	}
 	return w.runner.Store.Write(ctx, key, write)
-}
-
-// tokenIdentity is whom a token stands for that somebody shows.
-func tokenIdentity(ctx context.Context, store *sqlite.Store, shown string) (access.Identity, error) {
-	var failed error
-	who, err := access.Verify(shown, func(id string) (access.Token, bool) {
-		t, ok, err := store.Token(ctx, id)
-		failed = err
-		return t, ok && err == nil
-	}, time.Now())
-	if failed != nil {
-		return access.Identity{}, failed
-	}
-	if err == nil {
-		who.Groups = identityOf(who.Subject).Groups
-	}
-	return who, err
 }

@@ -161,7 +161,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	e.useVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log}
+	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority}
 	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism}
 	loaded, own, diags := op.planStep(ctx, po, req.Inputs, r.vars)
 	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
@@ -339,12 +339,13 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 	if p == nil {
 		return nil, fmt.Errorf("run %s is about the stack %q, which this project does not declare", run.ID, run.Key.Stack)
 	}
-	return &operation{project: p, view: silentView{}}, nil
+	return &operation{project: p, view: silentView{}, actor: req.Actor, authority: req.Authority}, nil
 }
 
 // carryOut has a run driven to its end and says what came of it.
 func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
 	log := newLogView(req.Log)
+	op.actor, op.authority = req.Actor, req.Authority
 	op.view = teeView{log, silentView{}}
 	if r.view != nil {
 		op.view = teeView{log, r.view.forStack(op.stack)}
@@ -438,7 +439,6 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	if err != nil {
 		return err
 	}
-	op.actor = req.Actor
 	goals, diags := op.beforeRun(ctx, of)
 	if diags.HasErrors() {
 		if len(diags) == 1 && diags[0].Summary == nothingToRollBack {
@@ -469,7 +469,7 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 	e.useVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log}
+	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority}
 	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, variableOptions: *r.vars})
 	if !diags.HasErrors() {
 		diags = append(diags, engine.InvokeAction(ctx, in, action, config, log.watcher.Tell)...)

@@ -58,7 +58,7 @@ func (e *stateEdit) write(ctx context.Context, cause string, changes []states.Ch
 		return e.app.fail(unreadable(e.st, diag.Error, "Nothing was changed, because they would be lost."))
 	}
 	if len(changes) > 0 {
-		err := e.opened.Write(ctx, e.key(), states.Write{Cause: cause, Changes: changes, Events: stateEvents(e.key(), cause, changes)})
+		err := e.opened.Write(ctx, e.key(), states.Write{Cause: cause, Changes: changes, Events: stateEvents(e.app.actor(), e.key(), cause, changes)})
 		if err != nil {
 			return e.app.fail(stateWriteProblem(err))
 		}
@@ -326,7 +326,7 @@ func statePushCommand() *command {
 					pushed.Lineage = uuid.NewString()
 				}
 				pushed.Serial = max(pushed.Serial, e.st.Serial+1)
-				if err := e.opened.Write(ctx, e.key(), wholeState(e.key(), e.st, pushed, "push")); err != nil {
+				if err := e.opened.Write(ctx, e.key(), wholeState(e.app.actor(), e.key(), e.st, pushed, "push")); err != nil {
 					return app.fail(stateWriteProblem(err))
 				}
 				app.show(e.export(ctx))

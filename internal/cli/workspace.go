@@ -199,7 +199,7 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		}
 	}
 	key := p.keyIn(name)
-	err := p.opened.CreateEnvironment(ctx, key, runs.AuditEvent(key, "environment.created", name, actor(), nil))
+	err := p.opened.CreateEnvironment(ctx, key, runs.AuditEvent(key, "environment.created", name, app.actor(), nil))
 	if errors.Is(err, states.ErrExists) || slices.Contains(names, name) && name != p.environment {
 		return app.failf("Environment exists", "There is an environment %q already. Select it with \"tutti workspace select %[1]s\".", name)
 	}
@@ -213,7 +213,7 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		}
 		have, err := p.opened.State(ctx, key)
 		if err == nil {
-			err = p.opened.Write(ctx, key, wholeState(key, have, st, "push"))
+			err = p.opened.Write(ctx, key, wholeState(p.app.actor(), key, have, st, "push"))
 		}
 		if err != nil {
 			return app.fail(stateWriteProblem(err))
@@ -281,7 +281,7 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 		return app.failf("Environment is not empty", "The state of environment %q still has %s. Destroy them first, or give -force to leave them behind unmanaged.", name, countOf(objects, "object"))
 	}
 	for _, key := range p.stateKeys(name) {
-		if err := p.opened.DeleteEnvironment(ctx, key, runs.AuditEvent(key, "environment.deleted", name, actor(), map[string]int{"objects": objects})); err != nil {
+		if err := p.opened.DeleteEnvironment(ctx, key, runs.AuditEvent(key, "environment.deleted", name, app.actor(), map[string]int{"objects": objects})); err != nil {
 			return app.fail(diag.FromError(err))
 		}
 	}

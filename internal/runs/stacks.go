@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -39,6 +40,7 @@ type StackRequest struct {
 	Run       string // id of the run to make or to go on with
 	Parent    string // id of the run it is a step of
 	Actor     string // whom that run is by
+	Authority *access.Authority
 	Log       io.Writer
 	Asked     <-chan struct{} // closed when it should end early
 }

@@ -116,7 +116,7 @@ func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
 	request := func(c WorkflowCall) StackRequest {
 		req := StackRequest{
 			Stack: c.Effect.References["stack"].Name, Inputs: cty.NullVal(cty.DynamicPseudoType), Refresh: true,
-			Run: childRun(c.Task), Parent: c.Task.Run().ID, Actor: c.Task.Run().Actor, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
+			Run: childRun(c.Task), Parent: c.Task.Run().ID, Actor: c.Task.Run().Actor, Authority: c.Task.Run().Authority, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
 		}
 		if c.Arguments == cty.NilVal {
 			return req
@@ -202,7 +202,7 @@ func (o *WorkflowOptions) may(c WorkflowCall, verb access.Verb, resource string)
 	if o.Authorize == nil {
 		return nil
 	}
-	if err := o.Authorize(c.Task.Run().Actor, verb, o.Environment, resource); err != nil {
+	if err := o.Authorize(c.Task.Run(), verb, o.Environment, resource); err != nil {
 		return actions.Errorf(ForbiddenError, "%s", err)
 	}
 	return nil

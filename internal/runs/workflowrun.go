@@ -51,7 +51,7 @@ type WorkflowOptions struct {
 	Stacks Stacks // nil where there are none
 	// Authorize says whether whom the run is by may do something to a stack or
 	// start a workflow; nil: they may. A run has no more rights than they have.
-	Authorize func(actor string, verb access.Verb, environment, resource string) error
+	Authorize func(by Run, verb access.Verb, environment, resource string) error
 	// Secrets reads the project's secrets; nil where they cannot be.
 	Secrets Secrets
 	// Actions are what steps do by kind, besides and instead of the built-in ones.

@@ -38,7 +38,7 @@ type Workflows struct {
 	Machine func(name string) ([]byte, error)
 	// Authorize says whether somebody may start a workflow, or do something to a
 	// stack; nil: they may.
-	Authorize func(actor string, verb access.Verb, environment, resource string) error
+	Authorize func(by runs.Run, verb access.Verb, environment, resource string) error
 	// Hard and Drain are those of [runs.Execution].
 	Hard, Drain <-chan struct{}
 }
@@ -119,14 +119,14 @@ func (w *Workflows) begin(ctx context.Context, s Start) (diag.List, error) {
 	t := s.Trigger
 	workflow := t.Project.Workflows[t.Declared.Workflow.Name]
 	run := runs.Run{
-		ID: s.Run, Kind: runs.WorkflowKind, Key: w.Key(environment), Actor: s.Actor, Program: w.Program,
+		ID: s.Run, Kind: runs.WorkflowKind, Key: w.Key(environment), Actor: s.Actor, Authority: s.Authority, Program: w.Program,
 		Summary: fmt.Sprintf("workflow %s for %s of %s", workflow.Name, t.Name, s.At.In(t.Schedule.Location()).Format(time.RFC3339)),
 	}
 	if run.Actor == "" {
 		run.Actor = t.Declared.Actor()
 	}
 	if w.Authorize != nil {
-		if err := w.Authorize(run.Actor, access.Run, environment, workflow.Name); err != nil {
+		if err := w.Authorize(run, access.Run, environment, workflow.Name); err != nil {
 			return nil, &InvalidError{err}
 		}
 	}
@@ -250,7 +250,7 @@ func (w *Workflows) machine(d *flow.Definition, pinned []byte, o runs.WorkflowOp
 		return runs.Execution{}, err
 	}
 	steps.Dir, steps.Definition, steps.Runner, steps.Hard = d.Project.Dir, w.Machine, w.Runner, o.Hard
-	steps.Run = runs.Run{Key: o.Run.Key, Actor: o.Run.Actor, Program: o.Run.Program}
+	steps.Run = runs.Run{Key: o.Run.Key, Actor: o.Run.Actor, Authority: o.Run.Authority, Program: o.Run.Program}
 	steps.Project, steps.Options = d, o
 	steps.Options.Run, steps.Options.Inputs = steps.Run, nil
 	steps.Machine = asl.NewMachine(definition)

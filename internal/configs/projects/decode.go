@@ -28,6 +28,7 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "policy", LabelNames: []string{"name"}},
 	{Type: "role", LabelNames: []string{"name"}},
 	{Type: "grant"},
+	{Type: "identity", LabelNames: []string{"name"}},
 	{Type: "secret", LabelNames: []string{"name"}},
 	{Type: "budget", LabelNames: []string{"name"}},
 	{Type: "cost"},
@@ -74,6 +75,8 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Roles, block, func(r *Role) hcl.Range { return r.DeclRange }, d.role)
 	case "grant":
 		d.grant(block)
+	case "identity":
+		declare(d, d.project.Identities, block, func(i *Identity) hcl.Range { return i.DeclRange }, d.identity)
 	case "budget":
 		declare(d, d.project.Budgets, block, func(b *Budget) hcl.Range { return b.DeclRange }, d.budget)
 	case "cost":

@@ -35,6 +35,7 @@ type Project struct {
 	Moves        []*Move
 	Roles        map[string]*Role
 	Grants       []*Grant
+	Identities   map[string]*Identity
 	// Guarded says that the files say something about who may do what, or cannot
 	// be read well enough to know that they do not.
 	Guarded bool

@@ -1,8 +1,6 @@
 package projects
 
 import (
-	"net/netip"
-	"net/url"
 	"regexp"
 	"strings"
 
@@ -151,17 +149,5 @@ func (d *decoder) kubernetes(block *hcl.Block, k *KubernetesSecret) {
 // CheckSecureAddress says what is wrong with the address of a server that is sent
 // a token and answers with a secret; empty where nothing is.
 func CheckSecureAddress(address string) string {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return "The address of a server is a URL such as https://vault.example.com:8200."
-	case u.Scheme == "https":
-		return ""
-	case u.Scheme != "http":
-		return "The address must begin with https://."
-	}
-	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && ip.IsLoopback() {
-		return ""
-	}
-	return "Without TLS a token is sent to this machine only: the address must begin with https://."
+	return checkServer(address, "The address of a server is a URL such as https://vault.example.com:8200.", "Without TLS a token is sent to this machine only: the address must begin with https://.")
 }
