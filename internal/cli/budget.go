@@ -2,12 +2,8 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
-	"strings"
 
-	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
@@ -61,7 +57,7 @@ func (o *ensembleOperation) judge(ctx context.Context) *judged {
 		if len(o.names) == 0 {
 			return &judged{}
 		}
-		o.judged = o.member(o.names[0]).judgePlans(ctx, o.plans)
+		o.judged = o.operation(o.names[0]).judgePlans(ctx, o.plans)
 	}
 	return o.judged
 }
@@ -69,22 +65,22 @@ func (o *ensembleOperation) judge(ctx context.Context) *judged {
 // judgePlans prices plans, by stack, and holds what their stacks come to against
 // the budgets. It is the one place where budgets are judged: everything that is
 // applied passes it, in operation.carryOut or ensembleOperation.execute.
-func (p *project) judgePlans(ctx context.Context, planned map[string]*loadedPlan) *judged {
+func (o *operation) judgePlans(ctx context.Context, planned map[string]*loadedPlan) *judged {
 	j := &judged{}
-	prices, diags := p.pricing()
+	prices, diags := o.pricing()
 	j.diags = diags
 	if diags.HasErrors() {
 		// Without budgets nothing depends on it, so it stops nobody.
-		j.denied = prices == nil && p.hasBudgets()
+		j.denied = prices == nil && o.hasBudgets()
 		if !j.denied {
 			j.diags = j.advice()
 		}
 		return j
 	}
 	names := sortedKeys(planned)
-	budgets := prices.budgets(names, p.environment)
+	budgets := prices.budgets(names, o.environment)
 	concerned := func(name string) bool { return prices.concerns(planned[name].plan) }
-	if len(budgets) == 0 && len(p.app.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
+	if len(budgets) == 0 && len(o.app.overrides)+len(o.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
 		return j // nobody wants to know
 	}
 	instances := map[string][]cost.Instance{}
@@ -102,12 +98,7 @@ func (p *project) judgePlans(ctx context.Context, planned map[string]*loadedPlan
 		j.denied = true
 		return j
 	}
-	overrides, diags := p.app.overridesOf(prices)
-	if len(overrides) > 0 {
-		for _, name := range names {
-			diags = append(diags, p.app.may(access.Override, p.environment, name)...)
-		}
-	}
+	overrides, diags := o.budgetsOverridden(prices.declared, names)
 	j.diags = append(j.diags, diags...)
 	j.denied = diags.HasErrors()
 	for _, b := range budgets {
@@ -117,13 +108,13 @@ func (p *project) judgePlans(ctx context.Context, planned map[string]*loadedPlan
 		}
 		var list []cost.Instance
 		for _, name := range scope {
-			if !b.About(name, p.environment) {
+			if !b.About(name, o.environment) {
 				continue
 			}
 			more, ok := instances[name]
 			if !ok {
 				var d diag.List
-				if more, d = p.recorded(ctx, name); d.HasErrors() {
+				if more, d = o.recorded(ctx, name); d.HasErrors() {
 					j.diags, j.denied = append(j.diags, d...), true
 				}
 			}
@@ -161,33 +152,6 @@ func (p *project) recorded(ctx context.Context, stack string) ([]cost.Instance, 
 	return cost.FromState(stack, st, nil), nil
 }
 
-// overridesOf reads the options -override: reasons by budget.
-func (a *App) overridesOf(prices *pricing) (map[string]string, diag.List) {
-	out := map[string]string{}
-	var diags diag.List
-	for _, text := range a.overrides {
-		name, reason, _ := strings.Cut(text, "=")
-		name = strings.TrimPrefix(strings.TrimSpace(name), "budget.")
-		reason = strings.TrimSpace(reason)
-		switch {
-		case prices.declared != nil && prices.declared.Policies[strings.TrimPrefix(name, "policy.")] != nil:
-			// a policy, see operation.checkOverrides
-		case reason == "":
-			diags = append(diags, diag.Errorf("Override without a reason", "Option -override: %q must have the form BUDGET=REASON. The reason is recorded with the run.", text)...)
-		case prices.declared == nil || prices.declared.Budgets[name] == nil:
-			diags = append(diags, diag.Errorf("No such budget", "Option -override: there is no budget %q in this project.", name)...)
-		default:
-			out[name] = reason
-		}
-	}
-	return out, diags
-}
-
-// registerOverride registers -override.
-func registerOverride(f *flagSet, into *[]string) {
-	f.list(into, "override", "NAME=REASON", "Apply although this soft-mandatory budget is exceeded or this soft-mandatory policy denies it. The reason is recorded with the run. May be given several times.")
-}
-
 // showCost shows what a plan costs, where that is of interest.
 func (o *operation) showCost(ctx context.Context, l *loadedPlan) {
 	if l.plan.Errored {
@@ -211,26 +175,20 @@ type overrideEvent struct {
 	Actor string `json:"actor"`
 }
 
-// record is what a run keeps of the judgement: events, and what was overridden.
-func (j *judged) record() ([]events.Event, []runs.Override) {
+// record is what a run keeps of the judgement: events, and what was overridden,
+// by whom.
+func (j *judged) record(by string) ([]events.Event, []runs.Override) {
 	if !j.worthTelling() {
 		return nil, nil
 	}
-	data := func(v any) json.RawMessage {
-		b, err := json.Marshal(v)
-		if err != nil {
-			panic(fmt.Sprintf("cli: cannot encode %T: %s", v, err))
-		}
-		return b
-	}
-	list := []events.Event{{Type: "cost.estimated", Data: data(costEvent{j.estimate.Totals, j.estimate.Unknown, j.verdicts})}}
+	list := []events.Event{{Type: "cost.estimated", Data: eventData(costEvent{j.estimate.Totals, j.estimate.Unknown, j.verdicts})}}
 	var overrides []runs.Override
 	for _, v := range j.verdicts {
 		if v.Override == "" {
 			continue
 		}
-		list = append(list, events.Event{Type: "budget.overridden", Subject: "budget." + v.Budget, Data: data(overrideEvent{v, actor()})})
-		overrides = append(overrides, runs.Override{Rule: "budget." + v.Budget, Reason: v.Override})
+		list = append(list, events.Event{Type: "budget.overridden", Subject: budgetRule + v.Budget, Data: eventData(overrideEvent{v, by})})
+		overrides = append(overrides, runs.Override{Rule: budgetRule + v.Budget, Reason: v.Override})
 	}
 	return list, overrides
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/plans"
@@ -174,7 +175,12 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 		w.Run = runs.Run{
 			Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: actor(), Program: programVersion(), Summary: o.summary(),
 		}
-		w.Events, w.Run.Overrides = j.record()
+		w.Events, w.Run.Overrides = j.record(access.Subject(w.Run.Actor))
+		for _, name := range o.names {
+			if l := o.plans[name]; l.decided != nil {
+				w.Run.Overrides = joinOverrides(w.Run.Overrides, ruleOverrides(l.decided.decision)...)
+			}
+		}
 		return runner.StartWorkflow(ctx, d, w)
 	})
 }

@@ -172,16 +172,31 @@ func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement
 		}
 	}
 	if len(j.policies) == 0 {
-		return nil, o.checkOverrides(nil)
+		return nil, o.overridePolicies(nil)
 	}
 	j.about = map[string]any{
-		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "actor": actor(), "stack": o.stack,
+		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "stack": o.stack,
 		"environment": map[string]any{"name": o.environment, "labels": labels}, "time": time.Now().UTC().Format(time.RFC3339),
+	}
+	if diags := o.whoAsks(j.about); diags.HasErrors() {
+		return nil, diags
 	}
 	if opts.parent != "" {
 		j.about["workflow"] = o.workflowOf(ctx, opts.parent)
 	}
 	return j, nil
+}
+
+// whoAsks tells policies who wants something done: the subject of grants, its
+// groups and its roles.
+func (o *operation) whoAsks(about map[string]any) diag.List {
+	who := identityOf(o.by())
+	declared, diags := o.app.policy()
+	if diags.HasErrors() {
+		return diags
+	}
+	about["actor"], about["groups"], about["roles"] = who.Subject, append([]string{}, who.Groups...), append([]string{}, declared.RolesOf(who)...)
+	return nil
 }
 
 // judgeDocument evaluates the policies on plan JSON. A rule that cannot be
@@ -196,7 +211,7 @@ func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte
 	if diags.HasErrors() {
 		return diags
 	}
-	return append(diags, o.checkOverrides(j.decision)...)
+	return append(diags, o.overridePolicies(j.decision)...)
 }
 
 // workflowOf names the workflow that a run is a step of.
@@ -211,34 +226,6 @@ func (o *operation) workflowOf(ctx context.Context, run string) map[string]any {
 		out["name"] = strings.TrimRight(name, ",")
 	}
 	return out
-}
-
-// checkOverrides applies the overrides that were asked for. One for a policy that
-// is about other stacks only has no effect here.
-func (o *operation) checkOverrides(d *policy.Decision) diag.List {
-	declared := o.app.policies(o.policyRoot()).declared
-	var diags diag.List
-	for _, text := range o.app.overrides {
-		name, reason, _ := strings.Cut(text, "=")
-		name, reason = strings.TrimPrefix(strings.TrimSpace(name), "policy."), strings.TrimSpace(reason)
-		if declared != nil && declared.Budgets[strings.TrimPrefix(name, "budget.")] != nil {
-			continue
-		}
-		if declared == nil || declared.Policies[name] == nil {
-			diags = append(diags, diag.Errorf("No such budget or policy", "Option -override: there is no budget %q in this project, and no policy.", name)...)
-			continue
-		}
-		level := declared.Policies[name].Enforcement
-		switch {
-		case reason == "":
-			diags = append(diags, diag.Errorf("Override without a reason", "Option -override: %q must have the form POLICY=REASON. The reason is recorded with the run.", text)...)
-		case level != string(policy.SoftMandatory):
-			diags = append(diags, diag.Errorf("Policy cannot be overridden", "Option -override: The policy %q is %s: only soft-mandatory policies can be overridden.", name, level)...)
-		case d != nil:
-			d.Override(policy.Override{Policy: name, Actor: actor(), Reason: reason})
-		}
-	}
-	return diags
 }
 
 // locator finds declarations of objects by address.
@@ -298,18 +285,27 @@ func denied(d *policy.Decision) diag.List {
 	return diag.Errorf("Denied by policy", "This plan must not be carried out. Nothing was changed. It is denied by:\n%s%s", strings.Join(lines, "\n"), hint)
 }
 
-// gate lets a plan pass that is about to be carried out, or not. The guard goes
-// on judging what becomes known during the run; nil where nothing is left open.
-func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (json.RawMessage, *guard, diag.List) {
+// gate lets a plan pass that is about to be carried out, or not. The decision is
+// nil where there are no policies, and for runs that are resumed: it was kept when
+// they began. The guard goes on judging what becomes known during the run; nil
+// where nothing is left open.
+func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*policy.Decision, *guard, diag.List) {
 	if opts.resume == "" {
 		j, diags := o.decide(ctx, l, opts)
 		if j == nil || diags.HasErrors() {
 			return nil, nil, diags
 		}
-		return j.decision.Encode(), newGuard(o, l, j), diags
+		return j.decision, newGuard(o, l, j), diags
 	}
-	// The run passed when it began; what was overridden then stays so.
-	j, diags := o.holdToPolicy(ctx, l, opts)
+	// The run passed when it began; what was overridden then stays so. It is judged
+	// as its own, whoever goes on with it.
+	run, err := o.opened.Run(ctx, opts.resume)
+	if err != nil {
+		return nil, nil, diag.FromError(err)
+	}
+	own := *o
+	own.actor = run.Actor
+	j, diags := own.holdToPolicy(ctx, l, opts)
 	if j == nil || diags.HasErrors() {
 		return nil, nil, diags
 	}

@@ -45,6 +45,8 @@ type operation struct {
 	view operationView
 	// actor is on whose behalf it is done; empty for who runs the program.
 	actor string
+	// overrides are those of the run that it is done for; nil: what -override says.
+	overrides []runs.Override
 }
 
 // by is on whose behalf it is done.
@@ -54,6 +56,9 @@ func (o *operation) by() string {
 	}
 	return actor()
 }
+
+// subject is [operation.by] as grants, policies and the feed name them.
+func (o *operation) subject() string { return access.Subject(o.by()) }
 
 func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.List) {
 	a.jsonOut, a.prose = asJSON, true
@@ -347,7 +352,6 @@ type runOptions struct {
 	parallelism int
 	resume      string        // id of the run to resume; empty for a new one
 	id, parent  string        // of a new run: its id, and the run it is a step of; may be empty
-	actor       string        // on whose behalf; empty for who runs the program
 	patience    time.Duration // how long to wait for what another run is changing
 	// again is called when the plan is out of date before anything was done; nil:
 	// that is an error.
@@ -382,10 +386,7 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 // carryOut carries out a plan as a durable run. What it returns besides the
 // result is why the run could not start, where the plan is out of date.
 func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
-	if opts.actor == "" {
-		opts.actor = o.by()
-	}
-	if diags := o.app.mayBe(opts.actor, verbOf(opts.kind), o.environment, o.stack); diags.HasErrors() {
+	if diags := o.app.mayBe(o.by(), verbOf(opts.kind), o.environment, o.stack); diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
 	store, diags := o.store(ctx)
@@ -408,7 +409,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	decision, guard, policed := o.gate(ctx, l, opts)
+	decided, guard, policed := o.gate(ctx, l, opts)
 	if policed.HasErrors() {
 		return runs.Result{}, nil, policed
 	}
@@ -423,9 +424,9 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
-			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: opts.actor, Program: programVersion(), Summary: summaryLine(l.plan),
+			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: o.by(), Program: programVersion(), Summary: summaryLine(l.plan),
 		},
-		Plan: l.plan, Encoded: l.encoded, Late: late, Decision: decision, Parallelism: opts.parallelism,
+		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
 	}
 	input := engine.ApplyInput{
@@ -434,7 +435,12 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if guard != nil {
 		input.Guard, request.Closing = guard, guard.Closing
 	}
-	request.Events, request.Run.Overrides = costs.record()
+	request.Events, request.Run.Overrides = costs.record(o.subject())
+	if decided != nil {
+		request.Decision = decided.Encode()
+		request.Events = append(request.Events, overrideEvents(decided)...)
+		request.Run.Overrides = append(request.Run.Overrides, ruleOverrides(decided)...)
+	}
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
 		ex, diags := engine.NewApply(ctx, input)
 		if diags.HasErrors() {

@@ -222,5 +222,6 @@ func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 func actsFor(e runs.Execution, run runs.Run) {
 	if steps, ok := e.Steps.(*runs.StateMachine); ok {
 		steps.Run.Actor, steps.Options.Run.Actor = run.Actor, run.Actor
+		steps.Run.Overrides, steps.Options.Run.Overrides = run.Overrides, run.Overrides
 	}
 }

@@ -161,7 +161,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	e.useVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log}
+	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, overrides: req.Overrides}
 	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism}
 	loaded, own, diags := op.planStep(ctx, po, req.Inputs, r.vars)
 	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
@@ -290,7 +290,7 @@ func (r *stackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
 	kind := shared.plan.Kind
-	return r.carryOut(ctx, req, op, l, runOptions{kind: kind, id: req.Run, parent: req.Parent, actor: req.Actor}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{kind: kind, id: req.Run, parent: req.Parent}, diags)
 }
 
 func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
@@ -320,7 +320,7 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
-	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID, actor: req.Actor}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID}, diags)
 }
 
 // operation is an operation on the stack of a run, in the project it belongs to.
@@ -338,12 +338,13 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 	if e.declared.Stacks[run.Key.Stack] == nil {
 		return nil, fmt.Errorf("run %s is about the stack %q, which this project does not declare", run.ID, run.Key.Stack)
 	}
-	return &operation{project: e.member(run.Key.Stack), view: silentView{}}, nil
+	return &operation{project: e.member(run.Key.Stack), view: silentView{}, actor: req.Actor, overrides: req.Overrides}, nil
 }
 
 // carryOut has a run driven to its end and says what came of it.
 func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
 	log := newLogView(req.Log)
+	op.actor, op.overrides = req.Actor, req.Overrides
 	op.view = teeView{log, silentView{}}
 	if r.view != nil {
 		op.view = teeView{log, r.view.forStack(op.stack)}
@@ -437,7 +438,6 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	if err != nil {
 		return err
 	}
-	op.actor = req.Actor
 	goals, diags := op.beforeRun(ctx, of)
 	if diags.HasErrors() {
 		if len(diags) == 1 && diags[0].Summary == nothingToRollBack {
@@ -455,7 +455,7 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	}
 	l := &loadedPlan{plan: plan, config: in.Config}
 	op.completePlan(ctx, l, in)
-	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: "rollback", id: req.Run, parent: req.Parent, actor: req.Actor}, append(diags, d...))
+	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: "rollback", id: req.Run, parent: req.Parent}, append(diags, d...))
 	return err
 }
 
@@ -468,7 +468,7 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 	e.useVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log}
+	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, overrides: req.Overrides}
 	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, variableOptions: *r.vars})
 	if !diags.HasErrors() {
 		diags = append(diags, engine.InvokeAction(ctx, in, action, config, log.watcher.Tell)...)

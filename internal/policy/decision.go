@@ -126,7 +126,9 @@ func (d *Decision) Override(o Override) bool {
 	if !found {
 		return false
 	}
-	d.Overrides = append(d.Overrides, o)
+	if !slices.Contains(d.Overrides, o) {
+		d.Overrides = append(d.Overrides, o)
+	}
 	for i := range d.Findings {
 		if f := &d.Findings[i]; f.Policy == o.Policy && f.Status == Deny {
 			f.Overridden = true

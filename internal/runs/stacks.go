@@ -39,6 +39,8 @@ type StackRequest struct {
 	Run       string // id of the run to make or to go on with
 	Parent    string // id of the run it is a step of
 	Actor     string // whom that run is by
+	// Overrides are those of the run it is a step of: rules that it may go against.
+	Overrides []Override
 	Log       io.Writer
 	Asked     <-chan struct{} // closed when it should end early
 }

@@ -116,7 +116,7 @@ func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
 	request := func(c WorkflowCall) StackRequest {
 		req := StackRequest{
 			Stack: c.Effect.References["stack"].Name, Inputs: cty.NullVal(cty.DynamicPseudoType), Refresh: true,
-			Run: childRun(c.Task), Parent: c.Task.Run().ID, Actor: c.Task.Run().Actor, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
+			Run: childRun(c.Task), Parent: c.Task.Run().ID, Actor: c.Task.Run().Actor, Overrides: c.Task.Run().Overrides, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
 		}
 		if c.Arguments == cty.NilVal {
 			return req
