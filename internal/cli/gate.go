@@ -18,6 +18,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -125,6 +126,14 @@ type judgement struct {
 	decision *policy.Decision
 	shown    bool
 	locate   func(string) *policy.Place
+	// estimate is the cost that the policies are told; nil where none looks at it.
+	estimate *cost.Estimate
+}
+
+// tell puts what a plan costs into what the policies are told.
+func (j *judgement) tell(e *cost.Estimate) {
+	j.estimate, j.about = e, maps.Clone(j.about)
+	j.about["cost"], j.about["cost_unknown"] = e.Document()
 }
 
 // holdToPolicy holds a plan to the policies that apply to it. It is done once; nil where
@@ -144,6 +153,9 @@ func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 	data, err := jsonplan.Plan(l.plan, l.config, o.jsonOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
+	}
+	if diags = append(diags, o.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlan("", l.plan, regionsOf(l)), nil })...); diags.HasErrors() {
+		return nil, diags
 	}
 	if diags = append(diags, o.judgeDocument(ctx, j, data, l.plan.Digest)...); diags.HasErrors() {
 		return nil, diags
@@ -199,6 +211,28 @@ func (o *operation) whoAsks(about map[string]any) diag.List {
 	return nil
 }
 
+// tellCost prices resources for the policies, where a rule may look at that. What
+// cannot be priced then stops the plan: nobody knows what the rule would say.
+func (o *operation) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
+	if !slices.ContainsFunc(j.policies, func(p *policy.Policy) bool { return p.Mentions("tutti") }) {
+		return nil
+	}
+	prices, diags := o.pricing()
+	if diags.HasErrors() {
+		return diags
+	}
+	resources, err := list()
+	if err != nil {
+		return diag.FromError(err)
+	}
+	e, diags := prices.estimate(resources)
+	if diags.HasErrors() {
+		return diags
+	}
+	j.tell(e)
+	return nil
+}
+
 // judgeDocument evaluates the policies on plan JSON. A rule that cannot be
 // evaluated is an error: it must not let anything pass.
 func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
@@ -210,6 +244,9 @@ func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte
 	j.decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: digest, Stack: o.stack, Locate: j.locate, Now: time.Now().UTC()})
 	if diags.HasErrors() {
 		return diags
+	}
+	if j.estimate != nil {
+		j.decision.Cost = eventData(costEvent{Totals: j.estimate.Totals, Unknown: j.estimate.Unknown})
 	}
 	return append(diags, o.overridePolicies(j.decision)...)
 }

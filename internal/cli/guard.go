@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -29,7 +30,7 @@ type guard struct {
 	stale bool            // something became known that was not judged yet
 
 	judged time.Time     // when it was judged last
-	cost   time.Duration // how long that took
+	took   time.Duration // how long that was
 }
 
 // patience is how many times as long as a judgement takes is waited for the next
@@ -49,14 +50,28 @@ func newGuard(o *operation, l *loadedPlan, j *judgement) *guard {
 		switch f.Status {
 		case policy.Unknown:
 			g.only[f.Policy+" "+f.Rule] = true
-			for _, address := range f.Awaits {
-				g.await[address] = true
-			}
+			g.waitFor(f.Awaits)
 		default:
 			g.told[f.Key()] = true
 		}
 	}
 	return g
+}
+
+// waitFor has the rules judged again when one of these objects is known. The cost
+// of the whole is known once all are on which it depends.
+func (g *guard) waitFor(addresses []string) {
+	for _, address := range addresses {
+		g.await[address] = true
+		if address != policy.CostObject || g.j.estimate == nil {
+			continue
+		}
+		for _, item := range g.j.estimate.Items {
+			if item.Later() {
+				g.await[item.Address] = true
+			}
+		}
+	}
 }
 
 // Before implements [engine.Guard].
@@ -69,7 +84,7 @@ func (g *guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) 
 		g.known[c.Object] = planned
 		return g.again(ctx)
 	}
-	if g.stale && time.Since(g.judged) > patience*g.cost {
+	if g.stale && time.Since(g.judged) > patience*g.took {
 		return g.again(ctx)
 	}
 	return nil
@@ -99,7 +114,7 @@ func (g *guard) Closing(ctx context.Context) diag.List {
 // said before is reported.
 func (g *guard) again(ctx context.Context) diag.List {
 	began := time.Now()
-	defer func() { g.judged, g.cost = time.Now(), time.Since(began) }()
+	defer func() { g.judged, g.took = time.Now(), time.Since(began) }()
 	g.stale = false
 	plan := *g.l.plan
 	plan.Changes = make([]*plans.Change, len(g.l.plan.Changes))
@@ -115,7 +130,14 @@ func (g *guard) again(ctx context.Context) diag.List {
 	if err != nil {
 		return diag.FromError(err)
 	}
-	doc, err := policy.ParsePlan(data, g.j.about)
+	j := *g.j
+	if j.estimate != nil {
+		resources := func() ([]cost.Instance, error) { return cost.FromPlan("", &plan, regionsOf(g.l)), nil }
+		if diags := g.o.tellCost(&j, resources); diags.HasErrors() {
+			return diags
+		}
+	}
+	doc, err := policy.ParsePlan(data, j.about)
 	if err != nil {
 		return diag.FromError(err)
 	}
@@ -127,9 +149,7 @@ func (g *guard) again(ctx context.Context) diag.List {
 		decision.Override(override)
 	}
 	for _, f := range decision.Findings {
-		for _, address := range f.Awaits {
-			g.await[address] = true
-		}
+		g.waitFor(f.Awaits)
 		if f.Status == policy.Unknown || g.told[f.Key()] {
 			continue
 		}

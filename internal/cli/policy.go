@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/policy/library"
 )
 
@@ -101,6 +102,9 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy
 		// The configuration beside it may be the one it was made from.
 		if cfg, d := op.configOrEmpty(ctx); !d.HasErrors() {
 			j.locate = locator(cfg)
+		}
+		if diags = append(diags, op.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlanJSON(data) })...); diags.HasErrors() {
+			return nil, diags
 		}
 		if diags = append(diags, op.judgeDocument(ctx, j, data, "")...); diags.HasErrors() {
 			return nil, diags

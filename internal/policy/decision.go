@@ -94,6 +94,8 @@ type Decision struct {
 	Policies  []Judged   `json:"policies"`
 	Findings  []Finding  `json:"findings,omitempty"`
 	Overrides []Override `json:"overrides,omitempty"`
+	// Cost sums up the estimate that the policies were told; nil where none asked.
+	Cost json.RawMessage `json:"cost,omitempty"`
 }
 
 // Blocked reports whether the plan must not be carried out.

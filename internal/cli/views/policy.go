@@ -71,7 +71,7 @@ func (t *Terminal) finding(f policy.Finding) {
 	case f.Status == policy.Unknown:
 		sign = t.paint(cyan, "?")
 		if message == "" {
-			message = fmt.Sprintf("%s: %s is known only after apply", f.Resource, f.Attribute)
+			message = unknownText(f)
 		} else {
 			message = "Perhaps: " + message
 		}
@@ -96,6 +96,15 @@ func (t *Terminal) finding(f policy.Finding) {
 		rule += fmt.Sprintf(" at %s:%d", f.RuleAt.File, f.RuleAt.Line)
 	}
 	line("policy", rule)
+}
+
+// unknownText says what a rule that may yet say something waits for. A cost may
+// be unknown for good: somebody has to give a price or an expected usage.
+func unknownText(f policy.Finding) string {
+	if f.Resource == policy.CostObject || strings.HasPrefix(f.Attribute, "cost.") {
+		return fmt.Sprintf("%s: %s is not known", f.Resource, f.Attribute)
+	}
+	return fmt.Sprintf("%s: %s is known only after apply", f.Resource, f.Attribute)
 }
 
 // indented wraps text that begins somewhere in a line.

@@ -117,7 +117,7 @@ func findingText(f policy.Finding) string {
 		return f.Message
 	}
 	if f.Message == "" {
-		return fmt.Sprintf("%s: %s is known only after apply", f.Resource, f.Attribute)
+		return unknownText(f)
 	}
 	return "To be judged at apply: " + f.Message
 }
