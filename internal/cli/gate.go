@@ -293,11 +293,11 @@ func (o *operation) decide(ctx context.Context, l *loadedPlan, opts runOptions) 
 		o.view.settle()
 		o.view.decision(j.decision)
 	}
-	return j, append(diags, denied(j.decision)...)
+	return j, append(diags, denied(j.decision, "This plan must not be carried out.")...)
 }
 
-// denied says which policies keep a plan from being carried out.
-func denied(d *policy.Decision) diag.List {
+// denied says which policies keep something from being done.
+func denied(d *policy.Decision, mustNot string) diag.List {
 	if !d.Blocked() {
 		return nil
 	}
@@ -319,7 +319,7 @@ func denied(d *policy.Decision) diag.List {
 			hint = fmt.Sprintf("\n\nA soft-mandatory policy can be overridden, which is recorded: -override='%s=REASON'.", name)
 		}
 	}
-	return diag.Errorf("Denied by policy", "This plan must not be carried out. Nothing was changed. It is denied by:\n%s%s", strings.Join(lines, "\n"), hint)
+	return diag.Errorf("Denied by policy", "%s Nothing was changed. It is denied by:\n%s%s", mustNot, strings.Join(lines, "\n"), hint)
 }
 
 // gate lets a plan pass that is about to be carried out, or not. The decision is
