@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -470,11 +471,31 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 	defer log.settle()
 	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, overrides: req.Overrides}
 	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, variableOptions: *r.vars})
+	name := "Tutti.ActionFailed"
+	allow := func(a engine.PlannedAction) diag.List {
+		told, diags := op.pass(ctx, deed{
+			opts: runOptions{kind: "invoke", parent: req.Parent}, config: in.Config,
+			document: func() ([]byte, error) {
+				called := jsonplan.ActionInvocation{Type: a.Type, Name: req.Step, Provider: a.Provider, Schema: a.Schema, Config: a.Config}
+				return jsonplan.Action(called, in.Prior, in.Config, op.jsonOptions(ctx))
+			},
+		})
+		if diags.HasErrors() {
+			name = runs.DeniedError
+			return diags
+		}
+		for _, e := range told {
+			if err := op.opened.Record(ctx, e); err != nil {
+				return append(diags, diag.FromError(err)...)
+			}
+		}
+		return diags
+	}
 	if !diags.HasErrors() {
-		diags = append(diags, engine.InvokeAction(ctx, in, action, config, log.watcher.Tell)...)
+		diags = append(diags, engine.InvokeAction(ctx, in, action, config, allow, log.watcher.Tell)...)
 	}
 	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
-		return problem("Tutti.ActionFailed", diags)
+		return problem(name, diags)
 	}
 	return nil
 }

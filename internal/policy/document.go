@@ -60,6 +60,11 @@ func ParsePlan(data []byte, about map[string]any) (*Document, error) {
 		collect.add(change["before"], change["before_sensitive"])
 		collect.add(change["after"], change["after_sensitive"])
 	}
+	invocations, _ := d.plan["action_invocations"].([]any)
+	for _, a := range invocations {
+		action, _ := a.(map[string]any)
+		collect.add(action["config_values"], action["config_sensitive"])
+	}
 	d.secretVariables(collect)
 	prior, _ := d.plan["prior_state"].(map[string]any)
 	collect.state(prior["values"])

@@ -38,6 +38,7 @@ type StackRequest struct {
 	Plan      string // digest of a kept plan; empty for none
 	Run       string // id of the run to make or to go on with
 	Parent    string // id of the run it is a step of
+	Step      string // of that run
 	Actor     string // whom that run is by
 	// Overrides are those of the run it is a step of: rules that it may go against.
 	Overrides []Override
