@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
@@ -38,10 +40,12 @@ func (o *gateOptions) hold(a *App) { a.policyOptions, a.overrides = &o.policyOpt
 
 // deed is something to be done that has no plan.
 type deed struct {
-	opts   runOptions
-	run    map[string]any // what input.tutti.run has besides
-	about  map[string]any // what input.tutti has besides
-	config *configs.Config
+	opts  runOptions
+	run   map[string]any // what input.tutti.run has besides
+	about map[string]any // what input.tutti has besides
+	// subject is what it is done to, as events name it; the state, unless given.
+	subject string
+	config  *configs.Config
 	// document is plan JSON.
 	document func() ([]byte, error)
 }
@@ -88,7 +92,10 @@ type deedDecided struct {
 func decisionEvents(key states.Key, by string, d deed, decision *policy.Decision) []events.Event {
 	told := deedDecided{Kind: d.opts.kind, Decision: decision}
 	told.Command, _ = d.run["command"].(string)
-	out := []events.Event{runs.AuditEvent(key, "policy.decided", place(key), by, nil)}
+	if d.subject == "" {
+		d.subject = place(key)
+	}
+	out := []events.Event{runs.AuditEvent(key, "policy.decided", d.subject, by, nil)}
 	told.Actor = out[0].Actor
 	out[0].Data = eventData(told)
 	for _, e := range overrideEvents(decision) {
@@ -105,6 +112,36 @@ func emptyPlan() ([]byte, error) {
 		"format_version": jsonplan.PlanFormat, "terraform_version": terraformVersion, "errored": false,
 		"planned_values": map[string]any{"root_module": map[string]any{}}, "resource_changes": []any{},
 	})
+}
+
+// noticeView shows decisions beside what a command prints, and nothing else.
+type noticeView struct {
+	silentView
+	app *App
+}
+
+func (v noticeView) decision(d *policy.Decision) { v.app.terminals().err.Decision(d) }
+
+// hiddenInput stands for the value of a sensitive variable.
+const hiddenInput = "(sensitive value)"
+
+// admit holds a run of a workflow to the policies before it is made.
+func (o *operation) admit(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
+	inputs := map[string]any{}
+	for name, v := range a.Inputs {
+		if inputs[name] = plainJSON(v); v.HasMarkDeep(marks.Sensitive) {
+			inputs[name] = hiddenInput
+		}
+	}
+	about := map[string]any{"workflow": map[string]any{"name": a.Workflow, "run": a.Run.ID, "inputs": inputs}}
+	if t := a.Trigger; t != nil {
+		about["trigger"] = map[string]any{"name": t.Name, "kind": t.Kind, "instant": t.At.UTC().Format(time.RFC3339)}
+	}
+	own := &operation{
+		project: o.aside(states.Key{Environment: a.Run.Key.Environment}), view: noticeView{app: o.app},
+		actor: a.Run.Actor, overrides: a.Run.Overrides, starts: a.Workflow,
+	}
+	return own.pass(ctx, deed{opts: runOptions{kind: runs.WorkflowKind, parent: a.Run.Parent}, about: about, subject: a.Run.ID, document: emptyPlan})
 }
 
 // passState holds a change of a state by hand to the policies. moved says where

@@ -47,6 +47,16 @@ type operation struct {
 	actor string
 	// overrides are those of the run that it is done for; nil: what -override says.
 	overrides []runs.Override
+	// starts is the workflow that is started, where no stack is worked on.
+	starts string
+}
+
+// resource is what is worked on, as permissions name it.
+func (o *operation) resource() string {
+	if o.starts != "" {
+		return o.starts
+	}
+	return o.stack
 }
 
 // by is on whose behalf it is done.

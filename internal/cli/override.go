@@ -123,7 +123,7 @@ func (o *operation) overridePolicies(d *policy.Decision) diag.List {
 		if !d.Override(policy.Override{Policy: name, Actor: o.subject(), Reason: policies[name]}) {
 			continue
 		}
-		if diags = o.mayOverride(o.stack); diags.HasErrors() {
+		if diags = o.mayOverride(o.resource()); diags.HasErrors() {
 			return diags
 		}
 	}

@@ -152,7 +152,7 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	}
 	view := newWorkflowView(o.app)
 	runner := &runs.Runner{Store: store}
-	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Authorize: o.app.authorize, Secrets: o.secretReader(o.key().Environment)}
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Authorize: o.app.authorize, Admit: o.admit, Secrets: o.secretReader(o.key().Environment)}
 	if r := o.stacks(d.Project); r != nil {
 		defer r.Close()
 		options.Stacks = r
@@ -224,6 +224,9 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
 		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + name, Overrides: overrides}
 		actsFor(e, e.Run)
+		if steps, ok := e.Steps.(*runs.StateMachine); ok {
+			e.Admit = steps.Options.Admits(name, nil)
+		}
 		e.Start, e.Sensitive = runs.MachineStart(start.Name, start.Input, uuid.NewString()), true
 		if o.detach {
 			return r.Enqueue(ctx, e)

@@ -85,6 +85,9 @@ func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOpti
 		result.Detached = true
 		return result, nil
 	}
+	if diags.HasErrors() && run.Status == "" {
+		return WorkflowResult{}, actions.Errorf(DeniedError, "%s", diags.Err())
+	}
 	if diags.HasErrors() {
 		return result, diags.Err()
 	}
