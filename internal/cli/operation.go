@@ -36,6 +36,7 @@ type loadedPlan struct {
 
 	decided *judgement // what policy says; nil until asked
 	costs   *judged    // see operation.judge
+	refused bool       // a policy or a budget kept it from being carried out
 }
 
 // operation is one command that plans or applies: plan, apply, destroy, refresh
@@ -408,6 +409,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		costs = *o.judge(ctx, l)
 		diags = append(diags, l.costs.take()...)
 		if costs.denied {
+			l.refused = true
 			return runs.Result{}, nil, diags
 		}
 	}
@@ -421,6 +423,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	}
 	decided, guard, policed := o.gate(ctx, l, opts)
 	if policed.HasErrors() {
+		l.refused = true
 		return runs.Result{}, nil, policed
 	}
 	if opts.hard == nil {

@@ -371,7 +371,11 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 		return cty.DynamicVal, runs.ErrDetached
 	}
 	if result.Run.Status != runs.Succeeded || diags.HasErrors() {
-		return cty.DynamicVal, r.failed(req, l.plan, result, diags)
+		err := r.failed(req, l.plan, result, diags)
+		if l.refused {
+			err = problem(runs.DeniedError, diags)
+		}
+		return cty.DynamicVal, err
 	}
 	r.note(req, l.plan, result, diags)
 	return finalOutputs(result.Final.Outputs)
