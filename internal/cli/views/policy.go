@@ -22,7 +22,7 @@ func (t *Terminal) Decision(d *policy.Decision) {
 	for _, f := range d.Findings {
 		key := string(f.Status) + f.Policy + f.Rule
 		if shown[key]++; shown[key] <= mostAlike {
-			t.finding(f)
+			t.finding(d, f)
 		}
 	}
 	for _, f := range d.Findings {
@@ -61,7 +61,7 @@ func summaryOf(d *policy.Decision, passed, rules int) string {
 }
 
 // finding shows one finding: sign, message, and below it where it comes from.
-func (t *Terminal) finding(f policy.Finding) {
+func (t *Terminal) finding(d *policy.Decision, f policy.Finding) {
 	sign, message := t.paint(red, "✗"), f.Message
 	switch {
 	case f.Overridden:
@@ -77,7 +77,7 @@ func (t *Terminal) finding(f policy.Finding) {
 		}
 	}
 	t.printf("\n  %s %s\n", sign, indented(message, t.Width, 4))
-	where := f.Resource
+	where := d.Subject(f)
 	if f.Attribute != "" {
 		where += " (" + f.Attribute + ")"
 	}
@@ -89,6 +89,7 @@ func (t *Terminal) finding(f policy.Finding) {
 			t.printf("      %-9s %s\n", name, indented(text, t.Width, 16))
 		}
 	}
+	line("severity", f.Severity)
 	line("resource", where)
 	line("fix", f.Fix)
 	rule := fmt.Sprintf("%s (%s), rule %s", f.Policy, f.Level, f.Rule)
