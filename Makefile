@@ -5,13 +5,16 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build providers demo test test-acceptance test-cloud race lint bench bench-temporal clean
+.PHONY: help build web providers demo test test-acceptance test-cloud race lint bench bench-temporal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-build: ## build bin/tutti
+build: web ## build bin/tutti
 	$(GO) build -trimpath -o $(BIN)/tutti ./cmd/tutti
+
+web: ## build the UI that is embedded in the program
+	scripts/web.sh
 
 providers: ## build the provider plugins that tests, demo and benchmarks use
 	scripts/providers.sh

@@ -74,6 +74,13 @@ func (o *operation) pass(ctx context.Context, d deed) ([]events.Event, diag.List
 		o.view.settle()
 		o.view.decision(j.decision)
 	}
+	if _, unseen := o.view.(silentView); unseen { // it is told by diagnostics alone
+		for _, f := range j.decision.Findings {
+			if f.Blocks() {
+				diags = append(diags, findingDiag(f))
+			}
+		}
+	}
 	if diags = append(diags, denied(j.decision, "This must not be done.")...); diags.HasErrors() {
 		return nil, diags
 	}
@@ -137,8 +144,12 @@ func (o *operation) admit(ctx context.Context, a runs.Admission) ([]events.Event
 	if t := a.Trigger; t != nil {
 		about["trigger"] = map[string]any{"name": t.Name, "kind": t.Kind, "instant": t.At.UTC().Format(time.RFC3339)}
 	}
+	view := operationView(noticeView{app: o.app})
+	if _, silent := o.view.(silentView); silent {
+		view = o.view
+	}
 	own := &operation{
-		project: o.aside(states.Key{Environment: a.Run.Key.Environment}), view: noticeView{app: o.app},
+		project: o.aside(states.Key{Environment: a.Run.Key.Environment}), view: view,
 		actor: a.Run.Actor, overrides: a.Run.Overrides, starts: a.Workflow,
 	}
 	return own.pass(ctx, deed{opts: runOptions{kind: runs.WorkflowKind, parent: a.Run.Parent}, about: about, subject: a.Run.ID, document: emptyPlan})
