@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
@@ -18,6 +19,8 @@ type judged struct {
 	verdicts []cost.Verdict
 	diags    diag.List // not told yet
 	denied   bool
+	// board is what is judged again when more is known; nil where nothing is to be.
+	board *budgetBoard
 }
 
 // worthTelling reports whether the estimate is of interest: something that has a
@@ -83,53 +86,46 @@ func (o *operation) judgePlans(ctx context.Context, planned map[string]*loadedPl
 	if len(budgets) == 0 && len(o.app.overrides)+len(o.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
 		return j // nobody wants to know
 	}
-	instances := map[string][]cost.Instance{}
+	board := &budgetBoard{prices: prices, environment: o.environment, single: len(planned) == 1, scope: names, instances: map[string][]cost.Instance{}}
 	var all []cost.Instance
 	for _, name := range names {
-		label := name
-		if len(planned) == 1 {
-			label = ""
-		}
-		instances[name] = cost.FromPlan(label, planned[name].plan, regionsOf(planned[name]))
-		all = append(all, instances[name]...)
+		board.set(name, planned[name], planned[name].plan)
+		all = append(all, board.instances[name]...)
 	}
 	if j.estimate, diags = prices.estimate(all); diags.HasErrors() {
 		j.diags = append(j.diags, diags...)
 		j.denied = true
 		return j
 	}
-	overrides, diags := o.budgetsOverridden(prices.declared, names)
+	board.reasons, diags = o.budgetsOverridden(prices.declared, names)
 	j.diags = append(j.diags, diags...)
 	j.denied = diags.HasErrors()
-	for _, b := range budgets {
-		scope := names
-		if len(prices.declared.Stacks) > 0 {
-			scope = sortedKeys(prices.declared.Stacks)
-		}
-		var list []cost.Instance
-		for _, name := range scope {
-			if !b.About(name, o.environment) {
+	if len(budgets) > 0 && len(prices.declared.Stacks) > 0 {
+		board.scope = sortedKeys(prices.declared.Stacks)
+		for _, name := range board.scope {
+			if planned[name] != nil || !slices.ContainsFunc(budgets, func(b *projects.Budget) bool { return b.About(name, o.environment) }) {
 				continue
 			}
-			more, ok := instances[name]
-			if !ok {
-				var d diag.List
-				if more, d = o.recorded(ctx, name); d.HasErrors() {
-					j.diags, j.denied = append(j.diags, d...), true
-				}
+			var d diag.List
+			if board.instances[name], d = o.recorded(ctx, name); d.HasErrors() {
+				j.diags, j.denied = append(j.diags, d...), true
 			}
-			list = append(list, more...)
 		}
-		e, d := prices.estimate(list)
+	}
+	for _, b := range budgets {
+		v, d := board.verdict(b)
 		if d.HasErrors() {
 			j.diags, j.denied = append(j.diags, d...), true
 			continue
 		}
-		v := cost.Judge(b, e, overrides[b.Name])
 		j.verdicts = append(j.verdicts, v)
 		j.diags = append(j.diags, v.Diagnostics...)
 		j.denied = j.denied || v.Denied
+		if v.Standing == cost.Open {
+			board.open = append(board.open, b)
+		}
 	}
+	j.board = board
 	return j
 }
 

@@ -153,7 +153,7 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 		return exitFailed
 	}
 	r := newStackRunner(o.root, o.declared)
-	r.budgeted = true
+	r.budgeted, r.board = true, j.board
 	r.own, r.view, r.vars, r.parallelism, r.patience = o.ensemble, o.view, &opts.variableOptions, opts.parallelism, opts.lockTimeout
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
@@ -270,6 +270,9 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *vari
 	defer r.Close()
 	shared, err := r.planned(ctx, stacks.PlanOf(d.Workflow))
 	if err != nil {
+		return o.app.fail(diag.FromError(err))
+	}
+	if r.board, err = shared.board(ctx, o.opened, run); err != nil {
 		return o.app.fail(diag.FromError(err))
 	}
 	return r.drive(ctx, shared.plan, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,7 +29,12 @@ type guard struct {
 	await map[string]bool // addresses they wait for
 	known map[addrs.Object]cty.Value
 	told  map[string]bool // findings, by key
-	stale bool            // something became known that was not judged yet
+
+	board    *budgetBoard    // nil where no budget may yet be exceeded
+	exceeded map[string]bool // budgets that are, as was told
+	stale    bool            // something became known that was not judged yet
+	// arrived says that values of variables which came late were taken in.
+	arrived bool
 
 	judged time.Time     // when it was judged last
 	took   time.Duration // how long that was
@@ -40,12 +47,26 @@ const patience = 10
 
 var _ engine.Guard = (*guard)(nil)
 
-// newGuard returns nil where nothing is open.
-func newGuard(o *operation, l *loadedPlan, j *judgement) *guard {
-	if !j.decision.Open() {
-		return nil
+// newGuard returns nil where nothing is open. j is nil where there are no policies,
+// board where there are no budgets.
+func newGuard(o *operation, l *loadedPlan, j *judgement, board *budgetBoard) *guard {
+	g := &guard{
+		o: o, l: l, j: j, only: map[string]bool{}, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, told: map[string]bool{},
+		exceeded: map[string]bool{},
 	}
-	g := &guard{o: o, l: l, j: j, only: map[string]bool{}, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, told: map[string]bool{}}
+	if waiting := board.awaits(o.stack); len(waiting) > 0 {
+		g.board = board
+		for _, address := range waiting {
+			g.await[address] = true
+		}
+	}
+	if j == nil || !j.decision.Open() {
+		if g.board == nil {
+			return nil
+		}
+		g.j = nil
+		return g
+	}
 	for _, f := range j.decision.Findings {
 		switch f.Status {
 		case policy.Unknown:
@@ -58,11 +79,30 @@ func newGuard(o *operation, l *loadedPlan, j *judgement) *guard {
 	return g
 }
 
+// variables are those of the plan, with the values that arrived since it was made.
+func (l *loadedPlan) variables() map[string]plans.Variable {
+	if len(l.late) == 0 {
+		return l.plan.Variables
+	}
+	out := maps.Clone(l.plan.Variables)
+	for name, v := range l.late {
+		if variable, ok := out[name]; ok {
+			variable.Value = v
+			out[name] = variable
+		}
+	}
+	return out
+}
+
 // waitFor has the rules judged again when one of these objects is known. The cost
 // of the whole is known once all are on which it depends.
 func (g *guard) waitFor(addresses []string) {
 	for _, address := range addresses {
 		g.await[address] = true
+		if name, ok := strings.CutPrefix(address, "var."); ok && !g.arrived {
+			_, late := g.l.late[name]
+			g.arrived, g.stale = late, g.stale || late // it is known by now
+		}
 		if address != policy.CostObject || g.j.estimate == nil {
 			continue
 		}
@@ -110,13 +150,14 @@ func (g *guard) Closing(ctx context.Context) diag.List {
 	return g.again(ctx)
 }
 
-// again judges the open rules with what is known by now. Only what they had not
-// said before is reported.
+// again judges the open budgets and rules with what is known by now. Only what
+// they had not said before is reported.
 func (g *guard) again(ctx context.Context) diag.List {
 	began := time.Now()
 	defer func() { g.judged, g.took = time.Now(), time.Since(began) }()
 	g.stale = false
 	plan := *g.l.plan
+	plan.Variables = g.l.variables()
 	plan.Changes = make([]*plans.Change, len(g.l.plan.Changes))
 	for i, c := range g.l.plan.Changes {
 		plan.Changes[i] = c
@@ -126,13 +167,22 @@ func (g *guard) again(ctx context.Context) diag.List {
 			plan.Changes[i] = &filled
 		}
 	}
-	data, err := jsonplan.Plan(&plan, g.l.config, g.o.jsonOptions(ctx))
+	diags := g.judgeBudgets(ctx, &plan)
+	if g.j == nil {
+		return diags
+	}
+	return append(diags, g.judgeRules(ctx, &plan)...)
+}
+
+// judgeRules judges the open rules with what is known of the plan by now.
+func (g *guard) judgeRules(ctx context.Context, plan *plans.Plan) diag.List {
+	data, err := jsonplan.Plan(plan, g.l.config, g.o.jsonOptions(ctx))
 	if err != nil {
 		return diag.FromError(err)
 	}
 	j := *g.j
 	if j.estimate != nil {
-		resources := func() ([]cost.Instance, error) { return cost.FromPlan("", &plan, regionsOf(g.l)), nil }
+		resources := func() ([]cost.Instance, error) { return cost.FromPlan("", plan, regionsOf(g.l)), nil }
 		if diags := g.o.tellCost(&j, resources); diags.HasErrors() {
 			return diags
 		}

@@ -368,8 +368,9 @@ type runOptions struct {
 	// that is an error.
 	again func(*states.StaleError) int
 	// budgeted says that the plan was held against the budgets with others that it
-	// is applied with.
+	// is applied with, on this board.
 	budgeted bool
+	board    *budgetBoard
 	// hard, once closed, cuts off what is running; nil: as the person typing says.
 	hard <-chan struct{}
 }
@@ -405,8 +406,17 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		return runs.Result{}, nil, diags
 	}
 	var costs judged
-	if !opts.budgeted && opts.resume == "" {
+	switch {
+	case opts.budgeted:
+	case opts.resume != "":
+		run, err := store.Run(ctx, opts.resume)
+		if err != nil {
+			return runs.Result{}, nil, diag.FromError(err)
+		}
+		opts.board = o.boardOf(ctx, run, map[string]*loadedPlan{o.stack: l})
+	default:
 		costs = *o.judge(ctx, l)
+		opts.board = costs.board
 		diags = append(diags, l.costs.take()...)
 		if costs.denied {
 			l.refused = true

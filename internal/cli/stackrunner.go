@@ -35,6 +35,7 @@ type stackRunner struct {
 	parallelism int
 	patience    time.Duration
 	budgeted    bool // what is applied was held against the budgets as a whole
+	board       *budgetBoard
 
 	mu       sync.Mutex
 	own      *ensemble
@@ -361,7 +362,7 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 		case <-soft.Done():
 		}
 	}()
-	opts.parallelism, opts.patience, opts.hard, opts.budgeted = r.parallelism, r.patience, ctx.Done(), r.budgeted
+	opts.parallelism, opts.patience, opts.hard, opts.budgeted, opts.board = r.parallelism, r.patience, ctx.Done(), r.budgeted, r.board
 	result, _, diags := op.carryOut(soft, l, opts)
 	log.settle()
 	diags = append(before, diags...)
