@@ -283,6 +283,38 @@ deny contains sprintf("%s must not be greeted", [input.tutti.workflow.inputs.nam
 	}
 }
 
+// TestServerDirectory changes a plain directory, which is what the commands see too.
+func TestServerDirectory(t *testing.T) {
+	p := newProject(t, `
+variable "text" {
+  type = string
+}
+resource "terraform_data" "page" {
+  input = var.text
+}
+output "text" {
+  value = terraform_data.page.output
+}
+`)
+	p.env = append(p.env, "TF_VAR_text=plain")
+	s := p.server()
+	for _, kind := range []string{"apply", "destroy"} {
+		var run servedRun
+		s.get(&run, 201, "POST", "/environments/default/stacks/-/changes", map[string]any{"kind": kind})
+		if status, text := s.follow(run.ID, nil); status != "succeeded" {
+			t.Fatalf("%s %s: %s", kind, status, text)
+		}
+		if kind == "apply" {
+			if out := p.mustRun("output", "-raw", "text"); out != "plain" {
+				t.Errorf("the directory's output is %q", out)
+			}
+		}
+	}
+	if out := p.mustRun("state", "list"); out != "" {
+		t.Errorf("the directory still has %s", out)
+	}
+}
+
 // TestServerOnce: a request with a key is done once, however often it is sent, and
 // the run goes on when the server was killed.
 func TestServerOnce(t *testing.T) {

@@ -168,7 +168,8 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 	if err != nil {
 		return runs.Run{}, err
 	}
-	if p.Stacks[c.Stack] == nil {
+	plain := c.Stack == "" && len(p.Stacks) == 0
+	if !plain && p.Stacks[c.Stack] == nil {
 		return runs.Run{}, fmt.Errorf("%w: the project declares no stack %q", api.ErrNotFound, c.Stack)
 	}
 	op := w.root()
@@ -205,8 +206,16 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 // project could give one of its own in a file of the name below.
 const (
 	changeName = "change"
-	changeFile = ".change" + projects.Suffix
+	// directoryName is the stack that stands for a plain directory there.
+	directoryName = "directory"
+	changeFile    = ".change" + projects.Suffix
 )
+
+// isDirectory reports whether a stack stands for a plain directory, in a project
+// that was made for a change of it. Its state is the directory's own.
+func isDirectory(s *projects.Stack) bool {
+	return s.Name == directoryName && filepath.Base(s.DeclRange.Filename) == changeFile
+}
 
 // changeWorkflow adds the workflow of a change to a project's files.
 func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, string, diag.List) {
@@ -214,9 +223,13 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		return nil, "", diag.ErrorAt(p.Workflows[changeName].DeclRange, "Name is taken", "Changes of stacks are workflows called %q: give this one another name.", changeName)
 	}
 	var b strings.Builder
-	stack, kind, verb := "stack."+c.Stack, "apply", "apply"
+	if c.Stack == "" {
+		c.Stack = directoryName
+		fmt.Fprintf(&b, "stack %q {\n  source = \"./\"\n}\n", c.Stack)
+	}
+	stack, kind := "stack."+c.Stack, "apply"
 	if c.Destroy {
-		kind, verb = "destroy", "destroy"
+		kind = "destroy"
 	}
 	fmt.Fprintf(&b, "workflow %q {\n", changeName)
 	plan := strconv.Quote(c.Plan)
@@ -240,7 +253,7 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		plan = "step.approval.outputs.plan"
 	}
 	if c.Apply {
-		fmt.Fprintf(&b, "  step \"apply\" {\n    %s {\n      stack = %s\n      plan  = %s\n    }\n  }\n", verb, stack, plan)
+		fmt.Fprintf(&b, "  step \"apply\" {\n    apply {\n      stack = %s\n      plan  = %s\n    }\n  }\n", stack, plan)
 	}
 	b.WriteString("}\n")
 	files := map[string][]byte{filepath.Join(p.Dir, changeFile): []byte(b.String())}
@@ -248,7 +261,7 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		files[name] = src
 	}
 	made, diags := projects.Parse(p.Dir, files)
-	return made, kind + " " + c.Stack, diags
+	return made, kind + " " + strings.TrimPrefix(c.Stack, directoryName), diags
 }
 
 // Resume implements [api.Work]: the driver of the server finds it.
@@ -383,6 +396,32 @@ func (w *serverWork) Stacks(ctx context.Context) ([]api.StackState, error) {
 // State implements [api.Work].
 func (w *serverWork) State(ctx context.Context, key states.Key) (*states.State, error) {
 	return w.runner.Store.State(ctx, key)
+}
+
+// PushState implements [api.Work].
+func (w *serverWork) PushState(ctx context.Context, who access.Identity, key states.Key, st *states.State, lock string) error {
+	have, err := w.runner.Store.State(ctx, key)
+	if err != nil {
+		return err
+	}
+	if have.Serial > 0 && !have.Empty() {
+		if st.Lineage != have.Lineage && st.Lineage != "" {
+			return fmt.Errorf("%w: the state has the lineage %q, what is pushed %q", api.ErrConflict, have.Lineage, st.Lineage)
+		}
+		if st.Lineage == have.Lineage && st.Serial < have.Serial {
+			return fmt.Errorf("%w: the state has the serial %d, what is pushed is older (%d)", api.ErrConflict, have.Serial, st.Serial)
+		}
+	}
+	if st.Lineage == "" {
+		st.Lineage = have.Lineage
+	}
+	st.Serial = max(st.Serial, have.Serial)
+	write := wholeState(key, have, st, "push")
+	write.Lock = lock
+	for i := range write.Events {
+		write.Events[i].Actor = who.Subject
+	}
+	return w.runner.Store.Write(ctx, key, write)
 }
 
 // tokenIdentity is whom a token stands for that somebody shows.

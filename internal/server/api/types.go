@@ -72,10 +72,22 @@ type Step struct {
 	Done   int        `json:"done,omitempty" doc:"Of them, ended."`
 	Undone bool       `json:"undone,omitempty" doc:"Whether what it did was undone."`
 	Waits  string     `json:"waits,omitempty" doc:"What it waits for."`
+	Asks   []Ask      `json:"asks,omitempty" doc:"What it wants of people, for each of its items that does."`
 	Error  *StepError `json:"error,omitempty"`
 	Begun  *time.Time `json:"begun,omitempty"`
 	Ended  *time.Time `json:"ended,omitempty"`
 	Run    string     `json:"run,omitempty" doc:"The run of its own that the step is."`
+}
+
+// Ask is what a step wants of somebody outside.
+type Ask struct {
+	Step    string   `json:"step" doc:"The step, with the key of its item where it has several."`
+	Event   string   `json:"event,omitempty" doc:"The event that it waits for; none where it is an approval."`
+	Message string   `json:"message,omitempty"`
+	Plan    string   `json:"plan,omitempty" doc:"Digest of the plan that is to be approved; none where it is about no plan."`
+	Roles   []string `json:"roles,omitempty" doc:"Who decides must hold one of them."`
+	Count   int      `json:"count,omitempty" doc:"How many people must approve."`
+	By      []string `json:"by,omitempty" doc:"Who has approved already."`
 }
 
 // StepError is why a step failed.
@@ -107,6 +119,10 @@ type Approval struct {
 	Step    string `json:"step"`
 	Message string `json:"message,omitempty"`
 	Plan    string `json:"plan,omitempty" doc:"Digest of the plan that is to be approved; none where the step is about no plan."`
+
+	Roles []string `json:"roles,omitempty" doc:"Who decides must hold one of them."`
+	Count int      `json:"count,omitempty" doc:"How many people must approve."`
+	By    []string `json:"by,omitempty" doc:"Who has approved already."`
 }
 
 // Entry is an entry of a journal. Data is left out where it is sensitive.
@@ -238,4 +254,35 @@ type Session struct {
 	Version  string   `json:"version"`
 	Project  string   `json:"project" doc:"Name of the project's directory."`
 	Sequence int64    `json:"sequence" doc:"The last event of the feed."`
+}
+
+// StartRequest asks for a run of a workflow.
+type StartRequest struct {
+	Workflow    string                     `json:"workflow" minLength:"1" doc:"Name of the workflow."`
+	Environment string                     `json:"environment,omitempty" doc:"Where it is to work; the one selected unless given."`
+	Inputs      map[string]json.RawMessage `json:"inputs,omitempty" doc:"Values of its variables."`
+}
+
+// ChangeRequest asks for a change of a stack.
+type ChangeRequest struct {
+	Kind    string   `json:"kind" enum:"plan,apply,destroy" doc:"Only plan, or plan and apply, or plan to destroy and do it."`
+	Plan    string   `json:"plan,omitempty" doc:"Digest of a plan that was made before: exactly this is applied."`
+	Destroy bool     `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
+	Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
+	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need."`
+	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
+}
+
+// SignalRequest tells a run that something happened.
+type SignalRequest struct {
+	Event string          `json:"event" minLength:"1" doc:"Name of the event."`
+	Data  json.RawMessage `json:"data,omitempty" doc:"What comes with it."`
+}
+
+// DecisionRequest approves or rejects a step.
+type DecisionRequest struct {
+	Step     string `json:"step,omitempty" doc:"The step; may be left out where only one waits."`
+	Decision string `json:"decision" enum:"approve,reject"`
+	Plan     string `json:"plan,omitempty" doc:"Digest of the plan that is meant: needed to approve a step that is about one."`
+	Comment  string `json:"comment,omitempty" maxLength:"4000" doc:"Kept with the decision."`
 }
