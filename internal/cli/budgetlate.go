@@ -5,12 +5,15 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // budgetBoard is what budgets are held against while plans are carried out: all
@@ -76,26 +79,92 @@ func (b *budgetBoard) awaits(stack string) []string {
 	return out
 }
 
-// judgeBudgets judges the open budgets again, with what is known of the plan by
-// now. A budget that is exceeded is an error, told once; one that is exceeded for
-// a reason is told to the feed.
-func (g *guard) judgeBudgets(ctx context.Context, plan *plans.Plan) diag.List {
-	if g.board == nil {
+// budgetGuard judges open budgets again, during a run, each time the cost of an
+// object becomes known.
+type budgetGuard struct {
+	o     *operation
+	l     *loadedPlan
+	board *budgetBoard
+	await map[string]bool // addresses
+
+	mu       sync.Mutex
+	known    map[addrs.Object]cty.Value
+	stale    bool            // something became known that was not judged yet
+	exceeded map[string]bool // budgets, as was told
+}
+
+// newBudgetGuard returns nil where no budget may yet be exceeded.
+func newBudgetGuard(o *operation, l *loadedPlan, board *budgetBoard) *budgetGuard {
+	waiting := board.awaits(o.stack)
+	if len(waiting) == 0 {
 		return nil
 	}
-	g.board.set(g.o.stack, g.l, plan)
+	g := &budgetGuard{o: o, l: l, board: board, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, exceeded: map[string]bool{}}
+	for _, address := range waiting {
+		g.await[address] = true
+	}
+	return g
+}
+
+// Before implements [engine.Guard].
+func (g *budgetGuard) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.await[c.Object.String()] || c.ConfigKnown {
+		return nil
+	}
+	g.known[c.Object] = planned
+	return g.again(ctx)
+}
+
+// After implements [engine.Guard].
+func (g *budgetGuard) After(c *plans.Change, value cty.Value) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.await[c.Object.String()] {
+		g.known[c.Object], g.stale = value, true
+	}
+}
+
+// Closing judges by what only the provider could say.
+func (g *budgetGuard) Closing(ctx context.Context) diag.List {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.stale {
+		return nil
+	}
+	return g.again(ctx)
+}
+
+// again judges with what is known by now. A budget that is exceeded is told once:
+// as an error or, where there is a reason, to the feed.
+func (g *budgetGuard) again(ctx context.Context) diag.List {
+	g.stale = false
+	plan := *g.l.plan
+	plan.Changes = slices.Clone(g.l.plan.Changes)
+	for i, c := range plan.Changes {
+		if v, ok := g.known[c.Object]; ok {
+			filled := *c
+			filled.After = v
+			plan.Changes[i] = &filled
+		}
+	}
+	g.board.set(g.o.stack, g.l, &plan)
 	var diags diag.List
 	for _, budget := range g.board.open {
-		if !budget.About(g.o.stack, g.board.environment) || g.exceeded[budget.Name] {
+		if !budget.About(g.o.stack, g.board.environment) {
 			continue
 		}
 		v, d := g.board.verdict(budget)
 		diags = append(diags, d...)
-		if v.Standing != cost.Over {
+		// What is refused stays so, for whatever comes next.
+		if v.Standing != cost.Over || g.exceeded[budget.Name] && !v.Denied {
 			continue
 		}
+		first := !g.exceeded[budget.Name]
 		g.exceeded[budget.Name] = true
-		if diags = append(diags, v.Diagnostics...); v.Override != "" {
+		diags = append(diags, v.Diagnostics...)
+		if first && v.Override != "" {
 			if err := g.tell(ctx, v); err != nil {
 				diags = append(diags, diag.FromError(err)...)
 			}
@@ -105,7 +174,7 @@ func (g *guard) judgeBudgets(ctx context.Context, plan *plans.Plan) diag.List {
 }
 
 // tell tells the feed that a budget turned out to be exceeded, as was allowed.
-func (g *guard) tell(ctx context.Context, v cost.Verdict) error {
+func (g *budgetGuard) tell(ctx context.Context, v cost.Verdict) error {
 	told := runs.AuditEvent(g.o.key(), "budget.overridden", budgetRule+v.Budget, g.o.by(), nil)
 	told.Data = eventData(overrideEvent{v, g.o.subject()})
 	return g.o.opened.Record(context.WithoutCancel(ctx), told)
@@ -158,4 +227,48 @@ func endedStacks(ctx context.Context, store runs.Store, run runs.Run) (map[strin
 		}
 	}
 	return out, nil
+}
+
+// guards are those that look at one run.
+type guards []interface {
+	engine.Guard
+	Closing(context.Context) diag.List
+}
+
+var _ engine.Guard = guards{}
+
+func guardsOf(rules *guard, budgets *budgetGuard) guards {
+	var out guards
+	if rules != nil {
+		out = append(out, rules)
+	}
+	if budgets != nil {
+		out = append(out, budgets)
+	}
+	return out
+}
+
+// Before implements [engine.Guard].
+func (g guards) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
+	var diags diag.List
+	for _, one := range g {
+		diags = append(diags, one.Before(ctx, c, planned)...)
+	}
+	return diags
+}
+
+// After implements [engine.Guard].
+func (g guards) After(c *plans.Change, value cty.Value) {
+	for _, one := range g {
+		one.After(c, value)
+	}
+}
+
+// Closing is what is left to be judged at the end of a run.
+func (g guards) Closing(ctx context.Context) diag.List {
+	var diags diag.List
+	for _, one := range g {
+		diags = append(diags, one.Closing(ctx)...)
+	}
+	return diags
 }

@@ -329,13 +329,10 @@ func denied(d *policy.Decision, mustNot string) diag.List {
 func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*policy.Decision, *guard, diag.List) {
 	if opts.resume == "" {
 		j, diags := o.decide(ctx, l, opts)
-		switch {
-		case diags.HasErrors():
+		if j == nil || diags.HasErrors() {
 			return nil, nil, diags
-		case j == nil:
-			return nil, newGuard(o, l, nil, opts.board), diags
 		}
-		return j.decision, newGuard(o, l, j, opts.board), diags
+		return j.decision, newGuard(o, l, j), diags
 	}
 	// The run passed when it began; what was overridden then stays so. It is judged
 	// as its own, whoever goes on with it.
@@ -346,11 +343,8 @@ func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*
 	own := *o
 	own.actor, own.overrides = run.Actor, []runs.Override{}
 	j, diags := own.holdToPolicy(ctx, l, opts)
-	if diags.HasErrors() {
+	if j == nil || diags.HasErrors() {
 		return nil, nil, diags
-	}
-	if j == nil {
-		return nil, newGuard(o, l, nil, opts.board), diags
 	}
 	raw, err := runs.Decision(ctx, o.opened, opts.resume)
 	var before policy.Decision
@@ -359,7 +353,7 @@ func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*
 			j.decision.Override(override)
 		}
 	}
-	return nil, newGuard(o, l, j, opts.board), diags
+	return nil, newGuard(o, l, j), diags
 }
 
 // findingDiag is a denial as a diagnostic.

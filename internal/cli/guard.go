@@ -29,10 +29,7 @@ type guard struct {
 	await map[string]bool // addresses they wait for
 	known map[addrs.Object]cty.Value
 	told  map[string]bool // findings, by key
-
-	board    *budgetBoard    // nil where no budget may yet be exceeded
-	exceeded map[string]bool // budgets that are, as was told
-	stale    bool            // something became known that was not judged yet
+	stale bool            // something became known that was not judged yet
 	// arrived says that values of variables which came late were taken in.
 	arrived bool
 
@@ -47,26 +44,12 @@ const patience = 10
 
 var _ engine.Guard = (*guard)(nil)
 
-// newGuard returns nil where nothing is open. j is nil where there are no policies,
-// board where there are no budgets.
-func newGuard(o *operation, l *loadedPlan, j *judgement, board *budgetBoard) *guard {
-	g := &guard{
-		o: o, l: l, j: j, only: map[string]bool{}, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, told: map[string]bool{},
-		exceeded: map[string]bool{},
+// newGuard returns nil where nothing is open.
+func newGuard(o *operation, l *loadedPlan, j *judgement) *guard {
+	if !j.decision.Open() {
+		return nil
 	}
-	if waiting := board.awaits(o.stack); len(waiting) > 0 {
-		g.board = board
-		for _, address := range waiting {
-			g.await[address] = true
-		}
-	}
-	if j == nil || !j.decision.Open() {
-		if g.board == nil {
-			return nil
-		}
-		g.j = nil
-		return g
-	}
+	g := &guard{o: o, l: l, j: j, only: map[string]bool{}, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, told: map[string]bool{}}
 	for _, f := range j.decision.Findings {
 		switch f.Status {
 		case policy.Unknown:
@@ -150,8 +133,8 @@ func (g *guard) Closing(ctx context.Context) diag.List {
 	return g.again(ctx)
 }
 
-// again judges the open budgets and rules with what is known by now. Only what
-// they had not said before is reported.
+// again judges the open rules with what is known by now. Only what they had not
+// said before is reported.
 func (g *guard) again(ctx context.Context) diag.List {
 	began := time.Now()
 	defer func() { g.judged, g.took = time.Now(), time.Since(began) }()
@@ -167,22 +150,13 @@ func (g *guard) again(ctx context.Context) diag.List {
 			plan.Changes[i] = &filled
 		}
 	}
-	diags := g.judgeBudgets(ctx, &plan)
-	if g.j == nil {
-		return diags
-	}
-	return append(diags, g.judgeRules(ctx, &plan)...)
-}
-
-// judgeRules judges the open rules with what is known of the plan by now.
-func (g *guard) judgeRules(ctx context.Context, plan *plans.Plan) diag.List {
-	data, err := jsonplan.Plan(plan, g.l.config, g.o.jsonOptions(ctx))
+	data, err := jsonplan.Plan(&plan, g.l.config, g.o.jsonOptions(ctx))
 	if err != nil {
 		return diag.FromError(err)
 	}
 	j := *g.j
 	if j.estimate != nil {
-		resources := func() ([]cost.Instance, error) { return cost.FromPlan("", plan, regionsOf(g.l)), nil }
+		resources := func() ([]cost.Instance, error) { return cost.FromPlan("", &plan, regionsOf(g.l)), nil }
 		if diags := g.o.tellCost(&j, resources); diags.HasErrors() {
 			return diags
 		}

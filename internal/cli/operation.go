@@ -455,8 +455,8 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	input := engine.ApplyInput{
 		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
 	}
-	if guard != nil {
-		input.Guard, request.Closing = guard, guard.Closing
+	if all := guardsOf(guard, newBudgetGuard(o, l, opts.board)); len(all) > 0 {
+		input.Guard, request.Closing = all, all.Closing
 	}
 	request.Events, request.Run.Overrides = costs.record(o.subject())
 	if decided != nil {
