@@ -259,6 +259,30 @@ func TestServerJourney(t *testing.T) {
 	}
 }
 
+// TestServerGate starts a workflow that a policy is against: the answer says which
+// and why, and no run is made.
+func TestServerGate(t *testing.T) {
+	p := newServed(t)
+	p.write("policy.tutti.hcl", `policy "names" { source = "./rules" }`)
+	p.write("rules/names.rego", `package main
+deny contains sprintf("%s must not be greeted", [input.tutti.workflow.inputs.name]) if input.tutti.workflow.inputs.name == "nobody"
+`)
+	s := p.server()
+	code, body, _ := s.do("POST", "/api/v1/runs", map[string]any{"workflow": "greet", "inputs": map[string]any{"name": "nobody"}})
+	if code != http.StatusForbidden || !strings.Contains(string(body), "nobody must not be greeted") {
+		t.Errorf("%d %s", code, body)
+	}
+	var run servedRun
+	s.get(&run, 201, "POST", "/runs", map[string]any{"workflow": "greet", "inputs": map[string]any{"name": "you"}})
+	if status, text := s.follow(run.ID, nil); status != "succeeded" || !strings.Contains(text, "hello you") {
+		t.Errorf("%s %q", status, text)
+	}
+	var list struct{ Items []servedRun }
+	if s.get(&list, 200, "GET", "/runs", nil); len(list.Items) != 1 {
+		t.Errorf("%d runs", len(list.Items))
+	}
+}
+
 // TestServerDirectory changes a plain directory, which is what the commands see too.
 func TestServerDirectory(t *testing.T) {
 	p := newProject(t, `

@@ -42,8 +42,9 @@ type App struct {
 	compactWarnings bool
 	// prose says that standard output is for people, so that warnings may stand
 	// there, in the order of what happens.
-	prose  bool
-	screen *screen
+	prose     bool
+	screen    *screen // see terminals
+	screening sync.Once
 	// sources is the text that diagnostics quote, by file name.
 	sources map[string][]byte
 	quoting sync.Mutex // guards sources while several stacks are read

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/plans"
@@ -152,7 +153,7 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 		return exitFailed
 	}
 	r := newStackRunner(o.root, o.declared)
-	r.budgeted = true
+	r.budgeted, r.board = true, j.board
 	r.own, r.view, r.vars, r.parallelism, r.patience = o.ensemble, o.view, &opts.variableOptions, opts.parallelism, opts.lockTimeout
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
@@ -174,7 +175,12 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 		w.Run = runs.Run{
 			Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: o.summary(),
 		}
-		w.Events, w.Run.Overrides = j.record(o.app.actor())
+		w.Events, w.Run.Overrides = j.record(access.Subject(w.Run.Actor))
+		for _, name := range o.names {
+			if l := o.plans[name]; l.decided != nil {
+				w.Run.Overrides = joinOverrides(w.Run.Overrides, ruleOverrides(l.decided.decision)...)
+			}
+		}
 		return runner.StartWorkflow(ctx, d, w)
 	})
 }
@@ -264,6 +270,9 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *vari
 	defer r.Close()
 	shared, err := r.planned(ctx, stacks.PlanOf(d.Workflow))
 	if err != nil {
+		return o.app.fail(diag.FromError(err))
+	}
+	if r.board, err = shared.board(ctx, o.opened, run); err != nil {
 		return o.app.fail(diag.FromError(err))
 	}
 	return r.drive(ctx, shared.plan, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {

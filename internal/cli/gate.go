@@ -18,6 +18,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -136,6 +137,14 @@ type judgement struct {
 	decision *policy.Decision
 	shown    bool
 	locate   func(string) *policy.Place
+	// estimate is the cost that the policies are told; nil where none looks at it.
+	estimate *cost.Estimate
+}
+
+// tell puts what a plan costs into what the policies are told.
+func (j *judgement) tell(e *cost.Estimate) {
+	j.estimate, j.about = e, maps.Clone(j.about)
+	j.about["cost"], j.about["cost_unknown"] = e.Document()
 }
 
 // holdToPolicy holds a plan to the policies that apply to it. It is done once; nil where
@@ -155,6 +164,9 @@ func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 	data, err := jsonplan.Plan(l.plan, l.config, o.jsonOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
+	}
+	if diags = append(diags, o.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlan("", l.plan, regionsOf(l)), nil })...); diags.HasErrors() {
+		return nil, diags
 	}
 	if diags = append(diags, o.judgeDocument(ctx, j, data, l.plan.Digest)...); diags.HasErrors() {
 		return nil, diags
@@ -185,16 +197,53 @@ func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement
 		}
 	}
 	if len(j.policies) == 0 {
-		return nil, o.checkOverrides(nil)
+		return nil, o.overridePolicies(nil)
 	}
 	j.about = map[string]any{
-		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "actor": o.app.actor(), "stack": o.stack,
+		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "stack": o.stack,
 		"environment": map[string]any{"name": o.environment, "labels": labels}, "time": time.Now().UTC().Format(time.RFC3339),
+	}
+	if diags := o.whoAsks(j.about); diags.HasErrors() {
+		return nil, diags
 	}
 	if opts.parent != "" {
 		j.about["workflow"] = o.workflowOf(ctx, opts.parent)
 	}
 	return j, diags
+}
+
+// whoAsks tells policies who wants something done: the subject of grants, its
+// groups and its roles.
+func (o *operation) whoAsks(about map[string]any) diag.List {
+	who, _ := o.who()
+	declared, diags := o.app.policy()
+	if diags.HasErrors() {
+		return diags
+	}
+	about["actor"], about["groups"], about["roles"] = who.Subject, append([]string{}, who.Groups...), append([]string{}, declared.RolesOf(who)...)
+	return nil
+}
+
+// tellCost prices resources for the policies, where a rule may look at that. What
+// cannot be priced then stops the plan: nobody knows what the rule would say.
+func (o *operation) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
+	if !slices.ContainsFunc(j.policies, func(p *policy.Policy) bool { return p.Mentions("tutti") }) {
+		return nil
+	}
+	prices, diags := o.pricing()
+	if diags.HasErrors() {
+		return diags
+	}
+	resources, err := list()
+	if err != nil {
+		return diag.FromError(err)
+	}
+	e, diags := prices.estimate(resources)
+	if diags.HasErrors() {
+		return diags
+	}
+	j.tell(e)
+	return nil
 }
 
 // judgeDocument evaluates the policies on plan JSON. A rule that cannot be
@@ -209,7 +258,10 @@ func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte
 	if diags.HasErrors() {
 		return diags
 	}
-	return append(diags, o.checkOverrides(j.decision)...)
+	if j.estimate != nil {
+		j.decision.Cost = eventData(costEvent{Totals: j.estimate.Totals, Unknown: j.estimate.Unknown})
+	}
+	return append(diags, o.overridePolicies(j.decision)...)
 }
 
 // workflowOf names the workflow that a run is a step of.
@@ -224,34 +276,6 @@ func (o *operation) workflowOf(ctx context.Context, run string) map[string]any {
 		out["name"] = strings.TrimRight(name, ",")
 	}
 	return out
-}
-
-// checkOverrides applies the overrides that were asked for. One for a policy that
-// is about other stacks only has no effect here.
-func (o *operation) checkOverrides(d *policy.Decision) diag.List {
-	declared := o.app.policies(o.policyRoot()).declared
-	var diags diag.List
-	for _, text := range o.app.overrides {
-		name, reason, _ := strings.Cut(text, "=")
-		name, reason = strings.TrimPrefix(strings.TrimSpace(name), "policy."), strings.TrimSpace(reason)
-		if declared != nil && declared.Budgets[strings.TrimPrefix(name, "budget.")] != nil {
-			continue
-		}
-		if declared == nil || declared.Policies[name] == nil {
-			diags = append(diags, diag.Errorf("No such budget or policy", "Option -override: there is no budget %q in this project, and no policy.", name)...)
-			continue
-		}
-		level := declared.Policies[name].Enforcement
-		switch {
-		case reason == "":
-			diags = append(diags, diag.Errorf("Override without a reason", "Option -override: %q must have the form POLICY=REASON. The reason is recorded with the run.", text)...)
-		case level != string(policy.SoftMandatory):
-			diags = append(diags, diag.Errorf("Policy cannot be overridden", "Option -override: The policy %q is %s: only soft-mandatory policies can be overridden.", name, level)...)
-		case d != nil:
-			d.Override(policy.Override{Policy: name, Actor: o.app.actor(), Reason: reason})
-		}
-	}
-	return diags
 }
 
 // locator finds declarations of objects by address.
@@ -282,11 +306,11 @@ func (o *operation) decide(ctx context.Context, l *loadedPlan, opts runOptions) 
 		o.view.settle()
 		o.view.decision(j.decision)
 	}
-	return j, append(diags, denied(j.decision)...)
+	return j, append(diags, denied(j.decision, "This plan must not be carried out.")...)
 }
 
-// denied says which policies keep a plan from being carried out.
-func denied(d *policy.Decision) diag.List {
+// denied says which policies keep something from being done.
+func denied(d *policy.Decision, mustNot string) diag.List {
 	if !d.Blocked() {
 		return nil
 	}
@@ -308,21 +332,30 @@ func denied(d *policy.Decision) diag.List {
 			hint = fmt.Sprintf("\n\nA soft-mandatory policy can be overridden, which is recorded: -override='%s=REASON'.", name)
 		}
 	}
-	return diag.Errorf("Denied by policy", "This plan must not be carried out. Nothing was changed. It is denied by:\n%s%s", strings.Join(lines, "\n"), hint)
+	return diag.Errorf("Denied by policy", "%s Nothing was changed. It is denied by:\n%s%s", mustNot, strings.Join(lines, "\n"), hint)
 }
 
-// gate lets a plan pass that is about to be carried out, or not. The guard goes
-// on judging what becomes known during the run; nil where nothing is left open.
-func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (json.RawMessage, *guard, diag.List) {
+// gate lets a plan pass that is about to be carried out, or not. The decision is
+// nil where there are no policies, and for runs that are resumed: it was kept when
+// they began. The guard goes on judging what becomes known during the run; nil
+// where nothing is left open.
+func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*policy.Decision, *guard, diag.List) {
 	if opts.resume == "" {
 		j, diags := o.decide(ctx, l, opts)
 		if j == nil || diags.HasErrors() {
 			return nil, nil, diags
 		}
-		return j.decision.Encode(), newGuard(o, l, j), diags
+		return j.decision, newGuard(o, l, j), diags
 	}
-	// The run passed when it began; what was overridden then stays so.
-	j, diags := o.holdToPolicy(ctx, l, opts)
+	// The run passed when it began; what was overridden then stays so. It is judged
+	// as its own, whoever goes on with it.
+	run, err := o.opened.Run(ctx, opts.resume)
+	if err != nil {
+		return nil, nil, diag.FromError(err)
+	}
+	own := *o
+	own.actor, own.overrides = run.Actor, []runs.Override{}
+	j, diags := own.holdToPolicy(ctx, l, opts)
 	if j == nil || diags.HasErrors() {
 		return nil, nil, diags
 	}

@@ -36,6 +36,7 @@ type loadedPlan struct {
 
 	decided *judgement // what policy says; nil until asked
 	costs   *judged    // see operation.judge
+	refused bool       // a policy or a budget kept it from being carried out
 }
 
 // operation is one command that plans or applies: plan, apply, destroy, refresh
@@ -47,6 +48,18 @@ type operation struct {
 	actor string
 	// authority is that of the actor, as runs keep it.
 	authority *access.Authority
+	// overrides are those of the run that it is done for; nil: what -override says.
+	overrides []runs.Override
+	// starts is the workflow that is started, where no stack is worked on.
+	starts string
+}
+
+// resource is what is worked on, as permissions name it.
+func (o *operation) resource() string {
+	if o.starts != "" {
+		return o.starts
+	}
+	return o.stack
 }
 
 // who is on whose behalf it is done, with what their rights rest on.
@@ -64,6 +77,9 @@ func (o *operation) by() string {
 	}
 	return o.app.actor()
 }
+
+// subject is [operation.by] as grants, policies and the feed name them.
+func (o *operation) subject() string { return access.Subject(o.by()) }
 
 func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.List) {
 	a.jsonOut, a.prose = asJSON, true
@@ -358,14 +374,14 @@ type runOptions struct {
 	parallelism int
 	resume      string        // id of the run to resume; empty for a new one
 	id, parent  string        // of a new run: its id, and the run it is a step of; may be empty
-	actor       string        // on whose behalf; empty for who runs the program
 	patience    time.Duration // how long to wait for what another run is changing
 	// again is called when the plan is out of date before anything was done; nil:
 	// that is an error.
 	again func(*states.StaleError) int
 	// budgeted says that the plan was held against the budgets with others that it
-	// is applied with.
+	// is applied with, on this board.
 	budgeted bool
+	board    *budgetBoard
 	// hard, once closed, cuts off what is running; nil: as the person typing says.
 	hard <-chan struct{}
 }
@@ -393,9 +409,6 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 // carryOut carries out a plan as a durable run. What it returns besides the
 // result is why the run could not start, where the plan is out of date.
 func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
-	if opts.actor == "" {
-		opts.actor = o.by()
-	}
 	who, authority := o.who()
 	if diags := o.app.mayBe(who, verbOf(opts.kind), o.environment, o.stack); diags.HasErrors() {
 		return runs.Result{}, nil, diags
@@ -405,10 +418,20 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		return runs.Result{}, nil, diags
 	}
 	var costs judged
-	if !opts.budgeted && opts.resume == "" {
+	switch {
+	case opts.budgeted:
+	case opts.resume != "":
+		run, err := store.Run(ctx, opts.resume)
+		if err != nil {
+			return runs.Result{}, nil, diag.FromError(err)
+		}
+		opts.board = o.boardOf(ctx, run, map[string]*loadedPlan{o.stack: l})
+	default:
 		costs = *o.judge(ctx, l)
+		opts.board = costs.board
 		diags = append(diags, l.costs.take()...)
 		if costs.denied {
+			l.refused = true
 			return runs.Result{}, nil, diags
 		}
 	}
@@ -420,8 +443,9 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	decision, guard, policed := o.gate(ctx, l, opts)
+	decided, guard, policed := o.gate(ctx, l, opts)
 	if policed.HasErrors() {
+		l.refused = true
 		return runs.Result{}, nil, policed
 	}
 	if opts.hard == nil {
@@ -435,18 +459,23 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
-			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: opts.actor, Authority: authority, Program: programVersion(), Summary: summaryLine(l.plan),
+			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: o.by(), Authority: authority, Program: programVersion(), Summary: summaryLine(l.plan),
 		},
-		Plan: l.plan, Encoded: l.encoded, Late: late, Decision: decision, Parallelism: opts.parallelism,
+		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
 	}
 	input := engine.ApplyInput{
 		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
 	}
-	if guard != nil {
-		input.Guard, request.Closing = guard, guard.Closing
+	if all := guardsOf(guard, newBudgetGuard(o, l, opts.board)); len(all) > 0 {
+		input.Guard, request.Closing = all, all.Closing
 	}
-	request.Events, request.Run.Overrides = costs.record(o.app.actor())
+	request.Events, request.Run.Overrides = costs.record(o.subject())
+	if decided != nil {
+		request.Decision = decided.Encode()
+		request.Events = append(request.Events, overrideEvents(decided)...)
+		request.Run.Overrides = append(request.Run.Overrides, ruleOverrides(decided)...)
+	}
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
 		ex, diags := engine.NewApply(ctx, input)
 		if diags.HasErrors() {

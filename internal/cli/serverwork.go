@@ -124,9 +124,9 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		}
 		defer done()
 		e.Run = run
+		e.Admit = (&runs.WorkflowOptions{Admit: op.admit}).Admits(s.Workflow, nil)
 		e.Start, e.Sensitive = runs.MachineStart("", input, runs.NewID(time.Now())), true
-		made, diags := w.runner.Enqueue(ctx, e)
-		return made, diags.Err()
+		return admitted(w.runner.Enqueue(ctx, e))
 	}
 	d, diags := flow.New(p, s.Workflow, stackOutputNames(p))
 	if diags.HasErrors() {
@@ -140,7 +140,14 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	made, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
+	return admitted(w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Admit: op.admit}))
+}
+
+// admitted tells what a policy forbids from what went wrong.
+func admitted(made runs.Run, diags diag.List) (runs.Run, error) {
+	if made.Status == "" && diags.HasErrors() {
+		return made, fmt.Errorf("%w: %w", api.ErrForbidden, diags.Err())
+	}
 	return made, diags.Err()
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -34,6 +35,7 @@ type stackRunner struct {
 	parallelism int
 	patience    time.Duration
 	budgeted    bool // what is applied was held against the budgets as a whole
+	board       *budgetBoard
 
 	mu       sync.Mutex
 	own      *ensemble
@@ -161,7 +163,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	e.useVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority}
+	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
 	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism}
 	loaded, own, diags := op.planStep(ctx, po, req.Inputs, r.vars)
 	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
@@ -290,7 +292,7 @@ func (r *stackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
 	kind := shared.plan.Kind
-	return r.carryOut(ctx, req, op, l, runOptions{kind: kind, id: req.Run, parent: req.Parent, actor: req.Actor}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{kind: kind, id: req.Run, parent: req.Parent}, diags)
 }
 
 func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
@@ -320,7 +322,7 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
-	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID, actor: req.Actor}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID}, diags)
 }
 
 // operation is an operation on the stack of a run, in the project it belongs to.
@@ -339,13 +341,13 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 	if p == nil {
 		return nil, fmt.Errorf("run %s is about the stack %q, which this project does not declare", run.ID, run.Key.Stack)
 	}
-	return &operation{project: p, view: silentView{}, actor: req.Actor, authority: req.Authority}, nil
+	return &operation{project: p, view: silentView{}, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}, nil
 }
 
 // carryOut has a run driven to its end and says what came of it.
 func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
 	log := newLogView(req.Log)
-	op.actor, op.authority = req.Actor, req.Authority
+	op.actor, op.authority, op.overrides = req.Actor, req.Authority, req.Overrides
 	op.view = teeView{log, silentView{}}
 	if r.view != nil {
 		op.view = teeView{log, r.view.forStack(op.stack)}
@@ -361,7 +363,7 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 		case <-soft.Done():
 		}
 	}()
-	opts.parallelism, opts.patience, opts.hard, opts.budgeted = r.parallelism, r.patience, ctx.Done(), r.budgeted
+	opts.parallelism, opts.patience, opts.hard, opts.budgeted, opts.board = r.parallelism, r.patience, ctx.Done(), r.budgeted, r.board
 	result, _, diags := op.carryOut(soft, l, opts)
 	log.settle()
 	diags = append(before, diags...)
@@ -371,7 +373,11 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 		return cty.DynamicVal, runs.ErrDetached
 	}
 	if result.Run.Status != runs.Succeeded || diags.HasErrors() {
-		return cty.DynamicVal, r.failed(req, l.plan, result, diags)
+		err := r.failed(req, l.plan, result, diags)
+		if l.refused {
+			err = problem(runs.DeniedError, diags)
+		}
+		return cty.DynamicVal, err
 	}
 	r.note(req, l.plan, result, diags)
 	return finalOutputs(result.Final.Outputs)
@@ -456,7 +462,7 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	}
 	l := &loadedPlan{plan: plan, config: in.Config}
 	op.completePlan(ctx, l, in)
-	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: "rollback", id: req.Run, parent: req.Parent, actor: req.Actor}, append(diags, d...))
+	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: "rollback", id: req.Run, parent: req.Parent}, append(diags, d...))
 	return err
 }
 
@@ -469,13 +475,33 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 	e.useVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority}
+	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
 	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, variableOptions: *r.vars})
+	name := "Tutti.ActionFailed"
+	allow := func(a engine.PlannedAction) diag.List {
+		told, diags := op.pass(ctx, deed{
+			opts: runOptions{kind: "invoke", parent: req.Parent}, config: in.Config,
+			document: func() ([]byte, error) {
+				called := jsonplan.ActionInvocation{Type: a.Type, Name: req.Step, Provider: a.Provider, Schema: a.Schema, Config: a.Config}
+				return jsonplan.Action(called, in.Prior, in.Config, op.jsonOptions(ctx))
+			},
+		})
+		if diags.HasErrors() {
+			name = runs.DeniedError
+			return diags
+		}
+		for _, e := range told {
+			if err := op.opened.Record(ctx, e); err != nil {
+				return append(diags, diag.FromError(err)...)
+			}
+		}
+		return diags
+	}
 	if !diags.HasErrors() {
-		diags = append(diags, engine.InvokeAction(ctx, in, action, config, log.watcher.Tell)...)
+		diags = append(diags, engine.InvokeAction(ctx, in, action, config, allow, log.watcher.Tell)...)
 	}
 	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
-		return problem("Tutti.ActionFailed", diags)
+		return problem(name, diags)
 	}
 	return nil
 }

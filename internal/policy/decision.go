@@ -45,7 +45,7 @@ type Finding struct {
 	Attribute string `json:"attribute,omitempty"`
 	Fix       string `json:"fix,omitempty"`
 	Title     string `json:"title,omitempty"` // of the rule, in its annotations
-	// Severity is what the rule says of it, in lower case.
+	// Severity is what the rule says of it, in lower case; see [Severities].
 	Severity string `json:"severity,omitempty"`
 	Source   *Place `json:"source,omitempty"` // of the resource
 	RuleAt   *Place `json:"rule_source,omitempty"`
@@ -55,6 +55,10 @@ type Finding struct {
 	// Awaits are the objects whose unknown attributes the rule looked at.
 	Awaits []string `json:"awaits,omitempty"`
 }
+
+// Severities are those that are known, the worst first. A rule may say others,
+// which are shown as they are.
+var Severities = []string{"critical", "high", "medium", "low", "info"}
 
 // Key tells findings apart, also from one judgement to the next.
 func (f *Finding) Key() string {
@@ -97,6 +101,60 @@ type Decision struct {
 	Policies  []Judged   `json:"policies"`
 	Findings  []Finding  `json:"findings,omitempty"`
 	Overrides []Override `json:"overrides,omitempty"`
+	// Cost sums up the estimate that the policies were told; nil where none asked.
+	Cost json.RawMessage `json:"cost,omitempty"`
+	// Stacks are the decisions that were joined; see [Join].
+	Stacks []StackDecision `json:"stacks,omitempty"`
+}
+
+// StackDecision sums up what policy says about the plan of one stack.
+type StackDecision struct {
+	Stack  string          `json:"stack"`
+	Plan   string          `json:"plan,omitempty"`
+	Status Status          `json:"status"`
+	Cost   json.RawMessage `json:"cost,omitempty"`
+}
+
+// Join makes one decision of those about several stacks; nil of none. Rules are
+// counted once for each stack that they are for.
+func Join(list ...*Decision) *Decision {
+	if len(list) == 0 {
+		return nil
+	}
+	out := &Decision{Status: Pass}
+	at := map[string]int{}
+	for _, d := range list {
+		out.Stacks = append(out.Stacks, StackDecision{Stack: d.Stack, Plan: d.Plan, Status: d.Status, Cost: d.Cost})
+		out.Status = worst(out.Status, d.Status)
+		out.Findings = append(out.Findings, d.Findings...)
+		out.Overrides = append(out.Overrides, d.Overrides...)
+		for _, p := range d.Policies {
+			i, have := at[p.Policy]
+			if !have {
+				at[p.Policy] = len(out.Policies)
+				out.Policies = append(out.Policies, p)
+				continue
+			}
+			sum := &out.Policies[i]
+			sum.Status = worst(sum.Status, p.Status)
+			sum.Rules, sum.Passed = sum.Rules+p.Rules, sum.Passed+p.Passed
+		}
+	}
+	slices.SortStableFunc(out.Policies, func(a, b Judged) int { return strings.Compare(a.Policy, b.Policy) })
+	slices.SortStableFunc(out.Findings, func(a, b Finding) int { return rank(a) - rank(b) })
+	return out
+}
+
+// Subject names what a finding is about: the resource and, in a decision about
+// several stacks, its stack.
+func (d *Decision) Subject(f Finding) string {
+	switch {
+	case len(d.Stacks) == 0 || f.Stack == "":
+		return f.Resource
+	case f.Resource == "":
+		return "stack." + f.Stack
+	}
+	return "stack." + f.Stack + "." + f.Resource
 }
 
 // Blocked reports whether the plan must not be carried out.
@@ -129,7 +187,9 @@ func (d *Decision) Override(o Override) bool {
 	if !found {
 		return false
 	}
-	d.Overrides = append(d.Overrides, o)
+	if !slices.Contains(d.Overrides, o) {
+		d.Overrides = append(d.Overrides, o)
+	}
 	for i := range d.Findings {
 		if f := &d.Findings[i]; f.Policy == o.Policy && f.Status == Deny {
 			f.Overridden = true

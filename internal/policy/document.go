@@ -60,6 +60,11 @@ func ParsePlan(data []byte, about map[string]any) (*Document, error) {
 		collect.add(change["before"], change["before_sensitive"])
 		collect.add(change["after"], change["after_sensitive"])
 	}
+	invocations, _ := d.plan["action_invocations"].([]any)
+	for _, a := range invocations {
+		action, _ := a.(map[string]any)
+		collect.add(action["config_values"], action["config_sensitive"])
+	}
 	d.secretVariables(collect)
 	prior, _ := d.plan["prior_state"].(map[string]any)
 	collect.state(prior["values"])
@@ -131,14 +136,14 @@ func (v *watchedDocument) of(d *Document) (*watcher, *ast.Term, error) {
 func (d *Document) watched(w *watcher) (*ast.Term, error) {
 	b := builder{d: d, w: w}
 	input := b.members(d.plan, map[string]func(any) *ast.Term{
-		"resource_changes": b.resourceChanges, "planned_values": b.plannedValues, "output_changes": b.outputChanges, "variables": b.variables,
+		"resource_changes": b.resourceChanges, "planned_values": b.plannedValues, "output_changes": b.outputChanges, "variables": b.variables, "tutti": b.about,
 	})
 	return input, b.err
 }
 
 // HasUnknown reports whether anything is not known yet.
 func (d *Document) HasUnknown() bool {
-	if len(d.unknown) > 0 {
+	if len(d.unknown) > 0 || d.costUnknown() != nil {
 		return true
 	}
 	outputs, _ := d.plan["output_changes"].(map[string]any)

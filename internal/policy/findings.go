@@ -151,6 +151,7 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 		for _, from := range []map[string]any{v, details, meta} {
 			f.Resource = orElse(f.Resource, firstText(from, "resource", "address", "resource_address"))
 			f.Attribute = orElse(f.Attribute, firstText(from, "attribute", "path", "key"))
+			f.Severity = orElse(f.Severity, strings.ToLower(firstText(from, "severity")))
 			f.Fix = orElse(f.Fix, firstText(from, "fix", "remediation", "how_to_fix"))
 			f.Severity = orElse(f.Severity, strings.ToLower(firstText(from, "severity")))
 		}

@@ -39,8 +39,11 @@ type StackRequest struct {
 	Plan      string // digest of a kept plan; empty for none
 	Run       string // id of the run to make or to go on with
 	Parent    string // id of the run it is a step of
+	Step      string // of that run
 	Actor     string // whom that run is by
 	Authority *access.Authority
+	// Overrides are those of the run it is a step of: rules that it may go against.
+	Overrides []Override
 	Log       io.Writer
 	Asked     <-chan struct{} // closed when it should end early
 }

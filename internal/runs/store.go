@@ -71,7 +71,7 @@ type Run struct {
 	// with that run.
 	Parent string `json:",omitempty"`
 	// Overrides are the rules that were against the run, and why it was carried out
-	// all the same.
+	// all the same; of a workflow, those that its steps may go against.
 	Overrides []Override `json:",omitempty"`
 }
 

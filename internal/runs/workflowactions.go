@@ -85,6 +85,9 @@ func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOpti
 		result.Detached = true
 		return result, nil
 	}
+	if diags.HasErrors() && run.Status == "" {
+		return WorkflowResult{}, actions.Errorf(DeniedError, "%s", diags.Err())
+	}
 	if diags.HasErrors() {
 		return result, diags.Err()
 	}
@@ -116,7 +119,8 @@ func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
 	request := func(c WorkflowCall) StackRequest {
 		req := StackRequest{
 			Stack: c.Effect.References["stack"].Name, Inputs: cty.NullVal(cty.DynamicPseudoType), Refresh: true,
-			Run: childRun(c.Task), Parent: c.Task.Run().ID, Actor: c.Task.Run().Actor, Authority: c.Task.Run().Authority, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
+			Run: childRun(c.Task), Parent: c.Task.Run().ID, Step: c.Effect.Key, Actor: c.Task.Run().Actor, Authority: c.Task.Run().Authority,
+			Overrides: c.Task.Run().Overrides, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
 		}
 		if c.Arguments == cty.NilVal {
 			return req
@@ -208,8 +212,12 @@ func (o *WorkflowOptions) may(c WorkflowCall, verb access.Verb, resource string)
 	return nil
 }
 
-// ForbiddenError is the error of a step that whom the run is by may not do.
-const ForbiddenError = "Tutti.Forbidden"
+// The errors of steps that must not be done: ForbiddenError where whom the run is
+// by may not do it, DeniedError where a policy is against it.
+const (
+	ForbiddenError = "Tutti.Forbidden"
+	DeniedError    = "Tutti.Denied"
+)
 
 func stackResult(v cty.Value, req StackRequest, err error) (WorkflowResult, error) {
 	if errors.Is(err, ErrDetached) {

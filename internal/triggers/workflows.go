@@ -39,6 +39,8 @@ type Workflows struct {
 	// Authorize says whether somebody may start a workflow, or do something to a
 	// stack; nil: they may.
 	Authorize func(by runs.Run, verb access.Verb, environment, resource string) error
+	// Admit is asked before a run is made; nil: it is.
+	Admit runs.Admit
 	// Hard and Drain are those of [runs.Execution].
 	Hard, Drain <-chan struct{}
 }
@@ -133,15 +135,28 @@ func (w *Workflows) begin(ctx context.Context, s Start) (diag.List, error) {
 	d := flow.Compile(t.Project, workflow)
 	o, done := w.options(d.Project, run, environment, inputs)
 	defer done()
+	o.Trigger = &runs.Triggered{Name: t.Name, Kind: "schedule", At: s.At}
+	if s.Actor != "" {
+		o.Trigger.Kind = "backfill"
+	}
 	if workflow.Definition != "" {
 		e, err := w.machine(d, runs.EncodeDefinition(t.Project, workflow.Name), o)
 		if err != nil {
 			return nil, &InvalidError{err}
 		}
-		_, diags := w.Runner.Execute(ctx, e)
-		return diags, nil
+		e.Admit = o.Admits(workflow.Name, nil)
+		made, diags := w.Runner.Execute(ctx, e)
+		return admitted(made, diags)
 	}
-	_, _, diags := w.Runner.StartWorkflow(ctx, d, o)
+	made, _, diags := w.Runner.StartWorkflow(ctx, d, o)
+	return admitted(made, diags)
+}
+
+// admitted turns a refusal into an error: nothing is gained by trying again.
+func admitted(run runs.Run, diags diag.List) (diag.List, error) {
+	if run.Status == "" && diags.HasErrors() {
+		return nil, &InvalidError{diags.Err()}
+	}
 	return diags, nil
 }
 
@@ -171,7 +186,7 @@ func (w *Workflows) start(s Start) (environment string, inputs map[string]cty.Va
 
 // options are those of a run. done is to be called after it.
 func (w *Workflows) options(p *projects.Project, run runs.Run, environment string, inputs map[string]cty.Value) (o runs.WorkflowOptions, done func()) {
-	o = runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Hard: w.Hard, Drain: w.Drain, Authorize: w.Authorize}
+	o = runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Hard: w.Hard, Drain: w.Drain, Authorize: w.Authorize, Admit: w.Admit}
 	if w.Secrets != nil {
 		o.Secrets = w.Secrets(environment)
 	}

@@ -22,7 +22,7 @@ func (t *Terminal) Decision(d *policy.Decision) {
 	for _, f := range d.Findings {
 		key := string(f.Status) + f.Policy + f.Rule
 		if shown[key]++; shown[key] <= mostAlike {
-			t.finding(f)
+			t.finding(d, f)
 		}
 	}
 	for _, f := range d.Findings {
@@ -61,7 +61,7 @@ func summaryOf(d *policy.Decision, passed, rules int) string {
 }
 
 // finding shows one finding: sign, message, and below it where it comes from.
-func (t *Terminal) finding(f policy.Finding) {
+func (t *Terminal) finding(d *policy.Decision, f policy.Finding) {
 	sign, message := t.paint(red, "✗"), f.Message
 	switch {
 	case f.Overridden:
@@ -71,13 +71,13 @@ func (t *Terminal) finding(f policy.Finding) {
 	case f.Status == policy.Unknown:
 		sign = t.paint(cyan, "?")
 		if message == "" {
-			message = fmt.Sprintf("%s: %s is known only after apply", f.Resource, f.Attribute)
+			message = unknownText(f)
 		} else {
 			message = "Perhaps: " + message
 		}
 	}
 	t.printf("\n  %s %s\n", sign, indented(message, t.Width, 4))
-	where := f.Resource
+	where := d.Subject(f)
 	if f.Attribute != "" {
 		where += " (" + f.Attribute + ")"
 	}
@@ -89,6 +89,7 @@ func (t *Terminal) finding(f policy.Finding) {
 			t.printf("      %-9s %s\n", name, indented(text, t.Width, 16))
 		}
 	}
+	line("severity", f.Severity)
 	line("resource", where)
 	line("fix", f.Fix)
 	rule := fmt.Sprintf("%s (%s), rule %s", f.Policy, f.Level, f.Rule)
@@ -96,6 +97,15 @@ func (t *Terminal) finding(f policy.Finding) {
 		rule += fmt.Sprintf(" at %s:%d", f.RuleAt.File, f.RuleAt.Line)
 	}
 	line("policy", rule)
+}
+
+// unknownText says what a rule that may yet say something waits for. A cost may
+// be unknown for good: somebody has to give a price or an expected usage.
+func unknownText(f policy.Finding) string {
+	if f.Resource == policy.CostObject || strings.HasPrefix(f.Attribute, "cost.") {
+		return fmt.Sprintf("%s: %s is not known", f.Resource, f.Attribute)
+	}
+	return fmt.Sprintf("%s: %s is known only after apply", f.Resource, f.Attribute)
 }
 
 // indented wraps text that begins somewhere in a line.
