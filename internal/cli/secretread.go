@@ -38,7 +38,13 @@ func (p *project) secretReader(environment string) *secretReader {
 		}
 		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Actor: access.Subject(actor()), Time: time.Now(), Data: data})
 	}
-	return &secretReader{r}
+	return &secretReader{r, func(ctx context.Context, secret string, change runs.SecretChange) (runs.SecretStanding, error) {
+		store, diags := root.store(ctx)
+		if diags.HasErrors() {
+			return runs.SecretStanding{}, diags.Err()
+		}
+		return store.RotateSecret(ctx, environment, secret, change)
+	}}
 }
 
 // secretRead is the data of the event secret.read.
@@ -49,7 +55,10 @@ type secretRead struct {
 	Run         string `json:"run,omitempty"`
 }
 
-type secretReader struct{ r *sources.Reader }
+type secretReader struct {
+	r      *sources.Reader
+	rotate func(context.Context, string, runs.SecretChange) (runs.SecretStanding, error)
+}
 
 var _ runs.Secrets = (*secretReader)(nil)
 
@@ -59,10 +68,37 @@ func (s *secretReader) Read(ctx context.Context, declared *projects.Secret, run 
 	return v.Text, v.Version, err
 }
 
+// ReadVersion implements [runs.Secrets].
+func (s *secretReader) ReadVersion(ctx context.Context, declared *projects.Secret, run string, version int) (string, error) {
+	v, err := s.r.ReadVersion(ctx, declared, run, version)
+	return v.Text, err
+}
+
+// Rotate implements [runs.Secrets].
+func (s *secretReader) Rotate(ctx context.Context, secret string, change runs.SecretChange) (runs.SecretStanding, error) {
+	return s.rotate(ctx, secret, change)
+}
+
+// readingFor says for which run inputs of stacks are evaluated, and which versions
+// of secrets they are given instead of the current ones.
+type readingFor struct {
+	run      string
+	versions map[string]int
+}
+
+type readingKey struct{}
+
+// readSecretsFor has the inputs of stacks that are evaluated with the context read
+// secrets for a run.
+func readSecretsFor(ctx context.Context, run string, versions map[string]int) context.Context {
+	return context.WithValue(ctx, readingKey{}, readingFor{run, versions})
+}
+
 // forScope is how expressions of stacks read secrets.
 func (s *secretReader) forScope(ctx context.Context) func(*projects.Secret) (string, error) {
+	reading, _ := ctx.Value(readingKey{}).(readingFor)
 	return func(declared *projects.Secret) (string, error) {
-		v, err := s.r.Read(ctx, declared, "")
+		v, err := s.r.ReadVersion(ctx, declared, reading.run, reading.versions[declared.Name])
 		return v.Text, err
 	}
 }

@@ -144,6 +144,7 @@ func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, err
 
 // Plan implements [runs.Stacks].
 func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
+	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
 	shared, plan, err := r.makePlan(ctx, req)
 	if err != nil {
 		return runs.StackPlan{}, err
@@ -238,6 +239,7 @@ func problem(name string, diags diag.List) error {
 
 // Apply implements [runs.Stacks].
 func (r *stackRunner) Apply(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
+	ctx = readSecretsFor(ctx, req.Run, req.Secrets)
 	run, err := r.find(ctx, req)
 	switch {
 	case errors.Is(err, runs.ErrNotFound):
@@ -415,6 +417,7 @@ func (r *stackRunner) failed(req runs.StackRequest, plan *plans.Plan, result run
 
 // Rollback implements [runs.Stacks].
 func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of string) error {
+	ctx = readSecretsFor(ctx, req.Run, req.Secrets)
 	run, err := r.find(ctx, req)
 	if err == nil && run.Status.Ended() {
 		_, err = r.ended(ctx, req, run)
@@ -461,6 +464,7 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 
 // Invoke implements [runs.Stacks].
 func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action string, config cty.Value) error {
+	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
 	e, err := r.ensemble()
 	if err != nil {
 		return err

@@ -36,11 +36,14 @@ type StackRequest struct {
 	Destroy   bool
 	Refresh   bool
 	Plan      string // digest of a kept plan; empty for none
-	Run       string // id of the run to make or to go on with
-	Parent    string // id of the run it is a step of
-	Actor     string // whom that run is by
-	Log       io.Writer
-	Asked     <-chan struct{} // closed when it should end early
+	// Secrets are the versions of secrets that the stack is given instead of the
+	// current ones, by name.
+	Secrets map[string]int
+	Run     string // id of the run to make or to go on with
+	Parent  string // id of the run it is a step of
+	Actor   string // whom that run is by
+	Log     io.Writer
+	Asked   <-chan struct{} // closed when it should end early
 }
 
 // StackPlan describes a plan.

@@ -26,6 +26,7 @@ type Secret struct {
 	Name      string
 	Source    SecretSource
 	DeclRange hcl.Range
+	Rotation  *Rotation // nil where the project does not say how it is rotated
 
 	Variable string // of the environment
 	Path     string // of the file, relative to the project
@@ -50,7 +51,14 @@ var secretSources = []hcl.BlockHeaderSchema{
 
 func (d *decoder) secret(block *hcl.Block) *Secret {
 	s := &Secret{Name: block.Labels[0], DeclRange: block.DefRange}
-	blocks := d.content(block, nil, nil, secretSources...).Blocks
+	var blocks, rotations hcl.Blocks
+	for _, b := range d.content(block, nil, nil, append(secretSources, hcl.BlockHeaderSchema{Type: "rotation"})...).Blocks {
+		if b.Type == "rotation" {
+			rotations = append(rotations, b)
+		} else {
+			blocks = append(blocks, b)
+		}
+	}
 	if len(blocks) != 1 {
 		d.errorAt(block.DefRange, "Secret without one source", "A secret has exactly one source: one of the blocks store, environment, file, vault and exec. Here there are %d.", len(blocks))
 		return s
@@ -73,6 +81,13 @@ func (d *decoder) secret(block *hcl.Block) *Secret {
 		d.vault(source, &s.Vault)
 	default:
 		d.errorAt(source.DefRange, "Source of a secret is not supported", "This version of Tutti does not read secrets of Kubernetes itself. Let a command do it: exec { command = [\"kubectl\", \"get\", \"secret\", \"NAME\", \"-n\", \"NAMESPACE\", \"-o\", \"go-template={{index .data \\\"KEY\\\" | base64decode}}\"] }.")
+	}
+	for i, b := range rotations {
+		if i > 0 {
+			d.errorAt(b.DefRange, "Duplicate rotation block", "A secret has one rotation block at most.")
+			continue
+		}
+		s.Rotation = d.rotation(s, b)
 	}
 	return s
 }

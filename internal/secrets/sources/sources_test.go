@@ -17,7 +17,10 @@ import (
 
 type storeOf map[string]string
 
-func (s storeOf) Secret(_ context.Context, environment, name string) ([]byte, int, error) {
+func (s storeOf) SecretAt(_ context.Context, environment, name string, version int) ([]byte, int, error) {
+	if version != 0 {
+		name = fmt.Sprint(name, "@", version)
+	}
 	if text, ok := s[environment+"/"+name]; ok {
 		return []byte(text), 3, nil
 	}
