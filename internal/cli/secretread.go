@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -82,8 +83,45 @@ func (s *secretReader) Rotate(ctx context.Context, secret string, change runs.Se
 // readingFor says for which run inputs of stacks are evaluated, and which versions
 // of secrets they are given instead of the current ones.
 type readingFor struct {
-	run      string
+	run      func() string
 	versions map[string]int
+}
+
+// newRun is the run that a command is going to make: what is read for its plan is
+// read for it.
+type newRun struct {
+	mu sync.Mutex
+	id string
+}
+
+type newRunKey struct{}
+
+// withNewRun is for commands that plan and apply. The run is called as said in
+// what is read until then, and made with [takeNewRun].
+func withNewRun(ctx context.Context) context.Context {
+	n := &newRun{id: runs.NewID(time.Now())}
+	ctx = context.WithValue(ctx, newRunKey{}, n)
+	return context.WithValue(ctx, readingKey{}, readingFor{run: n.current})
+}
+
+func (n *newRun) current() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.id
+}
+
+// takeNewRun returns the id of the run that is made now; empty where it does not
+// matter. What is read after that is for the next one.
+func takeNewRun(ctx context.Context) string {
+	n, ok := ctx.Value(newRunKey{}).(*newRun)
+	if !ok {
+		return ""
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	id := n.id
+	n.id = runs.NewID(time.Now())
+	return id
 }
 
 type readingKey struct{}
@@ -91,14 +129,18 @@ type readingKey struct{}
 // readSecretsFor has the inputs of stacks that are evaluated with the context read
 // secrets for a run.
 func readSecretsFor(ctx context.Context, run string, versions map[string]int) context.Context {
-	return context.WithValue(ctx, readingKey{}, readingFor{run, versions})
+	return context.WithValue(ctx, readingKey{}, readingFor{func() string { return run }, versions})
 }
 
 // forScope is how expressions of stacks read secrets.
 func (s *secretReader) forScope(ctx context.Context) func(*projects.Secret) (string, error) {
 	reading, _ := ctx.Value(readingKey{}).(readingFor)
 	return func(declared *projects.Secret) (string, error) {
-		v, err := s.r.ReadVersion(ctx, declared, reading.run, reading.versions[declared.Name])
+		run := ""
+		if reading.run != nil {
+			run = reading.run()
+		}
+		v, err := s.r.ReadVersion(ctx, declared, run, reading.versions[declared.Name])
 		return v.Text, err
 	}
 }

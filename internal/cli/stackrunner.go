@@ -319,10 +319,45 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 			}
 		}
 	}
+	if !diags.HasErrors() && req.Plan == "" {
+		diags = append(diags, op.ephemeralAgain(ctx, l, req, r.vars)...)
+	}
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
 	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID, actor: req.Actor}, diags)
+}
+
+// ephemeralAgain evaluates the ephemeral inputs of a plan anew that was made for
+// one step: they are kept nowhere.
+func (o *operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.StackRequest, vars *variableOptions) diag.List {
+	var names []string
+	for name, planned := range l.plan.Variables {
+		if planned.Ephemeral && planned.Given {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 || l.plan.Mode != plans.Normal {
+		return nil
+	}
+	o.ensemble.useVariables(req.Variables)
+	scope, diags := o.ensemble.scope(ctx, vars)
+	if diags.HasErrors() {
+		return diags
+	}
+	inputs, d := o.stackInputs(l.config, scope, o.ensemble.fromState(ctx, o.stack, l.plan.Mode))
+	diags = append(diags, d...)
+	if l.ephemeral == nil {
+		l.ephemeral = map[string]cty.Value{}
+	}
+	for _, name := range names {
+		if in, ok := inputs[name]; ok {
+			val, d := configs.PrepareVariable(l.config.Root.Variables[name], in)
+			diags = append(diags, d...)
+			l.ephemeral[name] = val
+		}
+	}
+	return diags
 }
 
 // operation is an operation on the stack of a run, in the project it belongs to.

@@ -39,6 +39,10 @@ type Generate struct {
 // trigger that starts it.
 func RotationName(secret string) string { return "rotate-" + secret }
 
+// RotationVersion is the variable of the workflow that says which version to go
+// back to; null for a new one.
+const RotationVersion = "rotate_to_version"
+
 // Consumer is a stack that is given a secret.
 type Consumer struct {
 	Stack string
@@ -249,13 +253,13 @@ func rotationSource(s *Secret, consumers []Consumer) string {
 
 	line("workflow %q {", RotationName(s.Name))
 	line("  description = %q", "Rotates the secret "+s.Name)
-	line("  variable \"version\" {\n    type    = number\n    default = null\n  }")
-	line("  step \"create\" {\n    when = var.version == null\n    rotation {\n      change = \"generate\"")
+	line("  variable %q {\n    type    = number\n    default = null\n  }", RotationVersion)
+	line("  step \"create\" {\n    when = var.%s == null\n    rotation {\n      change = \"generate\"", RotationVersion)
 	if r.Generate != nil {
 		line("      length     = %d\n      characters = %s", r.Generate.Length, quoteHCL(r.Generate.Characters))
 	}
 	line("    }\n  }")
-	line("  step \"pending\" {\n    needs = [step.create]\n    rotation {\n      change  = \"take\"\n      version = var.version\n    }\n  }")
+	line("  step \"pending\" {\n    needs = [step.create]\n    rotation {\n      change  = \"take\"\n      version = var.%s\n    }\n  }", RotationVersion)
 	for _, c := range consumers {
 		line("  step \"apply-%s\" {\n    needs = %s\n    apply {\n      stack = stack.%[1]s\n    }\n  }", c.Stack, names("apply-", c.After, "step.pending"))
 	}
