@@ -116,7 +116,11 @@ func (s *service) ReadVersion(ctx context.Context, d *projects.Secret, _ string,
 }
 
 func (s *service) Rotate(ctx context.Context, name string, c runs.SecretChange) (runs.SecretStanding, error) {
-	return s.store.RotateSecret(ctx, s.environment, name, c)
+	out, err := s.store.RotateSecret(ctx, s.environment, name, c)
+	if err == nil && strings.Contains(s.fails, string(c.Kind)) {
+		err = errors.New("told that it failed")
+	}
+	return out, err
 }
 
 // Apply gives a stack a value. The other methods of [runs.Stacks] are not used.
@@ -127,11 +131,11 @@ func (s *service) Apply(ctx context.Context, req runs.StackRequest) (cty.Value, 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if req.Secrets["db"] != 0 && s.told(req.Stack, req.Asked) {
-		return cty.NilVal, actions.Errorf("Tutti.ApplyFailed", "told to fail")
-	}
 	s.has[req.Stack] = value
 	s.look(ctx)
+	if req.Secrets["db"] != 0 && s.told(req.Stack, req.Asked) {
+		return cty.NilVal, actions.Errorf("Tutti.ApplyFailed", "told to fail halfway")
+	}
 	return cty.EmptyObjectVal, nil
 }
 
@@ -302,7 +306,7 @@ func (r *rotation) check(run runs.Run) {
 			ok = ok && (made == "first" || states[2] == "pending" || states[2] == "" || strings.Contains(r.fails, "discard"))
 		}
 	default: // it was not revoked, or nobody can tell
-		ok = states[2] == "current" && states[1] == "revoking"
+		ok = states[2] == "current" && (states[1] == "revoking" || states[1] == "revoked" && r.fails == "promote")
 	}
 	if !ok {
 		r.t.Errorf("%s: the run has %s (%s), current is %q, the versions are %v, taken are %v", r.what, run.Status, run.Problem, current, states, r.takes)
@@ -349,7 +353,7 @@ func everyCrashOfARotation(t *testing.T) {
 		r.check(run)
 		return ended
 	}
-	for _, fails := range []string{"", "make", "app", "report", "verify", "revoke", "verify discard", "cancel make", "cancel app", "cancel verify"} {
+	for _, fails := range []string{"", "make", "app", "report", "verify", "revoke", "verify discard", "promote", "cancel make", "cancel app", "cancel verify"} {
 		for _, idempotent := range []bool{true, false} {
 			for _, again := range []bool{false, true} {
 				for n, ended := 2, false; !ended && !t.Failed(); n++ {
