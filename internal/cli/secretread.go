@@ -133,14 +133,14 @@ func readSecretsFor(ctx context.Context, run string, versions map[string]int) co
 }
 
 // forScope is how expressions of stacks read secrets.
-func (s *secretReader) forScope(ctx context.Context) func(*projects.Secret) (string, error) {
+func (s *secretReader) forScope(ctx context.Context) func(*projects.Secret) (text, version string, err error) {
 	reading, _ := ctx.Value(readingKey{}).(readingFor)
-	return func(declared *projects.Secret) (string, error) {
+	return func(declared *projects.Secret) (string, string, error) {
 		run := ""
 		if reading.run != nil {
 			run = reading.run()
 		}
 		v, err := s.r.ReadVersion(ctx, declared, run, reading.versions[declared.Name])
-		return v.Text, err
+		return v.Text, v.Version, err
 	}
 }

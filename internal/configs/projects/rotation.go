@@ -19,10 +19,11 @@ import (
 // workflow and, with a schedule, a trigger; both are called [RotationName].
 type Rotation struct {
 	Generate *Generate // nil where Create makes the value
-	Create   *Action   // what it prints is the new value
-	Verify   *Action   // nil for none, as the others
-	Revoke   *Action   // takes back the old value
-	Discard  *Action   // takes back a new value that did not come to be used
+	// What follows has an action, maybe with retry and timeout.
+	Create  *Step // what it prints is the new value
+	Verify  *Step // nil for none, as the others
+	Revoke  *Step // takes back the old value
+	Discard *Step // takes back a new value that did not come to be used
 	// Grace is how long the old value is kept after the new one became current.
 	Grace     time.Duration
 	Trigger   *Trigger // nil without a schedule
@@ -135,18 +136,31 @@ func (d *decoder) generate(block *hcl.Block) *Generate {
 	return g
 }
 
-// rotationAction reads the one action of a block, of one of the kinds given.
-func (d *decoder) rotationAction(block *hcl.Block, kinds ...string) *Action {
-	var blocks []hcl.BlockHeaderSchema
+// rotationAction reads the one action of a block, of one of the kinds given, with
+// what surrounds it.
+func (d *decoder) rotationAction(block *hcl.Block, kinds ...string) *Step {
+	blocks := []hcl.BlockHeaderSchema{{Type: "retry"}}
 	for _, kind := range kinds {
 		blocks = append(blocks, hcl.BlockHeaderSchema{Type: kind})
 	}
-	content := d.content(block, nil, nil, blocks...)
-	if len(content.Blocks) != 1 {
-		d.errorAt(block.DefRange, "Invalid "+block.Type+" block", "The block needs exactly one action: %s.", strings.Join(kinds, " or "))
-		return nil
+	content := d.content(block, nil, []string{"timeout"}, blocks...)
+	s := &Step{Timeout: d.duration(content, "timeout")}
+	actions := 0
+	for _, b := range content.Blocks {
+		switch {
+		case b.Type != "retry":
+			s.Action = d.action(b)
+			actions++
+		case s.Retry != nil:
+			d.errorAt(b.DefRange, "Duplicate retry block", "There is one retry block at most.")
+		default:
+			s.Retry = d.retry(b)
+		}
 	}
-	return d.action(content.Blocks[0])
+	if actions != 1 {
+		d.errorAt(block.DefRange, "Invalid "+block.Type+" block", "The block needs exactly one action: %s.", strings.Join(kinds, " or "))
+	}
+	return s
 }
 
 // rotations makes the workflows and triggers of all rotations.
@@ -205,12 +219,12 @@ func (d *decoder) lower(s *Secret) *Workflow {
 	w.Rotates, w.DeclRange = s.Name, r.DeclRange
 	// The step pending knows both versions; those of finally ask the store anew.
 	pending, settled := d.expression("step.pending.outputs", r.DeclRange), d.expression("step.settle.outputs", r.DeclRange)
-	given := map[string]*Action{"create": r.Create, "verify": r.Verify, "revoke": r.Revoke, "discard": r.Discard}
+	given := map[string]*Step{"create": r.Create, "verify": r.Verify, "revoke": r.Revoke, "discard": r.Discard}
 	for _, list := range [][]*Step{w.Steps, w.Finally} {
 		for _, step := range list {
 			step.DeclRange = r.DeclRange
-			if a := given[step.Name]; a != nil {
-				step.Action = a
+			if g := given[step.Name]; g != nil {
+				step.Action, step.Retry, step.Timeout = g.Action, g.Retry, g.Timeout
 			}
 			switch {
 			case step.Name == "create":
@@ -327,7 +341,7 @@ func (p *Project) Consumers(secret string) []Consumer {
 		for _, expr := range s.Inputs {
 			for _, t := range p.traversals(expr, nil) {
 				switch second := secondName(t); {
-				case t.RootName() == "secret" && second == secret:
+				case (t.RootName() == "secret" || t.RootName() == "secret_version") && second == secret:
 					direct[name] = true
 				case t.RootName() == "stack" && p.Stacks[second] != nil:
 					set[second] = true
