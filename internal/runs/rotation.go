@@ -247,6 +247,9 @@ func report(c WorkflowCall, environment, secret string, s SecretStanding, stacks
 		case restored == string(flow.Succeeded):
 			r.Stacks[name] = "restored"
 			say("Stack %s was applied with version %d again.", name, s.Current)
+		case s.Current == 0:
+			r.Stacks[name] = "unclear"
+			say("Stack %s may have version %d: set a value and apply it again.", name, s.Version)
 		default:
 			r.Stacks[name] = "unclear"
 			say("Stack %s may have version %d still: apply it again.", name, s.Version)

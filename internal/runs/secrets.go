@@ -54,8 +54,10 @@ func (w *workflowSteps) readRotation(ctx context.Context, e flow.Effect, name, r
 	switch {
 	case declared == nil || w.o.Secrets == nil:
 		return "", "", actions.Errorf(SecretError, "The secret %q cannot be read here.", w.d.Workflow.Rotates)
+	case version == 0 && name == flow.OldValue:
+		return "", "", nil // it is the first value of all
 	case version == 0:
-		return "", "", actions.Errorf(SecretError, "There is no %s: the secret %q had no value before.", name, declared.Name)
+		return "", "", actions.Errorf(SecretError, "There is no %s: the secret %q has no new value.", name, declared.Name)
 	}
 	text, err := w.o.Secrets.ReadVersion(ctx, declared, run, version)
 	if err != nil {
