@@ -77,6 +77,7 @@ func (s *secretReader) ReadVersion(ctx context.Context, declared *projects.Secre
 
 // Rotate implements [runs.Secrets].
 func (s *secretReader) Rotate(ctx context.Context, secret string, change runs.SecretChange) (runs.SecretStanding, error) {
+	defer s.r.Forget()
 	return s.rotate(ctx, secret, change)
 }
 

@@ -2,9 +2,11 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -508,4 +510,43 @@ func TestSecretStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	stand("1 removed, 2 dropped, 3 revoked, 4 pending")
+}
+
+// TestSecretsOfOlderStores opens a store whose versions had no states.
+func TestSecretsOfOlderStores(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	db, err := sql.Open("sqlite", dataSource(filepath.Join(dir, fileName), false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := slices.Index(migrations[:], layoutSecretStates)
+	if _, err := db.ExecContext(ctx, strings.Join(migrations[:before], "")+fmt.Sprintf("PRAGMA user_version = %d;", before)); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		environment string
+		version     int
+		data        any
+	}{{"prod", 1, "x"}, {"prod", 2, "x"}, {"prod", 3, nil}, {"dev", 1, nil}} {
+		if _, err := db.ExecContext(ctx, "INSERT INTO secrets(environment, name, version, data, author, time, removed) VALUES(?, 'db', ?, ?, 'ann', 5, 7)", row.environment, row.version, row.data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
+	for environment, want := range map[string]string{"prod": "[3 removed 2 current 1 former]", "dev": "[1 removed]"} {
+		list, err := s.SecretVersions(ctx, environment, "db")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, v := range list {
+			got = append(got, fmt.Sprint(v.Version, " ", v.State))
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("%s: %v, not %s", environment, got, want)
+		}
+	}
 }

@@ -131,6 +131,13 @@ func (r *Reader) ReadVersion(ctx context.Context, s *projects.Secret, run string
 	return one.value, nil
 }
 
+// Forget has values read anew that were read before: one of them has changed.
+func (r *Reader) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known = nil
+}
+
 func (r *Reader) read(ctx context.Context, s *projects.Secret, at int) (value []byte, version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeLimit)
 	defer cancel()

@@ -146,4 +146,11 @@ func TestReadAgain(t *testing.T) {
 	if _, err := r.Read(context.Background(), s, "other"); err != nil || told != 3 {
 		t.Error(err, told)
 	}
+	r.Forget()
+	if _, err := r.Read(context.Background(), s, "other"); err != nil || told != 4 {
+		t.Error(err, told)
+	}
+	if _, err := r.ReadVersion(context.Background(), s, "other", 2); err == nil || !strings.Contains(err.Error(), "has no versions") {
+		t.Error(err)
+	}
 }
