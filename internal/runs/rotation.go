@@ -213,10 +213,9 @@ func report(c WorkflowCall, environment, secret string, s SecretStanding, stacks
 	}
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	switch {
-	case s.Current == 0:
+	if s.Current == 0 {
 		say("The secret %s has no current value in %s.", secret, environment)
-	default:
+	} else {
 		say("Version %d of the secret %s is current in %s.", s.Current, secret, environment)
 	}
 	if s.Version != 0 && !s.Promoted {
