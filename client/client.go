@@ -75,6 +75,16 @@ var defaultHTTP = &http.Client{Transport: func() http.RoundTripper {
 // reading changes nothing, and what writes is known by its key.
 const tries = 3
 
+type keyOfRequest struct{}
+
+// WithKey has a request that writes be known by a key of the caller's own: one
+// with the same key within a day is not done again, but gets the same answer, also
+// from a process that has forgotten the first. Without, every call has a key of
+// its own.
+func WithKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, keyOfRequest{}, key)
+}
+
 // do sends a request and reads the answer into a value, unless that is nil.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body, into any) error {
 	var sent []byte
@@ -86,7 +96,9 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	}
 	key := ""
 	if method != http.MethodGet {
-		key = uuid.NewString()
+		if key, _ = ctx.Value(keyOfRequest{}).(string); key == "" {
+			key = uuid.NewString()
+		}
 	}
 	for try := 1; ; try++ {
 		resp, err := c.send(ctx, method, path, query, sent, key, "application/json")
