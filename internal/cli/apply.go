@@ -77,6 +77,7 @@ func (o *applyOptions) register(f *flagSet) {
 }
 
 func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
+	ctx = withNewRun(ctx)
 	app.compactWarnings, app.overrides, app.policyOptions = o.compactWarnings, o.overrides, &o.policyOptions
 	if len(args) == 1 {
 		if startsWith(args[0], stacks.IsPlan) {

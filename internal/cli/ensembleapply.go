@@ -158,7 +158,8 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
 	made := &sharedPlan{plan: o.shared, ensemble: o.ensemble, made: o.plans}
-	made.evaluate(ctx)
+	id := takeNewRun(ctx)
+	made.evaluate(readSecretsFor(ctx, id, nil))
 	r.shared[o.shared.Digest] = made
 	if err == nil {
 		err = o.moveObjects(ctx, store)
@@ -173,7 +174,7 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	d := flow.Compile(definition, definition.Workflows[stacks.WorkflowName])
 	return r.drive(ctx, o.shared, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = runs.Run{
-			Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: o.summary(),
+			ID: id, Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: o.summary(),
 		}
 		w.Events, w.Run.Overrides = j.record(access.Subject(w.Run.Actor))
 		for _, name := range o.names {
@@ -268,7 +269,7 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *vari
 	r.budgeted = true // when it was started
 	r.view, r.vars, r.parallelism = o.view, vars, parallelism
 	defer r.Close()
-	shared, err := r.planned(ctx, stacks.PlanOf(d.Workflow))
+	shared, err := r.planned(readSecretsFor(ctx, run.ID, nil), stacks.PlanOf(d.Workflow))
 	if err != nil {
 		return o.app.fail(diag.FromError(err))
 	}

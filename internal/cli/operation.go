@@ -452,8 +452,11 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		opts.hard = hardContext(ctx).Done()
 	}
 	id := opts.id
-	if opts.resume != "" {
+	switch {
+	case opts.resume != "":
 		id = opts.resume
+	case id == "":
+		id = takeNewRun(ctx)
 	}
 	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.app.tell}
 	runner := &runs.Runner{Store: waiting}

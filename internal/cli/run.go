@@ -171,7 +171,11 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 		fmt.Fprintln(o.app.Out, run.ID)
 		return exitOK
 	}
-	return o.app.reportWorkflow(run, machine, asJSON)
+	code := o.app.reportWorkflow(run, machine, asJSON)
+	if !asJSON {
+		o.app.reportRotation(d, machine)
+	}
+	return code
 }
 
 // stackOutputNames tells which outputs a stack declares, for checking workflows.

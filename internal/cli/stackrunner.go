@@ -146,6 +146,7 @@ func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, err
 
 // Plan implements [runs.Stacks].
 func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
+	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
 	shared, plan, err := r.makePlan(ctx, req)
 	if err != nil {
 		return runs.StackPlan{}, err
@@ -240,6 +241,7 @@ func problem(name string, diags diag.List) error {
 
 // Apply implements [runs.Stacks].
 func (r *stackRunner) Apply(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
+	ctx = readSecretsFor(ctx, req.Run, req.Secrets)
 	run, err := r.find(ctx, req)
 	switch {
 	case errors.Is(err, runs.ErrNotFound):
@@ -319,10 +321,45 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 			}
 		}
 	}
+	if !diags.HasErrors() && req.Plan == "" {
+		diags = append(diags, op.ephemeralAgain(ctx, l, req, r.vars)...)
+	}
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
 	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID}, diags)
+}
+
+// ephemeralAgain evaluates the ephemeral inputs of a plan anew that was made for
+// one step: they are kept nowhere.
+func (o *operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.StackRequest, vars *variableOptions) diag.List {
+	var names []string
+	for name, planned := range l.plan.Variables {
+		if planned.Ephemeral && planned.Given {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 || l.plan.Mode != plans.Normal {
+		return nil
+	}
+	o.ensemble.useVariables(req.Variables)
+	scope, diags := o.ensemble.scope(ctx, vars)
+	if diags.HasErrors() {
+		return diags
+	}
+	inputs, d := o.stackInputs(l.config, scope, o.ensemble.fromState(ctx, o.stack, l.plan.Mode))
+	diags = append(diags, d...)
+	if l.ephemeral == nil {
+		l.ephemeral = map[string]cty.Value{}
+	}
+	for _, name := range names {
+		if in, ok := inputs[name]; ok {
+			val, d := configs.PrepareVariable(l.config.Root.Variables[name], in)
+			diags = append(diags, d...)
+			l.ephemeral[name] = val
+		}
+	}
+	return diags
 }
 
 // operation is an operation on the stack of a run, in the project it belongs to.
@@ -423,6 +460,7 @@ func (r *stackRunner) failed(req runs.StackRequest, plan *plans.Plan, result run
 
 // Rollback implements [runs.Stacks].
 func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of string) error {
+	ctx = readSecretsFor(ctx, req.Run, req.Secrets)
 	run, err := r.find(ctx, req)
 	if err == nil && run.Status.Ended() {
 		_, err = r.ended(ctx, req, run)
@@ -468,6 +506,7 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 
 // Invoke implements [runs.Stacks].
 func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action string, config cty.Value) error {
+	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
 	e, err := r.ensemble()
 	if err != nil {
 		return err

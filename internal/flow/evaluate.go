@@ -195,7 +195,7 @@ func (s *scope) of(m *Machine, n int32, clock time.Time) *hcl.EvalContext {
 		ctx.Variables["stack"] = object(stacks)
 	}
 	if len(def.secrets) > 0 {
-		ctx.Variables["secret"] = unknownSecrets(def.secrets)
+		secretVariables(ctx, def.secrets, func(string) cty.Value { return unknownSecret })
 	}
 	var used []hcl.Traversal
 	for _, expr := range def.expressions() {

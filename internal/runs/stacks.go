@@ -37,6 +37,9 @@ type StackRequest struct {
 	Destroy   bool
 	Refresh   bool
 	Plan      string // digest of a kept plan; empty for none
+	// Secrets are the versions of secrets that the stack is given instead of the
+	// current ones, by name.
+	Secrets   map[string]int
 	Run       string // id of the run to make or to go on with
 	Parent    string // id of the run it is a step of
 	Step      string // of that run

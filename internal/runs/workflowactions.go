@@ -29,7 +29,10 @@ func builtinActions(r *Runner, d *flow.Definition, o WorkflowOptions) map[string
 	out["emit"] = emit
 	out["workflow"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) { return runChild(ctx, r, d, o, c) }
 	if o.Stacks != nil {
-		stackActions(o, out)
+		stackActions(d, o, out)
+	}
+	if secret := d.Workflow.Rotates; secret != "" {
+		out["rotation"] = rotating(o, secret)
 	}
 	return out
 }
@@ -114,13 +117,16 @@ func newArtifact(path string, data []byte) Artifact {
 }
 
 // stackActions are the steps that are about stacks.
-func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
+func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]WorkflowAction) {
 	s := o.Stacks
 	request := func(c WorkflowCall) StackRequest {
 		req := StackRequest{
 			Stack: c.Effect.References["stack"].Name, Inputs: cty.NullVal(cty.DynamicPseudoType), Refresh: true,
 			Run: childRun(c.Task), Parent: c.Task.Run().ID, Step: c.Effect.Key, Actor: c.Task.Run().Actor, Authority: c.Task.Run().Authority,
 			Overrides: c.Task.Run().Overrides, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
+		}
+		if version := c.Effect.Versions.New; version != 0 {
+			req.Secrets = map[string]int{d.Workflow.Rotates: version}
 		}
 		if c.Arguments == cty.NilVal {
 			return req

@@ -295,6 +295,10 @@ func (w *workflowSteps) attempt(ctx context.Context, t *Task, e flow.Effect, ver
 			return failedStep(e, flow.EvaluationError, "Its arguments are not known.", "")
 		}
 	}
+	if e.Keeps {
+		makes := action
+		action = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) { return w.keep(ctx, c, makes) }
+	}
 	result, err := action(ctx, call)
 	switch {
 	case result.Detached:

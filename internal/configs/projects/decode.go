@@ -41,6 +41,8 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 type decoder struct {
 	project *Project
 	diags   diag.List
+	// own says that what is decoded was written by the program itself.
+	own bool
 }
 
 func (d *decoder) add(list diag.List)           { d.diags = append(d.diags, list...) }
@@ -306,17 +308,7 @@ func (d *decoder) pool(block *hcl.Block) *Pool {
 func (d *decoder) trigger(block *hcl.Block) *Trigger {
 	content := d.content(block, []string{"run"}, []string{"schedule", "timezone", "missed", "overlap", "on", "when", "inputs", "environment", "as"})
 	t := &Trigger{Name: block.Labels[0], DeclRange: block.DefRange, Ranges: map[string]hcl.Range{}}
-	for name, attr := range content.Attributes {
-		t.Ranges[name] = attr.Expr.Range()
-	}
-	d.constant(content, "schedule", &t.Schedule)
-	d.constant(content, "timezone", &t.Timezone)
-	d.constant(content, "missed", &t.Missed)
-	d.constant(content, "overlap", &t.Overlap)
-	d.constant(content, "environment", &t.Environment)
-	if d.constant(content, "as", &t.As) && (ParseSubject(t.As) != nil || !strings.HasPrefix(t.As, "service:")) {
-		d.errorAt(t.Ranges["as"], "Invalid identity", "A trigger acts as a service, never as a person: %s is none. Write for example as = \"service:%s\".", shorten(t.As), t.Name)
-	}
+	d.scheduled(t, content)
 	if attr := content.Attributes["run"]; attr != nil {
 		t.Workflow, _ = d.reference(attr.Expr, "workflow")
 	}
@@ -336,6 +328,21 @@ func (d *decoder) trigger(block *hcl.Block) *Trigger {
 		d.errorAt(block.DefRange, "Trigger without a schedule", "A trigger needs a schedule: a cron expression such as \"0 3 * * *\".")
 	}
 	return t
+}
+
+// scheduled decodes the arguments of whatever happens by schedule.
+func (d *decoder) scheduled(t *Trigger, content *hcl.BodyContent) {
+	for name, attr := range content.Attributes {
+		t.Ranges[name] = attr.Expr.Range()
+	}
+	d.constant(content, "schedule", &t.Schedule)
+	d.constant(content, "timezone", &t.Timezone)
+	d.constant(content, "missed", &t.Missed)
+	d.constant(content, "overlap", &t.Overlap)
+	d.constant(content, "environment", &t.Environment)
+	if d.constant(content, "as", &t.As) && (ParseSubject(t.As) != nil || !strings.HasPrefix(t.As, "service:")) {
+		d.errorAt(t.Ranges["as"], "Invalid identity", "A trigger acts as a service, never as a person: %s is none. Write for example as = \"service:%s\".", shorten(t.As), t.Name)
+	}
 }
 
 func (d *decoder) moved(block *hcl.Block) {

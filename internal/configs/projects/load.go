@@ -103,6 +103,7 @@ func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	var diags diag.List
 	d.project.Declarations, diags = configs.DecodeDeclarations(declarations)
 	d.add(diags)
+	d.rotations()
 	d.checkReferences()
 	return d.project, d.diags
 }

@@ -169,7 +169,9 @@ type Workflow struct {
 	Definition      string
 	DefinitionRange hcl.Range
 	Bindings        []*Binding
-	DeclRange       hcl.Range
+	// Rotates is the secret whose rotation the workflow is; empty for others.
+	Rotates   string
+	DeclRange hcl.Range
 }
 
 // Inline reports whether the definition is the text of a state machine, and not
@@ -215,6 +217,13 @@ type Action struct {
 	Arguments  map[string]hcl.Expression
 	References map[string]Reference
 	DeclRange  hcl.Range
+
+	// Versions gives, in the workflow of a rotation, the versions of its secret that
+	// the action sees, as an object with version and old; nil for the current one.
+	Versions hcl.Expression
+	// Keeps says that what the action prints is the new value of the secret that
+	// the workflow rotates: it is kept as that, and is written nowhere else.
+	Keeps bool
 }
 
 // Retry says how often and when a failed attempt is made again.
@@ -249,6 +258,8 @@ type ActionSchema struct {
 	// Idempotent actions may simply be done again after a crash, others where
 	// their argument idempotent says so.
 	Idempotent bool
+	// Own actions are in workflows that Tutti writes itself, and in no files.
+	Own bool
 }
 
 // Argument is one argument of an action.
@@ -368,6 +379,14 @@ var Actions = map[string]ActionSchema{
 		Arguments:  map[string]Argument{"type": required(text), "subject": text, "data": anything},
 		Outputs:    cty.EmptyObject,
 		Idempotent: true,
+	},
+	"rotation": {
+		Arguments: map[string]Argument{"change": required(text), "version": number, "old": number, "length": number, "characters": text, "stacks": anything},
+		Outputs: cty.Object(map[string]cty.Type{
+			"version": cty.Number, "old": cty.Number, "promoted": cty.Bool, "made": cty.Bool, "retired": cty.Bool, "text": cty.String,
+		}),
+		Idempotent: true,
+		Own:        true,
 	},
 	"invoke": {
 		Arguments: map[string]Argument{"stack": required(reference("stack")), "action": required(text), "config": anything, "idempotent": flag},
