@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/util"
 	"github.com/tutti-dev/tutti/internal/diag"
 )
@@ -169,20 +171,24 @@ func compile(parsed map[string]*ast.Module, tracked bool) (*ast.Compiler, error)
 	return c, nil
 }
 
+// outside are the functions that policies may not use.
+var outside = []string{ast.HTTPSend.Name, ast.NetLookupIPAddr.Name, ast.OPARuntime.Name}
+
 // capabilities are what policies may use: everything that is a function of its
 // arguments. A decision must not depend on what some server answers.
 func capabilities() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
-	kept := c.Builtins[:0]
-	for _, b := range c.Builtins {
-		switch b.Name {
-		case ast.HTTPSend.Name, ast.NetLookupIPAddr.Name, ast.OPARuntime.Name:
-		default:
-			kept = append(kept, b)
-		}
-	}
-	c.Builtins = kept
+	c.Builtins = slices.DeleteFunc(c.Builtins, func(b *ast.Builtin) bool { return slices.Contains(outside, b.Name) })
 	return c
+}
+
+// aboutOutside explains why there is no such function, where OPA has it.
+func aboutOutside(message string) string {
+	name, undefined := strings.CutPrefix(message, "undefined function ")
+	if !undefined || !slices.Contains(outside, name) {
+		return ""
+	}
+	return " Rules must not ask the network or this machine: a decision rests on the plan and on the files of the policy alone."
 }
 
 // findRules lists what is to be asked for, by package and name.
@@ -271,7 +277,11 @@ func merge(into, from map[string]any) error {
 // fromOPA turns OPA's errors into diagnostics with places.
 func fromOPA(err error, summary string) diag.List {
 	var list ast.Errors
-	if !errors.As(err, &list) {
+	var evaluating *topdown.Error
+	if errors.As(err, &evaluating) && evaluating.Location != nil {
+		list = ast.Errors{{Message: evaluating.Message, Location: evaluating.Location}}
+	}
+	if list == nil && !errors.As(err, &list) {
 		var one *ast.Error
 		if !errors.As(err, &one) {
 			return diag.Errorf(summary, "%s.", err)
@@ -288,7 +298,7 @@ func fromOPA(err error, summary string) diag.List {
 		end := at
 		end.Column += len(e.Location.Text)
 		end.Byte += len(e.Location.Text)
-		out = append(out, diag.ErrorAt(hcl.Range{Filename: e.Location.File, Start: at, End: end}, summary, "%s.", e.Message)...)
+		out = append(out, diag.ErrorAt(hcl.Range{Filename: e.Location.File, Start: at, End: end}, summary, "%s.%s", e.Message, aboutOutside(e.Message))...)
 	}
 	return out
 }
