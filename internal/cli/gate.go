@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -61,6 +63,9 @@ func (g *projectPolicies) load(a *App, root string) diag.List {
 	var diags diag.List
 	if projects.Exists(root) {
 		g.declared, diags = projects.Load(root)
+		if g.declared != nil {
+			a.quoteMore(g.declared.Files)
+		}
 		if diags.HasErrors() {
 			return diags
 		}
@@ -85,6 +90,10 @@ func (g *projectPolicies) load(a *App, root string) diag.List {
 // readPolicy reads and prepares a policy.
 func readPolicy(a *App, name string, level policy.Level, from policySource, at *hcl.Range) (*policy.Policy, diag.List) {
 	files, err := from.read()
+	var missing *fs.PathError
+	if errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("there is no file or directory %s", missing.Path)
+	}
 	if err != nil {
 		d := diag.Errorf("Cannot read policy", "The policy %q cannot be read: %s.", name, err)
 		d[0].Subject = at
@@ -287,13 +296,20 @@ func denied(d *policy.Decision) diag.List {
 			by[f.Policy] = count{f.Level, by[f.Policy].n + 1}
 		}
 	}
-	var lines []string
-	hint := ""
+	var lines, options []string
 	for _, name := range sortedKeys(by) {
 		lines = append(lines, fmt.Sprintf("  - %s (%s): %s", name, by[name].level, countOf(by[name].n, "finding")))
-		if by[name].level == policy.SoftMandatory && hint == "" {
-			hint = fmt.Sprintf("\n\nA soft-mandatory policy can be overridden, which is recorded: -override='%s=REASON'.", name)
+		if by[name].level == policy.SoftMandatory {
+			options = append(options, overrideOption(name))
 		}
+	}
+	hint := ""
+	switch {
+	case len(options) < len(by): // where one cannot be overridden, the others need not be
+	case len(options) == 1:
+		hint = "\n\nA soft-mandatory policy can be overridden, which is recorded: " + options[0] + "."
+	default:
+		hint = "\n\nSoft-mandatory policies can be overridden, which is recorded: " + strings.Join(options, " ") + "."
 	}
 	return diag.Errorf("Denied by policy", "This plan must not be carried out. Nothing was changed. It is denied by:\n%s%s", strings.Join(lines, "\n"), hint)
 }
@@ -323,15 +339,54 @@ func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (j
 	return nil, newGuard(o, l, j), diags
 }
 
-// findingDiag is a denial as a diagnostic.
-func findingDiag(f policy.Finding) diag.Diagnostic {
+// deniedBecause says in one line what keeps a plan from being carried out.
+func deniedBecause(d *policy.Decision) string {
+	text, more := "", -1
+	for _, f := range d.Findings {
+		if !f.Blocks() {
+			continue
+		}
+		if more++; more == 0 {
+			text = fmt.Sprintf("%s (policy %s, rule %s)", firstLine(f.Message), f.Policy, f.Rule)
+		}
+	}
+	if more > 0 {
+		text += ", and " + countOf(more, "more finding")
+	}
+	return text
+}
+
+// findingDiag is what is found during a run, as a diagnostic. made says that the
+// object was there before it could be judged.
+func findingDiag(f policy.Finding, made bool) diag.Diagnostic {
 	d := diag.Diagnostic{Severity: diag.Error, Summary: "Denied by policy", Address: f.Resource}
-	d.Detail = fmt.Sprintf("%s\n\nPolicy %s (%s), rule %s.", f.Message, f.Policy, f.Level, f.Rule)
-	if f.Fix != "" {
-		d.Detail += "\nHow to fix it: " + f.Fix
+	if !f.Blocks() {
+		d.Severity, d.Summary = diag.Warning, "Policy "+f.Policy+" warns"
+	}
+	d.Detail = f.Message + "\n"
+	line := func(name, text string) {
+		if text != "" {
+			d.Detail += fmt.Sprintf("\n%-9s  %s", name, text)
+		}
+	}
+	line("attribute", f.Attribute)
+	line("fix", f.Fix)
+	rule := fmt.Sprintf("%s (%s), rule %s", f.Policy, f.Level, f.Rule)
+	if f.RuleAt != nil {
+		rule += fmt.Sprintf(" at %s:%d", f.RuleAt.File, f.RuleAt.Line)
+	}
+	line("policy", rule)
+	switch {
+	case made && f.Blocks():
+		d.Detail += "\n\nThis could be known only afterwards: the change was made."
+	case f.Blocks() && f.Level == policy.SoftMandatory:
+		d.Detail += "\n\nA soft-mandatory policy can be overridden, which is recorded: " + overrideOption(f.Policy) + "."
 	}
 	if f.Source != nil {
 		d.Subject = f.Source.Range
 	}
 	return d
 }
+
+// overrideOption is what overrides a policy.
+func overrideOption(name string) string { return fmt.Sprintf("-override='%s=REASON'", name) }

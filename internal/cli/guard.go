@@ -25,6 +25,7 @@ type guard struct {
 	only  map[string]bool // rules that are open, as "POLICY PACKAGE.RULE"
 	await map[string]bool // addresses they wait for
 	known map[addrs.Object]cty.Value
+	made  map[string]bool // addresses of objects that are there already
 	told  map[string]bool // findings, by key
 	stale bool            // something became known that was not judged yet
 
@@ -44,7 +45,7 @@ func newGuard(o *operation, l *loadedPlan, j *judgement) *guard {
 	if !j.decision.Open() {
 		return nil
 	}
-	g := &guard{o: o, l: l, j: j, only: map[string]bool{}, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, told: map[string]bool{}}
+	g := &guard{o: o, l: l, j: j, only: map[string]bool{}, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, made: map[string]bool{}, told: map[string]bool{}}
 	for _, f := range j.decision.Findings {
 		switch f.Status {
 		case policy.Unknown:
@@ -81,6 +82,7 @@ func (g *guard) After(c *plans.Change, value cty.Value) {
 	defer g.mu.Unlock()
 	if g.await[c.Object.Instance.String()] {
 		g.known[c.Object], g.stale = value, true
+		g.made[c.Object.Instance.String()] = true
 	}
 }
 
@@ -134,14 +136,7 @@ func (g *guard) again(ctx context.Context) diag.List {
 			continue
 		}
 		g.told[f.Key()] = true
-		d := findingDiag(f)
-		if !f.Blocks() {
-			d.Severity = diag.Warning
-			if f.Status == policy.Warn {
-				d.Summary = "Policy warning"
-			}
-		}
-		diags = append(diags, d)
+		diags = append(diags, findingDiag(f, g.made[f.Resource]))
 	}
 	return diags
 }

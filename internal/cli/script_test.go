@@ -17,6 +17,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"tutti": func() { os.Exit(cli.Main(os.Args[1:])) },
+		"seen":  func() { os.Exit(seen()) },
 	})
 }
 

@@ -369,7 +369,11 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 		return cty.DynamicVal, runs.ErrDetached
 	}
 	if result.Run.Status != runs.Succeeded || diags.HasErrors() {
-		return cty.DynamicVal, r.failed(req, l.plan, result, diags)
+		err := r.failed(req, l.plan, result, diags)
+		if result.Run.Status == "" && l.decided != nil && l.decided.decision.Blocked() {
+			err = actions.Errorf(failureName(result.Run), "Denied by policy: %s", deniedBecause(l.decided.decision))
+		}
+		return cty.DynamicVal, err
 	}
 	r.note(req, l.plan, result, diags)
 	return finalOutputs(result.Final.Outputs)

@@ -84,13 +84,12 @@ func (v *workflowView) change(c flow.Change, at time.Time) {
 		if since, ok := v.begun[c.Step]; ok {
 			text += " after " + at.Sub(since).Round(time.Millisecond).String()
 		}
-		if c.Error != nil {
-			text += ": " + c.Error.Name
-			if first := firstLine(c.Error.Cause); first != "" {
-				text += ": " + first
-			}
+		if c.Error == nil {
+			v.line(c.Step, text)
+			return
 		}
-		v.line(c.Step, text)
+		v.line(c.Step, text+": "+c.Error.Name)
+		v.app.terminals().err.Indented(firstLine(c.Error.Cause), 23)
 	}
 }
 
