@@ -166,7 +166,10 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 			f.Resource = found
 		}
 	}
-	f.Message, f.Fix = j.d.mask(f.Message), j.d.mask(f.Fix)
+	f.Message, f.Fix, f.Attribute = j.d.mask(f.Message), j.d.mask(f.Fix), j.d.mask(f.Attribute)
+	if !j.d.names[f.Resource] {
+		f.Resource = j.d.mask(f.Resource) // it is whatever the rule says
+	}
 	f.Source = j.locate(f.Resource)
 	j.findings = append(j.findings, f)
 }

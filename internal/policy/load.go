@@ -63,28 +63,50 @@ var (
 )
 
 // ReadDir reads the files that a policy is made of: *.rego and data documents
-// (*.json, *.yaml, *.yml), with slashes in their names, relative to dir.
+// (*.json, *.yaml, *.yml), with slashes in their names, relative to dir. Links are
+// followed: rules that are overlooked would let pass what they deny. Names that begin
+// with a dot are left out.
 func ReadDir(dir string) (map[string][]byte, error) {
 	files := map[string][]byte{}
-	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+	return files, readInto(files, dir, "", nil)
+}
+
+// readInto reads a directory below dir, and those in it; within are those that it is
+// in.
+func readInto(files map[string][]byte, dir, below string, within []fs.FileInfo) error {
+	here := filepath.Join(dir, filepath.FromSlash(below))
+	self, err := os.Stat(here)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(within, func(outer fs.FileInfo) bool { return os.SameFile(self, outer) }) {
+		return fmt.Errorf("the link %s leads back to where it is", here)
+	}
+	within = append(slices.Clone(within), self)
+	entries, err := os.ReadDir(here)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := path.Join(below, e.Name())
+		full := filepath.Join(dir, filepath.FromSlash(name))
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		info, err := os.Stat(full)
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(e.Name(), ".") && name != dir {
-			if e.IsDir() {
-				return filepath.SkipDir
-			}
-			return nil
+		if info.IsDir() {
+			err = readInto(files, dir, name, within)
+		} else if isRego(name) || isData(name) {
+			files[name], err = os.ReadFile(full)
 		}
-		rel, err := filepath.Rel(dir, name)
-		if err != nil || e.IsDir() || !isRego(rel) && !isData(rel) {
+		if err != nil {
 			return err
 		}
-		data, err := os.ReadFile(name)
-		files[filepath.ToSlash(rel)] = data
-		return err
-	})
-	return files, err
+	}
+	return nil
 }
 
 func isRego(name string) bool { return path.Ext(name) == ".rego" }
@@ -202,14 +224,22 @@ func (p *Policy) findRules() {
 			if name == "" && len(r.Head.Reference) > 0 {
 				name = strings.Trim(r.Head.Reference[0].Value.String(), `"`)
 			}
+			first := name
 			excepts[pkg] = excepts[pkg] || name == "exception"
 			if !denies.MatchString(name) && !warns.MatchString(name) {
 				continue
 			}
+			ref := m.Package.Path.Copy().Append(ast.StringTerm(name))
+			if r.Head.Key != nil { // deny.storage contains …: a set of its own
+				for _, part := range r.Head.Reference[min(1, len(r.Head.Reference)):] {
+					if s, ok := part.Value.(ast.String); ok {
+						ref, name = ref.Append(part), name+"."+string(s)
+					}
+				}
+			}
 			key := pkg + "." + name
 			if found[key] == nil {
-				ref := m.Package.Path.Copy().Append(ast.StringTerm(name))
-				found[key] = &rule{pkg: pkg, name: name, query: ref.String(), warns: warns.MatchString(name), at: place(r.Location)}
+				found[key] = &rule{pkg: pkg, name: name, query: ref.String(), warns: warns.MatchString(first), at: place(r.Location)}
 				p.rules = append(p.rules, found[key])
 			}
 			found[key].bodies++
