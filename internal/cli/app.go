@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/policy"
 )
 
 // Exit codes beyond 0 (done) and 1 (failed).
@@ -53,7 +55,8 @@ type App struct {
 	overrides     []string                    // what -override says
 	policyOptions *policyOptions              // nil where the command has none
 	gates         map[string]*projectPolicies // by directory
-	found         *ensemble                   // a project that was opened already
+	prepared      map[[sha256.Size]byte]*policy.Policy
+	found         *ensemble // a project that was opened already
 }
 
 // Main runs the program with the arguments behind its name and returns the exit

@@ -112,7 +112,7 @@ func (p *project) judgePlans(ctx context.Context, planned map[string]*loadedPlan
 	j.denied = diags.HasErrors()
 	for _, b := range budgets {
 		scope := names
-		if len(prices.declared.Stacks) > 0 {
+		if len(prices.declared.Stacks) > 0 && p.ensemble != nil {
 			scope = sortedKeys(prices.declared.Stacks)
 		}
 		var list []cost.Instance

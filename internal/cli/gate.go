@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,9 +19,14 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/stacks"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // The gate: every plan passes it on the way to a run, whoever made the plan and
@@ -34,13 +40,16 @@ func (o *policyOptions) register(f *flagSet) {
 	f.list(&o.dirs, "policy", "DIR", "Hold the plan to the Rego rules in this directory too, as a mandatory policy; tutti:library are those that come with Tutti. May be given several times.")
 }
 
-// projectPolicies are the policies of a project, prepared once for all stacks.
+// projectPolicies are the policies of a project, read once for all stacks that a
+// command works on.
 type projectPolicies struct {
 	once     sync.Once
 	declared *projects.Project // nil where there are no project files
 	ready    map[string]*policy.Policy
 	adHoc    []*policy.Policy
 	diags    diag.List
+	idle     diag.List // of policies that are never asked
+	told     sync.Once // idle was
 }
 
 // policies are those of the project in a directory.
@@ -74,6 +83,7 @@ func (g *projectPolicies) load(a *App, root string) diag.List {
 			ready, d := readPolicy(a, name, policy.Level(p.Enforcement), policySourceOf(root, p.Source), &p.SourceRange)
 			diags = append(diags, d...)
 			g.ready[name] = ready
+			g.idle = append(g.idle, neverApplies(g.declared, p)...)
 		}
 	}
 	if a.policyOptions != nil {
@@ -104,7 +114,46 @@ func readPolicy(a *App, name string, level policy.Level, from policySource, at *
 		sources[filepath.ToSlash(filepath.Join(from.dir, filepath.FromSlash(file)))] = src
 	}
 	a.quoteMore(sources)
-	return policy.Prepare(name, level, filepath.ToSlash(from.dir), files)
+	key := policyKey(name, level, sources)
+	a.quoting.Lock()
+	ready := a.prepared[key]
+	a.quoting.Unlock()
+	if ready != nil {
+		return ready, nil
+	}
+	ready, diags := policy.Prepare(name, level, filepath.ToSlash(from.dir), files)
+	if !diags.HasErrors() {
+		a.quoting.Lock()
+		if a.prepared == nil {
+			a.prepared = map[[sha256.Size]byte]*policy.Policy{}
+		}
+		a.prepared[key] = ready
+		a.quoting.Unlock()
+	}
+	return ready, diags
+}
+
+// policyKey tells policies apart by all that they are made of.
+func policyKey(name string, level policy.Level, sources map[string][]byte) [sha256.Size]byte {
+	h := sha256.New()
+	_, _ = fmt.Fprintf(h, "%q %q", name, level)
+	for _, file := range sortedKeys(sources) {
+		_, _ = fmt.Fprintf(h, " %q %q", file, sources[file])
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// readRulesAnew has policies, prices and budgets read again: what is carried out
+// next, by a process that has been working for long, is held to what the files have
+// then.
+func (p *project) readRulesAnew() {
+	root := p.costRoot()
+	root.opening.Lock()
+	root.priced = nil
+	root.opening.Unlock()
+	p.app.quoting.Lock()
+	delete(p.app.gates, p.policyRoot())
+	p.app.quoting.Unlock()
 }
 
 // quoteMore adds text that diagnostics may quote.
@@ -132,6 +181,7 @@ type judgement struct {
 	policies []*policy.Policy
 	about    map[string]any
 	decision *policy.Decision
+	hidden   []json.RawMessage // what is not to be shown, beside what the plan JSON says
 	shown    bool
 	locate   func(string) *policy.Place
 }
@@ -146,7 +196,7 @@ func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	j.locate = locator(l.config)
+	j.locate, j.hidden = locator(l.config), sensitiveInputs(l.plan)
 	if d := l.encode(o.keyring); d.HasErrors() {
 		return nil, d
 	}
@@ -168,9 +218,16 @@ func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement
 	if g.diags.HasErrors() {
 		return nil, g.diags
 	}
+	g.told.Do(func() { o.app.show(g.idle) })
 	j := &judgement{policies: slices.Clone(g.adHoc)}
 	labels := map[string]string{}
 	if g.declared != nil {
+		if choosesEnvironments(g.declared) {
+			// One that is not declared would be one that no rule is for.
+			if diags := stacks.CheckEnvironment(g.declared, o.environment); diags.HasErrors() {
+				return nil, diags
+			}
+		}
 		if e := g.declared.Environments[o.environment]; e != nil {
 			labels = e.Labels
 		}
@@ -196,7 +253,7 @@ func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement
 // judgeDocument evaluates the policies on plan JSON. A rule that cannot be
 // evaluated is an error: it must not let anything pass.
 func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
-	doc, err := policy.ParsePlan(data, j.about)
+	doc, err := j.document(data)
 	if err != nil {
 		return diag.Errorf("Cannot read plan JSON", "%s.", err)
 	}
@@ -206,6 +263,39 @@ func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte
 		return diags
 	}
 	return append(diags, o.checkOverrides(j.decision)...)
+}
+
+// document is the plan as policies see it.
+func (j *judgement) document(data []byte) (*policy.Document, error) {
+	doc, err := policy.ParsePlan(data, j.about)
+	for _, value := range j.hidden {
+		if err == nil {
+			err = doc.Hide(value)
+		}
+	}
+	return doc, err
+}
+
+// sensitiveInputs are the parts of the variables' values that are marked as sensitive
+// by who gave them, a project that gives its secrets for one. Plan JSON says that only
+// of what is declared so.
+func sensitiveInputs(p *plans.Plan) (out []json.RawMessage) {
+	for _, name := range sortedKeys(p.Variables) {
+		if p.Variables[name].Value == cty.NilVal {
+			continue
+		}
+		bare, marked := p.Variables[name].Value.UnmarkDeepWithPaths()
+		for _, m := range marked {
+			v, err := m.Path.Apply(bare)
+			if _, sensitive := m.Marks[marks.Sensitive]; !sensitive || err != nil || !v.IsWhollyKnown() {
+				continue
+			}
+			if data, err := ctyjson.Marshal(v, v.Type()); err == nil {
+				out = append(out, data)
+			}
+		}
+	}
+	return out
 }
 
 // workflowOf names the workflow that a run is a step of.
@@ -248,6 +338,42 @@ func (o *operation) checkOverrides(d *policy.Decision) diag.List {
 		}
 	}
 	return diags
+}
+
+// neverApplies warns of a policy whose labels no environment has: most likely one is
+// not written as it should be, and the policy keeps nothing out.
+func neverApplies(p *projects.Project, declared *projects.Policy) diag.List {
+	if len(declared.When) == 0 {
+		return nil
+	}
+	for _, e := range p.Environments {
+		if declared.Chooses(e.Labels) {
+			return nil
+		}
+	}
+	var want []string
+	for _, name := range sortedKeys(declared.When) {
+		want = append(want, fmt.Sprintf("%s = %q", name, declared.When[name]))
+	}
+	d := diag.Warningf("Policy never applies", "The policy %q is for environments with the labels %s, and this project declares none that has them: it denies nothing.", declared.Name, strings.Join(want, ", "))
+	d[0].Subject = &declared.DeclRange
+	return d
+}
+
+// choosesEnvironments reports whether policies or budgets are for some environments
+// only.
+func choosesEnvironments(p *projects.Project) bool {
+	for _, declared := range p.Policies {
+		if len(declared.When) > 0 {
+			return true
+		}
+	}
+	for _, b := range p.Budgets {
+		if len(b.Environments) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // locator finds declarations of objects by address.

@@ -117,7 +117,7 @@ func (g *guard) again(ctx context.Context) diag.List {
 	if err != nil {
 		return diag.FromError(err)
 	}
-	doc, err := policy.ParsePlan(data, g.j.about)
+	doc, err := g.j.document(data)
 	if err != nil {
 		return diag.FromError(err)
 	}

@@ -343,6 +343,9 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 
 // carryOut has a run driven to its end and says what came of it.
 func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
+	if !r.budgeted { // else the stacks were judged together
+		r.root.readRulesAnew()
+	}
 	log := newLogView(req.Log)
 	op.view = teeView{log, silentView{}}
 	if r.view != nil {
