@@ -111,7 +111,9 @@ func (v *workflowView) waits(m *flow.Machine) {
 	}
 }
 
-func (v *workflowView) line(step, text string) { fmt.Fprintf(v.app.Err, "  %-20s %s\n", step, text) }
+func (v *workflowView) line(step, text string) {
+	fmt.Fprintf(v.app.Err, "  %-20s %s\n", printable(step), printable(text))
+}
 
 // printOutputs prints outputs as the output command does.
 func (a *App) printOutputs(outputs map[string]cty.Value) {

@@ -194,7 +194,7 @@ func compile(parsed map[string]*ast.Module, tracked bool) (*ast.Compiler, error)
 }
 
 // outside are the functions that policies may not use.
-var outside = []string{ast.HTTPSend.Name, ast.NetLookupIPAddr.Name, ast.OPARuntime.Name}
+var outside = []string{ast.HTTPSend.Name, ast.NetLookupIPAddr.Name, ast.OPARuntime.Name, ast.RandIntn.Name, ast.UUIDRFC4122.Name}
 
 // capabilities are what policies may use: everything that is a function of its
 // arguments. A decision must not depend on what some server answers.
@@ -210,7 +210,7 @@ func aboutOutside(message string) string {
 	if !undefined || !slices.Contains(outside, name) {
 		return ""
 	}
-	return " Rules must not ask the network or this machine: a decision rests on the plan and on the files of the policy alone."
+	return " Rules must not ask the network, this machine or chance: a decision rests on the plan and on the files of the policy alone."
 }
 
 // findRules lists what is to be asked for, by package and name.
