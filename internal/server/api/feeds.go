@@ -30,11 +30,17 @@ func (a *API) feeds(h huma.API) {
 	sse.Register(h, operation("stream-events", http.MethodGet, "/events/stream", "Hear what happens, from a cursor on", tagEvents),
 		map[string]any{"event": Event{}, "alive": Alive{}}, a.streamEvents)
 	sse.Register(h, operation("stream-run", http.MethodGet, "/runs/{run}/stream", "Hear how a run goes on, and what its steps write", tagRuns),
-		map[string]any{"run": RunNews{}, "log": Log{}, "alive": Alive{}}, a.streamRun)
+		map[string]any{"run": RunNews{}, "log": Log{}, "alive": Alive{}, "end": End{}}, a.streamRun)
 }
 
 // Alive says that a stream is alive.
 type Alive struct {
+	Time time.Time `json:"time"`
+}
+
+// End says that nothing more comes. A stream that ends without was broken, or the
+// server goes down: take it up again.
+type End struct {
 	Time time.Time `json:"time"`
 }
 
@@ -189,6 +195,9 @@ func (a *API) follow(ctx context.Context, send sse.Sender, tell func() (more boo
 	for {
 		changed := a.Changed() // before looking, so that nothing falls between
 		more, err := tell()
+		if err == nil && !more {
+			_ = send.Data(End{time.Now().UTC()}) // who is gone needs no end
+		}
 		if err != nil || !more {
 			return
 		}

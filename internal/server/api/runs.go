@@ -75,11 +75,7 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 }
 
 func (a *API) startRun(ctx context.Context, in *struct {
-	Body struct {
-		Workflow    string                     `json:"workflow" minLength:"1" doc:"Name of the workflow."`
-		Environment string                     `json:"environment,omitempty" doc:"Where it is to work; the project's only one where there is one."`
-		Inputs      map[string]json.RawMessage `json:"inputs,omitempty" doc:"Values of its variables."`
-	}
+	Body StartRequest
 },
 ) (*body[Run], error) {
 	if run, ok := a.startedBefore(ctx); ok {
@@ -216,10 +212,7 @@ func (a *API) resumeRun(ctx context.Context, in *RunPath) (*body[Run], error) {
 
 func (a *API) signalRun(ctx context.Context, in *struct {
 	RunPath
-	Body struct {
-		Event string          `json:"event" minLength:"1" doc:"Name of the event."`
-		Data  json.RawMessage `json:"data,omitempty" doc:"What comes with it."`
-	}
+	Body SignalRequest
 },
 ) (*body[Run], error) {
 	run, err := a.run(ctx, in.Run, access.Signal)
@@ -241,12 +234,7 @@ func (a *API) signalRun(ctx context.Context, in *struct {
 
 func (a *API) decideStep(ctx context.Context, in *struct {
 	RunPath
-	Body struct {
-		Step     string `json:"step,omitempty" doc:"The step; may be left out where only one waits."`
-		Decision string `json:"decision" enum:"approve,reject"`
-		Plan     string `json:"plan,omitempty" doc:"Digest of the plan that is meant: needed to approve a step that is about one."`
-		Comment  string `json:"comment,omitempty" maxLength:"4000" doc:"Kept with the decision."`
-	}
+	Body DecisionRequest
 },
 ) (*body[Run], error) {
 	run, err := a.run(ctx, in.Run, access.Approve)

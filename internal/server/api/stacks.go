@@ -107,14 +107,7 @@ func (a *API) listOutputs(ctx context.Context, in *StackPath) (*body[page[Output
 
 func (a *API) changeStack(ctx context.Context, in *struct {
 	StackPath
-	Body struct {
-		Kind    string   `json:"kind" enum:"plan,apply,destroy" doc:"Only plan, or plan and apply, or plan to destroy and do it."`
-		Plan    string   `json:"plan,omitempty" pattern:"^[0-9a-f]{64}$" doc:"Digest of a plan that was made before: exactly this is applied."`
-		Destroy bool     `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
-		Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
-		Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need."`
-		Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
-	}
+	Body ChangeRequest
 },
 ) (*body[Run], error) {
 	if run, ok := a.startedBefore(ctx); ok {

@@ -239,3 +239,34 @@ type Session struct {
 	Project  string   `json:"project" doc:"Name of the project's directory."`
 	Sequence int64    `json:"sequence" doc:"The last event of the feed."`
 }
+
+// StartRequest asks for a run of a workflow.
+type StartRequest struct {
+	Workflow    string                     `json:"workflow" minLength:"1" doc:"Name of the workflow."`
+	Environment string                     `json:"environment,omitempty" doc:"Where it is to work; the one selected unless given."`
+	Inputs      map[string]json.RawMessage `json:"inputs,omitempty" doc:"Values of its variables."`
+}
+
+// ChangeRequest asks for a change of a stack.
+type ChangeRequest struct {
+	Kind    string   `json:"kind" enum:"plan,apply,destroy" doc:"Only plan, or plan and apply, or plan to destroy and do it."`
+	Plan    string   `json:"plan,omitempty" pattern:"^[0-9a-f]{64}$" doc:"Digest of a plan that was made before: exactly this is applied."`
+	Destroy bool     `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
+	Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
+	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need."`
+	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
+}
+
+// SignalRequest tells a run that something happened.
+type SignalRequest struct {
+	Event string          `json:"event" minLength:"1" doc:"Name of the event."`
+	Data  json.RawMessage `json:"data,omitempty" doc:"What comes with it."`
+}
+
+// DecisionRequest approves or rejects a step.
+type DecisionRequest struct {
+	Step     string `json:"step,omitempty" doc:"The step; may be left out where only one waits."`
+	Decision string `json:"decision" enum:"approve,reject"`
+	Plan     string `json:"plan,omitempty" doc:"Digest of the plan that is meant: needed to approve a step that is about one."`
+	Comment  string `json:"comment,omitempty" maxLength:"4000" doc:"Kept with the decision."`
+}
