@@ -20,10 +20,33 @@ type Alive struct {
 
 // Approval is a shape of the API.
 type Approval struct {
+	// Who has approved already.
+	By []string `json:"by,omitempty"`
+	// How many people must approve.
+	Count   int64  `json:"count,omitempty"`
 	Message string `json:"message,omitempty"`
 	// Digest of the plan that is to be approved; none where the step is about no plan.
 	Plan string `json:"plan,omitempty"`
-	Run  Run    `json:"run"`
+	// Who decides must hold one of them.
+	Roles []string `json:"roles,omitempty"`
+	Run   Run      `json:"run"`
+	Step  string   `json:"step"`
+}
+
+// Ask is a shape of the API.
+type Ask struct {
+	// Who has approved already.
+	By []string `json:"by,omitempty"`
+	// How many people must approve.
+	Count int64 `json:"count,omitempty"`
+	// The event that it waits for; none where it is an approval.
+	Event   string `json:"event,omitempty"`
+	Message string `json:"message,omitempty"`
+	// Digest of the plan that is to be approved; none where it is about no plan.
+	Plan string `json:"plan,omitempty"`
+	// Who decides must hold one of them.
+	Roles []string `json:"roles,omitempty"`
+	// The step, with the key of its item where it has several.
 	Step string `json:"step"`
 }
 
@@ -302,8 +325,10 @@ type StartRequest struct {
 // Step is a shape of the API.
 type Step struct {
 	// What it does: exec, http, plan, apply, approval, …; of a plan's run, create, update, …
-	Action string     `json:"action"`
-	Begun  *time.Time `json:"begun,omitempty"`
+	Action string `json:"action"`
+	// What it wants of people, for each of its items that does.
+	Asks  []Ask      `json:"asks,omitempty"`
+	Begun *time.Time `json:"begun,omitempty"`
 	// Of them, ended.
 	Done  int64      `json:"done,omitempty"`
 	Ended *time.Time `json:"ended,omitempty"`

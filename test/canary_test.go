@@ -31,6 +31,13 @@ secret "token" {
     token_file = "../vault-token"
   }
 }
+secret "cluster" {
+  kubernetes {
+    kubeconfig = "../kubeconfig"
+    name       = "app"
+    key        = "token"
+  }
+}
 locals {
   login = "user:${secret.pw}"
 }
@@ -53,8 +60,8 @@ workflow "all" {
   step "script" {
     script {
       interpreter = "sh"
-      source      = "echo \"got $PW\" >&2"
-      environment = { PW = secret.token }
+      source      = "echo \"got $PW and $MORE\" >&2"
+      environment = { PW = secret.token, MORE = secret.cluster }
     }
   }
   step "http" {
@@ -155,8 +162,19 @@ func canaryForms(t *testing.T) []string {
 	return append(forms, "c4nary", "C4NARY", "0123456789")
 }
 
-// canaryServer is an engine of secrets, and a service that answers with one. It
-// returns what reads the authorization it was given.
+// canaryKubeconfig is for the API server at ADDRESS.
+const canaryKubeconfig = `
+apiVersion: v1
+kind: Config
+current-context: here
+contexts:
+- {name: here, context: {cluster: here, user: me}}
+clusters:
+- {name: here, cluster: {server: "ADDRESS"}}
+`
+
+// canaryServer is an engine of secrets, an API server of Kubernetes, and a service
+// that answers with a secret. It returns what reads the authorization it was given.
 func canaryServer(t *testing.T) (address string, arrived func() string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -164,6 +182,10 @@ func canaryServer(t *testing.T) (address string, arrived func() string) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/v1/") {
 			_ = json.NewEncoder(w).Encode(map[string]any{"data": map[string]any{"data": map[string]any{"token": canaryValue}, "metadata": map[string]any{"version": 7}}})
+			return
+		}
+		if r.URL.Path == "/api/v1/namespaces/default/secrets/app" {
+			_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Secret", "data": map[string][]byte{"token": []byte(canaryValue)}})
 			return
 		}
 		mu.Lock()
@@ -199,6 +221,7 @@ func newCanaryCage(t *testing.T, address string) *canaryCage {
 		c.write(filepath.Join(dir, "main.tf"), canaryStack)
 	}
 	c.write("../vault-token", "root")
+	c.write("../kubeconfig", strings.ReplaceAll(canaryKubeconfig, "ADDRESS", address))
 	c.write("project.tutti.hcl", strings.ReplaceAll(canaryProject, "ADDRESS", address))
 	set := c.command("secret", "set", "pw")
 	set.Stdin = strings.NewReader(canaryValue + "\n")

@@ -85,6 +85,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
 		Token: func(shown string) (access.Identity, error) { return tokenIdentity(ctx, store, shown) },
+		Locks: store,
 		Log:   slog.New(slog.NewTextHandler(app.Err, nil)),
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,
 	}

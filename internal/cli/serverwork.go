@@ -397,6 +397,32 @@ func (w *serverWork) State(ctx context.Context, key states.Key) (*states.State, 
 	return w.runner.Store.State(ctx, key)
 }
 
+// PushState implements [api.Work].
+func (w *serverWork) PushState(ctx context.Context, who access.Identity, key states.Key, st *states.State, lock string) error {
+	have, err := w.runner.Store.State(ctx, key)
+	if err != nil {
+		return err
+	}
+	if have.Serial > 0 && !have.Empty() {
+		if st.Lineage != have.Lineage && st.Lineage != "" {
+			return fmt.Errorf("%w: the state has the lineage %q, what is pushed %q", api.ErrConflict, have.Lineage, st.Lineage)
+		}
+		if st.Lineage == have.Lineage && st.Serial < have.Serial {
+			return fmt.Errorf("%w: the state has the serial %d, what is pushed is older (%d)", api.ErrConflict, have.Serial, st.Serial)
+		}
+	}
+	if st.Lineage == "" {
+		st.Lineage = have.Lineage
+	}
+	st.Serial = max(st.Serial, have.Serial)
+	write := wholeState(key, have, st, "push")
+	write.Lock = lock
+	for i := range write.Events {
+		write.Events[i].Actor = who.Subject
+	}
+	return w.runner.Store.Write(ctx, key, write)
+}
+
 // tokenIdentity is whom a token stands for that somebody shows.
 func tokenIdentity(ctx context.Context, store *sqlite.Store, shown string) (access.Identity, error) {
 	var failed error

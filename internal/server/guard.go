@@ -75,6 +75,13 @@ func (s *Server) identified(next http.Handler) http.Handler {
 				return
 			}
 		case header != "":
+			// The state backend's clients know names and passwords only.
+			if _, password, basic := r.BasicAuth(); basic && strings.HasPrefix(r.URL.Path, StatePrefix) {
+				if who, err := s.Token(password); err == nil {
+					next.ServeHTTP(w, r.WithContext(api.WithIdentity(r.Context(), who)))
+					return
+				}
+			}
 		default:
 			if who, ok := s.sessions.find(r, time.Now()); ok {
 				next.ServeHTTP(w, r.WithContext(api.WithIdentity(r.Context(), who)))

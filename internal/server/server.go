@@ -14,6 +14,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/states"
 )
 
 // Server serves one project.
@@ -24,6 +25,8 @@ type Server struct {
 	// Local, where not nil, is whom clients without a token act as. It holds only
 	// where the server listens on this machine alone.
 	Local *access.Identity
+	// Locks are those of the state backend.
+	Locks states.Locker
 	Log   *slog.Logger
 	// URL is where clients find the server, if not where it listens: its host is one
 	// that requests may name.
@@ -134,6 +137,7 @@ func (s *Server) prepare(at net.Addr) (local bool, err error) {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.API.Register(mux)
+	s.stateBackend(mux)
 	mux.HandleFunc("POST /login", s.login)
 	mux.HandleFunc("POST /logout", s.logout)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

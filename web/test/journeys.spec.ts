@@ -6,11 +6,13 @@ test("a change is planned, reviewed, approved and seen to its end", async ({ pag
   await page.goto(served.url + "/stacks");
   await page.getByRole("link", { name: "network" }).first().waitFor();
   await expect(page.getByRole("row", { name: /network dev 1/ })).toBeVisible();
-  await page.getByRole("row", { name: /shop dev/ }).getByRole("link", { name: "shop" }).click();
+  await page
+    .getByRole("row", { name: /shop dev/ })
+    .getByRole("link", { name: "shop" })
+    .click();
   await page.getByRole("button", { name: "Plan and apply" }).click();
   await expect(page.getByText("waits for an approval")).toBeVisible();
-  await page.getByRole("link", { name: "Look at what waits" }).click();
-  await page.getByRole("link", { name: /Review the plan/ }).click();
+  await page.getByRole("link", { name: "Review the plan" }).click();
   await expect(page.getByText("terraform_data.web[1]")).toBeVisible();
   await expect(page.getByText("(sensitive)").first()).toBeVisible();
   await expect(page.getByText("correct-horse")).toHaveCount(0);

@@ -1,6 +1,6 @@
 // Package sources reads the values of the secrets that a project declares, where
 // and when they are needed: from Tutti's store, the environment, files, a KV
-// engine of Vault or OpenBao, and commands.
+// engine of Vault or OpenBao, Secret objects of Kubernetes, and commands.
 //
 // Nothing here writes a value anywhere, and no error quotes one: neither what a
 // command printed nor what a server answered is part of a message.
@@ -63,6 +63,9 @@ type Reader struct {
 	Noted func(ctx context.Context, s *projects.Secret, run, version string) error
 	Now   func() time.Time  // nil: time.Now
 	HTTP  http.RoundTripper // nil: the default one
+	// ServiceAccount is the folder with the credentials of the pod this runs in;
+	// empty for the one where Kubernetes puts them.
+	ServiceAccount string
 
 	mu    sync.Mutex
 	known map[string]*reading
@@ -142,6 +145,9 @@ func (r *Reader) read(ctx context.Context, s *projects.Secret) (value []byte, ve
 		return trimLine(value), "", err
 	case projects.SecretVault:
 		return r.vault(ctx, &s.Vault)
+	case projects.SecretKubernetes:
+		value, err = r.kubernetes(ctx, &s.Kubernetes)
+		return value, "", err
 	}
 	return nil, "", fmt.Errorf("its source %q is not known", s.Source)
 }

@@ -264,7 +264,9 @@ func (a *API) listApprovals(ctx context.Context, _ *struct{}) (*body[page[Approv
 		}
 		for _, w := range f.machine.Waiting() {
 			if w.Approval {
-				out.Items = append(out.Items, Approval{Run: a.runOf(ctx, run), Step: w.Key, Message: w.Message, Plan: w.Plan})
+				out.Items = append(out.Items, Approval{
+					Run: a.runOf(ctx, run), Step: w.Key, Message: w.Message, Plan: w.Plan, Roles: w.Roles, Count: w.Count, By: w.By,
+				})
 			}
 		}
 	}

@@ -72,10 +72,22 @@ type Step struct {
 	Done   int        `json:"done,omitempty" doc:"Of them, ended."`
 	Undone bool       `json:"undone,omitempty" doc:"Whether what it did was undone."`
 	Waits  string     `json:"waits,omitempty" doc:"What it waits for."`
+	Asks   []Ask      `json:"asks,omitempty" doc:"What it wants of people, for each of its items that does."`
 	Error  *StepError `json:"error,omitempty"`
 	Begun  *time.Time `json:"begun,omitempty"`
 	Ended  *time.Time `json:"ended,omitempty"`
 	Run    string     `json:"run,omitempty" doc:"The run of its own that the step is."`
+}
+
+// Ask is what a step wants of somebody outside.
+type Ask struct {
+	Step    string   `json:"step" doc:"The step, with the key of its item where it has several."`
+	Event   string   `json:"event,omitempty" doc:"The event that it waits for; none where it is an approval."`
+	Message string   `json:"message,omitempty"`
+	Plan    string   `json:"plan,omitempty" doc:"Digest of the plan that is to be approved; none where it is about no plan."`
+	Roles   []string `json:"roles,omitempty" doc:"Who decides must hold one of them."`
+	Count   int      `json:"count,omitempty" doc:"How many people must approve."`
+	By      []string `json:"by,omitempty" doc:"Who has approved already."`
 }
 
 // StepError is why a step failed.
@@ -107,6 +119,10 @@ type Approval struct {
 	Step    string `json:"step"`
 	Message string `json:"message,omitempty"`
 	Plan    string `json:"plan,omitempty" doc:"Digest of the plan that is to be approved; none where the step is about no plan."`
+
+	Roles []string `json:"roles,omitempty" doc:"Who decides must hold one of them."`
+	Count int      `json:"count,omitempty" doc:"How many people must approve."`
+	By    []string `json:"by,omitempty" doc:"Who has approved already."`
 }
 
 // Entry is an entry of a journal. Data is left out where it is sensitive.

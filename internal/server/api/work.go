@@ -48,6 +48,9 @@ type Work interface {
 	Stacks(ctx context.Context) ([]StackState, error)
 	// State is the state of a stack.
 	State(ctx context.Context, key states.Key) (*states.State, error)
+	// PushState makes the state of a stack be another one, on behalf of who holds
+	// the lock of that id; empty for none.
+	PushState(ctx context.Context, who access.Identity, key states.Key, st *states.State, lock string) error
 }
 
 // Start says which workflow to run, and with what.

@@ -9,7 +9,11 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
   const path = `/environments/${encodeURIComponent(environment)}/stacks/${encodeURIComponent(stack)}`;
   const objects = useResource<Page<StackObject>>(`${path}/objects`, {}, aboutRuns);
   const outputs = useResource<Page<Output>>(`${path}/outputs`, {}, aboutRuns);
-  const runs = useResource<Page<Run>>("/runs", { stack: stack === "-" ? "" : stack, environment, limit: 50 }, aboutRuns);
+  const runs = useResource<Page<Run>>(
+    "/runs",
+    { stack: stack === "-" ? "" : stack, environment, limit: 50 },
+    aboutRuns,
+  );
   const [tab, setTab] = useState("objects");
   const [search, setSearch] = useState("");
   const change = (body: object) => async () => {
@@ -37,7 +41,13 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
       />
       {tab === "objects" && (
         <>
-          <input type="search" placeholder="Search" aria-label="Search the objects" value={search} onChange={(e) => setSearch(e.target.value)} />
+          <input
+            type="search"
+            placeholder="Search"
+            aria-label="Search the objects"
+            value={search}
+            onChange={(e) => setSearch(e.target.value)}
+          />
           <div className="table-wrap">
             <table>
               <thead>
@@ -51,7 +61,8 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
                 {shown.slice(0, 500).map((o) => (
                   <tr key={o.address}>
                     <td>
-                      <code>{o.address}</code> {o.tainted && <span className="tag">tainted</span>} {o.deposed && <span className="tag">deposed</span>}
+                      <code>{o.address}</code> {o.tainted && <span className="tag">tainted</span>}{" "}
+                      {o.deposed && <span className="tag">deposed</span>}
                     </td>
                     <td>{o.provider}</td>
                     <td>{o.depends_on.join(", ")}</td>

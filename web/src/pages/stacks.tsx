@@ -4,7 +4,8 @@ import { ago } from "../lib/format";
 import { Link } from "../lib/router";
 import { PageHead, Status, Trouble } from "../parts/basics";
 
-export const stackPath = (s: { environment: string; name: string }) => `/stacks/${encodeURIComponent(s.environment)}/${encodeURIComponent(s.name || "-")}`;
+export const stackPath = (s: { environment: string; name: string }) =>
+  `/stacks/${encodeURIComponent(s.environment)}/${encodeURIComponent(s.name || "-")}`;
 
 export function Stacks() {
   const stacks = useResource<Page<Stack>>("/stacks", {}, aboutRuns);
