@@ -275,6 +275,9 @@ func projectAbove() (p *projects.Project, here []string, diags diag.List) {
 		return nil, nil, nil
 	}
 	at, err := os.Getwd()
+	if err == nil {
+		at, err = filepath.EvalSymlinks(at) // as "..", and not as $PWD has it
+	}
 	if err != nil {
 		return nil, nil, nil
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/policy"
 )
 
 // Exit codes beyond 0 (done) and 1 (failed).
@@ -55,7 +57,8 @@ type App struct {
 	overrides     []string                    // what -override says
 	policyOptions *policyOptions              // nil where the command has none
 	gates         map[string]*projectPolicies // by directory
-	found         *ensemble                   // a project that was opened already
+	prepared      map[[sha256.Size]byte]*policy.Policy
+	found         *ensemble // a project that was opened already
 
 	// acting is for whom the command acts by a token or a login; nil for whom the
 	// operating system says it is.

@@ -100,7 +100,7 @@ func (o *operation) judgePlans(ctx context.Context, planned map[string]*loadedPl
 	board.reasons, diags = o.budgetsOverridden(prices.declared, names)
 	j.diags = append(j.diags, diags...)
 	j.denied = diags.HasErrors()
-	if len(budgets) > 0 && len(prices.declared.Stacks) > 0 {
+	if len(budgets) > 0 && len(prices.declared.Stacks) > 0 && o.ensemble != nil {
 		board.scope = sortedKeys(prices.declared.Stacks)
 		for _, name := range board.scope {
 			if planned[name] != nil || !slices.ContainsFunc(budgets, func(b *projects.Budget) bool { return b.About(name, o.environment) }) {

@@ -77,7 +77,7 @@ func (o *operation) pass(ctx context.Context, d deed) ([]events.Event, diag.List
 	if _, unseen := o.view.(silentView); unseen { // it is told by diagnostics alone
 		for _, f := range j.decision.Findings {
 			if f.Blocks() {
-				diags = append(diags, findingDiag(f))
+				diags = append(diags, findingDiag(f, false))
 			}
 		}
 	}

@@ -28,6 +28,7 @@ type guard struct {
 	only  map[string]bool // rules that are open, as "POLICY PACKAGE.RULE"
 	await map[string]bool // addresses they wait for
 	known map[addrs.Object]cty.Value
+	made  map[string]bool // addresses of objects that are there already
 	told  map[string]bool // findings, by key
 	stale bool            // something became known that was not judged yet
 	// arrived says that values of variables which came late were taken in.
@@ -49,7 +50,7 @@ func newGuard(o *operation, l *loadedPlan, j *judgement) *guard {
 	if !j.decision.Open() {
 		return nil
 	}
-	g := &guard{o: o, l: l, j: j, only: map[string]bool{}, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, told: map[string]bool{}}
+	g := &guard{o: o, l: l, j: j, only: map[string]bool{}, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, made: map[string]bool{}, told: map[string]bool{}}
 	for _, f := range j.decision.Findings {
 		switch f.Status {
 		case policy.Unknown:
@@ -119,6 +120,7 @@ func (g *guard) After(c *plans.Change, value cty.Value) {
 	defer g.mu.Unlock()
 	if g.await[c.Object.Instance.String()] {
 		g.known[c.Object], g.stale = value, true
+		g.made[c.Object.Instance.String()] = true
 	}
 }
 
@@ -161,7 +163,7 @@ func (g *guard) again(ctx context.Context) diag.List {
 			return diags
 		}
 	}
-	doc, err := policy.ParsePlan(data, j.about)
+	doc, err := j.document(data)
 	if err != nil {
 		return diag.FromError(err)
 	}
@@ -178,14 +180,7 @@ func (g *guard) again(ctx context.Context) diag.List {
 			continue
 		}
 		g.told[f.Key()] = true
-		d := findingDiag(f)
-		if !f.Blocks() {
-			d.Severity = diag.Warning
-			if f.Status == policy.Warn {
-				d.Summary = "Policy warning"
-			}
-		}
-		diags = append(diags, d)
+		diags = append(diags, findingDiag(f, g.made[f.Resource]))
 	}
 	return diags
 }

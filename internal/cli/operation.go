@@ -19,6 +19,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/secrets"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -283,6 +284,8 @@ func (p *project) loadPlan(data []byte) (*loadedPlan, diag.List) {
 		return nil, diag.Errorf("Cannot read plan", "this looks like a plan of Terraform or OpenTofu, which only they can read. Make one with \"tutti plan -out=FILE\".")
 	case errors.Is(err, plans.ErrNotPlan):
 		return nil, diag.Errorf("Cannot read plan", "this is not a plan file. Make one with \"tutti plan -out=FILE\"; to work in another directory, use -chdir=DIR.")
+	case errors.Is(err, secrets.ErrDamaged):
+		return nil, diag.Errorf("Cannot read plan", "the plan is damaged or was changed: it is not what was saved. Plan again.")
 	case err != nil:
 		return nil, diag.Errorf("Cannot read plan", "%s.", err)
 	}

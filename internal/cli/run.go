@@ -373,12 +373,17 @@ func (a *App) reportWorkflow(run runs.Run, m *flow.Machine, asJSON bool) int {
 		}
 		fmt.Fprintf(a.Err, "Run %s failed%s", run.ID, step)
 		if result.Error != nil {
-			fmt.Fprintf(a.Err, ": %s\n%s", result.Error.Name, indent(result.Error.Cause))
+			fmt.Fprintf(a.Err, ": %s", result.Error.Name)
+		}
+		fmt.Fprintln(a.Err)
+		out := a.terminals().err
+		if result.Error != nil {
+			out.Indented(result.Error.Cause, 2)
 		}
 		if len(result.NotUndone) > 0 {
-			fmt.Fprintf(a.Err, "\nUndoing these failed: %s.", strings.Join(result.NotUndone, ", "))
+			out.Indented(fmt.Sprintf("Undoing these failed: %s.", strings.Join(result.NotUndone, ", ")), 0)
 		}
-		fmt.Fprintf(a.Err, "\nLook at what it wrote with \"tutti logs %s\"; try again from a step with \"tutti runs retry %[1]s -from STEP\".\n", run.ID)
+		out.Indented(fmt.Sprintf("Look at what it wrote with \"tutti logs %s\"; try again from a step with \"tutti runs retry %[1]s -from STEP\".", run.ID), 0)
 	}
 	return code
 }
@@ -388,13 +393,6 @@ func outputsOf(result flow.Result) map[string]cty.Value {
 		return nil
 	}
 	return result.Outputs.AsValueMap()
-}
-
-func indent(text string) string {
-	if text == "" {
-		return ""
-	}
-	return "  " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ")
 }
 
 // stacks plans and changes the stacks of a project for steps of workflows.

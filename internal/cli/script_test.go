@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"tutti":  func() { os.Exit(cli.Main(os.Args[1:])) },
 		"browse": browse,
+		"seen":   func() { os.Exit(seen()) },
 	})
 }
 

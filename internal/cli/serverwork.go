@@ -217,6 +217,12 @@ func isDirectory(s *projects.Stack) bool {
 	return s.Name == directoryName && filepath.Base(s.DeclRange.Filename) == changeFile
 }
 
+// literal is text as an expression in which nothing is evaluated: who asks for a
+// change may say what, and not what the project's files would do.
+func literal(text string) string {
+	return strconv.Quote(strings.NewReplacer("${", "$${", "%{", "%%{").Replace(text))
+}
+
 // changeWorkflow adds the workflow of a change to a project's files.
 func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, string, diag.List) {
 	if p.Workflows[changeName] != nil {
@@ -232,13 +238,13 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		kind = "destroy"
 	}
 	fmt.Fprintf(&b, "workflow %q {\n", changeName)
-	plan := strconv.Quote(c.Plan)
+	plan := literal(c.Plan)
 	if c.Plan == "" {
 		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      stack   = %s\n      destroy = %t\n      refresh = %t\n", stack, c.Destroy, c.Refresh)
 		if len(c.Targets) > 0 {
 			quoted := make([]string, len(c.Targets))
 			for i, t := range c.Targets {
-				quoted[i] = strconv.Quote(strings.NewReplacer("${", "$${", "%{", "%%{").Replace(t))
+				quoted[i] = literal(t)
 			}
 			fmt.Fprintf(&b, "      targets = [%s]\n", strings.Join(quoted, ", "))
 		}

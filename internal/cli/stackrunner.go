@@ -383,6 +383,9 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 
 // carryOut has a run driven to its end and says what came of it.
 func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
+	if !r.budgeted { // else the stacks were judged together
+		r.root.readRulesAnew()
+	}
 	log := newLogView(req.Log)
 	op.actor, op.authority, op.overrides = req.Actor, req.Authority, req.Overrides
 	op.view = teeView{log, silentView{}}
@@ -413,6 +416,9 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 		err := r.failed(req, l.plan, result, diags)
 		if l.refused {
 			err = problem(runs.DeniedError, diags)
+		}
+		if result.Run.Status == "" && l.decided != nil && l.decided.decision.Blocked() {
+			err = actions.Errorf(runs.DeniedError, "Denied by policy: %s", deniedBecause(l.decided.decision))
 		}
 		return cty.DynamicVal, err
 	}

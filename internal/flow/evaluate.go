@@ -453,6 +453,15 @@ func (m *Machine) arguments(t target, a *projects.Action) (map[string]cty.Value,
 	return v.AsValueMap(), nil
 }
 
+// unfit says what is wrong with the value of an argument. One that is sensitive is not
+// quoted.
+func (m *Machine) unfit(t target, name, problem string) *Error {
+	if v, err := Arguments(m.d.nodes[t.node].step.Action, m.itemScope(t)); err != nil || v.HasMarkDeep(marks.Sensitive) {
+		return &Error{EvaluationError, name + ": the value, which is sensitive, is none that can stand here."}
+	}
+	return &Error{EvaluationError, name + ": " + problem + "."}
+}
+
 // infinite reports whether a value holds a number that has no end.
 func infinite(v cty.Value) bool {
 	found := false

@@ -177,12 +177,14 @@ func (d *Decision) Count(s Status) (n int) {
 	return n
 }
 
-// Override lets what a soft-mandatory policy denies pass. It returns false where
-// there is no such policy or its level does not allow it.
+// Override lets what a soft-mandatory policy denies, or may yet deny, pass. It
+// returns false where it does neither, or its level does not allow it.
 func (d *Decision) Override(o Override) bool {
 	found := false
-	for _, p := range d.Policies {
-		found = found || p.Policy == o.Policy && p.Level == SoftMandatory
+	overridable := func(f *Finding) bool { return f.Policy == o.Policy && f.Level == SoftMandatory }
+	for i := range d.Findings {
+		f := &d.Findings[i]
+		found = found || overridable(f) && (f.Status == Deny || f.Status == Unknown)
 	}
 	if !found {
 		return false
@@ -191,7 +193,7 @@ func (d *Decision) Override(o Override) bool {
 		d.Overrides = append(d.Overrides, o)
 	}
 	for i := range d.Findings {
-		if f := &d.Findings[i]; f.Policy == o.Policy && f.Status == Deny {
+		if f := &d.Findings[i]; overridable(f) && f.Status == Deny {
 			f.Overridden = true
 		}
 	}

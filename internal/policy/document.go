@@ -18,6 +18,22 @@ type Document struct {
 	names   map[string]bool // addresses of resource instances
 }
 
+// Hide adds a value that is not to be shown, in its JSON form, to those that the plan
+// JSON says are sensitive.
+func (d *Document) Hide(value []byte) error {
+	var v any
+	if err := util.UnmarshalJSON(value, &v); err != nil {
+		return err
+	}
+	collect := newSecrets()
+	for _, secret := range d.secrets {
+		collect.values[secret] = true
+	}
+	collect.all(v)
+	d.secrets = collect.list()
+	return nil
+}
+
 // ParsePlan reads plan JSON. about becomes input.tutti.
 func ParsePlan(data []byte, about map[string]any) (*Document, error) {
 	d := &Document{unknown: map[string]any{}, names: map[string]bool{}}

@@ -18,6 +18,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/util"
 	"github.com/tutti-dev/tutti/internal/diag"
 )
@@ -69,28 +70,50 @@ var (
 )
 
 // ReadDir reads the files that a policy is made of: *.rego and data documents
-// (*.json, *.yaml, *.yml), with slashes in their names, relative to dir.
+// (*.json, *.yaml, *.yml), with slashes in their names, relative to dir. Links are
+// followed: rules that are overlooked would let pass what they deny. Names that begin
+// with a dot are left out.
 func ReadDir(dir string) (map[string][]byte, error) {
 	files := map[string][]byte{}
-	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+	return files, readInto(files, dir, "", nil)
+}
+
+// readInto reads a directory below dir, and those in it; within are those that it is
+// in.
+func readInto(files map[string][]byte, dir, below string, within []fs.FileInfo) error {
+	here := filepath.Join(dir, filepath.FromSlash(below))
+	self, err := os.Stat(here)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(within, func(outer fs.FileInfo) bool { return os.SameFile(self, outer) }) {
+		return fmt.Errorf("the link %s leads back to where it is", here)
+	}
+	within = append(slices.Clone(within), self)
+	entries, err := os.ReadDir(here)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := path.Join(below, e.Name())
+		full := filepath.Join(dir, filepath.FromSlash(name))
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		info, err := os.Stat(full)
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(e.Name(), ".") && name != dir {
-			if e.IsDir() {
-				return filepath.SkipDir
-			}
-			return nil
+		if info.IsDir() {
+			err = readInto(files, dir, name, within)
+		} else if isRego(name) || isData(name) {
+			files[name], err = os.ReadFile(full)
 		}
-		rel, err := filepath.Rel(dir, name)
-		if err != nil || e.IsDir() || !isRego(rel) && !isData(rel) {
+		if err != nil {
 			return err
 		}
-		data, err := os.ReadFile(name)
-		files[filepath.ToSlash(rel)] = data
-		return err
-	})
-	return files, err
+	}
+	return nil
 }
 
 // ReadData reads the data documents in a directory, as [ReadDir] does, or one file.
@@ -288,21 +311,20 @@ func compareLess(m *ast.Module) {
 	})
 }
 
+// outside are the functions that policies may not use: they ask the network, this
+// machine or chance, or read schemas, which may refer to files and servers.
+var outside = []string{
+	ast.HTTPSend.Name, ast.NetLookupIPAddr.Name, ast.OPARuntime.Name, ast.RandIntn.Name, ast.UUIDRFC4122.Name,
+	ast.JSONSchemaVerify.Name, ast.JSONMatchSchema.Name,
+}
+
 // capabilities are what policies may use: everything that is a function of its
 // arguments. A decision must not depend on what some server answers.
 var capabilities = sync.OnceValue(func() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
-	kept := c.Builtins[:0]
-	for _, b := range c.Builtins {
-		switch b.Name {
-		case ast.HTTPSend.Name, ast.NetLookupIPAddr.Name, ast.OPARuntime.Name:
-		case ast.JSONSchemaVerify.Name, ast.JSONMatchSchema.Name: // schemas may refer to files and servers
-		default:
-			kept = append(kept, b)
-		}
-	}
+	c.Builtins = slices.DeleteFunc(c.Builtins, func(b *ast.Builtin) bool { return slices.Contains(outside, b.Name) })
 	registerFunctions()
-	c.Builtins = append(kept, added()...)
+	c.Builtins = append(c.Builtins, added()...)
 	c.AllowNet = []string{}
 	return c
 })
@@ -430,7 +452,11 @@ func merge(into, from map[string]any) error {
 // fromOPA turns OPA's errors into diagnostics with places.
 func fromOPA(err error, summary string) diag.List {
 	var list ast.Errors
-	if !errors.As(err, &list) {
+	var evaluating *topdown.Error
+	if errors.As(err, &evaluating) && evaluating.Location != nil {
+		list = ast.Errors{{Message: evaluating.Message, Location: evaluating.Location}}
+	}
+	if list == nil && !errors.As(err, &list) {
 		var one *ast.Error
 		if !errors.As(err, &one) {
 			return diag.Errorf(summary, "%s.", err)
@@ -467,7 +493,7 @@ func explained(message string) string {
 		}
 		return strings.TrimSuffix(message, ".")
 	case ast.BuiltinMap[name] != nil:
-		return message + ": a policy may use what is a function of its arguments only, so that a decision can be had again. What a server answers can be put into a data document (*.json, *.yaml) beside the rules before"
+		return message + ". Rules must not ask the network, this machine or chance: a decision rests on the plan and on the files of the policy alone. What a server answers can be put into a data document (*.json, *.yaml) beside the rules before"
 	}
 	return message + ": no package of this policy has it. If it is in another directory, put that below the source of the policy"
 }

@@ -81,13 +81,21 @@ type Policy struct {
 	SourceRange hcl.Range
 }
 
-// Applies reports whether the policy is about a stack in an environment with
-// these labels. A directory that is no stack has the name "".
-func (p *Policy) Applies(stack string, labels map[string]string) bool {
+// Chooses reports whether the policy is for environments with these labels.
+func (p *Policy) Chooses(labels map[string]string) bool {
 	for name, want := range p.When {
 		if have, ok := labels[name]; !ok || have != want {
 			return false
 		}
+	}
+	return true
+}
+
+// Applies reports whether the policy is about a stack in an environment with
+// these labels. A directory that is no stack has the name "".
+func (p *Policy) Applies(stack string, labels map[string]string) bool {
+	if !p.Chooses(labels) {
+		return false
 	}
 	for _, s := range p.Stacks {
 		if s.Name == stack {
