@@ -5,7 +5,7 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build web providers demo test test-acceptance test-cloud test-kube test-web race lint bench bench-temporal clean
+.PHONY: help build web providers dex demo test test-acceptance test-cloud test-kube test-web race lint bench bench-temporal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -19,10 +19,13 @@ web: ## build the UI that is embedded in the program
 providers: ## build the provider plugins that tests, demo and benchmarks use
 	scripts/providers.sh
 
+dex: ## build the OpenID Connect provider that tests log in at
+	scripts/dex.sh
+
 demo: build providers ## apply, repair, kill, resume and destroy an example on a PostgreSQL server
 	scripts/demo.sh
 
-test: lint providers test-acceptance test-web ## vet and run every test
+test: lint providers dex test-acceptance test-web ## vet and run every test
 	$(GO) test ./...
 
 test-web: build ## drive the UI in a real browser

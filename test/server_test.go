@@ -338,6 +338,30 @@ workflow "fragile" {
 	}
 }
 
+// TestServerGate starts a workflow that a policy is against: the answer says which
+// and why, and no run is made.
+func TestServerGate(t *testing.T) {
+	p := newServed(t)
+	p.write("policy.tutti.hcl", `policy "names" { source = "./rules" }`)
+	p.write("rules/names.rego", `package main
+deny contains sprintf("%s must not be greeted", [input.tutti.workflow.inputs.name]) if input.tutti.workflow.inputs.name == "nobody"
+`)
+	s := p.server()
+	code, body, _ := s.do("POST", "/api/v1/runs", map[string]any{"workflow": "greet", "inputs": map[string]any{"name": "nobody"}})
+	if code != http.StatusForbidden || !strings.Contains(string(body), "nobody must not be greeted") {
+		t.Errorf("%d %s", code, body)
+	}
+	var run servedRun
+	s.get(&run, 201, "POST", "/runs", map[string]any{"workflow": "greet", "inputs": map[string]any{"name": "you"}})
+	if status, text := s.follow(run.ID, nil); status != "succeeded" || !strings.Contains(text, "hello you") {
+		t.Errorf("%s %q", status, text)
+	}
+	var list struct{ Items []servedRun }
+	if s.get(&list, 200, "GET", "/runs", nil); len(list.Items) != 1 {
+		t.Errorf("%d runs", len(list.Items))
+	}
+}
+
 // TestServerDirectory changes a plain directory, which is what the commands see too.
 func TestServerDirectory(t *testing.T) {
 	p := newProject(t, `
@@ -539,4 +563,29 @@ func (p *project) whoami() string {
 func (p *project) lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]
+}
+
+// TestServerMetrics: Prometheus is told what goes on, and only who may know is told.
+func TestServerMetrics(t *testing.T) {
+	p := newServed(t)
+	s := p.server()
+	s.get(nil, 200, "GET", "/runs", nil)
+	s.do("BREW", "/api/v1/runs", nil)
+	code, body, _ := s.do("GET", "/metrics", nil)
+	for _, want := range []string{
+		`tutti_http_requests_total{method="GET",operation="/api/v1/runs",status="200"} 1`, `tutti_runs_open{status="running"} 0`, "tutti_events_total ", `method="other"`,
+	} {
+		if code != 200 || !strings.Contains(string(body), want) {
+			t.Errorf("%d: no %s in\n%s", code, want, body)
+		}
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if code, _, _ := s.do("GET", path, nil); code != 200 {
+			t.Errorf("%s: %d", path, code)
+		}
+	}
+	closed := p.server("-require-token")
+	if code, _, _ := closed.do("GET", "/metrics", nil); code != 401 {
+		t.Errorf("anybody is told: %d", code)
+	}
 }

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -25,11 +28,14 @@ type guard struct {
 	only  map[string]bool // rules that are open, as "POLICY PACKAGE.RULE"
 	await map[string]bool // addresses they wait for
 	known map[addrs.Object]cty.Value
+	made  map[string]bool // addresses of objects that are there already
 	told  map[string]bool // findings, by key
 	stale bool            // something became known that was not judged yet
+	// arrived says that values of variables which came late were taken in.
+	arrived bool
 
 	judged time.Time     // when it was judged last
-	cost   time.Duration // how long that took
+	took   time.Duration // how long that was
 }
 
 // patience is how many times as long as a judgement takes is waited for the next
@@ -44,19 +50,52 @@ func newGuard(o *operation, l *loadedPlan, j *judgement) *guard {
 	if !j.decision.Open() {
 		return nil
 	}
-	g := &guard{o: o, l: l, j: j, only: map[string]bool{}, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, told: map[string]bool{}}
+	g := &guard{o: o, l: l, j: j, only: map[string]bool{}, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, made: map[string]bool{}, told: map[string]bool{}}
 	for _, f := range j.decision.Findings {
 		switch f.Status {
 		case policy.Unknown:
 			g.only[f.Policy+" "+f.Rule] = true
-			for _, address := range f.Awaits {
-				g.await[address] = true
-			}
+			g.waitFor(f.Awaits)
 		default:
 			g.told[f.Key()] = true
 		}
 	}
 	return g
+}
+
+// variables are those of the plan, with the values that arrived since it was made.
+func (l *loadedPlan) variables() map[string]plans.Variable {
+	if len(l.late) == 0 {
+		return l.plan.Variables
+	}
+	out := maps.Clone(l.plan.Variables)
+	for name, v := range l.late {
+		if variable, ok := out[name]; ok {
+			variable.Value = v
+			out[name] = variable
+		}
+	}
+	return out
+}
+
+// waitFor has the rules judged again when one of these objects is known. The cost
+// of the whole is known once all are on which it depends.
+func (g *guard) waitFor(addresses []string) {
+	for _, address := range addresses {
+		g.await[address] = true
+		if name, ok := strings.CutPrefix(address, "var."); ok && !g.arrived {
+			_, late := g.l.late[name]
+			g.arrived, g.stale = late, g.stale || late // it is known by now
+		}
+		if address != policy.CostObject || g.j.estimate == nil {
+			continue
+		}
+		for _, item := range g.j.estimate.Items {
+			if item.Later() {
+				g.await[item.Address] = true
+			}
+		}
+	}
 }
 
 // Before implements [engine.Guard].
@@ -69,7 +108,7 @@ func (g *guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) 
 		g.known[c.Object] = planned
 		return g.again(ctx)
 	}
-	if g.stale && time.Since(g.judged) > patience*g.cost {
+	if g.stale && time.Since(g.judged) > patience*g.took {
 		return g.again(ctx)
 	}
 	return nil
@@ -81,6 +120,7 @@ func (g *guard) After(c *plans.Change, value cty.Value) {
 	defer g.mu.Unlock()
 	if g.await[c.Object.Instance.String()] {
 		g.known[c.Object], g.stale = value, true
+		g.made[c.Object.Instance.String()] = true
 	}
 }
 
@@ -99,9 +139,10 @@ func (g *guard) Closing(ctx context.Context) diag.List {
 // said before is reported.
 func (g *guard) again(ctx context.Context) diag.List {
 	began := time.Now()
-	defer func() { g.judged, g.cost = time.Now(), time.Since(began) }()
+	defer func() { g.judged, g.took = time.Now(), time.Since(began) }()
 	g.stale = false
 	plan := *g.l.plan
+	plan.Variables = g.l.variables()
 	plan.Changes = make([]*plans.Change, len(g.l.plan.Changes))
 	for i, c := range g.l.plan.Changes {
 		plan.Changes[i] = c
@@ -115,7 +156,14 @@ func (g *guard) again(ctx context.Context) diag.List {
 	if err != nil {
 		return diag.FromError(err)
 	}
-	doc, err := policy.ParsePlan(data, g.j.about)
+	j := *g.j
+	if j.estimate != nil {
+		resources := func() ([]cost.Instance, error) { return cost.FromPlan("", &plan, regionsOf(g.l)), nil }
+		if diags := g.o.tellCost(&j, resources); diags.HasErrors() {
+			return diags
+		}
+	}
+	doc, err := j.document(data)
 	if err != nil {
 		return diag.FromError(err)
 	}
@@ -127,21 +175,12 @@ func (g *guard) again(ctx context.Context) diag.List {
 		decision.Override(override)
 	}
 	for _, f := range decision.Findings {
-		for _, address := range f.Awaits {
-			g.await[address] = true
-		}
+		g.waitFor(f.Awaits)
 		if f.Status == policy.Unknown || g.told[f.Key()] {
 			continue
 		}
 		g.told[f.Key()] = true
-		d := findingDiag(f)
-		if !f.Blocks() {
-			d.Severity = diag.Warning
-			if f.Status == policy.Warn {
-				d.Summary = "Policy warning"
-			}
-		}
-		diags = append(diags, d)
+		diags = append(diags, findingDiag(f, g.made[f.Resource]))
 	}
 	return diags
 }

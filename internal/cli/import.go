@@ -24,15 +24,12 @@ func importCommand() *command {
 			var st stateOptions
 			parallelism := defaultParallelism
 			vars.register(f)
-			var policies policyOptions
-			policies.register(f)
-			var overrides []string
-			registerOverride(f, &overrides)
 			st.registerChange(f)
+			st.gate.register(f)
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 			f.acceptText("config")
 			return func(ctx context.Context, app *App, args []string) int {
-				app.policyOptions, app.overrides = &policies, overrides
+				st.gate.hold(app)
 				return runImport(ctx, app, args[0], args[1], &vars, &st, parallelism)
 			}
 		},

@@ -497,7 +497,7 @@ func cancelCommand() *command {
 						return app.fail(diags)
 					}
 				}
-				run, diags = (&runs.Runner{Store: store, Actor: actor()}).Cancel(ctx, args[0])
+				run, diags = (&runs.Runner{Store: store, Actor: app.actor()}).Cancel(ctx, args[0])
 				app.show(diags)
 				if diags.HasErrors() {
 					return exitFailed

@@ -33,7 +33,7 @@ var _ api.Work = (*serverWork)(nil)
 
 // fresh is the program for one request or run: it has read nothing yet.
 func (a *App) fresh() *App {
-	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor}
+	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting}
 }
 
 // root is the project's root for one request.
@@ -109,7 +109,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		return runs.Run{}, err
 	}
 	op.environment = environment
-	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Program: programVersion(), Summary: "workflow " + s.Workflow}
+	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow}
 	if declared.Definition != "" {
 		if diags := checkWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
 			return runs.Run{}, diags.Err()
@@ -124,9 +124,9 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		}
 		defer done()
 		e.Run = run
+		e.Admit = (&runs.WorkflowOptions{Admit: op.admit}).Admits(s.Workflow, nil)
 		e.Start, e.Sensitive = runs.MachineStart("", input, runs.NewID(time.Now())), true
-		made, diags := w.runner.Enqueue(ctx, e)
-		return made, diags.Err()
+		return admitted(w.runner.Enqueue(ctx, e))
 	}
 	d, diags := flow.New(p, s.Workflow, stackOutputNames(p))
 	if diags.HasErrors() {
@@ -140,7 +140,14 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	made, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
+	return admitted(w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Admit: op.admit}))
+}
+
+// admitted tells what a policy forbids from what went wrong.
+func admitted(made runs.Run, diags diag.List) (runs.Run, error) {
+	if made.Status == "" && diags.HasErrors() {
+		return made, fmt.Errorf("%w: %w", api.ErrForbidden, diags.Err())
+	}
 	return made, diags.Err()
 }
 
@@ -202,7 +209,7 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 		return runs.Run{}, diags.Err()
 	}
 	op.environment = environment
-	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Program: programVersion(), Summary: summary}
+	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary}
 	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
 	return started, diags.Err()
 }
@@ -222,6 +229,12 @@ func isDirectory(s *projects.Stack) bool {
 	return s.Name == directoryName && filepath.Base(s.DeclRange.Filename) == changeFile
 }
 
+// literal is text as an expression in which nothing is evaluated: who asks for a
+// change may say what, and not what the project's files would do.
+func literal(text string) string {
+	return strconv.Quote(strings.NewReplacer("${", "$${", "%{", "%%{").Replace(text))
+}
+
 // changeWorkflow adds the workflow of a change to a project's files.
 func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, string, diag.List) {
 	if p.Workflows[changeName] != nil {
@@ -239,22 +252,22 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 	fmt.Fprintf(&b, "workflow %q {\n", changeName)
 	if c.Rollback != "" {
 		if c.Approve {
-			fmt.Fprintf(&b, "  step \"approval\" {\n    approval {\n      message = %q\n    }\n  }\n", "Bring back what run "+c.Rollback+" changed?")
+			fmt.Fprintf(&b, "  step \"approval\" {\n    approval {\n      message = %s\n    }\n  }\n", literal("Bring back what run "+c.Rollback+" changed?"))
 		}
 		b.WriteString("  step \"rollback\" {\n")
 		if c.Approve {
 			b.WriteString("    needs = [step.approval]\n")
 		}
-		fmt.Fprintf(&b, "    rollback {\n      run = %q\n    }\n  }\n}\n", c.Rollback)
+		fmt.Fprintf(&b, "    rollback {\n      run = %s\n    }\n  }\n}\n", literal(c.Rollback))
 		return parsedChange(p, b.String(), "roll back run "+c.Rollback)
 	}
-	plan := strconv.Quote(c.Plan)
+	plan := literal(c.Plan)
 	if c.Plan == "" {
 		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      stack   = %s\n      destroy = %t\n      refresh = %t\n", stack, c.Destroy, c.Refresh)
 		if len(c.Targets) > 0 {
 			quoted := make([]string, len(c.Targets))
 			for i, t := range c.Targets {
-				quoted[i] = strconv.Quote(strings.NewReplacer("${", "$${", "%{", "%%{").Replace(t))
+				quoted[i] = literal(t)
 			}
 			fmt.Fprintf(&b, "      targets = [%s]\n", strings.Join(quoted, ", "))
 		}
@@ -300,9 +313,9 @@ func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Program: programVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID}
-	started, diags := w.runner.EnqueueWorkflow(ctx, p.definition, runs.WorkflowOptions{Run: run, Environment: p.environment, Inputs: p.inputs, Reuse: reuse})
-	return started, diags.Err()
+	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID}
+	started, diags := w.runner.EnqueueWorkflow(ctx, p.definition, runs.WorkflowOptions{Run: run, Environment: p.environment, Inputs: p.inputs, Reuse: reuse, Admit: op.admit})
+	return admitted(started, diags)
 }
 
 // Resume implements [api.Work]: the driver of the server finds it.
@@ -457,27 +470,7 @@ func (w *serverWork) PushState(ctx context.Context, who access.Identity, key sta
 		st.Lineage = have.Lineage
 	}
 	st.Serial = max(st.Serial, have.Serial)
-	write := wholeState(key, have, st, "push")
+	write := wholeState(who.Subject, key, have, st, "push")
 	write.Lock = lock
-	for i := range write.Events {
-		write.Events[i].Actor = who.Subject
-	}
 	return w.runner.Store.Write(ctx, key, write)
-}
-
-// tokenIdentity is whom a token stands for that somebody shows.
-func tokenIdentity(ctx context.Context, store *sqlite.Store, shown string) (access.Identity, error) {
-	var failed error
-	who, err := access.Verify(shown, func(id string) (access.Token, bool) {
-		t, ok, err := store.Token(ctx, id)
-		failed = err
-		return t, ok && err == nil
-	}, time.Now())
-	if failed != nil {
-		return access.Identity{}, failed
-	}
-	if err == nil {
-		who.Groups = identityOf(who.Subject).Groups
-	}
-	return who, err
 }

@@ -18,6 +18,22 @@ type Document struct {
 	names   map[string]bool // addresses of resource instances
 }
 
+// Hide adds a value that is not to be shown, in its JSON form, to those that the plan
+// JSON says are sensitive.
+func (d *Document) Hide(value []byte) error {
+	var v any
+	if err := util.UnmarshalJSON(value, &v); err != nil {
+		return err
+	}
+	collect := newSecrets()
+	for _, secret := range d.secrets {
+		collect.values[secret] = true
+	}
+	collect.all(v)
+	d.secrets = collect.list()
+	return nil
+}
+
 // ParsePlan reads plan JSON. about becomes input.tutti.
 func ParsePlan(data []byte, about map[string]any) (*Document, error) {
 	d := &Document{unknown: map[string]any{}, names: map[string]bool{}}
@@ -59,6 +75,11 @@ func ParsePlan(data []byte, about map[string]any) (*Document, error) {
 		change, _ := c.(map[string]any)
 		collect.add(change["before"], change["before_sensitive"])
 		collect.add(change["after"], change["after_sensitive"])
+	}
+	invocations, _ := d.plan["action_invocations"].([]any)
+	for _, a := range invocations {
+		action, _ := a.(map[string]any)
+		collect.add(action["config_values"], action["config_sensitive"])
 	}
 	d.secretVariables(collect)
 	prior, _ := d.plan["prior_state"].(map[string]any)
@@ -131,14 +152,14 @@ func (v *watchedDocument) of(d *Document) (*watcher, *ast.Term, error) {
 func (d *Document) watched(w *watcher) (*ast.Term, error) {
 	b := builder{d: d, w: w}
 	input := b.members(d.plan, map[string]func(any) *ast.Term{
-		"resource_changes": b.resourceChanges, "planned_values": b.plannedValues, "output_changes": b.outputChanges, "variables": b.variables,
+		"resource_changes": b.resourceChanges, "planned_values": b.plannedValues, "output_changes": b.outputChanges, "variables": b.variables, "tutti": b.about,
 	})
 	return input, b.err
 }
 
 // HasUnknown reports whether anything is not known yet.
 func (d *Document) HasUnknown() bool {
-	if len(d.unknown) > 0 {
+	if len(d.unknown) > 0 || d.costUnknown() != nil {
 		return true
 	}
 	outputs, _ := d.plan["output_changes"].(map[string]any)

@@ -5,20 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 )
 
-// errPanicked says that OPA could not evaluate a watched document.
-var errPanicked = errors.New("the evaluation cannot be watched")
+// errPanicked says that OPA failed, as it may on a watched document.
+var errPanicked = errors.New("the evaluation broke down")
 
 // unknowns judges a rule on a document that is not complete: of what it said, what
 // rests on something unknown is not certain; and what it did not say it may yet
 // say of the objects whose unknown attributes it asked for.
 func (j *judging) unknowns(ctx context.Context, plain []said) {
-	asked, err := j.askedFor(ctx, j.r.query, plain)
+	asked, err := j.askedFor(ctx, j.r.query, j.r.says, plain)
 	if err != nil {
 		j.fail(err)
 		return
@@ -33,17 +34,21 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 		j.uncertain(nil, nil, asked)
 		return
 	}
+	if !j.r.followed {
+		j.uncertain(plain, nil, asked)
+		return
+	}
 	w, input, _ := j.watched.of(j.d)
 	follow := &derivations{rule: j.r, certain: map[string]bool{}}
 	w.note = follow.noted
-	if again, err := j.watch(ctx, j.p.tracked(ctx).queries[j.r.query], w, input, follow); err != nil || !same(plain, again) {
+	if again, err := j.watch(ctx, j.p.tracked(ctx).queries[j.r.query], j.r.says, w, input, follow); err != nil || !same(plain, again) {
 		follow.certain = nil
 	}
 	j.uncertain(plain, follow.certain, asked)
 }
 
 // askedFor returns what unknown attributes a query asks for that came to plain.
-func (j *judging) askedFor(ctx context.Context, query string, plain []said) ([]attribute, error) {
+func (j *judging) askedFor(ctx context.Context, query string, says func(ast.Value) ([]said, error), plain []said) ([]attribute, error) {
 	w, input, err := j.watched.of(j.d)
 	if err != nil {
 		return nil, err
@@ -52,7 +57,7 @@ func (j *judging) askedFor(ctx context.Context, query string, plain []said) ([]a
 	if slow.err != nil {
 		return nil, slow.err
 	}
-	again, err := j.watch(ctx, slow.queries[query], w, input, nil)
+	again, err := j.watch(ctx, slow.queries[query], says, w, input, nil)
 	if err != nil || !same(plain, again) {
 		// It is not known what was asked for: it may have been anything.
 		for id := range w.names {
@@ -63,19 +68,14 @@ func (j *judging) askedFor(ctx context.Context, query string, plain []said) ([]a
 }
 
 // watch evaluates a query on a watched document.
-func (j *judging) watch(ctx context.Context, q rego.PreparedEvalQuery, w *watcher, input *ast.Term, follow *derivations) (out []said, err error) {
-	defer func() {
-		if recover() != nil {
-			err = errPanicked
-		}
-	}()
+func (j *judging) watch(ctx context.Context, q rego.PreparedEvalQuery, says func(ast.Value) ([]said, error), w *watcher, input *ast.Term, follow *derivations) ([]said, error) {
 	j2 := *j
-	j2.input = input.Value
+	j2.input = j.p.wants.of(input, j.d).Value
 	more := []rego.EvalOption{rego.EvalVirtualCache(newRemembering(w))}
 	if follow != nil {
 		more = append(more, rego.EvalQueryTracer(follow), rego.EvalRuleIndexing(true))
 	}
-	return evaluate(ctx, q, j2.options(more...))
+	return evaluate(ctx, q, says, j2.options(more...))
 }
 
 func same(a, b []said) bool {
@@ -115,13 +115,13 @@ func (j *judging) uncertain(messages []said, certain map[string]bool, asked []at
 		}
 		f := j.finding(Unknown)
 		f.Resource, f.Attribute, f.Awaits = address, first[address], []string{address}
-		f.Source = j.locate(address)
+		f.Source, f.Severity = j.locate(address), j.r.notes.severity
 		j.findings = append(j.findings, f)
 	}
 }
 
 func (j *judging) finding(s Status) Finding {
-	return Finding{Policy: j.p.Name, Rule: j.r.String(), Level: j.p.Level, Status: s, RuleAt: j.r.at, Stack: j.o.Stack}
+	return Finding{Policy: j.p.Name, Rule: j.r.String(), Level: j.p.Level, Status: s, Title: j.r.notes.title, RuleAt: j.r.at, Stack: j.o.Stack}
 }
 
 func (j *judging) locate(address string) *Place {
@@ -151,13 +151,15 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 		for _, from := range []map[string]any{v, details, meta} {
 			f.Resource = orElse(f.Resource, firstText(from, "resource", "address", "resource_address"))
 			f.Attribute = orElse(f.Attribute, firstText(from, "attribute", "path", "key"))
+			f.Severity = orElse(f.Severity, strings.ToLower(firstText(from, "severity")))
 			f.Fix = orElse(f.Fix, firstText(from, "fix", "remediation", "how_to_fix"))
+			f.Severity = orElse(f.Severity, strings.ToLower(firstText(from, "severity")))
 		}
 		if f.Message == "" {
 			f.Message = m.term
 		}
 	case bool:
-		f.Message = "The rule " + j.r.String() + " is not satisfied"
+		f.Message = orElse(orElse(j.r.notes.title, j.r.notes.description), "The rule "+j.r.String()+" is not satisfied")
 	default:
 		f.Message = fmt.Sprint(v)
 	}
@@ -166,9 +168,37 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 			f.Resource = found
 		}
 	}
-	f.Message, f.Fix = j.d.mask(f.Message), j.d.mask(f.Fix)
-	f.Source = j.locate(f.Resource)
+	for _, text := range []*string{&f.Message, &f.Fix, &f.Attribute, &f.Severity} {
+		*text = shortened(j.d.mask(*text))
+	}
+	if !j.d.names[f.Resource] {
+		f.Resource = shortened(j.d.mask(f.Resource))
+	}
+	f.Severity = orElse(f.Severity, j.r.notes.severity)
+	if f.Source = j.locate(f.Resource); f.Source == nil {
+		f.Source = given(m.value)
+	}
 	j.findings = append(j.findings, f)
+}
+
+// given is the place that a message names itself, as conftest has it.
+func given(message any) *Place {
+	v, _ := message.(map[string]any)
+	at, _ := v["_loc"].(map[string]any)
+	file, _ := at["file"].(string)
+	line, err := strconv.Atoi(fmt.Sprint(at["line"]))
+	if file == "" || err != nil {
+		return nil
+	}
+	return &Place{File: file, Line: line}
+}
+
+// shortened is a text that can be shown.
+func shortened(text string) string {
+	if len(text) > mostMessage {
+		text = text[:mostMessage] + "…"
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
 func orElse(a, b string) string {

@@ -22,6 +22,10 @@ type Options struct {
 	// Locate finds the line of an object's declaration; nil where nothing is known.
 	Locate func(address string) *Place
 	Now    time.Time
+	// Time is how long one rule may take, and Memory by how many bytes the heap may
+	// grow; 0 for [MostTime] and [MostMemory].
+	Time   time.Duration
+	Memory uint64
 	// Only limits what is evaluated to rules, as "POLICY PACKAGE.RULE"; nil: all.
 	Only map[string]bool
 }
@@ -44,14 +48,22 @@ func Judge(ctx context.Context, policies []*Policy, d *Document, o Options) (*De
 		p.prepare(ctx)
 		for _, r := range p.rules {
 			if o.Only == nil || o.Only[p.Name+" "+r.String()] {
-				jobs = append(jobs, &judging{p: p, r: r, d: d, o: o, input: input.Value})
+				jobs = append(jobs, &judging{p: p, r: r, d: d, o: o, input: p.wants.of(input, d).Value})
 			}
 		}
 	}
-	watched := make([]watchedDocument, runtime.GOMAXPROCS(0))
+	watched := make([]*watchedDocument, runtime.GOMAXPROCS(0))
+	bounds, done := limit(ctx, policies, o)
+	defer done()
 	each(len(jobs), len(watched), func(worker, i int) {
-		jobs[i].watched = &watched[worker]
-		jobs[i].run(ctx)
+		if watched[worker] == nil {
+			watched[worker] = &watchedDocument{}
+		}
+		jobs[i].watched = watched[worker]
+		var busy bool
+		if jobs[i], busy = bounds.run(jobs[i]); busy {
+			watched[worker] = nil // it is still looked at
+		}
 	})
 	var diags diag.List
 	for _, p := range policies {
@@ -189,7 +201,7 @@ func (j *judging) run(ctx context.Context) {
 	if excepted && len(asked) == 0 {
 		return
 	}
-	said, err := evaluate(ctx, j.p.fast.queries[j.r.query], j.options())
+	said, err := evaluate(ctx, j.p.fast.queries[j.r.query], j.r.says, j.options())
 	if err != nil {
 		j.fail(err)
 		return
@@ -216,15 +228,15 @@ func (j *judging) fail(err error) {
 }
 
 // excepted reports whether an exception rule names the rule, as conftest has it:
-// deny_NAME and violation_NAME by NAME, deny and violation by "". Where that rests
+// deny_NAME, violation_NAME and warn_NAME by NAME, deny, violation and warn by "". Where that rests
 // on something unknown, it says on what.
 func (j *judging) excepted(ctx context.Context) (yes bool, asked []attribute, err error) {
-	if j.r.warns || !j.r.excepts {
+	if !j.r.excepts {
 		return false, nil, nil
 	}
-	said, err := evaluate(ctx, j.p.fast.queries[j.r.exceptions()], j.options())
+	said, err := evaluate(ctx, j.p.fast.queries[j.r.exceptions()], members, j.options())
 	if err == nil && j.d.HasUnknown() {
-		asked, err = j.askedFor(ctx, j.r.exceptions(), said)
+		asked, err = j.askedFor(ctx, j.r.exceptions(), members, said)
 	}
 	if err != nil {
 		return false, nil, err
@@ -247,31 +259,35 @@ type said struct {
 	value any
 }
 
-// evaluate returns the members of what a query comes to.
-func evaluate(ctx context.Context, q rego.PreparedEvalQuery, options []rego.EvalOption) ([]said, error) {
-	var out []said
+// evaluate returns what a query says.
+func evaluate(ctx context.Context, q rego.PreparedEvalQuery, says func(ast.Value) ([]said, error), options []rego.EvalOption) (out []said, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errPanicked, r)
+		}
+	}()
+	defined := false
 	collect := func(t *ast.Term, _ *rego.EvalContext) (any, error) {
-		add := func(e *ast.Term) error {
-			v, err := ast.JSON(e.Value)
-			out = append(out, said{e.String(), v})
-			return err
-		}
-		switch v := t.Value.(type) {
-		case ast.Set:
-			return nil, v.Iter(add)
-		case *ast.Array:
-			return nil, v.Iter(add)
-		case ast.Object:
-			// deny[msg] { … } with a value, or nothing: the keys are the messages.
-			return nil, v.Iter(func(k, _ *ast.Term) error { return add(k) })
-		case ast.Boolean:
-			if bool(v) {
-				return nil, add(t)
-			}
-			return nil, nil
-		}
-		return nil, add(t)
+		defined = true
+		out, err = says(t.Value)
+		return nil, err
 	}
-	_, err := q.Eval(ctx, append(options, rego.EvalGenerateJSON(collect))...)
-	return out, err
+	if _, err := q.Eval(ctx, append(options, rego.EvalGenerateJSON(collect))...); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	if !defined {
+		return says(nil)
+	}
+	return out, nil
+}
+
+// says is how the value of the rule is understood.
+func (r *rule) says(v ast.Value) ([]said, error) {
+	if r.decides {
+		return r.decided(v)
+	}
+	return members(v)
 }

@@ -67,8 +67,8 @@ func decidedEvents(run Run, now time.Time, decision json.RawMessage) []events.Ev
 			Run      string          `json:"run"`
 			Actor    string          `json:"actor"`
 			Decision json.RawMessage `json:"decision"`
-		}{run.ID, run.Actor, decision})
-		out = append(out, events.Event{Source: sourceOf(run.Key), Type: "policy.decided", Subject: run.PlanHash, Time: now, Data: data})
+		}{run.ID, access.Subject(run.Actor), decision})
+		out = append(out, events.Event{Source: sourceOf(run.Key), Type: "policy.decided", Subject: run.PlanHash, Actor: access.Subject(run.Actor), Time: now, Data: data})
 	}
 	return out
 }
@@ -194,7 +194,7 @@ func stepEvent(run Run, now time.Time, address, operation string, out engine.Out
 
 // runEvent is an event about the run itself.
 func runEvent(run Run, now time.Time, kind string) events.Event {
-	data := runEventData{run.Kind, run.Actor, run.PlanHash, run.Problem}
+	data := runEventData{run.Kind, access.Subject(run.Actor), run.PlanHash, run.Problem}
 	return events.Event{Source: sourceOf(run.Key), Type: kind, Subject: run.ID, Actor: access.Subject(run.Actor), Time: now, Data: encode(data)}
 }
 

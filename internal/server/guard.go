@@ -62,7 +62,7 @@ func (s *Server) sameOrigin(next http.Handler) http.Handler {
 // files, health, and the description of the API.
 func (s *Server) identified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, api.Prefix+"/") || strings.HasPrefix(r.URL.Path, api.Prefix+"/openapi") {
+		if r.URL.Path != MetricsPath && !strings.HasPrefix(r.URL.Path, api.Prefix+"/") || strings.HasPrefix(r.URL.Path, api.Prefix+"/openapi") {
 			next.ServeHTTP(w, r)
 			return
 		}

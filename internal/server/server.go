@@ -56,6 +56,9 @@ const (
 // along what goes there.
 var ErrExposed = errors.New("the server would be open to others")
 
+// MetricsPath is where Prometheus collects. Who does so comes with a token, too.
+const MetricsPath = "/metrics"
+
 // Serve answers requests until ctx ends. Ready is told where the server is.
 func (s *Server) Serve(ctx context.Context, l net.Listener, ready func(url string)) error {
 	local, err := s.prepare(l.Addr())
@@ -143,7 +146,9 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("/", s.ui())
-	var h http.Handler = mux
+	m := newMetrics(s.API)
+	mux.Handle("GET "+MetricsPath, m.handler())
+	h := m.measured(mux)
 	h = s.tagged(h)
 	h = s.once(h)
 	h = s.identified(h)

@@ -1,8 +1,6 @@
 package projects
 
 import (
-	"net/netip"
-	"net/url"
 	"regexp"
 	"strings"
 
@@ -28,6 +26,7 @@ type Secret struct {
 	Name      string
 	Source    SecretSource
 	DeclRange hcl.Range
+	Rotation  *Rotation // nil where the project does not say how it is rotated
 
 	Variable string // of the environment
 	Path     string // of the file, relative to the project
@@ -69,7 +68,14 @@ var secretSources = []hcl.BlockHeaderSchema{
 
 func (d *decoder) secret(block *hcl.Block) *Secret {
 	s := &Secret{Name: block.Labels[0], DeclRange: block.DefRange}
-	blocks := d.content(block, nil, nil, secretSources...).Blocks
+	var blocks, rotations hcl.Blocks
+	for _, b := range d.content(block, nil, nil, append(secretSources, hcl.BlockHeaderSchema{Type: "rotation"})...).Blocks {
+		if b.Type == "rotation" {
+			rotations = append(rotations, b)
+		} else {
+			blocks = append(blocks, b)
+		}
+	}
 	if len(blocks) != 1 {
 		d.errorAt(block.DefRange, "Secret without one source", "A secret has exactly one source: one of the blocks store, environment, file, vault, kubernetes and exec. Here there are %d.", len(blocks))
 		return s
@@ -92,6 +98,13 @@ func (d *decoder) secret(block *hcl.Block) *Secret {
 		d.vault(source, &s.Vault)
 	case "kubernetes":
 		d.kubernetes(source, &s.Kubernetes)
+	}
+	for i, b := range rotations {
+		if i > 0 {
+			d.errorAt(b.DefRange, "Duplicate rotation block", "A secret has one rotation block at most.")
+			continue
+		}
+		s.Rotation = d.rotation(s, b)
 	}
 	return s
 }
@@ -151,17 +164,5 @@ func (d *decoder) kubernetes(block *hcl.Block, k *KubernetesSecret) {
 // CheckSecureAddress says what is wrong with the address of a server that is sent
 // a token and answers with a secret; empty where nothing is.
 func CheckSecureAddress(address string) string {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return "The address of a server is a URL such as https://vault.example.com:8200."
-	case u.Scheme == "https":
-		return ""
-	case u.Scheme != "http":
-		return "The address must begin with https://."
-	}
-	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && ip.IsLoopback() {
-		return ""
-	}
-	return "Without TLS a token is sent to this machine only: the address must begin with https://."
+	return checkServer(address, "The address of a server is a URL such as https://vault.example.com:8200.", "Without TLS a token is sent to this machine only: the address must begin with https://.")
 }

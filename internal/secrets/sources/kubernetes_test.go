@@ -145,7 +145,7 @@ func readKubernetes(ctx context.Context, r *Reader, k projects.KubernetesSecret)
 	if k.Key == "" {
 		k.Key = "password"
 	}
-	value, _, err := r.read(ctx, &projects.Secret{Name: "s", Source: projects.SecretKubernetes, Kubernetes: k})
+	value, _, err := r.read(ctx, &projects.Secret{Name: "s", Source: projects.SecretKubernetes, Kubernetes: k}, 0)
 	return string(value), err
 }
 
