@@ -38,13 +38,9 @@ describe("groups of changes", () => {
   it("have a head for each module, and only what the filter lets through", () => {
     const list = [change("t.a", ["create"]), change("module.m.t.b", ["delete", "create"]), change("t.c", ["delete"])];
     const all = { search: "", withFindings: false };
-    expect(rowsOf(list, all, new Set()).map((r) => ("change" in r ? r.change.address : `${r.module} ${r.count}`))).toEqual([
-      " 2",
-      "t.a",
-      "t.c",
-      "module.m 1",
-      "module.m.t.b",
-    ]);
+    expect(
+      rowsOf(list, all, new Set()).map((r) => ("change" in r ? r.change.address : `${r.module} ${r.count}`)),
+    ).toEqual([" 2", "t.a", "t.c", "module.m 1", "module.m.t.b"]);
     expect(rowsOf(list, { ...all, kind: "replace" }, new Set())).toHaveLength(2);
     expect(rowsOf(list, { ...all, withFindings: true }, new Set(["t.c"]))).toEqual([{ change: list[2] }]);
     expect(kindOf(list[2]!)).toBe("destroy");

@@ -26,7 +26,7 @@ export function Events() {
         />
       </PageHead>
       <Trouble problem={past.problem} />
-      <div className="table-wrap">
+      <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
         <table>
           <thead>
             <tr>

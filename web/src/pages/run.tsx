@@ -1,7 +1,7 @@
 import { useEffect, useState } from "react";
 import { post, type Ask, type Run, type Step } from "../api/client";
 import { ago, between, short } from "../lib/format";
-import { Link } from "../lib/router";
+import { go, Link } from "../lib/router";
 import { useRun } from "../lib/runstream";
 import { Act, Notice, PageHead, Status, Tabs } from "../parts/basics";
 import { Gantt } from "../parts/gantt";
@@ -36,6 +36,17 @@ export function RunPage({ id }: { id: string }) {
             confirm={run.cancelling ? "Cut off what is running?" : "Cancel this run?"}
           >
             {run.cancelling ? "Cut off" : "Cancel"}
+          </Act>
+        )}
+        {live.ended && run.status !== "succeeded" && run.kind === "workflow" && (
+          <Act
+            kind="primary"
+            run={async () => {
+              const again = await post<Run>(`${path}/retry`, {});
+              go(`/runs/${encodeURIComponent(again.id)}`);
+            }}
+          >
+            Run again what did not succeed
           </Act>
         )}
         {run.status === "interrupted" && (
@@ -157,7 +168,7 @@ export function Needed({ ask }: { ask: { roles?: string[] | null; count?: number
 
 export function StepTable({ steps }: { steps: Step[] }) {
   return (
-    <div className="table-wrap">
+    <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
       <table>
         <thead>
           <tr>

@@ -48,7 +48,7 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
             value={search}
             onChange={(e) => setSearch(e.target.value)}
           />
-          <div className="table-wrap">
+          <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
             <table>
               <thead>
                 <tr>
@@ -75,7 +75,7 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
         </>
       )}
       {tab === "outputs" && (
-        <div className="table-wrap">
+        <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
           <table>
             <tbody>
               {outputs.data?.items.map((o) => (
@@ -88,7 +88,19 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
           </table>
         </div>
       )}
-      {tab === "history" && runs.data && <RunTable runs={runs.data.items} />}
+      {tab === "history" && runs.data && (
+        <RunTable
+          runs={runs.data.items}
+          action={(run) =>
+            run.status !== "running" &&
+            run.kind !== "rollback" && (
+              <Act run={change({ kind: "rollback", run: run.id })} confirm={`Bring back what run ${run.id} changed?`}>
+                Roll back
+              </Act>
+            )
+          }
+        />
+      )}
     </>
   );
 }

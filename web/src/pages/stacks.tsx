@@ -13,7 +13,7 @@ export function Stacks() {
     <>
       <PageHead title="Stacks" />
       <Trouble problem={stacks.problem} />
-      <div className="table-wrap">
+      <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
         <table>
           <thead>
             <tr>

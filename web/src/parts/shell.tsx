@@ -10,6 +10,7 @@ const places: [key: string, href: string, title: string][] = [
   ["s", "/stacks", "Stacks"],
   ["w", "/workflows", "Workflows"],
   ["e", "/events", "Events"],
+  ["u", "/audit", "Audit"],
 ];
 
 /** What surrounds every page: where one can go, who one is, light or dark. */
