@@ -190,7 +190,7 @@ func (c *Client) stream(ctx context.Context, path string, query url.Values, hear
 			wait = 200 * time.Millisecond
 			var over bool
 			over, err = readStream(resp, &last, hear)
-			resp.Body.Close()
+			_ = resp.Body.Close()
 			if err != nil || over {
 				return err
 			}

@@ -197,11 +197,6 @@ func changedOutputs(plan *plans.Plan) []string {
 	slices.Sort(names)
 	return names
 }
-func jsonText(s string) json.RawMessage {
-	data, _ := json.Marshal(s) // a string can be written
-	return data
-}
-
 func signalCommand() *command {
 	return &command{
 		name: "signal", args: "RUN EVENT", summary: "Tell a run that something happened", minArgs: 2, maxArgs: 2, complete: completeRuns,

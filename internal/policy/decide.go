@@ -94,17 +94,10 @@ func (p *Policy) each(do func(pkg, name string, m *ast.Module, r *ast.Rule)) {
 
 // asks adds a rule to those that are asked for.
 func (p *Policy) asks(found map[string]*rule, pkg, name string, m *ast.Module, r *ast.Rule) *rule {
-	ref, first := m.Package.Path.Copy().Append(ast.StringTerm(name)), name
-	if r.Head.Key != nil { // deny.storage contains …: a set of its own
-		for _, part := range r.Head.Reference[min(1, len(r.Head.Reference)):] {
-			if s, ok := part.Value.(ast.String); ok {
-				ref, name = ref.Append(part), name+"."+string(s)
-			}
-		}
-	}
 	key := pkg + "." + name
 	if found[key] == nil {
-		found[key] = &rule{pkg: pkg, name: name, query: ref.String(), warns: warns.MatchString(first), at: place(r.Location), followed: true}
+		ref := m.Package.Path.Copy().Append(ast.StringTerm(name))
+		found[key] = &rule{pkg: pkg, name: name, query: ref.String(), warns: warns.MatchString(name), at: place(r.Location), followed: true}
 	}
 	out := found[key]
 	out.followed = out.followed && !r.Default && r.Else == nil && (r.Head.Key == nil || r.Head.Value == nil)

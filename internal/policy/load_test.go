@@ -19,7 +19,7 @@ func TestPrepareSaysWhatIsWrong(t *testing.T) {
 		{"a library only", "package lib\n\nf(x) := x\n", "Nothing in policy, the source of policy \"p\", is judged"},
 		{"a rule that is true or false", "package terraform.analysis\n\nimport rego.v1\n\ndefault authz := false\n\nauthz if true\n", "decision = \"terraform/analysis/authz\""},
 		{"a package that is elsewhere", "package main\n\nimport data.lib\n\ndeny contains lib.f(1) if true\n", "undefined function data.lib.f: no package of this policy has it"},
-		{"a function that asks a server", "package main\n\ndeny contains http.send({}) if true\n", "a policy may use what is a function of its arguments only"},
+		{"a function that asks a server", "package main\n\ndeny contains http.send({}) if true\n", "Rules must not ask the network, this machine or chance"},
 		{"data that are not there", "package main\n\ndeny contains \"x\" if data.limits.max > 3\n", "ask for data.limits: no package has this name"},
 		{"an input of something else", "package main\n\ndeny contains \"x\" if input.spec.replicas > 3\n", "Rules ask for input.spec."},
 	} {
