@@ -104,6 +104,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		defer close(driven)
 		driver.follow(ctx, changes.Next)
 	}()
+	scheduled := make(chan struct{})
+	go func() {
+		defer close(scheduled)
+		op.serveSchedules(ctx)
+	}()
 	select {
 	case err = <-served:
 		if err != nil {
@@ -113,6 +118,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	case <-ctx.Done():
 	}
 	<-driven
+	<-scheduled
 	if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
 		return app.fail(diag.FromError(err))
 	}
