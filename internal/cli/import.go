@@ -20,6 +20,7 @@ func importCommand() *command {
 		name: "import", args: "ADDRESS ID", summary: "Bring an existing object under management", minArgs: 2, maxArgs: 2,
 		about: "Reads the object with that id through the provider and records it at ADDRESS, which the configuration must declare. Nothing is changed about the object. To import many, or to see the effect first, write import blocks and use \"tutti plan\".",
 		setup: func(f *flagSet) action {
+			f.anyID = true
 			var vars variableOptions
 			var st stateOptions
 			parallelism := defaultParallelism
