@@ -160,7 +160,7 @@ resource "random_bytes" "this" {
 				{
 					ResourceName: "random_string.this", ImportState: true, ImportStateKind: resource.ImportBlockWithID,
 					ImportPlanChecks: resource.ImportPlanChecks{PreApply: []plancheck.PlanCheck{
-						plancheck.ExpectKnownValue("random_string.this", tfjsonpath.New("length"), knownvalue.Int64Exact(12)),
+						plancheck.ExpectKnownValue("random_string.this", tfjsonpath.New("length"), knownvalue.Int64Exact(1)),
 					}},
 				},
 			},
