@@ -106,10 +106,17 @@ func (g *guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) 
 	// plan was judged.
 	if g.await[c.Object.Instance.String()] && !c.ConfigKnown {
 		g.known[c.Object] = planned
-		return g.again(ctx)
+		// What is said of another object holds that one up, not this.
+		diags := g.again(ctx, func(f policy.Finding) bool {
+			return f.Resource == "" || f.Resource == c.Object.Instance.String()
+		})
+		if diags.HasErrors() {
+			delete(g.known, c.Object) // it is not made
+		}
+		return diags
 	}
 	if g.stale && time.Since(g.judged) > patience*g.took {
-		return g.again(ctx)
+		return g.again(ctx, nil)
 	}
 	return nil
 }
@@ -118,10 +125,10 @@ func (g *guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) 
 func (g *guard) After(c *plans.Change, value cty.Value) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.await[c.Object.Instance.String()] {
-		g.known[c.Object], g.stale = value, true
-		g.made[c.Object.Instance.String()] = true
-	}
+	// A rule may come to ask for it only when something else is known.
+	address := c.Object.Instance.String()
+	g.known[c.Object], g.made[address] = value, true
+	g.stale = g.stale || g.await[address]
 }
 
 // Closing judges what became known last: attributes that a provider gave an
@@ -132,12 +139,13 @@ func (g *guard) Closing(ctx context.Context) diag.List {
 	if !g.stale {
 		return nil
 	}
-	return g.again(ctx)
+	return g.again(ctx, nil)
 }
 
-// again judges the open rules with what is known by now. Only what they had not
-// said before is reported.
-func (g *guard) again(ctx context.Context) diag.List {
+// again judges the open rules with what is known by now. Reported is what they had
+// not said before, and the denials that about, where not nil, holds for: a second
+// object must not pass because the same was said of the first.
+func (g *guard) again(ctx context.Context, about func(policy.Finding) bool) diag.List {
 	began := time.Now()
 	defer func() { g.judged, g.took = time.Now(), time.Since(began) }()
 	g.stale = false
@@ -176,7 +184,7 @@ func (g *guard) again(ctx context.Context) diag.List {
 	}
 	for _, f := range decision.Findings {
 		g.waitFor(f.Awaits)
-		if f.Status == policy.Unknown || g.told[f.Key()] {
+		if f.Status == policy.Unknown || g.told[f.Key()] && (about == nil || !f.Blocks() || !about(f)) {
 			continue
 		}
 		g.told[f.Key()] = true
