@@ -86,6 +86,7 @@ for (const scheme of ["light", "dark"] as const) {
         await page.setViewportSize({ width, height: 800 });
         await page.goto(served.url + path);
         await expect(page.getByText(text).first()).toBeVisible();
+        await expect(page.locator("[aria-busy=true]")).toHaveCount(0); // the graph is laid out
         const found = await new AxeBuilder({ page }).exclude(".react-flow__attribution").analyze();
         const told = found.violations.map((v) => `${path} ${width} ${v.id}: ${v.nodes.map((n) => n.html).join("\n")}`);
         expect(told).toEqual([]);

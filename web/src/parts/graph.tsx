@@ -96,7 +96,7 @@ export function StepGraph({
     animated: steps.find((s) => s.name === e.to)?.status === "running",
   }));
   return (
-    <div className="graph" role="img" aria-label="Graph of the steps">
+    <div className="graph" role="group" aria-label="Graph of the steps">
       <ReactFlow
         nodes={nodes}
         edges={lines}
