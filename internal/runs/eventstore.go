@@ -3,10 +3,12 @@ package runs
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/triggers/webhooks"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
@@ -88,23 +90,27 @@ func (f *Fed) JSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// Attributes are what the feed has no place for, for Extra: the type of the data,
-// whether they are bytes in base64, and further attributes.
-func Attributes(contentType string, base64 bool, more map[string]json.RawMessage) (json.RawMessage, error) {
-	out := map[string]any{}
-	for name, value := range more {
-		out[name] = value
+// InboundOf is an event as somebody has sent it. Actor is on whose behalf it is
+// accepted, Digest that of [Inbound].
+func InboundOf(r *webhooks.Received, actor, digest string) (Inbound, error) {
+	in := Inbound{Event: r.Event, Digest: digest}
+	in.Actor = actor
+	extra := map[string]any{}
+	for name, value := range r.Extensions {
+		extra[name] = value
 	}
-	if contentType != "" {
-		out["datacontenttype"] = contentType
+	if r.ContentType != "" {
+		extra["datacontenttype"] = r.ContentType
 	}
-	if base64 {
-		out[encodedData] = true
+	if r.Base64 {
+		extra[encodedData] = true
 	}
-	if len(out) == 0 {
-		return nil, nil
+	if len(extra) == 0 {
+		return in, nil
 	}
-	return json.Marshal(out)
+	var err error
+	in.Extra, err = json.Marshal(extra)
+	return in, err
 }
 
 // FiringStatus says what became of a firing.
@@ -193,6 +199,36 @@ type EventStore interface {
 	// RecordFiring changes the status of a firing, and its problem, where it is still
 	// what the caller thinks it was; false where it is not, or there is none.
 	RecordFiring(ctx context.Context, f Firing, was FiringStatus, told ...events.Event) (bool, error)
+}
+
+// ReplaySource is the source of events that say that an earlier one is to be given to
+// triggers anew; Subject is the number of that one, and their data a [Replay].
+const (
+	ReplaySource = "/triggers"
+	ReplayType   = "trigger.replayed"
+)
+
+// Replay says which trigger an earlier event is given to anew; empty for all.
+type Replay struct {
+	Trigger string `json:"trigger,omitempty"`
+}
+
+// ReplayOf is the number of the event that an event of the feed gives to triggers
+// anew, and to which; false where it does not.
+func ReplayOf(e *Fed) (sequence int64, to Replay, ok bool) {
+	if !e.Outside || e.Source != ReplaySource || e.Type != ReplayType || json.Unmarshal(e.Data, &to) != nil {
+		return 0, to, false
+	}
+	sequence, err := strconv.ParseInt(e.Subject, 10, 64)
+	return sequence, to, err == nil
+}
+
+// NewReplay is the event that gives an earlier one to triggers anew. id names it:
+// twice the same is once.
+func NewReplay(sequence int64, trigger, id, actor string, now time.Time) Inbound {
+	return Inbound{Event: events.Event{
+		ID: id, Source: ReplaySource, Type: ReplayType, Subject: strconv.FormatInt(sequence, 10), Actor: actor, Time: now, Data: encode(Replay{trigger}),
+	}}
 }
 
 // Reserved reports whether events of a type are Tutti's own: nobody else may say
