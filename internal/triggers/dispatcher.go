@@ -197,6 +197,8 @@ func (d *Dispatcher) step(ctx context.Context) (more bool, err error) {
 	p := runs.Progress{From: d.stored, To: d.seen}
 	d.stopping = map[stop]*stopped{}
 	for i := range batch {
+		// Somebody may have made a dead letter due again.
+		d.due = d.due || batch[i].Type == "trigger.retried"
 		if err := d.take(ctx, &batch[i], &p); err != nil {
 			return false, err
 		}

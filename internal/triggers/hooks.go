@@ -101,10 +101,11 @@ func (h *Hooks) Set(p *projects.Project) {
 	h.hooks = hooks
 }
 
-func (h *Hooks) find(name string) *hook {
+// find is the webhook of a name; ready says whether the project is known already.
+func (h *Hooks) find(name string) (k *hook, ready bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.hooks[name]
+	return h.hooks[name], h.hooks != nil
 }
 
 func (h *Hooks) now() time.Time {
@@ -160,8 +161,11 @@ func (h *Hooks) endpointAt(ctx context.Context, k *hook, now time.Time, oldest t
 // part of the path. What is wrong with the project is told to nobody outside.
 func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now := h.now()
-	k := h.find(strings.TrimPrefix(r.URL.Path, projects.HooksPrefix))
+	k, ready := h.find(strings.TrimPrefix(r.URL.Path, projects.HooksPrefix))
 	switch {
+	case !ready:
+		refuse(w, http.StatusServiceUnavailable, "The webhook is not ready.")
+		return
 	case k == nil:
 		refuse(w, http.StatusNotFound, "There is no such webhook.")
 		return
