@@ -283,15 +283,19 @@ func (d *Dispatcher) take(ctx context.Context, e *runs.Fed, p *runs.Progress) er
 	number, at, only := e.Sequence, e.At, ""
 	if strings.HasPrefix(e.Type, "trigger.") {
 		// What triggers did triggers nothing.
-		before, to, ok := runs.ReplayOf(e)
+		_, to, ok := runs.ReplayOf(e)
 		if !ok {
 			return nil
 		}
-		found, err := d.Store.Fed(ctx, before-1, 1)
-		if err != nil || len(found) == 0 || found[0].Sequence != before {
+		before, err := EventAt(ctx, d.Store, number)
+		var invalid *InvalidError
+		if errors.As(err, &invalid) {
+			return nil // it names an event that there is not
+		}
+		if err != nil {
 			return err
 		}
-		e, only = &found[0], to.Trigger
+		e, only = before, to.Trigger
 	}
 	document, err := e.JSON()
 	if err != nil {

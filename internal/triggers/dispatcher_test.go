@@ -290,6 +290,11 @@ func TestRetried(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		want[fmt.Sprintf("push-e%d", h.at("r1"))] = "main in prod"
+		if _, err := h.store.Accept(t.Context(), []runs.Inbound{runs.NewReplay(h.at("r1"), "", "r3", "user:ann", time.Now())}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		want[fmt.Sprintf("push-e%d", h.at("r3"))] = "main in prod"
 		h.wantRuns(want)
 		h.die()
 	})
