@@ -32,6 +32,7 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "secret", LabelNames: []string{"name"}},
 	{Type: "budget", LabelNames: []string{"name"}},
 	{Type: "cost"},
+	{Type: "observe"},
 	// Known words that nothing stands behind yet.
 	{Type: "scaler", LabelNames: []string{"name"}},
 	{Type: "service", LabelNames: []string{"name"}},
@@ -83,6 +84,8 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Budgets, block, func(b *Budget) hcl.Range { return b.DeclRange }, d.budget)
 	case "cost":
 		d.cost(block)
+	case "observe":
+		d.observe(block)
 	default:
 		d.errorAt(block.DefRange, "Block has no effect yet", "This version of Tutti does not carry out %s blocks. Remove it: what it promises would not be kept.", block.Type)
 	}
@@ -288,14 +291,8 @@ func (d *decoder) pool(block *hcl.Block) *Pool {
 	}
 	var rate string
 	if d.constant(content, "rate", &rate) {
-		count, per, _ := strings.Cut(rate, "/")
-		if per != "" && (per[0] < '0' || per[0] > '9') {
-			per = "1" + per // 10/m is 10/1m
-		}
-		var err, perErr error
-		p.Rate, err = strconv.Atoi(strings.TrimSpace(count))
-		p.Per, perErr = ParseDuration(strings.TrimSpace(per))
-		if err != nil || perErr != nil || p.Rate < 1 || p.Per <= 0 {
+		r, ok := parseRate(rate)
+		if p.Rate, p.Per = r.Count, r.Per; !ok {
 			d.errorAt(content.Attributes["rate"].Expr.Range(), "Invalid rate", "%q is not a rate: write how many per time, for example \"10/1m\".", rate)
 		}
 	}
