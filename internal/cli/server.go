@@ -82,9 +82,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store)}
+	work.observer.change = work.Change
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Runner: runner, Work: &serverWork{op: op, runner: runner}, Version: programVersion(), Name: filepath.Base(op.workDir),
+			Store: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
 		Token: token,
@@ -109,6 +111,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		defer close(scheduled)
 		op.serveSchedules(ctx)
 	}()
+	observed := make(chan struct{})
+	go func() {
+		defer close(observed)
+		work.observer.serve(ctx)
+	}()
 	select {
 	case err = <-served:
 		if err != nil {
@@ -119,6 +126,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	}
 	<-driven
 	<-scheduled
+	<-observed
 	if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
 		return app.fail(diag.FromError(err))
 	}
