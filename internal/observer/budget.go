@@ -79,7 +79,8 @@ type budget struct {
 func (b *budget) set(r projects.Rate) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.space, b.slow = max(r.Per/time.Duration(r.Count), 1), max(b.slow, 1)
+	count := time.Duration(r.Count)
+	b.space, b.slow = (r.Per+count-1)/count, max(b.slow, 1) // rounded down it would be one too many
 }
 
 // wait returns when something may be read.
