@@ -187,19 +187,21 @@ func (o *Observer) begin(ctx context.Context, t Target) {
 			delete(o.looking, t.Key)
 		}()
 		if err := o.attend(ctx, t); err != nil {
-			o.hold(t.Key)
+			wait := lookAround
 			if !errors.Is(err, ErrUnsteady) {
 				o.problem(ctx, err)
+				wait = firstRetry
 			}
+			o.hold(t.Key, wait)
 		}
 	})
 }
 
 // hold leaves a stack alone for a while.
-func (o *Observer) hold(key states.Key) {
+func (o *Observer) hold(key states.Key, wait time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.held[key] = time.Now().Add(lookAround)
+	o.held[key] = time.Now().Add(wait)
 }
 
 func (o *Observer) problem(ctx context.Context, err error) {
@@ -214,6 +216,9 @@ func (o *Observer) attend(ctx context.Context, t Target) error {
 	r, err := o.record(ctx, t.Key)
 	if err != nil {
 		return err
+	}
+	if at, ok := o.due(ctx, t, r); !ok || at.After(time.Now()) {
+		return nil // somebody has ended meanwhile who was at it
 	}
 	if r.Repair != nil && !r.Repair.Made {
 		return o.repair(ctx, t, *r.Repair)
