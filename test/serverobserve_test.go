@@ -208,6 +208,64 @@ func TestServerObserves(t *testing.T) {
 	}
 }
 
+// TestServerObservesAsAService: the observer has the rights of its service and no
+// others, and what it puts back passes the gate.
+func TestServerObservesAsAService(t *testing.T) {
+	p := newObserved(t, "observe {\n  every = \"1s\"\n  repair = true\n  as = \"service:janitor\"\n  rate = { \"tutti-dev/world\" = \"200/s\" }\n}\n")
+	roles := func(observer string) string {
+		return fmt.Sprintf("role \"people\" {\n  allow = [\"*:*\"]\n}\ngrant {\n  role = role.people\n  to = [\"user:%s\"]\n}\nrole \"observer\" {\n  allow = [%s]\n}\ngrant {\n  role = role.observer\n  to = [\"service:janitor\"]\n}\n", p.whoami(), observer)
+	}
+	p.write("roles.tutti.hcl", roles(""))
+	s := p.server()
+	eventually(t, "a look that is not allowed", func() bool {
+		return strings.Contains(s.drift().Problem, "service:janitor may not do this")
+	})
+	p.write("roles.tutti.hcl", roles("\"plan:*\""))
+	// The next look of its own comes later with each that failed.
+	s.get(nil, http.StatusAccepted, http.MethodPost, "/environments/default/stacks/things/observe", nil)
+	eventually(t, "a look that is allowed", func() bool { d := s.drift(); return d.Looked != nil && d.Problem == "" })
+	p.says("it2", "else")
+	eventually(t, "a repair that is not allowed", func() bool {
+		d := s.drift()
+		return d.Repair != nil && strings.Contains(d.Repair.Problem, "service:janitor may not do this")
+	})
+	if p.said("it2") != "else" {
+		t.Error("it was put back all the same")
+	}
+
+	p.write("no/no.rego", "package no\ndeny contains \"it stays as it is\" if count(input.resource_changes) > 0\n")
+	p.write("no.tutti.hcl", "policy \"no\" { source = \"./no\" }\n")
+	p.write("roles.tutti.hcl", roles("\"apply:*\""))
+	var run struct{ Actor, Status, Problem string }
+	eventually(t, "a repair that is denied", func() bool {
+		d := s.drift()
+		if d.Repair == nil || d.Repair.Problem != "" {
+			return false
+		}
+		s.get(&run, http.StatusOK, http.MethodGet, "/runs/"+d.Repair.Run, nil)
+		return run.Status == "failed"
+	})
+	if run.Actor != "service:janitor" || p.said("it2") != "else" {
+		t.Errorf("the repair is %+v", run)
+	}
+	var status int
+	for path, want := range map[string]int{
+		"/environments/default/stacks/none/observe": http.StatusNotFound,
+		"/environments/default/stacks/-/observe":    http.StatusNotFound,
+	} {
+		if status, _, _ = s.do(http.MethodPost, "/api/v1"+path, nil); status != want {
+			t.Errorf("POST %s: %d", path, status)
+		}
+	}
+	p.write("roles.tutti.hcl", strings.Replace(roles("\"apply:*\""), "\"*:*\"", "\"plan:*\"", 1))
+	if status, _, _ = s.do(http.MethodPost, "/api/v1/environments/default/stacks/things/observe", map[string]any{"reset": true}); status != http.StatusForbidden {
+		t.Errorf("who may only plan resets: %d", status)
+	}
+	if status, _, _ = s.do(http.MethodPost, "/api/v1/environments/default/stacks/things/observe", nil); status != http.StatusAccepted {
+		t.Errorf("who may plan looks: %d", status)
+	}
+}
+
 // TestServerObservesAcrossKills: whenever the server is killed, what has changed is
 // told once and put back once.
 func TestServerObservesAcrossKills(t *testing.T) {

@@ -255,8 +255,7 @@ func (o *Observer) repair(ctx context.Context, t Target, r Repair) error {
 		if err != nil || now.Repair == nil || now.Repair.Run != r.Run {
 			return document, nil, err
 		}
-		now.Repair.Made, now.Repair.Problem = true, problem
-		return write(now, nil)
+		return write(now.Made(problem), nil)
 	})
 }
 

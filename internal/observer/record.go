@@ -179,6 +179,24 @@ func (r Record) After(l Look, s Settings) (Record, []Notice) {
 	return out, notices
 }
 
+// Made is what is known when the run of a repair was made, or could not be.
+func (r Record) Made(problem string) Record {
+	made := *r.Repair
+	made.Made, made.Problem = true, problem
+	made.Seen = problem != "" // nothing comes of it that could be seen
+	r.Repair = &made
+	if problem != "" {
+		return r
+	}
+	r.Fields = copyFields(r.Fields)
+	for _, one := range r.Drift {
+		if slices.Contains(made.Targets, one.Target) {
+			r.each(one.Change, func(f *Field) { f.Repairs++ })
+		}
+	}
+	return r
+}
+
 // Reset forgets what was found before: what flapped is repaired again.
 func (r Record) Reset() Record {
 	r.Fields = nil
@@ -431,13 +449,10 @@ func (d *differing) repair(notices []Notice) {
 	switch {
 	case len(targets) == 0 || d.settings.Open || last != nil && !last.Made:
 		return
-	case last != nil && last.Of == print && d.look.Ended.Sub(last.At) < repairAgain && d.allKnown(about, last.At):
+	case last != nil && last.Problem == "" && last.Of == print && d.look.Ended.Sub(last.At) < repairAgain && d.allKnown(about, last.At):
 		return // it did not help
 	}
 	d.record.Repair = &Repair{Run: d.settings.Run, At: d.look.Ended, Targets: targets, Of: print}
-	for _, c := range about {
-		d.record.each(c, func(f *Field) { f.Repairs++ })
-	}
 	for i := range notices {
 		if notices[i].Kind == Found {
 			notices[i].Repair = d.settings.Run

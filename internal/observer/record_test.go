@@ -60,9 +60,7 @@ func (s *story) repaired(want string) {
 	got := ""
 	if s.r.Repair != nil && !s.r.Repair.Made {
 		got = s.r.Repair.Run + " " + strings.Join(s.r.Repair.Targets, " ")
-		made := *s.r.Repair
-		made.Made = true
-		s.r.Repair = &made
+		s.r = s.r.Made("")
 	}
 	if got != want {
 		s.t.Errorf("after look %d the repair is %q, not %q", s.looks, got, want)
@@ -190,6 +188,16 @@ func TestRepairs(t *testing.T) {
 	}
 	s.look("", changed("a", "x", "1"), changed("b", "x", "1"))
 	s.repaired("run28 a b")
+	// One that could not be made is tried with each look.
+	s.r = s.r.Made("not allowed")
+	for range 2 {
+		s.look("", changed("a", "x", "1"), changed("b", "x", "1"))
+		s.repaired(fmt.Sprintf("run%d a b", s.looks))
+		s.r = s.r.Made("not allowed")
+	}
+	if n := s.r.Fields[keyOf("a", "x")].Repairs; n != 5 {
+		t.Errorf("it was put back %d times", n)
+	}
 	// What the files do not have is not put back: that would destroy it.
 	orphan := changed("c", "x", "1")
 	orphan.Target = ""

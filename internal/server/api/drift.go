@@ -93,10 +93,10 @@ func (a *API) getDrift(ctx context.Context, in *StackPath) (*body[Drift], error)
 
 func (a *API) observeStack(ctx context.Context, in *struct {
 	StackPath
-	Body ObserveRequest `required:"false"`
+	Body *ObserveRequest
 },
 ) (*body[Drift], error) {
-	if err := a.Work.Observe(ctx, IdentityOf(ctx), in.key(), in.Body.Reset); err != nil {
+	if err := a.Work.Observe(ctx, IdentityOf(ctx), in.key(), in.Body != nil && in.Body.Reset); err != nil {
 		return nil, problem(err)
 	}
 	return a.getDrift(ctx, &in.StackPath)
