@@ -42,7 +42,7 @@ func (m *meter) ReadResource(context.Context, providers.ReadRequest) (resp provi
 }
 
 func (m *meter) ReadDataSource(context.Context, providers.ReadDataRequest) (resp providers.ReadDataResponse) {
-	resp.Diags = m.ReadResource(nil, providers.ReadRequest{}).Diags
+	resp.Diags = m.ReadResource(context.Background(), providers.ReadRequest{}).Diags
 	return resp
 }
 
