@@ -13,7 +13,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
-	"github.com/tutti-dev/tutti/internal/events/patterns"
 )
 
 var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
@@ -24,6 +23,7 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "workflow", LabelNames: []string{"name"}},
 	{Type: "pool", LabelNames: []string{"name"}},
 	{Type: "trigger", LabelNames: []string{"name"}},
+	{Type: "webhook", LabelNames: []string{"name"}},
 	{Type: "moved"},
 	{Type: "policy", LabelNames: []string{"name"}},
 	{Type: "role", LabelNames: []string{"name"}},
@@ -68,6 +68,8 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Pools, block, func(p *Pool) hcl.Range { return p.DeclRange }, d.pool)
 	case "trigger":
 		declare(d, d.project.Triggers, block, func(t *Trigger) hcl.Range { return t.DeclRange }, d.trigger)
+	case "webhook":
+		declare(d, d.project.Webhooks, block, func(w *Webhook) hcl.Range { return w.DeclRange }, d.webhook)
 	case "policy":
 		declare(d, d.project.Policies, block, func(p *Policy) hcl.Range { return p.DeclRange }, d.policy)
 	case "secret":
@@ -289,42 +291,25 @@ func (d *decoder) pool(block *hcl.Block) *Pool {
 	if d.constant(content, "limit", &p.Limit) && p.Limit < 1 {
 		d.errorAt(content.Attributes["limit"].Expr.Range(), "Invalid limit", "The limit of a pool must be 1 or more.")
 	}
-	var rate string
-	if d.constant(content, "rate", &rate) {
-		r, ok := parseRate(rate)
-		if p.Rate, p.Per = r.Count, r.Per; !ok {
-			d.errorAt(content.Attributes["rate"].Expr.Range(), "Invalid rate", "%q is not a rate: write how many per time, for example \"10/1m\".", rate)
-		}
-	}
+	p.Rate, p.Per = d.rate(content, "rate")
 	if len(content.Attributes) == 0 {
 		d.errorAt(block.DefRange, "Pool without a limit", "A pool needs a limit (how many at once) or a rate (how many per time, \"10/1m\").")
 	}
 	return p
 }
 
-func (d *decoder) trigger(block *hcl.Block) *Trigger {
-	content := d.content(block, []string{"run"}, []string{"schedule", "timezone", "missed", "overlap", "on", "when", "inputs", "environment", "as"})
-	t := &Trigger{Name: block.Labels[0], DeclRange: block.DefRange, Ranges: map[string]hcl.Range{}}
-	d.scheduled(t, content)
-	if attr := content.Attributes["run"]; attr != nil {
-		t.Workflow, _ = d.reference(attr.Expr, "workflow")
+// rate decodes how many per time, such as "10/1m"; 0 where nothing is said.
+func (d *decoder) rate(content *hcl.BodyContent, name string) (count int, per time.Duration) {
+	var given string
+	if !d.constant(content, name, &given) {
+		return 0, 0
 	}
-	t.Inputs = d.entries(content.Attributes["inputs"])
-	if attr := content.Attributes["when"]; attr != nil {
-		t.When = attr.Expr
-		if content.Attributes["on"] == nil {
-			d.errorAt(attr.NameRange, "Condition without events", "The condition \"when\" is about events: it needs a pattern of them, for example on = { type = \"com.github.push\" }.")
-		}
+	r, ok := parseRate(given)
+	if !ok {
+		d.errorAt(content.Attributes[name].Expr.Range(), "Invalid rate", "%q is not a rate: write how many per time, for example \"10/1m\".", given)
+		return 0, 0
 	}
-	if attr := content.Attributes["on"]; attr != nil {
-		var diags diag.List
-		t.On, diags = patterns.Read(attr.Expr, nil)
-		d.add(diags)
-		d.errorAt(attr.NameRange, "Event triggers have no effect yet", "This version of Tutti starts workflows by schedule; nothing listens for events. Remove the trigger, or give it a schedule.")
-	} else if content.Attributes["schedule"] == nil {
-		d.errorAt(block.DefRange, "Trigger without a schedule", "A trigger needs a schedule: a cron expression such as \"0 3 * * *\".")
-	}
-	return t
+	return r.Count, r.Per
 }
 
 // scheduled decodes the arguments of whatever happens by schedule.
