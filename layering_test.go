@@ -35,6 +35,7 @@ var floors = map[string]int{
 	"internal/postgres":          5,
 	"internal/triggers":          5,
 	"internal/triggers/webhooks": 1, // requests to events: pure, for the server and the command line
+	"internal/triggers/sources":  4, // what is watched: for the server, which has an inbox for it
 	"internal/gitops":            5,
 	"internal/observer":          5,
 

@@ -30,6 +30,7 @@ type Project struct {
 	Pools        map[string]*Pool
 	Triggers     map[string]*Trigger
 	Webhooks     map[string]*Webhook
+	Sources      map[string]*Source
 	Policies     map[string]*Policy
 	Secrets      map[string]*Secret
 	Budgets      map[string]*Budget
