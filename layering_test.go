@@ -70,6 +70,7 @@ var floors = map[string]int{
 	"internal/events":          0,
 	"internal/events/patterns": 0, // which events fit: pure
 	"internal/events/windows":  0, // when events over time fire: pure
+	"internal/egress":          0, // which networks requests may go to
 	"internal/addrs":           0,
 	"internal/diag":            0,
 }
