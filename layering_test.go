@@ -33,6 +33,7 @@ var floors = map[string]int{
 	"internal/server":            5,
 	"internal/sqlite":            5,
 	"internal/postgres":          5,
+	"internal/notify":            5, // events out
 	"internal/triggers":          5,
 	"internal/triggers/webhooks": 1, // requests to events: pure, for the server and the command line
 	"internal/gitops":            5,

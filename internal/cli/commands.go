@@ -24,6 +24,7 @@ func commands() *command {
 		completionCommand(),
 		consoleCommand(),
 		costCommand(),
+		deliveriesCommand(),
 		fmtCommand(),
 		forceUnlockCommand(),
 		getCommand(),

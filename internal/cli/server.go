@@ -12,6 +12,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/egress"
+	"github.com/tutti-dev/tutti/internal/notify"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/server/api"
@@ -34,7 +35,7 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 			f.text(&o.listen, "listen", "ADDRESS", "Where to listen; "+defaultListen+" unless given. A port of 0 means any that is free.")
 			f.text(&o.certificate, "tls-cert", "FILE", "The certificate of the server with its chain, in PEM.")
 			f.text(&o.key, "tls-key", "FILE", "Its private key, in PEM.")
-			f.text(&o.url, "url", "URL", "Where clients find the server, if not where it listens.")
+			f.text(&o.url, "url", "URL", "Where clients find the server, if not where it listens; links in what is told to others lead there.")
 			f.toggle(&o.proxied, "behind-proxy", "A proxy in front of the server encrypts connections.")
 			f.toggle(&o.tokens, "require-token", "Ask for a token on this machine too.")
 			f.list(&o.private, "allow-private-requests", "NETWORK", "Let http steps of runs that are driven here reach this network, which is not public (10.0.0.0/8, 127.0.0.1). May be given several times; \"all\" lets them go anywhere.")
@@ -91,9 +92,10 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	work := &serverWork{op: op, runner: runner}
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Runner: runner, Work: &serverWork{op: op, runner: runner}, Version: programVersion(), Name: filepath.Base(op.workDir),
+			Store: store, Runner: runner, Work: work, Outbox: store, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
 		Token: token,
@@ -118,6 +120,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		defer close(scheduled)
 		op.serveSchedules(ctx)
 	}()
+	notified := make(chan struct{})
+	go func() {
+		defer close(notified)
+		op.serveNotify(ctx, &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf})
+	}()
 	select {
 	case err = <-served:
 		if err != nil {
@@ -128,6 +135,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	}
 	<-driven
 	<-scheduled
+	<-notified
 	if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
 		return app.fail(diag.FromError(err))
 	}

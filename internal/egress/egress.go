@@ -27,7 +27,7 @@ func New(allowed ...netip.Prefix) *Guard { return &Guard{allowed} }
 type Refused struct{ Address netip.Addr }
 
 func (e *Refused) Error() string {
-	return fmt.Sprintf("the address %s is not a public one, and its network is not among those that are allowed", e.Address)
+	return fmt.Sprintf("the address %s is not a public one, or not to be reached without TLS, and its network is not among those that are allowed", e.Address)
 }
 
 // Check refuses an address with a [*Refused].
@@ -56,8 +56,7 @@ func (g *Guard) Allows(address netip.Addr) bool {
 	return false
 }
 
-// Control is for [net.Dialer.Control]: it sees each address right before it is
-// connected to.
+// Control is a [Control]: it sees each address right before it is connected to.
 func (g *Guard) Control(_, address string, _ syscall.RawConn) error {
 	if g == nil {
 		return nil
@@ -67,6 +66,22 @@ func (g *Guard) Control(_, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("the address %q is not one of IP", address)
 	}
 	return g.Check(to.Addr())
+}
+
+// Control is what [net.Dialer] calls before it connects.
+type Control = func(network, address string, conn syscall.RawConn) error
+
+// ControlAllowed is [Guard.Control] for connections that are not encrypted, which
+// must not leave the networks that are allowed.
+func (g *Guard) ControlAllowed(_, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("the address %q is not one of IP", address)
+	}
+	if !g.Allows(to.Addr()) {
+		return &Refused{to.Addr().Unmap()}
+	}
+	return nil
 }
 
 // special are the networks that are not for everybody, by the registries of IANA for

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/events"
 )
 
@@ -59,11 +60,13 @@ type OutboxStore interface {
 	// processes, until release is called or the process ends; [ErrHeld] where it is
 	// somebody else.
 	HoldOutbox(ctx context.Context) (release func(), err error)
-	// Recipients makes exactly these notify blocks known, and returns the number of the
-	// last event that was looked at for each. One that was not known begins behind the
-	// last event there is. One that is not listed is forgotten, and what was pending
-	// for it is dead.
-	Recipients(ctx context.Context, names []string, now time.Time) (map[string]int64, error)
+	// SetRecipients makes exactly these notify blocks known. One that was not known
+	// begins behind the last event there is. One that is not listed is forgotten, and
+	// what was pending for it is dead.
+	SetRecipients(ctx context.Context, names []string, now time.Time) error
+	// Recipients are the notify blocks that are known, with the number of the last
+	// event that was looked at for each.
+	Recipients(ctx context.Context) (map[string]int64, error)
 	// Advance says that events up to a number were looked at for the notify blocks, and
 	// queues the deliveries found, in one transaction. Only those of events behind what
 	// was looked at before are new; the others are there already.
@@ -78,4 +81,27 @@ type OutboxStore interface {
 	// RetryDelivery has a dead delivery sent again, with all its attempts; the error is
 	// [ErrNoDelivery] or [ErrNotDead] where that is not possible.
 	RetryDelivery(ctx context.Context, id int64, now time.Time, told ...events.Event) (Delivery, error)
+}
+
+// deliveryData is what is told of a delivery.
+type deliveryData struct {
+	Delivery int64  `json:"delivery"`
+	Event    string `json:"event"`
+	Type     string `json:"type"`
+	Attempts int    `json:"attempts"`
+	Problem  string `json:"problem,omitempty"`
+}
+
+// DeadDelivery is the event that an event could not be delivered.
+func DeadDelivery(d Delivery) events.Event { return deliveryEvent("delivery.dead", d) }
+
+// RetriedDelivery is the event that somebody has a dead delivery sent again.
+func RetriedDelivery(d Delivery, by string) events.Event {
+	e := deliveryEvent("delivery.retried", d)
+	e.Actor = access.Subject(by)
+	return e
+}
+
+func deliveryEvent(kind string, d Delivery) events.Event {
+	return events.Event{Source: "/deliveries", Type: kind, Subject: d.Notify, Data: encode(deliveryData{d.ID, d.Event, d.Type, d.Attempts, d.Problem})}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -30,21 +31,16 @@ const outboxLock = "outbox"
 // HoldOutbox implements runs.OutboxStore.
 func (s *Store) HoldOutbox(context.Context) (release func(), err error) { return s.lock(outboxLock) }
 
-// Recipients implements runs.OutboxStore.
-func (s *Store) Recipients(ctx context.Context, names []string, now time.Time) (map[string]int64, error) {
-	have, err := s.recipients(ctx)
+// SetRecipients implements runs.OutboxStore.
+func (s *Store) SetRecipients(ctx context.Context, names []string, now time.Time) error {
+	have, err := s.Recipients(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	same := len(have) == len(names)
-	for _, name := range names {
-		_, known := have[name]
-		same = same && known
+	if slices.Equal(slices.Sorted(maps.Keys(have)), slices.Sorted(slices.Values(names))) {
+		return nil
 	}
-	if same {
-		return have, nil
-	}
-	err = s.write(ctx, func(tx *transaction) error {
+	return s.write(ctx, func(tx *transaction) error {
 		chain, err := tx.feedChain()
 		if err != nil {
 			return err
@@ -68,13 +64,10 @@ func (s *Store) Recipients(ctx context.Context, names []string, now time.Time) (
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return s.recipients(ctx)
 }
 
-func (s *Store) recipients(ctx context.Context) (map[string]int64, error) {
+// Recipients implements runs.OutboxStore.
+func (s *Store) Recipients(ctx context.Context) (map[string]int64, error) {
 	out := map[string]int64{}
 	err := s.list(ctx, "SELECT name, upto FROM recipients", nil, func(rows *sql.Rows) error {
 		var name string

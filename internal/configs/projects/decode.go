@@ -24,6 +24,7 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "workflow", LabelNames: []string{"name"}},
 	{Type: "pool", LabelNames: []string{"name"}},
 	{Type: "trigger", LabelNames: []string{"name"}},
+	{Type: "notify", LabelNames: []string{"name"}},
 	{Type: "moved"},
 	{Type: "policy", LabelNames: []string{"name"}},
 	{Type: "role", LabelNames: []string{"name"}},
@@ -67,6 +68,8 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Pools, block, func(p *Pool) hcl.Range { return p.DeclRange }, d.pool)
 	case "trigger":
 		declare(d, d.project.Triggers, block, func(t *Trigger) hcl.Range { return t.DeclRange }, d.trigger)
+	case "notify":
+		declare(d, d.project.Notifies, block, func(n *Notify) hcl.Range { return n.DeclRange }, d.notify)
 	case "policy":
 		declare(d, d.project.Policies, block, func(p *Policy) hcl.Range { return p.DeclRange }, d.policy)
 	case "secret":

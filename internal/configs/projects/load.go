@@ -62,7 +62,7 @@ func Load(dir string) (*Project, diag.List) {
 func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	d := &decoder{project: &Project{
 		Dir: dir, Environments: map[string]*Environment{}, Stacks: map[string]*Stack{}, Workflows: map[string]*Workflow{},
-		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Identities: map[string]*Identity{}, Files: map[string][]byte{},
+		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Notifies: map[string]*Notify{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Identities: map[string]*Identity{}, Files: map[string][]byte{},
 	}}
 	names := make([]string, 0, len(files))
 	for name, src := range files {
@@ -158,6 +158,8 @@ func (d *decoder) checkReferences() {
 			return p.Pools[r.Name] != nil
 		case "role":
 			return p.Roles[r.Name] != nil
+		case "secret":
+			return p.Secrets[r.Name] != nil
 		}
 		return true
 	}
@@ -184,6 +186,14 @@ func (d *decoder) checkReferences() {
 	}
 	for _, t := range p.Triggers {
 		check(t.Workflow)
+	}
+	for _, n := range p.Notifies {
+		for _, r := range n.secrets() {
+			check(r)
+		}
+		if n.Environment != "" && len(p.Environments) > 0 && p.Environments[n.Environment] == nil {
+			d.errorAt(n.DeclRange, "Reference to undeclared environment", "The secrets of %q are read in the environment %q, which this project does not declare.", n.Name, n.Environment)
+		}
 	}
 	for _, s := range p.Stacks {
 		for _, r := range s.Needs {
@@ -228,6 +238,10 @@ func (d *decoder) declared(kind string) string {
 		}
 	case "pool":
 		for name := range d.project.Pools {
+			names = append(names, name)
+		}
+	case "secret":
+		for name := range d.project.Secrets {
 			names = append(names, name)
 		}
 	}

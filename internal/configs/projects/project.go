@@ -28,6 +28,7 @@ type Project struct {
 	Workflows    map[string]*Workflow
 	Pools        map[string]*Pool
 	Triggers     map[string]*Trigger
+	Notifies     map[string]*Notify
 	Policies     map[string]*Policy
 	Secrets      map[string]*Secret
 	Budgets      map[string]*Budget

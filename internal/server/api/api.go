@@ -23,6 +23,7 @@ type API struct {
 	Store   runs.Store
 	Runner  *runs.Runner
 	Work    Work
+	Outbox  runs.OutboxStore
 	Version string // of the program
 	Name    string // of the project
 	// Changed returns a channel that is closed at the next change of the store,
@@ -59,6 +60,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	a.stacks(h)
 	a.feeds(h)
 	a.audit(h)
+	a.deliveries(h)
 	return h.OpenAPI()
 }
 

@@ -25,6 +25,8 @@ type Work interface {
 	Authorize(who access.Identity, verb access.Verb, environment, resource string) error
 	// AuthorizeRun is Authorize for whatever a run works on.
 	AuthorizeRun(ctx context.Context, who access.Identity, verb access.Verb, run runs.Run) error
+	// AuthorizeNotify is Authorize for a notify block.
+	AuthorizeNotify(ctx context.Context, who access.Identity, verb access.Verb, name string) error
 	// Roles are those that somebody holds; nil where the project declares none.
 	Roles(who access.Identity) (held []string, declared bool, err error)
 
@@ -62,6 +64,7 @@ type Start struct {
 	Workflow    string
 	Environment string
 	Inputs      map[string]json.RawMessage
+	Source      *runs.Source // nil for none
 }
 
 // Change says what to do to a stack.
@@ -78,6 +81,7 @@ type Change struct {
 	Rollback string
 	// Apply says to carry it out, and Approve to have people approve it first.
 	Apply, Approve bool
+	Source         *runs.Source // nil for none
 }
 
 // Retry says which run to do again, and from which step on.
