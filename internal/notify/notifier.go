@@ -216,7 +216,7 @@ func (f *follower) look(ctx context.Context, after int64) (upTo int64, more bool
 	if len(found) == 0 && upTo-f.kept < batch {
 		return upTo, more, nil
 	}
-	if err := f.n.Store.Advance(ctx, f.names, upTo, found); err != nil {
+	if err := f.n.Store.AdvanceOutbox(ctx, f.names, upTo, found); err != nil {
 		return after, false, err
 	}
 	f.kept = upTo

@@ -67,10 +67,10 @@ type OutboxStore interface {
 	// Recipients are the notify blocks that are known, with the number of the last
 	// event that was looked at for each.
 	Recipients(ctx context.Context) (map[string]int64, error)
-	// Advance says that events up to a number were looked at for the notify blocks, and
+	// AdvanceOutbox says that events up to a number were looked at for the notify blocks, and
 	// queues the deliveries found, in one transaction. Only those of events behind what
 	// was looked at before are new; the others are there already.
-	Advance(ctx context.Context, names []string, upTo int64, found []Delivery) error
+	AdvanceOutbox(ctx context.Context, names []string, upTo int64, found []Delivery) error
 	// NextDelivery is the one whose turn it is: the oldest that is pending.
 	NextDelivery(ctx context.Context, notify string) (d Delivery, ok bool, err error)
 	// RecordAttempt keeps what came of an attempt: status, attempts, next, ended and

@@ -82,8 +82,8 @@ func (s *Store) Recipients(ctx context.Context) (map[string]int64, error) {
 	return out, nil
 }
 
-// Advance implements runs.OutboxStore.
-func (s *Store) Advance(ctx context.Context, names []string, upTo int64, found []runs.Delivery) error {
+// AdvanceOutbox implements runs.OutboxStore.
+func (s *Store) AdvanceOutbox(ctx context.Context, names []string, upTo int64, found []runs.Delivery) error {
 	return s.write(ctx, func(tx *transaction) error {
 		for _, name := range names {
 			if _, err := tx.exec("UPDATE recipients SET upto = ?2 WHERE name = ?1 AND upto < ?2", name, upTo); err != nil {

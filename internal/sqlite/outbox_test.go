@@ -32,8 +32,8 @@ func TestOutbox(t *testing.T) {
 	}
 	must(s.Record(ctx, events.Event{ID: "e2", Type: "x"}, events.Event{ID: "e3", Type: "x"}))
 	found := []runs.Delivery{{Notify: "a", Sequence: 2, Event: "e2", Type: "x", Queued: at}, {Notify: "a", Sequence: 3, Event: "e3", Type: "x", Queued: at}, {Notify: "b", Sequence: 3, Event: "e3", Type: "x", Queued: at}}
-	must(s.Advance(ctx, []string{"a", "b"}, 3, found))
-	must(s.Advance(ctx, []string{"a", "b"}, 2, found[:1])) // as after a crash: nothing goes back, and nothing is there twice
+	must(s.AdvanceOutbox(ctx, []string{"a", "b"}, 3, found))
+	must(s.AdvanceOutbox(ctx, []string{"a", "b"}, 2, found[:1])) // as after a crash: nothing goes back, and nothing is there twice
 	if known, err = recipients([]string{"a", "b"}...); err != nil || known["a"] != 3 || known["b"] != 3 {
 		t.Fatalf("%v, %v", known, err)
 	}
@@ -118,7 +118,7 @@ func TestOutboxForgetsTheOldest(t *testing.T) {
 	for i := range int64(runs.DeliveriesKept + 100) {
 		found = append(found, runs.Delivery{Notify: "a", Sequence: i + 1})
 	}
-	if err := s.Advance(ctx, nil, 0, found); err != nil {
+	if err := s.AdvanceOutbox(ctx, nil, 0, found); err != nil {
 		t.Fatal(err)
 	}
 	// The second to be sent is still pending, all others are done with.

@@ -62,7 +62,7 @@ func Load(dir string) (*Project, diag.List) {
 func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	d := &decoder{project: &Project{
 		Dir: dir, Environments: map[string]*Environment{}, Stacks: map[string]*Stack{}, Workflows: map[string]*Workflow{},
-		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Notifies: map[string]*Notify{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Identities: map[string]*Identity{}, Files: map[string][]byte{},
+		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Webhooks: map[string]*Webhook{}, Notifies: map[string]*Notify{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Identities: map[string]*Identity{}, Files: map[string][]byte{},
 	}}
 	names := make([]string, 0, len(files))
 	for name, src := range files {
@@ -186,6 +186,11 @@ func (d *decoder) checkReferences() {
 	}
 	for _, t := range p.Triggers {
 		check(t.Workflow)
+	}
+	for _, w := range p.Webhooks {
+		for _, r := range w.Secrets {
+			check(r)
+		}
 	}
 	for _, n := range p.Notifies {
 		for _, r := range n.secrets() {
