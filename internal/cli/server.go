@@ -96,7 +96,8 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	work := &serverWork{op: op, runner: runner}
+	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store)}
+	work.observer.change = work.Change
 	s := &server.Server{
 		API: &api.API{
 			Store: store, Events: store, Outbox: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
@@ -130,6 +131,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		defer close(notified)
 		op.serveNotify(ctx, &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf})
 	}()
+	observed := make(chan struct{})
+	go func() {
+		defer close(observed)
+		work.observer.serve(ctx)
+	}()
 	select {
 	case err = <-served:
 		if err != nil {
@@ -141,6 +147,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	<-driven
 	<-triggered
 	<-notified
+	<-observed
 	if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
 		return app.fail(diag.FromError(err))
 	}
