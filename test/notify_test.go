@@ -250,3 +250,40 @@ func TestNotifySurvivesKills(t *testing.T) {
 	}
 	t.Logf("%d events, %d heard twice", len(want), again-len(heard))
 }
+
+// TestServerGuardsRequests: steps that a server carries out reach no network that is
+// not public, unless it is told so.
+func TestServerGuardsRequests(t *testing.T) {
+	sink := newSink(t)
+	p := newServed(t)
+	p.write("request.tutti.hcl", `workflow "request" {
+  step "send" {
+    http { url = "`+sink.URL+`/code/x" }
+  }
+}
+`)
+	ask := func(s *httpServer) (string, string) {
+		var run servedRun
+		s.get(&run, 201, "POST", "/runs", map[string]any{"workflow": "request"})
+		status, _ := s.follow(run.ID, nil)
+		var steps struct {
+			Items []struct{ Error struct{ Cause string } }
+		}
+		s.get(&steps, 200, "GET", "/runs/"+run.ID+"/steps", nil)
+		return status, steps.Items[0].Error.Cause
+	}
+	if status, problem := ask(p.server()); status != "failed" || !strings.Contains(problem, "not a public one") || len(sink.requests) != 0 {
+		t.Errorf("%s: %s", status, problem)
+	}
+	for _, allowed := range []string{"127.0.0.1", "all"} {
+		if status, problem := ask(p.server("-allow-private-requests=" + allowed)); status != "succeeded" {
+			t.Errorf("-allow-private-requests=%s: %s: %s", allowed, status, problem)
+		}
+	}
+	if out, code := p.run("server", "-allow-private-requests=here"); code != 1 || !strings.Contains(out, "is not a network") {
+		t.Errorf("%d: %s", code, out)
+	}
+	if out := p.mustRun("run", "request"); !strings.Contains(out, "succeeded") {
+		t.Errorf("the command says\n%s", out)
+	}
+}
