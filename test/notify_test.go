@@ -262,7 +262,9 @@ func TestServerGuardsRequests(t *testing.T) {
   }
 }
 `)
-	ask := func(s *httpServer) (string, string) {
+	ask := func(args ...string) (string, string) {
+		s := p.server(args...)
+		defer func() { _ = s.cmd.Process.Kill(); _ = s.cmd.Wait() }() // another one might carry out what comes next
 		var run servedRun
 		s.get(&run, 201, "POST", "/runs", map[string]any{"workflow": "request"})
 		status, _ := s.follow(run.ID, nil)
@@ -272,11 +274,11 @@ func TestServerGuardsRequests(t *testing.T) {
 		s.get(&steps, 200, "GET", "/runs/"+run.ID+"/steps", nil)
 		return status, steps.Items[0].Error.Cause
 	}
-	if status, problem := ask(p.server()); status != "failed" || !strings.Contains(problem, "not a public one") || len(sink.requests) != 0 {
+	if status, problem := ask(); status != "failed" || !strings.Contains(problem, "not a public one") || len(sink.requests) != 0 {
 		t.Errorf("%s: %s", status, problem)
 	}
 	for _, allowed := range []string{"127.0.0.1", "all"} {
-		if status, problem := ask(p.server("-allow-private-requests=" + allowed)); status != "succeeded" {
+		if status, problem := ask("-allow-private-requests=" + allowed); status != "succeeded" {
 			t.Errorf("-allow-private-requests=%s: %s: %s", allowed, status, problem)
 		}
 	}

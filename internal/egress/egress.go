@@ -24,10 +24,17 @@ type Guard struct{ allowed []netip.Prefix }
 func New(allowed ...netip.Prefix) *Guard { return &Guard{allowed} }
 
 // Refused is the error of a connection that was not made.
-type Refused struct{ Address netip.Addr }
+type Refused struct {
+	Address netip.Addr
+	// Plain says that the connection would not be encrypted.
+	Plain bool
+}
 
 func (e *Refused) Error() string {
-	return fmt.Sprintf("the address %s is not a public one, or not to be reached without TLS, and its network is not among those that are allowed", e.Address)
+	if e.Plain {
+		return fmt.Sprintf("without TLS the address %s is not connected to: its network is not among those that are allowed", e.Address)
+	}
+	return fmt.Sprintf("the address %s is not a public one, and its network is not among those that are allowed", e.Address)
 }
 
 // Check refuses an address with a [*Refused].
@@ -39,7 +46,7 @@ func (g *Guard) Check(address netip.Addr) error {
 	if Public(address) || g.Allows(address) {
 		return nil
 	}
-	return &Refused{address}
+	return &Refused{Address: address}
 }
 
 // Allows reports whether an address is in one of the networks that are allowed.
@@ -79,7 +86,7 @@ func (g *Guard) ControlAllowed(_, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("the address %q is not one of IP", address)
 	}
 	if !g.Allows(to.Addr()) {
-		return &Refused{to.Addr().Unmap()}
+		return &Refused{to.Addr().Unmap(), true}
 	}
 	return nil
 }

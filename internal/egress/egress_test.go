@@ -76,6 +76,17 @@ func TestControl(t *testing.T) {
 	if err := dial(New(netip.MustParsePrefix("127.0.0.0/8")), "127.0.0.1"); err != nil {
 		t.Errorf("what is allowed is not dialled: %v", err)
 	}
+	plain := func(g *Guard) error { return g.ControlAllowed("tcp", listener.Addr().String(), nil) }
+	var refused *Refused
+	if err := plain(New(netip.MustParsePrefix("10.0.0.0/8"))); !errors.As(err, &refused) || !refused.Plain {
+		t.Errorf("without TLS: %v", err)
+	}
+	if err := New().ControlAllowed("tcp", "8.8.8.8:80", nil); !errors.As(err, &refused) {
+		t.Errorf("to the world without TLS: %v", err)
+	}
+	if err := plain(New(netip.MustParsePrefix("127.0.0.0/8"))); err != nil {
+		t.Error(err)
+	}
 	if err := dial(nil, "127.0.0.1"); err != nil {
 		t.Errorf("without a guard: %v", err)
 	}

@@ -379,7 +379,7 @@ func TestGuard(t *testing.T) {
 		"loopback":       {url: "https://127.0.0.1" + port, want: "not a public one"},
 		"by name":        {url: "https://localhost" + port, want: "not a public one"},
 		"metadata":       {url: "https://169.254.169.254/latest/", want: "not a public one"},
-		"other network":  {url: "http://127.0.0.1" + port, allow: other, want: "not a public one"},
+		"other network":  {url: "http://127.0.0.1" + port, allow: other, want: "without TLS"},
 		"secret, no TLS": {secret: "http://127.0.0.1" + port + "/services/T0/" + "hidden-part", want: "no address to send to"},
 		"secret":         {secret: "https://127.0.0.1" + port + "/services/T0/" + "hidden-part", want: "not a public one"},
 		"no secret":      {secret: "missing", want: `the secret "missing" cannot be read`},
