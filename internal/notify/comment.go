@@ -33,6 +33,9 @@ func (r *report) count() (n counts) {
 	return n
 }
 
+// complete reports whether there is something to say beyond that the run goes on.
+func (r *report) complete() bool { return r.status.Ended() || r.waits }
+
 // failed reports whether the run failed, or planned what policy lets nobody carry out.
 func (r *report) failed() bool {
 	return r.status == runs.Failed || r.status == runs.Cancelled || r.count().blocked
@@ -44,7 +47,10 @@ func (r *report) summary() string {
 	var parts []string
 	switch r.status {
 	case runs.Running:
-		return "under way"
+		if !r.waits {
+			return "under way"
+		}
+		parts = append(parts, "waits for an approval")
 	case runs.Failed:
 		parts = append(parts, "failed")
 	case runs.Cancelled:
@@ -165,15 +171,21 @@ func (r *report) markdown(marker string, l limits) string {
 	n := r.count()
 	b.WriteString(marker + "\n")
 	sign := "✅"
-	if r.failed() {
+	switch {
+	case r.failed():
 		sign = "❌"
+	case r.waits:
+		sign = "⏳"
 	}
 	heading := map[runs.Status]string{runs.Succeeded: "Succeeded", runs.Failed: "Failed", runs.Cancelled: "Cancelled"}[r.status]
 	if len(r.stacks) > 0 {
 		heading = fmt.Sprintf("%d to add, %d to change, %d to destroy", n.add, n.change, n.destroy)
-		if r.status != runs.Succeeded {
+		if r.status.Ended() && r.status != runs.Succeeded {
 			heading = string(r.status) + ": " + heading
 		}
+	}
+	if r.waits {
+		heading = strings.TrimSuffix("waits for an approval: "+heading, ": ")
 	}
 	fmt.Fprintf(&b, "### %s Tutti: %s\n\n", sign, heading)
 	run := "Run " + code(r.run.ID, maxName)
@@ -185,7 +197,7 @@ func (r *report) markdown(marker string, l limits) string {
 		fmt.Fprintf(&b, " in %s", code(r.run.Key.Environment, maxName))
 	}
 	fmt.Fprintf(&b, ", of commit %s.\n", code(cut(r.source.Commit, 12), maxName))
-	if r.run.Problem != "" && r.status != runs.Succeeded {
+	if r.run.Problem != "" && r.status.Ended() && r.status != runs.Succeeded {
 		fmt.Fprintf(&b, "\n%s\n", code(r.run.Problem, maxMessage))
 	}
 	if r.lost {

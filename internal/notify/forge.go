@@ -89,8 +89,8 @@ type telling struct {
 	token  string
 }
 
-// tellForge sets the status of the commit and, when a run has ended, the comment on
-// the request to merge.
+// tellForge sets the status of the commit and, when a run has ended or waits for
+// people, the comment on the request to merge.
 func (b *block) tellForge(ctx context.Context, secrets *secretsOf, e *events.Event) error {
 	r, concerned, err := b.reportOf(ctx, e)
 	if err != nil || !concerned {
@@ -103,7 +103,7 @@ func (b *block) tellForge(ctx context.Context, secrets *secretsOf, e *events.Eve
 	if strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return fmt.Errorf("the secret %q is no token: it has characters that no header can have", b.Token.Name)
 	}
-	if r.status.Ended() && b.Plans != nil {
+	if r.complete() && b.Plans != nil {
 		var lost error
 		if r.stacks, lost = b.Plans(ctx, r.run); lost != nil {
 			r.lost = true
@@ -113,7 +113,7 @@ func (b *block) tellForge(ctx context.Context, secrets *secretsOf, e *events.Eve
 	if err := t.setStatus(ctx); err != nil {
 		return err
 	}
-	if !r.status.Ended() || !b.Comment || r.source.PullRequest == 0 {
+	if !r.complete() || !b.Comment || r.source.PullRequest == 0 {
 		return nil
 	}
 	return t.setComment(ctx)

@@ -120,6 +120,12 @@ func TestComment(t *testing.T) {
 		run:    runs.Run{ID: "r2", Kind: "apply", Key: states.Key{Stack: "shop", Environment: "prod"}, Problem: "no <b>quota</b>"},
 		source: runs.Source{Commit: commit}, status: runs.Failed,
 	}
+	r = planReport(t)
+	r.status, r.waits, r.stacks = runs.Running, true, r.stacks[:1]
+	golden(t, "waits.md", r.comment("<!-- tutti abc -->", 65_000))
+	if got, want := r.summary(), "waits for an approval; 0 to add, 0 to change, 0 to destroy"; got != want || r.failed() || !r.complete() {
+		t.Errorf("%q, want %q", got, want)
+	}
 	golden(t, "failed.md", failed.comment("<!-- tutti abc -->", 65_000))
 }
 

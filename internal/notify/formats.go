@@ -183,7 +183,7 @@ func (n *Notifier) slackMessage(ctx context.Context, e *events.Event) slackMessa
 		color = goodColor
 	case "failed", "denied", "lost", "dead", "rejected":
 		color = dangerColor
-	case "cancelled", "cancel_requested", "overridden", "requested", "found":
+	case "cancelled", "cancel_requested", "overridden", "needed", "found":
 		color = warningColor
 	}
 	title = slackText(strings.TrimSpace(title))
@@ -199,7 +199,7 @@ func runSentence(e *events.Event, run runs.Run) string {
 	_, what, _ := strings.Cut(e.Type, ".")
 	if said, ok := map[string]string{
 		"run.started": "has started", "run.resumed": "goes on", "run.succeeded": "has succeeded", "run.failed": "has failed", "run.cancelled": "was cancelled",
-		"run.cancel_requested": "is to be cancelled", "approval.approved": "was approved", "approval.rejected": "was rejected",
+		"run.cancel_requested": "is to be cancelled", "approval.needed": "waits for an approval", "approval.approved": "was approved", "approval.rejected": "was rejected",
 	}[e.Type]; ok {
 		what = said
 	} else {

@@ -138,7 +138,7 @@ func (n *Notifier) serve(ctx context.Context, list []*projects.Notify) {
 
 // runEvents are those that hosts of code are told where a block says nothing else.
 var runEvents = func() *patterns.Pattern {
-	p, diags := patterns.ParseJSON("", []byte(`{"type": ["run.started", "run.resumed", "run.succeeded", "run.failed", "run.cancelled"]}`))
+	p, diags := patterns.ParseJSON("", []byte(`{"type": ["run.started", "run.resumed", "run.succeeded", "run.failed", "run.cancelled", "approval.needed"]}`))
 	if diags.HasErrors() {
 		panic(diags.Err()) // it is ours
 	}

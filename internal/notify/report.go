@@ -30,14 +30,18 @@ type report struct {
 	url    string // where people look at the run
 	stacks []PlannedStack
 	lost   bool // what it planned cannot be read
+	waits  bool // for somebody to decide about what it planned
 }
 
 // standing is how a run stands after an event; those of other types say nothing
 // about that.
 var standing = map[string]runs.Status{
-	"run.started": runs.Running, "run.resumed": runs.Running,
+	"run.started": runs.Running, "run.resumed": runs.Running, approvalNeeded: runs.Running,
 	"run.succeeded": runs.Succeeded, "run.failed": runs.Failed, "run.cancelled": runs.Cancelled,
 }
+
+// approvalNeeded is the event that a run waits for people to decide.
+const approvalNeeded = "approval.needed"
 
 // reportOf begins the report of an event; false where it is not about a run of code at
 // this host.
@@ -50,7 +54,7 @@ func (b *block) reportOf(ctx context.Context, e *events.Event) (*report, bool, e
 	if err != nil || !ok || run.Source == nil || !validCommit(run.Source.Commit) {
 		return nil, false, err
 	}
-	r := &report{run: run, source: *run.Source, status: status, url: b.runURL(run.ID)}
+	r := &report{run: run, source: *run.Source, status: status, url: b.runURL(run.ID), waits: e.Type == approvalNeeded}
 	if b.Repository != "" {
 		if r.source.Repository != "" && r.source.Repository != b.Repository {
 			return nil, false, nil // another one
