@@ -243,7 +243,7 @@ func (t *telling) nextPage(a *answer, page string) (string, error) {
 }
 
 func (t *telling) call(ctx context.Context, method, address string, body any) (*answer, error) {
-	var sent *bytes.Reader = bytes.NewReader(nil)
+	sent := bytes.NewReader(nil)
 	if body != nil {
 		data, err := json.Marshal(body)
 		if err != nil {

@@ -205,13 +205,13 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	update := map[projects.NotifyKind]string{projects.NotifyGitHub: "PATCH", projects.NotifyGitea: "PATCH", projects.NotifyGitLab: "PUT"}[h.kind]
 	id, _ := strings.CutPrefix(path, one)
 	switch {
-	case r.Method == "POST" && path == status:
+	case r.Method == http.MethodPost && path == status:
 		h.statuses = append(h.statuses, sent)
 		w.WriteHeader(http.StatusCreated)
-	case r.Method == "POST" && path == list:
+	case r.Method == http.MethodPost && path == list:
 		h.comments = append(h.comments, hostComment{int64(len(h.comments) + 1), sent["body"]})
 		w.WriteHeader(http.StatusCreated)
-	case r.Method == "GET" && path == list:
+	case r.Method == http.MethodGet && path == list:
 		h.page(w, r)
 	case r.Method == update && id != path:
 		n, err := strconv.Atoi(id)

@@ -28,7 +28,7 @@ var quick = Schedule{First: time.Millisecond, Longest: 10 * time.Millisecond, Mo
 
 var here = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
-func pattern(t *testing.T, source string) *patterns.Pattern {
+func pattern(t testing.TB, source string) *patterns.Pattern {
 	t.Helper()
 	p, diags := patterns.ParseJSON("p", []byte(source))
 	if diags.HasErrors() {
@@ -54,8 +54,8 @@ type receiver struct {
 	answer func(n int, w http.ResponseWriter, r *http.Request)
 }
 
-func newReceiver(t *testing.T, answer func(n int, w http.ResponseWriter, r *http.Request)) *receiver {
-	r := &receiver{fresh: make(chan struct{}, 1000), answer: answer}
+func newReceiver(t testing.TB, answer func(n int, w http.ResponseWriter, r *http.Request)) *receiver {
+	r := &receiver{fresh: make(chan struct{}, 1_000_000), answer: answer}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
 		r.mu.Lock()
@@ -74,7 +74,7 @@ func newReceiver(t *testing.T, answer func(n int, w http.ResponseWriter, r *http
 }
 
 // await waits until so many requests were answered.
-func (r *receiver) await(t *testing.T, count int) []heard {
+func (r *receiver) await(t testing.TB, count int) []heard {
 	t.Helper()
 	for {
 		r.mu.Lock()
@@ -87,7 +87,7 @@ func (r *receiver) await(t *testing.T, count int) []heard {
 	}
 }
 
-func (r *receiver) pause(t *testing.T) {
+func (r *receiver) pause(t testing.TB) {
 	t.Helper()
 	select {
 	case <-t.Context().Done():
@@ -98,14 +98,14 @@ func (r *receiver) pause(t *testing.T) {
 
 // world is a store with a notifier at work on it.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	store *sqlite.Store
 	n     *Notifier
 	lists chan []*projects.Notify
 	stop  func()
 }
 
-func newWorld(t *testing.T, list ...*projects.Notify) *world {
+func newWorld(t testing.TB, list ...*projects.Notify) *world {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{})
 	if err != nil {
@@ -210,7 +210,6 @@ func TestWebhook(t *testing.T) {
 			w.WriteHeader(http.StatusFound)
 		}
 	})
-	r.fresh = make(chan struct{}, 1000)
 	w := newWorld(t, &projects.Notify{
 		Name: "ops", On: pattern(t, `{"type": [{"prefix": "run."}]}`), Kind: projects.NotifyWebhook, Format: projects.FormatCloudEvents,
 		URL: r.URL + "/hook", Secrets: []projects.Reference{secret("old"), secret("new")}, AllowPrivate: here,
@@ -450,4 +449,18 @@ func TestRetryAfter(t *testing.T) {
 			t.Errorf("%v: %s, want %s", headers, got, want)
 		}
 	}
+}
+
+// BenchmarkDeliveries tells one recipient events, from the feed to the answer.
+func BenchmarkDeliveries(b *testing.B) {
+	r := newReceiver(b, nil)
+	w := newWorld(b, &projects.Notify{Name: "a", On: pattern(b, `{"type": ["x"]}`), Kind: projects.NotifyWebhook, URL: r.URL, Secrets: []projects.Reference{secret("s")}, AllowPrivate: here})
+	list := make([]events.Event, b.N)
+	for i := range list {
+		list[i] = events.Event{Source: "/bench", Type: "x", Data: json.RawMessage(`{"run":"r"}`)}
+	}
+	b.ResetTimer()
+	w.record(list...)
+	r.await(b, b.N)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
