@@ -121,11 +121,20 @@ func (b *block) tellForge(ctx context.Context, secrets *secretsOf, e *events.Eve
 
 // subject is what a report is about: another run of the same takes its place.
 func (r *report) subject() string {
-	name := r.run.Key.Stack
-	if r.run.Machine() {
-		name = strings.TrimPrefix(r.run.Summary, "workflow ")
+	name := r.run.Summary
+	workflow, is := strings.CutPrefix(name, "workflow ")
+	switch {
+	case !r.run.Machine():
+		name = strings.TrimSpace(r.run.Kind + " " + r.run.Key.Stack)
+	case r.run.Kind != runs.WorkflowKind:
+		name = r.run.Kind // of several stacks
+	case is:
+		name, _, _ = strings.Cut(workflow, " ") // what follows is about this run alone
+		name = strings.TrimRight(name, ",")
+	case strings.HasPrefix(name, "roll back "):
+		name = "rollback"
 	}
-	return strings.Trim(r.run.Key.Environment+"/"+strings.TrimSpace(name), "/")
+	return strings.Trim(r.run.Key.Environment+"/"+name, "/")
 }
 
 func (t *telling) setStatus(ctx context.Context) error {

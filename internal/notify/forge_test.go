@@ -320,6 +320,30 @@ func TestForges(t *testing.T) {
 	}
 }
 
+// TestSubject: runs of the same have one comment, whatever started them.
+func TestSubject(t *testing.T) {
+	workflow := func(kind, summary string) runs.Run {
+		return runs.Run{Kind: kind, Blob: "definition/x", Summary: summary, Key: states.Key{Environment: "prod"}}
+	}
+	for want, list := range map[string][]runs.Run{
+		"prod/deploy": {
+			workflow(runs.WorkflowKind, "workflow deploy"), workflow(runs.WorkflowKind, "workflow deploy for push of event 12"),
+			workflow(runs.WorkflowKind, "workflow deploy, again after run x"),
+		},
+		"prod/plan shop":  {workflow(runs.WorkflowKind, "plan shop")},
+		"prod/rollback":   {workflow(runs.WorkflowKind, "roll back run x")},
+		"prod/apply":      {workflow("apply", "3 to add")},
+		"prod/apply shop": {{Kind: "apply", Summary: "3 to add", Key: states.Key{Stack: "shop", Environment: "prod"}}},
+		"default/destroy": {{Kind: "destroy", Key: states.Key{Environment: "default"}}},
+	} {
+		for _, run := range list {
+			if got := (&report{run: run}).subject(); got != want {
+				t.Errorf("%+v: %s, want %s", run, got, want)
+			}
+		}
+	}
+}
+
 // TestForgeTroubles: limits are waited for, what is not there is not asked for again,
 // what was told before is no mistake, and the token goes to nobody else.
 func TestForgeTroubles(t *testing.T) {
