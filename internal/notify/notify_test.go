@@ -363,6 +363,21 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
+// TestNoEndlessNews: two that refuse everything are not told of each other for ever.
+func TestNoEndlessNews(t *testing.T) {
+	r := newReceiver(t, func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) })
+	all := pattern(t, `{"type": [{"prefix": ""}]}`)
+	w := newWorld(t, &projects.Notify{Name: "a", On: all, Kind: projects.NotifyWebhook, URL: r.URL, AllowPrivate: here},
+		&projects.Notify{Name: "b", On: all, Kind: projects.NotifyWebhook, URL: r.URL, AllowPrivate: here})
+	w.record(events.Event{Type: "x"})
+	w.settled(4) // the event to both, and to each that the other did not take it
+	w.record(events.Event{Type: "y"})
+	w.settled(8)
+	if list, _, err := w.store.Events(t.Context(), 0, 0); err != nil || len(list) != 6 {
+		t.Errorf("%d events, %v", len(list), err)
+	}
+}
+
 // TestGuard: nothing is sent into networks that are not public, however they are
 // named, and secrets are not quoted where something goes wrong.
 func TestGuard(t *testing.T) {

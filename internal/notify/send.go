@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -98,7 +99,9 @@ func (b *block) attempt(ctx context.Context, d runs.Delivery) {
 		var again bool
 		if d.Next, again = b.Schedule.next(d.Attempts, d.Queued, now, why.after, jitter()); why.final || !again {
 			d.Status, d.Ended, d.Next = runs.DeliveryDead, now, time.Time{}
-			told = append(told, runs.DeadDelivery(d))
+			if !strings.HasPrefix(d.Type, ownEvents) { // or two that refuse everything would go on for ever
+				told = append(told, runs.DeadDelivery(d))
+			}
 		}
 	}
 	b.persist(ctx, func() error { return b.Store.RecordAttempt(ctx, d, told...) })
