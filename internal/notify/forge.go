@@ -221,34 +221,31 @@ func (t *telling) findComment(ctx context.Context, all, marker string) (int64, e
 				return c.ID, nil
 			}
 		}
-		next, err := t.nextPage(answer, page)
-		if err != nil || next == "" {
-			return 0, err
+		if page = nextPage(answer, page); page == "" {
+			return 0, nil
 		}
-		page = next
 	}
 	return 0, &failure{problem: "the request to merge has too many comments to find ours among them", final: true}
 }
 
 // nextPage is what follows a page, by the header Link (RFC 8288) that all these hosts
-// send. It must be at the same host: the token goes along.
-func (t *telling) nextPage(a *answer, page string) (string, error) {
+// send; empty for nothing. Only its query counts: the token goes along, and a host
+// behind a proxy may have another name there.
+func nextPage(a *answer, page string) string {
 	for _, link := range strings.Split(strings.Join(a.header.Values("Link"), ","), ",") {
 		target, parameters, _ := strings.Cut(strings.TrimSpace(link), ";")
 		if !strings.Contains(strings.ReplaceAll(parameters, " ", ""), `rel="next"`) {
 			continue
 		}
-		base, err := url.Parse(page)
-		if err != nil {
-			return "", errors.New("the address is none")
+		here, err := url.Parse(page)
+		next, nextErr := url.Parse(strings.Trim(strings.TrimSpace(target), "<>"))
+		if err != nil || nextErr != nil || next.RawQuery == "" {
+			return ""
 		}
-		next, err := base.Parse(strings.Trim(strings.TrimSpace(target), "<>"))
-		if err != nil || next.Scheme != base.Scheme || next.Host != base.Host {
-			return "", errors.New("the host says that more comments are at another one")
-		}
-		return next.String(), nil
+		here.RawQuery = next.RawQuery
+		return here.String()
 	}
-	return "", nil
+	return ""
 }
 
 func (t *telling) call(ctx context.Context, method, address string, body any) (*answer, error) {

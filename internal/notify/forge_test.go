@@ -377,11 +377,17 @@ func TestForgeTroubles(t *testing.T) {
 		}, runs.DeliveryDelivered, 1, ""},
 		"no rights": {projects.NotifyGitea, func(int, *http.Request) (int, http.Header, string) { return 404, nil, "" }, runs.DeliveryDead, 4, "404 Not Found"},
 		"elsewhere": {projects.NotifyGitHub, func(_ int, r *http.Request) (int, http.Header, string) {
-			if r.Method == http.MethodGet {
+			if r.Method == http.MethodGet && r.URL.Query().Get("page") == "1" {
 				return 200, http.Header{"Link": {`<https://evil.example.com/?page=2>; rel="next"`}}, "[]"
 			}
 			return 0, nil, ""
-		}, runs.DeliveryDead, 4, "are at another one"},
+		}, runs.DeliveryDelivered, 1, ""},
+		"no end": {projects.NotifyGitHub, func(_ int, r *http.Request) (int, http.Header, string) {
+			if r.Method == http.MethodGet {
+				return 200, http.Header{"Link": {`<?page=2>; rel="next"`}}, "[]"
+			}
+			return 0, nil, ""
+		}, runs.DeliveryDead, 1, "too many comments"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t, c.kind)
