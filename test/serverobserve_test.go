@@ -326,3 +326,50 @@ func TestServerObservesAcrossKills(t *testing.T) {
 		}
 	}
 }
+
+// TestObserverIsTakenOver: of two servers one observes, and when it is killed the
+// other goes on; what has drifted starts a workflow, once.
+func TestObserverIsTakenOver(t *testing.T) {
+	p := newObserved(t, "observe {\n  every = \"1s\"\n  rate = { \"tutti-dev/world\" = \"200/s\" }\n}\n")
+	p.write("tell.tutti.hcl", `
+workflow "tell" {
+  variable "what" {
+    type = string
+  }
+  step "say" {
+    exec {
+      command    = ["echo", var.what]
+      idempotent = true
+    }
+  }
+}
+trigger "tell" {
+  on     = { type = "drift.found", data = { stack = "things" } }
+  run    = workflow.tell
+  inputs = { what = event.data.changes[0].attributes[0].after }
+}
+`)
+	first, second := p.server(), p.server()
+	eventually(t, "a first look", func() bool { return second.drift().Looked != nil })
+	if err := first.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.cmd.Wait()
+	p.says("it4", "else")
+	eventually(t, "drift that the other server finds", func() bool { return second.drift().Drifted == 1 })
+	eventually(t, "a run of the workflow that has succeeded", func() bool {
+		for _, status := range second.runsOf("tell-") {
+			if status == "succeeded" {
+				return true
+			}
+		}
+		return false
+	})
+	if n := len(second.runsOf("tell-")); n != 1 || len(second.driftEvents("found")) != 1 {
+		t.Errorf("%d runs were started", n)
+	}
+	_, metrics, _ := second.do(http.MethodGet, "/metrics", nil)
+	if !strings.Contains(string(metrics), `tutti_stack_drifted_objects{environment="default",stack="things"} 1`) {
+		t.Errorf("the metrics are\n%s", metrics)
+	}
+}
