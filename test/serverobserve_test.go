@@ -49,6 +49,11 @@ func newObserved(t *testing.T, block string) *project {
 // says changes what a thing says, behind everybody's back.
 func (p *project) says(thing, value string) {
 	p.t.Helper()
+	p.alters(thing, "value", value)
+}
+
+func (p *project) alters(thing, attribute string, value any) {
+	p.t.Helper()
 	name := "things/world/thing." + thing + ".json"
 	var stored map[string]any
 	data, err := os.ReadFile(filepath.Join(p.dir, name))
@@ -58,7 +63,7 @@ func (p *project) says(thing, value string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	stored["value"] = value
+	stored[attribute] = value
 	if data, err = json.Marshal(stored); err != nil {
 		p.t.Fatal(err)
 	}
@@ -199,6 +204,13 @@ func TestServerObserves(t *testing.T) {
 	s.get(nil, http.StatusAccepted, http.MethodPost, "/environments/default/stacks/things/observe", map[string]any{"reset": true})
 	eventually(t, "the repair of what had flapped", func() bool { return p.said("it3") == "one" })
 	eventually(t, "no drift", func() bool { d := s.drift(); return d.Drifted == 0 && !d.Looking })
+
+	// What no configuration sets cannot be put back: it is taken as it is.
+	resolved := len(s.driftEvents("resolved"))
+	p.alters("it5", "revision", 9)
+	eventually(t, "a revision that is taken into the state", func() bool {
+		return len(s.driftEvents("resolved")) > resolved && s.drift().Drifted == 0
+	})
 	if looks := s.driftEvents("looked"); len(looks) != 1 || looks[0].Actor != "user:"+p.whoami() {
 		t.Errorf("of the look that was asked for is told: %+v", looks)
 	}
