@@ -104,27 +104,39 @@ func anyTrue(v any) bool {
 	return false
 }
 
+// input is a document as it is evaluated.
+type input struct {
+	term  *ast.Term
+	index *ast.Term // its changes by type; nil where one has no type
+}
+
 // plain is the document as it stands: what is unknown is not there.
-func (d *Document) plain() (*ast.Term, error) {
+func (d *Document) plain() (input, error) {
 	v, err := ast.InterfaceToValue(d.plan)
-	return ast.NewTerm(v), err
+	if err != nil {
+		return input{}, err
+	}
+	term := ast.NewTerm(v)
+	return input{term, indexOf(term)}, nil
 }
 
 // watchedDocument is a document that is made when it is first needed.
 type watchedDocument struct {
-	w     *watcher
-	input *ast.Term
-	err   error
+	w   *watcher
+	in  input
+	err error
 }
 
 // of returns the document with nothing touched yet.
-func (v *watchedDocument) of(d *Document) (*watcher, *ast.Term, error) {
+func (v *watchedDocument) of(d *Document) (*watcher, input, error) {
 	if v.w == nil {
 		v.w = newWatcher()
-		v.input, v.err = d.watched(v.w)
+		if v.in.term, v.err = d.watched(v.w); v.err == nil {
+			v.in.index = indexOf(v.in.term)
+		}
 	}
 	v.w.reset()
-	return v.w, v.input, v.err
+	return v.w, v.in, v.err
 }
 
 // watched is the document in which asking for what is unknown is noticed.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 )
 
@@ -33,10 +32,10 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 		j.uncertain(nil, nil, asked)
 		return
 	}
-	w, input, _ := j.watched.of(j.d)
+	w, in, _ := j.watched.of(j.d)
 	follow := &derivations{rule: j.r, certain: map[string]bool{}}
 	w.note = follow.noted
-	if again, err := j.watch(ctx, j.p.tracked(ctx).queries[j.r.query], w, input, follow); err != nil || !same(plain, again) {
+	if again, err := j.watch(ctx, j.r.query, w, in, follow); err != nil || !same(plain, again) {
 		follow.certain = nil
 	}
 	j.uncertain(plain, follow.certain, asked)
@@ -44,15 +43,11 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 
 // askedFor returns what unknown attributes a query asks for that came to plain.
 func (j *judging) askedFor(ctx context.Context, query string, plain []said) ([]attribute, error) {
-	w, input, err := j.watched.of(j.d)
+	w, in, err := j.watched.of(j.d)
 	if err != nil {
 		return nil, err
 	}
-	slow := j.p.tracked(ctx)
-	if slow.err != nil {
-		return nil, slow.err
-	}
-	again, err := j.watch(ctx, slow.queries[query], w, input, nil)
+	again, err := j.watch(ctx, query, w, in, nil)
 	if err != nil || !same(plain, again) {
 		// It is not known what was asked for: it may have been anything.
 		for id := range w.names {
@@ -63,19 +58,17 @@ func (j *judging) askedFor(ctx context.Context, query string, plain []said) ([]a
 }
 
 // watch evaluates a query on a watched document.
-func (j *judging) watch(ctx context.Context, q rego.PreparedEvalQuery, w *watcher, input *ast.Term, follow *derivations) (out []said, err error) {
+func (j *judging) watch(ctx context.Context, query string, w *watcher, in input, follow *derivations) (out []said, err error) {
 	defer func() {
 		if recover() != nil {
 			err = errPanicked
 		}
 	}()
-	j2 := *j
-	j2.input = input.Value
 	more := []rego.EvalOption{rego.EvalVirtualCache(newRemembering(w))}
 	if follow != nil {
 		more = append(more, rego.EvalQueryTracer(follow), rego.EvalRuleIndexing(true))
 	}
-	return evaluate(ctx, q, j2.options(more...))
+	return j.eval(ctx, true, query, in, more...)
 }
 
 func same(a, b []said) bool {

@@ -26,8 +26,8 @@ type Options struct {
 	Only map[string]bool
 }
 
-// prepared are the queries of a policy, by rule.
-type prepared struct {
+// program is a policy that was compiled in one way: its queries, by text.
+type program struct {
 	queries map[string]rego.PreparedEvalQuery
 	err     error
 }
@@ -35,16 +35,15 @@ type prepared struct {
 // Judge evaluates policies on a document.
 func Judge(ctx context.Context, policies []*Policy, d *Document, o Options) (*Decision, diag.List) {
 	out := &Decision{Plan: o.Plan, Stack: o.Stack, Status: Pass}
-	input, err := d.plain()
+	plain, err := d.plain()
 	if err != nil {
 		return nil, diag.Errorf("Cannot judge the plan", "%s.", err)
 	}
 	var jobs []*judging
 	for _, p := range policies {
-		p.prepare(ctx)
 		for _, r := range p.rules {
 			if o.Only == nil || o.Only[p.Name+" "+r.String()] {
-				jobs = append(jobs, &judging{p: p, r: r, d: d, o: o, input: input.Value})
+				jobs = append(jobs, &judging{p: p, r: r, d: d, o: o, plain: plain})
 			}
 		}
 	}
@@ -108,39 +107,30 @@ func each(n, workers int, do func(worker, i int)) {
 	all.Wait()
 }
 
-// prepare makes the queries of the policy that are evaluated on any document.
-func (p *Policy) prepare(ctx context.Context) {
+// program compiles the policy in one way, where that was not done before.
+func (p *Policy) program(v variant) *program {
 	p.preparing.Lock()
 	defer p.preparing.Unlock()
-	if p.fast == nil {
-		p.fast = p.queries(ctx, p.quick)
-	}
-}
-
-// tracked are the queries for documents with unknown values.
-func (p *Policy) tracked(ctx context.Context) *prepared {
-	p.preparing.Lock()
-	defer p.preparing.Unlock()
-	if p.slow == nil {
-		c, err := compile(p.modules, true)
-		if err != nil {
-			p.slow = &prepared{err: err}
-		} else {
-			p.slow = p.queries(ctx, c)
+	out := p.programs[v]
+	if out == nil {
+		out = &program{queries: map[string]rego.PreparedEvalQuery{}}
+		p.programs[v] = out
+		var c *ast.Compiler
+		if c, out.err = compile(p.modules, v); out.err == nil {
+			p.addQueries(out, c)
 		}
 	}
-	return p.slow
+	return out
 }
 
-func (p *Policy) queries(ctx context.Context, c *ast.Compiler) *prepared {
-	out := &prepared{queries: map[string]rego.PreparedEvalQuery{}}
+func (p *Policy) addQueries(to *program, c *ast.Compiler) {
 	add := func(query string) {
-		if _, done := out.queries[query]; done || out.err != nil {
+		if _, done := to.queries[query]; done || to.err != nil {
 			return
 		}
 		var q rego.PreparedEvalQuery
-		q, out.err = rego.New(rego.Query(query), rego.Compiler(c), rego.Store(p.store)).PrepareForEval(ctx)
-		out.queries[query] = q
+		q, to.err = rego.New(rego.Query(query), rego.Compiler(c), rego.Store(p.store), rego.FunctionDyn(&byType, lookIndex)).PrepareForEval(context.Background())
+		to.queries[query] = q
 	}
 	for _, r := range p.rules {
 		add(r.query)
@@ -148,7 +138,6 @@ func (p *Policy) queries(ctx context.Context, c *ast.Compiler) *prepared {
 			add(r.exceptions())
 		}
 	}
-	return out
 }
 
 // exceptions is the query for the names of rules that do not apply.
@@ -160,7 +149,7 @@ type judging struct {
 	r     *rule
 	d     *Document
 	o     Options
-	input ast.Value
+	plain input
 	// watched is the worker's own: evaluations that share it follow each other.
 	watched *watchedDocument
 
@@ -168,19 +157,20 @@ type judging struct {
 	diags    diag.List
 }
 
-func (j *judging) options(more ...rego.EvalOption) []rego.EvalOption {
-	out := append([]rego.EvalOption{rego.EvalParsedInput(j.input)}, more...)
-	if !j.o.Now.IsZero() {
-		out = append(out, rego.EvalTime(j.o.Now))
+// eval evaluates a query on a document.
+func (j *judging) eval(ctx context.Context, tracked bool, query string, in input, options ...rego.EvalOption) ([]said, error) {
+	of := j.p.program(variant{tracked: tracked, indexed: in.index != nil})
+	if of.err != nil {
+		return nil, of.err
 	}
-	return out
+	options = append(options, rego.EvalParsedInput(in.term.Value))
+	if !j.o.Now.IsZero() {
+		options = append(options, rego.EvalTime(j.o.Now))
+	}
+	return evaluate(withIndex(ctx, in.index), of.queries[query], options)
 }
 
 func (j *judging) run(ctx context.Context) {
-	if j.p.fast.err != nil {
-		j.fail(j.p.fast.err)
-		return
-	}
 	excepted, asked, err := j.excepted(ctx)
 	if err != nil {
 		j.fail(err)
@@ -189,7 +179,7 @@ func (j *judging) run(ctx context.Context) {
 	if excepted && len(asked) == 0 {
 		return
 	}
-	said, err := evaluate(ctx, j.p.fast.queries[j.r.query], j.options())
+	said, err := j.eval(ctx, false, j.r.query, j.plain)
 	if err != nil {
 		j.fail(err)
 		return
@@ -222,7 +212,7 @@ func (j *judging) excepted(ctx context.Context) (yes bool, asked []attribute, er
 	if j.r.warns || !j.r.excepts {
 		return false, nil, nil
 	}
-	said, err := evaluate(ctx, j.p.fast.queries[j.r.exceptions()], j.options())
+	said, err := j.eval(ctx, false, j.r.exceptions(), j.plain)
 	if err == nil && j.d.HasUnknown() {
 		asked, err = j.askedFor(ctx, j.r.exceptions(), said)
 	}

@@ -29,10 +29,8 @@ type Policy struct {
 	preparing sync.Mutex             // guards what is prepared when it is first needed
 	modules   map[string]*ast.Module // parsed, by file
 	store     storage.Store
-	quick     *ast.Compiler
 	rules     []*rule
-
-	fast, slow *prepared // slow is for documents with unknown values; see tracked
+	programs  map[variant]*program
 }
 
 // rule is what is asked for: all rules of one name in one package.
@@ -98,7 +96,7 @@ func isData(name string) bool {
 // Prepare makes a policy of files. dir is the directory they are in, for
 // diagnostics.
 func Prepare(name string, level Level, dir string, files map[string][]byte) (*Policy, diag.List) {
-	p := &Policy{Name: name, Level: level, modules: map[string]*ast.Module{}}
+	p := &Policy{Name: name, Level: level, modules: map[string]*ast.Module{}, programs: map[variant]*program{}}
 	data := map[string]any{}
 	var diags diag.List
 	for _, file := range sorted(files) {
@@ -125,11 +123,10 @@ func Prepare(name string, level Level, dir string, files map[string][]byte) (*Po
 		return nil, diag.Errorf("Policy has no rules", "There are no Rego files (*.rego) in %s, the source of policy %q.", dir, name)
 	}
 	p.store = inmem.NewFromObject(data)
-	var err error
-	if p.quick, err = compile(p.modules, false); err != nil {
+	p.findRules()
+	if err := p.program(variant{indexed: true}).err; err != nil {
 		return nil, fromOPA(err, "Policy cannot be compiled")
 	}
-	p.findRules()
 	if len(p.rules) == 0 {
 		return nil, diag.Errorf("Policy has no rules", "The Rego files in %s, the source of policy %q, have no rules named deny, violation or warn (or deny_NAME …): nothing would ever be denied.", dir, name)
 	}
@@ -152,16 +149,27 @@ func parse(name, src string) (*ast.Module, error) {
 	return nil, err
 }
 
-// compile compiles modules. tracked leaves out what evaluates a part of a rule
-// once for several uses: what it looked at could not be told for each.
-func compile(parsed map[string]*ast.Module, tracked bool) (*ast.Compiler, error) {
+// variant is one of the ways in which rules are compiled.
+type variant struct {
+	// tracked leaves out what evaluates a part of a rule once for several uses: what
+	// it looked at could not be told for each.
+	tracked bool
+	// indexed is for documents with an index of their changes (see [useIndex]).
+	indexed bool
+}
+
+// compile compiles modules.
+func compile(parsed map[string]*ast.Module, v variant) (*ast.Compiler, error) {
 	modules := make(map[string]*ast.Module, len(parsed))
 	for name, m := range parsed {
 		modules[name] = m.Copy()
 	}
 	c := ast.NewCompiler().WithCapabilities(capabilities())
-	if tracked {
+	if v.tracked {
 		c = c.WithSkipStages(ast.StageBuildComprehensionIndices)
+	}
+	if v.indexed {
+		c = c.WithStageAfterID(ast.StageCheckTypes, ast.CompilerStageDefinition{Name: "UseIndex", MetricName: "compile_stage_use_index", Stage: useIndex})
 	}
 	if c.Compile(modules); c.Failed() {
 		return nil, c.Errors
@@ -192,10 +200,7 @@ func (p *Policy) findRules() {
 		m := p.modules[file]
 		pkg := strings.TrimPrefix(m.Package.Path.String(), "data.")
 		for _, r := range m.Rules {
-			name := string(r.Head.Name)
-			if name == "" && len(r.Head.Reference) > 0 {
-				name = strings.Trim(r.Head.Reference[0].Value.String(), `"`)
-			}
+			name := ruleName(r)
 			excepts[pkg] = excepts[pkg] || name == "exception"
 			if !denies.MatchString(name) && !warns.MatchString(name) {
 				continue
@@ -213,6 +218,13 @@ func (p *Policy) findRules() {
 		r.excepts = excepts[r.pkg]
 	}
 	sort.Slice(p.rules, func(i, j int) bool { return p.rules[i].query < p.rules[j].query })
+}
+
+func ruleName(r *ast.Rule) string {
+	if r.Head.Name == "" && len(r.Head.Reference) > 0 {
+		return strings.Trim(r.Head.Reference[0].Value.String(), `"`)
+	}
+	return string(r.Head.Name)
 }
 
 func place(l *ast.Location) *Place {

@@ -45,6 +45,9 @@ else := "bad"
 deny contains m if { some rc in input.resource_changes; kind(rc) == "bad"; m := rc.address }`,
 	`deny_it contains m if { some rc in input.resource_changes; rc.change.after.b == "y"; m := rc.address }
 exception contains ["it"] if { some rc in input.resource_changes; rc.change.after.a == "x" }`,
+	`deny contains m if { some rc in input.resource_changes; rc.type == "t"; not rc.change.after.a == "x"; m := rc.address }`,
+	`of(type) := {rc.change.after.b | some rc in input.resource_changes; rc.type == type}
+deny contains m if { some rc in input.resource_changes; rc.type in {"t", "u"}; rc.change.after.a in of("t"); m := rc.address }`,
 	`deny contains m if { some r in input.planned_values.root_module.resources; not r.values.a == "x"; m := r.address }`,
 }
 

@@ -328,11 +328,5 @@ func (d *derivations) own(r *ast.Rule) bool {
 	if r.Module == nil || "data."+d.rule.pkg != r.Module.Package.Path.String() {
 		return false
 	}
-	name := string(r.Head.Name)
-	if name == "" && len(r.Head.Reference) > 0 {
-		if v, ok := r.Head.Reference[0].Value.(ast.Var); ok {
-			name = string(v)
-		}
-	}
-	return name == d.rule.name
+	return ruleName(r) == d.rule.name
 }
