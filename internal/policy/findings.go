@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 )
 
@@ -32,7 +33,7 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 		j.uncertain(nil, nil, asked)
 		return
 	}
-	w, in, _ := j.watched.of(j.d)
+	w, in, _ := j.worker.watched.of(j.d)
 	follow := &derivations{rule: j.r, certain: map[string]bool{}}
 	w.note = follow.noted
 	if again, err := j.watch(ctx, j.r.query, w, in, follow); err != nil || !same(plain, again) {
@@ -43,7 +44,7 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 
 // askedFor returns what unknown attributes a query asks for that came to plain.
 func (j *judging) askedFor(ctx context.Context, query string, plain []said) ([]attribute, error) {
-	w, in, err := j.watched.of(j.d)
+	w, in, err := j.worker.watched.of(j.d)
 	if err != nil {
 		return nil, err
 	}
@@ -59,16 +60,23 @@ func (j *judging) askedFor(ctx context.Context, query string, plain []said) ([]a
 
 // watch evaluates a query on a watched document.
 func (j *judging) watch(ctx context.Context, query string, w *watcher, in input, follow *derivations) (out []said, err error) {
+	of := j.program(true, in)
 	defer func() {
 		if recover() != nil {
 			err = errPanicked
 		}
+		if err != nil {
+			j.worker.forget(of)
+		}
 	}()
-	more := []rego.EvalOption{rego.EvalVirtualCache(newRemembering(w))}
+	var more []rego.EvalOption
+	var anew ast.Ref
 	if follow != nil {
+		anew = ast.MustParseRef(query)
 		more = append(more, rego.EvalQueryTracer(follow), rego.EvalRuleIndexing(true))
 	}
-	return j.eval(ctx, true, query, in, more...)
+	more = append(more, rego.EvalVirtualCache(j.worker.remembering(of, anew)))
+	return j.eval(ctx, of, query, in, more...)
 }
 
 func same(a, b []said) bool {

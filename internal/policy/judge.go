@@ -47,9 +47,12 @@ func Judge(ctx context.Context, policies []*Policy, d *Document, o Options) (*De
 			}
 		}
 	}
-	watched := make([]watchedDocument, runtime.GOMAXPROCS(0))
-	each(len(jobs), len(watched), func(worker, i int) {
-		jobs[i].watched = &watched[worker]
+	workers := make([]*worker, runtime.GOMAXPROCS(0))
+	for i := range workers {
+		workers[i] = newWorker()
+	}
+	each(len(jobs), len(workers), func(worker, i int) {
+		jobs[i].worker = workers[worker]
 		jobs[i].run(ctx)
 	})
 	var diags diag.List
@@ -150,16 +153,29 @@ type judging struct {
 	d     *Document
 	o     Options
 	plain input
-	// watched is the worker's own: evaluations that share it follow each other.
-	watched *watchedDocument
+	// worker evaluates nothing else meanwhile.
+	worker *worker
 
 	findings []Finding
 	diags    diag.List
 }
 
-// eval evaluates a query on a document.
-func (j *judging) eval(ctx context.Context, tracked bool, query string, in input, options ...rego.EvalOption) ([]said, error) {
-	of := j.p.program(variant{tracked: tracked, indexed: in.index != nil})
+// program is the policy, compiled for a document.
+func (j *judging) program(tracked bool, in input) *program {
+	return j.p.program(variant{tracked: tracked, indexed: in.index != nil})
+}
+
+// plainly evaluates a query on the document as it is.
+func (j *judging) plainly(ctx context.Context, query string) ([]said, error) {
+	of := j.program(false, j.plain)
+	out, err := j.eval(ctx, of, query, j.plain, rego.EvalVirtualCache(j.worker.cache(of)))
+	if err != nil {
+		j.worker.forget(of)
+	}
+	return out, err
+}
+
+func (j *judging) eval(ctx context.Context, of *program, query string, in input, options ...rego.EvalOption) ([]said, error) {
 	if of.err != nil {
 		return nil, of.err
 	}
@@ -179,7 +195,7 @@ func (j *judging) run(ctx context.Context) {
 	if excepted && len(asked) == 0 {
 		return
 	}
-	said, err := j.eval(ctx, false, j.r.query, j.plain)
+	said, err := j.plainly(ctx, j.r.query)
 	if err != nil {
 		j.fail(err)
 		return
@@ -212,7 +228,7 @@ func (j *judging) excepted(ctx context.Context) (yes bool, asked []attribute, er
 	if j.r.warns || !j.r.excepts {
 		return false, nil, nil
 	}
-	said, err := j.eval(ctx, false, j.r.exceptions(), j.plain)
+	said, err := j.plainly(ctx, j.r.exceptions())
 	if err == nil && j.d.HasUnknown() {
 		asked, err = j.askedFor(ctx, j.r.exceptions(), said)
 	}

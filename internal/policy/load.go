@@ -122,7 +122,7 @@ func Prepare(name string, level Level, dir string, files map[string][]byte) (*Po
 	if len(p.modules) == 0 {
 		return nil, diag.Errorf("Policy has no rules", "There are no Rego files (*.rego) in %s, the source of policy %q.", dir, name)
 	}
-	p.store = inmem.NewFromObject(data)
+	p.store = inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true))
 	p.findRules()
 	if err := p.program(variant{indexed: true}).err; err != nil {
 		return nil, fromOPA(err, "Policy cannot be compiled")
