@@ -18,11 +18,7 @@ var errPanicked = errors.New("the evaluation cannot be watched")
 // rests on something unknown is not certain; and what it did not say it may yet
 // say of the objects whose unknown attributes it asked for.
 func (j *judging) unknowns(ctx context.Context, plain []said) {
-	asked, err := j.askedFor(ctx, j.r.query, plain)
-	if err != nil {
-		j.fail(err)
-		return
-	}
+	asked := j.askedFor(ctx, j.r.query, plain)
 	if len(asked) == 0 {
 		for _, m := range plain {
 			j.add(m, false, nil)
@@ -33,7 +29,7 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 		j.uncertain(nil, nil, asked)
 		return
 	}
-	w, in, _ := j.worker.watched.of(j.d)
+	w, in := j.worker.watched.of(j.d, j.plain)
 	follow := &derivations{rule: j.r, certain: map[string]bool{}}
 	w.note = follow.noted
 	if again, err := j.watch(ctx, j.r.query, w, in, follow); err != nil || !same(plain, again) {
@@ -43,11 +39,8 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 }
 
 // askedFor returns what unknown attributes a query asks for that came to plain.
-func (j *judging) askedFor(ctx context.Context, query string, plain []said) ([]attribute, error) {
-	w, in, err := j.worker.watched.of(j.d)
-	if err != nil {
-		return nil, err
-	}
+func (j *judging) askedFor(ctx context.Context, query string, plain []said) []attribute {
+	w, in := j.worker.watched.of(j.d, j.plain)
 	again, err := j.watch(ctx, query, w, in, nil)
 	if err != nil || !same(plain, again) {
 		// It is not known what was asked for: it may have been anything.
@@ -55,7 +48,7 @@ func (j *judging) askedFor(ctx context.Context, query string, plain []said) ([]a
 			w.seen[id] = true
 		}
 	}
-	return w.touched(), nil
+	return w.touched()
 }
 
 // watch evaluates a query on a watched document.

@@ -229,11 +229,11 @@ func (j *judging) excepted(ctx context.Context) (yes bool, asked []attribute, er
 		return false, nil, nil
 	}
 	said, err := j.plainly(ctx, j.r.exceptions())
-	if err == nil && j.d.HasUnknown() {
-		asked, err = j.askedFor(ctx, j.r.exceptions(), said)
-	}
 	if err != nil {
 		return false, nil, err
+	}
+	if j.d.HasUnknown() {
+		asked = j.askedFor(ctx, j.r.exceptions(), said)
 	}
 	_, name, _ := strings.Cut(j.r.name, "_")
 	for _, v := range said {
