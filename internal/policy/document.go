@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -13,7 +14,8 @@ import (
 // under "tutti", what is known about the run.
 type Document struct {
 	plan    map[string]any
-	unknown map[string]any // after_unknown by address, where anything is
+	rest    map[string]*ast.Term // members that are not in plan
+	unknown map[string]any       // after_unknown by address, where anything is
 	secrets []string
 	names   map[string]bool // addresses of resource instances
 }
@@ -116,8 +118,58 @@ func (d *Document) plain() (input, error) {
 	if err != nil {
 		return input{}, err
 	}
-	term := ast.NewTerm(v)
+	object := v.(ast.Object)
+	for name, term := range d.rest {
+		object.Insert(ast.InternedTerm(name), term)
+	}
+	term := ast.NewTerm(object)
 	return input{term, indexOf(term)}, nil
+}
+
+// Rest is a plan without its objects: what rules that judge each object by itself
+// (see [Policy.ByObject]) can look at besides.
+type Rest struct {
+	plan    map[string]any // what may be unknown
+	terms   map[string]*ast.Term
+	secrets []string
+	names   map[string]bool
+}
+
+// Rest returns the document without its objects.
+func (d *Document) Rest() (*Rest, error) {
+	r := &Rest{plan: map[string]any{}, terms: map[string]*ast.Term{}, secrets: d.secrets, names: d.names}
+	for name, v := range d.plan {
+		switch {
+		case name == "output_changes" || name == "variables":
+			r.plan[name] = v
+		case !changing[name]:
+			value, err := ast.InterfaceToValue(v)
+			if err != nil {
+				return nil, err
+			}
+			r.terms[name] = ast.NewTerm(value)
+		}
+	}
+	return r, nil
+}
+
+// changing are the members of a plan that change as objects become known.
+var changing = map[string]bool{"resource_changes": true, "planned_values": true}
+
+// With returns the plan with only some objects, from plan JSON that has nothing but
+// their changes.
+func (r *Rest) With(objects []byte) (*Document, error) {
+	d, err := ParsePlan(objects, nil)
+	if err != nil {
+		return nil, err
+	}
+	changes := d.plan["resource_changes"]
+	d.plan, d.rest, d.names = maps.Clone(r.plan), r.terms, r.names
+	if changes != nil {
+		d.plan["resource_changes"] = changes
+	}
+	d.secrets = append(d.secrets, r.secrets...)
+	return d, nil
 }
 
 // watchedDocument is a document that is made when it is first needed.
@@ -181,15 +233,14 @@ func (b *builder) members(m map[string]any, plain *ast.Term, own map[string]conv
 	if !ok {
 		return plain
 	}
-	items := make([][2]*ast.Term, 0, len(m))
-	for name, v := range m {
-		key := ast.InternedTerm(name)
-		term := object.Get(key)
-		if convert := own[name]; convert != nil {
-			term = convert(v, term)
+	items := make([][2]*ast.Term, 0, object.Len())
+	object.Foreach(func(key, term *ast.Term) {
+		name, _ := key.Value.(ast.String)
+		if convert := own[string(name)]; convert != nil {
+			term = convert(m[string(name)], term)
 		}
 		items = append(items, ast.Item(key, term))
-	}
+	})
 	return ast.ObjectTerm(items...)
 }
 

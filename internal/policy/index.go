@@ -121,6 +121,96 @@ func replacesInput(c *ast.Compiler) bool {
 	return found
 }
 
+// findAlone finds the rules that judge each object by itself. Exceptions are about
+// rules, whatever the object.
+func (p *Policy) findAlone(c *ast.Compiler) {
+	if replacesInput(c) {
+		return
+	}
+	for _, r := range p.rules {
+		r.alone = (r.warns || !r.excepts) && alone(c, r)
+	}
+}
+
+// alone reports whether a rule judges each object by itself: nothing of it, nor of
+// what it uses, looks at objects but for one expression that goes through all
+// changes, so that what it says is said of each of them.
+func alone(c *ast.Compiler, of *rule) bool {
+	seen := map[*ast.Rule]bool{}
+	var apart func(r *ast.Rule) bool // from the objects
+	apart = func(r *ast.Rule) bool {
+		if seen[r] {
+			return true
+		}
+		seen[r] = true
+		if len(objectRefs(r)) > 0 {
+			return false
+		}
+		for dependency := range c.Graph.Dependencies(r) {
+			if !apart(dependency.(*ast.Rule)) {
+				return false
+			}
+		}
+		return true
+	}
+	for _, m := range c.Modules {
+		for _, r := range m.Rules {
+			if !of.is(r) {
+				continue
+			}
+			refs := objectRefs(r)
+			if r.Head.RuleKind() != ast.MultiValue || r.Else != nil || len(refs) > 1 || len(refs) == 1 && !generates(r) {
+				return false
+			}
+			for dependency := range c.Graph.Dependencies(r) {
+				if !apart(dependency.(*ast.Rule)) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// objectRefs are the references of a rule to objects of the plan, or to what has them.
+func objectRefs(r *ast.Rule) (out []ast.Ref) {
+	ast.WalkRefs(r, func(ref ast.Ref) bool {
+		if !ref.HasPrefix(ast.InputRootRef) {
+			return false
+		}
+		if len(ref) > 1 {
+			if name, ok := ref[1].Value.(ast.String); ok && !changing[string(name)] {
+				return false
+			}
+		}
+		out = append(out, ref)
+		return false
+	})
+	// "input" by itself may be a variable, and no reference.
+	ast.WalkTerms(r, func(t *ast.Term) bool {
+		if t.Equal(ast.InputRootDocument) {
+			out = append(out, ast.InputRootRef)
+		}
+		_, isRef := t.Value.(ast.Ref)
+		return isRef
+	})
+	return out
+}
+
+// generates reports whether an expression of the body of a rule goes through all
+// changes, wherever each of them stands.
+func generates(r *ast.Rule) bool {
+	uses := map[ast.Var]int{}
+	ast.WalkVars(r, func(v ast.Var) bool {
+		uses[v]++
+		return false
+	})
+	return slices.ContainsFunc(r.Body, func(e *ast.Expr) bool {
+		_, key, ok := generator(e)
+		return ok && uses[key] == 1
+	})
+}
+
 // indexer rewrites rules.
 type indexer struct {
 	made int              // variables

@@ -56,7 +56,7 @@ func TestIndexChangesNothing(t *testing.T) {
 			t.Fatal(c.rule, diags.Err())
 		}
 		prepared = append(prepared, p)
-		compiled, err := compile(p.modules, variant{indexed: true})
+		compiled, err := p.compile(variant{indexed: true})
 		if err != nil {
 			t.Fatal(err)
 		}

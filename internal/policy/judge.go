@@ -119,7 +119,7 @@ func (p *Policy) program(v variant) *program {
 		out = &program{queries: map[string]rego.PreparedEvalQuery{}}
 		p.programs[v] = out
 		var c *ast.Compiler
-		if c, out.err = compile(p.modules, v); out.err == nil {
+		if c, out.err = p.compile(v); out.err == nil {
 			p.addQueries(out, c)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -41,9 +42,17 @@ type rule struct {
 	at        *Place
 	bodies    int
 	excepts   bool // the package has rules about exceptions
+	alone     bool // it judges each object by itself; see [Policy.ByObject]
 }
 
 func (r *rule) String() string { return r.pkg + "." + r.name }
+
+// ByObject reports whether a rule (PACKAGE.RULE) judges each object by itself: what
+// it says of a plan is what it says of each of its objects, with the rest of the plan
+// but without the other objects. It is true only where that can be seen from the rule.
+func (p *Policy) ByObject(name string) bool {
+	return slices.ContainsFunc(p.rules, func(r *rule) bool { return r.alone && r.String() == name })
+}
 
 // Rules is how many rules the policy has.
 func (p *Policy) Rules() (n int) {
@@ -158,10 +167,10 @@ type variant struct {
 	indexed bool
 }
 
-// compile compiles modules.
-func compile(parsed map[string]*ast.Module, v variant) (*ast.Compiler, error) {
-	modules := make(map[string]*ast.Module, len(parsed))
-	for name, m := range parsed {
+// compile compiles the modules of a policy.
+func (p *Policy) compile(v variant) (*ast.Compiler, error) {
+	modules := make(map[string]*ast.Module, len(p.modules))
+	for name, m := range p.modules {
 		modules[name] = m.Copy()
 	}
 	c := ast.NewCompiler().WithCapabilities(capabilities())
@@ -169,7 +178,12 @@ func compile(parsed map[string]*ast.Module, v variant) (*ast.Compiler, error) {
 		c = c.WithSkipStages(ast.StageBuildComprehensionIndices)
 	}
 	if v.indexed {
-		c = c.WithStageAfterID(ast.StageCheckTypes, ast.CompilerStageDefinition{Name: "UseIndex", MetricName: "compile_stage_use_index", Stage: useIndex})
+		c = c.WithStageAfterID(ast.StageCheckTypes, ast.CompilerStageDefinition{Name: "UseIndex", MetricName: "compile_stage_use_index", Stage: func(c *ast.Compiler) *ast.Error {
+			if !v.tracked {
+				p.findAlone(c)
+			}
+			return useIndex(c)
+		}})
 	}
 	if c.Compile(modules); c.Failed() {
 		return nil, c.Errors
@@ -218,6 +232,11 @@ func (p *Policy) findRules() {
 		r.excepts = excepts[r.pkg]
 	}
 	sort.Slice(p.rules, func(i, j int) bool { return p.rules[i].query < p.rules[j].query })
+}
+
+// is reports whether the rule is one of those that are asked for by this name.
+func (r *rule) is(of *ast.Rule) bool {
+	return of.Module != nil && "data."+r.pkg == of.Module.Package.Path.String() && ruleName(of) == r.name
 }
 
 func ruleName(r *ast.Rule) string {

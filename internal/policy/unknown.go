@@ -248,7 +248,7 @@ func (d *derivations) TraceEvent(e topdown.Event) {
 	switch node := e.Node.(type) {
 	case *ast.Rule:
 		switch {
-		case e.Op == topdown.EnterOp && d.own(node):
+		case e.Op == topdown.EnterOp && d.rule.is(node):
 			d.frame, d.at, d.touched = e.QueryID, -1, nil
 			d.body = make(map[*ast.Expr]int, len(node.Body))
 			for i, expr := range node.Body {
@@ -287,11 +287,4 @@ func (d *derivations) forget(from int) {
 		}
 	}
 	d.touched = kept
-}
-
-func (d *derivations) own(r *ast.Rule) bool {
-	if r.Module == nil || "data."+d.rule.pkg != r.Module.Package.Path.String() {
-		return false
-	}
-	return ruleName(r) == d.rule.name
 }
