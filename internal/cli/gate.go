@@ -123,6 +123,7 @@ type judgement struct {
 	policies []*policy.Policy
 	about    map[string]any
 	decision *policy.Decision
+	document *policy.Document // while something is open
 	shown    bool
 	locate   func(string) *policy.Place
 }
@@ -195,6 +196,9 @@ func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte
 	j.decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: digest, Stack: o.stack, Locate: j.locate, Now: time.Now().UTC()})
 	if diags.HasErrors() {
 		return diags
+	}
+	if j.decision.Open() {
+		j.document = doc
 	}
 	return append(diags, o.checkOverrides(j.decision)...)
 }
@@ -306,7 +310,8 @@ func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (j
 		if j == nil || diags.HasErrors() {
 			return nil, nil, diags
 		}
-		return j.decision.Encode(), newGuard(o, l, j), diags
+		guard, d := newGuard(o, l, j)
+		return j.decision.Encode(), guard, append(diags, d...)
 	}
 	// The run passed when it began; what was overridden then stays so.
 	j, diags := o.holdToPolicy(ctx, l, opts)
@@ -320,7 +325,8 @@ func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (j
 			j.decision.Override(override)
 		}
 	}
-	return nil, newGuard(o, l, j), diags
+	guard, d := newGuard(o, l, j)
+	return nil, guard, append(diags, d...)
 }
 
 // findingDiag is a denial as a diagnostic.

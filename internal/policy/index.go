@@ -179,7 +179,7 @@ func objectRefs(r *ast.Rule) (out []ast.Ref) {
 			return false
 		}
 		if len(ref) > 1 {
-			if name, ok := ref[1].Value.(ast.String); ok && !changing[string(name)] {
+			if name, ok := ref[1].Value.(ast.String); ok && !changing[string(name)] && (name != "tutti" || ofRun(ref)) {
 				return false
 			}
 		}
@@ -195,6 +195,16 @@ func objectRefs(r *ast.Rule) (out []ast.Ref) {
 		return isRef
 	})
 	return out
+}
+
+// ofRun reports whether a reference below input.tutti is about the run, and not about
+// what its objects come to.
+func ofRun(ref ast.Ref) bool {
+	if len(ref) < 3 {
+		return false
+	}
+	name, ok := ref[2].Value.(ast.String)
+	return ok && name != "cost"
 }
 
 // generates reports whether an expression of the body of a rule goes through all
