@@ -2,8 +2,15 @@ package bench
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -20,6 +27,9 @@ func policyPlan(b *testing.B, n int, unknown bool) []byte {
 			"name": fmt.Sprint("bucket-", i), "acl": "private", "size": i % 100, "region": "eu-1",
 			"tags": map[string]any{"owner": "team", "env": "prod", "cost": fmt.Sprint(i)},
 			"rule": []any{map[string]any{"from": 80, "to": 80, "cidr": "10.0.0.0/8"}},
+		}
+		if i%1000 == 57 {
+			after["acl"] = "public-read"
 		}
 		marks := map[string]any{}
 		if unknown && i%10 == 0 {
@@ -110,5 +120,106 @@ func BenchmarkPolicy(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkConftest runs "tutti policy check" and conftest in turns on the same plan
+// JSON and the same rules: as what scripts/conftest.sh built, or CONFTEST names.
+func BenchmarkConftest(b *testing.B) {
+	peer := os.Getenv("CONFTEST")
+	if peer == "" {
+		peer = filepath.Join("..", ".cache", "build", "conftest")
+	}
+	peer, err := filepath.Abs(peer)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := exec.LookPath(peer); err != nil {
+		b.Skip("there is no conftest: scripts/conftest.sh builds it")
+	}
+	const rounds = 5
+	dir, tutti := b.TempDir(), own(b)
+	if err := write(dir, "policy/main.rego", string(policyRules(policyCount))); err != nil {
+		b.Fatal(err)
+	}
+	for _, unknown := range []bool{false, true} {
+		name := map[bool]string{false: "known.json", true: "unknown.json"}[unknown]
+		if err := write(dir, name, string(policyPlan(b, policyChanges, unknown))); err != nil {
+			b.Fatal(err)
+		}
+		var took [2][]time.Duration
+		var cpu [2][]time.Duration
+		for range rounds {
+			for i, t := range []struct {
+				tool
+				args []string
+			}{
+				{tool{"tutti", tutti}, []string{"policy", "check", "-plan-json=" + name, "-policy=policy", "-format=json"}},
+				{tool{"conftest", peer}, []string{"test", "--policy=policy", "--output=json", name}},
+			} {
+				m, err := run(dir, t.tool, time.Minute, t.args...)
+				var exit *exec.ExitError
+				if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) || !strings.Contains(fmt.Sprint(err), "is not private") {
+					b.Fatal(err, " (something must be denied)")
+				}
+				took[i], cpu[i] = append(took[i], m.wall), append(cpu[i], m.cpu)
+			}
+		}
+		for i, tool := range []string{"tutti", "conftest"} {
+			slices.Sort(took[i])
+			slices.Sort(cpu[i])
+			b.Logf("%-12s %-8s %.2f CPU s, %.2f s (medians of %d)", name, tool, cpu[i][rounds/2].Seconds(), took[i][rounds/2].Seconds(), rounds)
+		}
+		b.ReportMetric(took[1][rounds/2].Seconds()/took[0][rounds/2].Seconds(), strings.TrimSuffix(name, ".json")+"-conftest/tutti")
+	}
+}
+
+// BenchmarkGuard applies objects whose input is known only when another one was
+// made, held to a rule that judges each of them by itself, to one that needs the
+// whole plan, and to none.
+func BenchmarkGuard(b *testing.B) {
+	rules := map[string]string{
+		"object": `package main
+deny contains msg if {
+	some rc in input.resource_changes
+	rc.type == "terraform_data"
+	rc.change.after.input == "forbidden"
+	msg := sprintf("%s is forbidden", [rc.address])
+}`,
+		"plan": `package main
+inputs := [rc.change.after.input | some rc in input.resource_changes]
+deny contains "too many are forbidden" if count([1 | some v in inputs; v == "forbidden"]) > 3`,
+	}
+	own := tool{"tutti", own(b)}
+	for _, n := range []int{1000, 10_000} {
+		for _, name := range []string{"none", "object", "plan"} {
+			if name == "plan" && n > 1000 {
+				continue // it would take a judgement of all for each
+			}
+			dir := b.TempDir()
+			err := write(dir, "main.tf", fmt.Sprintf(`
+resource "terraform_data" "first" {
+  input = "x"
+}
+resource "terraform_data" "late" {
+  count = %d
+  input = "${terraform_data.first.output}-${count.index}"
+}
+`, n))
+			if rule := rules[name]; rule != "" && err == nil {
+				if err = write(dir, "policy/main.rego", rule); err == nil {
+					err = write(dir, "main.tutti.hcl", "policy \"open\" {\n  source = \"./policy\"\n}\n")
+				}
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			m, err := run(dir, own, 10*time.Minute, "apply", "-auto-approve", "-no-color")
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Logf("%6d objects, rule by %-6s %v", n, name, m)
+			b.ReportMetric(m.cpu.Seconds()*1e3/float64(n), fmt.Sprintf("%s-%d-ms/object", name, n))
+		}
 	}
 }

@@ -131,13 +131,17 @@ func (g *guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) 
 	if alone, others := g.waiting(c.Object.Instance.String()); !c.ConfigKnown && (alone || len(others) > 0) {
 		g.known[c.Object] = planned
 		if alone {
-			diags = append(diags, g.judgeObjects(ctx, map[addrs.Object]*plans.Change{c.Object: c})...)
+			objects := map[addrs.Object]*plans.Change{c.Object: c}
+			diags = append(diags, g.judgeObjects(ctx, objects, func(policy.Finding) bool { return true })...)
 		}
 		if len(others) > 0 {
 			for _, key := range others {
 				g.stale[key] = true
 			}
-			diags = append(diags, g.judgeStale(ctx)...)
+			// What is said of another object holds that one up, not this.
+			diags = append(diags, g.judgeStale(ctx, func(f policy.Finding) bool {
+				return f.Resource == "" || f.Resource == c.Object.Instance.String()
+			})...)
 		}
 	}
 	if (len(g.pending) > 0 || len(g.stale) > 0) && time.Since(g.judged) > patience*g.took {
@@ -183,11 +187,12 @@ func (g *guard) judgePending(ctx context.Context) diag.List {
 	defer func() { g.judged, g.took = time.Now(), time.Since(began) }()
 	pending := g.pending
 	g.pending = map[addrs.Object]*plans.Change{}
-	return append(g.judgeObjects(ctx, pending), g.judgeStale(ctx)...)
+	return append(g.judgeObjects(ctx, pending, nil), g.judgeStale(ctx, nil)...)
 }
 
-// judgeObjects judges objects by the rules that judge each by itself.
-func (g *guard) judgeObjects(ctx context.Context, objects map[addrs.Object]*plans.Change) diag.List {
+// judgeObjects judges objects by the rules that judge each by itself. See judge
+// about again.
+func (g *guard) judgeObjects(ctx context.Context, objects map[addrs.Object]*plans.Change, again func(policy.Finding) bool) diag.List {
 	only := map[string]bool{}
 	var plan plans.Plan
 	for _, c := range objects {
@@ -209,12 +214,12 @@ func (g *guard) judgeObjects(ctx context.Context, objects map[addrs.Object]*plan
 	if err != nil {
 		return diag.FromError(err)
 	}
-	return g.judge(ctx, doc, only)
+	return g.judge(ctx, doc, only, again)
 }
 
 // judgeStale judges the whole plan, as far as it is known, by the other rules for
-// which something became known.
-func (g *guard) judgeStale(ctx context.Context) diag.List {
+// which something became known. See judge about again.
+func (g *guard) judgeStale(ctx context.Context, again func(policy.Finding) bool) diag.List {
 	if len(g.stale) == 0 {
 		return nil
 	}
@@ -249,7 +254,7 @@ func (g *guard) judgeStale(ctx context.Context) diag.List {
 	if err != nil {
 		return diag.FromError(err)
 	}
-	return g.judge(ctx, doc, only)
+	return g.judge(ctx, doc, only, again)
 }
 
 // filled is a change with what is known of its object by now.
@@ -263,9 +268,10 @@ func (g *guard) filled(c *plans.Change) *plans.Change {
 	return &filled
 }
 
-// judge judges a document by some of the open rules. Only what they had not said
-// before is reported.
-func (g *guard) judge(ctx context.Context, doc *policy.Document, only map[string]bool) diag.List {
+// judge judges a document by some of the open rules. Reported is what they had not
+// said before, and the denials that again, where not nil, holds for: a second object
+// must not pass because the same was said of the first.
+func (g *guard) judge(ctx context.Context, doc *policy.Document, only map[string]bool, again func(policy.Finding) bool) diag.List {
 	decision, diags := policy.Judge(ctx, g.j.policies, doc, policy.Options{Plan: g.l.plan.Digest, Stack: g.o.stack, Locate: g.j.locate, Now: time.Now().UTC(), Only: only})
 	if diags.HasErrors() {
 		return diags
@@ -278,7 +284,7 @@ func (g *guard) judge(ctx context.Context, doc *policy.Document, only map[string
 			g.waitFor(f)
 			continue
 		}
-		if g.told[f.Key()] {
+		if g.told[f.Key()] && (again == nil || !f.Blocks() || !again(f)) {
 			continue
 		}
 		g.told[f.Key()] = true
