@@ -26,6 +26,8 @@ type guard struct {
 	j    *judgement
 	rest *policy.Rest // the plan without its objects; nil where no open rule judges these by themselves
 
+	turn sync.Mutex // of those that judge the whole plan; taken before mu
+
 	mu    sync.Mutex
 	open  map[string]*openRule // by "POLICY PACKAGE.RULE"
 	known map[addrs.Object]cty.Value
@@ -34,10 +36,20 @@ type guard struct {
 	// each by itself, and the others among the rules.
 	pending map[addrs.Object]*plans.Change
 	stale   map[string]bool
+	next    *batch                // objects that wait for their turn
 	outputs []*plans.OutputChange // with values, once they have any
 
 	judged time.Time     // when what was pending was judged last
 	took   time.Duration // how long that was
+}
+
+// batch are objects about to be made that are judged together, because they became
+// known while others were being judged.
+type batch struct {
+	objects map[addrs.Object]cty.Value // as they are planned
+	rules   []string                   // that wait for one of them
+	judged  bool
+	passed  bool // nothing is said against any of them
 }
 
 // openRule is a rule whose outcome is not known for all objects.
@@ -97,8 +109,8 @@ func (g *guard) waitFor(f policy.Finding) {
 	for _, address := range f.Awaits {
 		r.awaits[address] = true
 		variable, late := strings.CutPrefix(address, "var.")
-		if late || strings.HasPrefix(address, "output.") {
-			r.alone = false // it needs more than an object
+		if r.alone && (late || strings.HasPrefix(address, "output.")) {
+			r.alone, g.stale[key] = false, true // it needs more than an object
 		}
 		if _, known := g.l.late[variable]; late && known {
 			g.stale[key] = true
@@ -106,14 +118,14 @@ func (g *guard) waitFor(f policy.Finding) {
 	}
 }
 
-// waiting are the open rules that wait for an object: whether there are some that
-// judge it by itself, and the others.
-func (g *guard) waiting(address string) (alone bool, others []string) {
+// waiting are the open rules that wait for an object: those that judge it by itself,
+// and the others.
+func (g *guard) waiting(address string) (alone, others []string) {
 	for key, r := range g.open {
 		switch {
 		case !r.awaits[address]:
 		case r.alone:
-			alone = true
+			alone = append(alone, key)
 		default:
 			others = append(others, key)
 		}
@@ -123,31 +135,90 @@ func (g *guard) waiting(address string) (alone bool, others []string) {
 
 // Before implements [engine.Guard].
 func (g *guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	var diags diag.List
 	// Where the configuration was known, nothing is known now that was not when the
 	// plan was judged.
-	if alone, others := g.waiting(c.Object.Instance.String()); !c.ConfigKnown && (alone || len(others) > 0) {
-		g.known[c.Object] = planned
-		if alone {
-			objects := map[addrs.Object]*plans.Change{c.Object: c}
-			diags = append(diags, g.judgeObjects(ctx, objects, func(policy.Finding) bool { return true })...)
+	if !c.ConfigKnown {
+		g.mu.Lock()
+		alone, others := g.waiting(c.Object.Instance.String())
+		with := g.join(c.Object, planned, others)
+		g.mu.Unlock()
+		if len(alone) > 0 {
+			decision, d := g.judgeObjects(ctx, alone, []*plans.Change{filled(c, planned)})
+			diags = append(diags, d...)
+			diags = append(diags, g.report(decision, func(policy.Finding) bool { return true })...)
 		}
-		if len(others) > 0 {
-			for _, key := range others {
-				g.stale[key] = true
-			}
-			// What is said of another object holds that one up, not this.
-			diags = append(diags, g.judgeStale(ctx, func(f policy.Finding) bool {
-				return f.Resource == "" || f.Resource == c.Object.Instance.String()
-			})...)
+		if with != nil {
+			diags = append(diags, g.judgeWith(ctx, with, c.Object, others)...)
 		}
 	}
-	if (len(g.pending) > 0 || len(g.stale) > 0) && time.Since(g.judged) > patience*g.took {
+	g.mu.Lock()
+	due := (len(g.pending) > 0 || len(g.stale) > 0) && time.Since(g.judged) > patience*g.took
+	g.mu.Unlock()
+	if due {
 		diags = append(diags, g.judgePending(ctx)...)
 	}
 	return diags
+}
+
+// join adds an object to the batch that is judged next, by rules that need the whole
+// plan; nil where there are none.
+func (g *guard) join(object addrs.Object, planned cty.Value, rules []string) *batch {
+	if len(rules) == 0 {
+		return nil
+	}
+	if g.next == nil {
+		g.next = &batch{objects: map[addrs.Object]cty.Value{}}
+	}
+	g.next.objects[object] = planned
+	g.next.rules = append(g.next.rules, rules...)
+	return g.next
+}
+
+// judgeWith judges the whole plan by rules that wait for an object: once for all
+// objects of its batch and, where something is said against them, one by one, as if
+// each had come by itself. What is said of another object holds that one up, not
+// this.
+func (g *guard) judgeWith(ctx context.Context, b *batch, object addrs.Object, rules []string) diag.List {
+	g.turn.Lock()
+	defer g.turn.Unlock()
+	if !b.judged {
+		g.mu.Lock()
+		g.next = nil
+		before := maps.Clone(g.stale)
+		maps.Copy(g.known, b.objects)
+		g.outdated(b.rules)
+		g.mu.Unlock()
+		decision, diags := g.judgeStale(ctx)
+		b.judged, b.passed = true, !diags.HasErrors() && !decision.Blocked()
+		if b.passed {
+			return append(diags, g.report(decision, nil)...)
+		}
+		g.mu.Lock()
+		for other := range b.objects {
+			delete(g.known, other)
+		}
+		maps.Copy(g.stale, before)
+		g.mu.Unlock()
+	}
+	if b.passed {
+		return nil
+	}
+	g.mu.Lock()
+	g.known[object] = b.objects[object]
+	g.outdated(rules)
+	g.mu.Unlock()
+	decision, diags := g.judgeStale(ctx)
+	return append(diags, g.report(decision, func(f policy.Finding) bool {
+		return f.Resource == "" || f.Resource == object.Instance.String()
+	})...)
+}
+
+// outdated notes that something became known that rules wait for.
+func (g *guard) outdated(rules []string) {
+	for _, key := range rules {
+		g.stale[key] = true
+	}
 }
 
 // After implements [engine.Guard].
@@ -157,19 +228,16 @@ func (g *guard) After(c *plans.Change, value cty.Value) {
 	// A rule may come to ask for it only when something else is known.
 	g.known[c.Object] = value
 	alone, others := g.waiting(c.Object.Instance.String())
-	if alone {
+	if len(alone) > 0 {
 		g.pending[c.Object] = c
 	}
-	for _, key := range others {
-		g.stale[key] = true
-	}
+	g.outdated(others)
 }
 
 // Closing judges what became known last: attributes that a provider gave an
 // object, which nothing came after, and outputs.
 func (g *guard) Closing(ctx context.Context, final engine.Final) diag.List {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.outputs = final.Changes
 	for key, r := range g.open {
 		for _, o := range final.Changes {
@@ -178,58 +246,83 @@ func (g *guard) Closing(ctx context.Context, final engine.Final) diag.List {
 			}
 		}
 	}
+	g.mu.Unlock()
 	return g.judgePending(ctx)
 }
 
 // judgePending judges all that became known.
 func (g *guard) judgePending(ctx context.Context) diag.List {
+	g.turn.Lock()
+	defer g.turn.Unlock()
 	began := time.Now()
-	defer func() { g.judged, g.took = time.Now(), time.Since(began) }()
-	pending := g.pending
-	g.pending = map[addrs.Object]*plans.Change{}
-	return append(g.judgeObjects(ctx, pending, nil), g.judgeStale(ctx, nil)...)
+	g.mu.Lock()
+	var objects []*plans.Change
+	var rules []string
+	for object, c := range g.pending {
+		objects = append(objects, filled(c, g.known[object]))
+		alone, _ := g.waiting(object.Instance.String())
+		rules = append(rules, alone...)
+	}
+	clear(g.pending)
+	g.mu.Unlock()
+	decision, diags := g.judgeObjects(ctx, rules, objects)
+	diags = append(diags, g.report(decision, nil)...)
+	decision, d := g.judgeStale(ctx)
+	diags = append(append(diags, d...), g.report(decision, nil)...)
+	g.mu.Lock()
+	g.judged, g.took = time.Now(), time.Since(began)
+	g.mu.Unlock()
+	return diags
 }
 
-// judgeObjects judges objects by the rules that judge each by itself. See judge
-// about again.
-func (g *guard) judgeObjects(ctx context.Context, objects map[addrs.Object]*plans.Change, again func(policy.Finding) bool) diag.List {
+// filled is a change with what is known of its object by now.
+func filled(c *plans.Change, v cty.Value) *plans.Change {
+	out := *c
+	out.After = v
+	return &out
+}
+
+// judgeObjects judges objects, as far as they are known, by rules that judge each by
+// itself. The decision is nil where there are none.
+func (g *guard) judgeObjects(ctx context.Context, rules []string, objects []*plans.Change) (*policy.Decision, diag.List) {
+	if len(rules) == 0 {
+		return nil, nil
+	}
 	only := map[string]bool{}
-	var plan plans.Plan
-	for _, c := range objects {
-		for key, r := range g.open {
-			if r.alone && r.awaits[c.Object.Instance.String()] {
-				only[key] = true
-			}
-		}
-		plan.Changes = append(plan.Changes, g.filled(c))
+	for _, key := range rules {
+		only[key] = true
 	}
-	if len(only) == 0 {
-		return nil
-	}
-	data, err := jsonplan.Plan(&plan, nil, g.o.jsonOptions(ctx))
+	data, err := jsonplan.Plan(&plans.Plan{Changes: objects}, nil, g.o.jsonOptions(ctx))
 	if err != nil {
-		return diag.FromError(err)
+		return nil, diag.FromError(err)
 	}
 	doc, err := g.rest.With(data)
 	if err != nil {
-		return diag.FromError(err)
+		return nil, diag.FromError(err)
 	}
-	return g.judge(ctx, doc, only, again)
+	return g.judge(ctx, doc, only)
 }
 
 // judgeStale judges the whole plan, as far as it is known, by the other rules for
-// which something became known. See judge about again.
-func (g *guard) judgeStale(ctx context.Context, again func(policy.Finding) bool) diag.List {
-	if len(g.stale) == 0 {
-		return nil
-	}
+// which something became known; the decision is nil where there are none. It is the
+// caller's turn.
+func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
+	g.mu.Lock()
 	only := g.stale
 	g.stale = map[string]bool{}
-	plan := *g.l.plan
-	plan.Changes = make([]*plans.Change, len(g.l.plan.Changes))
-	for i, c := range g.l.plan.Changes {
-		plan.Changes[i] = g.filled(c)
+	if len(only) == 0 {
+		g.mu.Unlock()
+		return nil, nil
 	}
+	plan := *g.l.plan
+	plan.Changes = slices.Clone(plan.Changes)
+	for i, c := range plan.Changes {
+		if v, ok := g.known[c.Object]; ok {
+			plan.Changes[i] = filled(c, v)
+		}
+	}
+	outputs := g.outputs
+	g.mu.Unlock()
 	if len(g.l.late) > 0 {
 		plan.Variables = maps.Clone(plan.Variables)
 		for name, value := range g.l.late {
@@ -238,47 +331,46 @@ func (g *guard) judgeStale(ctx context.Context, again func(policy.Finding) bool)
 			plan.Variables[name] = v
 		}
 	}
-	if len(g.outputs) > 0 {
+	if len(outputs) > 0 {
 		plan.Outputs = slices.Clone(plan.Outputs)
 		for i, o := range plan.Outputs {
-			if known := slices.IndexFunc(g.outputs, func(k *plans.OutputChange) bool { return k.Name == o.Name }); known >= 0 {
-				plan.Outputs[i] = g.outputs[known]
+			if known := slices.IndexFunc(outputs, func(k *plans.OutputChange) bool { return k.Name == o.Name }); known >= 0 {
+				plan.Outputs[i] = outputs[known]
 			}
 		}
 	}
 	data, err := jsonplan.Plan(&plan, g.l.config, g.o.jsonOptions(ctx))
 	if err != nil {
-		return diag.FromError(err)
+		return nil, diag.FromError(err)
 	}
 	doc, err := policy.ParsePlan(data, g.j.about)
 	if err != nil {
-		return diag.FromError(err)
+		return nil, diag.FromError(err)
 	}
-	return g.judge(ctx, doc, only, again)
+	return g.judge(ctx, doc, only)
 }
 
-// filled is a change with what is known of its object by now.
-func (g *guard) filled(c *plans.Change) *plans.Change {
-	v, ok := g.known[c.Object]
-	if !ok {
-		return c
-	}
-	filled := *c
-	filled.After = v
-	return &filled
-}
-
-// judge judges a document by some of the open rules. Reported is what they had not
-// said before, and the denials that again, where not nil, holds for: a second object
-// must not pass because the same was said of the first.
-func (g *guard) judge(ctx context.Context, doc *policy.Document, only map[string]bool, again func(policy.Finding) bool) diag.List {
+// judge judges a document by some of the open rules.
+func (g *guard) judge(ctx context.Context, doc *policy.Document, only map[string]bool) (*policy.Decision, diag.List) {
 	decision, diags := policy.Judge(ctx, g.j.policies, doc, policy.Options{Plan: g.l.plan.Digest, Stack: g.o.stack, Locate: g.j.locate, Now: time.Now().UTC(), Only: only})
 	if diags.HasErrors() {
-		return diags
+		return nil, diags
 	}
 	for _, override := range g.j.decision.Overrides {
 		decision.Override(override)
 	}
+	return decision, diags
+}
+
+// report tells what rules had not said before, and has them wait for what is still
+// not known. Denials for which again, where not nil, holds are told again: a second
+// object must not pass because the same was said of the first.
+func (g *guard) report(decision *policy.Decision, again func(policy.Finding) bool) (diags diag.List) {
+	if decision == nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, f := range decision.Findings {
 		if f.Status == policy.Unknown {
 			g.waitFor(f)
