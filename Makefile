@@ -5,13 +5,16 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build providers demo test test-acceptance test-cloud race lint bench bench-temporal clean
+.PHONY: help build web providers demo test test-acceptance test-cloud test-web race lint bench bench-temporal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-build: ## build bin/tutti
+build: web ## build bin/tutti
 	$(GO) build -trimpath -o $(BIN)/tutti ./cmd/tutti
+
+web: ## build the UI that is embedded in the program
+	scripts/web.sh
 
 providers: ## build the provider plugins that tests, demo and benchmarks use
 	scripts/providers.sh
@@ -19,8 +22,13 @@ providers: ## build the provider plugins that tests, demo and benchmarks use
 demo: build providers ## apply, repair, kill, resume and destroy an example on a PostgreSQL server
 	scripts/demo.sh
 
-test: lint providers test-acceptance ## vet and run every test
+test: lint providers test-acceptance test-web ## vet and run every test
 	$(GO) test ./...
+
+test-web: build ## drive the UI in a real browser
+	@if command -v npm >/dev/null; then \
+	  cd web && CHROMIUM="$$(../scripts/browser.sh)" npx playwright test; \
+	else echo "no npm: the UI is not tested"; fi
 
 test-acceptance: build ## run the providers' acceptance tests through tutti, and through terraform where installed
 	cd tools && TF_ACC=1 TUTTI_BINARY=$(abspath $(BIN))/tutti $(GO) test -count=1 ./...

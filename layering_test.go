@@ -62,6 +62,8 @@ var floors = map[string]int{
 	"internal/scaling":   1,
 	"internal/schedules": 1,
 
+	"client": 0, // of the server's API; for programs of others as well
+
 	"internal/events": 0,
 	"internal/addrs":  0,
 	"internal/diag":   0,

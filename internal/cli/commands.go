@@ -42,6 +42,7 @@ func commands() *command {
 		rollbackCommand(),
 		runnerCommand(),
 		schedulesCommand(),
+		serverCommand(),
 		secretCommand(),
 		signalCommand(),
 		stateCommand(),
@@ -69,7 +70,7 @@ var scopes = map[string]scope{
 	"providers": stackScope, "state": stackScope, "taint": stackScope, "test": stackScope, "untaint": stackScope,
 
 	"cancel": wholeScope, "force-unlock": wholeScope, "resume": wholeScope, "rollback": wholeScope, "run": wholeScope,
-	"runs": wholeScope, "secret": wholeScope,
+	"runs": wholeScope, "secret": wholeScope, "server": wholeScope,
 }
 
 func (c *command) setScope(s scope) {

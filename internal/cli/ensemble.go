@@ -162,8 +162,11 @@ func (e *ensemble) member(name string) *project {
 		dir = ""
 	}
 	p := &project{
-		app: e.root.app, dir: dir, ensemble: e, stack: name, environment: e.environment,
+		app: e.root.app, dir: dir, ensemble: e, stack: name, declared: name, environment: e.environment,
 		cliConfig: e.root.cliConfig, keyring: e.root.keyring, installing: e.root.installing,
+	}
+	if isDirectory(e.declared.Stacks[name]) {
+		p.stack = ""
 	}
 	p.workDir = filepath.Join(e.root.workDir, filepath.FromSlash(e.declared.Stacks[name].Source))
 	switch data := os.Getenv("TF_DATA_DIR"); {
@@ -176,6 +179,17 @@ func (e *ensemble) member(name string) *project {
 	}
 	e.members[name] = p
 	return p
+}
+
+// ofState opens the stack that a state belongs to; nil where the project does not
+// declare it.
+func (e *ensemble) ofState(key states.Key) *project {
+	for name, s := range e.declared.Stacks {
+		if name == key.Stack || key.Stack == "" && isDirectory(s) {
+			return e.member(name)
+		}
+	}
+	return nil
 }
 
 // only returns the one stack selected; closing it closes the project.
@@ -344,9 +358,13 @@ func (e *ensemble) check(scope *stacks.Scope) diag.List {
 // stackInputs are the values of a stack's variables: from files beside its root
 // module, and what the project gives it. outputs stands for the stacks before it.
 func (p *project) stackInputs(cfg *configs.Config, scope *stacks.Scope, outputs func(string) (cty.Value, diag.List)) (map[string]configs.InputValue, diag.List) {
-	values, diags := configs.CollectVariables(p.rootDir(), cfg.Root, nil, nil, cfg.Files)
+	var environ []string
+	if p.stack == "" {
+		environ = os.Environ() // as in a directory, which no project gives anything
+	}
+	values, diags := configs.CollectVariables(p.rootDir(), cfg.Root, nil, environ, cfg.Files)
 	p.quote(cfg.Files)
-	given, d := scope.Inputs(p.stack, outputs)
+	given, d := scope.Inputs(p.declared, outputs)
 	diags = append(diags, d...)
 	for name, v := range given {
 		values[name] = v

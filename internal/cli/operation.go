@@ -114,7 +114,7 @@ func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.Plan
 		return engine.PlanInput{}, diags
 	}
 	if o.isStack() && req.mode == plans.Normal {
-		if d := o.ensemble.pendingMoves(ctx, o.stack); d.HasErrors() {
+		if d := o.ensemble.pendingMoves(ctx, o.declared); d.HasErrors() {
 			return engine.PlanInput{}, append(diags, d...)
 		}
 	}

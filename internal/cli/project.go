@@ -53,6 +53,7 @@ type project struct {
 	opened      *sqlite.Store
 	providers   *providers.Pool
 	stack       string // empty for a plain directory
+	declared    string // what the project calls the stack: like stack, but for a plain directory in a project made for it
 	environment string
 	file        *stateFile // named by an option; nil where none is
 	priced      *pricing   // see project.pricing

@@ -155,6 +155,7 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 		return run, diag.Errorf("Cannot read the run's definition", "%s.", err)
 	}
 	op := &operation{project: o.aside(run.Key), view: o.view}
+	op.app = o.app.fresh() // policies and files are those of now
 	d, diags := op.definitionOf(source)
 	switch {
 	case diags.HasErrors():
@@ -174,7 +175,7 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if diags.HasErrors() {
 		return run, diags
 	}
-	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: o.app.authorize, Secrets: op.secretReader(run.Key.Environment)}
+	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: op.app.authorize, Secrets: op.secretReader(run.Key.Environment)}
 	if s := op.stacks(d.Project); s != nil {
 		defer s.Close()
 		options.Stacks = s

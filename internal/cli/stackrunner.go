@@ -203,7 +203,7 @@ func (o *operation) planStep(ctx context.Context, po *planOptions, inputs cty.Va
 	if diags = append(diags, d...); d.HasErrors() {
 		return nil, nil, diags
 	}
-	values, d := o.stackInputs(cfg, scope, o.ensemble.fromState(ctx, o.stack, req.mode))
+	values, d := o.stackInputs(cfg, scope, o.ensemble.fromState(ctx, o.declared, req.mode))
 	if diags = append(diags, d...); d.HasErrors() {
 		return nil, nil, diags
 	}
@@ -335,10 +335,11 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 	if err != nil {
 		return nil, err
 	}
-	if e.declared.Stacks[run.Key.Stack] == nil {
+	p := e.ofState(run.Key)
+	if p == nil {
 		return nil, fmt.Errorf("run %s is about the stack %q, which this project does not declare", run.ID, run.Key.Stack)
 	}
-	return &operation{project: e.member(run.Key.Stack), view: silentView{}}, nil
+	return &operation{project: p, view: silentView{}}, nil
 }
 
 // carryOut has a run driven to its end and says what came of it.

@@ -26,7 +26,7 @@ func (p *project) variables(ctx context.Context, cfg *configs.Config, o *variabl
 	if diags = append(diags, p.ensemble.check(scope)...); diags.HasErrors() {
 		return nil, diags
 	}
-	values, d := p.stackInputs(cfg, scope, p.ensemble.fromState(ctx, p.stack, mode))
+	values, d := p.stackInputs(cfg, scope, p.ensemble.fromState(ctx, p.declared, mode))
 	return values, append(diags, d...)
 }
 

@@ -100,6 +100,16 @@ func FromError(err error) List {
 	if err == nil {
 		return nil
 	}
+	if list := Of(err); list != nil {
+		return list
+	}
+	summary, detail, _ := strings.Cut(err.Error(), "\n")
+	return List{{Severity: Error, Summary: upperFirst(summary), Detail: detail}}
+}
+
+// Of returns the diagnostics that an error is made of; nil where it is made of
+// none.
+func Of(err error) List {
 	var one Diagnostic
 	if errors.As(err, &one) {
 		return List{one}
@@ -108,8 +118,7 @@ func FromError(err error) List {
 	if errors.As(err, &many) {
 		return List(many)
 	}
-	summary, detail, _ := strings.Cut(err.Error(), "\n")
-	return List{{Severity: Error, Summary: upperFirst(summary), Detail: detail}}
+	return nil
 }
 
 // FromHCL converts the parser's and evaluator's diagnostics.

@@ -116,7 +116,7 @@ type Execution struct {
 // asks it to end early. Run.ID may be given; a start that needs to know the id
 // uses it.
 func (r *Runner) Execute(ctx context.Context, e Execution) (Run, diag.List) {
-	x, diags := r.create(ctx, e, Running)
+	x, diags := r.create(ctx, e)
 	if diags.HasErrors() {
 		return x.run, diags
 	}
@@ -126,13 +126,13 @@ func (r *Runner) Execute(ctx context.Context, e Execution) (Run, diag.List) {
 }
 
 // create makes a run, without its first entry.
-func (r *Runner) create(ctx context.Context, e Execution, status Status) (*execution, diag.List) {
+func (r *Runner) create(ctx context.Context, e Execution) (*execution, diag.List) {
 	now := r.now()
 	run := e.Run
 	if run.ID == "" {
 		run.ID = r.newID(now)
 	}
-	run.Status, run.Created, run.Started = status, now, now
+	run.Status, run.Created, run.Started = Running, now, now
 	sum := sha256.Sum256(e.Definition)
 	run.PlanHash = hex.EncodeToString(sum[:])
 	run.Blob = definitionPrefix + run.PlanHash
@@ -152,15 +152,17 @@ func (x *execution) begun() {
 // Enqueue makes a new run of a machine for somebody else to drive: whoever
 // continues it.
 func (r *Runner) Enqueue(ctx context.Context, e Execution) (Run, diag.List) {
-	x, diags := r.create(ctx, e, Pending)
+	x, diags := r.create(ctx, e)
 	if diags.HasErrors() {
 		return x.run, diags
 	}
 	defer x.lease.Release()
 	x.begun()
 	b := x.pending
+	// Nobody sees it waiting before there is something to go on with.
+	x.run.Status = Pending
 	if err := r.commit(context.WithoutCancel(ctx), []Commit{{
-		Lease: x.lease, Entries: b.entries, Events: withIDs(x.run.ID, 1, x.events...),
+		Lease: x.lease, Entries: b.entries, Events: withIDs(x.run.ID, 1, x.events...), Run: &x.run,
 	}}, func(error) {}); err != nil {
 		return x.run, diag.Errorf("Cannot record run", "Run %s cannot be recorded: %s.", x.run.ID, err)
 	}

@@ -601,3 +601,41 @@ func TestSecretsStayHidden(t *testing.T) {
 		}
 	})
 }
+
+// eager is a store with somebody who looks for runs to drive before anything is
+// written of them.
+type eager struct {
+	runs.Store
+	look func(commits []runs.Commit)
+}
+
+func (s eager) Commit(ctx context.Context, commits []runs.Commit) error {
+	s.look(commits)
+	return s.Store.Commit(ctx, commits)
+}
+
+// TestEnqueueIsSeenWhole: a run waits to be driven only when there is something to
+// go on with.
+func TestEnqueueIsSeenWhole(t *testing.T) {
+	b := newBench(t, `
+workflow "w" {
+  step "a" {
+    exec { command = ["true"] }
+  }
+}
+`)
+	looked := false
+	b.runner.Store = eager{b.store, func(commits []runs.Commit) {
+		looked = true
+		if run, err := b.store.Run(t.Context(), commits[0].Lease.Run); err != nil || run.Status != runs.Running {
+			t.Errorf("before its first entry the run is %s, %v", run.Status, err)
+		}
+	}}
+	run, diags := b.runner.EnqueueWorkflow(t.Context(), b.d, b.options())
+	if diags.HasErrors() || !looked {
+		t.Fatal(diags.Err())
+	}
+	if run, err := b.store.Run(t.Context(), run.ID); err != nil || run.Status != runs.Pending {
+		t.Errorf("it waits as %s, %v", run.Status, err)
+	}
+}

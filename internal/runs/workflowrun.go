@@ -368,7 +368,11 @@ func (w *workflowSteps) Verdict() (Status, string) {
 }
 
 // childRun names the run that a step of a run is.
-func childRun(t *Task) string { return t.Run().ID + "." + strconv.Itoa(t.Number()) }
+func childRun(t *Task) string { return ChildRun(t.Run().ID, t.Number()) }
+
+// ChildRun is the id of the run that a step of a run is, by number of the step in
+// the journal.
+func ChildRun(run string, step int) string { return run + "." + strconv.Itoa(step) }
 
 // IsWorkflow reports whether the definition of a run is that of a project's
 // workflow, and not a bare state machine.

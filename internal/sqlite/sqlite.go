@@ -50,6 +50,9 @@ type Store struct {
 	reader *sql.DB // nil while there is no file, as is writer
 	writer *writer
 
+	watching sync.Mutex
+	watchers map[*Changes]bool
+
 	fires map[string]int // instants taken by schedule, since opened; for the writer only
 }
 
@@ -135,7 +138,7 @@ func (s *Store) openFile(ctx context.Context) error {
 	// The switch is the process's, and the same for all stores; where there is no
 	// such call, fsync is used as before.
 	_, _ = driver.Fdatasync(true)
-	w, err := openWriter(ctx, s.path())
+	w, err := openWriter(ctx, s.path(), s.changed)
 	if err != nil {
 		return fmt.Errorf("cannot open the store %s: %w", s.path(), err)
 	}

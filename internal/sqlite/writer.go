@@ -22,6 +22,7 @@ type writer struct {
 	db         *sql.DB
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	committed  func() // called after every commit
 
 	mu    sync.Mutex
 	queue []*request
@@ -40,14 +41,14 @@ func (r *request) finish(err error) {
 }
 
 // openWriter opens the file, making it where there is none, in this program's
-// layout.
-func openWriter(ctx context.Context, path string) (*writer, error) {
+// layout. committed is called after every commit.
+func openWriter(ctx context.Context, path string, committed func()) (*writer, error) {
 	db, err := sql.Open("sqlite", dataSource(path, false))
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	w := &writer{turn: make(chan struct{}, 1), db: db, statements: map[string]*sql.Stmt{}}
+	w := &writer{turn: make(chan struct{}, 1), db: db, committed: committed, statements: map[string]*sql.Stmt{}}
 	if w.conn, err = db.Conn(ctx); err != nil {
 		_ = db.Close()
 		return nil, err
@@ -187,6 +188,7 @@ func (w *writer) attempt(batch []*request) (refused int, err error) {
 		return -1, fmt.Errorf("cannot write to the store: %w", err)
 	}
 	committed = true
+	w.committed()
 	return -1, nil
 }
 

@@ -1,0 +1,696 @@
+// Code generated from the API's description; DO NOT EDIT.
+// To make it anew: go test ./internal/server/clientgen -write
+
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+var _ = strconv.Itoa
+
+// Alive is a shape of the API.
+type Alive struct {
+	Time time.Time `json:"time"`
+}
+
+// Approval is a shape of the API.
+type Approval struct {
+	Message string `json:"message,omitempty"`
+	// Digest of the plan that is to be approved; none where the step is about no plan.
+	Plan string `json:"plan,omitempty"`
+	Run  Run    `json:"run"`
+	Step string `json:"step"`
+}
+
+// ChangeRequest is a shape of the API.
+type ChangeRequest struct {
+	// Have people approve the plan before it is carried out.
+	Approve bool `json:"approve,omitempty"`
+	// With kind plan: plan to destroy everything.
+	Destroy bool `json:"destroy,omitempty"`
+	// Only plan, or plan and apply, or plan to destroy and do it.
+	Kind string `json:"kind"`
+	// Digest of a plan that was made before: exactly this is applied.
+	Plan string `json:"plan,omitempty"`
+	// Whether to read the real objects; true unless given.
+	Refresh *bool `json:"refresh,omitempty"`
+	// Only these resources and what they need.
+	Targets []string `json:"targets,omitempty"`
+}
+
+// DecisionRequest is a shape of the API.
+type DecisionRequest struct {
+	// Kept with the decision.
+	Comment  string `json:"comment,omitempty"`
+	Decision string `json:"decision"`
+	// Digest of the plan that is meant: needed to approve a step that is about one.
+	Plan string `json:"plan,omitempty"`
+	// The step; may be left out where only one waits.
+	Step string `json:"step,omitempty"`
+}
+
+// End is a shape of the API.
+type End struct {
+	Time time.Time `json:"time"`
+}
+
+// Entry is a shape of the API.
+type Entry struct {
+	Data     json.RawMessage `json:"data,omitempty"`
+	Kind     string          `json:"kind"`
+	Sequence int64           `json:"sequence"`
+	// Number of the step; -1 for entries about the run.
+	Step int64     `json:"step"`
+	Time time.Time `json:"time"`
+}
+
+// Event is a shape of the API.
+type Event struct {
+	Actor string          `json:"actor,omitempty"`
+	Data  json.RawMessage `json:"data,omitempty"`
+	ID    string          `json:"id"`
+	// Where it stands in the feed: a cursor.
+	Sequence int64     `json:"sequence"`
+	Source   string    `json:"source"`
+	Subject  string    `json:"subject,omitempty"`
+	Time     time.Time `json:"time"`
+	Type     string    `json:"type"`
+}
+
+// Log is a shape of the API.
+type Log struct {
+	// Where it stands in the order of all that was written.
+	ID     int64     `json:"id"`
+	Step   string    `json:"step"`
+	Stream string    `json:"stream"`
+	Text   string    `json:"text"`
+	Time   time.Time `json:"time"`
+}
+
+// Object is a shape of the API.
+type Object struct {
+	Address   string   `json:"address"`
+	DependsOn []string `json:"depends_on"`
+	Deposed   string   `json:"deposed,omitempty"`
+	Mode      string   `json:"mode"`
+	Provider  string   `json:"provider"`
+	Tainted   bool     `json:"tainted,omitempty"`
+	Type      string   `json:"type"`
+}
+
+// Output is a shape of the API.
+type Output struct {
+	Name      string          `json:"name"`
+	Sensitive bool            `json:"sensitive,omitempty"`
+	Value     json.RawMessage `json:"value,omitempty"`
+}
+
+// Override is a shape of the API.
+type Override struct {
+	Reason string `json:"reason"`
+	Rule   string `json:"rule"`
+}
+
+// PageApproval is a shape of the API.
+type PageApproval struct {
+	Items []Approval `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageEntry is a shape of the API.
+type PageEntry struct {
+	Items []Entry `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageEvent is a shape of the API.
+type PageEvent struct {
+	Items []Event `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageLog is a shape of the API.
+type PageLog struct {
+	Items []Log `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageObject is a shape of the API.
+type PageObject struct {
+	Items []Object `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageOutput is a shape of the API.
+type PageOutput struct {
+	Items []Output `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageRun is a shape of the API.
+type PageRun struct {
+	Items []Run `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageStack is a shape of the API.
+type PageStack struct {
+	Items []Stack `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageStep is a shape of the API.
+type PageStep struct {
+	Items []Step `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageWorkflow is a shape of the API.
+type PageWorkflow struct {
+	Items []Workflow `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PlanDocument is a shape of the API.
+type PlanDocument struct {
+	Digest      string         `json:"digest"`
+	Environment string         `json:"environment"`
+	Kind        string         `json:"kind"`
+	Stacks      []PlannedStack `json:"stacks"`
+}
+
+// PlannedStack is a shape of the API.
+type PlannedStack struct {
+	Add    int64 `json:"add"`
+	Change int64 `json:"change"`
+	// What it costs in a month.
+	Cost json.RawMessage `json:"cost,omitempty"`
+	// What policy says.
+	Decision json.RawMessage `json:"decision,omitempty"`
+	Destroy  int64           `json:"destroy"`
+	// The plan in Terraform's JSON format, sensitive values masked.
+	Plan  json.RawMessage `json:"plan"`
+	Stack string          `json:"stack"`
+}
+
+// Run is a shape of the API.
+type Run struct {
+	// Who started it, or on whose behalf.
+	Actor string `json:"actor"`
+	// Whether somebody has asked for its end.
+	Cancelling bool      `json:"cancelling,omitempty"`
+	Created    time.Time `json:"created"`
+	// Of them, ended.
+	Done  int64      `json:"done"`
+	Ended *time.Time `json:"ended,omitempty"`
+	// Where it works.
+	Environment string `json:"environment"`
+	// Of them, failed.
+	Failed int64 `json:"failed"`
+	// Names the run.
+	ID string `json:"id"`
+	// What it is a run of: workflow, apply, destroy, refresh, import, rollback.
+	Kind string `json:"kind"`
+	// Rules that were against it.
+	Overrides []Override `json:"overrides,omitempty"`
+	// The run that this one is a step of.
+	Parent string `json:"parent,omitempty"`
+	// Digest of the plan that it carries out.
+	Plan string `json:"plan,omitempty"`
+	// Why it failed, in a line.
+	Problem string `json:"problem,omitempty"`
+	// The stack that it changes; none for runs of workflows.
+	Stack   string     `json:"stack,omitempty"`
+	Started *time.Time `json:"started,omitempty"`
+	// Where it stands. It only moves forward.
+	Status string `json:"status"`
+	// How many operations it has; 0 as long as it is not known.
+	Steps int64 `json:"steps"`
+	// What it does, in a line.
+	Summary string `json:"summary"`
+	// Name of the workflow.
+	Workflow string `json:"workflow,omitempty"`
+}
+
+// RunNews is a shape of the API.
+type RunNews struct {
+	Run   Run    `json:"run"`
+	Steps []Step `json:"steps"`
+}
+
+// Session is a shape of the API.
+type Session struct {
+	Groups []string `json:"groups"`
+	// Whether the project declares roles.
+	Guarded bool `json:"guarded"`
+	// Name of the project's directory.
+	Project string   `json:"project"`
+	Roles   []string `json:"roles"`
+	// The last event of the feed.
+	Sequence int64 `json:"sequence"`
+	// Whom the client acts as.
+	Subject string `json:"subject"`
+	Version string `json:"version"`
+}
+
+// SignalRequest is a shape of the API.
+type SignalRequest struct {
+	// What comes with it.
+	Data json.RawMessage `json:"data,omitempty"`
+	// Name of the event.
+	Event string `json:"event"`
+}
+
+// Stack is a shape of the API.
+type Stack struct {
+	Environment string `json:"environment"`
+	LastRun     *Run   `json:"last_run,omitempty"`
+	// Empty for a plain directory.
+	Name    string   `json:"name"`
+	Needs   []string `json:"needs"`
+	Objects int64    `json:"objects"`
+	// How often its state was written; 0 where there is none.
+	Serial int64  `json:"serial"`
+	Source string `json:"source"`
+}
+
+// StartRequest is a shape of the API.
+type StartRequest struct {
+	// Where it is to work; the one selected unless given.
+	Environment string `json:"environment,omitempty"`
+	// Values of its variables.
+	Inputs map[string]json.RawMessage `json:"inputs,omitempty"`
+	// Name of the workflow.
+	Workflow string `json:"workflow"`
+}
+
+// Step is a shape of the API.
+type Step struct {
+	// What it does: exec, http, plan, apply, approval, …; of a plan's run, create, update, …
+	Action string     `json:"action"`
+	Begun  *time.Time `json:"begun,omitempty"`
+	// Of them, ended.
+	Done  int64      `json:"done,omitempty"`
+	Ended *time.Time `json:"ended,omitempty"`
+	Error *StepError `json:"error,omitempty"`
+	// Of a step with for_each.
+	Items int64  `json:"items,omitempty"`
+	Name  string `json:"name"`
+	// Steps that come first.
+	Needs []string `json:"needs"`
+	// Where it stands in the workflow; none for the main part.
+	Phase string `json:"phase,omitempty"`
+	// The run of its own that the step is.
+	Run    string `json:"run,omitempty"`
+	Status string `json:"status"`
+	// Whether what it did was undone.
+	Undone bool `json:"undone,omitempty"`
+	// What it waits for.
+	Waits string `json:"waits,omitempty"`
+}
+
+// StepError is a shape of the API.
+type StepError struct {
+	Cause string `json:"cause"`
+	Name  string `json:"name"`
+}
+
+// Workflow is a shape of the API.
+type Workflow struct {
+	Description string `json:"description,omitempty"`
+	LastRuns    []Run  `json:"last_runs,omitempty"`
+	Name        string `json:"name"`
+	// Whether it is one in the Amazon States Language.
+	StateMachine bool               `json:"state_machine,omitempty"`
+	Steps        []Step             `json:"steps"`
+	Variables    []WorkflowVariable `json:"variables"`
+}
+
+// WorkflowVariable is a shape of the API.
+type WorkflowVariable struct {
+	Description string `json:"description,omitempty"`
+	Name        string `json:"name"`
+	Required    bool   `json:"required,omitempty"`
+	Sensitive   bool   `json:"sensitive,omitempty"`
+	Type        string `json:"type"`
+}
+
+// ListApprovals: List the steps that wait for an approval.
+func (c *Client) ListApprovals(ctx context.Context) (*PageApproval, error) {
+	out := new(PageApproval)
+	return out, c.do(ctx, "GET", "/api/v1/approvals", nil, nil, out)
+}
+
+// ChangeStack: Plan a change of a stack and, where asked for, carry it out.
+func (c *Client) ChangeStack(ctx context.Context, environment string, stack string, body ChangeRequest) (*Run, error) {
+	out := new(Run)
+	return out, c.do(ctx, "POST", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/changes", nil, body, out)
+}
+
+// ListObjects: List the objects of a stack.
+func (c *Client) ListObjects(ctx context.Context, environment string, stack string) (*PageObject, error) {
+	out := new(PageObject)
+	return out, c.do(ctx, "GET", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/objects", nil, nil, out)
+}
+
+// ListOutputs: List the outputs of a stack.
+func (c *Client) ListOutputs(ctx context.Context, environment string, stack string) (*PageOutput, error) {
+	out := new(PageOutput)
+	return out, c.do(ctx, "GET", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/outputs", nil, nil, out)
+}
+
+// ListEventsQuery are the parameters of [Client.ListEvents]; what is zero is not sent.
+type ListEventsQuery struct {
+	// Only events behind this one.
+	After int64
+	// Begin so many events before the end, instead of at after.
+	Last int64
+	// Only events of this type; ending in * those that begin so.
+	Type string
+	// Only events about this.
+	Subject string
+	Limit   int64
+}
+
+func (q ListEventsQuery) values() url.Values {
+	v := url.Values{}
+	if q.After != 0 {
+		v.Set("after", strconv.FormatInt(int64(q.After), 10))
+	}
+	if q.Last != 0 {
+		v.Set("last", strconv.FormatInt(int64(q.Last), 10))
+	}
+	if q.Type != "" {
+		v.Set("type", q.Type)
+	}
+	if q.Subject != "" {
+		v.Set("subject", q.Subject)
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.FormatInt(int64(q.Limit), 10))
+	}
+	return v
+}
+
+// ListEvents: List what happened, oldest first.
+func (c *Client) ListEvents(ctx context.Context, query ListEventsQuery) (*PageEvent, error) {
+	out := new(PageEvent)
+	return out, c.do(ctx, "GET", "/api/v1/events", query.values(), nil, out)
+}
+
+// StreamEventsQuery are the parameters of [Client.StreamEvents]; what is zero is not sent.
+type StreamEventsQuery struct {
+	// Only events behind this one; -1 only what happens from now on.
+	After int64
+}
+
+func (q StreamEventsQuery) values() url.Values {
+	v := url.Values{}
+	if q.After != 0 {
+		v.Set("after", strconv.FormatInt(int64(q.After), 10))
+	}
+	return v
+}
+
+// StreamEventsHearer hears the messages of [Client.StreamEvents]; nil for those that do not matter.
+type StreamEventsHearer struct {
+	Alive func(Alive) error
+	Event func(Event) error
+}
+
+// StreamEvents: Hear what happens, from a cursor on. It returns when the stream has ended.
+func (c *Client) StreamEvents(ctx context.Context, query StreamEventsQuery, hear StreamEventsHearer) error {
+	return c.stream(ctx, "/api/v1/events/stream", query.values(), func(event string, data []byte) error {
+		switch event {
+		case "alive":
+			if hear.Alive != nil {
+				var v Alive
+				if err := json.Unmarshal(data, &v); err != nil {
+					return err
+				}
+				return hear.Alive(v)
+			}
+		case "event":
+			if hear.Event != nil {
+				var v Event
+				if err := json.Unmarshal(data, &v); err != nil {
+					return err
+				}
+				return hear.Event(v)
+			}
+		}
+		return nil
+	})
+}
+
+// GetPlan: Read a plan with what policy says and what it costs.
+func (c *Client) GetPlan(ctx context.Context, plan string) (*PlanDocument, error) {
+	out := new(PlanDocument)
+	return out, c.do(ctx, "GET", "/api/v1/plans/"+url.PathEscape(plan), nil, nil, out)
+}
+
+// ListRunsQuery are the parameters of [Client.ListRuns]; what is zero is not sent.
+type ListRunsQuery struct {
+	// Only runs that change this stack.
+	Stack string
+	// Only runs in this environment.
+	Environment string
+	// Only runs that stand so.
+	Status string
+	// Only runs of this kind.
+	Kind string
+	// Only the steps of this run that are runs of their own.
+	Parent string
+	// What the page before gave as next.
+	Cursor string
+	Limit  int64
+}
+
+func (q ListRunsQuery) values() url.Values {
+	v := url.Values{}
+	if q.Stack != "" {
+		v.Set("stack", q.Stack)
+	}
+	if q.Environment != "" {
+		v.Set("environment", q.Environment)
+	}
+	if q.Status != "" {
+		v.Set("status", q.Status)
+	}
+	if q.Kind != "" {
+		v.Set("kind", q.Kind)
+	}
+	if q.Parent != "" {
+		v.Set("parent", q.Parent)
+	}
+	if q.Cursor != "" {
+		v.Set("cursor", q.Cursor)
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.FormatInt(int64(q.Limit), 10))
+	}
+	return v
+}
+
+// ListRuns: List runs, newest first.
+func (c *Client) ListRuns(ctx context.Context, query ListRunsQuery) (*PageRun, error) {
+	out := new(PageRun)
+	return out, c.do(ctx, "GET", "/api/v1/runs", query.values(), nil, out)
+}
+
+// StartRun: Run a workflow.
+func (c *Client) StartRun(ctx context.Context, body StartRequest) (*Run, error) {
+	out := new(Run)
+	return out, c.do(ctx, "POST", "/api/v1/runs", nil, body, out)
+}
+
+// GetRun: Look at a run.
+func (c *Client) GetRun(ctx context.Context, run string) (*Run, error) {
+	out := new(Run)
+	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run), nil, nil, out)
+}
+
+// CancelRun: Cancel a run; asked a second time, cut it off.
+func (c *Client) CancelRun(ctx context.Context, run string) (*Run, error) {
+	out := new(Run)
+	return out, c.do(ctx, "POST", "/api/v1/runs/"+url.PathEscape(run)+"/cancel", nil, nil, out)
+}
+
+// DecideStep: Approve or reject a step that waits for it.
+func (c *Client) DecideStep(ctx context.Context, run string, body DecisionRequest) (*Run, error) {
+	out := new(Run)
+	return out, c.do(ctx, "POST", "/api/v1/runs/"+url.PathEscape(run)+"/decisions", nil, body, out)
+}
+
+// ListJournalQuery are the parameters of [Client.ListJournal]; what is zero is not sent.
+type ListJournalQuery struct {
+	// Only entries behind this one.
+	After int64
+	Limit int64
+}
+
+func (q ListJournalQuery) values() url.Values {
+	v := url.Values{}
+	if q.After != 0 {
+		v.Set("after", strconv.FormatInt(int64(q.After), 10))
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.FormatInt(int64(q.Limit), 10))
+	}
+	return v
+}
+
+// ListJournal: Read the journal of a run.
+func (c *Client) ListJournal(ctx context.Context, run string, query ListJournalQuery) (*PageEntry, error) {
+	out := new(PageEntry)
+	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/journal", query.values(), nil, out)
+}
+
+// ListLogsQuery are the parameters of [Client.ListLogs]; what is zero is not sent.
+type ListLogsQuery struct {
+	// Only of this step.
+	Step string
+	// Only pieces behind this one.
+	After int64
+	Limit int64
+}
+
+func (q ListLogsQuery) values() url.Values {
+	v := url.Values{}
+	if q.Step != "" {
+		v.Set("step", q.Step)
+	}
+	if q.After != 0 {
+		v.Set("after", strconv.FormatInt(int64(q.After), 10))
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.FormatInt(int64(q.Limit), 10))
+	}
+	return v
+}
+
+// ListLogs: Read what the steps of a run wrote.
+func (c *Client) ListLogs(ctx context.Context, run string, query ListLogsQuery) (*PageLog, error) {
+	out := new(PageLog)
+	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/logs", query.values(), nil, out)
+}
+
+// ResumeRun: Go on with a run that nobody works on.
+func (c *Client) ResumeRun(ctx context.Context, run string) (*Run, error) {
+	out := new(Run)
+	return out, c.do(ctx, "POST", "/api/v1/runs/"+url.PathEscape(run)+"/resume", nil, nil, out)
+}
+
+// SignalRun: Tell a run that something happened.
+func (c *Client) SignalRun(ctx context.Context, run string, body SignalRequest) (*Run, error) {
+	out := new(Run)
+	return out, c.do(ctx, "POST", "/api/v1/runs/"+url.PathEscape(run)+"/signals", nil, body, out)
+}
+
+// ListSteps: List the steps of a run.
+func (c *Client) ListSteps(ctx context.Context, run string) (*PageStep, error) {
+	out := new(PageStep)
+	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/steps", nil, nil, out)
+}
+
+// StreamRunQuery are the parameters of [Client.StreamRun]; what is zero is not sent.
+type StreamRunQuery struct {
+	// Only pieces of log behind this one.
+	After int64
+}
+
+func (q StreamRunQuery) values() url.Values {
+	v := url.Values{}
+	if q.After != 0 {
+		v.Set("after", strconv.FormatInt(int64(q.After), 10))
+	}
+	return v
+}
+
+// StreamRunHearer hears the messages of [Client.StreamRun]; nil for those that do not matter.
+type StreamRunHearer struct {
+	Alive func(Alive) error
+	End   func(End) error
+	Log   func(Log) error
+	Run   func(RunNews) error
+}
+
+// StreamRun: Hear how a run goes on, and what its steps write. It returns when the stream has ended.
+func (c *Client) StreamRun(ctx context.Context, run string, query StreamRunQuery, hear StreamRunHearer) error {
+	return c.stream(ctx, "/api/v1/runs/"+url.PathEscape(run)+"/stream", query.values(), func(event string, data []byte) error {
+		switch event {
+		case "alive":
+			if hear.Alive != nil {
+				var v Alive
+				if err := json.Unmarshal(data, &v); err != nil {
+					return err
+				}
+				return hear.Alive(v)
+			}
+		case "end":
+			if hear.End != nil {
+				var v End
+				if err := json.Unmarshal(data, &v); err != nil {
+					return err
+				}
+				return hear.End(v)
+			}
+		case "log":
+			if hear.Log != nil {
+				var v Log
+				if err := json.Unmarshal(data, &v); err != nil {
+					return err
+				}
+				return hear.Log(v)
+			}
+		case "run":
+			if hear.Run != nil {
+				var v RunNews
+				if err := json.Unmarshal(data, &v); err != nil {
+					return err
+				}
+				return hear.Run(v)
+			}
+		}
+		return nil
+	})
+}
+
+// GetSession: Say who asks, and what is asked.
+func (c *Client) GetSession(ctx context.Context) (*Session, error) {
+	out := new(Session)
+	return out, c.do(ctx, "GET", "/api/v1/session", nil, nil, out)
+}
+
+// ListStacks: List the project's stacks.
+func (c *Client) ListStacks(ctx context.Context) (*PageStack, error) {
+	out := new(PageStack)
+	return out, c.do(ctx, "GET", "/api/v1/stacks", nil, nil, out)
+}
+
+// ListWorkflows: List the project's workflows.
+func (c *Client) ListWorkflows(ctx context.Context) (*PageWorkflow, error) {
+	out := new(PageWorkflow)
+	return out, c.do(ctx, "GET", "/api/v1/workflows", nil, nil, out)
+}
+
+// GetWorkflow: Look at a workflow.
+func (c *Client) GetWorkflow(ctx context.Context, workflow string) (*Workflow, error) {
+	out := new(Workflow)
+	return out, c.do(ctx, "GET", "/api/v1/workflows/"+url.PathEscape(workflow), nil, nil, out)
+}

@@ -1,0 +1,409 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/sqlite"
+	"github.com/tutti-dev/tutti/internal/stacks"
+	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+// serverWork does what the API of a server asks for. Requests come side by side:
+// each works with a program of its own, so that none sees another's files.
+type serverWork struct {
+	op     *operation // of the project's root
+	runner *runs.Runner
+}
+
+var _ api.Work = (*serverWork)(nil)
+
+// fresh is the program for one request or run: it has read nothing yet.
+func (a *App) fresh() *App {
+	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor}
+}
+
+// root is the project's root for one request.
+func (w *serverWork) root() *operation {
+	p := w.op.aside(w.op.key())
+	p.app = w.op.app.fresh()
+	return &operation{project: p, view: silentView{}}
+}
+
+// Project implements [api.Work].
+func (w *serverWork) Project(context.Context) (*projects.Project, error) {
+	if !projects.Exists(w.op.rootDir()) {
+		return &projects.Project{Dir: w.op.rootDir()}, nil
+	}
+	p, diags := projects.Load(w.op.rootDir())
+	return p, diags.Err()
+}
+
+// Authorize implements [api.Work].
+func (w *serverWork) Authorize(who access.Identity, verb access.Verb, environment, resource string) error {
+	policy, diags := w.root().app.policy()
+	if diags.HasErrors() {
+		return diags.Err()
+	}
+	if !policy.Declared() {
+		return nil
+	}
+	if d := policy.Decide(who, verb, environment, resource); !d.Allowed {
+		return fmt.Errorf("%w: %s may not do this: %s", api.ErrForbidden, who.Subject, d.Because)
+	}
+	return nil
+}
+
+// AuthorizeRun implements [api.Work].
+func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb access.Verb, run runs.Run) error {
+	names, diags := w.root().app.resourcesOf(ctx, w.runner.Store, run)
+	if diags.HasErrors() {
+		return diags.Err()
+	}
+	for _, name := range names {
+		if err := w.Authorize(who, verb, run.Key.Environment, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Roles implements [api.Work].
+func (w *serverWork) Roles(who access.Identity) ([]string, bool, error) {
+	policy, diags := w.root().app.policy()
+	if diags.HasErrors() || !policy.Declared() {
+		return nil, false, diags.Err()
+	}
+	return policy.RolesOf(who), true, nil
+}
+
+// Start implements [api.Work].
+func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start) (runs.Run, error) {
+	p, err := w.Project(ctx)
+	if err != nil {
+		return runs.Run{}, err
+	}
+	declared := p.Workflows[s.Workflow]
+	if declared == nil {
+		return runs.Run{}, fmt.Errorf("%w: the project declares no workflow %q", api.ErrNotFound, s.Workflow)
+	}
+	op := w.root()
+	environment, diags := op.chooseEnvironment(p, s.Environment)
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	if err := w.Authorize(who, access.Run, environment, s.Workflow); err != nil {
+		return runs.Run{}, err
+	}
+	op.environment = environment
+	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Program: programVersion(), Summary: "workflow " + s.Workflow}
+	if declared.Definition != "" {
+		if diags := checkWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
+			return runs.Run{}, diags.Err()
+		}
+		input, err := json.Marshal(s.Inputs)
+		if err != nil || s.Inputs == nil {
+			input = []byte("{}")
+		}
+		_, e, done, diags := op.machineExecution(w.runner, runs.EncodeDefinition(p, s.Workflow))
+		if diags.HasErrors() {
+			return runs.Run{}, diags.Err()
+		}
+		defer done()
+		e.Run = run
+		e.Start, e.Sensitive = runs.MachineStart("", input, runs.NewID(time.Now())), true
+		made, diags := w.runner.Enqueue(ctx, e)
+		return made, diags.Err()
+	}
+	d, diags := flow.New(p, s.Workflow, stackOutputNames(p))
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	vars := &variableOptions{}
+	for _, name := range sortedKeys(s.Inputs) {
+		vars.given = append(vars.given, variableFlag{text: name + "=" + expressionOf(s.Inputs[name])})
+	}
+	inputs, diags := workflowInputs(p, d, environment, vars)
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	made, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
+	return made, diags.Err()
+}
+
+// expressionOf is a JSON value as -var takes it: texts as they are, everything
+// else as an expression, in which nothing of a text is evaluated.
+func expressionOf(value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return text
+	}
+	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(string(value))
+}
+
+// Change implements [api.Work]: a change is a run of a workflow that is made for
+// it.
+func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Change) (runs.Run, error) {
+	p, err := w.Project(ctx)
+	if err != nil {
+		return runs.Run{}, err
+	}
+	plain := c.Stack == "" && len(p.Stacks) == 0
+	if !plain && p.Stacks[c.Stack] == nil {
+		return runs.Run{}, fmt.Errorf("%w: the project declares no stack %q", api.ErrNotFound, c.Stack)
+	}
+	op := w.root()
+	environment, diags := op.chooseEnvironment(p, c.Environment)
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	verb := access.Plan
+	if c.Apply {
+		verb = access.Apply
+		if c.Destroy {
+			verb = access.Destroy
+		}
+	}
+	if err := w.Authorize(who, verb, environment, c.Stack); err != nil {
+		return runs.Run{}, err
+	}
+	made, summary, diags := changeWorkflow(p, c)
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	d := flow.Compile(made, made.Workflows[changeName])
+	inputs, diags := workflowInputs(made, d, environment, &variableOptions{})
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	op.environment = environment
+	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Program: programVersion(), Summary: summary}
+	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
+	return started, diags.Err()
+}
+
+// changeName is what the workflow of a change is called. It is no name that a
+// project could give one of its own in a file of the name below.
+const (
+	changeName = "change"
+	// directoryName is the stack that stands for a plain directory there.
+	directoryName = "directory"
+	changeFile    = ".change" + projects.Suffix
+)
+
+// isDirectory reports whether a stack stands for a plain directory, in a project
+// that was made for a change of it. Its state is the directory's own.
+func isDirectory(s *projects.Stack) bool {
+	return s.Name == directoryName && filepath.Base(s.DeclRange.Filename) == changeFile
+}
+
+// changeWorkflow adds the workflow of a change to a project's files.
+func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, string, diag.List) {
+	if p.Workflows[changeName] != nil {
+		return nil, "", diag.ErrorAt(p.Workflows[changeName].DeclRange, "Name is taken", "Changes of stacks are workflows called %q: give this one another name.", changeName)
+	}
+	var b strings.Builder
+	if c.Stack == "" {
+		c.Stack = directoryName
+		fmt.Fprintf(&b, "stack %q {\n  source = \"./\"\n}\n", c.Stack)
+	}
+	stack, kind := "stack."+c.Stack, "apply"
+	if c.Destroy {
+		kind = "destroy"
+	}
+	fmt.Fprintf(&b, "workflow %q {\n", changeName)
+	plan := strconv.Quote(c.Plan)
+	if c.Plan == "" {
+		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      stack   = %s\n      destroy = %t\n      refresh = %t\n", stack, c.Destroy, c.Refresh)
+		if len(c.Targets) > 0 {
+			quoted := make([]string, len(c.Targets))
+			for i, t := range c.Targets {
+				quoted[i] = strconv.Quote(strings.NewReplacer("${", "$${", "%{", "%%{").Replace(t))
+			}
+			fmt.Fprintf(&b, "      targets = [%s]\n", strings.Join(quoted, ", "))
+		}
+		b.WriteString("    }\n  }\n")
+		plan = "step.plan.outputs.digest"
+	}
+	if !c.Apply {
+		kind = "plan"
+	}
+	if c.Apply && c.Approve {
+		fmt.Fprintf(&b, "  step \"approval\" {\n    approval {\n      plan = %s\n    }\n  }\n", plan)
+		plan = "step.approval.outputs.plan"
+	}
+	if c.Apply {
+		fmt.Fprintf(&b, "  step \"apply\" {\n    apply {\n      stack = %s\n      plan  = %s\n    }\n  }\n", stack, plan)
+	}
+	b.WriteString("}\n")
+	files := map[string][]byte{filepath.Join(p.Dir, changeFile): []byte(b.String())}
+	for name, src := range p.Files {
+		files[name] = src
+	}
+	made, diags := projects.Parse(p.Dir, files)
+	return made, kind + " " + strings.TrimPrefix(c.Stack, directoryName), diags
+}
+
+// Resume implements [api.Work]: the driver of the server finds it.
+func (w *serverWork) Resume(context.Context, runs.Run) error { return nil }
+
+// Machine implements [api.Work].
+func (w *serverWork) Machine(ctx context.Context, run runs.Run) (*flow.Machine, error) {
+	if !run.Machine() {
+		return nil, nil
+	}
+	source, err := w.runner.Store.Blob(ctx, run.Blob)
+	if err != nil {
+		return nil, err
+	}
+	d, diags := w.root().definitionOf(source)
+	if diags.HasErrors() || d == nil || d.Workflow.Definition != "" {
+		return nil, diags.Err()
+	}
+	return flow.NewMachine(d), nil
+}
+
+// Decide implements [api.Work].
+func (w *serverWork) Decide(ctx context.Context, who access.Identity, run runs.Run, d api.StepDecision) error {
+	if run.Status.Ended() {
+		return runs.ErrEnded
+	}
+	m, diags := w.runner.ReplayWorkflow(ctx, run)
+	if diags.HasErrors() {
+		return diags.Err()
+	}
+	roles, declared, err := w.Roles(who)
+	if err != nil {
+		return err
+	}
+	if !declared {
+		roles = []string{workflow.AnyRole}
+	}
+	out := workflow.Decision{Comment: d.Comment, Digest: d.Digest, Roles: roles}
+	s := workflow.Signal{Kind: workflow.SignalReject, By: who.Subject}
+	if d.Approve {
+		s.Kind = workflow.SignalApprove
+	}
+	step, err := m.Approval(s.Kind, d.Step, s.By, out)
+	if err != nil {
+		return fmt.Errorf("%w: %w", api.ErrConflict, err)
+	}
+	s.Name = m.Key(step)
+	if s.Data, err = json.Marshal(out); err != nil {
+		return err
+	}
+	return w.runner.Signal(ctx, run.ID, s).Err()
+}
+
+// Plan implements [api.Work].
+func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error) {
+	store, ok := w.runner.Store.(*sqlite.Store)
+	if !ok {
+		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
+	}
+	r := newStackRunner(w.root().project, nil)
+	defer r.Close()
+	r.root.opened = store
+	shared, err := r.planned(ctx, digest)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", api.ErrNotFound, err)
+	}
+	out := &api.Plan{Digest: digest, Environment: shared.plan.Environment, Kind: shared.plan.Kind}
+	for _, part := range shared.plan.Stacks {
+		op := &operation{project: shared.ensemble.member(part.Name), view: silentView{}}
+		l, diags := op.loadPlan(part.Encoded)
+		if diags.HasErrors() {
+			return nil, diags.Err()
+		}
+		one := api.PlanPart{Stack: part.Name, Plan: l.plan}
+		if one.Document, err = jsonplan.Plan(l.plan, nil, op.jsonOptions(ctx)); err != nil {
+			return nil, err
+		}
+		if one.Document, err = api.MaskPlan(one.Document); err != nil {
+			return nil, err
+		}
+		if j, d := op.holdToPolicy(ctx, l, runOptions{kind: shared.plan.Kind}); j != nil && !d.HasErrors() {
+			one.Decision = j.decision
+		}
+		if j := op.judge(ctx, l); j != nil {
+			one.Cost = j.estimate
+		}
+		out.Parts = append(out.Parts, one)
+	}
+	return out, nil
+}
+
+// Stacks implements [api.Work].
+func (w *serverWork) Stacks(ctx context.Context) ([]api.StackState, error) {
+	p, err := w.Project(ctx)
+	if err != nil {
+		return nil, err
+	}
+	graph, diags := stacks.NewGraph(p)
+	if diags.HasErrors() {
+		return nil, diags.Err()
+	}
+	var out []api.StackState
+	add := func(key states.Key, source string) error {
+		st, err := w.runner.Store.State(ctx, key)
+		if err != nil {
+			return err
+		}
+		out = append(out, api.StackState{Stack: key.Stack, Source: source, Environment: key.Environment, Needs: graph.Needs[key.Stack], Serial: int64(st.Serial), Objects: len(st.Instances)})
+		return nil
+	}
+	environments := sortedKeys(p.Environments)
+	if len(environments) == 0 {
+		if environments, err = w.runner.Store.Environments(ctx, ""); err != nil {
+			return nil, err
+		}
+	}
+	for _, environment := range environments {
+		for _, name := range graph.Order {
+			if err := add(states.Key{Stack: name, Environment: environment}, p.Stacks[name].Source); err != nil {
+				return nil, err
+			}
+		}
+		if len(graph.Order) == 0 {
+			if err := add(states.Key{Environment: environment}, "."); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// State implements [api.Work].
+func (w *serverWork) State(ctx context.Context, key states.Key) (*states.State, error) {
+	return w.runner.Store.State(ctx, key)
+}
+
+// tokenIdentity is whom a token stands for that somebody shows.
+func tokenIdentity(ctx context.Context, store *sqlite.Store, shown string) (access.Identity, error) {
+	var failed error
+	who, err := access.Verify(shown, func(id string) (access.Token, bool) {
+		t, ok, err := store.Token(ctx, id)
+		failed = err
+		return t, ok && err == nil
+	}, time.Now())
+	if failed != nil {
+		return access.Identity{}, failed
+	}
+	if err == nil {
+		who.Groups = identityOf(who.Subject).Groups
+	}
+	return who, err
+}

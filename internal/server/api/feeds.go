@@ -1,0 +1,273 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/sse"
+	"github.com/tutti-dev/tutti/internal/events"
+)
+
+const tagEvents = "Events"
+
+// heartbeat is how often a stream says that it is alive, for whoever stands
+// between.
+const heartbeat = 20 * time.Second
+
+// feedBatch is how many events a stream reads at once.
+const feedBatch = 500
+
+// feeds registers what is about events, and the streams.
+func (a *API) feeds(h huma.API) {
+	huma.Register(h, operation("get-session", http.MethodGet, "/session", "Say who asks, and what is asked", tagEvents), a.getSession)
+	huma.Register(h, operation("list-events", http.MethodGet, "/events", "List what happened, oldest first", tagEvents), a.listEvents)
+	sse.Register(h, operation("stream-events", http.MethodGet, "/events/stream", "Hear what happens, from a cursor on", tagEvents),
+		map[string]any{"event": Event{}, "alive": Alive{}}, a.streamEvents)
+	sse.Register(h, operation("stream-run", http.MethodGet, "/runs/{run}/stream", "Hear how a run goes on, and what its steps write", tagRuns),
+		map[string]any{"run": RunNews{}, "log": Log{}, "alive": Alive{}, "end": End{}}, a.streamRun)
+}
+
+// Alive says that a stream is alive.
+type Alive struct {
+	Time time.Time `json:"time"`
+}
+
+// End says that nothing more comes. A stream that ends without was broken, or the
+// server goes down: take it up again.
+type End struct {
+	Time time.Time `json:"time"`
+}
+
+// RunNews is how a run stands whenever something about it has changed.
+type RunNews struct {
+	Run   Run    `json:"run"`
+	Steps []Step `json:"steps" nullable:"false"`
+}
+
+func (a *API) getSession(ctx context.Context, _ *struct{}) (*body[Session], error) {
+	who := IdentityOf(ctx)
+	out := Session{Subject: who.Subject, Groups: who.Groups, Version: a.Version, Project: a.Name}
+	var err error
+	if out.Roles, out.Guarded, err = a.Work.Roles(who); err != nil {
+		return nil, problem(err)
+	}
+	if out.Groups == nil {
+		out.Groups = []string{}
+	}
+	if out.Roles == nil {
+		out.Roles = []string{}
+	}
+	if out.Sequence, err = a.lastEvent(ctx); err != nil {
+		return nil, problem(err)
+	}
+	return answer(out), nil
+}
+
+var errEnough = errors.New("enough")
+
+// lastEvent is the number of the last event.
+func (a *API) lastEvent(ctx context.Context) (int64, error) {
+	last := int64(0)
+	const beyond = int64(1) << 62
+	made, err := a.Store.Feed(ctx, beyond, func(*events.Link) error { return nil })
+	if made > last {
+		last = made
+	}
+	return last, err
+}
+
+// links reads events behind a number.
+func (a *API) links(ctx context.Context, after int64, limit int) (out []Event, err error) {
+	_, err = a.Store.Feed(ctx, after, func(l *events.Link) error {
+		if len(out) == limit {
+			return errEnough
+		}
+		out = append(out, eventOf(l))
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return out, err
+}
+
+// eventsQuery says which events are asked for.
+type eventsQuery struct {
+	After   int64  `query:"after" minimum:"0" doc:"Only events behind this one."`
+	Last    int    `query:"last" minimum:"0" maximum:"1000" doc:"Begin so many events before the end, instead of at after."`
+	Type    string `query:"type" doc:"Only events of this type; ending in * those that begin so."`
+	Subject string `query:"subject" doc:"Only events about this."`
+	Limit   int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+}
+
+func (q *eventsQuery) matches(l *events.Link) bool {
+	if q.Subject != "" && q.Subject != l.Subject {
+		return false
+	}
+	if prefix, ok := strings.CutSuffix(q.Type, "*"); ok {
+		return strings.HasPrefix(l.Type, prefix)
+	}
+	return q.Type == "" || q.Type == l.Type
+}
+
+func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*body[page[Event]], error) {
+	after := in.After
+	if in.Last > 0 {
+		last, err := a.lastEvent(ctx)
+		if err != nil {
+			return nil, problem(err)
+		}
+		after = max(0, last-int64(in.Last))
+	}
+	out := page[Event]{Items: []Event{}}
+	_, err := a.Store.Feed(ctx, after, func(l *events.Link) error {
+		if !in.matches(l) {
+			return nil
+		}
+		if len(out.Items) == in.Limit {
+			out.Next = strconv.FormatInt(out.Items[in.Limit-1].Sequence, 10)
+			return errEnough
+		}
+		out.Items = append(out.Items, eventOf(l))
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, problem(err)
+	}
+	return answer(out), nil
+}
+
+// cursorOf is where a stream begins: behind what a client that comes back had
+// heard last, or else where it asks for.
+func cursorOf(lastID string, after int64) int64 {
+	if n, err := strconv.ParseInt(lastID, 10, 64); err == nil && n >= 0 {
+		return n
+	}
+	return after
+}
+
+func (a *API) streamEvents(ctx context.Context, in *struct {
+	LastEventID string `header:"Last-Event-ID" doc:"What a client that comes back had heard last."`
+	After       int64  `query:"after" doc:"Only events behind this one; -1 only what happens from now on."`
+}, send sse.Sender,
+) {
+	cursor := cursorOf(in.LastEventID, in.After)
+	if cursor < 0 {
+		last, err := a.lastEvent(ctx)
+		if err != nil {
+			return
+		}
+		cursor = last
+	}
+	a.follow(ctx, send, func() (bool, error) {
+		for {
+			list, err := a.links(ctx, cursor, feedBatch)
+			if err != nil {
+				return false, err
+			}
+			for _, e := range list {
+				if err := send(sse.Message{ID: int(e.Sequence), Data: e}); err != nil {
+					return false, err
+				}
+				cursor = e.Sequence
+			}
+			if len(list) < feedBatch {
+				return true, nil
+			}
+		}
+	})
+}
+
+// follow calls tell now and after every change of the store, until it says that
+// there is no more, the client is gone, or the server goes down.
+func (a *API) follow(ctx context.Context, send sse.Sender, tell func() (more bool, err error)) {
+	ticker := time.NewTicker(heartbeat)
+	defer ticker.Stop()
+	if send.Data(Alive{time.Now().UTC()}) != nil { // so that the client knows it is heard
+		return
+	}
+	for {
+		changed := a.Changed() // before looking, so that nothing falls between
+		more, err := tell()
+		if err == nil && !more {
+			_ = send.Data(End{time.Now().UTC()}) // who is gone needs no end
+		}
+		if err != nil || !more {
+			return
+		}
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-a.Stop:
+				return
+			case <-changed:
+				waiting = false
+			case now := <-ticker.C:
+				if send.Data(Alive{now.UTC()}) != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (a *API) streamRun(ctx context.Context, in *struct {
+	RunPath
+	LastEventID string `header:"Last-Event-ID" doc:"The last piece of log that a client that comes back had heard."`
+	After       int64  `query:"after" doc:"Only pieces of log behind this one."`
+}, send sse.Sender,
+) {
+	cursor := cursorOf(in.LastEventID, in.After)
+	var f *follower
+	before := ""
+	a.follow(ctx, send, func() (bool, error) {
+		// Whether it has ended is asked first: nothing comes after the end.
+		run, err := a.Store.Run(ctx, in.Run)
+		if err != nil {
+			return false, err
+		}
+		if cursor, err = a.sendLogs(ctx, in.Run, cursor, send); err != nil {
+			return false, err
+		}
+		if f == nil {
+			f, err = a.follower(ctx, run)
+		} else {
+			err = f.read(ctx)
+		}
+		if err != nil {
+			return false, err
+		}
+		if now := fmt.Sprint(run.Status, run.Cancelling, f.last); now != before {
+			before = now
+			if err := send.Data(RunNews{Run: a.runOf(ctx, run), Steps: f.steps()}); err != nil {
+				return false, err
+			}
+		}
+		return !run.Status.Ended(), nil
+	})
+}
+
+func (a *API) sendLogs(ctx context.Context, run string, cursor int64, send sse.Sender) (int64, error) {
+	for {
+		chunks, err := a.Store.Logs(ctx, run, cursor, feedBatch)
+		if err != nil {
+			return cursor, err
+		}
+		for _, c := range chunks {
+			if err := send(sse.Message{ID: int(c.ID), Data: logOf(c)}); err != nil {
+				return cursor, err
+			}
+			cursor = c.ID
+		}
+		if len(chunks) < feedBatch {
+			return cursor, nil
+		}
+	}
+}

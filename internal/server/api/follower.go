@@ -1,0 +1,190 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+// follower tells how the steps of a run stand, from its journal, and keeps up
+// with it: what was read once is not read again.
+type follower struct {
+	a       *API
+	run     runs.Run
+	machine *flow.Machine // nil where the run is none of a workflow with steps
+	last    int64         // entry read last
+
+	numbers map[int]string    // of steps that have not ended: their names
+	makers  map[string]bool   // steps that are runs of their own
+	runs    map[string]string // of them, the run, by name of the step
+	times   map[string]*span
+	order   []string
+	listed  map[string]*Step // operations of a plan's run, by address and operation
+}
+
+// span is when a step began and when the last of it ended.
+type span struct{ begun, ended *time.Time }
+
+// follower makes one that has read the journal up to now.
+func (a *API) follower(ctx context.Context, run runs.Run) (*follower, error) {
+	m, err := a.Work.Machine(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	f := &follower{
+		a: a, run: run, machine: m, numbers: map[int]string{}, makers: map[string]bool{}, runs: map[string]string{},
+		times: map[string]*span{}, listed: map[string]*Step{},
+	}
+	if m != nil {
+		for _, s := range m.Steps() {
+			f.makers[s.Name] = slices.Contains([]string{"apply", "destroy", "rollback", "workflow"}, s.Action)
+		}
+	}
+	return f, f.read(ctx)
+}
+
+// read takes in what was written since.
+func (f *follower) read(ctx context.Context) error {
+	if f.machine == nil {
+		entries, err := f.a.Store.Read(ctx, f.run.ID, f.last)
+		for _, e := range entries {
+			f.operation(e)
+		}
+		return err
+	}
+	return f.a.Store.Each(ctx, f.run.ID, f.last, func(e workflow.Entry) error {
+		if _, err := f.machine.Apply(e); err != nil {
+			return err
+		}
+		f.last = e.Sequence
+		if e.Step < 0 {
+			return nil
+		}
+		name := f.numbers[e.Step]
+		if data := runs.ReadStepData(e); data.Step != "" {
+			name = data.Step
+		} else if data.Address != "" {
+			name = data.Address
+		}
+		if name, _, _ = strings.Cut(name, "["); name != "" {
+			f.numbers[e.Step] = name
+			f.time(name, e)
+			if f.makers[name] {
+				f.runs[name] = runs.ChildRun(f.run.ID, e.Step)
+			}
+		}
+		if e.Kind != workflow.StepStarted {
+			delete(f.numbers, e.Step)
+		}
+		return nil
+	})
+}
+
+func (f *follower) time(name string, e workflow.Entry) {
+	s := f.times[name]
+	if s == nil {
+		s = &span{begun: &e.Time}
+		f.times[name] = s
+	}
+	if e.Kind != workflow.StepStarted {
+		s.ended = &e.Time
+	}
+}
+
+// operation takes an entry of a plan's run, which tells by itself what it is
+// about.
+func (f *follower) operation(e workflow.Entry) {
+	f.last = e.Sequence
+	if e.Step < 0 {
+		return
+	}
+	data := runs.ReadStepData(e)
+	key := data.Operation + " " + data.Address
+	if data.Address == "" {
+		key = f.numbers[e.Step]
+	}
+	if key == "" {
+		return
+	}
+	f.numbers[e.Step] = key
+	s := f.listed[key]
+	if s == nil {
+		s = &Step{Name: data.Address, Action: data.Operation, Needs: []string{}, Begun: &e.Time}
+		f.listed[key] = s
+		f.order = append(f.order, key)
+	}
+	switch e.Kind {
+	case workflow.StepStarted:
+		s.Status = string(flow.Running)
+		return
+	case workflow.StepWithdrawn:
+		s.Status = string(flow.Waiting)
+		return
+	case workflow.StepSucceeded:
+		s.Status = string(flow.Succeeded)
+	case workflow.StepFailed, workflow.StepLost:
+		s.Status = string(flow.Failed)
+	}
+	s.Ended = &e.Time
+	for _, p := range data.Problems {
+		s.Error = &StepError{p.Summary, p.Detail}
+	}
+}
+
+// steps are those of a workflow, all of them, or the operations of a plan that
+// were begun.
+func (f *follower) steps() []Step {
+	out := []Step{}
+	if f.machine == nil {
+		for _, key := range f.order {
+			out = append(out, *f.listed[key])
+		}
+		return out
+	}
+	for _, s := range f.machine.Steps() {
+		one := stepOf(s)
+		if t := f.times[s.Name]; t != nil {
+			one.Begun = t.begun
+			if s.Status != flow.Running && s.Status != flow.Waiting {
+				one.Ended = t.ended
+			}
+		}
+		one.Run = f.runs[s.Name]
+		out = append(out, one)
+	}
+	return out
+}
+
+// workflowOf is the name of the workflow that a run is of; empty where it is of
+// none that the project declared.
+func (a *API) workflowOf(ctx context.Context, r runs.Run) string {
+	if !r.Machine() {
+		return ""
+	}
+	if name, ok := a.names.Load(r.Blob); ok {
+		return name.(string)
+	}
+	source, err := a.Store.Blob(ctx, r.Blob)
+	if err != nil {
+		return ""
+	}
+	var d runs.WorkflowDefinition
+	if runs.IsWorkflow(source) {
+		_ = json.Unmarshal(source, &d) // one that cannot be read has no name
+	}
+	a.names.Store(r.Blob, d.Workflow)
+	return d.Workflow
+}
+
+// runOf describes a run for clients.
+func (a *API) runOf(ctx context.Context, r runs.Run) Run {
+	out := describeRun(r)
+	out.Workflow = a.workflowOf(ctx, r)
+	return out
+}

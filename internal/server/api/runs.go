@@ -1,0 +1,272 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+const tagRuns = "Runs"
+
+// RunPath names a run.
+type RunPath struct {
+	Run string `path:"run" doc:"Names the run."`
+}
+
+// runs registers what is about runs.
+func (a *API) runs(h huma.API) {
+	huma.Register(h, operation("list-runs", http.MethodGet, "/runs", "List runs, newest first", tagRuns), a.listRuns)
+	start := operation("start-run", http.MethodPost, "/runs", "Run a workflow", tagRuns)
+	start.DefaultStatus = http.StatusCreated
+	huma.Register(h, start, a.startRun)
+	huma.Register(h, operation("get-run", http.MethodGet, "/runs/{run}", "Look at a run", tagRuns), a.getRun)
+	huma.Register(h, operation("list-steps", http.MethodGet, "/runs/{run}/steps", "List the steps of a run", tagRuns), a.listSteps)
+	huma.Register(h, operation("list-journal", http.MethodGet, "/runs/{run}/journal", "Read the journal of a run", tagRuns), a.listJournal)
+	huma.Register(h, operation("list-logs", http.MethodGet, "/runs/{run}/logs", "Read what the steps of a run wrote", tagRuns), a.listLogs)
+	huma.Register(h, operation("cancel-run", http.MethodPost, "/runs/{run}/cancel", "Cancel a run; asked a second time, cut it off", tagRuns), a.cancelRun)
+	huma.Register(h, operation("resume-run", http.MethodPost, "/runs/{run}/resume", "Go on with a run that nobody works on", tagRuns), a.resumeRun)
+	huma.Register(h, operation("signal-run", http.MethodPost, "/runs/{run}/signals", "Tell a run that something happened", tagRuns), a.signalRun)
+	huma.Register(h, operation("decide-step", http.MethodPost, "/runs/{run}/decisions", "Approve or reject a step that waits for it", tagRuns), a.decideStep)
+	huma.Register(h, operation("list-approvals", http.MethodGet, "/approvals", "List the steps that wait for an approval", tagRuns), a.listApprovals)
+}
+
+func (a *API) listRuns(ctx context.Context, in *struct {
+	Stack       string `query:"stack" doc:"Only runs that change this stack."`
+	Environment string `query:"environment" doc:"Only runs in this environment."`
+	Status      string `query:"status" enum:"pending,running,interrupted,succeeded,failed,cancelled" doc:"Only runs that stand so."`
+	Kind        string `query:"kind" doc:"Only runs of this kind."`
+	Parent      string `query:"parent" doc:"Only the steps of this run that are runs of their own."`
+	Cursor      string `query:"cursor" doc:"What the page before gave as next."`
+	Limit       int    `query:"limit" default:"50" minimum:"1" maximum:"500"`
+},
+) (*body[page[Run]], error) {
+	list, err := a.Store.Runs(ctx, states.Key{Stack: in.Stack, Environment: in.Environment}, 0)
+	if err != nil {
+		return nil, problem(err)
+	}
+	out := page[Run]{Items: []Run{}}
+	if in.Cursor != "" {
+		i := slices.IndexFunc(list, func(r runs.Run) bool { return r.ID == in.Cursor })
+		list = list[i+1:]
+	}
+	for _, r := range list {
+		switch {
+		case in.Status != "" && string(r.Status) != in.Status,
+			in.Kind != "" && r.Kind != in.Kind,
+			in.Parent != "" && r.Parent != in.Parent:
+			continue
+		}
+		if len(out.Items) == in.Limit {
+			out.Next = out.Items[in.Limit-1].ID
+			break
+		}
+		out.Items = append(out.Items, a.runOf(ctx, r))
+	}
+	return answer(out), nil
+}
+
+func (a *API) startRun(ctx context.Context, in *struct {
+	Body StartRequest
+},
+) (*body[Run], error) {
+	if run, ok := a.startedBefore(ctx); ok {
+		return answer(a.runOf(ctx, run)), nil
+	}
+	run, err := a.Work.Start(ctx, IdentityOf(ctx), Start{ID: runID(ctx), Workflow: in.Body.Workflow, Environment: in.Body.Environment, Inputs: in.Body.Inputs})
+	if err != nil {
+		return nil, problem(err)
+	}
+	return answer(a.runOf(ctx, run)), nil
+}
+
+func (a *API) getRun(ctx context.Context, in *RunPath) (*body[Run], error) {
+	run, err := a.Store.Run(ctx, in.Run)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return answer(a.runOf(ctx, run)), nil
+}
+
+func (a *API) listSteps(ctx context.Context, in *RunPath) (*body[page[Step]], error) {
+	run, err := a.Store.Run(ctx, in.Run)
+	if err != nil {
+		return nil, problem(err)
+	}
+	f, err := a.follower(ctx, run)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return answer(page[Step]{Items: f.steps()}), nil
+}
+
+func (a *API) listJournal(ctx context.Context, in *struct {
+	RunPath
+	After int64 `query:"after" doc:"Only entries behind this one."`
+	Limit int   `query:"limit" default:"500" minimum:"1" maximum:"5000"`
+},
+) (*body[page[Entry]], error) {
+	if _, err := a.Store.Run(ctx, in.Run); err != nil {
+		return nil, problem(err)
+	}
+	entries, err := a.Store.Read(ctx, in.Run, in.After)
+	if err != nil {
+		return nil, problem(err)
+	}
+	out := page[Entry]{Items: []Entry{}}
+	for _, e := range entries {
+		if len(out.Items) == in.Limit {
+			out.Next = fmt.Sprint(out.Items[in.Limit-1].Sequence)
+			break
+		}
+		out.Items = append(out.Items, entryOf(e))
+	}
+	return answer(out), nil
+}
+
+func (a *API) listLogs(ctx context.Context, in *struct {
+	RunPath
+	Step  string `query:"step" doc:"Only of this step."`
+	After int64  `query:"after" doc:"Only pieces behind this one."`
+	Limit int    `query:"limit" default:"500" minimum:"1" maximum:"5000"`
+},
+) (*body[page[Log]], error) {
+	if _, err := a.Store.Run(ctx, in.Run); err != nil {
+		return nil, problem(err)
+	}
+	out := page[Log]{Items: []Log{}}
+	for after := in.After; ; {
+		chunks, err := a.Store.Logs(ctx, in.Run, after, in.Limit)
+		if err != nil {
+			return nil, problem(err)
+		}
+		for _, c := range chunks {
+			after = c.ID
+			if in.Step == "" || c.Name == in.Step || strings.HasPrefix(c.Name, in.Step+"[") {
+				out.Items = append(out.Items, logOf(c))
+			}
+		}
+		if len(chunks) < in.Limit {
+			return answer(out), nil
+		}
+		if len(out.Items) >= in.Limit {
+			out.Next = fmt.Sprint(after)
+			return answer(out), nil
+		}
+	}
+}
+
+// run finds a run that somebody may do something to.
+func (a *API) run(ctx context.Context, id string, verb access.Verb) (runs.Run, error) {
+	run, err := a.Store.Run(ctx, id)
+	if err != nil {
+		return run, problem(err)
+	}
+	if err := a.Work.AuthorizeRun(ctx, IdentityOf(ctx), verb, run); err != nil {
+		return run, problem(err)
+	}
+	return run, nil
+}
+
+func (a *API) cancelRun(ctx context.Context, in *RunPath) (*body[Run], error) {
+	run, err := a.run(ctx, in.Run, access.Cancel)
+	if err != nil {
+		return nil, err
+	}
+	if run.Status.Ended() {
+		return nil, problem(fmt.Errorf("%w: run %s %s already", ErrConflict, run.ID, run.Status.Happened()))
+	}
+	runner := &runs.Runner{Store: a.Store, Actor: IdentityOf(ctx).Subject}
+	run, diags := runner.Cancel(ctx, in.Run)
+	if err := diagnosed(diags); err != nil {
+		return nil, err
+	}
+	return answer(a.runOf(ctx, run)), nil
+}
+
+func (a *API) resumeRun(ctx context.Context, in *RunPath) (*body[Run], error) {
+	verb := access.Run
+	run, err := a.Store.Run(ctx, in.Run)
+	if err == nil && !run.Machine() {
+		verb = access.Apply
+	}
+	if run, err = a.run(ctx, in.Run, verb); err != nil {
+		return nil, err
+	}
+	if run.Status != runs.Interrupted && run.Status != runs.Pending {
+		return nil, problem(fmt.Errorf("%w: run %s is %s", ErrConflict, run.ID, run.Status))
+	}
+	if err := a.Work.Resume(ctx, run); err != nil {
+		return nil, problem(err)
+	}
+	return answer(a.runOf(ctx, run)), nil
+}
+
+func (a *API) signalRun(ctx context.Context, in *struct {
+	RunPath
+	Body SignalRequest
+},
+) (*body[Run], error) {
+	run, err := a.run(ctx, in.Run, access.Signal)
+	if err != nil {
+		return nil, err
+	}
+	s := workflow.Signal{Kind: workflow.SignalEvent, Name: in.Body.Event, By: IdentityOf(ctx).Subject, Data: in.Body.Data}
+	if len(s.Data) == 0 {
+		s.Data = json.RawMessage("null")
+	}
+	if run.Status.Ended() {
+		return nil, problem(runs.ErrEnded)
+	}
+	if err := diagnosed(a.Runner.Signal(ctx, run.ID, s)); err != nil {
+		return nil, err
+	}
+	return answer(a.runOf(ctx, run)), nil
+}
+
+func (a *API) decideStep(ctx context.Context, in *struct {
+	RunPath
+	Body DecisionRequest
+},
+) (*body[Run], error) {
+	run, err := a.run(ctx, in.Run, access.Approve)
+	if err != nil {
+		return nil, err
+	}
+	d := StepDecision{Step: in.Body.Step, Approve: in.Body.Decision == "approve", Digest: in.Body.Plan, Comment: in.Body.Comment}
+	if err := a.Work.Decide(ctx, IdentityOf(ctx), run, d); err != nil {
+		return nil, problem(err)
+	}
+	if run, err = a.Store.Run(ctx, in.Run); err != nil {
+		return nil, problem(err)
+	}
+	return answer(a.runOf(ctx, run)), nil
+}
+
+func (a *API) listApprovals(ctx context.Context, _ *struct{}) (*body[page[Approval]], error) {
+	list, err := a.Store.Unended(ctx)
+	if err != nil {
+		return nil, problem(err)
+	}
+	out := page[Approval]{Items: []Approval{}}
+	for _, run := range list {
+		f, err := a.follower(ctx, run)
+		if err != nil || f.machine == nil {
+			continue // what cannot be read waits for nobody here
+		}
+		for _, w := range f.machine.Waiting() {
+			if w.Approval {
+				out.Items = append(out.Items, Approval{Run: a.runOf(ctx, run), Step: w.Key, Message: w.Message, Plan: w.Plan})
+			}
+		}
+	}
+	return answer(out), nil
+}

@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+const tagStacks = "Stacks"
+
+// StackPath names a stack in an environment.
+type StackPath struct {
+	Environment string `path:"environment" doc:"Name of the environment."`
+	Stack       string `path:"stack" doc:"Name of the stack; - for a plain directory."`
+}
+
+func (in *StackPath) key() states.Key {
+	key := states.Key{Stack: in.Stack, Environment: in.Environment}
+	if key.Stack == "-" {
+		key.Stack = ""
+	}
+	return key
+}
+
+// stacks registers what is about stacks and their plans.
+func (a *API) stacks(h huma.API) {
+	huma.Register(h, operation("list-stacks", http.MethodGet, "/stacks", "List the project's stacks", tagStacks), a.listStacks)
+	huma.Register(h, operation("list-objects", http.MethodGet, "/environments/{environment}/stacks/{stack}/objects", "List the objects of a stack", tagStacks), a.listObjects)
+	huma.Register(h, operation("list-outputs", http.MethodGet, "/environments/{environment}/stacks/{stack}/outputs", "List the outputs of a stack", tagStacks), a.listOutputs)
+	change := operation("change-stack", http.MethodPost, "/environments/{environment}/stacks/{stack}/changes", "Plan a change of a stack and, where asked for, carry it out", tagStacks)
+	change.DefaultStatus = http.StatusCreated
+	huma.Register(h, change, a.changeStack)
+	huma.Register(h, operation("get-plan", http.MethodGet, "/plans/{plan}", "Read a plan with what policy says and what it costs", tagStacks), a.getPlan)
+}
+
+func (a *API) listStacks(ctx context.Context, _ *struct{}) (*body[page[Stack]], error) {
+	list, err := a.Work.Stacks(ctx)
+	if err != nil {
+		return nil, problem(err)
+	}
+	last := map[states.Key]*Run{}
+	all, err := a.Store.Runs(ctx, states.Key{}, 0)
+	if err != nil {
+		return nil, problem(err)
+	}
+	for _, r := range all {
+		if _, known := last[r.Key]; !known && !r.Machine() {
+			run := a.runOf(ctx, r)
+			last[r.Key] = &run
+		}
+	}
+	out := page[Stack]{Items: []Stack{}}
+	for _, s := range list {
+		one := Stack{
+			Name: s.Stack, Environment: s.Environment, Source: s.Source, Needs: s.Needs, Serial: s.Serial, Objects: s.Objects,
+			LastRun: last[states.Key{Stack: s.Stack, Environment: s.Environment}],
+		}
+		if one.Needs == nil {
+			one.Needs = []string{}
+		}
+		out.Items = append(out.Items, one)
+	}
+	return answer(out), nil
+}
+
+func (a *API) listObjects(ctx context.Context, in *StackPath) (*body[page[Object]], error) {
+	st, err := a.Work.State(ctx, in.key())
+	if err != nil {
+		return nil, problem(err)
+	}
+	out := page[Object]{Items: []Object{}}
+	for _, inst := range st.Sorted() {
+		resource := inst.Object.Instance.Resource
+		o := Object{
+			Address: inst.Object.String(), Type: resource.Type, Provider: inst.Provider.Provider.String(), Mode: "managed",
+			Deposed: string(inst.Object.Deposed), Tainted: inst.Status == states.Tainted, DependsOn: []string{},
+		}
+		if resource.Mode == addrs.Data {
+			o.Mode = "data"
+		}
+		for _, d := range inst.Dependencies {
+			o.DependsOn = append(o.DependsOn, d.String())
+		}
+		out.Items = append(out.Items, o)
+	}
+	return answer(out), nil
+}
+
+func (a *API) listOutputs(ctx context.Context, in *StackPath) (*body[page[Output]], error) {
+	st, err := a.Work.State(ctx, in.key())
+	if err != nil {
+		return nil, problem(err)
+	}
+	out := page[Output]{Items: []Output{}}
+	for _, name := range sortedKeys(st.Outputs) {
+		o := Output{Name: name, Sensitive: st.Outputs[name].Sensitive}
+		if !o.Sensitive {
+			o.Value = st.Outputs[name].Value
+		}
+		out.Items = append(out.Items, o)
+	}
+	return answer(out), nil
+}
+
+func (a *API) changeStack(ctx context.Context, in *struct {
+	StackPath
+	Body ChangeRequest
+},
+) (*body[Run], error) {
+	if run, ok := a.startedBefore(ctx); ok {
+		return answer(a.runOf(ctx, run)), nil
+	}
+	c := Change{
+		ID: runID(ctx), Stack: in.key().Stack, Environment: in.Environment, Destroy: in.Body.Destroy || in.Body.Kind == "destroy", Targets: in.Body.Targets,
+		Refresh: in.Body.Refresh == nil || *in.Body.Refresh, Plan: in.Body.Plan, Apply: in.Body.Kind != "plan", Approve: in.Body.Approve,
+	}
+	run, err := a.Work.Change(ctx, IdentityOf(ctx), c)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return answer(a.runOf(ctx, run)), nil
+}
+
+func (a *API) getPlan(ctx context.Context, in *struct {
+	Plan string `path:"plan" pattern:"^[0-9a-f]{64}$" doc:"Digest of the plan."`
+},
+) (*body[PlanDocument], error) {
+	p, err := a.Work.Plan(ctx, in.Plan)
+	if err != nil {
+		return nil, problem(err)
+	}
+	out := PlanDocument{Digest: p.Digest, Environment: p.Environment, Kind: p.Kind, Stacks: []PlannedStack{}}
+	for _, part := range p.Parts {
+		n := part.Plan.Count()
+		one := PlannedStack{Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document}
+		if part.Decision != nil {
+			one.Decision = rawJSON(part.Decision)
+		}
+		if part.Cost != nil {
+			one.Cost = rawJSON(part.Cost)
+		}
+		out.Stacks = append(out.Stacks, one)
+	}
+	return answer(out), nil
+}

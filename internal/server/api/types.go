@@ -1,0 +1,272 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/workflow"
+)
+
+// Run is a run as clients see it.
+type Run struct {
+	ID          string     `json:"id" doc:"Names the run." example:"7f3k2m"`
+	Kind        string     `json:"kind" doc:"What it is a run of: workflow, apply, destroy, refresh, import, rollback."`
+	Status      string     `json:"status" enum:"pending,running,interrupted,succeeded,failed,cancelled" doc:"Where it stands. It only moves forward."`
+	Workflow    string     `json:"workflow,omitempty" doc:"Name of the workflow."`
+	Stack       string     `json:"stack,omitempty" doc:"The stack that it changes; none for runs of workflows."`
+	Environment string     `json:"environment" doc:"Where it works."`
+	Actor       string     `json:"actor" doc:"Who started it, or on whose behalf."`
+	Plan        string     `json:"plan,omitempty" doc:"Digest of the plan that it carries out."`
+	Steps       int        `json:"steps" doc:"How many operations it has; 0 as long as it is not known."`
+	Done        int        `json:"done" doc:"Of them, ended."`
+	Failed      int        `json:"failed" doc:"Of them, failed."`
+	Summary     string     `json:"summary" doc:"What it does, in a line."`
+	Problem     string     `json:"problem,omitempty" doc:"Why it failed, in a line."`
+	Parent      string     `json:"parent,omitempty" doc:"The run that this one is a step of."`
+	Cancelling  bool       `json:"cancelling,omitempty" doc:"Whether somebody has asked for its end."`
+	Created     time.Time  `json:"created"`
+	Started     *time.Time `json:"started,omitempty"`
+	Ended       *time.Time `json:"ended,omitempty"`
+	Overrides   []Override `json:"overrides,omitempty" doc:"Rules that were against it."`
+}
+
+// Override says why a rule was not followed.
+type Override struct {
+	Rule   string `json:"rule"`
+	Reason string `json:"reason"`
+}
+
+func describeRun(r runs.Run) Run {
+	out := Run{
+		ID: r.ID, Kind: r.Kind, Status: string(r.Status), Stack: r.Key.Stack, Environment: r.Key.Environment, Actor: r.Actor,
+		Steps: r.Steps, Done: r.Done, Failed: r.Failed, Summary: r.Summary, Problem: r.Problem, Parent: r.Parent,
+		Cancelling: r.Cancelling > 0 && !r.Status.Ended(), Created: r.Created, Started: timeOf(r.Started), Ended: timeOf(r.Ended),
+	}
+	if !r.Machine() {
+		out.Plan = r.PlanHash
+	}
+	for _, o := range r.Overrides {
+		out.Overrides = append(out.Overrides, Override(o))
+	}
+	return out
+}
+
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// Step is a step of a run.
+type Step struct {
+	Name   string     `json:"name"`
+	Action string     `json:"action" doc:"What it does: exec, http, plan, apply, approval, …; of a plan's run, create, update, …"`
+	Phase  string     `json:"phase,omitempty" enum:"on_failure,finally" doc:"Where it stands in the workflow; none for the main part."`
+	Needs  []string   `json:"needs" nullable:"false" doc:"Steps that come first."`
+	Status string     `json:"status" enum:"waiting,running,succeeded,failed,caught,skipped,halted,cancelled"`
+	Items  int        `json:"items,omitempty" doc:"Of a step with for_each."`
+	Done   int        `json:"done,omitempty" doc:"Of them, ended."`
+	Undone bool       `json:"undone,omitempty" doc:"Whether what it did was undone."`
+	Waits  string     `json:"waits,omitempty" doc:"What it waits for."`
+	Error  *StepError `json:"error,omitempty"`
+	Begun  *time.Time `json:"begun,omitempty"`
+	Ended  *time.Time `json:"ended,omitempty"`
+	Run    string     `json:"run,omitempty" doc:"The run of its own that the step is."`
+}
+
+// StepError is why a step failed.
+type StepError struct {
+	Name  string `json:"name"`
+	Cause string `json:"cause"`
+}
+
+func stepOf(s flow.StepState) Step {
+	out := Step{
+		Name: s.Name, Action: s.Action, Phase: s.Phase, Needs: s.Needs, Status: string(s.Status),
+		Items: s.Items, Done: s.Done, Undone: s.Undone, Waits: s.Waits,
+	}
+	if out.Needs == nil {
+		out.Needs = []string{}
+	}
+	if out.Status == "" {
+		out.Status = string(flow.Waiting)
+	}
+	if s.Error != nil {
+		out.Error = &StepError{s.Error.Name, s.Error.Cause}
+	}
+	return out
+}
+
+// Approval is a step that waits for people.
+type Approval struct {
+	Run     Run    `json:"run"`
+	Step    string `json:"step"`
+	Message string `json:"message,omitempty"`
+	Plan    string `json:"plan,omitempty" doc:"Digest of the plan that is to be approved; none where the step is about no plan."`
+}
+
+// Entry is an entry of a journal. Data is left out where it is sensitive.
+type Entry struct {
+	Sequence int64           `json:"sequence"`
+	Time     time.Time       `json:"time"`
+	Kind     string          `json:"kind"`
+	Step     int             `json:"step" doc:"Number of the step; -1 for entries about the run."`
+	Data     json.RawMessage `json:"data,omitempty"`
+}
+
+func entryOf(e workflow.Entry) Entry {
+	out := Entry{Sequence: e.Sequence, Time: e.Time, Kind: string(e.Kind), Step: e.Step, Data: e.Data}
+	if e.Sensitive {
+		data := runs.ReadStepData(e)
+		out.Data = nil
+		if data.Step != "" {
+			out.Data, _ = json.Marshal(runs.StepData{Step: data.Step, Error: data.Error}) // two strings
+		}
+	}
+	return out
+}
+
+// Log is a piece of what a step wrote.
+type Log struct {
+	ID     int64     `json:"id" doc:"Where it stands in the order of all that was written."`
+	Step   string    `json:"step"`
+	Stream string    `json:"stream" enum:"stdout,stderr"`
+	Time   time.Time `json:"time"`
+	Text   string    `json:"text"`
+}
+
+func logOf(c runs.LogChunk) Log {
+	return Log{ID: c.ID, Step: c.Name, Stream: c.Stream, Time: c.Time, Text: string(c.Data)}
+}
+
+// Event is something that happened, in the shape of CloudEvents 1.0, with its
+// place in the feed.
+type Event struct {
+	Sequence int64           `json:"sequence" doc:"Where it stands in the feed: a cursor."`
+	ID       string          `json:"id"`
+	Source   string          `json:"source"`
+	Type     string          `json:"type"`
+	Subject  string          `json:"subject,omitempty"`
+	Actor    string          `json:"actor,omitempty"`
+	Time     time.Time       `json:"time"`
+	Data     json.RawMessage `json:"data,omitempty"`
+}
+
+func eventOf(l *events.Link) Event {
+	return Event{
+		Sequence: l.Sequence, ID: l.ID, Source: l.Source, Type: l.Type, Subject: l.Subject, Actor: l.Actor, Time: l.Time, Data: l.Data,
+	}
+}
+
+// Workflow is a workflow that the project declares.
+type Workflow struct {
+	Name        string             `json:"name"`
+	Description string             `json:"description,omitempty"`
+	Machine     bool               `json:"state_machine,omitempty" doc:"Whether it is one in the Amazon States Language."`
+	Variables   []WorkflowVariable `json:"variables" nullable:"false"`
+	Steps       []Step             `json:"steps" nullable:"false"`
+	LastRuns    []Run              `json:"last_runs,omitempty"`
+}
+
+// WorkflowVariable is something that a run of a workflow takes.
+type WorkflowVariable struct {
+	Name        string `json:"name"`
+	Type        string `json:"type"`
+	Description string `json:"description,omitempty"`
+	Required    bool   `json:"required,omitempty"`
+	Sensitive   bool   `json:"sensitive,omitempty"`
+}
+
+// Stack is a stack in one environment.
+type Stack struct {
+	Name        string   `json:"name" doc:"Empty for a plain directory."`
+	Environment string   `json:"environment"`
+	Source      string   `json:"source"`
+	Needs       []string `json:"needs" nullable:"false"`
+	Serial      int64    `json:"serial" doc:"How often its state was written; 0 where there is none."`
+	Objects     int      `json:"objects"`
+	LastRun     *Run     `json:"last_run,omitempty"`
+}
+
+// Object is an object of a state. Its values are not here: see its provider.
+type Object struct {
+	Address   string   `json:"address"`
+	Type      string   `json:"type"`
+	Provider  string   `json:"provider"`
+	Mode      string   `json:"mode" enum:"managed,data"`
+	Deposed   string   `json:"deposed,omitempty"`
+	Tainted   bool     `json:"tainted,omitempty"`
+	DependsOn []string `json:"depends_on" nullable:"false"`
+}
+
+// Output is an output value of a stack; a sensitive one has no value here.
+type Output struct {
+	Name      string          `json:"name"`
+	Sensitive bool            `json:"sensitive,omitempty"`
+	Value     json.RawMessage `json:"value,omitempty"`
+}
+
+// PlanDocument is a plan for whoever reviews it.
+type PlanDocument struct {
+	Digest      string         `json:"digest"`
+	Environment string         `json:"environment"`
+	Kind        string         `json:"kind" enum:"apply,destroy,refresh"`
+	Stacks      []PlannedStack `json:"stacks" nullable:"false"`
+}
+
+// PlannedStack is what a plan does to one stack.
+type PlannedStack struct {
+	Stack    string          `json:"stack"`
+	Add      int             `json:"add"`
+	Change   int             `json:"change"`
+	Destroy  int             `json:"destroy"`
+	Plan     json.RawMessage `json:"plan" doc:"The plan in Terraform's JSON format, sensitive values masked."`
+	Decision json.RawMessage `json:"decision,omitempty" doc:"What policy says."`
+	Cost     json.RawMessage `json:"cost,omitempty" doc:"What it costs in a month."`
+}
+
+// Session is who asks, and what is asked.
+type Session struct {
+	Subject  string   `json:"subject" doc:"Whom the client acts as."`
+	Groups   []string `json:"groups" nullable:"false"`
+	Roles    []string `json:"roles" nullable:"false"`
+	Guarded  bool     `json:"guarded" doc:"Whether the project declares roles."`
+	Version  string   `json:"version"`
+	Project  string   `json:"project" doc:"Name of the project's directory."`
+	Sequence int64    `json:"sequence" doc:"The last event of the feed."`
+}
+
+// StartRequest asks for a run of a workflow.
+type StartRequest struct {
+	Workflow    string                     `json:"workflow" minLength:"1" doc:"Name of the workflow."`
+	Environment string                     `json:"environment,omitempty" doc:"Where it is to work; the one selected unless given."`
+	Inputs      map[string]json.RawMessage `json:"inputs,omitempty" doc:"Values of its variables."`
+}
+
+// ChangeRequest asks for a change of a stack.
+type ChangeRequest struct {
+	Kind    string   `json:"kind" enum:"plan,apply,destroy" doc:"Only plan, or plan and apply, or plan to destroy and do it."`
+	Plan    string   `json:"plan,omitempty" doc:"Digest of a plan that was made before: exactly this is applied."`
+	Destroy bool     `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
+	Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
+	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need."`
+	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
+}
+
+// SignalRequest tells a run that something happened.
+type SignalRequest struct {
+	Event string          `json:"event" minLength:"1" doc:"Name of the event."`
+	Data  json.RawMessage `json:"data,omitempty" doc:"What comes with it."`
+}
+
+// DecisionRequest approves or rejects a step.
+type DecisionRequest struct {
+	Step     string `json:"step,omitempty" doc:"The step; may be left out where only one waits."`
+	Decision string `json:"decision" enum:"approve,reject"`
+	Plan     string `json:"plan,omitempty" doc:"Digest of the plan that is meant: needed to approve a step that is about one."`
+	Comment  string `json:"comment,omitempty" maxLength:"4000" doc:"Kept with the decision."`
+}

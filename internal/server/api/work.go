@@ -1,0 +1,108 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+// Work is what the API has done for it. Errors that are a [diag.List] are told to
+// the client, each with its place; [ErrForbidden] and [ErrNotFound] choose the
+// status of the answer.
+type Work interface {
+	// Project are the project's files as they are now. A plain directory is a
+	// project without declarations.
+	Project(ctx context.Context) (*projects.Project, error)
+	// Authorize says why somebody may not do something; nil where they may.
+	Authorize(who access.Identity, verb access.Verb, environment, resource string) error
+	// AuthorizeRun is Authorize for whatever a run works on.
+	AuthorizeRun(ctx context.Context, who access.Identity, verb access.Verb, run runs.Run) error
+	// Roles are those that somebody holds; nil where the project declares none.
+	Roles(who access.Identity) (held []string, declared bool, err error)
+
+	// Start makes a run of a workflow, which is then driven.
+	Start(ctx context.Context, who access.Identity, s Start) (runs.Run, error)
+	// Change makes a run that plans a change of one stack and, where it is asked
+	// for, has it approved and carries it out.
+	Change(ctx context.Context, who access.Identity, c Change) (runs.Run, error)
+	// Resume has a run driven that nobody drives.
+	Resume(ctx context.Context, run runs.Run) error
+	// Machine is one for a run of a workflow that has read nothing of its journal
+	// yet; nil for runs of other kinds.
+	Machine(ctx context.Context, run runs.Run) (*flow.Machine, error)
+	// Plan reads a plan that is kept in the store.
+	Plan(ctx context.Context, digest string) (*Plan, error)
+	// Decide makes somebody's decision about a step known to its run.
+	Decide(ctx context.Context, who access.Identity, run runs.Run, d StepDecision) error
+
+	// Stacks are the project's stacks with the environments that they have a state
+	// in.
+	Stacks(ctx context.Context) ([]StackState, error)
+	// State is the state of a stack.
+	State(ctx context.Context, key states.Key) (*states.State, error)
+}
+
+// Start says which workflow to run, and with what.
+type Start struct {
+	ID          string // of the run; empty for any
+	Workflow    string
+	Environment string
+	Inputs      map[string]json.RawMessage
+}
+
+// Change says what to do to a stack.
+type Change struct {
+	ID          string // of the run; empty for any
+	Stack       string
+	Environment string
+	Destroy     bool
+	Refresh     bool
+	Targets     []string
+	// Plan is the digest of a plan that was made before and is to be applied.
+	Plan string
+	// Apply says to carry it out, and Approve to have people approve it first.
+	Apply, Approve bool
+}
+
+// StepDecision is somebody's decision about a step that waits for one.
+type StepDecision struct {
+	Step    string
+	Approve bool
+	Digest  string // of the plan that is meant
+	Comment string
+}
+
+// Plan is a plan with what was said about it.
+type Plan struct {
+	Digest      string
+	Environment string
+	Kind        string
+	Parts       []PlanPart
+}
+
+// PlanPart is what a plan does to one stack.
+type PlanPart struct {
+	Stack    string
+	Plan     *plans.Plan
+	Document json.RawMessage // Terraform's plan JSON, sensitive values masked
+	Decision *policy.Decision
+	Cost     *cost.Estimate
+}
+
+// StackState is a stack in one environment.
+type StackState struct {
+	Stack       string
+	Source      string
+	Environment string
+	Needs       []string
+	Serial      int64
+	Objects     int
+}

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/server/api"
+)
+
+// tell answers with a problem (RFC 9457).
+func tell(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
+}
+
+// secured says to browsers what the UI needs, and nothing more.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		if strings.HasPrefix(r.URL.Path, api.Prefix) {
+			h.Set("Cache-Control", "no-store")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// knownHost refuses requests that name another host: a page of somebody else
+// whose name was made to mean this machine.
+func (s *Server) knownHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.Host
+		if host, _, err := net.SplitHostPort(r.Host); err == nil {
+			name = host
+		}
+		if name = strings.ToLower(strings.Trim(name, "[]")); s.hosts != nil && !s.hosts[name] {
+			tell(w, http.StatusMisdirectedRequest, "This server does not go by that name.")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// sameOrigin refuses what pages of others have a browser write. Reading is no
+// danger: they are not shown the answer.
+func (s *Server) sameOrigin(next http.Handler) http.Handler {
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		tell(w, http.StatusForbidden, "The request comes from a page of another site.")
+	}))
+	return guard.Handler(next)
+}
+
+// identified finds out who asks. What is for everybody is let through: the UI's
+// files, health, and the description of the API.
+func (s *Server) identified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, api.Prefix+"/") || strings.HasPrefix(r.URL.Path, api.Prefix+"/openapi") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		header := r.Header.Get("Authorization")
+		switch shown, bearer := strings.CutPrefix(header, "Bearer "); {
+		case len(r.Header.Values("Authorization")) > 1:
+		case bearer:
+			if who, err := s.Token(shown); err == nil {
+				next.ServeHTTP(w, r.WithContext(api.WithIdentity(r.Context(), who)))
+				return
+			}
+		case header != "":
+		default:
+			if who, ok := s.sessions.find(r, time.Now()); ok {
+				next.ServeHTTP(w, r.WithContext(api.WithIdentity(r.Context(), who)))
+				return
+			}
+			if s.Local != nil {
+				next.ServeHTTP(w, r.WithContext(api.WithIdentity(r.Context(), *s.Local)))
+				return
+			}
+		}
+		w.Header().Set("WWW-Authenticate", `Bearer realm="tutti"`)
+		tell(w, http.StatusUnauthorized, "Come with a token that holds: make one with \"tutti token create\".")
+	})
+}
+
+// recorder remembers how a request was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(p)
+	r.bytes += n
+	return n, err
+}
+
+// Unwrap lets streams flush and set deadlines.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Flush implements http.Flusher for streams.
+func (r *recorder) Flush() {
+	if f, ok := r.ResponseWriter.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// logged tells the log of every request that changes something or fails, and
+// bounds the time an answer takes. Nothing of what clients send is in the log but
+// the path.
+func (s *Server) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		if !strings.HasSuffix(r.URL.Path, "/stream") {
+			_ = http.NewResponseController(w).SetWriteDeadline(began.Add(answerTimeout))
+		}
+		rec := &recorder{ResponseWriter: w}
+		defer func() {
+			if p := recover(); p != nil {
+				s.Log.Error("a request went wrong", "method", r.Method, "path", r.URL.Path, "panic", p)
+				if rec.status == 0 {
+					tell(rec, http.StatusInternalServerError, "Something went wrong here; the server's log says what.")
+				}
+			}
+			if rec.status >= 400 || r.Method != http.MethodGet && r.Method != http.MethodHead {
+				s.Log.Info("request", "method", r.Method, "path", r.URL.Path, "status", rec.status, "took", time.Since(began).Round(time.Microsecond))
+			}
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}

@@ -1,0 +1,159 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/server/api"
+)
+
+// Server serves one project.
+type Server struct {
+	API *api.API
+	// Token says whom a token stands for that a client shows.
+	Token func(shown string) (access.Identity, error)
+	// Local, where not nil, is whom clients without a token act as. It holds only
+	// where the server listens on this machine alone.
+	Local *access.Identity
+	Log   *slog.Logger
+	// URL is where clients find the server, if not where it listens: its host is one
+	// that requests may name.
+	URL string
+	// Certificate and Key are files in PEM; empty for no encryption.
+	Certificate, Key string
+	// Proxied says that a proxy in front encrypts connections.
+	Proxied bool
+
+	sessions sessions
+	again    again
+	hosts    map[string]bool // that requests may name; nil for any
+	secure   bool            // browsers are to send cookies over encrypted connections only
+}
+
+// The bounds on what a client may take of the server's time and memory. Streams
+// and bodies have their own (see [api.API]).
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	answerTimeout = time.Minute
+	headerBytes   = 64 << 10
+	graceful      = 5 * time.Second
+)
+
+// ErrExposed says that a server would let in whoever can reach it, or let be read
+// along what goes there.
+var ErrExposed = errors.New("the server would be open to others")
+
+// Serve answers requests until ctx ends. Ready is told where the server is.
+func (s *Server) Serve(ctx context.Context, l net.Listener, ready func(url string)) error {
+	local, err := s.prepare(l.Addr())
+	if err != nil {
+		return err
+	}
+	scheme := "http"
+	if s.Certificate != "" {
+		scheme = "https"
+	}
+	h := &http.Server{
+		Handler: s.Handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
+	}
+	done := make(chan error, 1)
+	go func() {
+		if scheme == "https" {
+			done <- h.ServeTLS(l, s.Certificate, s.Key)
+			return
+		}
+		done <- h.Serve(l)
+	}()
+	if ready != nil {
+		where := s.URL
+		if where == "" {
+			where = scheme + "://" + l.Addr().String()
+		}
+		ready(where)
+	}
+	s.Log.Info("serving", "address", l.Addr().String(), "local", local)
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	// Streams end by themselves (api.API.Stop); who takes longer is cut off.
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceful)
+	defer cancel()
+	if err := h.Shutdown(stop); err != nil {
+		_ = h.Close()
+	}
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// prepare finds out what must hold for the address listened at.
+func (s *Server) prepare(at net.Addr) (local bool, err error) {
+	addr, err := netip.ParseAddrPort(at.String())
+	if err != nil {
+		return false, fmt.Errorf("cannot tell whether %s is an address of this machine alone: %w", at, err)
+	}
+	local = addr.Addr().IsLoopback()
+	if !local {
+		s.Local = nil
+		if s.Certificate == "" && !s.Proxied {
+			return false, fmt.Errorf("%w: at %s others can read along, tokens included. Give a certificate and its key, or say that a proxy in front encrypts connections", ErrExposed, at)
+		}
+	}
+	s.secure = s.Certificate != "" || s.Proxied
+	if local {
+		s.hosts = map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true, addr.Addr().String(): true}
+	}
+	if s.URL != "" {
+		u, err := url.Parse(s.URL)
+		if err != nil || u.Hostname() == "" {
+			return false, fmt.Errorf("%q is not the URL of a server", s.URL)
+		}
+		if s.hosts == nil {
+			s.hosts = map[string]bool{}
+		}
+		s.hosts[strings.ToLower(u.Hostname())] = true
+	}
+	return local, nil
+}
+
+// Handler answers all requests.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	s.API.Register(mux)
+	mux.HandleFunc("POST /login", s.login)
+	mux.HandleFunc("POST /logout", s.logout)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("/", s.ui())
+	var h http.Handler = mux
+	h = s.tagged(h)
+	h = s.once(h)
+	h = s.identified(h)
+	h = s.sameOrigin(h)
+	h = s.knownHost(h)
+	h = secured(h)
+	return s.logged(h)
+}
+
+// readyz says whether the server can do its work: whether the store answers.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	if _, err := s.API.Store.Unended(r.Context()); err != nil {
+		tell(w, http.StatusServiceUnavailable, "The store does not answer.")
+		return
+	}
+	_, _ = w.Write([]byte("ready\n"))
+}

@@ -1,0 +1,69 @@
+import { useEffect, useMemo, useState, type ReactNode } from "react";
+import { get, Problem, type Session } from "./api/client";
+import { Feed, FeedContext } from "./lib/feed";
+import { match, useLocation } from "./lib/router";
+import { Shell } from "./parts/shell";
+import { Notice } from "./parts/basics";
+import { Login } from "./pages/login";
+import { Overview } from "./pages/overview";
+import { Runs } from "./pages/runs";
+import { RunPage } from "./pages/run";
+import { PlanPage } from "./pages/plan";
+import { Stacks } from "./pages/stacks";
+import { StackPage } from "./pages/stack";
+import { Workflows } from "./pages/workflows";
+import { WorkflowPage } from "./pages/workflow";
+import { Approvals } from "./pages/approvals";
+import { Events } from "./pages/events";
+
+/** The pages: pattern of the path, and what is shown there. */
+const pages: [string, (parameters: Record<string, string>) => ReactNode][] = [
+  ["", () => <Overview />],
+  ["/runs", () => <Runs />],
+  ["/runs/:run", (p) => <RunPage id={p.run!} key={p.run} />],
+  ["/plans/:plan", (p) => <PlanPage digest={p.plan!} key={p.plan} />],
+  ["/approvals", () => <Approvals />],
+  ["/stacks", () => <Stacks />],
+  ["/stacks/:environment/:stack", (p) => <StackPage environment={p.environment!} stack={p.stack!} />],
+  ["/workflows", () => <Workflows />],
+  ["/workflows/:workflow", (p) => <WorkflowPage name={p.workflow!} key={p.workflow} />],
+  ["/events", () => <Events />],
+];
+
+export function App() {
+  const [session, setSession] = useState<Session>();
+  const [problem, setProblem] = useState<Problem>();
+  const feed = useMemo(() => new Feed(), []);
+  const load = () => {
+    setProblem(undefined);
+    get<Session>("/session").then((s) => {
+      setSession(s);
+      feed.start(s.sequence);
+    }, setProblem);
+  };
+  useEffect(() => {
+    load();
+    return () => feed.stop();
+    // Once: the page begins with it.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, []);
+  if (problem?.status === 401) return <Login onDone={load} />;
+  if (problem) return <Notice title="The server does not answer" text={problem.message} />;
+  if (!session) return null;
+  return (
+    <FeedContext.Provider value={feed}>
+      <Shell session={session} onLogout={() => setProblem(new Problem(401, ""))}>
+        <Routed />
+      </Shell>
+    </FeedContext.Provider>
+  );
+}
+
+function Routed() {
+  const { path } = useLocation();
+  for (const [pattern, page] of pages) {
+    const parameters = match(pattern, path);
+    if (parameters) return page(parameters);
+  }
+  return <Notice title="There is no such page" text={path} />;
+}

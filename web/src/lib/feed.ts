@@ -1,0 +1,111 @@
+import { createContext, useCallback, useContext, useEffect, useRef, useState } from "react";
+import { get, Problem, streamURL, type FeedEvent } from "../api/client";
+
+type Listener = (event: FeedEvent) => void;
+
+/**
+ * The live feed: one stream for the whole page. The browser comes back by itself
+ * after a break, and says what it had heard last.
+ */
+export class Feed {
+  private listeners = new Set<Listener>();
+  private source?: EventSource;
+  connected = false;
+  private watchers = new Set<() => void>();
+
+  start(after: number) {
+    this.stop();
+    this.source = new EventSource(streamURL(`/events/stream?after=${after}`));
+    this.source.onopen = () => this.tellConnected(true);
+    this.source.onerror = () => this.tellConnected(false);
+    this.source.addEventListener("event", (message) => {
+      const event = JSON.parse((message as MessageEvent<string>).data) as FeedEvent;
+      for (const listener of [...this.listeners]) listener(event);
+    });
+  }
+
+  stop() {
+    this.source?.close();
+    this.source = undefined;
+  }
+
+  listen(listener: Listener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  watch(watcher: () => void): () => void {
+    this.watchers.add(watcher);
+    return () => this.watchers.delete(watcher);
+  }
+
+  private tellConnected(connected: boolean) {
+    this.connected = connected;
+    for (const watcher of this.watchers) watcher();
+  }
+}
+
+export const FeedContext = createContext<Feed>(new Feed());
+
+export function useConnected(): boolean {
+  const feed = useContext(FeedContext);
+  const [connected, set] = useState(feed.connected);
+  useEffect(() => feed.watch(() => set(feed.connected)), [feed]);
+  return connected;
+}
+
+export interface Resource<T> {
+  data?: T;
+  problem?: Problem;
+  reload: () => void;
+}
+
+/**
+ * Something that is read from the API, and read again whenever an event says that
+ * it may have changed. Nothing is polled. Events that come together cause one
+ * reading.
+ */
+export function useResource<T>(
+  path: string | undefined,
+  query: Record<string, string | number | undefined> = {},
+  concerns: (event: FeedEvent) => boolean = () => false,
+): Resource<T> {
+  const feed = useContext(FeedContext);
+  const [state, set] = useState<{ data?: T; problem?: Problem }>({});
+  const key = path === undefined ? undefined : path + JSON.stringify(query);
+  const latest = useRef(concerns);
+  latest.current = concerns;
+  const [turn, again] = useState(0);
+  const reload = useCallback(() => again((n) => n + 1), []);
+  useEffect(() => {
+    if (path === undefined) return;
+    let gone = false;
+    get<T>(path, query).then(
+      (data) => !gone && set({ data }),
+      (problem: Problem) => !gone && set((before) => ({ data: before.data, problem })),
+    );
+    return () => {
+      gone = true;
+    };
+    // The query is compared by its text.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [key, turn]);
+  useEffect(() => {
+    let timer: number | undefined;
+    const stop = feed.listen((event) => {
+      if (timer === undefined && latest.current(event)) {
+        timer = window.setTimeout(() => {
+          timer = undefined;
+          reload();
+        }, 100);
+      }
+    });
+    return () => {
+      stop();
+      window.clearTimeout(timer);
+    };
+  }, [feed, reload]);
+  return { ...state, reload };
+}
+
+export const aboutRuns = (event: FeedEvent) => event.type.startsWith("run.") || event.type.startsWith("approval.");

@@ -1,0 +1,48 @@
+import type { Run } from "../api/client";
+import { ago, between } from "../lib/format";
+import { Link } from "../lib/router";
+import { Status } from "./basics";
+
+/** A table of runs. */
+export function RunTable({ runs }: { runs: Run[] }) {
+  if (runs.length === 0) return <p className="empty">No runs yet.</p>;
+  return (
+    <div className="table-wrap">
+      <table>
+        <thead>
+          <tr>
+            <th>Status</th>
+            <th>What</th>
+            <th>Environment</th>
+            <th>By</th>
+            <th>Took</th>
+            <th>When</th>
+          </tr>
+        </thead>
+        <tbody>
+          {runs.map((run) => (
+            <tr key={run.id}>
+              <td>
+                <Status status={run.status} />
+              </td>
+              <td>
+                <Link href={`/runs/${encodeURIComponent(run.id)}`}>{title(run)}</Link>
+                {run.problem && <div className="problem">{run.problem}</div>}
+              </td>
+              <td>{run.environment}</td>
+              <td>{run.actor}</td>
+              <td>{between(run.started, run.ended)}</td>
+              <td title={run.created}>{ago(run.created)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** What a run does, in a few words. */
+export function title(run: Run): string {
+  if (run.stack) return `${run.kind} ${run.stack}: ${run.summary}`;
+  return run.summary || run.kind;
+}
