@@ -79,6 +79,7 @@ func BenchmarkPolicy(b *testing.B) {
 	}{{"known", false}, {"unknown", true}} {
 		data := policyPlan(b, policyChanges, c.unknown)
 		b.Run(c.name+"/tutti", func(b *testing.B) {
+			defer processor(b)()
 			for b.Loop() {
 				p, diags := policy.Prepare("p", policy.Mandatory, "policy", map[string][]byte{"main.rego": rules})
 				if diags.HasErrors() {
@@ -94,6 +95,7 @@ func BenchmarkPolicy(b *testing.B) {
 			}
 		})
 		b.Run(c.name+"/opa", func(b *testing.B) {
+			defer processor(b)()
 			for b.Loop() {
 				m, err := ast.ParseModuleWithOpts("main.rego", string(rules), ast.ParserOptions{RegoVersion: ast.RegoV1})
 				if err != nil {
