@@ -5,7 +5,7 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build web providers demo test test-acceptance test-cloud test-web race lint bench bench-temporal clean
+.PHONY: help build web providers dex demo test test-acceptance test-cloud test-kube test-web race lint bench bench-temporal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -19,10 +19,13 @@ web: ## build the UI that is embedded in the program
 providers: ## build the provider plugins that tests, demo and benchmarks use
 	scripts/providers.sh
 
+dex: ## build the OpenID Connect provider that tests log in at
+	scripts/dex.sh
+
 demo: build providers ## apply, repair, kill, resume and destroy an example on a PostgreSQL server
 	scripts/demo.sh
 
-test: lint providers test-acceptance test-web ## vet and run every test
+test: lint providers dex test-acceptance test-web ## vet and run every test
 	$(GO) test ./...
 
 test-web: build ## drive the UI in a real browser
@@ -38,6 +41,11 @@ test-cloud: build ## run a site on a real OpenStack on loopback (see docs/testin
 	@set -e; trap 'scripts/openstack.sh down' EXIT; trap 'exit 130' INT TERM; \
 	  scripts/openstack.sh up; eval "$$(scripts/openstack.sh env)"; \
 	  $(GO) test -count=1 -timeout 30m -tags cloud -v ./test/cloud
+
+test-kube: build ## read secrets from a real Kubernetes API on loopback (see docs/testing.md)
+	@set -e; trap 'scripts/kubernetes.sh down' EXIT; trap 'exit 130' INT TERM; \
+	  scripts/kubernetes.sh up; eval "$$(scripts/kubernetes.sh env)"; \
+	  $(GO) test -count=1 -timeout 10m -tags kube -v ./test/kube
 
 race: ## run every test under the race detector
 	$(GO) test -race ./...

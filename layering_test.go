@@ -30,12 +30,13 @@ var floors = map[string]int{
 	"internal/cli":       6,
 	"internal/cli/views": 5, // rendering: knows documents, not the wiring
 
-	"internal/server":   5,
-	"internal/sqlite":   5,
-	"internal/postgres": 5,
-	"internal/triggers": 5,
-	"internal/gitops":   5,
-	"internal/observer": 5,
+	"internal/server":            5,
+	"internal/sqlite":            5,
+	"internal/postgres":          5,
+	"internal/triggers":          5,
+	"internal/triggers/webhooks": 1, // requests to events: pure, for the server and the command line
+	"internal/gitops":            5,
+	"internal/observer":          5,
 
 	"internal/runs":  4,
 	"internal/tests": 4,
@@ -44,6 +45,8 @@ var floors = map[string]int{
 	"internal/flow":   3,
 	"internal/stacks": 3, // how the stacks of a project hang together
 	"internal/policy": 3,
+	// Who somebody is who comes with a token, for commands and servers alike.
+	"internal/access/identities": 3,
 
 	"internal/lang":       2,
 	"internal/lang/marks": 1, // vocabulary: what sensitive and ephemeral mean on a value
@@ -64,9 +67,11 @@ var floors = map[string]int{
 
 	"client": 0, // of the server's API; for programs of others as well
 
-	"internal/events": 0,
-	"internal/addrs":  0,
-	"internal/diag":   0,
+	"internal/events":          0,
+	"internal/events/patterns": 0, // which events fit: pure
+	"internal/events/windows":  0, // when events over time fire: pure
+	"internal/addrs":           0,
+	"internal/diag":            0,
 }
 
 // forbidden are pairs that stay apart whatever their floors.

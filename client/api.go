@@ -6,6 +6,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/url"
 	"strconv"
 	"time"
@@ -20,10 +21,33 @@ type Alive struct {
 
 // Approval is a shape of the API.
 type Approval struct {
+	// Who has approved already.
+	By []string `json:"by,omitempty"`
+	// How many people must approve.
+	Count   int64  `json:"count,omitempty"`
 	Message string `json:"message,omitempty"`
 	// Digest of the plan that is to be approved; none where the step is about no plan.
 	Plan string `json:"plan,omitempty"`
-	Run  Run    `json:"run"`
+	// Who decides must hold one of them.
+	Roles []string `json:"roles,omitempty"`
+	Run   Run      `json:"run"`
+	Step  string   `json:"step"`
+}
+
+// Ask is a shape of the API.
+type Ask struct {
+	// Who has approved already.
+	By []string `json:"by,omitempty"`
+	// How many people must approve.
+	Count int64 `json:"count,omitempty"`
+	// The event that it waits for; none where it is an approval.
+	Event   string `json:"event,omitempty"`
+	Message string `json:"message,omitempty"`
+	// Digest of the plan that is to be approved; none where it is about no plan.
+	Plan string `json:"plan,omitempty"`
+	// Who decides must hold one of them.
+	Roles []string `json:"roles,omitempty"`
+	// The step, with the key of its item where it has several.
 	Step string `json:"step"`
 }
 
@@ -33,12 +57,14 @@ type ChangeRequest struct {
 	Approve bool `json:"approve,omitempty"`
 	// With kind plan: plan to destroy everything.
 	Destroy bool `json:"destroy,omitempty"`
-	// Only plan, or plan and apply, or plan to destroy and do it.
+	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
 	Kind string `json:"kind"`
 	// Digest of a plan that was made before: exactly this is applied.
 	Plan string `json:"plan,omitempty"`
 	// Whether to read the real objects; true unless given.
 	Refresh *bool `json:"refresh,omitempty"`
+	// With kind rollback: the run that is to be undone.
+	Run string `json:"run,omitempty"`
 	// Only these resources and what they need.
 	Targets []string `json:"targets,omitempty"`
 }
@@ -158,6 +184,13 @@ type PageOutput struct {
 	Next string `json:"next,omitempty"`
 }
 
+// PageRevision is a shape of the API.
+type PageRevision struct {
+	Items []Revision `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
 // PageRun is a shape of the API.
 type PageRun struct {
 	Items []Run `json:"items"`
@@ -206,6 +239,23 @@ type PlannedStack struct {
 	// The plan in Terraform's JSON format, sensitive values masked.
 	Plan  json.RawMessage `json:"plan"`
 	Stack string          `json:"stack"`
+}
+
+// RetryRequest is a shape of the API.
+type RetryRequest struct {
+	// Do this step and all that depend on it again, whatever came of them; what did not succeed, unless given.
+	From string `json:"from,omitempty"`
+}
+
+// Revision is a shape of the API.
+type Revision struct {
+	Address string    `json:"address"`
+	At      time.Time `json:"at"`
+	// create, update, delete, import, move, taint, push, …
+	Cause   string `json:"cause"`
+	Deposed string `json:"deposed,omitempty"`
+	// The run that changed it; none where somebody changed the state by hand.
+	Run string `json:"run,omitempty"`
 }
 
 // Run is a shape of the API.
@@ -302,8 +352,10 @@ type StartRequest struct {
 // Step is a shape of the API.
 type Step struct {
 	// What it does: exec, http, plan, apply, approval, …; of a plan's run, create, update, …
-	Action string     `json:"action"`
-	Begun  *time.Time `json:"begun,omitempty"`
+	Action string `json:"action"`
+	// What it wants of people, for each of its items that does.
+	Asks  []Ask      `json:"asks,omitempty"`
+	Begun *time.Time `json:"begun,omitempty"`
 	// Of them, ended.
 	Done  int64      `json:"done,omitempty"`
 	Ended *time.Time `json:"ended,omitempty"`
@@ -328,6 +380,20 @@ type Step struct {
 type StepError struct {
 	Cause string `json:"cause"`
 	Name  string `json:"name"`
+}
+
+// Verification is a shape of the API.
+type Verification struct {
+	// The first event that is not as it was written.
+	Event int64 `json:"event,omitempty"`
+	// How many events were verified.
+	Events int64 `json:"events"`
+	// The hash of the last of them. Kept elsewhere and given later, it shows whether the whole feed was written anew.
+	Head string `json:"head"`
+	// What is wrong.
+	Problem string `json:"problem,omitempty"`
+	// Whether the chain holds.
+	Valid bool `json:"valid"`
 }
 
 // Workflow is a shape of the API.
@@ -356,6 +422,45 @@ func (c *Client) ListApprovals(ctx context.Context) (*PageApproval, error) {
 	return out, c.do(ctx, "GET", "/api/v1/approvals", nil, nil, out)
 }
 
+// ExportAuditQuery are the parameters of [Client.ExportAudit]; what is zero is not sent.
+type ExportAuditQuery struct {
+	// Only events behind this one.
+	After int64
+}
+
+func (q ExportAuditQuery) values() url.Values {
+	v := url.Values{}
+	if q.After != 0 {
+		v.Set("after", strconv.FormatInt(int64(q.After), 10))
+	}
+	return v
+}
+
+// ExportAudit: Read all events as CloudEvents, one JSON document a line. The caller closes what it reads from.
+func (c *Client) ExportAudit(ctx context.Context, query ExportAuditQuery) (io.ReadCloser, error) {
+	return c.read(ctx, "/api/v1/audit/export", query.values())
+}
+
+// VerifyAuditQuery are the parameters of [Client.VerifyAudit]; what is zero is not sent.
+type VerifyAuditQuery struct {
+	// A hash that was noted earlier, which must still be in the chain.
+	Head string
+}
+
+func (q VerifyAuditQuery) values() url.Values {
+	v := url.Values{}
+	if q.Head != "" {
+		v.Set("head", q.Head)
+	}
+	return v
+}
+
+// VerifyAudit: Verify that no event was altered, removed or put in.
+func (c *Client) VerifyAudit(ctx context.Context, query VerifyAuditQuery) (*Verification, error) {
+	out := new(Verification)
+	return out, c.do(ctx, "GET", "/api/v1/audit/verify", query.values(), nil, out)
+}
+
 // ChangeStack: Plan a change of a stack and, where asked for, carry it out.
 func (c *Client) ChangeStack(ctx context.Context, environment string, stack string, body ChangeRequest) (*Run, error) {
 	out := new(Run)
@@ -372,6 +477,30 @@ func (c *Client) ListObjects(ctx context.Context, environment string, stack stri
 func (c *Client) ListOutputs(ctx context.Context, environment string, stack string) (*PageOutput, error) {
 	out := new(PageOutput)
 	return out, c.do(ctx, "GET", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/outputs", nil, nil, out)
+}
+
+// ListRevisionsQuery are the parameters of [Client.ListRevisions]; what is zero is not sent.
+type ListRevisionsQuery struct {
+	// What the page before gave as next.
+	Cursor int64
+	Limit  int64
+}
+
+func (q ListRevisionsQuery) values() url.Values {
+	v := url.Values{}
+	if q.Cursor != 0 {
+		v.Set("cursor", strconv.FormatInt(int64(q.Cursor), 10))
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.FormatInt(int64(q.Limit), 10))
+	}
+	return v
+}
+
+// ListRevisions: List what changed the objects of a stack, newest first.
+func (c *Client) ListRevisions(ctx context.Context, environment string, stack string, query ListRevisionsQuery) (*PageRevision, error) {
+	out := new(PageRevision)
+	return out, c.do(ctx, "GET", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/revisions", query.values(), nil, out)
 }
 
 // ListEventsQuery are the parameters of [Client.ListEvents]; what is zero is not sent.
@@ -594,6 +723,12 @@ func (c *Client) ListLogs(ctx context.Context, run string, query ListLogsQuery) 
 func (c *Client) ResumeRun(ctx context.Context, run string) (*Run, error) {
 	out := new(Run)
 	return out, c.do(ctx, "POST", "/api/v1/runs/"+url.PathEscape(run)+"/resume", nil, nil, out)
+}
+
+// RetryRun: Run a workflow again from a step on, taking over what had succeeded.
+func (c *Client) RetryRun(ctx context.Context, run string, body RetryRequest) (*Run, error) {
+	out := new(Run)
+	return out, c.do(ctx, "POST", "/api/v1/runs/"+url.PathEscape(run)+"/retry", nil, body, out)
 }
 
 // SignalRun: Tell a run that something happened.

@@ -163,6 +163,15 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	return nil, p
 }
 
+// read begins to read an answer that is no JSON document.
+func (c *Client) read(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	resp, err := c.send(ctx, http.MethodGet, path, query, nil, "", "*/*")
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
 // longestMessage bounds one message of a stream.
 const longestMessage = 64 << 20
 
@@ -181,7 +190,7 @@ func (c *Client) stream(ctx context.Context, path string, query url.Values, hear
 			wait = 200 * time.Millisecond
 			var over bool
 			over, err = readStream(resp, &last, hear)
-			resp.Body.Close()
+			_ = resp.Body.Close()
 			if err != nil || over {
 				return err
 			}

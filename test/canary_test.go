@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -29,6 +30,13 @@ secret "token" {
     path       = "secret/app"
     field      = "token"
     token_file = "../vault-token"
+  }
+}
+secret "cluster" {
+  kubernetes {
+    kubeconfig = "../kubeconfig"
+    name       = "app"
+    key        = "token"
   }
 }
 locals {
@@ -53,8 +61,8 @@ workflow "all" {
   step "script" {
     script {
       interpreter = "sh"
-      source      = "echo \"got $PW\" >&2"
-      environment = { PW = secret.token }
+      source      = "echo \"got $PW and $MORE\" >&2"
+      environment = { PW = secret.token, MORE = secret.cluster }
     }
   }
   step "http" {
@@ -133,12 +141,18 @@ output "password" {
 // canaryForms are the ways the value may be written down.
 func canaryForms(t *testing.T) []string {
 	t.Helper()
-	forms := []string{canaryValue, url.QueryEscape(canaryValue), url.PathEscape(canaryValue)}
+	return append(formsOf(t, canaryValue), "c4nary", "C4NARY", "0123456789")
+}
+
+// formsOf are the ways a value may be written down.
+func formsOf(t *testing.T, value string) []string {
+	t.Helper()
+	forms := []string{value, url.QueryEscape(value), url.PathEscape(value)}
 	for _, escape := range []bool{true, false} {
 		var out bytes.Buffer
 		e := json.NewEncoder(&out)
 		e.SetEscapeHTML(escape)
-		if err := e.Encode(canaryValue); err != nil {
+		if err := e.Encode(value); err != nil {
 			t.Fatal(err)
 		}
 		once := strings.Trim(strings.TrimSpace(out.String()), `"`)
@@ -149,14 +163,25 @@ func canaryForms(t *testing.T) []string {
 		forms = append(forms, once, strings.Trim(string(twice), `"`))
 	}
 	for before := range 3 { // wherever it lies in what was encoded
-		text := base64.RawStdEncoding.EncodeToString(append(make([]byte, before), canaryValue...))
-		forms = append(forms, text[(8*before+5)/6:8*(before+len(canaryValue))/6])
+		text := base64.RawStdEncoding.EncodeToString(append(make([]byte, before), value...))
+		forms = append(forms, text[(8*before+5)/6:8*(before+len(value))/6])
 	}
-	return append(forms, "c4nary", "C4NARY", "0123456789")
+	return forms
 }
 
-// canaryServer is an engine of secrets, and a service that answers with one. It
-// returns what reads the authorization it was given.
+// canaryKubeconfig is for the API server at ADDRESS.
+const canaryKubeconfig = `
+apiVersion: v1
+kind: Config
+current-context: here
+contexts:
+- {name: here, context: {cluster: here, user: me}}
+clusters:
+- {name: here, cluster: {server: "ADDRESS"}}
+`
+
+// canaryServer is an engine of secrets, an API server of Kubernetes, and a service
+// that answers with a secret. It returns what reads the authorization it was given.
 func canaryServer(t *testing.T) (address string, arrived func() string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -164,6 +189,10 @@ func canaryServer(t *testing.T) (address string, arrived func() string) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/v1/") {
 			_ = json.NewEncoder(w).Encode(map[string]any{"data": map[string]any{"data": map[string]any{"token": canaryValue}, "metadata": map[string]any{"version": 7}}})
+			return
+		}
+		if r.URL.Path == "/api/v1/namespaces/default/secrets/app" {
+			_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Secret", "data": map[string][]byte{"token": []byte(canaryValue)}})
 			return
 		}
 		mu.Lock()
@@ -199,6 +228,7 @@ func newCanaryCage(t *testing.T, address string) *canaryCage {
 		c.write(filepath.Join(dir, "main.tf"), canaryStack)
 	}
 	c.write("../vault-token", "root")
+	c.write("../kubeconfig", strings.ReplaceAll(canaryKubeconfig, "ADDRESS", address))
 	c.write("project.tutti.hcl", strings.ReplaceAll(canaryProject, "ADDRESS", address))
 	set := c.command("secret", "set", "pw")
 	set.Stdin = strings.NewReader(canaryValue + "\n")
@@ -363,4 +393,150 @@ workflow "w" {
 	if err != nil || bytes.Contains(store, []byte("hunter2")) {
 		t.Error("the store has the value", err)
 	}
+}
+
+// canaryRotation tells the test what the values are that it makes, and says them
+// everywhere.
+const canaryRotation = `
+secret "gen" {
+  store {}
+  rotation {
+    grace = "0s"
+    generate {
+      length     = 40
+      characters = "\"<&>/+ü-abcdefgh$%%{}"
+    }
+    verify {
+      exec {
+        command = ["sh", "-c", <<-EOT
+          printf '%s\n' "$NEW" >> "$VALUES"
+          cat /proc/[0-9]*/cmdline >> cmdlines 2>/dev/null
+          echo "verifying $NEW"; echo "verifying $NEW" >&2; cat
+          touch verifying
+          while test -e hold; do sleep 0.05; done
+          test ! -e broken || { echo "failed with $NEW, not with $OLD" >&2; exit 1; }
+        EOT
+        ]
+        environment = { NEW = rotation.new, OLD = rotation.old }
+        stdin       = jsonencode({ login = "user:${rotation.new}" })
+        idempotent  = true
+      }
+    }
+    revoke {
+      http {
+        url     = "ADDRESS/echo"
+        method  = "POST"
+        headers = { Authorization = "Bearer ${rotation.old}" }
+        body    = { old = rotation.old, new = rotation.new }
+      }
+    }
+    discard {
+      exec {
+        command = ["sh", "-c", "cat; cat /proc/$PPID/cmdline"]
+        stdin   = rotation.new
+      }
+    }
+  }
+}
+secret "made" {
+  store {}
+  rotation {
+    create {
+      script {
+        interpreter = "sh"
+        source      = "set -x; value=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \\n'); echo $value >> \"$VALUES\"; echo $value; echo x$value > \"$TUTTI_RESULT\"; test ! -e broken"
+      }
+    }
+  }
+}
+stack "a" {
+  source = "./a"
+  inputs = { password = secret.gen, login = "user:${secret.gen}" }
+}
+stack "b" {
+  source = "./b"
+  inputs = { password = stack.a.password }
+}
+`
+
+// TestCanaryInRotation rotates values that are drawn and made: when it goes well,
+// when verifying fails and says why, and when the program crashes in the middle.
+func TestCanaryInRotation(t *testing.T) {
+	address, arrived := canaryServer(t)
+	c := newCanaryCage(t, address)
+	values := filepath.Join(t.TempDir(), "values")
+	c.env = append(c.env, "VALUES="+values, "GOTRACEBACK=crash")
+	c.write("project.tutti.hcl", strings.ReplaceAll(canaryRotation, "ADDRESS", address))
+	reveal := func() string { return strings.TrimSuffix(c.mustRun("secret", "get", "gen", "-reveal"), "\n") }
+	c.must("secret", "rotate", "gen") // the first value of all
+	first := reveal()
+	c.must("secret", "rotate", "gen", "-json")
+	if second := reveal(); second == first || arrived() != "Bearer "+first {
+		t.Errorf("it was not rotated, or %q was revoked", arrived())
+	}
+	c.write("broken", "")
+	c.fails("secret", "rotate", "gen")
+	c.fails("secret", "rotate", "gen", "-json")
+	c.fails("secret", "rotate", "made")
+	for _, name := range []string{"broken", "verifying"} {
+		if err := os.Remove(filepath.Join(c.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.fails("secret", "rotate", "made") // its result is no JSON
+	// A crash report has no values in it, and the memory is not written anywhere.
+	c.write("hold", "")
+	crash := c.command("secret", "rotate", "gen")
+	crash.Args = append([]string{"sh", "-c", `ulimit -c unlimited 2>/dev/null; exec "$0" "$@"`}, append([]string{crash.Path}, crash.Args[1:]...)...)
+	crash.Path = "/bin/sh"
+	var report bytes.Buffer
+	crash.Stdout, crash.Stderr = &report, &report
+	if err := crash.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c.await("verifying")
+	if err := crash.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	_ = crash.Wait()
+	if c.said["crash"] = report.String(); !strings.Contains(report.String(), "goroutine ") {
+		t.Errorf("it did not crash:\n%s", report.String())
+	}
+	if cores, _ := filepath.Glob(filepath.Join(c.dir, "core*")); len(cores) > 0 {
+		t.Errorf("its memory was written to %v", cores)
+	}
+	if err := os.Remove(filepath.Join(c.dir, "hold")); err != nil {
+		t.Fatal(err)
+	}
+	c.must("resume", "-auto-approve")
+	for _, args := range []string{"secret history gen", "secret list", "audit export", "schedules", "plan", "show"} {
+		c.must(strings.Fields(args)...)
+	}
+	masked := 0
+	for _, r := range c.runs() {
+		c.must("runs", "show", r.ID)
+		c.try("runs", "show", "-json", r.ID)
+		if out, _ := c.try("logs", r.ID); strings.Contains(out, "verifying ***") {
+			masked++
+		}
+	}
+	if masked < 4 { // the oldest runs are not listed
+		t.Errorf("only %d runs have logs in which a value is hidden", masked)
+	}
+	if data, err := os.ReadFile(filepath.Join(c.dir, "cmdlines")); err != nil || !bytes.Contains(data, []byte("tutti")) {
+		t.Errorf("the list of processes was not looked at: %v", err)
+	}
+	data, err := os.ReadFile(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Fields(string(data))
+	if len(lines) < 7 {
+		t.Errorf("only %d values were made", len(lines))
+	}
+	var forms []string
+	for _, value := range lines {
+		forms = append(forms, formsOf(t, value)...)
+	}
+	c.search(forms)
 }

@@ -259,6 +259,109 @@ func TestServerJourney(t *testing.T) {
 	}
 }
 
+// TestServerAgain rolls a change back, does a run that failed again from the step
+// that failed, and verifies what was written about all of it.
+func TestServerAgain(t *testing.T) {
+	p := newServed(t)
+	p.write("project.tutti.hcl", served+`
+workflow "fragile" {
+  step "first" {
+    exec { command = ["sh", "-c", "echo done >> first.log"] }
+  }
+  step "second" {
+    needs = [step.first]
+    exec { command = ["test", "-e", "repaired"] }
+  }
+}
+`)
+	s := p.server()
+	path := "/environments/default/stacks/site"
+	var run servedRun
+	s.get(&run, 201, "POST", path+"/changes", map[string]any{"kind": "apply"})
+	if status, text := s.follow(run.ID, nil); status != "succeeded" {
+		t.Fatalf("the change %s: %s", status, text)
+	}
+	var revisions struct {
+		Items []struct{ Address, Run, Cause string }
+	}
+	s.get(&revisions, 200, "GET", path+"/revisions", nil)
+	if len(revisions.Items) != 1 || revisions.Items[0].Address != "terraform_data.page" || revisions.Items[0].Cause != "create" {
+		t.Fatalf("revisions: %+v", revisions)
+	}
+	s.get(nil, 409, "POST", path+"/changes", map[string]any{"kind": "rollback", "run": run.ID}) // of which only a step changed the stack
+	s.get(nil, 422, "POST", path+"/changes", map[string]any{"kind": "rollback"})
+	s.get(nil, 422, "POST", path+"/changes", map[string]any{"kind": "apply", "run": run.ID})
+	s.get(nil, 404, "POST", path+"/changes", map[string]any{"kind": "rollback", "run": "nothing"})
+	s.get(&run, 201, "POST", path+"/changes", map[string]any{"kind": "rollback", "run": revisions.Items[0].Run})
+	if status, text := s.follow(run.ID, nil); status != "succeeded" {
+		t.Fatalf("the rollback %s: %s", status, text)
+	}
+	var objects struct{ Items []any }
+	s.get(&objects, 200, "GET", path+"/objects", nil)
+	if len(objects.Items) != 0 {
+		t.Errorf("objects after the rollback: %v", objects.Items)
+	}
+
+	s.get(&run, 201, "POST", "/runs", map[string]any{"workflow": "fragile"})
+	if status, text := s.follow(run.ID, nil); status != "failed" {
+		t.Fatalf("the run %s: %s", status, text)
+	}
+	p.write("repaired", "")
+	failed := run.ID
+	s.get(nil, 422, "POST", "/runs/"+failed+"/retry", map[string]any{"from": "third"})
+	s.get(&run, 201, "POST", "/runs/"+failed+"/retry", map[string]any{})
+	if status, text := s.follow(run.ID, nil); status != "succeeded" {
+		t.Fatalf("the second run %s: %s", status, text)
+	}
+	if log, err := os.ReadFile(p.dir + "/first.log"); string(log) != "done\n" {
+		t.Errorf("what had succeeded was done again: %q, %v", log, err)
+	}
+
+	var verified struct {
+		Valid   bool
+		Events  int
+		Head    string
+		Problem string
+	}
+	s.get(&verified, 200, "GET", "/audit/verify", nil)
+	if !verified.Valid || verified.Events == 0 {
+		t.Errorf("audit: %+v", verified)
+	}
+	s.get(nil, 422, "GET", "/audit/verify?head=none", nil)
+	s.get(&verified, 200, "GET", "/audit/verify?head="+strings.Repeat("1", 64), nil)
+	if verified.Valid || verified.Problem == "" {
+		t.Errorf("audit with a head that never was: %+v", verified)
+	}
+	code, text, header := s.do("GET", "/api/v1/audit/export", nil)
+	if lines := strings.Count(string(text), "\n"); code != 200 || lines != verified.Events || !strings.Contains(header.Get("Content-Type"), "ndjson") {
+		t.Errorf("export: %d, %d lines of %d", code, lines, verified.Events)
+	}
+}
+
+// TestServerGate starts a workflow that a policy is against: the answer says which
+// and why, and no run is made.
+func TestServerGate(t *testing.T) {
+	p := newServed(t)
+	p.write("policy.tutti.hcl", `policy "names" { source = "./rules" }`)
+	p.write("rules/names.rego", `package main
+deny contains sprintf("%s must not be greeted", [input.tutti.workflow.inputs.name]) if input.tutti.workflow.inputs.name == "nobody"
+`)
+	s := p.server()
+	code, body, _ := s.do("POST", "/api/v1/runs", map[string]any{"workflow": "greet", "inputs": map[string]any{"name": "nobody"}})
+	if code != http.StatusForbidden || !strings.Contains(string(body), "nobody must not be greeted") {
+		t.Errorf("%d %s", code, body)
+	}
+	var run servedRun
+	s.get(&run, 201, "POST", "/runs", map[string]any{"workflow": "greet", "inputs": map[string]any{"name": "you"}})
+	if status, text := s.follow(run.ID, nil); status != "succeeded" || !strings.Contains(text, "hello you") {
+		t.Errorf("%s %q", status, text)
+	}
+	var list struct{ Items []servedRun }
+	if s.get(&list, 200, "GET", "/runs", nil); len(list.Items) != 1 {
+		t.Errorf("%d runs", len(list.Items))
+	}
+}
+
 // TestServerDirectory changes a plain directory, which is what the commands see too.
 func TestServerDirectory(t *testing.T) {
 	p := newProject(t, `
@@ -460,4 +563,29 @@ func (p *project) whoami() string {
 func (p *project) lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]
+}
+
+// TestServerMetrics: Prometheus is told what goes on, and only who may know is told.
+func TestServerMetrics(t *testing.T) {
+	p := newServed(t)
+	s := p.server()
+	s.get(nil, 200, "GET", "/runs", nil)
+	s.do("BREW", "/api/v1/runs", nil)
+	code, body, _ := s.do("GET", "/metrics", nil)
+	for _, want := range []string{
+		`tutti_http_requests_total{method="GET",operation="/api/v1/runs",status="200"} 1`, `tutti_runs_open{status="running"} 0`, "tutti_events_total ", `method="other"`,
+	} {
+		if code != 200 || !strings.Contains(string(body), want) {
+			t.Errorf("%d: no %s in\n%s", code, want, body)
+		}
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if code, _, _ := s.do("GET", path, nil); code != 200 {
+			t.Errorf("%s: %d", path, code)
+		}
+	}
+	closed := p.server("-require-token")
+	if code, _, _ := closed.do("GET", "/metrics", nil); code != 401 {
+		t.Errorf("anybody is told: %d", code)
+	}
 }

@@ -6,6 +6,10 @@ import (
 	"os"
 
 	"github.com/tutti-dev/tutti/internal/cli"
+	"github.com/tutti-dev/tutti/internal/secrets"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:])) }
+func main() {
+	secrets.NoCore()
+	os.Exit(cli.Main(os.Args[1:]))
+}

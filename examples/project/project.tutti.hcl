@@ -67,7 +67,10 @@ workflow "release" {
 
   step "look" {
     for_each = step.shop.outputs.addresses
-    exec { command = ["echo", "asking ${each.value}"] }
+    exec {
+      command    = ["echo", "asking ${each.value}"]
+      idempotent = true # asking twice, after a crash, does no harm
+    }
   }
 
   step "ledger" {

@@ -170,13 +170,13 @@ func describe(verb Verb, environment, resource string) string {
 }
 
 func matches(p projects.Permission, verb Verb, environment, resource string) bool {
-	return (p.Verb == "*" || p.Verb == string(verb)) && glob(p.Environment, environment) && glob(p.Resource, resource)
+	return (p.Verb == "*" || p.Verb == string(verb)) && Like(p.Environment, environment) && Like(p.Resource, resource)
 }
 
-// glob reports whether a name is like a pattern, in which a star stands for any
+// Like reports whether a name is like a pattern, in which a star stands for any
 // characters and a question mark for one. It goes back to the last star only, so
 // that no pattern takes long.
-func glob(pattern, name string) bool {
+func Like(pattern, name string) bool {
 	p, n := []rune(pattern), []rune(name)
 	i, star, mark := 0, -1, 0
 	for j := 0; j < len(n); {

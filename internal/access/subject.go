@@ -29,6 +29,24 @@ type Identity struct {
 	Roles  []string
 }
 
+// Authority is what somebody's rights rest on besides their name, where that is not
+// for the operating system to say: groups that an issuer named, the roles of a
+// token. Runs keep it, so that whoever goes on with one has no other rights for it
+// than who began it.
+type Authority struct {
+	Groups []string `json:"groups,omitempty"`
+	Scoped bool     `json:"scoped,omitempty"`
+	Roles  []string `json:"roles,omitempty"`
+}
+
+// Authority is what the identity has besides its name.
+func (i Identity) Authority() *Authority { return &Authority{i.Groups, i.Scoped, i.Roles} }
+
+// Identity is an actor with this authority.
+func (a *Authority) Identity(actor string) Identity {
+	return Identity{Subject: Subject(actor), Groups: a.Groups, Scoped: a.Scoped, Roles: a.Roles}
+}
+
 // has reports whether a name in a grant means this identity. An empty name means
 // nobody, and nobody is everybody.
 func (i Identity) has(to string) bool {

@@ -6,8 +6,10 @@
 package addrs
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/zclconf/go-cty/cty"
 )
@@ -100,15 +102,16 @@ func (k InstanceKey) Less(o InstanceKey) bool {
 	return k.Name < o.Name
 }
 
-// quote writes an HCL quoted string, in which template introducers are escaped.
+// quote writes an HCL quoted string, in which template introducers are escaped, and
+// what does not print: an address must not move the cursor, or read backwards.
 func quote(s string) string {
 	if isPlain(s) {
 		return `"` + s + `"`
 	}
 	var b strings.Builder
 	b.WriteByte('"')
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
+	for i, c := range s {
+		switch c {
 		case '\n':
 			b.WriteString(`\n`)
 		case '\r':
@@ -117,14 +120,21 @@ func quote(s string) string {
 			b.WriteString(`\t`)
 		case '"', '\\':
 			b.WriteByte('\\')
-			b.WriteByte(c)
+			b.WriteRune(c)
 		case '$', '%':
-			b.WriteByte(c)
+			b.WriteRune(c)
 			if i+1 < len(s) && s[i+1] == '{' {
-				b.WriteByte(c)
+				b.WriteRune(c)
 			}
 		default:
-			b.WriteByte(c)
+			switch {
+			case unicode.IsPrint(c):
+				b.WriteRune(c)
+			case c > 0xffff:
+				_, _ = fmt.Fprintf(&b, `\U%08x`, c)
+			default:
+				_, _ = fmt.Fprintf(&b, `\u%04x`, c)
+			}
 		}
 	}
 	b.WriteByte('"')
@@ -134,7 +144,7 @@ func quote(s string) string {
 func isPlain(s string) bool {
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
-		case c < 0x20, c == '"', c == '\\', c == '$', c == '%':
+		case c < 0x20, c >= 0x7f, c == '"', c == '\\', c == '$', c == '%':
 			return false
 		}
 	}

@@ -19,3 +19,21 @@ func TestQuickIdentifiersAreTheSame(t *testing.T) {
 		}
 	}
 }
+
+func TestKeysThatDoNotPrint(t *testing.T) {
+	for key, want := range map[string]string{
+		"a\x1b[2Kb":  `["a\u001b[2Kb"]`,
+		"\u202egpj":  `["\u202egpj"]`,
+		"\U000e0041": `["\U000e0041"]`,
+		"über\x7f":   `["über\u007f"]`,
+		"日本":         `["日本"]`,
+	} {
+		if got := StringKey(key).String(); got != want {
+			t.Errorf("%q is %s, want %s", key, got, want)
+		}
+		back, err := ParseResourceInstance("a.b" + want)
+		if err != nil || back.Key != StringKey(key) {
+			t.Errorf("%s is read as %#v: %v", want, back, err)
+		}
+	}
+}

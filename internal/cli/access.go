@@ -17,9 +17,9 @@ import (
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
-// actor is who runs the program, as the operating system knows them. What the
+// osUser is who runs the program, as the operating system knows them. What the
 // environment says ($USER, $LOGNAME) is not asked: anybody can say anything there.
-func actor() string {
+func osUser() string {
 	if runtime.GOOS == "windows" {
 		if u, err := user.Current(); err == nil {
 			return u.Username
@@ -33,9 +33,9 @@ func actor() string {
 	return "uid:" + id
 }
 
-// identityOf is somebody with the groups that the operating system says they are
+// osIdentity is somebody with the groups that the operating system says they are
 // in. Services and triggers are in none.
-func identityOf(actor string) access.Identity {
+func osIdentity(actor string) access.Identity {
 	who := access.Identity{Subject: access.Subject(actor)}
 	name, ok := strings.CutPrefix(who.Subject, access.UserKind+":")
 	if !ok {
@@ -89,19 +89,18 @@ func (a *App) policy() (*access.Policy, diag.List) {
 	return access.NewPolicy(p), nil
 }
 
-// may refuses what the roles of the project do not allow whoever runs the
-// program. Every command that acts asks here.
+// may refuses what the roles of the project do not allow for whom the program
+// acts. Every command that acts asks here.
 func (a *App) may(verb access.Verb, environment, resource string) diag.List {
-	return a.mayBe(actor(), verb, environment, resource)
+	return a.mayBe(a.identity(), verb, environment, resource)
 }
 
 // mayBe is may for somebody else: who a run is by.
-func (a *App) mayBe(actor string, verb access.Verb, environment, resource string) diag.List {
+func (a *App) mayBe(who access.Identity, verb access.Verb, environment, resource string) diag.List {
 	policy, diags := a.policy()
 	if diags.HasErrors() || !policy.Declared() {
 		return diags
 	}
-	who := identityOf(actor)
 	d := policy.Decide(who, verb, environment, resource)
 	if d.Allowed {
 		return nil
@@ -114,8 +113,8 @@ func (a *App) mayBe(actor string, verb access.Verb, environment, resource string
 }
 
 // authorize is mayBe for what carries out runs.
-func (a *App) authorize(actor string, verb access.Verb, environment, resource string) error {
-	return a.mayBe(actor, verb, environment, resource).Err()
+func (a *App) authorize(by runs.Run, verb access.Verb, environment, resource string) error {
+	return a.mayBe(a.identityIn(by.Actor, by.Authority), verb, environment, resource).Err()
 }
 
 // may refuses what the roles do not allow on the stack that is worked on.
@@ -228,12 +227,12 @@ func accessCheckCommand() *command {
 }
 
 func (a *App) checkAccess(as string, verb access.Verb, environment, resource string, asJSON bool) int {
-	who := identityOf(actor())
+	who := a.identity()
 	if as != "" {
 		if err := projects.ParseSubject(as); err != nil {
 			return a.failf("Invalid subject", "Option -as: %s.", err)
 		}
-		who = identityOf(as)
+		who = a.identityOf(as)
 		if strings.HasPrefix(as, access.GroupKind+":") {
 			who = access.Identity{Groups: []string{as}}
 		}
@@ -276,6 +275,9 @@ func projectAbove() (p *projects.Project, here []string, diags diag.List) {
 		return nil, nil, nil
 	}
 	at, err := os.Getwd()
+	if err == nil {
+		at, err = filepath.EvalSymlinks(at) // as "..", and not as $PWD has it
+	}
 	if err != nil {
 		return nil, nil, nil
 	}

@@ -118,7 +118,7 @@ func (p *project) adopt(ctx context.Context) diag.List {
 	if have.Lineage == st.Lineage && have.Serial == st.Serial && have.Serial > 0 {
 		return nil
 	}
-	if err := p.opened.Write(ctx, p.key(), wholeState(p.key(), have, st, "adopt")); err != nil {
+	if err := p.opened.Write(ctx, p.key(), wholeState(p.app.actor(), p.key(), have, st, "adopt")); err != nil {
 		return diag.Errorf("Cannot adopt state", "%s cannot be brought into Tutti's own store: %s.", file.path, err)
 	}
 	if p.file != nil {
@@ -129,7 +129,7 @@ func (p *project) adopt(ctx context.Context) diag.List {
 }
 
 // wholeState is the write that makes one state be as another.
-func wholeState(key states.Key, have, want *states.State, cause string) states.Write {
+func wholeState(actor string, key states.Key, have, want *states.State, cause string) states.Write {
 	w := states.Write{
 		Cause: cause, Lineage: want.Lineage, Serial: want.Serial, TerraformVersion: want.TerraformVersion,
 		CheckResults: want.CheckResults, Outputs: map[string]*states.Output{},
@@ -148,7 +148,7 @@ func wholeState(key states.Key, have, want *states.State, cause string) states.W
 	for name, o := range want.Outputs {
 		w.Outputs[name] = o
 	}
-	w.Events = stateEvents(key, cause, w.Changes)
+	w.Events = stateEvents(actor, key, cause, w.Changes)
 	return w
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/policy"
 )
 
 // Exit codes beyond 0 (done) and 1 (failed).
@@ -41,8 +44,9 @@ type App struct {
 	compactWarnings bool
 	// prose says that standard output is for people, so that warnings may stand
 	// there, in the order of what happens.
-	prose  bool
-	screen *screen
+	prose     bool
+	screen    *screen // see terminals
+	screening sync.Once
 	// sources is the text that diagnostics quote, by file name.
 	sources map[string][]byte
 	quoting sync.Mutex // guards sources while several stacks are read
@@ -53,7 +57,12 @@ type App struct {
 	overrides     []string                    // what -override says
 	policyOptions *policyOptions              // nil where the command has none
 	gates         map[string]*projectPolicies // by directory
-	found         *ensemble                   // a project that was opened already
+	prepared      map[[sha256.Size]byte]*policy.Policy
+	found         *ensemble // a project that was opened already
+
+	// acting is for whom the command acts by a token or a login; nil for whom the
+	// operating system says it is.
+	acting *identities.Credential
 }
 
 // Main runs the program with the arguments behind its name and returns the exit
@@ -143,6 +152,11 @@ func (a *App) runCommand(cmd *command, name string, args []string) int {
 	}
 	ctx, stop := a.watchInterrupts(context.Background())
 	defer stop()
+	if !anyone[strings.Fields(name)[0]] {
+		if diags := a.identify(ctx, name); diags.HasErrors() {
+			return a.fail(diags)
+		}
+	}
 	return do(ctx, a, args)
 }
 

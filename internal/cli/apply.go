@@ -77,6 +77,7 @@ func (o *applyOptions) register(f *flagSet) {
 }
 
 func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
+	ctx = withNewRun(ctx)
 	app.compactWarnings, app.overrides, app.policyOptions = o.compactWarnings, o.overrides, &o.policyOptions
 	if len(args) == 1 {
 		if startsWith(args[0], stacks.IsPlan) {
@@ -151,8 +152,12 @@ func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts
 		return exitFailed
 	}
 	opts := runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout}
-	if _, diags := op.decide(ctx, loaded, opts); diags.HasErrors() {
-		return app.fail(diags)
+	if j, diags := op.decide(ctx, loaded, opts); diags.HasErrors() {
+		app.show(diags)
+		if j != nil {
+			op.refused(ctx, loaded) // what else there is against it, budgets, is told too
+		}
+		return exitFailed
 	}
 	if op.refused(ctx, loaded) || !o.confirm(ctx, op, loaded.plan) {
 		return exitFailed

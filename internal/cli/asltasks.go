@@ -78,7 +78,7 @@ func (a *App) withRunner(ctx context.Context, do func(*runs.Runner) int) int {
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	return do(&runs.Runner{Store: store, Actor: actor()})
+	return do(&runs.Runner{Store: store, Actor: a.actor()})
 }
 
 func (a *App) endTask(ctx context.Context, token string, kind workflow.SignalKind, data json.RawMessage) int {
@@ -96,7 +96,7 @@ func (a *App) endTask(ctx context.Context, token string, kind workflow.SignalKin
 		if diags := a.mayRun(ctx, r.Store, w.Run, access.Signal); diags.HasErrors() {
 			return a.fail(diags)
 		}
-		if diags := r.Signal(ctx, w.Run.ID, workflow.Signal{Kind: kind, Name: token, By: actor(), Data: data}); diags.HasErrors() {
+		if diags := r.Signal(ctx, w.Run.ID, workflow.Signal{Kind: kind, Name: token, By: a.actor(), Data: data}); diags.HasErrors() {
 			return a.fail(diags)
 		}
 		return exitOK

@@ -23,29 +23,6 @@ func auditCommand() *command {
 	}
 }
 
-// eventDocument is an event as it is listed and exported: CloudEvents 1.0 in its
-// JSON format, with the place in the chain as extension attributes.
-type eventDocument struct {
-	SpecVersion string `json:"specversion"`
-	events.Event
-	DataContentType string `json:"datacontenttype,omitempty"`
-	Sequence        string `json:"sequence"` // text, as the extension of this name wants
-	Previous        string `json:"previoushash"`
-	Hash            string `json:"hash"`
-}
-
-func documentOf(l *events.Link) eventDocument {
-	doc := eventDocument{SpecVersion: "1.0", Event: l.Event, Sequence: strconv.FormatInt(l.Sequence, 10), Previous: l.Previous.String(), Hash: l.Hash.String()}
-	if len(l.Data) > 0 {
-		doc.DataContentType = "application/json"
-		if !json.Valid(l.Data) {
-			// Somebody has altered it: it is shown as what it is.
-			doc.Data, doc.DataContentType = jsonText(string(l.Data)), "text/plain"
-		}
-	}
-	return doc
-}
-
 // eventFilter is which events are wanted.
 type eventFilter struct {
 	since, kind, subject string
@@ -118,9 +95,9 @@ func (a *App) listEvents(ctx context.Context, store runs.Store, e *eventFilter, 
 		found = found[len(found)-e.limit:]
 	}
 	if asJSON {
-		docs := make([]eventDocument, len(found))
+		docs := make([]events.Document, len(found))
 		for i := range found {
-			docs[i] = documentOf(&found[i])
+			docs[i] = events.DocumentOf(&found[i])
 		}
 		return a.printJSONIndented(docs)
 	}
@@ -152,7 +129,7 @@ func auditExportCommand() *command {
 			return func(ctx context.Context, app *App, _ []string) int {
 				return app.withRunner(ctx, func(r *runs.Runner) int {
 					_, err := r.Store.Feed(ctx, int64(after), func(l *events.Link) error {
-						raw, err := json.Marshal(documentOf(l))
+						raw, err := json.Marshal(events.DocumentOf(l))
 						if err == nil {
 							_, err = fmt.Fprintf(app.Out, "%s\n", raw)
 						}
@@ -194,29 +171,16 @@ type verification struct {
 }
 
 func (a *App) verifyEvents(ctx context.Context, store runs.Store, noted string, asJSON bool) int {
-	want, err := events.ParseHash(noted)
-	if noted != "" && err != nil {
-		return a.failf("Invalid head", "%s.", err)
-	}
-	var chain events.Chain
-	found := noted == "" || chain.Head == want
-	made, err := store.Feed(ctx, 0, func(l *events.Link) error {
-		err := chain.Follow(l)
-		found = found || err == nil && l.Hash == want
-		return err
-	})
-	if err == nil {
-		err = chain.End(made)
-	}
-	doc := verification{Valid: err == nil && found, Events: chain.Last, Head: chain.Head.String()}
-	var broken *events.Break
+	v, err := events.Verify(func(each func(*events.Link) error) (int64, error) { return store.Feed(ctx, 0, each) }, noted)
 	switch {
-	case errors.As(err, &broken):
-		doc.Event, doc.Problem = &broken.Sequence, broken.Error()
+	case errors.Is(err, events.ErrHash):
+		return a.failf("Invalid head", "%s.", strings.TrimPrefix(err.Error(), events.ErrHash.Error()+": "))
 	case err != nil:
 		return a.fail(diag.FromError(err))
-	case !found:
-		doc.Problem = "no event has the hash " + noted
+	}
+	doc := verification{Valid: v.Problem == "", Events: v.Events, Head: v.Head.String(), Problem: v.Problem}
+	if v.Broken > 0 {
+		doc.Event = &v.Broken
 	}
 	switch {
 	case asJSON:

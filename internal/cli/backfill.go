@@ -48,7 +48,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	b := &triggers.Backfill{Again: o.again, Parallelism: o.parallelism, Actor: actor()}
+	b := &triggers.Backfill{Again: o.again, Parallelism: o.parallelism, Actor: app.actor(), Authority: app.authority()}
 	for _, t := range list {
 		if t.Name == args[0] {
 			b.Trigger = t

@@ -2,12 +2,9 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
-	"strings"
 
-	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
@@ -22,6 +19,8 @@ type judged struct {
 	verdicts []cost.Verdict
 	diags    diag.List // not told yet
 	denied   bool
+	// board is what is judged again when more is known; nil where nothing is to be.
+	board *budgetBoard
 }
 
 // worthTelling reports whether the estimate is of interest: something that has a
@@ -61,7 +60,7 @@ func (o *ensembleOperation) judge(ctx context.Context) *judged {
 		if len(o.names) == 0 {
 			return &judged{}
 		}
-		o.judged = o.member(o.names[0]).judgePlans(ctx, o.plans)
+		o.judged = o.operation(o.names[0]).judgePlans(ctx, o.plans)
 	}
 	return o.judged
 }
@@ -69,76 +68,64 @@ func (o *ensembleOperation) judge(ctx context.Context) *judged {
 // judgePlans prices plans, by stack, and holds what their stacks come to against
 // the budgets. It is the one place where budgets are judged: everything that is
 // applied passes it, in operation.carryOut or ensembleOperation.execute.
-func (p *project) judgePlans(ctx context.Context, planned map[string]*loadedPlan) *judged {
+func (o *operation) judgePlans(ctx context.Context, planned map[string]*loadedPlan) *judged {
 	j := &judged{}
-	prices, diags := p.pricing()
+	prices, diags := o.pricing()
 	j.diags = diags
 	if diags.HasErrors() {
 		// Without budgets nothing depends on it, so it stops nobody.
-		j.denied = prices == nil && p.hasBudgets()
+		j.denied = prices == nil && o.hasBudgets()
 		if !j.denied {
 			j.diags = j.advice()
 		}
 		return j
 	}
 	names := sortedKeys(planned)
-	budgets := prices.budgets(names, p.environment)
+	budgets := prices.budgets(names, o.environment)
 	concerned := func(name string) bool { return prices.concerns(planned[name].plan) }
-	if len(budgets) == 0 && len(p.app.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
+	if len(budgets) == 0 && len(o.app.overrides)+len(o.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
 		return j // nobody wants to know
 	}
-	instances := map[string][]cost.Instance{}
+	board := &budgetBoard{prices: prices, environment: o.environment, single: len(planned) == 1, scope: names, instances: map[string][]cost.Instance{}}
 	var all []cost.Instance
 	for _, name := range names {
-		label := name
-		if len(planned) == 1 {
-			label = ""
-		}
-		instances[name] = cost.FromPlan(label, planned[name].plan, regionsOf(planned[name]))
-		all = append(all, instances[name]...)
+		board.set(name, planned[name], planned[name].plan)
+		all = append(all, board.instances[name]...)
 	}
 	if j.estimate, diags = prices.estimate(all); diags.HasErrors() {
 		j.diags = append(j.diags, diags...)
 		j.denied = true
 		return j
 	}
-	overrides, diags := p.app.overridesOf(prices)
-	if len(overrides) > 0 {
-		for _, name := range names {
-			diags = append(diags, p.app.may(access.Override, p.environment, name)...)
-		}
-	}
+	board.reasons, diags = o.budgetsOverridden(prices.declared, names)
 	j.diags = append(j.diags, diags...)
 	j.denied = diags.HasErrors()
-	for _, b := range budgets {
-		scope := names
-		if len(prices.declared.Stacks) > 0 {
-			scope = sortedKeys(prices.declared.Stacks)
-		}
-		var list []cost.Instance
-		for _, name := range scope {
-			if !b.About(name, p.environment) {
+	if len(budgets) > 0 && len(prices.declared.Stacks) > 0 && o.ensemble != nil {
+		board.scope = sortedKeys(prices.declared.Stacks)
+		for _, name := range board.scope {
+			if planned[name] != nil || !slices.ContainsFunc(budgets, func(b *projects.Budget) bool { return b.About(name, o.environment) }) {
 				continue
 			}
-			more, ok := instances[name]
-			if !ok {
-				var d diag.List
-				if more, d = p.recorded(ctx, name); d.HasErrors() {
-					j.diags, j.denied = append(j.diags, d...), true
-				}
+			var d diag.List
+			if board.instances[name], d = o.recorded(ctx, name); d.HasErrors() {
+				j.diags, j.denied = append(j.diags, d...), true
 			}
-			list = append(list, more...)
 		}
-		e, d := prices.estimate(list)
+	}
+	for _, b := range budgets {
+		v, d := board.verdict(b)
 		if d.HasErrors() {
 			j.diags, j.denied = append(j.diags, d...), true
 			continue
 		}
-		v := cost.Judge(b, e, overrides[b.Name])
 		j.verdicts = append(j.verdicts, v)
 		j.diags = append(j.diags, v.Diagnostics...)
 		j.denied = j.denied || v.Denied
+		if v.Standing == cost.Open {
+			board.open = append(board.open, b)
+		}
 	}
+	j.board = board
 	return j
 }
 
@@ -159,33 +146,6 @@ func (p *project) recorded(ctx context.Context, stack string) ([]cost.Instance, 
 		return nil, diag.FromError(err)
 	}
 	return cost.FromState(stack, st, nil), nil
-}
-
-// overridesOf reads the options -override: reasons by budget.
-func (a *App) overridesOf(prices *pricing) (map[string]string, diag.List) {
-	out := map[string]string{}
-	var diags diag.List
-	for _, text := range a.overrides {
-		name, reason, _ := strings.Cut(text, "=")
-		name = strings.TrimPrefix(strings.TrimSpace(name), "budget.")
-		reason = strings.TrimSpace(reason)
-		switch {
-		case prices.declared != nil && prices.declared.Policies[strings.TrimPrefix(name, "policy.")] != nil:
-			// a policy, see operation.checkOverrides
-		case reason == "":
-			diags = append(diags, diag.Errorf("Override without a reason", "Option -override: %q must have the form BUDGET=REASON. The reason is recorded with the run.", text)...)
-		case prices.declared == nil || prices.declared.Budgets[name] == nil:
-			diags = append(diags, diag.Errorf("No such budget", "Option -override: there is no budget %q in this project.", name)...)
-		default:
-			out[name] = reason
-		}
-	}
-	return out, diags
-}
-
-// registerOverride registers -override.
-func registerOverride(f *flagSet, into *[]string) {
-	f.list(into, "override", "NAME=REASON", "Apply although this soft-mandatory budget is exceeded or this soft-mandatory policy denies it. The reason is recorded with the run. May be given several times.")
 }
 
 // showCost shows what a plan costs, where that is of interest.
@@ -211,26 +171,20 @@ type overrideEvent struct {
 	Actor string `json:"actor"`
 }
 
-// record is what a run keeps of the judgement: events, and what was overridden.
-func (j *judged) record() ([]events.Event, []runs.Override) {
+// record is what a run keeps of the judgement: events, and what was overridden,
+// by whom.
+func (j *judged) record(by string) ([]events.Event, []runs.Override) {
 	if !j.worthTelling() {
 		return nil, nil
 	}
-	data := func(v any) json.RawMessage {
-		b, err := json.Marshal(v)
-		if err != nil {
-			panic(fmt.Sprintf("cli: cannot encode %T: %s", v, err))
-		}
-		return b
-	}
-	list := []events.Event{{Type: "cost.estimated", Data: data(costEvent{j.estimate.Totals, j.estimate.Unknown, j.verdicts})}}
+	list := []events.Event{{Type: "cost.estimated", Data: eventData(costEvent{j.estimate.Totals, j.estimate.Unknown, j.verdicts})}}
 	var overrides []runs.Override
 	for _, v := range j.verdicts {
 		if v.Override == "" {
 			continue
 		}
-		list = append(list, events.Event{Type: "budget.overridden", Subject: "budget." + v.Budget, Data: data(overrideEvent{v, actor()})})
-		overrides = append(overrides, runs.Override{Rule: "budget." + v.Budget, Reason: v.Override})
+		list = append(list, events.Event{Type: "budget.overridden", Subject: budgetRule + v.Budget, Data: eventData(overrideEvent{v, by})})
+		overrides = append(overrides, runs.Override{Rule: budgetRule + v.Budget, Reason: v.Override})
 	}
 	return list, overrides
 }

@@ -51,6 +51,7 @@ func commands() *command {
 		tokenCommand(),
 		untaintCommand(),
 		versionCommand(),
+		whoamiCommand(),
 		workflowCommand(),
 		workspaceCommand(),
 	}}
@@ -71,6 +72,13 @@ var scopes = map[string]scope{
 
 	"cancel": wholeScope, "force-unlock": wholeScope, "resume": wholeScope, "rollback": wholeScope, "run": wholeScope,
 	"runs": wholeScope, "secret": wholeScope, "server": wholeScope,
+}
+
+// anyone are the commands that act for nobody: they keep nothing in the
+// store, and do not ask who somebody is, or do so themselves.
+var anyone = map[string]bool{
+	"completion": true, "fmt": true, "get": true, "graph": true, "help": true, "login": true, "logout": true,
+	"metadata": true, "modules": true, "validate": true, "version": true, "whoami": true,
 }
 
 func (c *command) setScope(s scope) {

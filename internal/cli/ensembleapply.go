@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/plans"
@@ -152,12 +153,13 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 		return exitFailed
 	}
 	r := newStackRunner(o.root, o.declared)
-	r.budgeted = true
+	r.budgeted, r.board = true, j.board
 	r.own, r.view, r.vars, r.parallelism, r.patience = o.ensemble, o.view, &opts.variableOptions, opts.parallelism, opts.lockTimeout
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
 	made := &sharedPlan{plan: o.shared, ensemble: o.ensemble, made: o.plans}
-	made.evaluate(ctx)
+	id := takeNewRun(ctx)
+	made.evaluate(readSecretsFor(ctx, id, nil))
 	r.shared[o.shared.Digest] = made
 	if err == nil {
 		err = o.moveObjects(ctx, store)
@@ -172,9 +174,14 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	d := flow.Compile(definition, definition.Workflows[stacks.WorkflowName])
 	return r.drive(ctx, o.shared, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = runs.Run{
-			Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: actor(), Program: programVersion(), Summary: o.summary(),
+			ID: id, Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: o.summary(),
 		}
-		w.Events, w.Run.Overrides = j.record()
+		w.Events, w.Run.Overrides = j.record(access.Subject(w.Run.Actor))
+		for _, name := range o.names {
+			if l := o.plans[name]; l.decided != nil {
+				w.Run.Overrides = joinOverrides(w.Run.Overrides, ruleOverrides(l.decided.decision)...)
+			}
+		}
 		return runner.StartWorkflow(ctx, d, w)
 	})
 }
@@ -186,7 +193,7 @@ func (o *ensembleOperation) moveObjects(ctx context.Context, store runs.Store) e
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	if err := store.Transfer(ctx, pending, transferEvents(pending)...); err != nil {
+	if err := store.Transfer(ctx, pending, transferEvents(o.app.actor(), pending)...); err != nil {
 		return diag.Errorf("Cannot move objects between stacks", "%s. Nothing was done; plan again.", err).Err()
 	}
 	return nil
@@ -262,8 +269,11 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *vari
 	r.budgeted = true // when it was started
 	r.view, r.vars, r.parallelism = o.view, vars, parallelism
 	defer r.Close()
-	shared, err := r.planned(ctx, stacks.PlanOf(d.Workflow))
+	shared, err := r.planned(readSecretsFor(ctx, run.ID, nil), stacks.PlanOf(d.Workflow))
 	if err != nil {
+		return o.app.fail(diag.FromError(err))
+	}
+	if r.board, err = shared.board(ctx, o.opened, run); err != nil {
 		return o.app.fail(diag.FromError(err))
 	}
 	return r.drive(ctx, shared.plan, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {

@@ -16,6 +16,9 @@ type flagSet struct {
 	set   *flag.FlagSet
 	docs  []flagDoc
 	group string
+	// anyID says that the second argument is taken as it is, also where it looks like
+	// a flag: ids of objects may begin with anything.
+	anyID bool
 }
 
 // flagDoc describes one flag to people.
@@ -104,6 +107,10 @@ var errHelp = errors.New("help requested")
 func (f *flagSet) parse(args []string) ([]string, error) {
 	var positional []string
 	for {
+		if f.anyID && len(positional) == 1 && len(args) > 0 && !f.knows(args[0]) {
+			positional, args = append(positional, args[0]), args[1:]
+			continue
+		}
 		if err := f.set.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
 				return nil, errHelp
@@ -120,6 +127,12 @@ func (f *flagSet) parse(args []string) ([]string, error) {
 		positional = append(positional, rest[0])
 		args = rest[1:]
 	}
+}
+
+// knows reports whether an argument is one of the flags, or "--".
+func (f *flagSet) knows(arg string) bool {
+	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+	return !strings.HasPrefix(arg, "-") || arg == "--" || name == "help" || name == "h" || f.set.Lookup(name) != nil
 }
 
 // flagError rewords the standard library's messages for people.

@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -16,9 +19,15 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/stacks"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // The gate: every plan passes it on the way to a run, whoever made the plan and
@@ -29,16 +38,20 @@ import (
 type policyOptions struct{ dirs []string }
 
 func (o *policyOptions) register(f *flagSet) {
-	f.list(&o.dirs, "policy", "DIR", "Hold the plan to the Rego rules in this directory too, as a mandatory policy; tutti:library are those that come with Tutti. May be given several times.")
+	f.list(&o.dirs, "policy", "DIR", "Hold the plan to the Rego rules in this directory too, as a mandatory policy; DIR?decision=PACKAGE/RULE asks for a decision that is true or false, DIR?data=DIR adds data documents; tutti:library are the rules that come with Tutti. May be given several times.")
 }
 
-// projectPolicies are the policies of a project, prepared once for all stacks.
+// projectPolicies are the policies of a project, read once for all stacks that a
+// command works on.
 type projectPolicies struct {
 	once     sync.Once
+	warned   sync.Once
 	declared *projects.Project // nil where there are no project files
 	ready    map[string]*policy.Policy
 	adHoc    []*policy.Policy
 	diags    diag.List
+	idle     diag.List // of policies that are never asked
+	told     sync.Once // idle was
 }
 
 // policies are those of the project in a directory.
@@ -61,14 +74,18 @@ func (g *projectPolicies) load(a *App, root string) diag.List {
 	var diags diag.List
 	if projects.Exists(root) {
 		g.declared, diags = projects.Load(root)
+		if g.declared != nil {
+			a.quoteMore(g.declared.Files)
+		}
 		if diags.HasErrors() {
 			return diags
 		}
 		for _, name := range sortedKeys(g.declared.Policies) {
 			p := g.declared.Policies[name]
-			ready, d := readPolicy(a, name, policy.Level(p.Enforcement), policySourceOf(root, p.Source), &p.SourceRange)
+			ready, d := readPolicy(a, p.Name, policy.Level(p.Enforcement), policySourceOf(root, p.Source).with(root, p), &p.SourceRange)
 			diags = append(diags, d...)
 			g.ready[name] = ready
+			g.idle = append(g.idle, neverApplies(g.declared, p)...)
 		}
 	}
 	if a.policyOptions != nil {
@@ -85,6 +102,10 @@ func (g *projectPolicies) load(a *App, root string) diag.List {
 // readPolicy reads and prepares a policy.
 func readPolicy(a *App, name string, level policy.Level, from policySource, at *hcl.Range) (*policy.Policy, diag.List) {
 	files, err := from.read()
+	var missing *fs.PathError
+	if errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("there is no file or directory %s", missing.Path)
+	}
 	if err != nil {
 		d := diag.Errorf("Cannot read policy", "The policy %q cannot be read: %s.", name, err)
 		d[0].Subject = at
@@ -95,7 +116,59 @@ func readPolicy(a *App, name string, level policy.Level, from policySource, at *
 		sources[filepath.ToSlash(filepath.Join(from.dir, filepath.FromSlash(file)))] = src
 	}
 	a.quoteMore(sources)
-	return policy.Prepare(name, level, filepath.ToSlash(from.dir), files)
+	in := policy.Source{Dir: filepath.ToSlash(from.dir), Files: files, Decisions: from.decisions}
+	for _, dir := range from.data {
+		more, err := policy.ReadData(dir)
+		if err != nil {
+			d := diag.Errorf("Cannot read policy", "The data of policy %q cannot be read: %s.", name, err)
+			d[0].Subject = at
+			return nil, d
+		}
+		in.Data = append(in.Data, policy.Source{Dir: filepath.ToSlash(dir), Files: more})
+		for file, src := range more {
+			sources["data "+dir+" "+file] = src
+		}
+	}
+	key := policyKey(name, level, from.decisions, sources)
+	a.quoting.Lock()
+	ready := a.prepared[key]
+	a.quoting.Unlock()
+	if ready != nil {
+		return ready, nil
+	}
+	ready, diags := policy.PrepareSource(name, level, in)
+	if !diags.HasErrors() {
+		a.quoting.Lock()
+		if a.prepared == nil {
+			a.prepared = map[[sha256.Size]byte]*policy.Policy{}
+		}
+		a.prepared[key] = ready
+		a.quoting.Unlock()
+	}
+	return ready, diags
+}
+
+// policyKey tells policies apart by all that they are made of.
+func policyKey(name string, level policy.Level, decisions []string, sources map[string][]byte) [sha256.Size]byte {
+	h := sha256.New()
+	_, _ = fmt.Fprintf(h, "%q %q %q", name, level, decisions)
+	for _, file := range sortedKeys(sources) {
+		_, _ = fmt.Fprintf(h, " %q %q", file, sources[file])
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// readRulesAnew has policies, prices and budgets read again: what is carried out
+// next, by a process that has been working for long, is held to what the files have
+// then.
+func (p *project) readRulesAnew() {
+	root := p.costRoot()
+	root.opening.Lock()
+	root.priced = nil
+	root.opening.Unlock()
+	p.app.quoting.Lock()
+	delete(p.app.gates, p.policyRoot())
+	p.app.quoting.Unlock()
 }
 
 // quoteMore adds text that diagnostics may quote.
@@ -123,9 +196,19 @@ type judgement struct {
 	policies []*policy.Policy
 	about    map[string]any
 	decision *policy.Decision
-	document *policy.Document // while something is open
+	hidden   []json.RawMessage // what is not to be shown, beside what the plan JSON says
+	judged   *policy.Document  // while something is open
+	rest     *policy.Rest      // of judged; see apart
 	shown    bool
 	locate   func(string) *policy.Place
+	// estimate is the cost that the policies are told; nil where none looks at it.
+	estimate *cost.Estimate
+}
+
+// tell puts what a plan costs into what the policies are told.
+func (j *judgement) tell(e *cost.Estimate) {
+	j.estimate, j.about = e, maps.Clone(j.about)
+	j.about["cost"], j.about["cost_unknown"] = e.Document()
 }
 
 // holdToPolicy holds a plan to the policies that apply to it. It is done once; nil where
@@ -138,13 +221,16 @@ func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	j.locate = locator(l.config)
+	j.locate, j.hidden = locator(l.config), sensitiveInputs(l.plan)
 	if d := l.encode(o.keyring); d.HasErrors() {
 		return nil, d
 	}
 	data, err := jsonplan.Plan(l.plan, l.config, o.jsonOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
+	}
+	if diags = append(diags, o.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlan("", l.plan, regionsOf(l)), nil })...); diags.HasErrors() {
+		return nil, diags
 	}
 	if diags = append(diags, o.judgeDocument(ctx, j, data, l.plan.Digest)...); diags.HasErrors() {
 		return nil, diags
@@ -154,15 +240,24 @@ func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 }
 
 // applicable finds the policies that apply here, and what they are told about
-// the run; nil where there are none.
+// the run; nil where there are none. Warnings about policies are given once.
 func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement, diag.List) {
 	g := o.app.policies(o.policyRoot())
 	if g.diags.HasErrors() {
 		return nil, g.diags
 	}
+	var diags diag.List
+	g.warned.Do(func() { diags = g.diags })
+	g.told.Do(func() { o.app.show(g.idle) })
 	j := &judgement{policies: slices.Clone(g.adHoc)}
 	labels := map[string]string{}
 	if g.declared != nil {
+		if choosesEnvironments(g.declared) {
+			// One that is not declared would be one that no rule is for.
+			if diags := stacks.CheckEnvironment(g.declared, o.environment); diags.HasErrors() {
+				return nil, diags
+			}
+		}
 		if e := g.declared.Environments[o.environment]; e != nil {
 			labels = e.Labels
 		}
@@ -173,22 +268,59 @@ func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement
 		}
 	}
 	if len(j.policies) == 0 {
-		return nil, o.checkOverrides(nil)
+		return nil, o.overridePolicies(nil)
 	}
 	j.about = map[string]any{
-		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "actor": actor(), "stack": o.stack,
+		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "stack": o.stack,
 		"environment": map[string]any{"name": o.environment, "labels": labels}, "time": time.Now().UTC().Format(time.RFC3339),
+	}
+	if diags := o.whoAsks(j.about); diags.HasErrors() {
+		return nil, diags
 	}
 	if opts.parent != "" {
 		j.about["workflow"] = o.workflowOf(ctx, opts.parent)
 	}
-	return j, nil
+	return j, diags
+}
+
+// whoAsks tells policies who wants something done: the subject of grants, its
+// groups and its roles.
+func (o *operation) whoAsks(about map[string]any) diag.List {
+	who, _ := o.who()
+	declared, diags := o.app.policy()
+	if diags.HasErrors() {
+		return diags
+	}
+	about["actor"], about["groups"], about["roles"] = who.Subject, append([]string{}, who.Groups...), append([]string{}, declared.RolesOf(who)...)
+	return nil
+}
+
+// tellCost prices resources for the policies, where a rule may look at that. What
+// cannot be priced then stops the plan: nobody knows what the rule would say.
+func (o *operation) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
+	if !slices.ContainsFunc(j.policies, func(p *policy.Policy) bool { return p.Mentions("tutti") }) {
+		return nil
+	}
+	prices, diags := o.pricing()
+	if diags.HasErrors() {
+		return diags
+	}
+	resources, err := list()
+	if err != nil {
+		return diag.FromError(err)
+	}
+	e, diags := prices.estimate(resources)
+	if diags.HasErrors() {
+		return diags
+	}
+	j.tell(e)
+	return nil
 }
 
 // judgeDocument evaluates the policies on plan JSON. A rule that cannot be
 // evaluated is an error: it must not let anything pass.
 func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
-	doc, err := policy.ParsePlan(data, j.about)
+	doc, err := j.document(data)
 	if err != nil {
 		return diag.Errorf("Cannot read plan JSON", "%s.", err)
 	}
@@ -198,9 +330,55 @@ func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte
 		return diags
 	}
 	if j.decision.Open() {
-		j.document = doc
+		j.judged = doc
 	}
-	return append(diags, o.checkOverrides(j.decision)...)
+	if j.estimate != nil {
+		j.decision.Cost = eventData(costEvent{Totals: j.estimate.Totals, Unknown: j.estimate.Unknown})
+	}
+	return append(diags, o.overridePolicies(j.decision)...)
+}
+
+// apart is what was judged without its objects, where something is open.
+func (j *judgement) apart() (*policy.Rest, error) {
+	var err error
+	if j.rest == nil {
+		j.rest, err = j.judged.Rest()
+		j.judged = nil // it is large
+	}
+	return j.rest, err
+}
+
+// document is the plan as policies see it.
+func (j *judgement) document(data []byte) (*policy.Document, error) {
+	doc, err := policy.ParsePlan(data, j.about)
+	for _, value := range j.hidden {
+		if err == nil {
+			err = doc.Hide(value)
+		}
+	}
+	return doc, err
+}
+
+// sensitiveInputs are the parts of the variables' values that are marked as sensitive
+// by who gave them, a project that gives its secrets for one. Plan JSON says that only
+// of what is declared so.
+func sensitiveInputs(p *plans.Plan) (out []json.RawMessage) {
+	for _, name := range sortedKeys(p.Variables) {
+		if p.Variables[name].Value == cty.NilVal {
+			continue
+		}
+		bare, marked := p.Variables[name].Value.UnmarkDeepWithPaths()
+		for _, m := range marked {
+			v, err := m.Path.Apply(bare)
+			if _, sensitive := m.Marks[marks.Sensitive]; !sensitive || err != nil || !v.IsWhollyKnown() {
+				continue
+			}
+			if data, err := ctyjson.Marshal(v, v.Type()); err == nil {
+				out = append(out, data)
+			}
+		}
+	}
+	return out
 }
 
 // workflowOf names the workflow that a run is a step of.
@@ -217,32 +395,40 @@ func (o *operation) workflowOf(ctx context.Context, run string) map[string]any {
 	return out
 }
 
-// checkOverrides applies the overrides that were asked for. One for a policy that
-// is about other stacks only has no effect here.
-func (o *operation) checkOverrides(d *policy.Decision) diag.List {
-	declared := o.app.policies(o.policyRoot()).declared
-	var diags diag.List
-	for _, text := range o.app.overrides {
-		name, reason, _ := strings.Cut(text, "=")
-		name, reason = strings.TrimPrefix(strings.TrimSpace(name), "policy."), strings.TrimSpace(reason)
-		if declared != nil && declared.Budgets[strings.TrimPrefix(name, "budget.")] != nil {
-			continue
-		}
-		if declared == nil || declared.Policies[name] == nil {
-			diags = append(diags, diag.Errorf("No such budget or policy", "Option -override: there is no budget %q in this project, and no policy.", name)...)
-			continue
-		}
-		level := declared.Policies[name].Enforcement
-		switch {
-		case reason == "":
-			diags = append(diags, diag.Errorf("Override without a reason", "Option -override: %q must have the form POLICY=REASON. The reason is recorded with the run.", text)...)
-		case level != string(policy.SoftMandatory):
-			diags = append(diags, diag.Errorf("Policy cannot be overridden", "Option -override: The policy %q is %s: only soft-mandatory policies can be overridden.", name, level)...)
-		case d != nil:
-			d.Override(policy.Override{Policy: name, Actor: actor(), Reason: reason})
+// neverApplies warns of a policy whose labels no environment has: most likely one is
+// not written as it should be, and the policy keeps nothing out.
+func neverApplies(p *projects.Project, declared *projects.Policy) diag.List {
+	if len(declared.When) == 0 {
+		return nil
+	}
+	for _, e := range p.Environments {
+		if declared.Chooses(e.Labels) {
+			return nil
 		}
 	}
-	return diags
+	var want []string
+	for _, name := range sortedKeys(declared.When) {
+		want = append(want, fmt.Sprintf("%s = %q", name, declared.When[name]))
+	}
+	d := diag.Warningf("Policy never applies", "The policy %q is for environments with the labels %s, and this project declares none that has them: it denies nothing.", declared.Name, strings.Join(want, ", "))
+	d[0].Subject = &declared.DeclRange
+	return d
+}
+
+// choosesEnvironments reports whether policies or budgets are for some environments
+// only.
+func choosesEnvironments(p *projects.Project) bool {
+	for _, declared := range p.Policies {
+		if len(declared.When) > 0 {
+			return true
+		}
+	}
+	for _, b := range p.Budgets {
+		if len(b.Environments) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // locator finds declarations of objects by address.
@@ -273,11 +459,11 @@ func (o *operation) decide(ctx context.Context, l *loadedPlan, opts runOptions) 
 		o.view.settle()
 		o.view.decision(j.decision)
 	}
-	return j, append(diags, denied(j.decision)...)
+	return j, append(diags, denied(j.decision, "This plan must not be carried out.")...)
 }
 
-// denied says which policies keep a plan from being carried out.
-func denied(d *policy.Decision) diag.List {
+// denied says which policies keep something from being done.
+func denied(d *policy.Decision, mustNot string) diag.List {
 	if !d.Blocked() {
 		return nil
 	}
@@ -291,30 +477,46 @@ func denied(d *policy.Decision) diag.List {
 			by[f.Policy] = count{f.Level, by[f.Policy].n + 1}
 		}
 	}
-	var lines []string
-	hint := ""
+	var lines, options []string
 	for _, name := range sortedKeys(by) {
 		lines = append(lines, fmt.Sprintf("  - %s (%s): %s", name, by[name].level, countOf(by[name].n, "finding")))
-		if by[name].level == policy.SoftMandatory && hint == "" {
-			hint = fmt.Sprintf("\n\nA soft-mandatory policy can be overridden, which is recorded: -override='%s=REASON'.", name)
+		if by[name].level == policy.SoftMandatory {
+			options = append(options, overrideOption(name))
 		}
 	}
-	return diag.Errorf("Denied by policy", "This plan must not be carried out. Nothing was changed. It is denied by:\n%s%s", strings.Join(lines, "\n"), hint)
+	hint := ""
+	switch {
+	case len(options) < len(by): // where one cannot be overridden, the others need not be
+	case len(options) == 1:
+		hint = "\n\nA soft-mandatory policy can be overridden, which is recorded: " + options[0] + "."
+	default:
+		hint = "\n\nSoft-mandatory policies can be overridden, which is recorded: " + strings.Join(options, " ") + "."
+	}
+	return diag.Errorf("Denied by policy", "%s Nothing was changed. It is denied by:\n%s%s", mustNot, strings.Join(lines, "\n"), hint)
 }
 
-// gate lets a plan pass that is about to be carried out, or not. The guard goes
-// on judging what becomes known during the run; nil where nothing is left open.
-func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (json.RawMessage, *guard, diag.List) {
+// gate lets a plan pass that is about to be carried out, or not. The decision is
+// nil where there are no policies, and for runs that are resumed: it was kept when
+// they began. The guard goes on judging what becomes known during the run; nil
+// where nothing is left open.
+func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*policy.Decision, *guard, diag.List) {
 	if opts.resume == "" {
 		j, diags := o.decide(ctx, l, opts)
 		if j == nil || diags.HasErrors() {
 			return nil, nil, diags
 		}
 		guard, d := newGuard(o, l, j)
-		return j.decision.Encode(), guard, append(diags, d...)
+		return j.decision, guard, append(diags, d...)
 	}
-	// The run passed when it began; what was overridden then stays so.
-	j, diags := o.holdToPolicy(ctx, l, opts)
+	// The run passed when it began; what was overridden then stays so. It is judged
+	// as its own, whoever goes on with it.
+	run, err := o.opened.Run(ctx, opts.resume)
+	if err != nil {
+		return nil, nil, diag.FromError(err)
+	}
+	own := *o
+	own.actor, own.overrides = run.Actor, []runs.Override{}
+	j, diags := own.holdToPolicy(ctx, l, opts)
 	if j == nil || diags.HasErrors() {
 		return nil, nil, diags
 	}
@@ -329,15 +531,54 @@ func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (j
 	return nil, guard, append(diags, d...)
 }
 
-// findingDiag is a denial as a diagnostic.
-func findingDiag(f policy.Finding) diag.Diagnostic {
+// deniedBecause says in one line what keeps a plan from being carried out.
+func deniedBecause(d *policy.Decision) string {
+	text, more := "", -1
+	for _, f := range d.Findings {
+		if !f.Blocks() {
+			continue
+		}
+		if more++; more == 0 {
+			text = fmt.Sprintf("%s (policy %s, rule %s)", firstLine(f.Message), f.Policy, f.Rule)
+		}
+	}
+	if more > 0 {
+		text += ", and " + countOf(more, "more finding")
+	}
+	return text
+}
+
+// findingDiag is what is found during a run, as a diagnostic. made says that the
+// object was there before it could be judged.
+func findingDiag(f policy.Finding, made bool) diag.Diagnostic {
 	d := diag.Diagnostic{Severity: diag.Error, Summary: "Denied by policy", Address: f.Resource}
-	d.Detail = fmt.Sprintf("%s\n\nPolicy %s (%s), rule %s.", f.Message, f.Policy, f.Level, f.Rule)
-	if f.Fix != "" {
-		d.Detail += "\nHow to fix it: " + f.Fix
+	if !f.Blocks() {
+		d.Severity, d.Summary = diag.Warning, "Policy "+f.Policy+" warns"
+	}
+	d.Detail = f.Message + "\n"
+	line := func(name, text string) {
+		if text != "" {
+			d.Detail += fmt.Sprintf("\n%-9s  %s", name, text)
+		}
+	}
+	line("attribute", f.Attribute)
+	line("fix", f.Fix)
+	rule := fmt.Sprintf("%s (%s), rule %s", f.Policy, f.Level, f.Rule)
+	if f.RuleAt != nil {
+		rule += fmt.Sprintf(" at %s:%d", f.RuleAt.File, f.RuleAt.Line)
+	}
+	line("policy", rule)
+	switch {
+	case made && f.Blocks():
+		d.Detail += "\n\nThis could be known only afterwards: the change was made."
+	case f.Blocks() && f.Level == policy.SoftMandatory:
+		d.Detail += "\n\nA soft-mandatory policy can be overridden, which is recorded: " + overrideOption(f.Policy) + "."
 	}
 	if f.Source != nil {
 		d.Subject = f.Source.Range
 	}
 	return d
 }
+
+// overrideOption is what overrides a policy.
+func overrideOption(name string) string { return fmt.Sprintf("-override='%s=REASON'", name) }

@@ -14,6 +14,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -31,11 +32,13 @@ type guard struct {
 	mu    sync.Mutex
 	open  map[string]*openRule // by "POLICY PACKAGE.RULE"
 	known map[addrs.Object]cty.Value
+	made  map[string]int  // addresses of objects that are there already; each has the number in which it became so
 	told  map[string]bool // findings, by key
 	// What became known that was not judged yet: objects, for rules that judge
 	// each by itself, and the others among the rules.
 	pending map[addrs.Object]*plans.Change
 	stale   map[string]bool
+	seen    int                   // how many objects were made when the whole plan was judged last
 	next    *batch                // objects that wait for their turn
 	outputs []*plans.OutputChange // with values, once they have any
 
@@ -71,7 +74,7 @@ func newGuard(o *operation, l *loadedPlan, j *judgement) (*guard, diag.List) {
 		return nil, nil
 	}
 	g := &guard{
-		o: o, l: l, j: j, open: map[string]*openRule{}, known: map[addrs.Object]cty.Value{}, told: map[string]bool{},
+		o: o, l: l, j: j, open: map[string]*openRule{}, known: map[addrs.Object]cty.Value{}, made: map[string]int{}, told: map[string]bool{},
 		pending: map[addrs.Object]*plans.Change{}, stale: map[string]bool{},
 	}
 	for _, f := range j.decision.Findings {
@@ -85,13 +88,12 @@ func newGuard(o *operation, l *loadedPlan, j *judgement) (*guard, diag.List) {
 	for _, r := range g.open {
 		if r.alone {
 			var err error
-			if g.rest, err = j.document.Rest(); err != nil {
+			if g.rest, err = j.apart(); err != nil {
 				return nil, diag.FromError(err)
 			}
 			break
 		}
 	}
-	j.document = nil // it is large
 	return g, nil
 }
 
@@ -100,22 +102,39 @@ func (g *guard) waitFor(f policy.Finding) {
 	key := f.Policy + " " + f.Rule
 	r := g.open[key]
 	if r == nil {
-		r = &openRule{awaits: map[string]bool{}}
+		r = &openRule{alone: true, awaits: map[string]bool{}}
 		for _, p := range g.j.policies {
-			r.alone = r.alone || p.Name == f.Policy && p.ByObject(f.Rule)
+			r.alone = r.alone && (p.Name != f.Policy || p.ByObject(f.Rule))
 		}
 		g.open[key] = r
 	}
 	for _, address := range f.Awaits {
-		r.awaits[address] = true
-		variable, late := strings.CutPrefix(address, "var.")
-		if r.alone && (late || strings.HasPrefix(address, "output.")) {
-			r.alone, g.stale[key] = false, true // it needs more than an object
+		g.await(key, address)
+		if address != policy.CostObject || g.j.estimate == nil {
+			continue
 		}
-		if _, known := g.l.late[variable]; late && known {
-			g.stale[key] = true
+		// The cost of the whole is known once all are on which it depends.
+		for _, item := range g.j.estimate.Items {
+			if item.Later() {
+				g.await(key, item.Address)
+			}
 		}
 	}
+}
+
+// await has a rule wait for an object, or for a variable or output. What is there
+// already, but was not when the rule was judged, is judged at the next opportunity.
+func (g *guard) await(key, address string) {
+	r := g.open[key]
+	if r.alone {
+		r.awaits[address] = true // it is asked of the object whenever that changes
+		return
+	}
+	name, variable := strings.CutPrefix(address, "var.")
+	if _, late := g.l.late[name]; variable && late && !r.awaits[address] || g.made[address] > g.seen {
+		g.stale[key] = true
+	}
+	r.awaits[address] = true
 }
 
 // waiting are the open rules that wait for an object: those that judge it by itself,
@@ -133,6 +152,21 @@ func (g *guard) waiting(address string) (alone, others []string) {
 	return alone, others
 }
 
+// variables are those of the plan, with the values that arrived since it was made.
+func (l *loadedPlan) variables() map[string]plans.Variable {
+	if len(l.late) == 0 {
+		return l.plan.Variables
+	}
+	out := maps.Clone(l.plan.Variables)
+	for name, v := range l.late {
+		if variable, ok := out[name]; ok {
+			variable.Value = v
+			out[name] = variable
+		}
+	}
+	return out
+}
+
 // Before implements [engine.Guard].
 func (g *guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
 	var diags diag.List
@@ -145,8 +179,7 @@ func (g *guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) 
 		g.mu.Unlock()
 		if len(alone) > 0 {
 			decision, d := g.judgeObjects(ctx, alone, []*plans.Change{filled(c, planned)})
-			diags = append(diags, d...)
-			diags = append(diags, g.report(decision, func(policy.Finding) bool { return true })...)
+			diags = append(append(diags, d...), g.report(decision, func(policy.Finding) bool { return true })...)
 		}
 		if with != nil {
 			diags = append(diags, g.judgeWith(ctx, with, c.Object, others)...)
@@ -209,9 +242,15 @@ func (g *guard) judgeWith(ctx context.Context, b *batch, object addrs.Object, ru
 	g.outdated(rules)
 	g.mu.Unlock()
 	decision, diags := g.judgeStale(ctx)
-	return append(diags, g.report(decision, func(f policy.Finding) bool {
+	diags = append(diags, g.report(decision, func(f policy.Finding) bool {
 		return f.Resource == "" || f.Resource == object.Instance.String()
 	})...)
+	if diags.HasErrors() {
+		g.mu.Lock()
+		delete(g.known, object) // it is not made
+		g.mu.Unlock()
+	}
+	return diags
 }
 
 // outdated notes that something became known that rules wait for.
@@ -226,8 +265,9 @@ func (g *guard) After(c *plans.Change, value cty.Value) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	// A rule may come to ask for it only when something else is known.
-	g.known[c.Object] = value
-	alone, others := g.waiting(c.Object.Instance.String())
+	address := c.Object.Instance.String()
+	g.known[c.Object], g.made[address] = value, len(g.made)+1
+	alone, others := g.waiting(address)
 	if len(alone) > 0 {
 		g.pending[c.Object] = c
 	}
@@ -314,7 +354,9 @@ func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 		g.mu.Unlock()
 		return nil, nil
 	}
+	g.seen = len(g.made)
 	plan := *g.l.plan
+	plan.Variables = g.l.variables()
 	plan.Changes = slices.Clone(plan.Changes)
 	for i, c := range plan.Changes {
 		if v, ok := g.known[c.Object]; ok {
@@ -323,14 +365,6 @@ func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 	}
 	outputs := g.outputs
 	g.mu.Unlock()
-	if len(g.l.late) > 0 {
-		plan.Variables = maps.Clone(plan.Variables)
-		for name, value := range g.l.late {
-			v := plan.Variables[name]
-			v.Value = value
-			plan.Variables[name] = v
-		}
-	}
 	if len(outputs) > 0 {
 		plan.Outputs = slices.Clone(plan.Outputs)
 		for i, o := range plan.Outputs {
@@ -343,7 +377,14 @@ func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
-	doc, err := policy.ParsePlan(data, g.j.about)
+	j := *g.j
+	if j.estimate != nil {
+		resources := func() ([]cost.Instance, error) { return cost.FromPlan("", &plan, regionsOf(g.l)), nil }
+		if diags := g.o.tellCost(&j, resources); diags.HasErrors() {
+			return nil, diags
+		}
+	}
+	doc, err := j.document(data)
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
@@ -363,9 +404,9 @@ func (g *guard) judge(ctx context.Context, doc *policy.Document, only map[string
 }
 
 // report tells what rules had not said before, and has them wait for what is still
-// not known. Denials for which again, where not nil, holds are told again: a second
+// not known. Denials for which about, where not nil, holds are told again: a second
 // object must not pass because the same was said of the first.
-func (g *guard) report(decision *policy.Decision, again func(policy.Finding) bool) (diags diag.List) {
+func (g *guard) report(decision *policy.Decision, about func(policy.Finding) bool) (diags diag.List) {
 	if decision == nil {
 		return nil
 	}
@@ -376,18 +417,11 @@ func (g *guard) report(decision *policy.Decision, again func(policy.Finding) boo
 			g.waitFor(f)
 			continue
 		}
-		if g.told[f.Key()] && (again == nil || !f.Blocks() || !again(f)) {
+		if g.told[f.Key()] && (about == nil || !f.Blocks() || !about(f)) {
 			continue
 		}
 		g.told[f.Key()] = true
-		d := findingDiag(f)
-		if !f.Blocks() {
-			d.Severity = diag.Warning
-			if f.Status == policy.Warn {
-				d.Summary = "Policy warning"
-			}
-		}
-		diags = append(diags, d)
+		diags = append(diags, findingDiag(f, g.made[f.Resource] > 0))
 	}
 	return diags
 }

@@ -20,19 +20,17 @@ func importCommand() *command {
 		name: "import", args: "ADDRESS ID", summary: "Bring an existing object under management", minArgs: 2, maxArgs: 2,
 		about: "Reads the object with that id through the provider and records it at ADDRESS, which the configuration must declare. Nothing is changed about the object. To import many, or to see the effect first, write import blocks and use \"tutti plan\".",
 		setup: func(f *flagSet) action {
+			f.anyID = true
 			var vars variableOptions
 			var st stateOptions
 			parallelism := defaultParallelism
 			vars.register(f)
-			var policies policyOptions
-			policies.register(f)
-			var overrides []string
-			registerOverride(f, &overrides)
 			st.registerChange(f)
+			st.gate.register(f)
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 			f.acceptText("config")
 			return func(ctx context.Context, app *App, args []string) int {
-				app.policyOptions, app.overrides = &policies, overrides
+				st.gate.hold(app)
 				return runImport(ctx, app, args[0], args[1], &vars, &st, parallelism)
 			}
 		},

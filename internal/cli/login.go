@@ -22,12 +22,24 @@ const defaultLoginHost = "app.terraform.io"
 
 func loginCommand() *command {
 	return &command{
-		name: "login", args: "[HOST]", summary: "Obtain and save a token for a host", maxArgs: 1,
+		name: "login", args: "[HOST]", summary: "Obtain and save a token for a host, or log in to the project", maxArgs: 1,
 		about: `Asks the host how to log in, sends you to your browser where it offers that, or asks for a token made in its settings, and saves the token for later commands (module and provider downloads, state import).
 
-Without a host, app.terraform.io. Tokens are kept in ~/.terraform.d/credentials.tfrc.json, where other tools look as well.`,
-		setup: func(*flagSet) action {
+Without a host, app.terraform.io. Tokens are kept in ~/.terraform.d/credentials.tfrc.json, where other tools look as well.
+
+With -identity, logs in with an identity that the project's files declare (docs/access.md): from then on commands in this project act as whom the issuer says you are. The login is kept, sealed, in your configuration folder. "tutti whoami" shows it, "tutti logout -identity=NAME" ends it.`,
+		example: "tutti login -identity=corp",
+		setup: func(f *flagSet) action {
+			var identity, flow string
+			f.text(&identity, "identity", "NAME", "Log in with this identity of the project.")
+			f.text(&flow, "flow", "FLOW", "With -identity: \"device\" to enter a code on any device, \"browser\" for the browser of this computer. \"device\" where the issuer has it, unless given.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if identity != "" {
+					if len(args) > 0 {
+						return app.failf("Host or identity", "A login is to a host or with an identity of the project: give one of them.")
+					}
+					return app.loginIdentity(ctx, identity, flow)
+				}
 				l := &login{app: app, client: &http.Client{Timeout: 30 * time.Second}, prompt: app.prompter()}
 				return l.run(ctx, args)
 			}
@@ -37,10 +49,18 @@ Without a host, app.terraform.io. Tokens are kept in ~/.terraform.d/credentials.
 
 func logoutCommand() *command {
 	return &command{
-		name: "logout", args: "[HOST]", summary: "Remove a saved token", maxArgs: 1,
+		name: "logout", args: "[HOST]", summary: "Remove a saved token, or end a login to the project", maxArgs: 1,
 		about: "The token is removed from this computer only. The host keeps accepting it until it is revoked there.",
-		setup: func(*flagSet) action {
+		setup: func(f *flagSet) action {
+			var identity string
+			f.text(&identity, "identity", "NAME", "End the login with this identity of the project.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if identity != "" {
+					if len(args) > 0 {
+						return app.failf("Host or identity", "A login is to a host or with an identity of the project: give one of them.")
+					}
+					return app.logoutIdentity(ctx, identity)
+				}
 				host, err := loginHost(args)
 				if err != nil {
 					return app.failf("Invalid host name", "%s.", err)

@@ -19,6 +19,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/secrets"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -36,6 +37,7 @@ type loadedPlan struct {
 
 	decided *judgement // what policy says; nil until asked
 	costs   *judged    // see operation.judge
+	refused bool       // a policy or a budget kept it from being carried out
 }
 
 // operation is one command that plans or applies: plan, apply, destroy, refresh
@@ -45,6 +47,28 @@ type operation struct {
 	view operationView
 	// actor is on whose behalf it is done; empty for who runs the program.
 	actor string
+	// authority is that of the actor, as runs keep it.
+	authority *access.Authority
+	// overrides are those of the run that it is done for; nil: what -override says.
+	overrides []runs.Override
+	// starts is the workflow that is started, where no stack is worked on.
+	starts string
+}
+
+// resource is what is worked on, as permissions name it.
+func (o *operation) resource() string {
+	if o.starts != "" {
+		return o.starts
+	}
+	return o.stack
+}
+
+// who is on whose behalf it is done, with what their rights rest on.
+func (o *operation) who() (access.Identity, *access.Authority) {
+	if o.actor == "" {
+		return o.app.identity(), o.app.authority()
+	}
+	return o.app.identityIn(o.actor, o.authority), o.authority
 }
 
 // by is on whose behalf it is done.
@@ -52,8 +76,11 @@ func (o *operation) by() string {
 	if o.actor != "" {
 		return o.actor
 	}
-	return actor()
+	return o.app.actor()
 }
+
+// subject is [operation.by] as grants, policies and the feed name them.
+func (o *operation) subject() string { return access.Subject(o.by()) }
 
 func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.List) {
 	a.jsonOut, a.prose = asJSON, true
@@ -92,7 +119,8 @@ func (o *operation) on(key states.Key) *operation {
 
 // planInput gathers what a plan is made from.
 func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
-	if diags := o.app.mayBe(o.by(), access.Plan, o.environment, o.stack); diags.HasErrors() {
+	who, _ := o.who()
+	if diags := o.app.mayBe(who, access.Plan, o.environment, o.stack); diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
 	req, diags := o.withoutStack(po).request()
@@ -256,6 +284,8 @@ func (p *project) loadPlan(data []byte) (*loadedPlan, diag.List) {
 		return nil, diag.Errorf("Cannot read plan", "this looks like a plan of Terraform or OpenTofu, which only they can read. Make one with \"tutti plan -out=FILE\".")
 	case errors.Is(err, plans.ErrNotPlan):
 		return nil, diag.Errorf("Cannot read plan", "this is not a plan file. Make one with \"tutti plan -out=FILE\"; to work in another directory, use -chdir=DIR.")
+	case errors.Is(err, secrets.ErrDamaged):
+		return nil, diag.Errorf("Cannot read plan", "the plan is damaged or was changed: it is not what was saved. Plan again.")
 	case err != nil:
 		return nil, diag.Errorf("Cannot read plan", "%s.", err)
 	}
@@ -347,14 +377,14 @@ type runOptions struct {
 	parallelism int
 	resume      string        // id of the run to resume; empty for a new one
 	id, parent  string        // of a new run: its id, and the run it is a step of; may be empty
-	actor       string        // on whose behalf; empty for who runs the program
 	patience    time.Duration // how long to wait for what another run is changing
 	// again is called when the plan is out of date before anything was done; nil:
 	// that is an error.
 	again func(*states.StaleError) int
 	// budgeted says that the plan was held against the budgets with others that it
-	// is applied with.
+	// is applied with, on this board.
 	budgeted bool
+	board    *budgetBoard
 	// hard, once closed, cuts off what is running; nil: as the person typing says.
 	hard <-chan struct{}
 }
@@ -382,10 +412,8 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 // carryOut carries out a plan as a durable run. What it returns besides the
 // result is why the run could not start, where the plan is out of date.
 func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
-	if opts.actor == "" {
-		opts.actor = o.by()
-	}
-	if diags := o.app.mayBe(opts.actor, verbOf(opts.kind), o.environment, o.stack); diags.HasErrors() {
+	who, authority := o.who()
+	if diags := o.app.mayBe(who, verbOf(opts.kind), o.environment, o.stack); diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
 	store, diags := o.store(ctx)
@@ -393,10 +421,20 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		return runs.Result{}, nil, diags
 	}
 	var costs judged
-	if !opts.budgeted && opts.resume == "" {
+	switch {
+	case opts.budgeted:
+	case opts.resume != "":
+		run, err := store.Run(ctx, opts.resume)
+		if err != nil {
+			return runs.Result{}, nil, diag.FromError(err)
+		}
+		opts.board = o.boardOf(ctx, run, map[string]*loadedPlan{o.stack: l})
+	default:
 		costs = *o.judge(ctx, l)
+		opts.board = costs.board
 		diags = append(diags, l.costs.take()...)
 		if costs.denied {
+			l.refused = true
 			return runs.Result{}, nil, diags
 		}
 	}
@@ -408,33 +446,42 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	decision, guard, policed := o.gate(ctx, l, opts)
+	decided, guard, policed := o.gate(ctx, l, opts)
 	if policed.HasErrors() {
+		l.refused = true
 		return runs.Result{}, nil, policed
 	}
 	if opts.hard == nil {
 		opts.hard = hardContext(ctx).Done()
 	}
 	id := opts.id
-	if opts.resume != "" {
+	switch {
+	case opts.resume != "":
 		id = opts.resume
+	case id == "":
+		id = takeNewRun(ctx)
 	}
 	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.app.tell}
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
-			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: opts.actor, Program: programVersion(), Summary: summaryLine(l.plan),
+			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: o.by(), Authority: authority, Program: programVersion(), Summary: summaryLine(l.plan),
 		},
-		Plan: l.plan, Encoded: l.encoded, Late: late, Decision: decision, Parallelism: opts.parallelism,
+		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
 	}
 	input := engine.ApplyInput{
 		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
 	}
-	if guard != nil {
-		input.Guard, request.Closing = guard, guard.Closing
+	if all := guardsOf(guard, newBudgetGuard(o, l, opts.board)); len(all) > 0 {
+		input.Guard, request.Closing = all, all.Closing
 	}
-	request.Events, request.Run.Overrides = costs.record()
+	request.Events, request.Run.Overrides = costs.record(o.subject())
+	if decided != nil {
+		request.Decision = decided.Encode()
+		request.Events = append(request.Events, overrideEvents(decided)...)
+		request.Run.Overrides = append(request.Run.Overrides, ruleOverrides(decided)...)
+	}
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
 		ex, diags := engine.NewApply(ctx, input)
 		if diags.HasErrors() {

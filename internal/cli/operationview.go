@@ -245,5 +245,7 @@ func (v *jsonView) outputs(stack string, values map[string]*states.Output) {
 	v.stream.ForStack(stack).Outputs(values)
 }
 
+func (v *stackView) decision(d *policy.Decision) { v.terminal.StackDecision(v.name, d) }
+
 // applied is told once for all stacks.
 func (v *stackView) applied(*plans.Plan, runs.Result) {}

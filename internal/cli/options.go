@@ -179,6 +179,7 @@ type stateOptions struct {
 	state       string
 	stateOut    string
 	backup      string
+	gate        gateOptions // of commands that change states by hand
 }
 
 // ofOneStack refuses options that name the state file of one directory, where

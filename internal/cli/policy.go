@@ -9,7 +9,9 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/policy/library"
+	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
 func policyCommand() *command {
@@ -29,8 +31,8 @@ type policyCheckOptions struct {
 
 func policyCheckCommand() *command {
 	return &command{
-		name: "check", args: "[DIR]", summary: "Hold a plan to the policies, and report", maxArgs: 1,
-		about: "Judges a plan by the policies that apply to it and by those given with -policy, and reports. The plan is that of the directory, made now, or a saved one, or the output of \"terraform show -json\". Nothing is changed. The exit code is 1 where the plan is denied.",
+		name: "check", args: "[DIR]", summary: "Hold plans to the policies, and report", maxArgs: 1,
+		about: "Judges a plan by the policies that apply to it and by those given with -policy, and reports. The plan is that of the directory, made now, or a saved one, or the output of \"terraform show -json\". In a project of stacks all are planned, or those chosen with -stack=NAME, and there is one report. Nothing is changed.\n\nThe exit code is 0 where nothing is denied: warnings, and what is known only after apply, are reported only. It is 1 where something is denied, and where it could not be judged.",
 		setup: func(f *flagSet) action {
 			o := &policyCheckOptions{format: "text"}
 			f.text(&o.plan, "plan", "FILE", "Judge this plan, saved by \"tutti plan -out\".")
@@ -60,16 +62,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 		}
 	}
 	app.policyOptions = &o.policyOptions
-	if o.plan != "" {
-		app.selectStackOf(o.plan)
-	}
-	op, diags := app.openOperation(nil, false)
-	if diags.HasErrors() {
-		return app.fail(diags)
-	}
-	defer op.Close()
-	app.prose, op.view = false, silentView{}
-	decision, diags := o.decide(ctx, op)
+	decision, diags := o.judge(ctx, app)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -86,6 +79,61 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	return exitOK
 }
 
+// judge judges what the options name: the plan of one directory, or of several
+// stacks.
+func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decision, diag.List) {
+	if o.plan != "" && startsWith(o.plan, stacks.IsPlan) {
+		e, diags := app.openPlanOfStacks(ctx, o.plan, false, nil)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		defer e.Close()
+		decision, d := o.decideAll(ctx, e, e.shared.Kind)
+		return decision, append(diags, d...)
+	}
+	if o.plan+o.planJSON == "" {
+		e, diags := app.openEnsembleOperation(false)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		if e != nil {
+			defer e.Close()
+			app.prose, e.view = false, silentView{}
+			if diags = e.plan(ctx, &o.planOptions, o.kind()); diags.HasErrors() {
+				return nil, diags
+			}
+			decision, d := o.decideAll(ctx, e, o.kind())
+			return decision, append(diags, d...)
+		}
+	}
+	if o.plan != "" {
+		app.selectStackOf(o.plan)
+	}
+	op, diags := app.openOperation(nil, false)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	defer op.Close()
+	app.prose, op.view = false, silentView{}
+	decision, d := o.decide(ctx, op)
+	return decision, append(diags, d...)
+}
+
+// decideAll judges the plans of several stacks. The decision is nil where no
+// policy applies to any.
+func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation, kind string) (*policy.Decision, diag.List) {
+	e.app.prose = false
+	var all []*policy.Decision
+	var diags diag.List
+	for _, name := range e.names {
+		j, d := e.operation(name).holdToPolicy(ctx, e.plans[name], runOptions{kind: kind})
+		if diags = append(diags, inStack(name, d)...); j != nil {
+			all = append(all, j.decision)
+		}
+	}
+	return policy.Join(all...), diags
+}
+
 // decide judges the plan that the options name.
 func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy.Decision, diag.List) {
 	opts := runOptions{kind: o.kind()}
@@ -94,13 +142,17 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy
 		if err != nil {
 			return nil, diag.Errorf("Cannot read plan", "%s.", err)
 		}
+		cfg, broken := op.configOrEmpty(ctx)
 		j, diags := op.applicable(ctx, opts)
 		if j == nil || diags.HasErrors() {
 			return nil, diags
 		}
 		// The configuration beside it may be the one it was made from.
-		if cfg, d := op.configOrEmpty(ctx); !d.HasErrors() {
+		if !broken.HasErrors() {
 			j.locate = locator(cfg)
+		}
+		if diags = append(diags, op.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlanJSON(data) })...); diags.HasErrors() {
+			return nil, diags
 		}
 		if diags = append(diags, op.judgeDocument(ctx, j, data, "")...); diags.HasErrors() {
 			return nil, diags

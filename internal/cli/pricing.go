@@ -90,7 +90,7 @@ func (p *pricing) addUsage(app *App, name string, src []byte) diag.List {
 // governing is the project whose budgets hold: as its files are now, not as they
 // were when something was planned; where they are not here, as they were then.
 func (p *project) governing(e *ensemble) (*projects.Project, diag.List) {
-	if os.Getenv(projectVariable) != "off" && projects.Exists(p.rootDir()) {
+	if projects.Exists(p.rootDir()) {
 		declared, diags := projects.Load(p.rootDir())
 		if declared != nil && (!diags.HasErrors() || len(declared.Budgets) > 0) {
 			p.app.quoteToo(declared.Files)

@@ -72,9 +72,6 @@ func completeWorkflows(*App, []string) []string {
 
 // start finds out what is meant and runs it.
 func (o *workflowOptions) start(ctx context.Context, app *App, args []string) int {
-	if o.detach && len(o.overrides) > 0 {
-		return app.failf("Options that exclude each other", "With -detach somebody else drives the run: an override is for runs that are driven here.")
-	}
 	app.overrides = o.overrides
 	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
@@ -132,8 +129,12 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 	}
 	app.show(diags)
 	op.environment = environment
+	overrides, d2 := app.overridesFor(p)
+	if d2.HasErrors() {
+		return app.fail(d2)
+	}
 	return op.workflow(ctx, d, o.json, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
-		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion()}
+		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Overrides: overrides}
 		w.Environment, w.Inputs, w.Parallelism = environment, inputs, o.parallelism
 		if o.detach {
 			run, diags := r.EnqueueWorkflow(ctx, d, w)
@@ -151,7 +152,7 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	}
 	view := newWorkflowView(o.app)
 	runner := &runs.Runner{Store: store}
-	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Authorize: o.app.authorize, Secrets: o.secretReader(o.key().Environment)}
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Authorize: o.app.authorize, Admit: o.admit, Secrets: o.secretReader(o.key().Environment)}
 	if r := o.stacks(d.Project); r != nil {
 		defer r.Close()
 		options.Stacks = r
@@ -170,7 +171,11 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 		fmt.Fprintln(o.app.Out, run.ID)
 		return exitOK
 	}
-	return o.app.reportWorkflow(run, machine, asJSON)
+	code := o.app.reportWorkflow(run, machine, asJSON)
+	if !asJSON {
+		o.app.reportRotation(d, machine)
+	}
+	return code
 }
 
 // stackOutputNames tells which outputs a stack declares, for checking workflows.
@@ -216,8 +221,16 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 	if diags := app.may(access.Run, op.environment, name); diags.HasErrors() {
 		return app.fail(diags)
 	}
+	overrides, diags := app.overridesFor(p)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
 	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
-		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: actor(), Program: programVersion(), Summary: "workflow " + name}
+		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Summary: "workflow " + name, Overrides: overrides}
+		actsFor(e, e.Run)
+		if steps, ok := e.Steps.(*runs.StateMachine); ok {
+			e.Admit = steps.Options.Admits(name, nil)
+		}
 		e.Start, e.Sensitive = runs.MachineStart(start.Name, start.Input, uuid.NewString()), true
 		if o.detach {
 			return r.Enqueue(ctx, e)
@@ -360,12 +373,17 @@ func (a *App) reportWorkflow(run runs.Run, m *flow.Machine, asJSON bool) int {
 		}
 		fmt.Fprintf(a.Err, "Run %s failed%s", run.ID, step)
 		if result.Error != nil {
-			fmt.Fprintf(a.Err, ": %s\n%s", result.Error.Name, indent(result.Error.Cause))
+			fmt.Fprintf(a.Err, ": %s", result.Error.Name)
+		}
+		fmt.Fprintln(a.Err)
+		out := a.terminals().err
+		if result.Error != nil {
+			out.Indented(result.Error.Cause, 2)
 		}
 		if len(result.NotUndone) > 0 {
-			fmt.Fprintf(a.Err, "\nUndoing these failed: %s.", strings.Join(result.NotUndone, ", "))
+			out.Indented(fmt.Sprintf("Undoing these failed: %s.", strings.Join(result.NotUndone, ", ")), 0)
 		}
-		fmt.Fprintf(a.Err, "\nLook at what it wrote with \"tutti logs %s\"; try again from a step with \"tutti runs retry %[1]s -from STEP\".\n", run.ID)
+		out.Indented(fmt.Sprintf("Look at what it wrote with \"tutti logs %s\"; try again from a step with \"tutti runs retry %[1]s -from STEP\".", run.ID), 0)
 	}
 	return code
 }
@@ -375,13 +393,6 @@ func outputsOf(result flow.Result) map[string]cty.Value {
 		return nil
 	}
 	return result.Outputs.AsValueMap()
-}
-
-func indent(text string) string {
-	if text == "" {
-		return ""
-	}
-	return "  " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ")
 }
 
 // stacks plans and changes the stacks of a project for steps of workflows.

@@ -175,7 +175,7 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if diags.HasErrors() {
 		return run, diags
 	}
-	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: op.app.authorize, Secrets: op.secretReader(run.Key.Environment)}
+	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: op.app.authorize, Admit: op.admit, Secrets: op.secretReader(run.Key.Environment)}
 	if s := op.stacks(d.Project); s != nil {
 		defer s.Close()
 		options.Stacks = s
@@ -205,8 +205,8 @@ func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 	}
 	done = func() {}
 	steps.Dir, steps.Definition, steps.Runner = o.workDir, machineDefinition, r
-	steps.Run = runs.Run{Key: o.key(), Actor: actor(), Program: programVersion()}
-	steps.Options.Authorize = o.app.authorize
+	steps.Run = runs.Run{Key: o.key(), Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion()}
+	steps.Options.Authorize, steps.Options.Admit = o.app.authorize, o.admit
 	if d, _ := o.definitionOf(pinned); d != nil {
 		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.key().Environment
 		steps.Options.Secrets = o.secretReader(o.key().Environment)
@@ -223,5 +223,7 @@ func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 func actsFor(e runs.Execution, run runs.Run) {
 	if steps, ok := e.Steps.(*runs.StateMachine); ok {
 		steps.Run.Actor, steps.Options.Run.Actor = run.Actor, run.Actor
+		steps.Run.Authority, steps.Options.Run.Authority = run.Authority, run.Authority
+		steps.Run.Overrides, steps.Options.Run.Overrides = run.Overrides, run.Overrides
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
@@ -496,7 +497,7 @@ func cancelCommand() *command {
 						return app.fail(diags)
 					}
 				}
-				run, diags = (&runs.Runner{Store: store, Actor: actor()}).Cancel(ctx, args[0])
+				run, diags = (&runs.Runner{Store: store, Actor: app.actor()}).Cancel(ctx, args[0])
 				app.show(diags)
 				if diags.HasErrors() {
 					return exitFailed
@@ -517,12 +518,15 @@ func cancelCommand() *command {
 
 func forceUnlockCommand() *command {
 	return &command{
-		name: "force-unlock", args: "RUN", summary: "Release what an interrupted run holds", minArgs: 1, maxArgs: 1, complete: completeRuns,
-		about: "State is not locked as a whole here: a run claims the objects it changes, and a run whose process is gone keeps its claim until it is resumed or given up. This command gives it up, like \"tutti cancel\".",
+		name: "force-unlock", args: "ID", summary: "Release what an interrupted run holds, or the lock of another tool", minArgs: 1, maxArgs: 1, complete: completeRuns,
+		about: "State is not locked as a whole here: a run claims the objects it changes, and a run whose process is gone keeps its claim until it is resumed or given up. This command gives it up, like \"tutti cancel\". A state that is used through the backend of a server (docs/server.md) is locked by other tools as a whole: ID is then that of the lock.",
 		setup: func(f *flagSet) action {
 			var force bool
 			f.toggle(&force, "force", "Do not ask.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if done, code := app.unlocked(ctx, args[0], force); done {
+					return code
+				}
 				if !force {
 					yes, err := app.prompter().confirm(ctx, "Do you really want to give up run "+args[0]+"?", "What it had not done yet will not be done.")
 					if err != nil || !yes {
@@ -534,4 +538,62 @@ func forceUnlockCommand() *command {
 			}
 		},
 	}
+}
+
+// unlocked takes the lock of that id away from the state that is worked on, where
+// it is such a one.
+func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, code int) {
+	p, diags := a.openRoot()
+	if diags.HasErrors() {
+		return true, a.fail(diags)
+	}
+	defer p.Close()
+	store, diags := p.store(ctx)
+	if diags.HasErrors() {
+		return true, a.fail(diags)
+	}
+	key, lock, err := findLock(ctx, store, p, id)
+	if err != nil {
+		return true, a.failf("Cannot read the locks", "%s.", err)
+	}
+	if lock == nil {
+		return false, exitOK
+	}
+	if diags := a.may(access.State, key.Environment, key.Stack); diags.HasErrors() {
+		return true, a.fail(diags)
+	}
+	if !force {
+		yes, err := a.prompter().confirm(ctx, "Do you really want to take this lock away?", (&states.LockError{Lock: *lock}).Error()+". Whoever holds it may still be at work.")
+		if err != nil || !yes {
+			fmt.Fprintln(a.Out, "\nNothing was done.")
+			return true, exitFailed
+		}
+	}
+	if err := store.Unlock(ctx, key, id); err != nil {
+		return true, a.failf("Cannot unlock the state", "%s.", err)
+	}
+	fmt.Fprintf(a.Out, "The lock %s is gone.\n", id)
+	return true, exitOK
+}
+
+// findLock looks for a lock in all states of the project.
+func findLock(ctx context.Context, store *sqlite.Store, p *project, id string) (states.Key, *states.Lock, error) {
+	stacks := []string{p.stack}
+	if p.ensemble != nil {
+		stacks = p.ensemble.graph.Order
+	}
+	for _, stack := range stacks {
+		environments, err := store.Environments(ctx, stack)
+		if err != nil {
+			return states.Key{}, nil, err
+		}
+		for _, environment := range environments {
+			key := states.Key{Stack: stack, Environment: environment}
+			lock, err := store.Locked(ctx, key)
+			if err != nil || lock != nil && lock.ID == id {
+				return key, lock, err
+			}
+		}
+	}
+	return states.Key{}, nil, nil
 }

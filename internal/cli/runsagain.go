@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/zclconf/go-cty/cty"
@@ -61,9 +63,12 @@ func runsRetryCommand() *command {
 		setup: func(f *flagSet) action {
 			var o outputOptions
 			var from string
+			var gate gateOptions
 			f.text(&from, "from", "STEP", "The step to begin with.")
+			gate.register(f)
 			o.registerJSON(f, "Print how it ended as JSON.")
 			return func(ctx context.Context, app *App, args []string) int {
+				gate.hold(app)
 				op, diags := app.openRootOperation(false)
 				if diags.HasErrors() {
 					return app.fail(diags)
@@ -76,30 +81,57 @@ func runsRetryCommand() *command {
 				if !p.run.Status.Ended() {
 					return app.failf("Run has not ended", "Run %s is %s: let it end, resume it, or give it up with \"tutti cancel %[1]s\".", p.run.ID, p.run.Status)
 				}
-				var again map[string]bool
-				if from != "" {
-					var ok bool
-					if again, ok = p.definition.Behind(from); !ok {
-						return app.failf("No such step", "The workflow %q had no step %q.", p.definition.Workflow.Name, from)
-					}
+				reuse, diags := p.reusable(from)
+				if diags.HasErrors() {
+					return app.fail(diags)
 				}
-				without := p.definition.Closing()
-				maps.Copy(without, again)
-				return op.again(ctx, p, p.definition, p.machine.Outcomes(without), "again after run "+p.run.ID, o.json)
+				return op.again(ctx, p, p.definition, reuse, "again after run "+p.run.ID, o.json, nil)
 			}
 		},
 	}
 }
 
-// again starts a new run that takes over what another one has done.
-func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, reuse map[string]flow.Outcome, why string, asJSON bool) int {
+// reusable is what a new run takes over of a past one if it begins with a step;
+// with what did not succeed where none is named.
+func (p *pastRun) reusable(from string) (map[string]flow.Outcome, diag.List) {
+	without := p.definition.Closing()
+	if from != "" {
+		again, ok := p.definition.Behind(from)
+		if !ok {
+			return nil, diag.Errorf("No such step", "The workflow %q had no step %q.", p.definition.Workflow.Name, from)
+		}
+		maps.Copy(without, again)
+	}
+	return p.machine.Outcomes(without), nil
+}
+
+// again starts a new run that takes over what another one has done. instead,
+// where not nil, ends that one, once it is clear that the new run may be made.
+func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, reuse map[string]flow.Outcome, why string, asJSON bool, instead func() error) int {
 	if diags := o.app.may(access.Run, p.run.Key.Environment, d.Workflow.Name); diags.HasErrors() {
 		return o.app.fail(diags)
 	}
 	o.app.sources = d.Project.Files
 	o.useKey(p.run.Key)
+	var overrides []runs.Override
+	if len(o.app.overrides) > 0 {
+		declared, diags := projects.Load(".") // as the files are now, by which it is judged
+		if !diags.HasErrors() {
+			overrides, diags = o.app.overridesFor(declared)
+		}
+		if diags.HasErrors() {
+			return o.app.fail(diags)
+		}
+	}
 	return o.workflow(ctx, d, asJSON, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
-		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: p.run.Key, Actor: actor(), Program: programVersion(), Summary: "workflow " + d.Workflow.Name + ", " + why}
+		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: p.run.Key, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: "workflow " + d.Workflow.Name + ", " + why, Overrides: overrides}
+		w.Admit = func(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
+			told, diags := o.admit(ctx, a)
+			if instead != nil && a.Run.Parent == "" && !diags.HasErrors() {
+				diags = append(diags, diag.FromError(instead())...)
+			}
+			return told, diags
+		}
 		w.Environment, w.Inputs, w.Reuse = p.environment, p.inputs, reuse
 		return r.StartWorkflow(ctx, d, w)
 	})
@@ -112,10 +144,13 @@ func runsUpgradeCommand() *command {
 		setup: func(f *flagSet) action {
 			var o outputOptions
 			var check, approve bool
+			var gate gateOptions
+			gate.register(f)
 			f.toggle(&check, "check", "Only say whether the run may switch; the exit code is 1 where it may not.")
 			f.toggle(&approve, "auto-approve", "Do not ask.")
 			o.registerJSON(f, "Print how it ended as JSON.")
 			return func(ctx context.Context, app *App, args []string) int {
+				gate.hold(app)
 				return app.upgrade(ctx, args[0], check, approve, o.json)
 			}
 		},
@@ -168,10 +203,13 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 			return exitFailed
 		}
 	}
-	if err := op.opened.Abandon(ctx, id, runs.AuditEvent(p.run.Key, "run.cancel_requested", id, actor(), map[string]bool{"abandoned": true, "upgraded": true})); err != nil {
-		return a.failf("Cannot end the run", "%s.", err)
-	}
-	return op.again(ctx, p, to, p.machine.Outcomes(nil), "continues run "+id, asJSON)
+	return op.again(ctx, p, to, p.machine.Outcomes(nil), "continues run "+id, asJSON, func() error {
+		ended := runs.AuditEvent(p.run.Key, "run.cancel_requested", id, a.actor(), map[string]bool{"abandoned": true, "upgraded": true})
+		if err := op.opened.Abandon(ctx, id, ended); err != nil {
+			return diag.Errorf("Cannot end the run", "%s.", err).Err()
+		}
+		return nil
+	})
 }
 
 // currentWorkflow is a workflow as the files have it now.

@@ -178,8 +178,8 @@ func (o *operation) triggerRuns(ctx context.Context, list []*triggers.Trigger, n
 		return nil, diags
 	}
 	w := &triggers.Workflows{
-		Runner: &runs.Runner{Store: store, Actor: actor()}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
-		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorize,
+		Runner: &runs.Runner{Store: store, Actor: o.app.actor()}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
+		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorize, Admit: o.admit,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
 		return variableValues(p, p.Variables, environment, values)

@@ -29,9 +29,9 @@ type screen struct {
 }
 
 func (a *App) terminals() *screen {
-	if a.screen == nil {
+	a.screening.Do(func() {
 		a.screen = &screen{out: views.Detect(a.Out, a.noColor), err: views.Detect(a.Err, a.noColor)}
-	}
+	})
 	return a.screen
 }
 

@@ -16,7 +16,9 @@ import (
 // TestMain makes this test binary the program "tutti" of the scripts.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"tutti": func() { os.Exit(cli.Main(os.Args[1:])) },
+		"tutti":  func() { os.Exit(cli.Main(os.Args[1:])) },
+		"browse": browse,
+		"seen":   func() { os.Exit(seen()) },
 	})
 }
 
@@ -27,7 +29,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Condition: func(cond string) (bool, error) {
-			return cond == "providers" && mirror != "", nil
+			return cond == "providers" && mirror != "" || cond == "dex" && dexProgram() != "", nil
 		},
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, "home")
@@ -50,9 +52,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TF_CLI_CONFIG_FILE", config)
 			env.Setenv("MIRROR", mirror)
 			env.Setenv("COLUMNS", "80")
+			dex := &dexProcess{}
+			env.Values[dexKey{}] = dex
+			env.Defer(dex.stop)
 			return nil
 		},
-		Cmds:          map[string]func(ts *testscript.TestScript, neg bool, args []string){"sql": changeStore},
+		Cmds:          map[string]func(ts *testscript.TestScript, neg bool, args []string){"sql": changeStore, "dex": startDex, "idtoken": idToken},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
 }

@@ -18,9 +18,9 @@ import (
 
 func secretCommand() *command {
 	return &command{
-		name: "secret", summary: "Set, list and remove secrets, and change the key of the store",
-		about: "Secrets are declared in *.tutti.hcl files, by secret blocks. The values of those with the source store are kept in Tutti's store, sealed, for each environment. All versions are kept until they are removed.",
-		sub:   []*command{secretGetCommand(), secretHistoryCommand(), secretListCommand(), secretRemoveCommand(), secretRotateKeyCommand(), secretSetCommand()},
+		name: "secret", summary: "Set, list, rotate and remove secrets, and change the key of the store",
+		about: "Secrets are declared in *.tutti.hcl files, by secret blocks. The values of those with the source store are kept in Tutti's store, sealed, for each environment. Versions are kept until they are removed, or revoked by a rotation.",
+		sub:   []*command{secretConsumersCommand(), secretGetCommand(), secretHistoryCommand(), secretListCommand(), secretRemoveCommand(), secretRollbackCommand(), secretRotateCommand(), secretRotateKeyCommand(), secretSetCommand()},
 	}
 }
 
@@ -141,7 +141,7 @@ func (w *secretWork) set(ctx context.Context, name string) int {
 	case len(value) > sources.Largest:
 		return w.app.failf("Value too long", "A secret has at most %d bytes.", sources.Largest)
 	}
-	version, err := w.store.SetSecret(ctx, w.environment, name, []byte(value), actor())
+	version, err := w.store.SetSecret(ctx, w.environment, name, []byte(value), w.app.actor())
 	if err != nil {
 		return w.app.fail(diag.FromError(err))
 	}
@@ -209,6 +209,11 @@ type secretJSON struct {
 	Versions    int    `json:"versions,omitempty"` // that are kept
 	By          string `json:"set_by,omitempty"`
 	At          string `json:"set_at,omitempty"`
+	Since       string `json:"current_since,omitempty"`
+	Pending     int    `json:"pending,omitempty"` // a version that is being rotated to
+	PendingRun  string `json:"pending_run,omitempty"`
+	Next        string `json:"next_rotation,omitempty"`
+	age         string
 }
 
 // rows describes all secrets that are declared, or have values.
@@ -223,8 +228,9 @@ func (w *secretWork) rows(ctx context.Context) ([]secretJSON, diag.List) {
 			byName[name] = &secretJSON{Name: name, Environment: w.environment, Source: string(s.Source)}
 		}
 	}
+	now := time.Now()
 	for _, v := range versions {
-		if !v.Removed.IsZero() {
+		if !kept(v) {
 			continue
 		}
 		row := byName[v.Name]
@@ -232,12 +238,19 @@ func (w *secretWork) rows(ctx context.Context) ([]secretJSON, diag.List) {
 			row = &secretJSON{Name: v.Name, Environment: w.environment}
 			byName[v.Name] = row
 		}
-		if row.Versions++; row.Version == 0 { // the newest comes first
+		switch row.Versions++; v.State {
+		case "current":
 			row.Version, row.By, row.At = v.Version, v.By, v.At.Format(time.RFC3339)
+			row.Since, row.age = v.Since.Format(time.RFC3339), age(v.At, now)
+		case "pending":
+			row.Pending, row.PendingRun = v.Version, v.Run
 		}
 	}
 	rows := []secretJSON{}
 	for _, name := range sortedKeys(byName) {
+		if next := w.nextRotation(w.secret(name), now); !next.IsZero() {
+			byName[name].Next = next.Format(time.RFC3339)
+		}
 		rows = append(rows, *byName[name])
 	}
 	return rows, nil
@@ -253,8 +266,15 @@ func (a *App) showSecrets(rows []secretJSON) {
 			what = "no value in " + r.Environment
 		}
 		if r.Version > 0 {
-			what = fmt.Sprintf("version %d, %s by %s", r.Version, r.At, r.By)
+			what = fmt.Sprintf("version %d, %s by %s, age %s", r.Version, r.At, r.By, r.age)
 		}
+		if r.Pending > 0 {
+			what += fmt.Sprintf(", version %d is pending in run %s", r.Pending, r.PendingRun)
+		}
+		if r.Next != "" {
+			what += ", next rotation " + r.Next
+		}
+		what = strings.TrimPrefix(what, ", ")
 		fmt.Fprintln(a.Out, strings.TrimRight(fmt.Sprintf("%-24s %-12s %s", r.Name, source, what), " "))
 	}
 }
@@ -286,7 +306,7 @@ func secretListCommand() *command {
 
 func secretHistoryCommand() *command {
 	return &command{
-		name: "history", args: "NAME", summary: "Show who set and removed the versions of a secret, and when", minArgs: 1, maxArgs: 1, complete: completeSecrets,
+		name: "history", args: "NAME", summary: "Show the versions of a secret: how each stands, who set it, and when", minArgs: 1, maxArgs: 1, complete: completeSecrets,
 		setup: func(f *flagSet) action {
 			var o outputOptions
 			o.registerJSON(f, "Print as JSON.")
@@ -304,6 +324,10 @@ func (w *secretWork) history(ctx context.Context, name string, asJSON bool) int 
 		At        string `json:"set_at"`
 		RemovedBy string `json:"removed_by,omitempty"`
 		Removed   string `json:"removed_at,omitempty"`
+		State     string `json:"state"`
+		Since     string `json:"since"`
+		Run       string `json:"run,omitempty"` // that made it, or has it pending
+		standing  string
 	}
 	list, err := w.store.SecretVersions(ctx, w.environment, name)
 	if err != nil {
@@ -311,7 +335,7 @@ func (w *secretWork) history(ctx context.Context, name string, asJSON bool) int 
 	}
 	rows := []row{}
 	for _, v := range list {
-		r := row{Version: v.Version, By: v.By, At: v.At.Format(time.RFC3339), RemovedBy: v.RemovedBy}
+		r := row{Version: v.Version, By: v.By, At: v.At.Format(time.RFC3339), RemovedBy: v.RemovedBy, State: v.State, Since: v.Since.Format(time.RFC3339), Run: v.Run, standing: standingOf(v)}
 		if !v.Removed.IsZero() {
 			r.Removed = v.Removed.Format(time.RFC3339)
 		}
@@ -324,11 +348,7 @@ func (w *secretWork) history(ctx context.Context, name string, asJSON bool) int 
 		fmt.Fprintf(w.app.Out, "The store has never had a value of %s in %s.\n", name, w.environment)
 	}
 	for _, r := range rows {
-		line := fmt.Sprintf("%4d  set %s by %s", r.Version, r.At, r.By)
-		if r.Removed != "" {
-			line += fmt.Sprintf(", removed %s by %s", r.Removed, r.RemovedBy)
-		}
-		fmt.Fprintln(w.app.Out, line)
+		fmt.Fprintf(w.app.Out, "%4d  set %s by %s, %s\n", r.Version, r.At, r.By, r.standing)
 	}
 	return exitOK
 }
@@ -345,7 +365,7 @@ func secretRemoveCommand() *command {
 					if diags := w.may(args[0]); diags.HasErrors() {
 						return app.fail(diags)
 					}
-					count, err := w.store.RemoveSecret(ctx, w.environment, args[0], version, actor())
+					count, err := w.store.RemoveSecret(ctx, w.environment, args[0], version, app.actor())
 					if err != nil {
 						return app.fail(diag.FromError(err))
 					}

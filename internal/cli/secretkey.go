@@ -88,7 +88,7 @@ func (w *secretWork) rotation(ctx context.Context) (sqlite.Rotation, diag.List) 
 		if err != nil {
 			return r, diag.FromError(err)
 		}
-		if r, err = w.store.BeginRotation(ctx, key, former, actor()); err != nil {
+		if r, err = w.store.BeginRotation(ctx, key, former, w.app.actor()); err != nil {
 			return r, diag.FromError(err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -32,13 +33,19 @@ func (p *project) secretReader(environment string) *secretReader {
 		if diags.HasErrors() {
 			return diags.Err()
 		}
-		data, err := json.Marshal(secretRead{environment, version, actor(), run})
+		data, err := json.Marshal(secretRead{environment, version, p.app.actor(), run})
 		if err != nil {
 			return err
 		}
-		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Actor: access.Subject(actor()), Time: time.Now(), Data: data})
+		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Actor: access.Subject(p.app.actor()), Time: time.Now(), Data: data})
 	}
-	return &secretReader{r}
+	return &secretReader{r, func(ctx context.Context, secret string, change runs.SecretChange) (runs.SecretStanding, error) {
+		store, diags := root.store(ctx)
+		if diags.HasErrors() {
+			return runs.SecretStanding{}, diags.Err()
+		}
+		return store.RotateSecret(ctx, environment, secret, change)
+	}}
 }
 
 // secretRead is the data of the event secret.read.
@@ -49,7 +56,10 @@ type secretRead struct {
 	Run         string `json:"run,omitempty"`
 }
 
-type secretReader struct{ r *sources.Reader }
+type secretReader struct {
+	r      *sources.Reader
+	rotate func(context.Context, string, runs.SecretChange) (runs.SecretStanding, error)
+}
 
 var _ runs.Secrets = (*secretReader)(nil)
 
@@ -59,10 +69,79 @@ func (s *secretReader) Read(ctx context.Context, declared *projects.Secret, run 
 	return v.Text, v.Version, err
 }
 
+// ReadVersion implements [runs.Secrets].
+func (s *secretReader) ReadVersion(ctx context.Context, declared *projects.Secret, run string, version int) (string, error) {
+	v, err := s.r.ReadVersion(ctx, declared, run, version)
+	return v.Text, err
+}
+
+// Rotate implements [runs.Secrets].
+func (s *secretReader) Rotate(ctx context.Context, secret string, change runs.SecretChange) (runs.SecretStanding, error) {
+	defer s.r.Forget()
+	return s.rotate(ctx, secret, change)
+}
+
+// readingFor says for which run inputs of stacks are evaluated, and which versions
+// of secrets they are given instead of the current ones.
+type readingFor struct {
+	run      func() string
+	versions map[string]int
+}
+
+// newRun is the run that a command is going to make: what is read for its plan is
+// read for it.
+type newRun struct {
+	mu sync.Mutex
+	id string
+}
+
+type newRunKey struct{}
+
+// withNewRun is for commands that plan and apply. The run is called as said in
+// what is read until then, and made with [takeNewRun].
+func withNewRun(ctx context.Context) context.Context {
+	n := &newRun{id: runs.NewID(time.Now())}
+	ctx = context.WithValue(ctx, newRunKey{}, n)
+	return context.WithValue(ctx, readingKey{}, readingFor{run: n.current})
+}
+
+func (n *newRun) current() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.id
+}
+
+// takeNewRun returns the id of the run that is made now; empty where it does not
+// matter. What is read after that is for the next one.
+func takeNewRun(ctx context.Context) string {
+	n, ok := ctx.Value(newRunKey{}).(*newRun)
+	if !ok {
+		return ""
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	id := n.id
+	n.id = runs.NewID(time.Now())
+	return id
+}
+
+type readingKey struct{}
+
+// readSecretsFor has the inputs of stacks that are evaluated with the context read
+// secrets for a run.
+func readSecretsFor(ctx context.Context, run string, versions map[string]int) context.Context {
+	return context.WithValue(ctx, readingKey{}, readingFor{func() string { return run }, versions})
+}
+
 // forScope is how expressions of stacks read secrets.
-func (s *secretReader) forScope(ctx context.Context) func(*projects.Secret) (string, error) {
-	return func(declared *projects.Secret) (string, error) {
-		v, err := s.r.Read(ctx, declared, "")
-		return v.Text, err
+func (s *secretReader) forScope(ctx context.Context) func(*projects.Secret) (text, version string, err error) {
+	reading, _ := ctx.Value(readingKey{}).(readingFor)
+	return func(declared *projects.Secret) (string, string, error) {
+		run := ""
+		if reading.run != nil {
+			run = reading.run()
+		}
+		v, err := s.r.ReadVersion(ctx, declared, run, reading.versions[declared.Name])
+		return v.Text, v.Version, err
 	}
 }

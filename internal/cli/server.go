@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server"
@@ -74,22 +73,27 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if err != nil {
 		return app.failf("Cannot watch the store", "%s.", err)
 	}
-	runner := &runs.Runner{Store: store, Actor: actor()}
+	runner := &runs.Runner{Store: store, Actor: app.actor()}
 	driver := &runDriver{
 		o: &runnerOptions{most: o.most, quiet: true}, op: op, r: runner, drain: ctx.Done(), hard: hardContext(ctx).Done(),
 		driving: map[string]bool{}, alone: map[string]time.Time{},
+	}
+	token, diags := app.bearers(ctx, store)
+	if diags.HasErrors() {
+		return app.fail(diags)
 	}
 	s := &server.Server{
 		API: &api.API{
 			Store: store, Runner: runner, Work: &serverWork{op: op, runner: runner}, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
-		Token: func(shown string) (access.Identity, error) { return tokenIdentity(ctx, store, shown) },
+		Token: token,
+		Locks: store,
 		Log:   slog.New(slog.NewTextHandler(app.Err, nil)),
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,
 	}
 	if !o.tokens {
-		who := identityOf(actor())
+		who := app.identity()
 		s.Local = &who
 	}
 	ready := func(url string) { fmt.Fprintf(app.Out, "Tutti serves %s at %s\n", op.workDir, url) }
@@ -100,6 +104,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		defer close(driven)
 		driver.follow(ctx, changes.Next)
 	}()
+	scheduled := make(chan struct{})
+	go func() {
+		defer close(scheduled)
+		op.serveSchedules(ctx)
+	}()
 	select {
 	case err = <-served:
 		if err != nil {
@@ -109,6 +118,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	case <-ctx.Done():
 	}
 	<-driven
+	<-scheduled
 	if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
 		return app.fail(diag.FromError(err))
 	}

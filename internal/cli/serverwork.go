@@ -33,7 +33,7 @@ var _ api.Work = (*serverWork)(nil)
 
 // fresh is the program for one request or run: it has read nothing yet.
 func (a *App) fresh() *App {
-	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor}
+	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting}
 }
 
 // root is the project's root for one request.
@@ -109,7 +109,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		return runs.Run{}, err
 	}
 	op.environment = environment
-	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Program: programVersion(), Summary: "workflow " + s.Workflow}
+	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow}
 	if declared.Definition != "" {
 		if diags := checkWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
 			return runs.Run{}, diags.Err()
@@ -124,9 +124,9 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		}
 		defer done()
 		e.Run = run
+		e.Admit = (&runs.WorkflowOptions{Admit: op.admit}).Admits(s.Workflow, nil)
 		e.Start, e.Sensitive = runs.MachineStart("", input, runs.NewID(time.Now())), true
-		made, diags := w.runner.Enqueue(ctx, e)
-		return made, diags.Err()
+		return admitted(w.runner.Enqueue(ctx, e))
 	}
 	d, diags := flow.New(p, s.Workflow, stackOutputNames(p))
 	if diags.HasErrors() {
@@ -140,7 +140,14 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	made, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
+	return admitted(w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Admit: op.admit}))
+}
+
+// admitted tells what a policy forbids from what went wrong.
+func admitted(made runs.Run, diags diag.List) (runs.Run, error) {
+	if made.Status == "" && diags.HasErrors() {
+		return made, fmt.Errorf("%w: %w", api.ErrForbidden, diags.Err())
+	}
 	return made, diags.Err()
 }
 
@@ -180,6 +187,18 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 	if err := w.Authorize(who, verb, environment, c.Stack); err != nil {
 		return runs.Run{}, err
 	}
+	if c.Rollback != "" {
+		undone, err := w.runner.Store.Run(ctx, c.Rollback)
+		if err != nil {
+			return runs.Run{}, err
+		}
+		if undone.Machine() || undone.Key != (states.Key{Stack: c.Stack, Environment: environment}) {
+			return runs.Run{}, fmt.Errorf("%w: run %s changed nothing of this stack itself: roll back the run of its step that did", api.ErrConflict, undone.ID)
+		}
+		if !undone.Status.Ended() {
+			return runs.Run{}, fmt.Errorf("%w: run %s is %s: cancel it or let it end first", api.ErrConflict, undone.ID, undone.Status)
+		}
+	}
 	made, summary, diags := changeWorkflow(p, c)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
@@ -190,7 +209,7 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 		return runs.Run{}, diags.Err()
 	}
 	op.environment = environment
-	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Program: programVersion(), Summary: summary}
+	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary}
 	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
 	return started, diags.Err()
 }
@@ -210,6 +229,12 @@ func isDirectory(s *projects.Stack) bool {
 	return s.Name == directoryName && filepath.Base(s.DeclRange.Filename) == changeFile
 }
 
+// literal is text as an expression in which nothing is evaluated: who asks for a
+// change may say what, and not what the project's files would do.
+func literal(text string) string {
+	return strconv.Quote(strings.NewReplacer("${", "$${", "%{", "%%{").Replace(text))
+}
+
 // changeWorkflow adds the workflow of a change to a project's files.
 func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, string, diag.List) {
 	if p.Workflows[changeName] != nil {
@@ -225,13 +250,24 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		kind = "destroy"
 	}
 	fmt.Fprintf(&b, "workflow %q {\n", changeName)
-	plan := strconv.Quote(c.Plan)
+	if c.Rollback != "" {
+		if c.Approve {
+			fmt.Fprintf(&b, "  step \"approval\" {\n    approval {\n      message = %s\n    }\n  }\n", literal("Bring back what run "+c.Rollback+" changed?"))
+		}
+		b.WriteString("  step \"rollback\" {\n")
+		if c.Approve {
+			b.WriteString("    needs = [step.approval]\n")
+		}
+		fmt.Fprintf(&b, "    rollback {\n      run = %s\n    }\n  }\n}\n", literal(c.Rollback))
+		return parsedChange(p, b.String(), "roll back run "+c.Rollback)
+	}
+	plan := literal(c.Plan)
 	if c.Plan == "" {
 		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      stack   = %s\n      destroy = %t\n      refresh = %t\n", stack, c.Destroy, c.Refresh)
 		if len(c.Targets) > 0 {
 			quoted := make([]string, len(c.Targets))
 			for i, t := range c.Targets {
-				quoted[i] = strconv.Quote(strings.NewReplacer("${", "$${", "%{", "%%{").Replace(t))
+				quoted[i] = literal(t)
 			}
 			fmt.Fprintf(&b, "      targets = [%s]\n", strings.Join(quoted, ", "))
 		}
@@ -249,12 +285,37 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		fmt.Fprintf(&b, "  step \"apply\" {\n    apply {\n      stack = %s\n      plan  = %s\n    }\n  }\n", stack, plan)
 	}
 	b.WriteString("}\n")
-	files := map[string][]byte{filepath.Join(p.Dir, changeFile): []byte(b.String())}
+	return parsedChange(p, b.String(), kind+" "+strings.TrimPrefix(c.Stack, directoryName))
+}
+
+// parsedChange is a project with the file of a change.
+func parsedChange(p *projects.Project, text, summary string) (*projects.Project, string, diag.List) {
+	files := map[string][]byte{filepath.Join(p.Dir, changeFile): []byte(text)}
 	for name, src := range p.Files {
 		files[name] = src
 	}
 	made, diags := projects.Parse(p.Dir, files)
-	return made, kind + " " + strings.TrimPrefix(c.Stack, directoryName), diags
+	return made, summary, diags
+}
+
+// Retry implements [api.Work].
+func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry) (runs.Run, error) {
+	op := w.root()
+	op.opened = w.runner.Store.(*sqlite.Store)
+	p, diags := op.past(ctx, r.Run.ID)
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	if err := w.Authorize(who, access.Run, r.Run.Key.Environment, p.definition.Workflow.Name); err != nil {
+		return runs.Run{}, err
+	}
+	reuse, diags := p.reusable(r.From)
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID}
+	started, diags := w.runner.EnqueueWorkflow(ctx, p.definition, runs.WorkflowOptions{Run: run, Environment: p.environment, Inputs: p.inputs, Reuse: reuse, Admit: op.admit})
+	return admitted(started, diags)
 }
 
 // Resume implements [api.Work]: the driver of the server finds it.
@@ -391,19 +452,25 @@ func (w *serverWork) State(ctx context.Context, key states.Key) (*states.State, 
 	return w.runner.Store.State(ctx, key)
 }
 
-// tokenIdentity is whom a token stands for that somebody shows.
-func tokenIdentity(ctx context.Context, store *sqlite.Store, shown string) (access.Identity, error) {
-	var failed error
-	who, err := access.Verify(shown, func(id string) (access.Token, bool) {
-		t, ok, err := store.Token(ctx, id)
-		failed = err
-		return t, ok && err == nil
-	}, time.Now())
-	if failed != nil {
-		return access.Identity{}, failed
+// PushState implements [api.Work].
+func (w *serverWork) PushState(ctx context.Context, who access.Identity, key states.Key, st *states.State, lock string) error {
+	have, err := w.runner.Store.State(ctx, key)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		who.Groups = identityOf(who.Subject).Groups
+	if have.Serial > 0 && !have.Empty() {
+		if st.Lineage != have.Lineage && st.Lineage != "" {
+			return fmt.Errorf("%w: the state has the lineage %q, what is pushed %q", api.ErrConflict, have.Lineage, st.Lineage)
+		}
+		if st.Lineage == have.Lineage && st.Serial < have.Serial {
+			return fmt.Errorf("%w: the state has the serial %d, what is pushed is older (%d)", api.ErrConflict, have.Serial, st.Serial)
+		}
 	}
-	return who, err
+	if st.Lineage == "" {
+		st.Lineage = have.Lineage
+	}
+	st.Serial = max(st.Serial, have.Serial)
+	write := wholeState(who.Subject, key, have, st, "push")
+	write.Lock = lock
+	return w.runner.Store.Write(ctx, key, write)
 }

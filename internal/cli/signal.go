@@ -57,7 +57,7 @@ func decisionCommand(name, summary string, kind workflow.SignalKind, about strin
 
 // decide makes the signal of a decision, after showing the plan it is about.
 func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.Run, d decision) (workflow.Signal, diag.List) {
-	s := workflow.Signal{Kind: d.kind, By: actor(), Name: d.step}
+	s := workflow.Signal{Kind: d.kind, By: a.actor(), Name: d.step}
 	m, diags := r.ReplayWorkflow(ctx, run)
 	if diags.HasErrors() {
 		return s, diags
@@ -66,7 +66,7 @@ func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.R
 	if diags.HasErrors() {
 		return s, diags
 	}
-	out := workflow.Decision{Comment: d.comment, Digest: d.digest, Roles: policy.RolesOf(identityOf(actor()))}
+	out := workflow.Decision{Comment: d.comment, Digest: d.digest, Roles: policy.RolesOf(a.identity())}
 	if !policy.Declared() {
 		out.Roles = []string{workflow.AnyRole}
 	}
@@ -197,11 +197,6 @@ func changedOutputs(plan *plans.Plan) []string {
 	slices.Sort(names)
 	return names
 }
-func jsonText(s string) json.RawMessage {
-	data, _ := json.Marshal(s) // a string can be written
-	return data
-}
-
 func signalCommand() *command {
 	return &command{
 		name: "signal", args: "RUN EVENT", summary: "Tell a run that something happened", minArgs: 2, maxArgs: 2, complete: completeRuns,
@@ -211,7 +206,7 @@ func signalCommand() *command {
 			var data string
 			f.text(&data, "data", "JSON", "What comes with it, as step.NAME.outputs.data; null without.")
 			return func(ctx context.Context, app *App, args []string) int {
-				s := workflow.Signal{Kind: workflow.SignalEvent, Name: args[1], By: actor(), Data: json.RawMessage("null")}
+				s := workflow.Signal{Kind: workflow.SignalEvent, Name: args[1], By: app.actor(), Data: json.RawMessage("null")}
 				if data != "" {
 					if !json.Valid([]byte(data)) {
 						return app.failf("Invalid data", "The value of -data is not JSON: %s.", data)

@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -34,6 +35,7 @@ type stackRunner struct {
 	parallelism int
 	patience    time.Duration
 	budgeted    bool // what is applied was held against the budgets as a whole
+	board       *budgetBoard
 
 	mu       sync.Mutex
 	own      *ensemble
@@ -144,6 +146,7 @@ func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, err
 
 // Plan implements [runs.Stacks].
 func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
+	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
 	shared, plan, err := r.makePlan(ctx, req)
 	if err != nil {
 		return runs.StackPlan{}, err
@@ -161,7 +164,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	e.useVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log}
+	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
 	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism}
 	loaded, own, diags := op.planStep(ctx, po, req.Inputs, r.vars)
 	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
@@ -238,6 +241,7 @@ func problem(name string, diags diag.List) error {
 
 // Apply implements [runs.Stacks].
 func (r *stackRunner) Apply(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
+	ctx = readSecretsFor(ctx, req.Run, req.Secrets)
 	run, err := r.find(ctx, req)
 	switch {
 	case errors.Is(err, runs.ErrNotFound):
@@ -290,7 +294,7 @@ func (r *stackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
 	kind := shared.plan.Kind
-	return r.carryOut(ctx, req, op, l, runOptions{kind: kind, id: req.Run, parent: req.Parent, actor: req.Actor}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{kind: kind, id: req.Run, parent: req.Parent}, diags)
 }
 
 func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
@@ -317,10 +321,45 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 			}
 		}
 	}
+	if !diags.HasErrors() && req.Plan == "" {
+		diags = append(diags, op.ephemeralAgain(ctx, l, req, r.vars)...)
+	}
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
-	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID, actor: req.Actor}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID}, diags)
+}
+
+// ephemeralAgain evaluates the ephemeral inputs of a plan anew that was made for
+// one step: they are kept nowhere.
+func (o *operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.StackRequest, vars *variableOptions) diag.List {
+	var names []string
+	for name, planned := range l.plan.Variables {
+		if planned.Ephemeral && planned.Given {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 || l.plan.Mode != plans.Normal {
+		return nil
+	}
+	o.ensemble.useVariables(req.Variables)
+	scope, diags := o.ensemble.scope(ctx, vars)
+	if diags.HasErrors() {
+		return diags
+	}
+	inputs, d := o.stackInputs(l.config, scope, o.ensemble.fromState(ctx, o.stack, l.plan.Mode))
+	diags = append(diags, d...)
+	if l.ephemeral == nil {
+		l.ephemeral = map[string]cty.Value{}
+	}
+	for _, name := range names {
+		if in, ok := inputs[name]; ok {
+			val, d := configs.PrepareVariable(l.config.Root.Variables[name], in)
+			diags = append(diags, d...)
+			l.ephemeral[name] = val
+		}
+	}
+	return diags
 }
 
 // operation is an operation on the stack of a run, in the project it belongs to.
@@ -339,12 +378,16 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 	if p == nil {
 		return nil, fmt.Errorf("run %s is about the stack %q, which this project does not declare", run.ID, run.Key.Stack)
 	}
-	return &operation{project: p, view: silentView{}}, nil
+	return &operation{project: p, view: silentView{}, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}, nil
 }
 
 // carryOut has a run driven to its end and says what came of it.
 func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
+	if !r.budgeted { // else the stacks were judged together
+		r.root.readRulesAnew()
+	}
 	log := newLogView(req.Log)
+	op.actor, op.authority, op.overrides = req.Actor, req.Authority, req.Overrides
 	op.view = teeView{log, silentView{}}
 	if r.view != nil {
 		op.view = teeView{log, r.view.forStack(op.stack)}
@@ -360,7 +403,7 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 		case <-soft.Done():
 		}
 	}()
-	opts.parallelism, opts.patience, opts.hard, opts.budgeted = r.parallelism, r.patience, ctx.Done(), r.budgeted
+	opts.parallelism, opts.patience, opts.hard, opts.budgeted, opts.board = r.parallelism, r.patience, ctx.Done(), r.budgeted, r.board
 	result, _, diags := op.carryOut(soft, l, opts)
 	log.settle()
 	diags = append(before, diags...)
@@ -370,7 +413,14 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 		return cty.DynamicVal, runs.ErrDetached
 	}
 	if result.Run.Status != runs.Succeeded || diags.HasErrors() {
-		return cty.DynamicVal, r.failed(req, l.plan, result, diags)
+		err := r.failed(req, l.plan, result, diags)
+		if l.refused {
+			err = problem(runs.DeniedError, diags)
+		}
+		if result.Run.Status == "" && l.decided != nil && l.decided.decision.Blocked() {
+			err = actions.Errorf(runs.DeniedError, "Denied by policy: %s", deniedBecause(l.decided.decision))
+		}
+		return cty.DynamicVal, err
 	}
 	r.note(req, l.plan, result, diags)
 	return finalOutputs(result.Final.Outputs)
@@ -416,6 +466,7 @@ func (r *stackRunner) failed(req runs.StackRequest, plan *plans.Plan, result run
 
 // Rollback implements [runs.Stacks].
 func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of string) error {
+	ctx = readSecretsFor(ctx, req.Run, req.Secrets)
 	run, err := r.find(ctx, req)
 	if err == nil && run.Status.Ended() {
 		_, err = r.ended(ctx, req, run)
@@ -438,7 +489,6 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	if err != nil {
 		return err
 	}
-	op.actor = req.Actor
 	goals, diags := op.beforeRun(ctx, of)
 	if diags.HasErrors() {
 		if len(diags) == 1 && diags[0].Summary == nothingToRollBack {
@@ -456,12 +506,13 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	}
 	l := &loadedPlan{plan: plan, config: in.Config}
 	op.completePlan(ctx, l, in)
-	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: "rollback", id: req.Run, parent: req.Parent, actor: req.Actor}, append(diags, d...))
+	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: "rollback", id: req.Run, parent: req.Parent}, append(diags, d...))
 	return err
 }
 
 // Invoke implements [runs.Stacks].
 func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action string, config cty.Value) error {
+	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
 	e, err := r.ensemble()
 	if err != nil {
 		return err
@@ -469,13 +520,33 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 	e.useVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log}
+	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
 	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, variableOptions: *r.vars})
+	name := "Tutti.ActionFailed"
+	allow := func(a engine.PlannedAction) diag.List {
+		told, diags := op.pass(ctx, deed{
+			opts: runOptions{kind: "invoke", parent: req.Parent}, config: in.Config,
+			document: func() ([]byte, error) {
+				called := jsonplan.ActionInvocation{Type: a.Type, Name: req.Step, Provider: a.Provider, Schema: a.Schema, Config: a.Config}
+				return jsonplan.Action(called, in.Prior, in.Config, op.jsonOptions(ctx))
+			},
+		})
+		if diags.HasErrors() {
+			name = runs.DeniedError
+			return diags
+		}
+		for _, e := range told {
+			if err := op.opened.Record(ctx, e); err != nil {
+				return append(diags, diag.FromError(err)...)
+			}
+		}
+		return diags
+	}
 	if !diags.HasErrors() {
-		diags = append(diags, engine.InvokeAction(ctx, in, action, config, log.watcher.Tell)...)
+		diags = append(diags, engine.InvokeAction(ctx, in, action, config, allow, log.watcher.Tell)...)
 	}
 	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
-		return problem("Tutti.ActionFailed", diags)
+		return problem(name, diags)
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ func (a *App) openState(ctx context.Context, o *stateOptions) (*stateEdit, diag.
 		return nil, diags
 	}
 	p.useStateFile(o)
+	o.gate.hold(a)
 	st, diags := p.state(ctx)
 	if diags.HasErrors() {
 		p.Close()
@@ -51,6 +52,12 @@ func (a *App) openState(ctx context.Context, o *stateOptions) (*stateEdit, diag.
 
 // write records changes and brings an exported file up to date.
 func (e *stateEdit) write(ctx context.Context, cause string, changes []states.Change) int {
+	return e.writeMoved(ctx, cause, changes, nil)
+}
+
+// writeMoved is write for changes by which objects get another address; moved says
+// where they were before.
+func (e *stateEdit) writeMoved(ctx context.Context, cause string, changes []states.Change, moved map[addrs.Object]addrs.Object) int {
 	if diags := e.may(access.State); diags.HasErrors() {
 		return e.app.fail(diags)
 	}
@@ -58,7 +65,12 @@ func (e *stateEdit) write(ctx context.Context, cause string, changes []states.Ch
 		return e.app.fail(unreadable(e.st, diag.Error, "Nothing was changed, because they would be lost."))
 	}
 	if len(changes) > 0 {
-		err := e.opened.Write(ctx, e.key(), states.Write{Cause: cause, Changes: changes, Events: stateEvents(e.key(), cause, changes)})
+		told, diags := e.passState(ctx, cause, e.st, changes, moved)
+		if diags.HasErrors() {
+			return e.app.fail(diags)
+		}
+		e.app.show(diags)
+		err := e.opened.Write(ctx, e.key(), states.Write{Cause: cause, Changes: changes, Events: append(told, stateEvents(e.app.actor(), e.key(), cause, changes)...)})
 		if err != nil {
 			return e.app.fail(stateWriteProblem(err))
 		}
@@ -189,6 +201,7 @@ func stateMoveCommand() *command {
 			var o stateOptions
 			var dryRun bool
 			o.registerChange(f)
+			o.gate.register(f)
 			f.toggle(&dryRun, "dry-run", "Only show what would be moved.")
 			return func(ctx context.Context, app *App, args []string) int {
 				targets, diags := parseAddresses(args)
@@ -214,7 +227,11 @@ func stateMoveCommand() *command {
 				if dryRun {
 					return exitOK
 				}
-				if code := e.write(ctx, "move", moveChanges(e.st, list)); code != exitOK {
+				from := map[addrs.Object]addrs.Object{}
+				for _, m := range list {
+					from[m.to] = m.from.Object
+				}
+				if code := e.writeMoved(ctx, "move", moveChanges(e.st, list), from); code != exitOK {
 					return code
 				}
 				fmt.Fprintf(app.Out, "Successfully moved %s.\n", countOf(len(list), "object"))
@@ -232,6 +249,7 @@ func stateRemoveCommand() *command {
 			var o stateOptions
 			var dryRun bool
 			o.registerChange(f)
+			o.gate.register(f)
 			f.toggle(&dryRun, "dry-run", "Only show what would be removed.")
 			return func(ctx context.Context, app *App, args []string) int {
 				targets, diags := parseAddresses(args)
@@ -300,6 +318,7 @@ func statePushCommand() *command {
 			var o stateOptions
 			var force bool
 			o.registerLock(f)
+			o.gate.register(f)
 			f.toggle(&force, "force", "Push even if the file has another lineage or is older.")
 			return func(ctx context.Context, app *App, args []string) int {
 				pushed, diags := app.readPushed(args[0])
@@ -326,7 +345,14 @@ func statePushCommand() *command {
 					pushed.Lineage = uuid.NewString()
 				}
 				pushed.Serial = max(pushed.Serial, e.st.Serial+1)
-				if err := e.opened.Write(ctx, e.key(), wholeState(e.key(), e.st, pushed, "push")); err != nil {
+				write := wholeState(e.app.actor(), e.key(), e.st, pushed, "push")
+				told, diags := e.passState(ctx, "push", e.st, write.Changes, nil)
+				if diags.HasErrors() {
+					return app.fail(diags)
+				}
+				app.show(diags)
+				write.Events = append(told, write.Events...)
+				if err := e.opened.Write(ctx, e.key(), write); err != nil {
 					return app.fail(stateWriteProblem(err))
 				}
 				app.show(e.export(ctx))
@@ -380,6 +406,7 @@ func stateReplaceProviderCommand() *command {
 			var o stateOptions
 			var autoApprove bool
 			o.registerChange(f)
+			o.gate.register(f)
 			f.toggle(&autoApprove, "auto-approve", "Do not ask.")
 			return func(ctx context.Context, app *App, args []string) int {
 				from, err := addrs.ParseProvider(args[0])

@@ -19,13 +19,13 @@ type stateEventData struct {
 
 // stateEvents says who changed what in a state by hand; the cause is that of the
 // history: move, taint, push, ….
-func stateEvents(key states.Key, cause string, changes []states.Change) []events.Event {
+func stateEvents(actor string, key states.Key, cause string, changes []states.Change) []events.Event {
 	data := stateEventData{Count: len(changes)}
 	for _, c := range changes[:min(len(changes), maxNamed)] {
 		data.Objects = append(data.Objects, c.Object.String())
 	}
 	kind := "state." + strings.ReplaceAll(cause, " ", "_")
-	return []events.Event{runs.AuditEvent(key, kind, place(key), actor(), data)}
+	return []events.Event{runs.AuditEvent(key, kind, place(key), actor, data)}
 }
 
 // place is a state as permissions write it: ENVIRONMENT/STACK.
@@ -35,7 +35,7 @@ func place(key states.Key) string {
 
 // transferEvents says who moved what between states, once for each state that
 // objects leave.
-func transferEvents(moves []states.Transfer) []events.Event {
+func transferEvents(actor string, moves []states.Transfer) []events.Event {
 	type moved struct {
 		Object string `json:"object"`
 		To     string `json:"to"`
@@ -51,7 +51,7 @@ func transferEvents(moves []states.Transfer) []events.Event {
 	}
 	var out []events.Event
 	for _, key := range order {
-		out = append(out, runs.AuditEvent(key, "state.transfer", place(key), actor(), map[string]any{"count": len(by[key]), "objects": by[key][:min(len(by[key]), maxNamed)]}))
+		out = append(out, runs.AuditEvent(key, "state.transfer", place(key), actor, map[string]any{"count": len(by[key]), "objects": by[key][:min(len(by[key]), maxNamed)]}))
 	}
 	return out
 }

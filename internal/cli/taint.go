@@ -32,6 +32,7 @@ func retaintAction(f *flagSet, status states.Status, done, cause string) action 
 	var o stateOptions
 	var allowMissing bool
 	o.registerChange(f)
+	o.gate.register(f)
 	f.toggle(&allowMissing, "allow-missing", "Succeed even if there is no such object.")
 	return func(ctx context.Context, app *App, args []string) int {
 		addr, err := addrs.ParseResourceInstance(args[0])

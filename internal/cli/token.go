@@ -20,7 +20,7 @@ import (
 func tokenCommand() *command {
 	return &command{
 		name: "token", summary: "Make, list and revoke tokens",
-		about: "A token stands for a user or a service, with some of their roles, for a while. It is shown once; what is kept does not let anybody use it. Commands on this machine need none: they are for the server's clients.",
+		about: "A token stands for a user or a service, with some of their roles, for a while. It is shown once; what is kept does not let anybody use it. Commands act by the one that is in TUTTI_TOKEN.",
 		sub:   []*command{tokenCreateCommand(), tokenListCommand(), tokenRevokeCommand()},
 	}
 }
@@ -108,12 +108,12 @@ func (a *App) createToken(ctx context.Context, store *sqlite.Store, policy *acce
 	slices.Sort(o.roles)
 	now := time.Now().UTC()
 	shown, kept, err := access.NewToken(rand.Reader, access.Token{
-		Subject: o.as, Roles: slices.Compact(o.roles), Comment: o.comment, By: access.Subject(actor()), Created: now, Expires: now.Add(life),
+		Subject: o.as, Roles: slices.Compact(o.roles), Comment: o.comment, By: access.Subject(a.actor()), Created: now, Expires: now.Add(life),
 	})
 	if err != nil {
 		return a.fail(diag.FromError(err))
 	}
-	told := runs.AuditEvent(states.Key{}, "token.created", kept.ID, actor(), map[string]any{"subject": kept.Subject, "roles": kept.Roles, "expires": kept.Expires})
+	told := runs.AuditEvent(states.Key{}, "token.created", kept.ID, a.actor(), map[string]any{"subject": kept.Subject, "roles": kept.Roles, "expires": kept.Expires})
 	if err := store.PutToken(ctx, kept, told); err != nil {
 		return a.fail(diag.FromError(err))
 	}
@@ -172,7 +172,7 @@ func tokenRevokeCommand() *command {
 		setup: func(*flagSet) action {
 			return func(ctx context.Context, app *App, args []string) int {
 				return app.withTokens(ctx, func(store *sqlite.Store, _ *access.Policy) int {
-					err := store.RevokeToken(ctx, args[0], time.Now(), runs.AuditEvent(states.Key{}, "token.revoked", args[0], actor(), nil))
+					err := store.RevokeToken(ctx, args[0], time.Now(), runs.AuditEvent(states.Key{}, "token.revoked", args[0], app.actor(), nil))
 					switch {
 					case errors.Is(err, sqlite.ErrNoToken):
 						return app.failf("No such token", "There is no token %q. \"tutti token list\" lists them.", args[0])

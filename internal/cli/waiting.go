@@ -9,7 +9,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
-// waitingStore lets a run wait for objects that another run is changing, as
+// waitingStore lets a run wait for objects that another run is changing, or for a
+// state that another tool has locked, as
 // -lock-timeout asks for.
 type waitingStore struct {
 	runs.Store
@@ -30,11 +31,12 @@ func (s *waitingStore) Start(ctx context.Context, run runs.Run, plan []byte, cla
 			return lease, err
 		}
 		var claimed *states.ClaimError
-		if !errors.As(err, &claimed) || !time.Now().Before(deadline) || ctx.Err() != nil {
+		var locked *states.LockError
+		if !errors.As(err, &claimed) && !errors.As(err, &locked) || !time.Now().Before(deadline) || ctx.Err() != nil {
 			return lease, err
 		}
 		if !told {
-			s.tell("Waiting: " + claimed.Error() + ".\n")
+			s.tell("Waiting: " + err.Error() + ".\n")
 		}
 		timer := time.NewTimer(retryClaim)
 		select {

@@ -84,13 +84,12 @@ func (v *workflowView) change(c flow.Change, at time.Time) {
 		if since, ok := v.begun[c.Step]; ok {
 			text += " after " + at.Sub(since).Round(time.Millisecond).String()
 		}
-		if c.Error != nil {
-			text += ": " + c.Error.Name
-			if first := firstLine(c.Error.Cause); first != "" {
-				text += ": " + first
-			}
+		if c.Error == nil {
+			v.line(c.Step, text)
+			return
 		}
-		v.line(c.Step, text)
+		v.line(c.Step, text+": "+c.Error.Name)
+		v.app.terminals().err.Indented(firstLine(c.Error.Cause), 23)
 	}
 }
 
@@ -112,7 +111,9 @@ func (v *workflowView) waits(m *flow.Machine) {
 	}
 }
 
-func (v *workflowView) line(step, text string) { fmt.Fprintf(v.app.Err, "  %-20s %s\n", step, text) }
+func (v *workflowView) line(step, text string) {
+	fmt.Fprintf(v.app.Err, "  %-20s %s\n", printable(step), printable(text))
+}
 
 // printOutputs prints outputs as the output command does.
 func (a *App) printOutputs(outputs map[string]cty.Value) {

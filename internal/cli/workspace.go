@@ -11,6 +11,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/stacks"
@@ -29,8 +30,10 @@ func workspaceCommand() *command {
 					var o stateOptions
 					var force bool
 					o.registerLock(f)
+					o.gate.register(f)
 					f.toggle(&force, "force", "Delete even if the state still has objects.")
 					return func(ctx context.Context, app *App, args []string) int {
+						o.gate.hold(app)
 						return deleteEnvironment(ctx, app, args[0], force)
 					}
 				},
@@ -44,8 +47,10 @@ func workspaceCommand() *command {
 				setup: func(f *flagSet) action {
 					var o stateOptions
 					o.registerLock(f)
+					o.gate.register(f)
 					f.text(&o.state, "state", "FILE", "Start with the state in this tfstate file.")
 					return func(ctx context.Context, app *App, args []string) int {
+						o.gate.hold(app)
 						return newEnvironment(ctx, app, args[0], o.state)
 					}
 				},
@@ -199,7 +204,22 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		}
 	}
 	key := p.keyIn(name)
-	err := p.opened.CreateEnvironment(ctx, key, runs.AuditEvent(key, "environment.created", name, actor(), nil))
+	var write states.Write
+	if stateFile != "" {
+		st, diags := readStateFile(stateFile)
+		if diags.HasErrors() {
+			return app.fail(diags)
+		}
+		none := states.New()
+		write = wholeState(p.app.actor(), key, none, st, "push")
+		told, diags := p.aside(key).passState(ctx, "push", none, write.Changes, nil)
+		if diags.HasErrors() {
+			return app.fail(diags)
+		}
+		app.show(diags)
+		write.Events = append(told, write.Events...)
+	}
+	err := p.opened.CreateEnvironment(ctx, key, runs.AuditEvent(key, "environment.created", name, app.actor(), nil))
 	if errors.Is(err, states.ErrExists) || slices.Contains(names, name) && name != p.environment {
 		return app.failf("Environment exists", "There is an environment %q already. Select it with \"tutti workspace select %[1]s\".", name)
 	}
@@ -207,15 +227,7 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		return app.fail(diag.FromError(err))
 	}
 	if stateFile != "" {
-		st, diags := readStateFile(stateFile)
-		if diags.HasErrors() {
-			return app.fail(diags)
-		}
-		have, err := p.opened.State(ctx, key)
-		if err == nil {
-			err = p.opened.Write(ctx, key, wholeState(key, have, st, "push"))
-		}
-		if err != nil {
+		if err := p.opened.Write(ctx, key, write); err != nil {
 			return app.fail(stateWriteProblem(err))
 		}
 	}
@@ -267,6 +279,7 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 		return app.failf("Environment is selected", "The environment %q is the selected one: select another first.", name)
 	}
 	objects := 0
+	told := map[states.Key][]events.Event{}
 	for _, key := range p.stateKeys(name) {
 		if diags := app.may(access.State, name, key.Stack); diags.HasErrors() {
 			return app.fail(diags)
@@ -275,13 +288,21 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 		if err != nil {
 			return app.fail(diag.FromError(err))
 		}
-		objects += len(st.Instances)
+		if objects += len(st.Instances); len(st.Instances) == 0 || !force {
+			continue
+		}
+		var diags diag.List
+		if told[key], diags = p.aside(key).passState(ctx, "workspace delete", st, removal(st.Sorted()), nil); diags.HasErrors() {
+			return app.fail(diags)
+		}
+		app.show(diags)
 	}
 	if objects > 0 && !force {
 		return app.failf("Environment is not empty", "The state of environment %q still has %s. Destroy them first, or give -force to leave them behind unmanaged.", name, countOf(objects, "object"))
 	}
 	for _, key := range p.stateKeys(name) {
-		if err := p.opened.DeleteEnvironment(ctx, key, runs.AuditEvent(key, "environment.deleted", name, actor(), map[string]int{"objects": objects})); err != nil {
+		deleted := runs.AuditEvent(key, "environment.deleted", name, app.actor(), map[string]int{"objects": objects})
+		if err := p.opened.DeleteEnvironment(ctx, key, append(told[key], deleted)...); err != nil {
 			return app.fail(diag.FromError(err))
 		}
 	}

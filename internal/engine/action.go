@@ -7,15 +7,26 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 )
 
+// PlannedAction is an action that a provider is about to carry out.
+type PlannedAction struct {
+	Type     string
+	Provider addrs.Provider
+	Schema   providers.Schema
+	Config   cty.Value // arguments that are sensitive, or have sensitive parts, are marked
+}
+
 // InvokeAction has a provider carry out one of its actions, by the name of its
 // type. The provider is the one of the root module whose local name the type
-// begins with, configured as in says. progress is told what it says meanwhile.
-func InvokeAction(ctx context.Context, in PlanInput, typeName string, config cty.Value, progress func(string)) diag.List {
+// begins with, configured as in says. allow is asked once the provider has
+// accepted the action and before it does anything. progress is told what it says
+// meanwhile.
+func InvokeAction(ctx context.Context, in PlanInput, typeName string, config cty.Value, allow func(PlannedAction) diag.List, progress func(string)) diag.List {
 	p := newPlanner(ctx, in)
 	p.provs = newProviderSet(p.in.Config, p.in.Providers)
 	p.provs.state = p.in.Prior
@@ -63,6 +74,9 @@ func InvokeAction(ctx context.Context, in PlanInput, typeName string, config cty
 	for _, step := range []func() diag.List{
 		func() diag.List { return invoker.ValidateActionConfig(ctx, typeName, value) },
 		func() diag.List { return invoker.PlanAction(ctx, typeName, value) },
+		func() diag.List {
+			return allow(PlannedAction{typeName, required.Source, schema, sensitiveAs(value, config)})
+		},
 		func() diag.List { return invoker.InvokeAction(ctx, typeName, value, progress) },
 	} {
 		if diags = append(diags, step()...); diags.HasErrors() {
@@ -70,6 +84,21 @@ func InvokeAction(ctx context.Context, in PlanInput, typeName string, config cty
 		}
 	}
 	return diags
+}
+
+// sensitiveAs marks the arguments of an action that were given as sensitive.
+func sensitiveAs(value, given cty.Value) cty.Value {
+	if !given.HasMarkDeep(marks.Sensitive) {
+		return value
+	}
+	bare, own := given.Unmark()
+	attrs := value.AsValueMap()
+	for name, v := range bare.AsValueMap() {
+		if _, all := own[marks.Sensitive]; all || v.HasMarkDeep(marks.Sensitive) {
+			attrs[name] = attrs[name].Mark(marks.Sensitive)
+		}
+	}
+	return cty.ObjectVal(attrs)
 }
 
 // actionConfig makes the configuration of an action from what was given: what is

@@ -69,7 +69,7 @@ func (m *Machine) asked(t target) (asked, *Error) {
 	if v := args["expires"]; !v.IsNull() {
 		d, bad := projects.ParseDuration(v.AsString())
 		if bad != nil {
-			return fail("expires: %s.", bad)
+			return asked{}, m.unfit(t, "expires", bad.Error())
 		}
 		out.expires = d
 	}

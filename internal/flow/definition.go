@@ -234,6 +234,7 @@ func (n *node) expressions() []hcl.Expression {
 		for _, name := range sortedKeys(a.Arguments) {
 			add(a.Arguments[name])
 		}
+		add(a.Versions)
 	}
 	for _, c := range s.Catch {
 		add(c.Outputs)

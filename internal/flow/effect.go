@@ -35,9 +35,17 @@ type Effect struct {
 	Problem *Error
 	// Needs are the secrets of the project that its arguments refer to. They are
 	// unknown in Arguments until [Effect.WithSecrets] was told their values.
-	Needs   []string
+	Needs []string
+	// Versions are those of the secret that the workflow rotates, as its action sees
+	// it.
+	Versions Versions
+	// Keeps is that of the action.
+	Keeps   bool
 	resolve func(map[string]cty.Value) Effect
 }
+
+// Versions are the versions of a secret that is being rotated; 0 for none.
+type Versions struct{ New, Old int }
 
 // About is what has to be known of a step before it may begin.
 type About struct {
@@ -118,10 +126,31 @@ func (m *Machine) Effect(step int) Effect {
 		}
 		out.Cache, out.CacheTTL = &key, c.TTL
 	}
+	if out.Keeps = action.Keeps; action.Versions != nil {
+		v, err := evaluate(action.Versions, ctx)
+		if err != nil {
+			out.Problem = err
+			return out
+		}
+		out.Versions = Versions{New: versionIn(v, "version"), Old: versionIn(v, "old")}
+	}
 	if out.Needs = m.d.secretsOf(action); len(out.Needs) > 0 {
 		out.resolve = m.later(out, action, ctx, seed, time.Unix(0, p.at), out.Marked)
 	}
 	return out
+}
+
+// versionIn reads a version from the outputs of a step of a rotation.
+func versionIn(v cty.Value, name string) int {
+	v, _ = v.UnmarkDeep()
+	if v.IsNull() || !v.IsKnown() || !v.Type().IsObjectType() || !v.Type().HasAttribute(name) {
+		return 0
+	}
+	if v = v.GetAttr(name); v.IsNull() || !v.IsKnown() || v.Type() != cty.Number {
+		return 0
+	}
+	n, _ := v.AsBigFloat().Int64()
+	return int(n)
 }
 
 // secrets lists the sensitive texts that the arguments of an action are made

@@ -195,7 +195,7 @@ func (s *scope) of(m *Machine, n int32, clock time.Time) *hcl.EvalContext {
 		ctx.Variables["stack"] = object(stacks)
 	}
 	if len(def.secrets) > 0 {
-		ctx.Variables["secret"] = unknownSecrets(def.secrets)
+		secretVariables(ctx, def.secrets, func(string) cty.Value { return unknownSecret })
 	}
 	var used []hcl.Traversal
 	for _, expr := range def.expressions() {
@@ -451,6 +451,15 @@ func (m *Machine) arguments(t target, a *projects.Action) (map[string]cty.Value,
 		return nil, &Error{EvaluationError, "Its arguments are not known."}
 	}
 	return v.AsValueMap(), nil
+}
+
+// unfit says what is wrong with the value of an argument. One that is sensitive is not
+// quoted.
+func (m *Machine) unfit(t target, name, problem string) *Error {
+	if v, err := Arguments(m.d.nodes[t.node].step.Action, m.itemScope(t)); err != nil || v.HasMarkDeep(marks.Sensitive) {
+		return &Error{EvaluationError, name + ": the value, which is sensitive, is none that can stand here."}
+	}
+	return &Error{EvaluationError, name + ": " + problem + "."}
 }
 
 // infinite reports whether a value holds a number that has no end.

@@ -326,7 +326,7 @@ func retryable(r *projects.Retry, failure *Error) bool {
 		return matches(r.On, failure.Name)
 	}
 	switch failure.Name {
-	case UnknownOutcome, EvaluationError, RejectedError, NotApprovedError, "Tutti.Cancelled", "Tutti.Forbidden":
+	case UnknownOutcome, EvaluationError, RejectedError, NotApprovedError, "Tutti.Cancelled", "Tutti.Forbidden", "Tutti.Denied":
 		return false
 	}
 	return true

@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -19,16 +20,34 @@ import (
 // unknownSecret stands for a secret wherever its value is not to be had.
 var unknownSecret = cty.UnknownVal(cty.String).Mark(sensitive)
 
-func unknownSecrets(names []string) cty.Value {
-	attrs := map[string]cty.Value{}
+// NewValue and OldValue are what the actions of a rotation call the two values of
+// the secret: rotation.new and rotation.old. Among the names of secrets they stand
+// by these, which no secret can have.
+const (
+	NewValue = "rotation.new"
+	OldValue = "rotation.old"
+)
+
+// secretVariables puts secrets, and the values of a rotation, in a scope.
+func secretVariables(ctx *hcl.EvalContext, names []string, value func(name string) cty.Value) {
+	secrets, rotation := map[string]cty.Value{}, map[string]cty.Value{}
 	for _, name := range names {
-		attrs[name] = unknownSecret
+		if inner, ok := strings.CutPrefix(name, "rotation."); ok {
+			rotation[inner] = value(name)
+		} else {
+			secrets[name] = value(name)
+		}
 	}
-	return object(attrs)
+	if len(secrets) > 0 {
+		ctx.Variables["secret"] = object(secrets)
+	}
+	if len(rotation) > 0 {
+		ctx.Variables["rotation"] = object(rotation)
+	}
 }
 
 // secretsOf are the secrets of the project that an action refers to, directly or
-// through locals, sorted.
+// through locals, sorted, and the values of a rotation.
 func (d *Definition) secretsOf(a *projects.Action) []string {
 	if a == nil || len(d.Project.Secrets) == 0 {
 		return nil
@@ -36,8 +55,11 @@ func (d *Definition) secretsOf(a *projects.Action) []string {
 	set := map[string]bool{}
 	for _, expr := range a.Arguments {
 		for _, t := range d.variables(expr, nil) {
-			if t.RootName() == "secret" {
+			switch t.RootName() {
+			case "secret":
 				set[second(t)] = true
+			case "rotation":
+				set["rotation."+second(t)] = true
 			}
 		}
 	}
@@ -56,7 +78,8 @@ func (m *Machine) later(e Effect, a *projects.Action, ctx *hcl.EvalContext, seed
 		own.fix(seed, at)
 		inner := ctx.NewChild()
 		inner.Functions = own.functions
-		inner.Variables = map[string]cty.Value{"secret": object(values)}
+		inner.Variables = map[string]cty.Value{}
+		secretVariables(inner, sortedKeys(values), func(name string) cty.Value { return values[name] })
 		var used []hcl.Traversal
 		for _, expr := range a.Arguments {
 			used = append(used, expr.Variables()...)
@@ -108,11 +131,29 @@ func (c *checker) secret(name string, rng hcl.Range, at place) {
 		c.errorAt(rng, "Reference to undeclared secret", "This project declares no secret %q.%s", name, suggest(name, sortedKeys(c.d.Project.Secrets)))
 		return
 	}
-	if !at.local && at.secrets == "" {
+	if at.seen && c.d.Workflow.Rotates != "" {
+		c.wouldBeSeen(rng, "secret."+name)
+	} else if !at.local && at.secrets == "" {
 		c.errorAt(rng, "Secret is not available here", "What decides about steps, and what a workflow returns, must not depend on secrets: their values are in no journal. Secrets are there in the arguments of actions.")
 	} else if !at.local && at.secrets != allowed {
 		c.errorAt(rng, "Secret is not available here", "%s", at.secrets)
 	}
+}
+
+// rotation checks a reference to a value of a rotation.
+func (c *checker) rotation(name string, rng hcl.Range, at place) {
+	switch {
+	case c.d.Workflow.Rotates == "" || at.secrets == "" || !at.rotates:
+		c.errorAt(rng, "Invalid reference", "rotation.new and rotation.old are there in the verify, revoke and discard blocks of rotations, nowhere else.")
+	case name != "new" && name != "old":
+		c.errorAt(rng, "Invalid reference", "There are rotation.new and rotation.old, nothing else.")
+	case at.seen:
+		c.wouldBeSeen(rng, "rotation."+name)
+	}
+}
+
+func (c *checker) wouldBeSeen(rng hcl.Range, value string) {
+	c.errorAt(rng, "Secret would be seen", "The command line of a process is seen by all users of the machine. Give it the value in its environment or from standard input: environment = { NAME = %s }, stdin = %[1]s.", value)
 }
 
 const allowed = "allowed"

@@ -25,14 +25,14 @@ func (m *Machine) wait(t target, attempt int32) {
 	case !args["duration"].IsNull():
 		d, err := projects.ParseDuration(args["duration"].AsString())
 		if err != nil {
-			m.itemFails(t, attempt, &Error{EvaluationError, "duration: " + err.Error() + "."})
+			m.itemFails(t, attempt, m.unfit(t, "duration", err.Error()))
 			return
 		}
 		p.until = m.now.Add(d).UnixNano()
 	case !args["until"].IsNull():
 		until, err := time.Parse(time.RFC3339, args["until"].AsString())
 		if err != nil {
-			m.itemFails(t, attempt, &Error{EvaluationError, fmt.Sprintf("until: %q is not an instant such as 2026-01-02T15:04:05Z.", args["until"].AsString())})
+			m.itemFails(t, attempt, m.unfit(t, "until", fmt.Sprintf("%q is not an instant such as 2026-01-02T15:04:05Z", args["until"].AsString())))
 			return
 		}
 		p.until = until.UnixNano()

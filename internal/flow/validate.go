@@ -49,6 +49,8 @@ type place struct {
 	extra string // one more name: self, error or event
 	// secrets is allowed, or why they are not; empty where they never are.
 	secrets string
+	rotates bool // the action sees both values of a secret that is rotated
+	seen    bool // what is given here is seen by others
 	local   bool // it counts where the value is used
 }
 
@@ -182,6 +184,8 @@ func (c *checker) traversal(t hcl.Traversal, at place) {
 		c.stack(t, name, rng)
 	case "secret":
 		c.secret(name, rng, at)
+	case "rotation":
+		c.rotation(name, rng, at)
 	case "each":
 		if !at.each {
 			c.errorAt(rng, "Invalid reference", "each.key and each.value are there only in a step with for_each.")
@@ -265,13 +269,13 @@ func (c *checker) context(at place) *hcl.EvalContext {
 	}
 	ctx := &hcl.EvalContext{Functions: c.functions, Variables: map[string]cty.Value{
 		"var": object(vars), "step": object(steps), "stack": object(stacks), "local": cty.DynamicVal,
-		"secret":      unknownSecrets(sortedKeys(c.d.Project.Secrets)),
 		"environment": cty.UnknownVal(cty.Object(map[string]cty.Type{"name": cty.String, "labels": cty.DynamicPseudoType})),
 		"path":        cty.UnknownVal(cty.Object(map[string]cty.Type{"root": cty.String})),
 		"run": cty.UnknownVal(cty.Object(map[string]cty.Type{
 			"id": cty.String, "workflow": cty.String, "actor": cty.String, "started": cty.String, "error": errorType,
 		})),
 	}}
+	secretVariables(ctx, append(sortedKeys(c.d.Project.Secrets), NewValue, OldValue), func(string) cty.Value { return unknownSecret })
 	if at.each {
 		ctx.Variables["each"] = cty.DynamicVal
 	}
@@ -349,7 +353,8 @@ func (c *checker) action(a *projects.Action, at place) {
 	schema := projects.Actions[a.Kind]
 	for _, name := range sortedKeys(a.Arguments) {
 		expr, here := a.Arguments[name], at
-		here.secrets = secretsIn(a.Kind)
+		here.secrets, here.rotates = secretsIn(a.Kind), a.Versions != nil
+		here.seen = a.Kind == "exec" && name == "command" || a.Kind == "script" && (name == "arguments" || name == "source")
 		if a.Kind == "wait" && name == "match" {
 			here.extra = "event"
 		}

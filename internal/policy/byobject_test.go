@@ -93,7 +93,7 @@ func TestByObject(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range prepared {
-			certain, open := judged(t, p, whole)
+			certain, open := certainly(t, p, whole)
 			var certainEach []string
 			openEach := false
 			for i := range changes {
@@ -101,7 +101,7 @@ func TestByObject(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				denied, unknown := judged(t, p, one)
+				denied, unknown := certainly(t, p, one)
 				certainEach, openEach = append(certainEach, denied...), openEach || unknown
 			}
 			slices.Sort(certainEach)
@@ -113,7 +113,8 @@ func TestByObject(t *testing.T) {
 	})
 }
 
-func judged(t *rapid.T, p *policy.Policy, d *policy.Document) (denied []string, open bool) {
+// certainly is what a policy denies for certain, and whether anything is open.
+func certainly(t *rapid.T, p *policy.Policy, d *policy.Document) (denied []string, open bool) {
 	out, diags := policy.Judge(t.Context(), []*policy.Policy{p}, d, policy.Options{})
 	if diags.HasErrors() {
 		t.Fatal(diags.Err())

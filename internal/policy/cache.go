@@ -12,37 +12,53 @@ import (
 
 // worker evaluates rules of one document, one after the other.
 type worker struct {
-	watched watchedDocument
-	plain   map[*program]topdown.VirtualCache
-	tracked map[*program]*remembering
+	d     *Document
+	plain input
+	// watcher and watching are made when they are first needed.
+	watcher  *watcher
+	watching input
+	// What helpers came to on either document.
+	onPlain   map[*program]topdown.VirtualCache
+	onWatched map[*program]*remembering
 }
 
-func newWorker() *worker {
-	return &worker{plain: map[*program]topdown.VirtualCache{}, tracked: map[*program]*remembering{}}
+func newWorker(d *Document, plain input) *worker {
+	return &worker{d: d, plain: plain, onPlain: map[*program]topdown.VirtualCache{}, onWatched: map[*program]*remembering{}}
+}
+
+// watched is the document in which asking for what is unknown is noticed, with
+// nothing touched yet.
+func (w *worker) watched() (*watcher, input) {
+	if w.watcher == nil {
+		w.watcher = newWatcher()
+		w.watching = inputOf(w.d.watched(w.watcher, w.plain.term))
+	}
+	w.watcher.reset()
+	return w.watcher, w.watching
 }
 
 // cache is for the next evaluation of a program on the document as it is.
 func (w *worker) cache(of *program) topdown.VirtualCache {
-	if w.plain[of] == nil {
-		w.plain[of] = topdown.NewVirtualCache()
+	if w.onPlain[of] == nil {
+		w.onPlain[of] = topdown.NewVirtualCache()
 	}
-	return &sharing{VirtualCache: topdown.NewVirtualCache(), shared: w.plain[of]}
+	return &sharing{VirtualCache: topdown.NewVirtualCache(), shared: w.onPlain[of]}
 }
 
 // remembering is for the next evaluation of a program on the watched document, in
 // which anew is to be evaluated again.
 func (w *worker) remembering(of *program, anew ast.Ref) *remembering {
-	if w.tracked[of] == nil {
-		w.tracked[of] = newRemembering(w.watched.w)
+	if w.onWatched[of] == nil {
+		w.onWatched[of] = newRemembering(w.watcher)
 	}
-	w.tracked[of].next(anew)
-	return w.tracked[of]
+	w.onWatched[of].next(anew)
+	return w.onWatched[of]
 }
 
 // forget drops what an evaluation that did not end well may have left.
 func (w *worker) forget(of *program) {
-	delete(w.plain, of)
-	delete(w.tracked, of)
+	delete(w.onPlain, of)
+	delete(w.onWatched, of)
 }
 
 // sharing is the cache of an evaluation that shares with others what does not

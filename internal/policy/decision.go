@@ -44,14 +44,21 @@ type Finding struct {
 	Resource  string `json:"resource,omitempty"`
 	Attribute string `json:"attribute,omitempty"`
 	Fix       string `json:"fix,omitempty"`
-	Source    *Place `json:"source,omitempty"` // of the resource
-	RuleAt    *Place `json:"rule_source,omitempty"`
-	Stack     string `json:"stack,omitempty"`
+	Title     string `json:"title,omitempty"` // of the rule, in its annotations
+	// Severity is what the rule says of it, in lower case; see [Severities].
+	Severity string `json:"severity,omitempty"`
+	Source   *Place `json:"source,omitempty"` // of the resource
+	RuleAt   *Place `json:"rule_source,omitempty"`
+	Stack    string `json:"stack,omitempty"`
 	// Overridden says that somebody let it pass although it is denied.
 	Overridden bool `json:"overridden,omitempty"`
 	// Awaits are the objects whose unknown attributes the rule looked at.
 	Awaits []string `json:"awaits,omitempty"`
 }
+
+// Severities are those that are known, the worst first. A rule may say others,
+// which are shown as they are.
+var Severities = []string{"critical", "high", "medium", "low", "info"}
 
 // Key tells findings apart, also from one judgement to the next.
 func (f *Finding) Key() string {
@@ -94,6 +101,60 @@ type Decision struct {
 	Policies  []Judged   `json:"policies"`
 	Findings  []Finding  `json:"findings,omitempty"`
 	Overrides []Override `json:"overrides,omitempty"`
+	// Cost sums up the estimate that the policies were told; nil where none asked.
+	Cost json.RawMessage `json:"cost,omitempty"`
+	// Stacks are the decisions that were joined; see [Join].
+	Stacks []StackDecision `json:"stacks,omitempty"`
+}
+
+// StackDecision sums up what policy says about the plan of one stack.
+type StackDecision struct {
+	Stack  string          `json:"stack"`
+	Plan   string          `json:"plan,omitempty"`
+	Status Status          `json:"status"`
+	Cost   json.RawMessage `json:"cost,omitempty"`
+}
+
+// Join makes one decision of those about several stacks; nil of none. Rules are
+// counted once for each stack that they are for.
+func Join(list ...*Decision) *Decision {
+	if len(list) == 0 {
+		return nil
+	}
+	out := &Decision{Status: Pass}
+	at := map[string]int{}
+	for _, d := range list {
+		out.Stacks = append(out.Stacks, StackDecision{Stack: d.Stack, Plan: d.Plan, Status: d.Status, Cost: d.Cost})
+		out.Status = worst(out.Status, d.Status)
+		out.Findings = append(out.Findings, d.Findings...)
+		out.Overrides = append(out.Overrides, d.Overrides...)
+		for _, p := range d.Policies {
+			i, have := at[p.Policy]
+			if !have {
+				at[p.Policy] = len(out.Policies)
+				out.Policies = append(out.Policies, p)
+				continue
+			}
+			sum := &out.Policies[i]
+			sum.Status = worst(sum.Status, p.Status)
+			sum.Rules, sum.Passed = sum.Rules+p.Rules, sum.Passed+p.Passed
+		}
+	}
+	slices.SortStableFunc(out.Policies, func(a, b Judged) int { return strings.Compare(a.Policy, b.Policy) })
+	slices.SortStableFunc(out.Findings, func(a, b Finding) int { return rank(a) - rank(b) })
+	return out
+}
+
+// Subject names what a finding is about: the resource and, in a decision about
+// several stacks, its stack.
+func (d *Decision) Subject(f Finding) string {
+	switch {
+	case len(d.Stacks) == 0 || f.Stack == "":
+		return f.Resource
+	case f.Resource == "":
+		return "stack." + f.Stack
+	}
+	return "stack." + f.Stack + "." + f.Resource
 }
 
 // Blocked reports whether the plan must not be carried out.
@@ -116,19 +177,23 @@ func (d *Decision) Count(s Status) (n int) {
 	return n
 }
 
-// Override lets what a soft-mandatory policy denies pass. It returns false where
-// there is no such policy or its level does not allow it.
+// Override lets what a soft-mandatory policy denies, or may yet deny, pass. It
+// returns false where it does neither, or its level does not allow it.
 func (d *Decision) Override(o Override) bool {
 	found := false
-	for _, p := range d.Policies {
-		found = found || p.Policy == o.Policy && p.Level == SoftMandatory
+	overridable := func(f *Finding) bool { return f.Policy == o.Policy && f.Level == SoftMandatory }
+	for i := range d.Findings {
+		f := &d.Findings[i]
+		found = found || overridable(f) && (f.Status == Deny || f.Status == Unknown)
 	}
 	if !found {
 		return false
 	}
-	d.Overrides = append(d.Overrides, o)
+	if !slices.Contains(d.Overrides, o) {
+		d.Overrides = append(d.Overrides, o)
+	}
 	for i := range d.Findings {
-		if f := &d.Findings[i]; f.Policy == o.Policy && f.Status == Deny {
+		if f := &d.Findings[i]; overridable(f) && f.Status == Deny {
 			f.Overridden = true
 		}
 	}

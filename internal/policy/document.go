@@ -20,6 +20,22 @@ type Document struct {
 	names   map[string]bool // addresses of resource instances
 }
 
+// Hide adds a value that is not to be shown, in its JSON form, to those that the plan
+// JSON says are sensitive.
+func (d *Document) Hide(value []byte) error {
+	var v any
+	if err := util.UnmarshalJSON(value, &v); err != nil {
+		return err
+	}
+	collect := newSecrets()
+	for _, secret := range d.secrets {
+		collect.values[secret] = true
+	}
+	collect.all(v)
+	d.secrets = collect.list()
+	return nil
+}
+
 // ParsePlan reads plan JSON. about becomes input.tutti.
 func ParsePlan(data []byte, about map[string]any) (*Document, error) {
 	d := &Document{unknown: map[string]any{}, names: map[string]bool{}}
@@ -61,6 +77,11 @@ func ParsePlan(data []byte, about map[string]any) (*Document, error) {
 		change, _ := c.(map[string]any)
 		collect.add(change["before"], change["before_sensitive"])
 		collect.add(change["after"], change["after_sensitive"])
+	}
+	invocations, _ := d.plan["action_invocations"].([]any)
+	for _, a := range invocations {
+		action, _ := a.(map[string]any)
+		collect.add(action["config_values"], action["config_sensitive"])
 	}
 	d.secretVariables(collect)
 	prior, _ := d.plan["prior_state"].(map[string]any)
@@ -112,6 +133,13 @@ type input struct {
 	index *ast.Term // its changes by type; nil where one has no type
 }
 
+func inputOf(plan *ast.Term) input { return input{plan, indexOf(plan)} }
+
+// shaped is the document where the policy asks for it.
+func (in input) shaped(p *Policy, d *Document) input {
+	return input{p.wants.of(in.term, d), in.index}
+}
+
 // plain is the document as it stands: what is unknown is not there.
 func (d *Document) plain() (input, error) {
 	v, err := ast.InterfaceToValue(d.plan)
@@ -122,14 +150,13 @@ func (d *Document) plain() (input, error) {
 	for name, term := range d.rest {
 		object.Insert(ast.InternedTerm(name), term)
 	}
-	term := ast.NewTerm(object)
-	return input{term, indexOf(term)}, nil
+	return inputOf(ast.NewTerm(object)), nil
 }
 
 // Rest is a plan without its objects: what rules that judge each object by itself
 // (see [Policy.ByObject]) can look at besides.
 type Rest struct {
-	plan    map[string]any // what may be unknown
+	about   map[string]any // the run
 	terms   map[string]*ast.Term
 	secrets []string
 	names   map[string]bool
@@ -137,24 +164,27 @@ type Rest struct {
 
 // Rest returns the document without its objects.
 func (d *Document) Rest() (*Rest, error) {
-	r := &Rest{plan: map[string]any{}, terms: map[string]*ast.Term{}, secrets: d.secrets, names: d.names}
+	r := &Rest{terms: map[string]*ast.Term{}, secrets: d.secrets, names: d.names}
+	if about, ok := d.plan["tutti"].(map[string]any); ok {
+		r.about = maps.Clone(about)
+		delete(r.about, "cost")
+		delete(r.about, "cost_unknown")
+	}
 	for name, v := range d.plan {
-		switch {
-		case name == "output_changes" || name == "variables":
-			r.plan[name] = v
-		case !changing[name]:
-			value, err := ast.InterfaceToValue(v)
-			if err != nil {
-				return nil, err
-			}
-			r.terms[name] = ast.NewTerm(value)
+		if changing[name] || name == "tutti" {
+			continue
 		}
+		value, err := ast.InterfaceToValue(v)
+		if err != nil {
+			return nil, err
+		}
+		r.terms[name] = ast.NewTerm(value)
 	}
 	return r, nil
 }
 
-// changing are the members of a plan that change as objects become known.
-var changing = map[string]bool{"resource_changes": true, "planned_values": true}
+// changing are the members of a plan that change as something becomes known.
+var changing = map[string]bool{"resource_changes": true, "planned_values": true, "output_changes": true, "variables": true}
 
 // With returns the plan with only some objects, from plan JSON that has nothing but
 // their changes.
@@ -164,29 +194,17 @@ func (r *Rest) With(objects []byte) (*Document, error) {
 		return nil, err
 	}
 	changes := d.plan["resource_changes"]
-	d.plan, d.rest, d.names = maps.Clone(r.plan), r.terms, r.names
+	d.plan, d.rest, d.names = map[string]any{}, r.terms, r.names
 	if changes != nil {
 		d.plan["resource_changes"] = changes
 	}
-	d.secrets = append(d.secrets, r.secrets...)
-	return d, nil
-}
-
-// watchedDocument is a document that is made when it is first needed.
-type watchedDocument struct {
-	w  *watcher
-	in input
-}
-
-// of returns the document with nothing touched yet.
-func (v *watchedDocument) of(d *Document, plain input) (*watcher, input) {
-	if v.w == nil {
-		v.w = newWatcher()
-		v.in.term = d.watched(v.w, plain.term)
-		v.in.index = indexOf(v.in.term)
+	if r.about != nil {
+		d.plan["tutti"] = r.about
 	}
-	v.w.reset()
-	return v.w, v.in
+	if d.secrets = append(d.secrets, r.secrets...); len(d.secrets) > len(r.secrets) {
+		longestFirst(d.secrets)
+	}
+	return d, nil
 }
 
 // watched is the document in which asking for what is unknown is noticed. It shares
@@ -194,13 +212,13 @@ func (v *watchedDocument) of(d *Document, plain input) (*watcher, input) {
 func (d *Document) watched(w *watcher, plain *ast.Term) *ast.Term {
 	b := builder{d: d, w: w}
 	return b.members(d.plan, plain, map[string]converter{
-		"resource_changes": b.resourceChanges, "planned_values": b.plannedValues, "output_changes": b.outputChanges, "variables": b.variables,
+		"resource_changes": b.resourceChanges, "planned_values": b.plannedValues, "output_changes": b.outputChanges, "variables": b.variables, "tutti": b.about,
 	})
 }
 
 // HasUnknown reports whether anything is not known yet.
 func (d *Document) HasUnknown() bool {
-	if len(d.unknown) > 0 {
+	if len(d.unknown) > 0 || d.costUnknown() != nil {
 		return true
 	}
 	outputs, _ := d.plan["output_changes"].(map[string]any)

@@ -5,20 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 )
 
-// errPanicked says that OPA could not evaluate a watched document.
-var errPanicked = errors.New("the evaluation cannot be watched")
+// errPanicked says that OPA failed, as it may on a watched document.
+var errPanicked = errors.New("the evaluation broke down")
 
 // unknowns judges a rule on a document that is not complete: of what it said, what
 // rests on something unknown is not certain; and what it did not say it may yet
 // say of the objects whose unknown attributes it asked for.
 func (j *judging) unknowns(ctx context.Context, plain []said) {
-	asked := j.askedFor(ctx, j.r.query, plain)
+	asked := j.askedFor(ctx, j.r.query, j.r.says, plain)
 	if len(asked) == 0 {
 		for _, m := range plain {
 			j.add(m, false, nil)
@@ -29,19 +30,23 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 		j.uncertain(nil, nil, asked)
 		return
 	}
-	w, in := j.worker.watched.of(j.d, j.plain)
+	if !j.r.followed {
+		j.uncertain(plain, nil, asked)
+		return
+	}
+	w, in := j.worker.watched()
 	follow := &derivations{rule: j.r, certain: map[string]bool{}}
 	w.note = follow.noted
-	if again, err := j.watch(ctx, j.r.query, w, in, follow); err != nil || !same(plain, again) {
+	if again, err := j.watch(ctx, j.r.query, j.r.says, w, in, follow); err != nil || !same(plain, again) {
 		follow.certain = nil
 	}
 	j.uncertain(plain, follow.certain, asked)
 }
 
 // askedFor returns what unknown attributes a query asks for that came to plain.
-func (j *judging) askedFor(ctx context.Context, query string, plain []said) []attribute {
-	w, in := j.worker.watched.of(j.d, j.plain)
-	again, err := j.watch(ctx, query, w, in, nil)
+func (j *judging) askedFor(ctx context.Context, query string, says saying, plain []said) []attribute {
+	w, in := j.worker.watched()
+	again, err := j.watch(ctx, query, says, w, in, nil)
 	if err != nil || !same(plain, again) {
 		// It is not known what was asked for: it may have been anything.
 		for id := range w.names {
@@ -52,16 +57,9 @@ func (j *judging) askedFor(ctx context.Context, query string, plain []said) []at
 }
 
 // watch evaluates a query on a watched document.
-func (j *judging) watch(ctx context.Context, query string, w *watcher, in input, follow *derivations) (out []said, err error) {
+func (j *judging) watch(ctx context.Context, query string, says saying, w *watcher, in input, follow *derivations) ([]said, error) {
+	in = in.shaped(j.p, j.d)
 	of := j.program(true, in)
-	defer func() {
-		if recover() != nil {
-			err = errPanicked
-		}
-		if err != nil {
-			j.worker.forget(of)
-		}
-	}()
 	var more []rego.EvalOption
 	var anew ast.Ref
 	if follow != nil {
@@ -69,7 +67,11 @@ func (j *judging) watch(ctx context.Context, query string, w *watcher, in input,
 		more = append(more, rego.EvalQueryTracer(follow), rego.EvalRuleIndexing(true))
 	}
 	more = append(more, rego.EvalVirtualCache(j.worker.remembering(of, anew)))
-	return j.eval(ctx, of, query, in, more...)
+	out, err := j.eval(ctx, of, query, says, in, more...)
+	if err != nil {
+		j.worker.forget(of)
+	}
+	return out, err
 }
 
 func same(a, b []said) bool {
@@ -109,13 +111,13 @@ func (j *judging) uncertain(messages []said, certain map[string]bool, asked []at
 		}
 		f := j.finding(Unknown)
 		f.Resource, f.Attribute, f.Awaits = address, first[address], []string{address}
-		f.Source = j.locate(address)
+		f.Source, f.Severity = j.locate(address), j.r.notes.severity
 		j.findings = append(j.findings, f)
 	}
 }
 
 func (j *judging) finding(s Status) Finding {
-	return Finding{Policy: j.p.Name, Rule: j.r.String(), Level: j.p.Level, Status: s, RuleAt: j.r.at, Stack: j.o.Stack}
+	return Finding{Policy: j.p.Name, Rule: j.r.String(), Level: j.p.Level, Status: s, Title: j.r.notes.title, RuleAt: j.r.at, Stack: j.o.Stack}
 }
 
 func (j *judging) locate(address string) *Place {
@@ -145,13 +147,15 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 		for _, from := range []map[string]any{v, details, meta} {
 			f.Resource = orElse(f.Resource, firstText(from, "resource", "address", "resource_address"))
 			f.Attribute = orElse(f.Attribute, firstText(from, "attribute", "path", "key"))
+			f.Severity = orElse(f.Severity, strings.ToLower(firstText(from, "severity")))
 			f.Fix = orElse(f.Fix, firstText(from, "fix", "remediation", "how_to_fix"))
+			f.Severity = orElse(f.Severity, strings.ToLower(firstText(from, "severity")))
 		}
 		if f.Message == "" {
 			f.Message = m.term
 		}
 	case bool:
-		f.Message = "The rule " + j.r.String() + " is not satisfied"
+		f.Message = orElse(orElse(j.r.notes.title, j.r.notes.description), "The rule "+j.r.String()+" is not satisfied")
 	default:
 		f.Message = fmt.Sprint(v)
 	}
@@ -160,9 +164,37 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 			f.Resource = found
 		}
 	}
-	f.Message, f.Fix = j.d.mask(f.Message), j.d.mask(f.Fix)
-	f.Source = j.locate(f.Resource)
+	for _, text := range []*string{&f.Message, &f.Fix, &f.Attribute, &f.Severity} {
+		*text = shortened(j.d.mask(*text))
+	}
+	if !j.d.names[f.Resource] {
+		f.Resource = shortened(j.d.mask(f.Resource))
+	}
+	f.Severity = orElse(f.Severity, j.r.notes.severity)
+	if f.Source = j.locate(f.Resource); f.Source == nil {
+		f.Source = given(m.value)
+	}
 	j.findings = append(j.findings, f)
+}
+
+// given is the place that a message names itself, as conftest has it.
+func given(message any) *Place {
+	v, _ := message.(map[string]any)
+	at, _ := v["_loc"].(map[string]any)
+	file, _ := at["file"].(string)
+	line, err := strconv.Atoi(fmt.Sprint(at["line"]))
+	if file == "" || err != nil {
+		return nil
+	}
+	return &Place{File: file, Line: line}
+}
+
+// shortened is a text that can be shown.
+func shortened(text string) string {
+	if len(text) > mostMessage {
+		text = text[:mostMessage] + "…"
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
 func orElse(a, b string) string {

@@ -121,14 +121,14 @@ func replacesInput(c *ast.Compiler) bool {
 	return found
 }
 
-// findAlone finds the rules that judge each object by itself. Exceptions are about
-// rules, whatever the object.
-func (p *Policy) findAlone(c *ast.Compiler) {
+// alone finds the rules that judge each object by itself. Exceptions are about
+// rules, whatever the object; what a decision comes to is one for all.
+func (p *Policy) alone(c *ast.Compiler) {
 	if replacesInput(c) {
 		return
 	}
 	for _, r := range p.rules {
-		r.alone = (r.warns || !r.excepts) && alone(c, r)
+		r.alone = !r.excepts && !r.decides && alone(c, r)
 	}
 }
 
@@ -172,14 +172,15 @@ func alone(c *ast.Compiler, of *rule) bool {
 	return true
 }
 
-// objectRefs are the references of a rule to objects of the plan, or to what has them.
+// objectRefs are the references of a rule to objects of the plan, to what has them, and
+// to what changes with them.
 func objectRefs(r *ast.Rule) (out []ast.Ref) {
 	ast.WalkRefs(r, func(ref ast.Ref) bool {
 		if !ref.HasPrefix(ast.InputRootRef) {
 			return false
 		}
 		if len(ref) > 1 {
-			if name, ok := ref[1].Value.(ast.String); ok && !changing[string(name)] && (name != "tutti" || ofRun(ref)) {
+			if name := text(ref[1]); name != "" && !changing[name] && !planNames[name] && (name != "tutti" || ofRun(ref)) {
 				return false
 			}
 		}
@@ -203,8 +204,8 @@ func ofRun(ref ast.Ref) bool {
 	if len(ref) < 3 {
 		return false
 	}
-	name, ok := ref[2].Value.(ast.String)
-	return ok && name != "cost"
+	name := text(ref[2])
+	return name != "" && name != "cost" && name != "cost_unknown"
 }
 
 // generates reports whether an expression of the body of a rule goes through all

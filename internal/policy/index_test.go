@@ -56,7 +56,7 @@ func TestIndexChangesNothing(t *testing.T) {
 			t.Fatal(c.rule, diags.Err())
 		}
 		prepared = append(prepared, p)
-		compiled, err := p.compile(variant{indexed: true})
+		compiled, err := p.compile(variant{indexed: true}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,16 +83,16 @@ func TestIndexChangesNothing(t *testing.T) {
 			t.Fatal("there is no index: ", err)
 		}
 		for i, p := range prepared {
-			j := judging{p: p, r: p.rules[0], d: d, worker: newWorker()}
-			with, err := j.eval(t.Context(), j.program(false, in), j.r.query, in)
+			j := judging{p: p, r: p.rules[0], d: d}
+			with, err := j.eval(t.Context(), j.program(false, in), j.r.query, members, in)
 			if err != nil {
 				t.Fatal(err)
 			}
-			tracked, err := j.eval(t.Context(), j.program(true, in), j.r.query, in)
+			tracked, err := j.eval(t.Context(), j.program(true, in), j.r.query, members, in)
 			if err != nil {
 				t.Fatal(err)
 			}
-			without, err := j.eval(t.Context(), j.program(false, input{}), j.r.query, input{term: in.term})
+			without, err := j.eval(t.Context(), j.program(false, input{}), j.r.query, members, input{term: in.term})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,6 +22,10 @@ type Options struct {
 	// Locate finds the line of an object's declaration; nil where nothing is known.
 	Locate func(address string) *Place
 	Now    time.Time
+	// Time is how long one rule may take, and Memory by how many bytes the heap may
+	// grow; 0 for [MostTime] and [MostMemory].
+	Time   time.Duration
+	Memory uint64
 	// Only limits what is evaluated to rules, as "POLICY PACKAGE.RULE"; nil: all.
 	Only map[string]bool
 }
@@ -43,17 +47,22 @@ func Judge(ctx context.Context, policies []*Policy, d *Document, o Options) (*De
 	for _, p := range policies {
 		for _, r := range p.rules {
 			if o.Only == nil || o.Only[p.Name+" "+r.String()] {
-				jobs = append(jobs, &judging{p: p, r: r, d: d, o: o, plain: plain})
+				jobs = append(jobs, &judging{p: p, r: r, d: d, o: o, plain: plain.shaped(p, d)})
 			}
 		}
 	}
 	workers := make([]*worker, runtime.GOMAXPROCS(0))
-	for i := range workers {
-		workers[i] = newWorker()
-	}
+	bounds, done := limit(ctx, policies, o)
+	defer done()
 	each(len(jobs), len(workers), func(worker, i int) {
+		if workers[worker] == nil {
+			workers[worker] = newWorker(d, plain)
+		}
 		jobs[i].worker = workers[worker]
-		jobs[i].run(ctx)
+		var busy bool
+		if jobs[i], busy = bounds.run(jobs[i]); busy {
+			workers[worker] = nil // it is still at work
+		}
 	})
 	var diags diag.List
 	for _, p := range policies {
@@ -116,24 +125,25 @@ func (p *Policy) program(v variant) *program {
 	defer p.preparing.Unlock()
 	out := p.programs[v]
 	if out == nil {
-		out = &program{queries: map[string]rego.PreparedEvalQuery{}}
-		p.programs[v] = out
-		var c *ast.Compiler
-		if c, out.err = p.compile(v); out.err == nil {
-			p.addQueries(out, c)
+		if c, err := p.compile(v, nil); err != nil {
+			out = &program{err: err}
+		} else {
+			out = p.queries(c)
 		}
+		p.programs[v] = out
 	}
 	return out
 }
 
-func (p *Policy) addQueries(to *program, c *ast.Compiler) {
+func (p *Policy) queries(c *ast.Compiler) *program {
+	out := &program{queries: map[string]rego.PreparedEvalQuery{}}
 	add := func(query string) {
-		if _, done := to.queries[query]; done || to.err != nil {
+		if _, done := out.queries[query]; done || out.err != nil {
 			return
 		}
 		var q rego.PreparedEvalQuery
-		q, to.err = rego.New(rego.Query(query), rego.Compiler(c), rego.Store(p.store), rego.FunctionDyn(&byType, lookIndex)).PrepareForEval(context.Background())
-		to.queries[query] = q
+		q, out.err = rego.New(rego.Query(query), rego.Compiler(c), rego.Store(p.store), rego.FunctionDyn(&byType, lookIndex)).PrepareForEval(context.Background())
+		out.queries[query] = q
 	}
 	for _, r := range p.rules {
 		add(r.query)
@@ -141,6 +151,7 @@ func (p *Policy) addQueries(to *program, c *ast.Compiler) {
 			add(r.exceptions())
 		}
 	}
+	return out
 }
 
 // exceptions is the query for the names of rules that do not apply.
@@ -152,7 +163,7 @@ type judging struct {
 	r     *rule
 	d     *Document
 	o     Options
-	plain input
+	plain input // in the shape that the policy wants
 	// worker evaluates nothing else meanwhile.
 	worker *worker
 
@@ -166,16 +177,16 @@ func (j *judging) program(tracked bool, in input) *program {
 }
 
 // plainly evaluates a query on the document as it is.
-func (j *judging) plainly(ctx context.Context, query string) ([]said, error) {
+func (j *judging) plainly(ctx context.Context, query string, says saying) ([]said, error) {
 	of := j.program(false, j.plain)
-	out, err := j.eval(ctx, of, query, j.plain, rego.EvalVirtualCache(j.worker.cache(of)))
+	out, err := j.eval(ctx, of, query, says, j.plain, rego.EvalVirtualCache(j.worker.cache(of)))
 	if err != nil {
 		j.worker.forget(of)
 	}
 	return out, err
 }
 
-func (j *judging) eval(ctx context.Context, of *program, query string, in input, options ...rego.EvalOption) ([]said, error) {
+func (j *judging) eval(ctx context.Context, of *program, query string, says saying, in input, options ...rego.EvalOption) ([]said, error) {
 	if of.err != nil {
 		return nil, of.err
 	}
@@ -183,7 +194,7 @@ func (j *judging) eval(ctx context.Context, of *program, query string, in input,
 	if !j.o.Now.IsZero() {
 		options = append(options, rego.EvalTime(j.o.Now))
 	}
-	return evaluate(withIndex(ctx, in.index), of.queries[query], options)
+	return evaluate(withIndex(ctx, in.index), of.queries[query], says, options)
 }
 
 func (j *judging) run(ctx context.Context) {
@@ -195,7 +206,7 @@ func (j *judging) run(ctx context.Context) {
 	if excepted && len(asked) == 0 {
 		return
 	}
-	said, err := j.plainly(ctx, j.r.query)
+	said, err := j.plainly(ctx, j.r.query, j.r.says)
 	if err != nil {
 		j.fail(err)
 		return
@@ -222,18 +233,18 @@ func (j *judging) fail(err error) {
 }
 
 // excepted reports whether an exception rule names the rule, as conftest has it:
-// deny_NAME and violation_NAME by NAME, deny and violation by "". Where that rests
+// deny_NAME, violation_NAME and warn_NAME by NAME, deny, violation and warn by "". Where that rests
 // on something unknown, it says on what.
 func (j *judging) excepted(ctx context.Context) (yes bool, asked []attribute, err error) {
-	if j.r.warns || !j.r.excepts {
+	if !j.r.excepts {
 		return false, nil, nil
 	}
-	said, err := j.plainly(ctx, j.r.exceptions())
+	said, err := j.plainly(ctx, j.r.exceptions(), members)
 	if err != nil {
 		return false, nil, err
 	}
 	if j.d.HasUnknown() {
-		asked = j.askedFor(ctx, j.r.exceptions(), said)
+		asked = j.askedFor(ctx, j.r.exceptions(), members, said)
 	}
 	_, name, _ := strings.Cut(j.r.name, "_")
 	for _, v := range said {
@@ -253,31 +264,38 @@ type said struct {
 	value any
 }
 
-// evaluate returns the members of what a query comes to.
-func evaluate(ctx context.Context, q rego.PreparedEvalQuery, options []rego.EvalOption) ([]said, error) {
-	var out []said
+// saying is how the value of a query, nil where it is undefined, is understood.
+type saying func(ast.Value) ([]said, error)
+
+// evaluate returns what a query says.
+func evaluate(ctx context.Context, q rego.PreparedEvalQuery, says saying, options []rego.EvalOption) (out []said, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errPanicked, r)
+		}
+	}()
+	defined := false
 	collect := func(t *ast.Term, _ *rego.EvalContext) (any, error) {
-		add := func(e *ast.Term) error {
-			v, err := ast.JSON(e.Value)
-			out = append(out, said{e.String(), v})
-			return err
-		}
-		switch v := t.Value.(type) {
-		case ast.Set:
-			return nil, v.Iter(add)
-		case *ast.Array:
-			return nil, v.Iter(add)
-		case ast.Object:
-			// deny[msg] { … } with a value, or nothing: the keys are the messages.
-			return nil, v.Iter(func(k, _ *ast.Term) error { return add(k) })
-		case ast.Boolean:
-			if bool(v) {
-				return nil, add(t)
-			}
-			return nil, nil
-		}
-		return nil, add(t)
+		defined = true
+		out, err = says(t.Value)
+		return nil, err
 	}
-	_, err := q.Eval(ctx, append(options, rego.EvalGenerateJSON(collect))...)
-	return out, err
+	if _, err := q.Eval(ctx, append(options, rego.EvalGenerateJSON(collect))...); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	if !defined {
+		return says(nil)
+	}
+	return out, nil
+}
+
+// says is the [saying] of the rule.
+func (r *rule) says(v ast.Value) ([]said, error) {
+	if r.decides {
+		return r.decided(v)
+	}
+	return members(v)
 }

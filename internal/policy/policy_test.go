@@ -89,6 +89,9 @@ deny contains msg if { some rc in input.resource_changes; msg := sprintf("%s has
 deny contains msg if { some r in input.prior_state.values.root_module.resources; msg := sprintf("it is %v, %v and 7", [r.values.token, input.variables.pin.value]) }`,
 			`{"format_version":"1.2","variables":{"pin":{"value":7}},"configuration":{"root_module":{"variables":{"pin":{"sensitive":true}}}},"prior_state":{"values":{"root_module":{"resources":[{"address":"data.x.y","values":{"token":"hunter2"},"sensitive_values":{"token":true}}]}}}}`,
 			"deny main.deny [ ] it is (sensitive value), (sensitive value) and (sensitive value)\n"},
+		{"sensitive values are masked wherever a rule puts them", `package main
+deny contains {"msg": "m", "resource": s, "attribute": s, "severity": s} if { some rc in input.resource_changes; s := rc.change.after.secret }`, buckets,
+			"deny main.deny [(sensitive value) (sensitive value)] m\n"},
 		{"everything may be compared", `package main
 deny contains msg if { some rc in input.resource_changes; rc.change.before == rc.change.after; msg := rc.address }
 deny contains msg if { all := {rc | some rc in input.resource_changes}; some rc in all; rc.change.after.size == 1; msg := rc.address }`, buckets,

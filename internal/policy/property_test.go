@@ -111,22 +111,28 @@ func TestNothingIsGuessed(t *testing.T) {
 			openPlanned = append(openPlanned, fmt.Sprintf(`{"address":%q,"values":%s}`, address, object(now)))
 			filledPlanned = append(filledPlanned, fmt.Sprintf(`{"address":%q,"values":%s}`, address, object(later)))
 		}
-		before, unknown := outcome(t, prepared[p], planOf(open, openPlanned))
-		after, _ := outcome(t, prepared[p], planOf(filled, filledPlanned))
-		way := append(ways, shared)[p]
-		for rule, denied := range before {
-			for _, m := range denied {
-				if !slices.Contains(after[rule], m) {
-					t.Fatalf("%s\n%s denied for certain: %q, and does not: %q", way, rule, m, after[rule])
-				}
-			}
-		}
-		for rule, denied := range after {
-			if !unknown[rule] && !slices.Equal(before[rule], denied) {
-				t.Fatalf("%s\nnothing was open, %s denied %q, and now denies %q", way, rule, before[rule], denied)
-			}
-		}
+		nothingGuessed(t, prepared[p], append(ways, shared)[p], planOf(open, openPlanned), planOf(filled, filledPlanned))
 	})
+}
+
+// nothingGuessed holds what rules (text, for errors) are certain of before a plan is
+// known against what they say of it then.
+func nothingGuessed(t *rapid.T, p *policy.Policy, text, before, after string) {
+	t.Helper()
+	certain, open := outcome(t, p, before)
+	says, _ := outcome(t, p, after)
+	for rule, denied := range certain {
+		for _, m := range denied {
+			if !slices.Contains(says[rule], m) {
+				t.Fatalf("%s\n%s denied for certain: %q, and does not: %q", text, rule, m, says[rule])
+			}
+		}
+	}
+	for rule, denied := range says {
+		if !open[rule] && !slices.Equal(certain[rule], denied) {
+			t.Fatalf("%s\nnothing was open, %s denied %q, and now denies %q", text, rule, certain[rule], denied)
+		}
+	}
 }
 
 func planOf(changes, planned []string) string {

@@ -43,16 +43,13 @@ func Test(ctx context.Context, dir, filter string, files map[string][]byte) ([]T
 	for _, file := range sorted(files) {
 		full := path.Join(filepath.ToSlash(dir), file)
 		if !isRego(file) {
-			if err := addData(data, path.Dir(file), files[file]); err != nil {
+			if err := addData(data, path.Dir(file), files[file], func(string) bool { return true }); err != nil {
 				diags = append(diags, diag.Errorf("Data of a policy cannot be read", "%s: %s.", full, err)...)
 			}
 			continue
 		}
-		m, err := parse(full, string(files[file]))
-		if err != nil {
-			diags = append(diags, fromOPA(err, "Policy cannot be read")...)
-			continue
-		}
+		m, d := parse(full, string(files[file]))
+		diags = append(diags, d...)
 		if m != nil {
 			modules[full] = m
 		}

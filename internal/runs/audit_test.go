@@ -106,8 +106,8 @@ func TestRunsHaveNoMoreRights(t *testing.T) {
 		}`)
 		o := b.options()
 		o.Run.Actor = "ann"
-		o.Authorize = func(actor string, verb access.Verb, _, resource string) error {
-			if actor == "ann" && verb == access.Run && resource == "other" {
+		o.Authorize = func(by runs.Run, verb access.Verb, _, resource string) error {
+			if by.Actor == "ann" && verb == access.Run && resource == "other" {
 				return errors.New("no role allows it")
 			}
 			return nil

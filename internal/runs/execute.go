@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -100,6 +101,9 @@ type Execution struct {
 	Events     []events.Event  // written with the one that says that the run has started
 	Machine    workflow.Machine
 	Steps      Steps
+	// Admit, where not nil, says whether the run may be made. Where it may not, what
+	// is returned is a run without a status.
+	Admit func(context.Context, Run) ([]events.Event, diag.List)
 	// Parallelism bounds the steps done at once; 0 means 10.
 	Parallelism int
 	Began       func(Run) // told once the run is on disk; may be nil
@@ -136,6 +140,14 @@ func (r *Runner) create(ctx context.Context, e Execution) (*execution, diag.List
 	sum := sha256.Sum256(e.Definition)
 	run.PlanHash = hex.EncodeToString(sum[:])
 	run.Blob = definitionPrefix + run.PlanHash
+	if e.Admit != nil {
+		told, diags := e.Admit(ctx, run)
+		if diags.HasErrors() {
+			run.Status = ""
+			return &execution{run: run}, diags
+		}
+		e.Events = slices.Concat(e.Events, told)
+	}
 	lease, err := r.Store.Start(context.WithoutCancel(ctx), run, e.Definition, Claim{}, nil)
 	if err != nil {
 		return &execution{run: run}, startProblem(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -66,8 +67,8 @@ func decidedEvents(run Run, now time.Time, decision json.RawMessage) []events.Ev
 			Run      string          `json:"run"`
 			Actor    string          `json:"actor"`
 			Decision json.RawMessage `json:"decision"`
-		}{run.ID, run.Actor, decision})
-		out = append(out, events.Event{Source: sourceOf(run.Key), Type: "policy.decided", Subject: run.PlanHash, Time: now, Data: data})
+		}{run.ID, access.Subject(run.Actor), decision})
+		out = append(out, events.Event{Source: sourceOf(run.Key), Type: "policy.decided", Subject: run.PlanHash, Actor: access.Subject(run.Actor), Time: now, Data: data})
 	}
 	return out
 }
@@ -193,7 +194,7 @@ func stepEvent(run Run, now time.Time, address, operation string, out engine.Out
 
 // runEvent is an event about the run itself.
 func runEvent(run Run, now time.Time, kind string) events.Event {
-	data := runEventData{run.Kind, run.Actor, run.PlanHash, run.Problem}
+	data := runEventData{run.Kind, access.Subject(run.Actor), run.PlanHash, run.Problem}
 	return events.Event{Source: sourceOf(run.Key), Type: kind, Subject: run.ID, Actor: access.Subject(run.Actor), Time: now, Data: encode(data)}
 }
 
@@ -231,6 +232,7 @@ func sourceOf(key states.Key) string { return "/state/" + key.Stack + "/" + key.
 func startProblem(err error) diag.List {
 	var stale *states.StaleError
 	var claimed *states.ClaimError
+	var locked *states.LockError
 	switch {
 	case errors.As(err, &stale):
 		return diag.Errorf("Plan is out of date",
@@ -238,6 +240,9 @@ func startProblem(err error) diag.List {
 	case errors.As(err, &claimed):
 		return diag.Errorf("Another run is changing the same objects",
 			"%s. Wait for it to end and plan again. If its process has died, resume it with \"tutti resume %s\" or give it up with \"tutti cancel %s\".", upper(claimed.Error()), claimed.Run, claimed.Run)
+	case errors.As(err, &locked):
+		return diag.Errorf("State is locked",
+			"Another tool is working on it: %s. Wait for it to end; if its process has died, \"tutti force-unlock %s\" takes the lock away.", strings.TrimPrefix(locked.Error(), "the state is locked: "), locked.Lock.ID)
 	}
 	return diag.Errorf("Cannot start the run", "%s.", upper(err.Error()))
 }

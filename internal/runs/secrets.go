@@ -3,6 +3,7 @@ package runs
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/flow"
@@ -16,6 +17,11 @@ type Secrets interface {
 	// Read returns the value of a secret for a run, and what tells its versions
 	// apart without saying anything about the value.
 	Read(ctx context.Context, s *projects.Secret, run string) (text, version string, err error)
+	// ReadVersion is Read for one version of a secret, which need not be current.
+	ReadVersion(ctx context.Context, s *projects.Secret, run string, version int) (text string, err error)
+	// Rotate makes a change to the versions of a secret in Tutti's store, by name,
+	// and tells how they stand then.
+	Rotate(ctx context.Context, secret string, change SecretChange) (SecretStanding, error)
 }
 
 // SecretError is the name of the error where a secret cannot be read.
@@ -39,10 +45,45 @@ func readSecrets(ctx context.Context, from Secrets, p *projects.Project, names [
 	return texts, versions, nil
 }
 
+// readRotation reads a value of the secret that the workflow rotates.
+func (w *workflowSteps) readRotation(ctx context.Context, e flow.Effect, name, run string) (string, string, error) {
+	declared, version := w.d.Project.Secrets[w.d.Workflow.Rotates], e.Versions.New
+	if name == flow.OldValue {
+		version = e.Versions.Old
+	}
+	switch {
+	case declared == nil || w.o.Secrets == nil:
+		return "", "", actions.Errorf(SecretError, "The secret %q cannot be read here.", w.d.Workflow.Rotates)
+	case version == 0 && name == flow.OldValue:
+		return "", "", nil // it is the first value of all
+	case version == 0:
+		return "", "", actions.Errorf(SecretError, "There is no %s: the secret %q has no new value.", name, declared.Name)
+	}
+	text, err := w.o.Secrets.ReadVersion(ctx, declared, run, version)
+	if err != nil {
+		return "", "", actions.Errorf(SecretError, "Version %d of the secret %q cannot be read: %s.", version, declared.Name, err)
+	}
+	return text, strconv.Itoa(version), nil
+}
+
 // secretly carries out an attempt whose arguments refer to secrets: they are
 // read now, each time it is made. Only their versions get into the outcome.
 func (w *workflowSteps) secretly(ctx context.Context, t *Task, e flow.Effect) Ended {
-	texts, versions, err := readSecrets(ctx, w.o.Secrets, w.d.Project, e.Needs, t.Run().ID)
+	run := t.Run().ID
+	var names, own []string
+	for _, name := range e.Needs {
+		if name == flow.NewValue || name == flow.OldValue {
+			own = append(own, name)
+		} else {
+			names = append(names, name)
+		}
+	}
+	texts, versions, err := readSecrets(ctx, w.o.Secrets, w.d.Project, names, run)
+	for _, name := range own {
+		if err == nil {
+			texts[name], versions[name], err = w.readRotation(ctx, e, name, run)
+		}
+	}
 	var known *actions.Error
 	if asError(err, &known) {
 		return failedStep(e, known.Name, known.Cause, "")

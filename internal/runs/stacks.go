@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -36,9 +37,16 @@ type StackRequest struct {
 	Destroy   bool
 	Refresh   bool
 	Plan      string // digest of a kept plan; empty for none
+	// Secrets are the versions of secrets that the stack is given instead of the
+	// current ones, by name.
+	Secrets   map[string]int
 	Run       string // id of the run to make or to go on with
 	Parent    string // id of the run it is a step of
+	Step      string // of that run
 	Actor     string // whom that run is by
+	Authority *access.Authority
+	// Overrides are those of the run it is a step of: rules that it may go against.
+	Overrides []Override
 	Log       io.Writer
 	Asked     <-chan struct{} // closed when it should end early
 }

@@ -382,6 +382,7 @@ func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Ou
 		e.Run.Parent = t.Run().ID
 	}
 	steps.Run = e.Run
+	e.Admit = o.Admits(name, nil)
 	e.Start, e.Sensitive = encode(asl.Start{Name: c.Name, Input: c.Input, Secret: t.Key}), true
 	if !c.Wait {
 		return asl.Outcome{Output: json.RawMessage("null")}, false, s.Runner.background(ctx, e)
@@ -391,8 +392,11 @@ func (s *StateMachine) child(ctx context.Context, t *Task, c *asl.Child) (asl.Ou
 	defer cancel()
 	run, diags := s.Runner.executeOnce(ctx, e)
 	if !run.Status.Ended() {
-		if run.Status == Interrupted {
+		switch run.Status {
+		case Interrupted:
 			return asl.Outcome{}, true, nil
+		case "":
+			return asl.Outcome{}, false, actions.Errorf(DeniedError, "%s", diags.Err())
 		}
 		return asl.Outcome{}, false, diags.Err()
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -45,29 +46,32 @@ func (s Status) Happened() string {
 
 // Run is one durable execution of a plan.
 type Run struct {
-	ID       string // sortable by creation, short enough to type
-	Kind     string // apply, destroy, refresh, import, rollback
-	Key      states.Key
-	Status   Status
-	Actor    string // who started it
-	Program  string // version of the program
-	PlanHash string // digest of the plan
-	Blob     string // under which the plan's bytes are stored
-	Steps    int    // operations, gates not counted
-	Done     int    // of them, ended
-	Failed   int    // of them, failed or lost
-	Summary  string // one line for people: what it does or did
-	Problem  string // first error, for listings; never a sensitive value
-	Created  time.Time
-	Started  time.Time // zero where not yet
-	Ended    time.Time // zero where not yet
+	ID     string // sortable by creation, short enough to type
+	Kind   string // apply, destroy, refresh, import, rollback
+	Key    states.Key
+	Status Status
+	Actor  string // who started it
+	// Authority is what the actor's rights rest on; nil for what the operating system
+	// says of them when they are asked for.
+	Authority *access.Authority `json:",omitempty"`
+	Program   string            // version of the program
+	PlanHash  string            // digest of the plan
+	Blob      string            // under which the plan's bytes are stored
+	Steps     int               // operations, gates not counted
+	Done      int               // of them, ended
+	Failed    int               // of them, failed or lost
+	Summary   string            // one line for people: what it does or did
+	Problem   string            // first error, for listings; never a sensitive value
+	Created   time.Time
+	Started   time.Time // zero where not yet
+	Ended     time.Time // zero where not yet
 	// Cancelling says that a cancel was asked for: 1 politely, 2 hard.
 	Cancelling int
 	// Parent is the run that this one is a step of; empty for none. It is resumed
 	// with that run.
 	Parent string `json:",omitempty"`
 	// Overrides are the rules that were against the run, and why it was carried out
-	// all the same.
+	// all the same; of a workflow, those that its steps may go against.
 	Overrides []Override `json:",omitempty"`
 }
 

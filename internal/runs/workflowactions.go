@@ -29,7 +29,10 @@ func builtinActions(r *Runner, d *flow.Definition, o WorkflowOptions) map[string
 	out["emit"] = emit
 	out["workflow"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) { return runChild(ctx, r, d, o, c) }
 	if o.Stacks != nil {
-		stackActions(o, out)
+		stackActions(d, o, out)
+	}
+	if secret := d.Workflow.Rotates; secret != "" {
+		out["rotation"] = rotating(o, secret)
 	}
 	return out
 }
@@ -85,6 +88,9 @@ func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOpti
 		result.Detached = true
 		return result, nil
 	}
+	if diags.HasErrors() && run.Status == "" {
+		return WorkflowResult{}, actions.Errorf(DeniedError, "%s", diags.Err())
+	}
 	if diags.HasErrors() {
 		return result, diags.Err()
 	}
@@ -111,12 +117,16 @@ func newArtifact(path string, data []byte) Artifact {
 }
 
 // stackActions are the steps that are about stacks.
-func stackActions(o WorkflowOptions, into map[string]WorkflowAction) {
+func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]WorkflowAction) {
 	s := o.Stacks
 	request := func(c WorkflowCall) StackRequest {
 		req := StackRequest{
 			Stack: c.Effect.References["stack"].Name, Inputs: cty.NullVal(cty.DynamicPseudoType), Refresh: true,
-			Run: childRun(c.Task), Parent: c.Task.Run().ID, Actor: c.Task.Run().Actor, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
+			Run: childRun(c.Task), Parent: c.Task.Run().ID, Step: c.Effect.Key, Actor: c.Task.Run().Actor, Authority: c.Task.Run().Authority,
+			Overrides: c.Task.Run().Overrides, Variables: o.Inputs, Log: c.Logs("stdout"), Asked: c.Asked,
+		}
+		if version := c.Effect.Versions.New; version != 0 {
+			req.Secrets = map[string]int{d.Workflow.Rotates: version}
 		}
 		if c.Arguments == cty.NilVal {
 			return req
@@ -202,14 +212,18 @@ func (o *WorkflowOptions) may(c WorkflowCall, verb access.Verb, resource string)
 	if o.Authorize == nil {
 		return nil
 	}
-	if err := o.Authorize(c.Task.Run().Actor, verb, o.Environment, resource); err != nil {
+	if err := o.Authorize(c.Task.Run(), verb, o.Environment, resource); err != nil {
 		return actions.Errorf(ForbiddenError, "%s", err)
 	}
 	return nil
 }
 
-// ForbiddenError is the error of a step that whom the run is by may not do.
-const ForbiddenError = "Tutti.Forbidden"
+// The errors of steps that must not be done: ForbiddenError where whom the run is
+// by may not do it, DeniedError where a policy is against it.
+const (
+	ForbiddenError = "Tutti.Forbidden"
+	DeniedError    = "Tutti.Denied"
+)
 
 func stackResult(v cty.Value, req StackRequest, err error) (WorkflowResult, error) {
 	if errors.Is(err, ErrDetached) {

@@ -51,7 +51,11 @@ type WorkflowOptions struct {
 	Stacks Stacks // nil where there are none
 	// Authorize says whether whom the run is by may do something to a stack or
 	// start a workflow; nil: they may. A run has no more rights than they have.
-	Authorize func(actor string, verb access.Verb, environment, resource string) error
+	Authorize func(by Run, verb access.Verb, environment, resource string) error
+	// Admit is asked before a run is made, those of other workflows that steps
+	// start included; nil: they are.
+	Admit   Admit
+	Trigger *Triggered // nil where somebody started the run
 	// Secrets reads the project's secrets; nil where they cannot be.
 	Secrets Secrets
 	// Actions are what steps do by kind, besides and instead of the built-in ones.
@@ -155,6 +159,7 @@ func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSt
 	}
 	w, e := r.workflow(d, o)
 	e.Start, e.Sensitive = encode(start), hidden
+	e.Admit = o.Admits(d.Workflow.Name, hiddenInputs(d, o.Inputs))
 	if e.Run.Kind == "" {
 		e.Run.Kind = WorkflowKind
 	}
@@ -289,6 +294,10 @@ func (w *workflowSteps) attempt(ctx context.Context, t *Task, e flow.Effect, ver
 		if !call.Arguments.IsWhollyKnown() {
 			return failedStep(e, flow.EvaluationError, "Its arguments are not known.", "")
 		}
+	}
+	if e.Keeps {
+		makes := action
+		action = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) { return w.keep(ctx, c, makes) }
 	}
 	result, err := action(ctx, call)
 	switch {

@@ -62,7 +62,7 @@ func (s *Server) sameOrigin(next http.Handler) http.Handler {
 // files, health, and the description of the API.
 func (s *Server) identified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, api.Prefix+"/") || strings.HasPrefix(r.URL.Path, api.Prefix+"/openapi") {
+		if r.URL.Path != MetricsPath && !strings.HasPrefix(r.URL.Path, api.Prefix+"/") || strings.HasPrefix(r.URL.Path, api.Prefix+"/openapi") {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -75,6 +75,13 @@ func (s *Server) identified(next http.Handler) http.Handler {
 				return
 			}
 		case header != "":
+			// The state backend's clients know names and passwords only.
+			if _, password, basic := r.BasicAuth(); basic && strings.HasPrefix(r.URL.Path, StatePrefix) {
+				if who, err := s.Token(password); err == nil {
+					next.ServeHTTP(w, r.WithContext(api.WithIdentity(r.Context(), who)))
+					return
+				}
+			}
 		default:
 			if who, ok := s.sessions.find(r, time.Now()); ok {
 				next.ServeHTTP(w, r.WithContext(api.WithIdentity(r.Context(), who)))

@@ -163,7 +163,7 @@ func (b *buffer) Write(p []byte) (int, error) {
 // the answer already.
 func (s *Server) tagged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, api.Prefix+"/") || strings.HasSuffix(r.URL.Path, "/stream") {
+		if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, api.Prefix+"/") || strings.HasPrefix(r.URL.Path, StatePrefix) || strings.HasSuffix(r.URL.Path, "/stream") {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/states"
 )
 
 // Server serves one project.
@@ -24,6 +25,8 @@ type Server struct {
 	// Local, where not nil, is whom clients without a token act as. It holds only
 	// where the server listens on this machine alone.
 	Local *access.Identity
+	// Locks are those of the state backend.
+	Locks states.Locker
 	Log   *slog.Logger
 	// URL is where clients find the server, if not where it listens: its host is one
 	// that requests may name.
@@ -52,6 +55,9 @@ const (
 // ErrExposed says that a server would let in whoever can reach it, or let be read
 // along what goes there.
 var ErrExposed = errors.New("the server would be open to others")
+
+// MetricsPath is where Prometheus collects. Who does so comes with a token, too.
+const MetricsPath = "/metrics"
 
 // Serve answers requests until ctx ends. Ready is told where the server is.
 func (s *Server) Serve(ctx context.Context, l net.Listener, ready func(url string)) error {
@@ -134,12 +140,15 @@ func (s *Server) prepare(at net.Addr) (local bool, err error) {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.API.Register(mux)
+	s.stateBackend(mux)
 	mux.HandleFunc("POST /login", s.login)
 	mux.HandleFunc("POST /logout", s.logout)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("/", s.ui())
-	var h http.Handler = mux
+	m := newMetrics(s.API)
+	mux.Handle("GET "+MetricsPath, m.handler())
+	h := m.measured(mux)
 	h = s.tagged(h)
 	h = s.once(h)
 	h = s.identified(h)

@@ -83,6 +83,9 @@ func (s *Store) DeleteEnvironment(ctx context.Context, key states.Key, told ...e
 		if busy {
 			return fmt.Errorf("cannot delete the environment: run %s is changing it, or was interrupted while it did", run)
 		}
+		if err := tx.checkLock(id, ""); err != nil {
+			return err
+		}
 		if _, err := tx.exec(historyOfDeleted, s.now().UnixNano(), id); err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ func (s *Store) Start(ctx context.Context, run runs.Run, plan []byte, claim runs
 		if err := tx.checkVersions(state, claim.Expect); err != nil {
 			return err
 		}
-		if err := tx.checkClaims(state, writtenBy(claim, adjust)); err != nil {
+		if err := tx.checkWritable(state, "", writtenBy(claim, adjust)); err != nil {
 			return err
 		}
 		if err := tx.insertRun(run, state, claim.Objects); err != nil {

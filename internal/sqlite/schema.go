@@ -8,7 +8,7 @@ import (
 
 // migrations lead from an empty file to the layout this program knows, one
 // layout each. What was released is never changed, only added to.
-var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended, layoutSchedules, layoutChain, layoutTokens, layoutSecrets, layoutRotations}
+var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended, layoutSchedules, layoutChain, layoutTokens, layoutSecrets, layoutRotations, layoutLocks, layoutSecretStates}
 
 const layout1 = `
 CREATE TABLE states(
@@ -114,6 +114,11 @@ CREATE TABLE schedules(name TEXT PRIMARY KEY, expression TEXT NOT NULL, upto INT
 CREATE TABLE backfills(
   schedule TEXT NOT NULL, number INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, ended INTEGER NOT NULL,
   PRIMARY KEY(schedule, number)) WITHOUT ROWID;
+`
+
+// layoutLocks adds the locks that other tools hold.
+const layoutLocks = `
+CREATE TABLE locks(state INTEGER PRIMARY KEY, id TEXT NOT NULL, info BLOB NOT NULL);
 `
 
 // layoutOf reads which layout a file has; 0 for an empty one.

@@ -139,7 +139,7 @@ func (s *Store) Write(ctx context.Context, key states.Key, w states.Write) error
 		if err := tx.checkVersions(state, expect); err != nil {
 			return err
 		}
-		if err := tx.checkClaims(state, objects); err != nil {
+		if err := tx.checkWritable(state, w.Lock, objects); err != nil {
 			return err
 		}
 		if err := s.writeRows(tx, state, origin{cause: w.Cause}, w.Changes); err != nil {

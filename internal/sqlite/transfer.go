@@ -80,7 +80,7 @@ func (tx *transaction) checkTransfers(moves []states.Transfer) (map[states.Key]i
 		for obj := range expect[key] {
 			objects = append(objects, obj)
 		}
-		if err := tx.checkClaims(ids[key], objects); err != nil {
+		if err := tx.checkWritable(ids[key], "", objects); err != nil {
 			return nil, err
 		}
 	}

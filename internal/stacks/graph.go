@@ -66,8 +66,8 @@ func checkReferences(p *projects.Project, expr hcl.Expression) diag.List {
 	for _, t := range expr.Variables() {
 		name := second(t)
 		switch root := t.RootName(); {
-		case root != "var" && root != "local" && root != "stack" && root != "environment" && root != "path" && root != "secret":
-			wrong(t, "Invalid reference", "There is nothing called %q here. Expressions of stacks see var, local, stack, secret, environment and path.", root)
+		case root != "var" && root != "local" && root != "stack" && root != "environment" && root != "path" && root != "secret" && root != "secret_version":
+			wrong(t, "Invalid reference", "There is nothing called %q here. Expressions of stacks see var, local, stack, secret, secret_version, environment and path.", root)
 		case name == "":
 			wrong(t, "Invalid reference", "The %q object cannot be used on its own: write %s.NAME.", root, root)
 		case root == "var" && p.Variables[name] == nil:
@@ -76,7 +76,7 @@ func checkReferences(p *projects.Project, expr hcl.Expression) diag.List {
 			wrong(t, "Reference to undeclared local value", "This project declares no local value %q.%s", name, suggestion(name, sortedKeys(p.Locals)))
 		case root == "stack" && p.Stacks[name] == nil:
 			wrong(t, "Reference to undeclared stack", "This project declares no stack %q.%s", name, suggestion(name, sortedKeys(p.Stacks)))
-		case root == "secret" && p.Secrets[name] == nil:
+		case (root == "secret" || root == "secret_version") && p.Secrets[name] == nil:
 			wrong(t, "Reference to undeclared secret", "This project declares no secret %q.%s", name, suggestion(name, sortedKeys(p.Secrets)))
 		case root == "environment" && name != "name" && name != "labels":
 			wrong(t, "Invalid reference", "There are environment.name and environment.labels, nothing else.")

@@ -25,9 +25,9 @@ type Context struct {
 	// Planning says that what differs from call to call, such as timestamp(), is
 	// not known yet.
 	Planning bool
-	// Secret reads a secret of the project when an expression refers to it. Where
-	// it is nil secrets are not read, and not known.
-	Secret func(s *projects.Secret) (string, error)
+	// Secret reads a secret of the project when an expression refers to it, and tells
+	// its version. Where it is nil secrets are not read, and not known.
+	Secret func(s *projects.Secret) (text, version string, err error)
 }
 
 // Variables prepares the values of a project's variables: what was given, else
@@ -185,10 +185,10 @@ func (e *evaluation) variables(expr hcl.Expression) (map[string]cty.Value, bool)
 			v, ok := e.stack(name)
 			good = good && ok
 			put("stack", name, v)
-		case "secret":
-			v, ok := e.secret(name, t)
+		case "secret", "secret_version":
+			v, ok := e.secret(t.RootName(), name, t)
 			good = good && ok
-			put("secret", name, v)
+			put(t.RootName(), name, v)
 		case "environment":
 			if e.s.anywhere {
 				put("environment", "name", cty.UnknownVal(cty.String))
@@ -248,17 +248,23 @@ func (e *evaluation) stack(name string) (cty.Value, bool) {
 	return v, v != cty.NilVal
 }
 
-// secret reads a secret, which is sensitive from here on.
-func (e *evaluation) secret(name string, t hcl.Traversal) (cty.Value, bool) {
-	unknown := cty.UnknownVal(cty.String).Mark(marks.Sensitive)
+// secret reads a secret, which is sensitive from here on, or tells its version.
+func (e *evaluation) secret(root, name string, t hcl.Traversal) (cty.Value, bool) {
+	unknown := cty.UnknownVal(cty.String)
+	if root == "secret" {
+		unknown = unknown.Mark(marks.Sensitive)
+	}
 	declared := e.s.project.Secrets[name]
 	if declared == nil || e.s.ctx.Secret == nil {
 		return unknown, declared != nil
 	}
-	text, err := e.s.ctx.Secret(declared)
+	text, version, err := e.s.ctx.Secret(declared)
 	if err != nil {
 		e.diags = append(e.diags, diag.ErrorAt(t.SourceRange(), "Cannot read secret", "The secret %q cannot be read: %s.", name, err)...)
 		return unknown, false
+	}
+	if root == "secret_version" {
+		return cty.StringVal(version), true
 	}
 	return cty.StringVal(text).Mark(marks.Sensitive), true
 }

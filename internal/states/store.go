@@ -44,6 +44,8 @@ type Write struct {
 	Lineage          string
 	Serial           uint64
 	TerraformVersion string
+	// Lock is the id of the lock that the writer holds; empty for none.
+	Lock string
 	// Events are written with the changes.
 	Events []events.Event
 }
@@ -69,6 +71,9 @@ type ClaimError struct {
 
 // Error lists the first few objects.
 func (e *ClaimError) Error() string {
+	if len(e.Objects) == 0 {
+		return "run " + e.Run + " is changing objects of the state"
+	}
 	return "run " + e.Run + " is changing " + listObjects(e.Objects)
 }
 

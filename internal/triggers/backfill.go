@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -23,6 +24,7 @@ type Backfill struct {
 	Again       bool
 	Parallelism int // runs at once; 0 means one
 	Actor       string
+	Authority   *access.Authority // of the actor, as runs keep it
 	Store       runs.ScheduleStore
 	Runs        Runs
 	// Watch, where not nil, is told what happens, one call at a time.
@@ -240,7 +242,7 @@ func (b *Backfill) carryOut(ctx context.Context, one Instant) error {
 	}
 	about.Kind = Started
 	b.tell(about)
-	run, err := b.Runs.Do(ctx, Start{Trigger: b.Trigger, At: one.At, Run: one.Run, Actor: b.Actor})
+	run, err := b.Runs.Do(ctx, Start{Trigger: b.Trigger, At: one.At, Run: one.Run, Actor: b.Actor, Authority: b.Authority})
 	var invalid *InvalidError
 	switch {
 	case errors.As(err, &invalid):

@@ -20,10 +20,28 @@ import (
 func Check(p *projects.Project) diag.List {
 	list, diags := Read(p)
 	table := functions.Table(functions.Options{BaseDir: p.Dir, PureOnly: true})
+	for _, name := range sortedKeys(p.Triggers) {
+		if when := p.Triggers[name].When; when != nil {
+			_, found := NewCondition(p, when)
+			diags = append(diags, found...)
+		}
+	}
 	for _, t := range list {
 		diags = append(diags, t.check(table)...)
 	}
 	return diags
+}
+
+// unknownVariables are the variables of a project before they have values.
+func unknownVariables(p *projects.Project) map[string]cty.Value {
+	vars := map[string]cty.Value{}
+	for name, v := range p.Variables {
+		vars[name] = cty.UnknownVal(v.ConstraintType)
+		if v.Sensitive {
+			vars[name] = vars[name].Mark(marks.Sensitive)
+		}
+	}
+	return vars
 }
 
 func (t *Trigger) check(table map[string]function.Function) diag.List {
@@ -36,13 +54,7 @@ func (t *Trigger) check(table map[string]function.Function) diag.List {
 	if w == nil {
 		return diags // reported where the reference was read
 	}
-	vars := map[string]cty.Value{}
-	for name, v := range p.Variables {
-		vars[name] = cty.UnknownVal(v.ConstraintType)
-		if v.Sensitive {
-			vars[name] = vars[name].Mark(marks.Sensitive)
-		}
-	}
+	vars := unknownVariables(p)
 	environment := cty.ObjectVal(map[string]cty.Value{"name": cty.UnknownVal(cty.String), "labels": cty.DynamicVal})
 	if declared.Environment != "" {
 		environment = environmentValue(p, declared.Environment)
@@ -59,13 +71,7 @@ func (t *Trigger) inputs(at time.Time, environment string, vars map[string]cty.V
 	if w == nil {
 		return nil, diag.ErrorAt(t.Declared.DeclRange, "No such workflow", "There is no workflow %q in this project.", t.Declared.Workflow.Name)
 	}
-	marked := map[string]cty.Value{}
-	for name, v := range vars {
-		if declared := p.Variables[name]; declared != nil && declared.Sensitive {
-			v = v.Mark(marks.Sensitive)
-		}
-		marked[name] = v
-	}
+	marked := markVariables(p, vars)
 	table := functions.Table(functions.Options{BaseDir: p.Dir})
 	// Where the schedule is, a day is a day: dates cut out of it are right.
 	instant := cty.StringVal(at.In(t.Schedule.Location()).Format(time.RFC3339))
@@ -76,6 +82,18 @@ func (t *Trigger) inputs(at time.Time, environment string, vars map[string]cty.V
 		}
 	}
 	return out, diags
+}
+
+// markVariables marks the values of variables that are sensitive.
+func markVariables(p *projects.Project, vars map[string]cty.Value) map[string]cty.Value {
+	marked := map[string]cty.Value{}
+	for name, v := range vars {
+		if declared := p.Variables[name]; declared != nil && declared.Sensitive {
+			v = v.Mark(marks.Sensitive)
+		}
+		marked[name] = v
+	}
+	return marked
 }
 
 func environmentValue(p *projects.Project, name string) cty.Value {
@@ -92,14 +110,15 @@ func environmentValue(p *projects.Project, name string) cty.Value {
 
 // scope is what expressions of a trigger see.
 func (t *Trigger) scope(vars map[string]cty.Value, environment, at cty.Value, table map[string]function.Function) *hcl.EvalContext {
+	return scope(vars, environment, cty.ObjectVal(map[string]cty.Value{"time": at, "schedule": cty.StringVal(t.Name)}), table)
+}
+
+func scope(vars map[string]cty.Value, environment, event cty.Value, table map[string]function.Function) *hcl.EvalContext {
 	object := cty.EmptyObjectVal
 	if len(vars) > 0 {
 		object = cty.ObjectVal(vars)
 	}
-	return &hcl.EvalContext{Functions: table, Variables: map[string]cty.Value{
-		"var": object, "environment": environment,
-		"event": cty.ObjectVal(map[string]cty.Value{"time": at, "schedule": cty.StringVal(t.Name)}),
-	}}
+	return &hcl.EvalContext{Functions: table, Variables: map[string]cty.Value{"var": object, "environment": environment, "event": event}}
 }
 
 // evaluate gives the inputs their values, of the types that the workflow wants.
@@ -155,6 +174,17 @@ func prepare(v *configs.Variable, value cty.Value, rng hcl.Range) (cty.Value, di
 
 // references reports what an expression of a trigger cannot refer to.
 func (t *Trigger) references(expr hcl.Expression) diag.List {
+	return references(t.Project, expr, func(name string, rng hcl.Range) diag.List {
+		if name == "time" || name == "schedule" {
+			return nil
+		}
+		return diag.ErrorAt(rng, "Invalid reference", "Of a schedule there are event.time, the instant, and event.schedule, the trigger's name.")
+	})
+}
+
+// references reports what an expression cannot refer to: what event says of the names
+// in an event, and whatever is none of var, environment and event.
+func references(p *projects.Project, expr hcl.Expression, event func(name string, rng hcl.Range) diag.List) diag.List {
 	var diags diag.List
 	for _, ref := range expr.Variables() {
 		rng, root := ref.SourceRange(), ref.RootName()
@@ -167,15 +197,13 @@ func (t *Trigger) references(expr hcl.Expression) diag.List {
 		switch root {
 		case "environment":
 		case "var":
-			if t.Project.Variables[name] == nil {
+			if p.Variables[name] == nil {
 				diags = append(diags, diag.ErrorAt(rng, "Reference to undeclared input variable", "The project declares no variable %q.", name)...)
 			}
 		case "event":
-			if name != "time" && name != "schedule" {
-				diags = append(diags, diag.ErrorAt(rng, "Invalid reference", "Of a schedule there are event.time, the instant, and event.schedule, the trigger's name.")...)
-			}
+			diags = append(diags, event(name, rng)...)
 		default:
-			diags = append(diags, diag.ErrorAt(rng, "Invalid reference", "There is nothing called %q here. Inputs of triggers see var (of the project), environment and event.", root)...)
+			diags = append(diags, diag.ErrorAt(rng, "Invalid reference", "There is nothing called %q here. Triggers see var (of the project), environment and event.", root)...)
 		}
 	}
 	return diags

@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -14,6 +15,8 @@ type Start struct {
 	At      time.Time
 	Run     string
 	Actor   string // who asked for it; empty for the schedule
+	// Authority is that of the actor, as runs keep it.
+	Authority *access.Authority
 }
 
 // Runs carries out the runs of instants.

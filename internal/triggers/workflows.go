@@ -38,7 +38,9 @@ type Workflows struct {
 	Machine func(name string) ([]byte, error)
 	// Authorize says whether somebody may start a workflow, or do something to a
 	// stack; nil: they may.
-	Authorize func(actor string, verb access.Verb, environment, resource string) error
+	Authorize func(by runs.Run, verb access.Verb, environment, resource string) error
+	// Admit is asked before a run is made; nil: it is.
+	Admit runs.Admit
 	// Hard and Drain are those of [runs.Execution].
 	Hard, Drain <-chan struct{}
 }
@@ -119,29 +121,42 @@ func (w *Workflows) begin(ctx context.Context, s Start) (diag.List, error) {
 	t := s.Trigger
 	workflow := t.Project.Workflows[t.Declared.Workflow.Name]
 	run := runs.Run{
-		ID: s.Run, Kind: runs.WorkflowKind, Key: w.Key(environment), Actor: s.Actor, Program: w.Program,
+		ID: s.Run, Kind: runs.WorkflowKind, Key: w.Key(environment), Actor: s.Actor, Authority: s.Authority, Program: w.Program,
 		Summary: fmt.Sprintf("workflow %s for %s of %s", workflow.Name, t.Name, s.At.In(t.Schedule.Location()).Format(time.RFC3339)),
 	}
 	if run.Actor == "" {
 		run.Actor = t.Declared.Actor()
 	}
 	if w.Authorize != nil {
-		if err := w.Authorize(run.Actor, access.Run, environment, workflow.Name); err != nil {
+		if err := w.Authorize(run, access.Run, environment, workflow.Name); err != nil {
 			return nil, &InvalidError{err}
 		}
 	}
 	d := flow.Compile(t.Project, workflow)
 	o, done := w.options(d.Project, run, environment, inputs)
 	defer done()
+	o.Trigger = &runs.Triggered{Name: t.Name, Kind: "schedule", At: s.At}
+	if s.Actor != "" {
+		o.Trigger.Kind = "backfill"
+	}
 	if workflow.Definition != "" {
 		e, err := w.machine(d, runs.EncodeDefinition(t.Project, workflow.Name), o)
 		if err != nil {
 			return nil, &InvalidError{err}
 		}
-		_, diags := w.Runner.Execute(ctx, e)
-		return diags, nil
+		e.Admit = o.Admits(workflow.Name, nil)
+		made, diags := w.Runner.Execute(ctx, e)
+		return admitted(made, diags)
 	}
-	_, _, diags := w.Runner.StartWorkflow(ctx, d, o)
+	made, _, diags := w.Runner.StartWorkflow(ctx, d, o)
+	return admitted(made, diags)
+}
+
+// admitted turns a refusal into an error: nothing is gained by trying again.
+func admitted(run runs.Run, diags diag.List) (diag.List, error) {
+	if run.Status == "" && diags.HasErrors() {
+		return nil, &InvalidError{diags.Err()}
+	}
 	return diags, nil
 }
 
@@ -171,7 +186,7 @@ func (w *Workflows) start(s Start) (environment string, inputs map[string]cty.Va
 
 // options are those of a run. done is to be called after it.
 func (w *Workflows) options(p *projects.Project, run runs.Run, environment string, inputs map[string]cty.Value) (o runs.WorkflowOptions, done func()) {
-	o = runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Hard: w.Hard, Drain: w.Drain, Authorize: w.Authorize}
+	o = runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Hard: w.Hard, Drain: w.Drain, Authorize: w.Authorize, Admit: w.Admit}
 	if w.Secrets != nil {
 		o.Secrets = w.Secrets(environment)
 	}
@@ -250,7 +265,7 @@ func (w *Workflows) machine(d *flow.Definition, pinned []byte, o runs.WorkflowOp
 		return runs.Execution{}, err
 	}
 	steps.Dir, steps.Definition, steps.Runner, steps.Hard = d.Project.Dir, w.Machine, w.Runner, o.Hard
-	steps.Run = runs.Run{Key: o.Run.Key, Actor: o.Run.Actor, Program: o.Run.Program}
+	steps.Run = runs.Run{Key: o.Run.Key, Actor: o.Run.Actor, Authority: o.Run.Authority, Program: o.Run.Program}
 	steps.Project, steps.Options = d, o
 	steps.Options.Run, steps.Options.Inputs = steps.Run, nil
 	steps.Machine = asl.NewMachine(definition)

@@ -107,8 +107,8 @@ func TestTriggersActAsWhatTheyAreDeclared(t *testing.T) {
 			store := runstest.NewStore()
 			w := workflows(store, nil)
 			var asked []string
-			w.Authorize = func(actor string, verb access.Verb, environment, resource string) error {
-				asked = append(asked, actor+" "+string(verb)+":"+environment+"/"+resource)
+			w.Authorize = func(by runs.Run, verb access.Verb, environment, resource string) error {
+				asked = append(asked, by.Actor+" "+string(verb)+":"+environment+"/"+resource)
 				return nil
 			}
 			s := pauseOf(t, 1)
@@ -128,7 +128,7 @@ func TestTriggersActAsWhatTheyAreDeclared(t *testing.T) {
 				}
 			}
 			// Without the right nothing begins.
-			w.Authorize = func(string, access.Verb, string, string) error { return errors.New("it may not") }
+			w.Authorize = func(runs.Run, access.Verb, string, string) error { return errors.New("it may not") }
 			s = pauseOf(t, 2)
 			var invalid *InvalidError
 			if _, err := w.Do(ctx, s); !errors.As(err, &invalid) {

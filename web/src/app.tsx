@@ -15,6 +15,7 @@ import { Workflows } from "./pages/workflows";
 import { WorkflowPage } from "./pages/workflow";
 import { Approvals } from "./pages/approvals";
 import { Events } from "./pages/events";
+import { Audit } from "./pages/audit";
 
 /** The pages: pattern of the path, and what is shown there. */
 const pages: [string, (parameters: Record<string, string>) => ReactNode][] = [
@@ -28,6 +29,7 @@ const pages: [string, (parameters: Record<string, string>) => ReactNode][] = [
   ["/workflows", () => <Workflows />],
   ["/workflows/:workflow", (p) => <WorkflowPage name={p.workflow!} key={p.workflow} />],
   ["/events", () => <Events />],
+  ["/audit", () => <Audit />],
 ];
 
 export function App() {

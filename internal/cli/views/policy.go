@@ -12,17 +12,27 @@ import (
 const mostAlike = 10
 
 // Decision shows what policy says about a plan.
-func (t *Terminal) Decision(d *policy.Decision) {
+func (t *Terminal) Decision(d *policy.Decision) { t.decision("", d) }
+
+// StackDecision shows what policy says about the plan of one stack among several.
+func (t *Terminal) StackDecision(stack string, d *policy.Decision) { t.decision(stack, d) }
+
+// decision shows a decision; stack is empty where there is one plan only.
+func (t *Terminal) decision(stack string, d *policy.Decision) {
 	passed, rules := 0, 0
 	for _, p := range d.Policies {
 		passed, rules = passed+p.Passed, rules+p.Rules
 	}
-	t.printf("\n%s\n", t.paint(bold, "Policy: "+summaryOf(d, passed, rules)))
+	title := "Policy: "
+	if stack != "" {
+		title = "Policy, stack " + stack + ": "
+	}
+	t.printf("\n%s\n", t.paint(bold, title+summaryOf(d, passed, rules)))
 	shown := map[string]int{}
 	for _, f := range d.Findings {
 		key := string(f.Status) + f.Policy + f.Rule
 		if shown[key]++; shown[key] <= mostAlike {
-			t.finding(f)
+			t.finding(stack, d, f)
 		}
 	}
 	for _, f := range d.Findings {
@@ -33,7 +43,7 @@ func (t *Terminal) Decision(d *policy.Decision) {
 		delete(shown, key)
 	}
 	for _, o := range d.Overrides {
-		t.printf("\n%s\n", wrap(fmt.Sprintf("Policy %s is overridden by %s: %s", o.Policy, o.Actor, o.Reason), t.Width))
+		t.printf("\n%s\n", wrap(fmt.Sprintf("Policy %s is overridden by %s: %s", o.Policy, printable(o.Actor), oneLine(o.Reason)), t.Width))
 	}
 }
 
@@ -55,13 +65,13 @@ func summaryOf(d *policy.Decision, passed, rules int) string {
 	add(d.Count(policy.Unknown), "%d to be judged at apply")
 	add(d.Count(policy.Warn), "%d to be warned of")
 	if len(parts) == 0 {
-		return fmt.Sprintf("passed (%d rules).", rules)
+		return fmt.Sprintf("passed (%d %s).", rules, plural(rules, "rule"))
 	}
 	return strings.Join(parts, ", ") + fmt.Sprintf("; %d of %d rules pass.", passed, rules)
 }
 
 // finding shows one finding: sign, message, and below it where it comes from.
-func (t *Terminal) finding(f policy.Finding) {
+func (t *Terminal) finding(stack string, d *policy.Decision, f policy.Finding) {
 	sign, message := t.paint(red, "✗"), f.Message
 	switch {
 	case f.Overridden:
@@ -71,13 +81,16 @@ func (t *Terminal) finding(f policy.Finding) {
 	case f.Status == policy.Unknown:
 		sign = t.paint(cyan, "?")
 		if message == "" {
-			message = fmt.Sprintf("%s: %s is known only after apply", f.Resource, f.Attribute)
+			message = unknownText(f)
 		} else {
 			message = "Perhaps: " + message
 		}
 	}
 	t.printf("\n  %s %s\n", sign, indented(message, t.Width, 4))
-	where := f.Resource
+	where := d.Subject(f)
+	if stack != "" && where == f.Resource && where != "" {
+		where = "stack." + stack + "." + where
+	}
 	if f.Attribute != "" {
 		where += " (" + f.Attribute + ")"
 	}
@@ -89,6 +102,7 @@ func (t *Terminal) finding(f policy.Finding) {
 			t.printf("      %-9s %s\n", name, indented(text, t.Width, 16))
 		}
 	}
+	line("severity", f.Severity)
 	line("resource", where)
 	line("fix", f.Fix)
 	rule := fmt.Sprintf("%s (%s), rule %s", f.Policy, f.Level, f.Rule)
@@ -98,9 +112,18 @@ func (t *Terminal) finding(f policy.Finding) {
 	line("policy", rule)
 }
 
+// unknownText says what a rule that may yet say something waits for. A cost may
+// be unknown for good: somebody has to give a price or an expected usage.
+func unknownText(f policy.Finding) string {
+	if f.Resource == policy.CostObject || strings.HasPrefix(f.Attribute, "cost.") {
+		return fmt.Sprintf("%s: %s is not known", f.Resource, f.Attribute)
+	}
+	return fmt.Sprintf("%s: %s is known only after apply", f.Resource, f.Attribute)
+}
+
 // indented wraps text that begins somewhere in a line.
 func indented(text string, width, by int) string {
-	text = wrap(strings.ReplaceAll(strings.TrimSpace(text), "\n", " "), max(20, width-by))
+	text = wrap(oneLine(strings.TrimSpace(text)), max(20, width-by))
 	return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", by))
 }
 

@@ -54,6 +54,8 @@ type (
 		Level     string          `json:"level"`
 		Message   sarifText       `json:"message"`
 		Locations []sarifLocation `json:"locations,omitempty"`
+
+		Properties map[string]string `json:"properties,omitempty"`
 	}
 	sarifText struct {
 		Text string `json:"text"`
@@ -79,19 +81,26 @@ type (
 
 func sarifOf(d *policy.Decision) sarifLog {
 	run := sarifRun{Tool: sarifTool{sarifDriver{Name: "tutti", Rules: []sarifRule{}}}, Results: []sarifResult{}}
-	seen := map[string]bool{}
+	rules := map[string]map[string]string{} // properties
 	for _, f := range d.Findings {
 		id := f.Policy + "/" + f.Rule
-		if !seen[id] {
-			seen[id] = true
-			run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{ID: id, Properties: map[string]string{"enforcement": string(f.Level)}})
+		if rules[id] == nil {
+			rules[id] = map[string]string{"enforcement": string(f.Level)}
+			run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{ID: id, Properties: rules[id]})
+		}
+		// A rule is as severe as the worst it says.
+		if score := securitySeverity[f.Severity]; score > rules[id]["security-severity"] {
+			rules[id]["security-severity"] = score
 		}
 		r := sarifResult{Rule: id, Level: "warning", Message: sarifText{findingText(f)}}
 		switch {
 		case f.Blocks():
 			r.Level = "error"
-		case f.Status == policy.Unknown:
+		case f.Status == policy.Unknown, f.Severity == "low", f.Severity == "info":
 			r.Level = "note"
+		}
+		if f.Severity != "" {
+			r.Properties = map[string]string{"severity": f.Severity}
 		}
 		if f.Fix != "" {
 			r.Message.Text += "\nHow to fix it: " + f.Fix
@@ -100,8 +109,8 @@ func sarifOf(d *policy.Decision) sarifLog {
 		if f.Source != nil {
 			at.Physical = &sarifPhysical{Artifact: sarifArtifact{f.Source.File}, Region: sarifRegion{f.Source.Line}}
 		}
-		if f.Resource != "" {
-			at.Logical = []sarifLogical{{f.Resource}}
+		if subject := d.Subject(f); subject != "" {
+			at.Logical = []sarifLogical{{subject}}
 		}
 		if at.Physical != nil || at.Logical != nil {
 			r.Locations = []sarifLocation{at}
@@ -111,13 +120,18 @@ func sarifOf(d *policy.Decision) sarifLog {
 	return sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
 }
 
+// securitySeverity is what GitHub sorts findings by: a number as of CVSS, of which
+// it makes words again: critical over 9, high from 7, medium from 4. None is above
+// 9.9, so that they compare as texts.
+var securitySeverity = map[string]string{"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "2.0", "info": "0.0"}
+
 // findingText is what a finding says in one line or more, without colour.
 func findingText(f policy.Finding) string {
 	if f.Status != policy.Unknown {
 		return f.Message
 	}
 	if f.Message == "" {
-		return fmt.Sprintf("%s: %s is known only after apply", f.Resource, f.Attribute)
+		return unknownText(f)
 	}
 	return "To be judged at apply: " + f.Message
 }
@@ -130,11 +144,11 @@ func policyJUnit(out io.Writer, d *policy.Decision) error {
 			if f.Policy != p.Policy {
 				continue
 			}
-			c := junitCase{Name: strings.TrimSpace(f.Rule + " " + f.Resource), Class: p.Policy}
+			c := junitCase{Name: strings.TrimSpace(f.Rule + " " + d.Subject(f)), Class: p.Policy}
 			switch {
 			case f.Blocks():
 				suite.Failures++
-				c.Failure = &junitMessage{Message: f.Message, Text: placeText(f)}
+				c.Failure = &junitMessage{Message: f.Message, Text: placeText(d, f)}
 			default:
 				suite.Skipped++
 				c.Skipped = &struct{}{}
@@ -150,10 +164,13 @@ func policyJUnit(out io.Writer, d *policy.Decision) error {
 	return writeXML(out, doc)
 }
 
-func placeText(f policy.Finding) string {
-	text := f.Resource
+func placeText(d *policy.Decision, f policy.Finding) string {
+	text := d.Subject(f)
 	if f.Source != nil {
 		text += fmt.Sprintf(" at %s:%d", f.Source.File, f.Source.Line)
+	}
+	if f.Severity != "" {
+		text += "\nSeverity: " + f.Severity
 	}
 	if f.Fix != "" {
 		text += "\nHow to fix it: " + f.Fix

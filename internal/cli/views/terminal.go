@@ -88,6 +88,14 @@ func (t *Terminal) printf(format string, args ...any) { fmt.Fprintf(t.Out, forma
 // Paragraph prints text wrapped to the width, with an empty line before it.
 func (t *Terminal) Paragraph(text string) { t.printf("\n%s\n", wrap(text, t.Width)) }
 
+// Indented prints text, every line of it behind so many spaces.
+func (t *Terminal) Indented(text string, by int) {
+	margin := strings.Repeat(" ", by)
+	for line := range strings.Lines(wrap(printable(text), max(20, t.Width-by))) {
+		t.printf("%s%s\n", margin, strings.TrimRight(line, "\n"))
+	}
+}
+
 // Rule prints a line from side to side.
 func (t *Terminal) Rule() {
 	t.printf("\n%s\n", t.paint(dim, strings.Repeat("─", t.Width)))

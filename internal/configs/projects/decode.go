@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/events/patterns"
 )
 
 var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
@@ -27,6 +28,7 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "policy", LabelNames: []string{"name"}},
 	{Type: "role", LabelNames: []string{"name"}},
 	{Type: "grant"},
+	{Type: "identity", LabelNames: []string{"name"}},
 	{Type: "secret", LabelNames: []string{"name"}},
 	{Type: "budget", LabelNames: []string{"name"}},
 	{Type: "cost"},
@@ -39,6 +41,8 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 type decoder struct {
 	project *Project
 	diags   diag.List
+	// own says that what is decoded was written by the program itself.
+	own bool
 }
 
 func (d *decoder) add(list diag.List)           { d.diags = append(d.diags, list...) }
@@ -73,6 +77,8 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Roles, block, func(r *Role) hcl.Range { return r.DeclRange }, d.role)
 	case "grant":
 		d.grant(block)
+	case "identity":
+		declare(d, d.project.Identities, block, func(i *Identity) hcl.Range { return i.DeclRange }, d.identity)
 	case "budget":
 		declare(d, d.project.Budgets, block, func(b *Budget) hcl.Range { return b.DeclRange }, d.budget)
 	case "cost":
@@ -241,7 +247,7 @@ func (d *decoder) stack(block *hcl.Block) *Stack {
 var enforcements = []string{"advisory", "soft-mandatory", "mandatory"}
 
 func (d *decoder) policy(block *hcl.Block) *Policy {
-	content := d.content(block, []string{"source"}, []string{"enforcement", "stacks", "when"})
+	content := d.content(block, []string{"source"}, []string{"enforcement", "stacks", "when", "decision", "data"})
 	p := &Policy{Name: block.Labels[0], Enforcement: "mandatory", DeclRange: block.DefRange, SourceRange: block.DefRange}
 	if attr := content.Attributes["source"]; attr != nil {
 		p.SourceRange = attr.Expr.Range()
@@ -254,6 +260,23 @@ func (d *decoder) policy(block *hcl.Block) *Policy {
 	}
 	p.Stacks = d.references(content.Attributes["stacks"], "stack")
 	d.constant(content, "when", &p.When)
+	if attr := content.Attributes["decision"]; attr != nil {
+		var one string
+		if diags := gohcl.DecodeExpression(attr.Expr, nil, &one); !diags.HasErrors() {
+			p.Decisions = []string{one}
+		} else {
+			d.constant(content, "decision", &p.Decisions)
+		}
+		if slices.Contains(p.Decisions, "") || len(p.Decisions) == 0 {
+			d.errorAt(attr.Expr.Range(), "Invalid decision", "Name a rule or a package, for example \"terraform/analysis/authz\", or several in a list; leave the argument out to be judged by all rules named deny, violation or warn.")
+		}
+	}
+	d.constant(content, "data", &p.Data)
+	for _, dir := range p.Data {
+		if !configs.IsLocalSource(dir) {
+			d.errorAt(content.Attributes["data"].Expr.Range(), "Invalid data of a policy", "Data are files or directories of this project: %q must begin with \"./\" or \"../\".", dir)
+		}
+	}
 	return p
 }
 
@@ -283,8 +306,32 @@ func (d *decoder) pool(block *hcl.Block) *Pool {
 }
 
 func (d *decoder) trigger(block *hcl.Block) *Trigger {
-	content := d.content(block, []string{"run"}, []string{"schedule", "timezone", "missed", "overlap", "on", "inputs", "environment", "as"})
+	content := d.content(block, []string{"run"}, []string{"schedule", "timezone", "missed", "overlap", "on", "when", "inputs", "environment", "as"})
 	t := &Trigger{Name: block.Labels[0], DeclRange: block.DefRange, Ranges: map[string]hcl.Range{}}
+	d.scheduled(t, content)
+	if attr := content.Attributes["run"]; attr != nil {
+		t.Workflow, _ = d.reference(attr.Expr, "workflow")
+	}
+	t.Inputs = d.entries(content.Attributes["inputs"])
+	if attr := content.Attributes["when"]; attr != nil {
+		t.When = attr.Expr
+		if content.Attributes["on"] == nil {
+			d.errorAt(attr.NameRange, "Condition without events", "The condition \"when\" is about events: it needs a pattern of them, for example on = { type = \"com.github.push\" }.")
+		}
+	}
+	if attr := content.Attributes["on"]; attr != nil {
+		var diags diag.List
+		t.On, diags = patterns.Read(attr.Expr, nil)
+		d.add(diags)
+		d.errorAt(attr.NameRange, "Event triggers have no effect yet", "This version of Tutti starts workflows by schedule; nothing listens for events. Remove the trigger, or give it a schedule.")
+	} else if content.Attributes["schedule"] == nil {
+		d.errorAt(block.DefRange, "Trigger without a schedule", "A trigger needs a schedule: a cron expression such as \"0 3 * * *\".")
+	}
+	return t
+}
+
+// scheduled decodes the arguments of whatever happens by schedule.
+func (d *decoder) scheduled(t *Trigger, content *hcl.BodyContent) {
 	for name, attr := range content.Attributes {
 		t.Ranges[name] = attr.Expr.Range()
 	}
@@ -296,17 +343,6 @@ func (d *decoder) trigger(block *hcl.Block) *Trigger {
 	if d.constant(content, "as", &t.As) && (ParseSubject(t.As) != nil || !strings.HasPrefix(t.As, "service:")) {
 		d.errorAt(t.Ranges["as"], "Invalid identity", "A trigger acts as a service, never as a person: %s is none. Write for example as = \"service:%s\".", shorten(t.As), t.Name)
 	}
-	if attr := content.Attributes["run"]; attr != nil {
-		t.Workflow, _ = d.reference(attr.Expr, "workflow")
-	}
-	t.Inputs = d.entries(content.Attributes["inputs"])
-	if attr := content.Attributes["on"]; attr != nil {
-		t.On = attr.Expr
-		d.errorAt(attr.NameRange, "Event triggers have no effect yet", "This version of Tutti starts workflows by schedule; nothing listens for events. Remove the trigger, or give it a schedule.")
-	} else if content.Attributes["schedule"] == nil {
-		d.errorAt(block.DefRange, "Trigger without a schedule", "A trigger needs a schedule: a cron expression such as \"0 3 * * *\".")
-	}
-	return t
 }
 
 func (d *decoder) moved(block *hcl.Block) {

@@ -62,7 +62,7 @@ func Load(dir string) (*Project, diag.List) {
 func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	d := &decoder{project: &Project{
 		Dir: dir, Environments: map[string]*Environment{}, Stacks: map[string]*Stack{}, Workflows: map[string]*Workflow{},
-		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Files: map[string][]byte{},
+		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Identities: map[string]*Identity{}, Files: map[string][]byte{},
 	}}
 	names := make([]string, 0, len(files))
 	for name, src := range files {
@@ -103,6 +103,7 @@ func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	var diags diag.List
 	d.project.Declarations, diags = configs.DecodeDeclarations(declarations)
 	d.add(diags)
+	d.rotations()
 	d.checkReferences()
 	return d.project, d.diags
 }

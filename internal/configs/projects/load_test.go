@@ -125,6 +125,8 @@ func TestBadProjectFilesAreExplained(t *testing.T) {
 		{"rate", `pool "p" { rate = "many" }`, "is not a rate"},
 		{"no steps", `workflow "w" {}`, "needs at least one step"},
 		{"trigger of nothing", `trigger "t" { schedule = "* * * * *" }`, "Missing required argument"},
+		{"wrong pattern", "trigger \"t\" {\n run = workflow.w\n on = { type = [{ starts = \"x\" }] }\n}", "There is no operator \"starts\""},
+		{"condition of a schedule", "trigger \"t\" {\n run = workflow.w\n schedule = \"@daily\"\n when = true\n}", "it needs a pattern"},
 		{"later words", `scaler "s" {}`, "no effect yet"},
 		{"policy elsewhere", `policy "p" { source = "git::x" }`, "must begin with"},
 		{"policy level", "policy \"p\" {\n source = \"./p\"\n enforcement = \"hard\"\n}", "is not a level"},

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
+	"github.com/tutti-dev/tutti/internal/events/patterns"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -34,6 +35,7 @@ type Project struct {
 	Moves        []*Move
 	Roles        map[string]*Role
 	Grants       []*Grant
+	Identities   map[string]*Identity
 	// Guarded says that the files say something about who may do what, or cannot
 	// be read well enough to know that they do not.
 	Guarded bool
@@ -69,19 +71,31 @@ type Policy struct {
 	Stacks      []Reference
 	// When are the labels that the environment must have for the policy to apply;
 	// empty for every environment.
-	When      map[string]string
+	When map[string]string
+	// Decisions are the rules and packages that are asked for; empty for every rule
+	// named deny, violation or warn.
+	Decisions []string
+	Data      []string // more data documents: files and directories, relative to the project
 	DeclRange hcl.Range
 	// SourceRange is where the source is named, for diagnostics.
 	SourceRange hcl.Range
 }
 
-// Applies reports whether the policy is about a stack in an environment with
-// these labels. A directory that is no stack has the name "".
-func (p *Policy) Applies(stack string, labels map[string]string) bool {
+// Chooses reports whether the policy is for environments with these labels.
+func (p *Policy) Chooses(labels map[string]string) bool {
 	for name, want := range p.When {
 		if have, ok := labels[name]; !ok || have != want {
 			return false
 		}
+	}
+	return true
+}
+
+// Applies reports whether the policy is about a stack in an environment with
+// these labels. A directory that is no stack has the name "".
+func (p *Policy) Applies(stack string, labels map[string]string) bool {
+	if !p.Chooses(labels) {
+		return false
 	}
 	for _, s := range p.Stacks {
 		if s.Name == stack {
@@ -113,9 +127,13 @@ type Trigger struct {
 	Name     string
 	Schedule string // cron expression; empty where an event triggers
 	Timezone string
-	Missed   string         // skip, latest or all(N); latest unless given
-	Overlap  string         // skip, queue or replace; skip unless given
-	On       hcl.Expression // the pattern of events; nil for a schedule
+	Missed   string // skip, latest or all(N); latest unless given
+	Overlap  string // skip, queue or replace; skip unless given
+	// On is the pattern of events that start the workflow; nil for a schedule, or
+	// where it is wrong.
+	On *patterns.Pattern
+	// When is what has to hold of such an event besides; nil for nothing.
+	When     hcl.Expression
 	Workflow Reference
 	Inputs   map[string]hcl.Expression
 	// Environment the runs work in; empty for the default one.
@@ -159,7 +177,9 @@ type Workflow struct {
 	Definition      string
 	DefinitionRange hcl.Range
 	Bindings        []*Binding
-	DeclRange       hcl.Range
+	// Rotates is the secret whose rotation the workflow is; empty for others.
+	Rotates   string
+	DeclRange hcl.Range
 }
 
 // Inline reports whether the definition is the text of a state machine, and not
@@ -205,6 +225,13 @@ type Action struct {
 	Arguments  map[string]hcl.Expression
 	References map[string]Reference
 	DeclRange  hcl.Range
+
+	// Versions gives, in the workflow of a rotation, the versions of its secret that
+	// the action sees, as an object with version and old; nil for the current one.
+	Versions hcl.Expression
+	// Keeps says that what the action prints is the new value of the secret that
+	// the workflow rotates: it is kept as that, and is written nowhere else.
+	Keeps bool
 }
 
 // Retry says how often and when a failed attempt is made again.
@@ -239,6 +266,8 @@ type ActionSchema struct {
 	// Idempotent actions may simply be done again after a crash, others where
 	// their argument idempotent says so.
 	Idempotent bool
+	// Own actions are in workflows that Tutti writes itself, and in no files.
+	Own bool
 }
 
 // Argument is one argument of an action.
@@ -358,6 +387,14 @@ var Actions = map[string]ActionSchema{
 		Arguments:  map[string]Argument{"type": required(text), "subject": text, "data": anything},
 		Outputs:    cty.EmptyObject,
 		Idempotent: true,
+	},
+	"rotation": {
+		Arguments: map[string]Argument{"change": required(text), "version": number, "old": number, "length": number, "characters": text, "stacks": anything},
+		Outputs: cty.Object(map[string]cty.Type{
+			"version": cty.Number, "old": cty.Number, "promoted": cty.Bool, "made": cty.Bool, "retired": cty.Bool, "text": cty.String,
+		}),
+		Idempotent: true,
+		Own:        true,
 	},
 	"invoke": {
 		Arguments: map[string]Argument{"stack": required(reference("stack")), "action": required(text), "config": anything, "idempotent": flag},

@@ -1,8 +1,7 @@
 package projects
 
 import (
-	"net/netip"
-	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -16,8 +15,9 @@ const (
 	SecretStore       SecretSource = "store"       // Tutti's own store, sealed
 	SecretEnvironment SecretSource = "environment" // a variable of the process's environment
 	SecretFile        SecretSource = "file"
-	SecretVault       SecretSource = "vault" // a KV engine of Vault or OpenBao
-	SecretExec        SecretSource = "exec"  // what a command prints
+	SecretVault       SecretSource = "vault"      // a KV engine of Vault or OpenBao
+	SecretKubernetes  SecretSource = "kubernetes" // a key of a Secret object
+	SecretExec        SecretSource = "exec"       // what a command prints
 )
 
 // Secret is a secret block: a name for a value that stands elsewhere. The value
@@ -26,11 +26,14 @@ type Secret struct {
 	Name      string
 	Source    SecretSource
 	DeclRange hcl.Range
+	Rotation  *Rotation // nil where the project does not say how it is rotated
 
 	Variable string // of the environment
 	Path     string // of the file, relative to the project
 	Command  []string
 	Vault    VaultSecret
+
+	Kubernetes KubernetesSecret
 }
 
 // VaultSecret says where in a KV engine a secret is.
@@ -44,15 +47,37 @@ type VaultSecret struct {
 	Version   int    // of the engine: 1 or 2
 }
 
+// KubernetesSecret says which key of which Secret object of which cluster it is.
+type KubernetesSecret struct {
+	Kubeconfig string // relative to the project; empty: as kubectl finds it
+	Context    string // of the kubeconfig; empty: the current one
+	Namespace  string // empty: the context's, or the pod's
+	Name       string
+	Key        string
+}
+
+// What Kubernetes accepts as names of objects, and as keys of secrets.
+var (
+	objectName = regexp.MustCompile(`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`)
+	secretKey  = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
+)
+
 var secretSources = []hcl.BlockHeaderSchema{
 	{Type: "store"}, {Type: "environment"}, {Type: "file"}, {Type: "vault"}, {Type: "exec"}, {Type: "kubernetes"},
 }
 
 func (d *decoder) secret(block *hcl.Block) *Secret {
 	s := &Secret{Name: block.Labels[0], DeclRange: block.DefRange}
-	blocks := d.content(block, nil, nil, secretSources...).Blocks
+	var blocks, rotations hcl.Blocks
+	for _, b := range d.content(block, nil, nil, append(secretSources, hcl.BlockHeaderSchema{Type: "rotation"})...).Blocks {
+		if b.Type == "rotation" {
+			rotations = append(rotations, b)
+		} else {
+			blocks = append(blocks, b)
+		}
+	}
 	if len(blocks) != 1 {
-		d.errorAt(block.DefRange, "Secret without one source", "A secret has exactly one source: one of the blocks store, environment, file, vault and exec. Here there are %d.", len(blocks))
+		d.errorAt(block.DefRange, "Secret without one source", "A secret has exactly one source: one of the blocks store, environment, file, vault, kubernetes and exec. Here there are %d.", len(blocks))
 		return s
 	}
 	source := blocks[0]
@@ -71,8 +96,15 @@ func (d *decoder) secret(block *hcl.Block) *Secret {
 		}
 	case "vault":
 		d.vault(source, &s.Vault)
-	default:
-		d.errorAt(source.DefRange, "Source of a secret is not supported", "This version of Tutti does not read secrets of Kubernetes itself. Let a command do it: exec { command = [\"kubectl\", \"get\", \"secret\", \"NAME\", \"-n\", \"NAMESPACE\", \"-o\", \"go-template={{index .data \\\"KEY\\\" | base64decode}}\"] }.")
+	case "kubernetes":
+		d.kubernetes(source, &s.Kubernetes)
+	}
+	for i, b := range rotations {
+		if i > 0 {
+			d.errorAt(b.DefRange, "Duplicate rotation block", "A secret has one rotation block at most.")
+			continue
+		}
+		s.Rotation = d.rotation(s, b)
 	}
 	return s
 }
@@ -96,7 +128,7 @@ func (d *decoder) vault(block *hcl.Block, v *VaultSecret) {
 		d.errorAt(content.Attributes["version"].Expr.Range(), "Invalid version", "The version of the KV engine is 1 or 2.")
 	}
 	if d.constant(content, "address", &v.Address) {
-		if problem := CheckVaultAddress(v.Address); problem != "" {
+		if problem := CheckSecureAddress(v.Address); problem != "" {
 			d.errorAt(content.Attributes["address"].Expr.Range(), "Invalid address", "%s", problem)
 		}
 	}
@@ -109,20 +141,28 @@ func (d *decoder) vault(block *hcl.Block, v *VaultSecret) {
 	}
 }
 
-// CheckVaultAddress says what is wrong with the address of a server that is sent
-// a token; empty where nothing is.
-func CheckVaultAddress(address string) string {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return "The address of a server is a URL such as https://vault.example.com:8200."
-	case u.Scheme == "https":
-		return ""
-	case u.Scheme != "http":
-		return "The address must begin with https://."
+func (d *decoder) kubernetes(block *hcl.Block, k *KubernetesSecret) {
+	content := d.content(block, []string{"name", "key"}, []string{"namespace", "kubeconfig", "context"})
+	d.given(content, "kubeconfig", &k.Kubeconfig)
+	d.given(content, "context", &k.Context)
+	for _, named := range []struct {
+		argument string
+		into     *string
+		form     *regexp.Regexp
+		what     string
+	}{
+		{"namespace", &k.Namespace, objectName, "The name of a namespace is made of lower case letters, digits and \"-\"."},
+		{"name", &k.Name, objectName, "The name of a Secret object is made of lower case letters, digits, \"-\" and \".\"."},
+		{"key", &k.Key, secretKey, "A key of a Secret object is made of letters, digits, \"-\", \"_\" and \".\"."},
+	} {
+		if d.constant(content, named.argument, named.into) && !named.form.MatchString(*named.into) {
+			d.errorAt(content.Attributes[named.argument].Expr.Range(), "Invalid "+named.argument, "%s", named.what)
+		}
 	}
-	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && ip.IsLoopback() {
-		return ""
-	}
-	return "Without TLS a token is sent to this machine only: the address must begin with https://."
+}
+
+// CheckSecureAddress says what is wrong with the address of a server that is sent
+// a token and answers with a secret; empty where nothing is.
+func CheckSecureAddress(address string) string {
+	return checkServer(address, "The address of a server is a URL such as https://vault.example.com:8200.", "Without TLS a token is sent to this machine only: the address must begin with https://.")
 }

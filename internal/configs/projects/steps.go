@@ -72,8 +72,10 @@ var stepArguments = []string{"when", "for_each", "needs", "concurrency", "tolera
 
 func (d *decoder) step(block *hcl.Block) *Step {
 	blocks := []hcl.BlockHeaderSchema{{Type: "retry"}, {Type: "catch"}, {Type: "undo"}, {Type: "cache"}}
-	for kind := range Actions {
-		blocks = append(blocks, hcl.BlockHeaderSchema{Type: kind})
+	for kind, schema := range Actions {
+		if !schema.Own || d.own {
+			blocks = append(blocks, hcl.BlockHeaderSchema{Type: kind})
+		}
 	}
 	blocks = append(blocks, hcl.BlockHeaderSchema{Type: "release"}, hcl.BlockHeaderSchema{Type: "scale"})
 	content := d.content(block, nil, stepArguments, blocks...)
@@ -135,8 +137,10 @@ func (d *decoder) step(block *hcl.Block) *Step {
 
 func actionNames() []string {
 	var out []string
-	for kind := range Actions {
-		out = append(out, kind)
+	for kind, schema := range Actions {
+		if !schema.Own {
+			out = append(out, kind)
+		}
 	}
 	sort.Strings(out)
 	return out
@@ -215,8 +219,8 @@ func (d *decoder) checkAction(a *Action) {
 // undo reads the one action of an undo block.
 func (d *decoder) undo(block *hcl.Block) *Action {
 	var blocks []hcl.BlockHeaderSchema
-	for kind := range Actions {
-		if kind != "wait" && kind != "approval" { // nothing is carried out
+	for kind, schema := range Actions {
+		if kind != "wait" && kind != "approval" && !schema.Own { // nothing is carried out
 			blocks = append(blocks, hcl.BlockHeaderSchema{Type: kind})
 		}
 	}

@@ -57,7 +57,9 @@ func Judge(b *projects.Budget, e *Estimate, override string) Verdict {
 		v.Standing = Over
 		v.over(b, e, override)
 	case open > 0 || len(others) > 0:
-		v.Standing = Open
+		if v.Standing = Open; b.Enforcement == projects.SoftMandatory {
+			v.Override = override // it may be needed yet
+		}
 		v.Diagnostics = append(v.Diagnostics, diag.WarningAt(b.MonthlyRange, "Budget may be exceeded",
 			"The known part of budget %q comes to %s of %s a month. Not known besides: %s.", b.Name,
 			Money(v.After, b.Currency), Money(v.Monthly, b.Currency), e.unknownText(others))...)

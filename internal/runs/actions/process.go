@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/tutti-dev/tutti/internal/secrets"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -47,6 +48,7 @@ type process struct {
 	grace, drain time.Duration
 
 	mask   *Mask
+	own    *Mask         // hides what is in the environment for this program alone
 	stdout flusher       // takes standard output; nil for its log
 	stderr *MaskedWriter // the log of standard error
 
@@ -74,7 +76,7 @@ func newProcess(c *Call) (*process, error) {
 		return nil, invalid("There is no directory %s to work in.", dir)
 	}
 	p := &process{
-		dir: dir, stdin: text(a, "stdin"), artifacts: texts(a, "artifacts"), grace: grace, drain: drain, mask: NewMask(c.Secrets),
+		dir: dir, stdin: text(a, "stdin"), artifacts: texts(a, "artifacts"), grace: grace, drain: drain, mask: NewMask(append(slices.Clone(c.Secrets), ownSecrets()...)), own: NewMask(ownSecrets()),
 		keptStdout: tail{limit: keptOutput}, keptStderr: tail{limit: keptOutput}, shownStderr: tail{limit: keptErrors},
 	}
 	if err := checkPatterns(p.artifacts); err != nil {
@@ -97,6 +99,17 @@ func newProcess(c *Call) (*process, error) {
 	return p, nil
 }
 
+// ownSecrets are what stands in the environment of this program for its own use: the
+// keys of the store, and what it shows to Vault. Processes inherit the environment, and
+// many a script prints all of it.
+func ownSecrets() []string {
+	var out []string
+	for _, name := range []string{secrets.EnvKey, "VAULT_TOKEN", "BAO_TOKEN"} {
+		out = append(out, strings.Fields(os.Getenv(name))...)
+	}
+	return out
+}
+
 func (p *process) close() { _ = os.RemoveAll(p.scratch) }
 
 func (p *process) resultFile() string { return filepath.Join(p.scratch, "result") }
@@ -112,8 +125,8 @@ func (p *process) do(ctx context.Context, c *Call) (cty.Value, error) {
 	}
 	return cty.ObjectVal(map[string]cty.Value{
 		"exit_code": cty.NumberIntVal(0),
-		"stdout":    value(p.keptStdout.text()),
-		"stderr":    value(p.keptStderr.text()),
+		"stdout":    value(p.own.Text(p.keptStdout.text())),
+		"stderr":    value(p.own.Text(p.keptStderr.text())),
 		"result":    result,
 	}), nil
 }

@@ -1,6 +1,6 @@
 // Package sources reads the values of the secrets that a project declares, where
 // and when they are needed: from Tutti's store, the environment, files, a KV
-// engine of Vault or OpenBao, and commands.
+// engine of Vault or OpenBao, Secret objects of Kubernetes, and commands.
 //
 // Nothing here writes a value anywhere, and no error quotes one: neither what a
 // command printed nor what a server answered is part of a message.
@@ -36,9 +36,9 @@ const (
 
 // Store is where secrets of the source store are.
 type Store interface {
-	// Secret returns the newest value in an environment and its version. The error
-	// wraps os.ErrNotExist where there is none.
-	Secret(ctx context.Context, environment, name string) (value []byte, version int, err error)
+	// SecretAt returns the value of a version in an environment, the current one
+	// for 0, and its version. The error wraps os.ErrNotExist where there is none.
+	SecretAt(ctx context.Context, environment, name string, version int) (value []byte, at int, err error)
 }
 
 // Value is a secret that was read.
@@ -63,6 +63,9 @@ type Reader struct {
 	Noted func(ctx context.Context, s *projects.Secret, run, version string) error
 	Now   func() time.Time  // nil: time.Now
 	HTTP  http.RoundTripper // nil: the default one
+	// ServiceAccount is the folder with the credentials of the pod this runs in;
+	// empty for the one where Kubernetes puts them.
+	ServiceAccount string
 
 	mu    sync.Mutex
 	known map[string]*reading
@@ -78,11 +81,17 @@ type reading struct {
 // Read returns the value of a secret for a run; empty for none. A line end at
 // the end of what files and commands give is not part of it.
 func (r *Reader) Read(ctx context.Context, s *projects.Secret, run string) (Value, error) {
+	return r.ReadVersion(ctx, s, run, 0)
+}
+
+// ReadVersion is Read for one version of a secret in Tutti's store; 0 stands for
+// the current one.
+func (r *Reader) ReadVersion(ctx context.Context, s *projects.Secret, run string, at int) (Value, error) {
 	now := time.Now
 	if r.Now != nil {
 		now = r.Now
 	}
-	key := run + "\x00" + s.Name
+	key := run + "\x00" + s.Name + "\x00" + strconv.Itoa(at)
 	r.mu.Lock()
 	if r.known == nil {
 		r.known = map[string]*reading{}
@@ -98,7 +107,10 @@ func (r *Reader) Read(ctx context.Context, s *projects.Secret, run string) (Valu
 	if !one.at.IsZero() && now().Sub(one.at) < keep {
 		return one.value, nil
 	}
-	raw, version, err := r.read(ctx, s)
+	if at != 0 && s.Source != projects.SecretStore {
+		return Value{}, fmt.Errorf("its source %q has no versions that can be read here", s.Source)
+	}
+	raw, version, err := r.read(ctx, s, at)
 	if err != nil {
 		return Value{}, err
 	}
@@ -122,12 +134,19 @@ func (r *Reader) Read(ctx context.Context, s *projects.Secret, run string) (Valu
 	return one.value, nil
 }
 
-func (r *Reader) read(ctx context.Context, s *projects.Secret) (value []byte, version string, err error) {
+// Forget has values read anew that were read before: one of them has changed.
+func (r *Reader) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known = nil
+}
+
+func (r *Reader) read(ctx context.Context, s *projects.Secret, at int) (value []byte, version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeLimit)
 	defer cancel()
 	switch s.Source {
 	case projects.SecretStore:
-		return r.fromStore(ctx, s)
+		return r.fromStore(ctx, s, at)
 	case projects.SecretEnvironment:
 		text, ok := r.LookupEnv(s.Variable)
 		if !ok {
@@ -142,16 +161,22 @@ func (r *Reader) read(ctx context.Context, s *projects.Secret) (value []byte, ve
 		return trimLine(value), "", err
 	case projects.SecretVault:
 		return r.vault(ctx, &s.Vault)
+	case projects.SecretKubernetes:
+		value, err = r.kubernetes(ctx, &s.Kubernetes)
+		return value, "", err
 	}
 	return nil, "", fmt.Errorf("its source %q is not known", s.Source)
 }
 
-func (r *Reader) fromStore(ctx context.Context, s *projects.Secret) ([]byte, string, error) {
+func (r *Reader) fromStore(ctx context.Context, s *projects.Secret, at int) ([]byte, string, error) {
 	store, err := r.Store(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	value, version, err := store.Secret(ctx, r.Environment, s.Name)
+	value, version, err := store.SecretAt(ctx, r.Environment, s.Name, at)
+	if errors.Is(err, os.ErrNotExist) && at != 0 {
+		return nil, "", fmt.Errorf("version %d has no value in the environment %q", at, r.Environment)
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, "", fmt.Errorf("it has no value in the environment %q: set one with \"tutti secret set %s -env=%[1]s\"", r.Environment, s.Name)
 	}

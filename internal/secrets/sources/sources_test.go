@@ -17,7 +17,10 @@ import (
 
 type storeOf map[string]string
 
-func (s storeOf) Secret(_ context.Context, environment, name string) ([]byte, int, error) {
+func (s storeOf) SecretAt(_ context.Context, environment, name string, version int) ([]byte, int, error) {
+	if version != 0 {
+		name = fmt.Sprint(name, "@", version)
+	}
 	if text, ok := s[environment+"/"+name]; ok {
 		return []byte(text), 3, nil
 	}
@@ -142,5 +145,12 @@ func TestReadAgain(t *testing.T) {
 	}
 	if _, err := r.Read(context.Background(), s, "other"); err != nil || told != 3 {
 		t.Error(err, told)
+	}
+	r.Forget()
+	if _, err := r.Read(context.Background(), s, "other"); err != nil || told != 4 {
+		t.Error(err, told)
+	}
+	if _, err := r.ReadVersion(context.Background(), s, "other", 2); err == nil || !strings.Contains(err.Error(), "has no versions") {
+		t.Error(err)
 	}
 }

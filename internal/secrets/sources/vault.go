@@ -24,7 +24,7 @@ func (r *Reader) vault(ctx context.Context, v *projects.VaultSecret) ([]byte, st
 	if address == "" {
 		return nil, "", errors.New("there is no address of the server: give one in its block, or in VAULT_ADDR or BAO_ADDR")
 	}
-	if problem := projects.CheckVaultAddress(address); problem != "" {
+	if problem := projects.CheckSecureAddress(address); problem != "" {
 		return nil, "", fmt.Errorf("the address of the server does not do: %s", strings.TrimSuffix(problem, "."))
 	}
 	token, err := r.vaultToken(v)

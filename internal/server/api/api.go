@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -33,6 +34,14 @@ type API struct {
 	names sync.Map // of workflows, by blob of the definition
 }
 
+// collecting bounds how long the store is asked for what is not part of a request.
+const collecting = 5 * time.Second
+
+// Context is one for asking the store beside requests.
+func (a *API) Context() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), collecting)
+}
+
 // Register adds the operations of the API to a multiplexer and returns the
 // document that describes them.
 func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
@@ -49,6 +58,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	a.workflows(h)
 	a.stacks(h)
 	a.feeds(h)
+	a.audit(h)
 	return h.OpenAPI()
 }
 

@@ -63,7 +63,7 @@ func (a *API) getSession(ctx context.Context, _ *struct{}) (*body[Session], erro
 	if out.Roles == nil {
 		out.Roles = []string{}
 	}
-	if out.Sequence, err = a.lastEvent(ctx); err != nil {
+	if out.Sequence, err = a.LastEvent(ctx); err != nil {
 		return nil, problem(err)
 	}
 	return answer(out), nil
@@ -71,8 +71,8 @@ func (a *API) getSession(ctx context.Context, _ *struct{}) (*body[Session], erro
 
 var errEnough = errors.New("enough")
 
-// lastEvent is the number of the last event.
-func (a *API) lastEvent(ctx context.Context) (int64, error) {
+// LastEvent is the number of the last event.
+func (a *API) LastEvent(ctx context.Context) (int64, error) {
 	last := int64(0)
 	const beyond = int64(1) << 62
 	made, err := a.Store.Feed(ctx, beyond, func(*events.Link) error { return nil })
@@ -119,7 +119,7 @@ func (q *eventsQuery) matches(l *events.Link) bool {
 func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*body[page[Event]], error) {
 	after := in.After
 	if in.Last > 0 {
-		last, err := a.lastEvent(ctx)
+		last, err := a.LastEvent(ctx)
 		if err != nil {
 			return nil, problem(err)
 		}
@@ -159,7 +159,7 @@ func (a *API) streamEvents(ctx context.Context, in *struct {
 ) {
 	cursor := cursorOf(in.LastEventID, in.After)
 	if cursor < 0 {
-		last, err := a.lastEvent(ctx)
+		last, err := a.LastEvent(ctx)
 		if err != nil {
 			return
 		}

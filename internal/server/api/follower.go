@@ -147,8 +147,14 @@ func (f *follower) steps() []Step {
 		}
 		return out
 	}
+	asks := map[string][]Ask{}
+	for _, w := range f.machine.Waiting() {
+		name, _, _ := strings.Cut(w.Key, "[")
+		asks[name] = append(asks[name], Ask{Step: w.Key, Event: w.Event, Message: w.Message, Plan: w.Plan, Roles: w.Roles, Count: w.Count, By: w.By})
+	}
 	for _, s := range f.machine.Steps() {
 		one := stepOf(s)
+		one.Asks = asks[s.Name]
 		if t := f.times[s.Name]; t != nil {
 			one.Begun = t.begun
 			if s.Status != flow.Running && s.Status != flow.Waiting {

@@ -34,6 +34,9 @@ func (a *API) runs(h huma.API) {
 	huma.Register(h, operation("list-logs", http.MethodGet, "/runs/{run}/logs", "Read what the steps of a run wrote", tagRuns), a.listLogs)
 	huma.Register(h, operation("cancel-run", http.MethodPost, "/runs/{run}/cancel", "Cancel a run; asked a second time, cut it off", tagRuns), a.cancelRun)
 	huma.Register(h, operation("resume-run", http.MethodPost, "/runs/{run}/resume", "Go on with a run that nobody works on", tagRuns), a.resumeRun)
+	retry := operation("retry-run", http.MethodPost, "/runs/{run}/retry", "Run a workflow again from a step on, taking over what had succeeded", tagRuns)
+	retry.DefaultStatus = http.StatusCreated
+	huma.Register(h, retry, a.retryRun)
 	huma.Register(h, operation("signal-run", http.MethodPost, "/runs/{run}/signals", "Tell a run that something happened", tagRuns), a.signalRun)
 	huma.Register(h, operation("decide-step", http.MethodPost, "/runs/{run}/decisions", "Approve or reject a step that waits for it", tagRuns), a.decideStep)
 	huma.Register(h, operation("list-approvals", http.MethodGet, "/approvals", "List the steps that wait for an approval", tagRuns), a.listApprovals)
@@ -210,6 +213,28 @@ func (a *API) resumeRun(ctx context.Context, in *RunPath) (*body[Run], error) {
 	return answer(a.runOf(ctx, run)), nil
 }
 
+func (a *API) retryRun(ctx context.Context, in *struct {
+	RunPath
+	Body RetryRequest
+},
+) (*body[Run], error) {
+	if run, ok := a.startedBefore(ctx); ok {
+		return answer(a.runOf(ctx, run)), nil
+	}
+	run, err := a.run(ctx, in.Run, access.Run)
+	if err != nil {
+		return nil, err
+	}
+	if !run.Status.Ended() {
+		return nil, problem(fmt.Errorf("%w: run %s is %s: let it end first", ErrConflict, run.ID, run.Status))
+	}
+	made, err := a.Work.Retry(ctx, IdentityOf(ctx), Retry{ID: runID(ctx), Run: run, From: in.Body.From})
+	if err != nil {
+		return nil, problem(err)
+	}
+	return answer(a.runOf(ctx, made)), nil
+}
+
 func (a *API) signalRun(ctx context.Context, in *struct {
 	RunPath
 	Body SignalRequest
@@ -264,7 +289,9 @@ func (a *API) listApprovals(ctx context.Context, _ *struct{}) (*body[page[Approv
 		}
 		for _, w := range f.machine.Waiting() {
 			if w.Approval {
-				out.Items = append(out.Items, Approval{Run: a.runOf(ctx, run), Step: w.Key, Message: w.Message, Plan: w.Plan})
+				out.Items = append(out.Items, Approval{
+					Run: a.runOf(ctx, run), Step: w.Key, Message: w.Message, Plan: w.Plan, Roles: w.Roles, Count: w.Count, By: w.By,
+				})
 			}
 		}
 	}

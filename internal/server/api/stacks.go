@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -30,6 +31,7 @@ func (a *API) stacks(h huma.API) {
 	huma.Register(h, operation("list-stacks", http.MethodGet, "/stacks", "List the project's stacks", tagStacks), a.listStacks)
 	huma.Register(h, operation("list-objects", http.MethodGet, "/environments/{environment}/stacks/{stack}/objects", "List the objects of a stack", tagStacks), a.listObjects)
 	huma.Register(h, operation("list-outputs", http.MethodGet, "/environments/{environment}/stacks/{stack}/outputs", "List the outputs of a stack", tagStacks), a.listOutputs)
+	huma.Register(h, operation("list-revisions", http.MethodGet, "/environments/{environment}/stacks/{stack}/revisions", "List what changed the objects of a stack, newest first", tagStacks), a.listRevisions)
 	change := operation("change-stack", http.MethodPost, "/environments/{environment}/stacks/{stack}/changes", "Plan a change of a stack and, where asked for, carry it out", tagStacks)
 	change.DefaultStatus = http.StatusCreated
 	huma.Register(h, change, a.changeStack)
@@ -89,6 +91,27 @@ func (a *API) listObjects(ctx context.Context, in *StackPath) (*body[page[Object
 	return answer(out), nil
 }
 
+func (a *API) listRevisions(ctx context.Context, in *struct {
+	StackPath
+	Cursor int `query:"cursor" minimum:"0" doc:"What the page before gave as next."`
+	Limit  int `query:"limit" default:"200" minimum:"1" maximum:"1000"`
+},
+) (*body[page[Revision]], error) {
+	list, err := a.Store.History(ctx, in.key(), nil)
+	if err != nil {
+		return nil, problem(err)
+	}
+	out := page[Revision]{Items: []Revision{}}
+	list = list[min(in.Cursor, len(list)):]
+	if len(list) > in.Limit {
+		list, out.Next = list[:in.Limit], strconv.Itoa(in.Cursor+in.Limit)
+	}
+	for _, r := range list {
+		out.Items = append(out.Items, Revision{Address: r.Object.Instance.String(), Deposed: string(r.Object.Deposed), Run: r.Run, Cause: r.Cause, At: r.At})
+	}
+	return answer(out), nil
+}
+
 func (a *API) listOutputs(ctx context.Context, in *StackPath) (*body[page[Output]], error) {
 	st, err := a.Work.State(ctx, in.key())
 	if err != nil {
@@ -116,6 +139,10 @@ func (a *API) changeStack(ctx context.Context, in *struct {
 	c := Change{
 		ID: runID(ctx), Stack: in.key().Stack, Environment: in.Environment, Destroy: in.Body.Destroy || in.Body.Kind == "destroy", Targets: in.Body.Targets,
 		Refresh: in.Body.Refresh == nil || *in.Body.Refresh, Plan: in.Body.Plan, Apply: in.Body.Kind != "plan", Approve: in.Body.Approve,
+		Rollback: in.Body.Run,
+	}
+	if (in.Body.Kind == "rollback") != (c.Rollback != "") {
+		return nil, huma.Error422UnprocessableEntity("kind rollback and run are given together", &huma.ErrorDetail{Location: "body.run", Message: "the run to undo, with kind rollback and only there"})
 	}
 	run, err := a.Work.Change(ctx, IdentityOf(ctx), c)
 	if err != nil {

@@ -72,10 +72,22 @@ type Step struct {
 	Done   int        `json:"done,omitempty" doc:"Of them, ended."`
 	Undone bool       `json:"undone,omitempty" doc:"Whether what it did was undone."`
 	Waits  string     `json:"waits,omitempty" doc:"What it waits for."`
+	Asks   []Ask      `json:"asks,omitempty" doc:"What it wants of people, for each of its items that does."`
 	Error  *StepError `json:"error,omitempty"`
 	Begun  *time.Time `json:"begun,omitempty"`
 	Ended  *time.Time `json:"ended,omitempty"`
 	Run    string     `json:"run,omitempty" doc:"The run of its own that the step is."`
+}
+
+// Ask is what a step wants of somebody outside.
+type Ask struct {
+	Step    string   `json:"step" doc:"The step, with the key of its item where it has several."`
+	Event   string   `json:"event,omitempty" doc:"The event that it waits for; none where it is an approval."`
+	Message string   `json:"message,omitempty"`
+	Plan    string   `json:"plan,omitempty" doc:"Digest of the plan that is to be approved; none where it is about no plan."`
+	Roles   []string `json:"roles,omitempty" doc:"Who decides must hold one of them."`
+	Count   int      `json:"count,omitempty" doc:"How many people must approve."`
+	By      []string `json:"by,omitempty" doc:"Who has approved already."`
 }
 
 // StepError is why a step failed.
@@ -107,6 +119,10 @@ type Approval struct {
 	Step    string `json:"step"`
 	Message string `json:"message,omitempty"`
 	Plan    string `json:"plan,omitempty" doc:"Digest of the plan that is to be approved; none where the step is about no plan."`
+
+	Roles []string `json:"roles,omitempty" doc:"Who decides must hold one of them."`
+	Count int      `json:"count,omitempty" doc:"How many people must approve."`
+	By    []string `json:"by,omitempty" doc:"Who has approved already."`
 }
 
 // Entry is an entry of a journal. Data is left out where it is sensitive.
@@ -203,6 +219,15 @@ type Object struct {
 	DependsOn []string `json:"depends_on" nullable:"false"`
 }
 
+// Revision is a change of an object. Its values are not here.
+type Revision struct {
+	Address string    `json:"address"`
+	Deposed string    `json:"deposed,omitempty"`
+	Run     string    `json:"run,omitempty" doc:"The run that changed it; none where somebody changed the state by hand."`
+	Cause   string    `json:"cause" doc:"create, update, delete, import, move, taint, push, …"`
+	At      time.Time `json:"at"`
+}
+
 // Output is an output value of a stack; a sensitive one has no value here.
 type Output struct {
 	Name      string          `json:"name"`
@@ -249,12 +274,18 @@ type StartRequest struct {
 
 // ChangeRequest asks for a change of a stack.
 type ChangeRequest struct {
-	Kind    string   `json:"kind" enum:"plan,apply,destroy" doc:"Only plan, or plan and apply, or plan to destroy and do it."`
-	Plan    string   `json:"plan,omitempty" doc:"Digest of a plan that was made before: exactly this is applied."`
+	Kind    string   `json:"kind" enum:"plan,apply,destroy,rollback" doc:"Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed."`
+	Run     string   `json:"run,omitempty" doc:"With kind rollback: the run that is to be undone."`
+	Plan    string   `json:"plan,omitempty" pattern:"^[0-9a-f]{64}$" doc:"Digest of a plan that was made before: exactly this is applied."`
 	Destroy bool     `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
 	Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
 	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need."`
 	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
+}
+
+// RetryRequest asks for a run to be done again.
+type RetryRequest struct {
+	From string `json:"from,omitempty" doc:"Do this step and all that depend on it again, whatever came of them; what did not succeed, unless given."`
 }
 
 // SignalRequest tells a run that something happened.

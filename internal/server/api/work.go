@@ -33,6 +33,9 @@ type Work interface {
 	// Change makes a run that plans a change of one stack and, where it is asked
 	// for, has it approved and carries it out.
 	Change(ctx context.Context, who access.Identity, c Change) (runs.Run, error)
+	// Retry makes a new run of a workflow that takes over what another one has done,
+	// up to a step or, where none is given, to what did not succeed.
+	Retry(ctx context.Context, who access.Identity, r Retry) (runs.Run, error)
 	// Resume has a run driven that nobody drives.
 	Resume(ctx context.Context, run runs.Run) error
 	// Machine is one for a run of a workflow that has read nothing of its journal
@@ -48,6 +51,9 @@ type Work interface {
 	Stacks(ctx context.Context) ([]StackState, error)
 	// State is the state of a stack.
 	State(ctx context.Context, key states.Key) (*states.State, error)
+	// PushState makes the state of a stack be another one, on behalf of who holds
+	// the lock of that id; empty for none.
+	PushState(ctx context.Context, who access.Identity, key states.Key, st *states.State, lock string) error
 }
 
 // Start says which workflow to run, and with what.
@@ -68,8 +74,17 @@ type Change struct {
 	Targets     []string
 	// Plan is the digest of a plan that was made before and is to be applied.
 	Plan string
+	// Rollback is the run to undo, instead of planning anything.
+	Rollback string
 	// Apply says to carry it out, and Approve to have people approve it first.
 	Apply, Approve bool
+}
+
+// Retry says which run to do again, and from which step on.
+type Retry struct {
+	ID   string // of the new run; empty for any
+	Run  runs.Run
+	From string
 }
 
 // StepDecision is somebody's decision about a step that waits for one.

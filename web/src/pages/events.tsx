@@ -11,14 +11,22 @@ export function Events() {
   const [fresh, setFresh] = useState<FeedEvent[]>([]);
   useEffect(() => feed.listen((e) => setFresh((list) => [...list, e].slice(-5000))), [feed]);
   const known = new Set(past.data?.items.map((e) => e.sequence));
-  const all = [...(past.data?.items ?? []), ...fresh.filter((e) => !known.has(e.sequence))].reverse().filter((e) => e.type.includes(type));
+  const all = [...(past.data?.items ?? []), ...fresh.filter((e) => !known.has(e.sequence))]
+    .reverse()
+    .filter((e) => e.type.includes(type));
   return (
     <>
       <PageHead title="Events" sub="Everything that happened, newest first.">
-        <input type="search" placeholder="Type" aria-label="Type of events" value={type} onChange={(e) => setType(e.target.value)} />
+        <input
+          type="search"
+          placeholder="Type"
+          aria-label="Type of events"
+          value={type}
+          onChange={(e) => setType(e.target.value)}
+        />
       </PageHead>
       <Trouble problem={past.problem} />
-      <div className="table-wrap">
+      <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
         <table>
           <thead>
             <tr>
@@ -37,7 +45,13 @@ export function Events() {
                 <td>
                   <code>{e.type}</code>
                 </td>
-                <td>{e.type.startsWith("run.") ? <Link href={`/runs/${encodeURIComponent(e.subject ?? "")}`}>{e.subject}</Link> : e.subject}</td>
+                <td>
+                  {e.type.startsWith("run.") ? (
+                    <Link href={`/runs/${encodeURIComponent(e.subject ?? "")}`}>{e.subject}</Link>
+                  ) : (
+                    e.subject
+                  )}
+                </td>
                 <td>{e.actor}</td>
               </tr>
             ))}

@@ -24,7 +24,11 @@ export function PlanPage({ digest }: { digest: string }) {
   const run = query.get("run");
   const step = query.get("step");
   const decide = (decision: string) => async () => {
-    await post(`/runs/${encodeURIComponent(run!)}/decisions`, { step, decision, plan: decision === "approve" ? digest : undefined });
+    await post(`/runs/${encodeURIComponent(run!)}/decisions`, {
+      step,
+      decision,
+      plan: decision === "approve" ? digest : undefined,
+    });
     go(`/runs/${encodeURIComponent(run!)}`);
   };
   return (
@@ -49,7 +53,9 @@ export function PlanPage({ digest }: { digest: string }) {
         )}
       </PageHead>
       <Trouble problem={plan.problem} />
-      {plan.data?.stacks.map((s) => <StackPlan key={s.stack} stack={s} />)}
+      {plan.data?.stacks.map((s) => (
+        <StackPlan key={s.stack} stack={s} />
+      ))}
     </>
   );
 }
@@ -58,7 +64,10 @@ function StackPlan({ stack }: { stack: PlannedStack }) {
   const plan = stack.plan as { resource_changes?: ResourceChange[]; output_changes?: Record<string, Change> };
   const decision = stack.decision as { status?: string; findings?: Finding[] } | undefined;
   const cost = stack.cost as { totals?: { currency: string; difference: unknown; after: unknown }[] } | undefined;
-  const changes = useMemo(() => (plan.resource_changes ?? []).filter((c) => c.change.actions.join() !== "no-op"), [plan]);
+  const changes = useMemo(
+    () => (plan.resource_changes ?? []).filter((c) => c.change.actions.join() !== "no-op"),
+    [plan],
+  );
   const findings = decision?.findings ?? [];
   const general = findings.filter((f) => !f.resource);
   return (
@@ -66,7 +75,8 @@ function StackPlan({ stack }: { stack: PlannedStack }) {
       <h2>
         {stack.stack || "This directory"}{" "}
         <span className="counts">
-          <span className="add">+{stack.add}</span> <span className="chg">~{stack.change}</span> <span className="del">−{stack.destroy}</span>
+          <span className="add">+{stack.add}</span> <span className="chg">~{stack.change}</span>{" "}
+          <span className="del">−{stack.destroy}</span>
         </span>
         {decision?.status && (
           <span className="verdict">
@@ -84,12 +94,22 @@ function StackPlan({ stack }: { stack: PlannedStack }) {
       ))}
       {changes.length === 0 && <p className="empty">No changes.</p>}
       {changes.map((c) => (
-        <ChangeView key={c.address + (c.deposed ?? "")} change={c} findings={findings.filter((f) => f.resource === c.address)} open={changes.length <= 50} />
+        <ChangeView
+          key={c.address + (c.deposed ?? "")}
+          change={c}
+          findings={findings.filter((f) => f.resource === c.address)}
+          open={changes.length <= 50}
+        />
       ))}
       {Object.entries(plan.output_changes ?? {})
         .filter(([, c]) => c.actions.join() !== "no-op")
         .map(([name, c]) => (
-          <ChangeView key={"output." + name} change={{ address: "output." + name, change: c, type: "output" }} findings={[]} open />
+          <ChangeView
+            key={"output." + name}
+            change={{ address: "output." + name, change: c, type: "output" }}
+            findings={[]}
+            open
+          />
         ))}
     </section>
   );
@@ -146,7 +166,10 @@ function ChangeView({ change, findings, open }: { change: ResourceChange; findin
 function FindingView({ finding: f }: { finding: Finding }) {
   return (
     <div className={`finding finding-${f.status}`}>
-      <Status status={f.status} /> {f.message} <span className="muted">({f.policy}, {f.enforcement})</span>
+      <Status status={f.status} /> {f.message}{" "}
+      <span className="muted">
+        ({f.policy}, {f.enforcement})
+      </span>
       {f.source && (
         <code>
           {f.source.file}:{f.source.line}

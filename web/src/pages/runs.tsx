@@ -23,7 +23,10 @@ export function Runs() {
       <PageHead title="Runs">
         <label>
           Status{" "}
-          <select value={status} onChange={(e) => go(e.target.value ? `/runs?status=${e.target.value}` : "/runs", true)}>
+          <select
+            value={status}
+            onChange={(e) => go(e.target.value ? `/runs?status=${e.target.value}` : "/runs", true)}
+          >
             {statuses.map((s) => (
               <option key={s} value={s}>
                 {s || "all"}

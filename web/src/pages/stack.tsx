@@ -9,7 +9,11 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
   const path = `/environments/${encodeURIComponent(environment)}/stacks/${encodeURIComponent(stack)}`;
   const objects = useResource<Page<StackObject>>(`${path}/objects`, {}, aboutRuns);
   const outputs = useResource<Page<Output>>(`${path}/outputs`, {}, aboutRuns);
-  const runs = useResource<Page<Run>>("/runs", { stack: stack === "-" ? "" : stack, environment, limit: 50 }, aboutRuns);
+  const runs = useResource<Page<Run>>(
+    "/runs",
+    { stack: stack === "-" ? "" : stack, environment, limit: 50 },
+    aboutRuns,
+  );
   const [tab, setTab] = useState("objects");
   const [search, setSearch] = useState("");
   const change = (body: object) => async () => {
@@ -37,8 +41,14 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
       />
       {tab === "objects" && (
         <>
-          <input type="search" placeholder="Search" aria-label="Search the objects" value={search} onChange={(e) => setSearch(e.target.value)} />
-          <div className="table-wrap">
+          <input
+            type="search"
+            placeholder="Search"
+            aria-label="Search the objects"
+            value={search}
+            onChange={(e) => setSearch(e.target.value)}
+          />
+          <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
             <table>
               <thead>
                 <tr>
@@ -51,7 +61,8 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
                 {shown.slice(0, 500).map((o) => (
                   <tr key={o.address}>
                     <td>
-                      <code>{o.address}</code> {o.tainted && <span className="tag">tainted</span>} {o.deposed && <span className="tag">deposed</span>}
+                      <code>{o.address}</code> {o.tainted && <span className="tag">tainted</span>}{" "}
+                      {o.deposed && <span className="tag">deposed</span>}
                     </td>
                     <td>{o.provider}</td>
                     <td>{o.depends_on.join(", ")}</td>
@@ -64,7 +75,7 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
         </>
       )}
       {tab === "outputs" && (
-        <div className="table-wrap">
+        <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
           <table>
             <tbody>
               {outputs.data?.items.map((o) => (
@@ -77,7 +88,19 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
           </table>
         </div>
       )}
-      {tab === "history" && runs.data && <RunTable runs={runs.data.items} />}
+      {tab === "history" && runs.data && (
+        <RunTable
+          runs={runs.data.items}
+          action={(run) =>
+            run.status !== "running" &&
+            run.kind !== "rollback" && (
+              <Act run={change({ kind: "rollback", run: run.id })} confirm={`Bring back what run ${run.id} changed?`}>
+                Roll back
+              </Act>
+            )
+          }
+        />
+      )}
     </>
   );
 }

@@ -4,7 +4,8 @@ import { ago } from "../lib/format";
 import { Link } from "../lib/router";
 import { PageHead, Status, Trouble } from "../parts/basics";
 
-export const stackPath = (s: { environment: string; name: string }) => `/stacks/${encodeURIComponent(s.environment)}/${encodeURIComponent(s.name || "-")}`;
+export const stackPath = (s: { environment: string; name: string }) =>
+  `/stacks/${encodeURIComponent(s.environment)}/${encodeURIComponent(s.name || "-")}`;
 
 export function Stacks() {
   const stacks = useResource<Page<Stack>>("/stacks", {}, aboutRuns);
@@ -12,7 +13,7 @@ export function Stacks() {
     <>
       <PageHead title="Stacks" />
       <Trouble problem={stacks.problem} />
-      <div className="table-wrap">
+      <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
         <table>
           <thead>
             <tr>

@@ -44,7 +44,11 @@ function Start({ workflow }: { workflow: Workflow }) {
       }
     }
     try {
-      const run = await post<Run>("/runs", { workflow: workflow.name, environment: form.get("environment") || undefined, inputs });
+      const run = await post<Run>("/runs", {
+        workflow: workflow.name,
+        environment: form.get("environment") || undefined,
+        inputs,
+      });
       go(`/runs/${encodeURIComponent(run.id)}`);
     } catch (error) {
       setProblem(error as Problem);
@@ -65,7 +69,13 @@ function Start({ workflow }: { workflow: Workflow }) {
         {workflow.variables.map((v) => (
           <label key={v.name}>
             {v.name} <span className="muted">{v.type}</span>
-            <input name={"var." + v.name} required={v.required} type={v.sensitive ? "password" : "text"} autoComplete="off" title={v.description} />
+            <input
+              name={"var." + v.name}
+              required={v.required}
+              type={v.sensitive ? "password" : "text"}
+              autoComplete="off"
+              title={v.description}
+            />
           </label>
         ))}
         <button className="button primary">Start</button>

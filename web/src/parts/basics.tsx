@@ -85,11 +85,25 @@ export function Act({
   );
 }
 
-export function Tabs({ tabs, active, onChange }: { tabs: [string, string][]; active: string; onChange: (id: string) => void }) {
+export function Tabs({
+  tabs,
+  active,
+  onChange,
+}: {
+  tabs: [string, string][];
+  active: string;
+  onChange: (id: string) => void;
+}) {
   return (
     <div className="tabs" role="tablist">
       {tabs.map(([id, title]) => (
-        <button key={id} role="tab" aria-selected={id === active} className={id === active ? "tab on" : "tab"} onClick={() => onChange(id)}>
+        <button
+          key={id}
+          role="tab"
+          aria-selected={id === active}
+          className={id === active ? "tab on" : "tab"}
+          onClick={() => onChange(id)}
+        >
           {title}
         </button>
       ))}

@@ -24,7 +24,10 @@ export function Gantt({ steps, now }: { steps: Step[]; now: number }) {
               {s.name}
             </span>
             <span className="gantt-track" role="cell">
-              <span className={`gantt-bar bar-${s.status}`} style={{ left: `${from}%`, width: `${Math.max(0.5, to - from)}%` }} />
+              <span
+                className={`gantt-bar bar-${s.status}`}
+                style={{ left: `${from}%`, width: `${Math.max(0.5, to - from)}%` }}
+              />
               <span className="gantt-took">{between(s.begun, s.ended ?? new Date(now).toISOString())}</span>
             </span>
           </div>

@@ -50,7 +50,8 @@ const StepView = memo(function StepView({ data, selected }: NodeProps<StepNode>)
       <span className="node-name">{s.name}</span>
       <span className="node-sub">
         {s.action} · {s.waits ? `waits ${s.waits}` : s.status}
-        {s.items ? ` ${s.done ?? 0}/${s.items}` : ""} {s.begun && s.status !== "waiting" ? between(s.begun, s.ended) : ""}
+        {s.items ? ` ${s.done ?? 0}/${s.items}` : ""}{" "}
+        {s.begun && s.status !== "waiting" ? between(s.begun, s.ended) : ""}
       </span>
       <Handle type="source" position={Position.Right} isConnectable={false} />
     </div>
@@ -60,8 +61,19 @@ const StepView = memo(function StepView({ data, selected }: NodeProps<StepNode>)
 const nodeTypes = { step: StepView };
 
 /** The steps of a run or a workflow as a graph. */
-export function StepGraph({ steps, selected, onSelect }: { steps: Step[]; selected?: string; onSelect?: (name: string) => void }) {
-  const edges = useMemo(() => steps.flatMap((s) => (s.needs ?? []).map((need) => ({ from: need, to: s.name }))), [steps]);
+export function StepGraph({
+  steps,
+  selected,
+  onSelect,
+}: {
+  steps: Step[];
+  selected?: string;
+  onSelect?: (name: string) => void;
+}) {
+  const edges = useMemo(
+    () => steps.flatMap((s) => (s.needs ?? []).map((need) => ({ from: need, to: s.name }))),
+    [steps],
+  );
   const names = useMemo(() => steps.map((s) => ({ id: s.name })), [steps]);
   const places = useLayout(names, edges);
   if (!places) return <div className="graph" aria-busy="true" />;
@@ -84,7 +96,7 @@ export function StepGraph({ steps, selected, onSelect }: { steps: Step[]; select
     animated: steps.find((s) => s.name === e.to)?.status === "running",
   }));
   return (
-    <div className="graph" role="img" aria-label="Graph of the steps">
+    <div className="graph" role="group" aria-label="Graph of the steps">
       <ReactFlow
         nodes={nodes}
         edges={lines}

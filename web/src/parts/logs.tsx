@@ -38,20 +38,33 @@ export function Logs({ logs, step, dropped }: { logs: Log[]; step?: string; drop
   const shown = useMemo(
     () =>
       lines.filter(
-        (l) => (!step || l.step === step || l.step.startsWith(step + "[")) && (!search || l.text.toLowerCase().includes(search.toLowerCase())),
+        (l) =>
+          (!step || l.step === step || l.step.startsWith(step + "[")) &&
+          (!search || l.text.toLowerCase().includes(search.toLowerCase())),
       ),
     [lines, step, search],
   );
   const box = useRef<HTMLDivElement>(null);
   const [stuck, setStuck] = useState(true);
-  const rows = useVirtualizer({ count: shown.length, getScrollElement: () => box.current, estimateSize: () => 20, overscan: 20 });
+  const rows = useVirtualizer({
+    count: shown.length,
+    getScrollElement: () => box.current,
+    estimateSize: () => 20,
+    overscan: 20,
+  });
   useEffect(() => {
     if (stuck && shown.length > 0) rows.scrollToIndex(shown.length - 1);
   }, [shown.length, stuck, rows]);
   return (
     <section className="logs" aria-label="Logs">
       <div className="logs-bar">
-        <input type="search" placeholder="Search" aria-label="Search the logs" value={search} onChange={(e) => setSearch(e.target.value)} />
+        <input
+          type="search"
+          placeholder="Search"
+          aria-label="Search the logs"
+          value={search}
+          onChange={(e) => setSearch(e.target.value)}
+        />
         <label>
           <input type="checkbox" checked={stuck} onChange={(e) => setStuck(e.target.checked)} /> Follow
         </label>
@@ -59,14 +72,7 @@ export function Logs({ logs, step, dropped }: { logs: Log[]; step?: string; drop
           {shown.length} lines{dropped > 0 ? `, ${dropped} earlier pieces are not shown` : ""}
         </span>
       </div>
-      <div
-        className="logs-box"
-        ref={box}
-        tabIndex={0}
-        onWheel={() => setStuck(false)}
-        role="log"
-        aria-live="off"
-      >
+      <div className="logs-box" ref={box} tabIndex={0} onWheel={() => setStuck(false)} role="log" aria-live="off">
         <div style={{ height: rows.getTotalSize(), position: "relative" }}>
           {rows.getVirtualItems().map((row) => {
             const line = shown[row.index]!;

@@ -1,13 +1,14 @@
+import type { ReactNode } from "react";
 import type { Run } from "../api/client";
 import { ago, between } from "../lib/format";
 import { Link } from "../lib/router";
 import { Status } from "./basics";
 
 /** A table of runs. */
-export function RunTable({ runs }: { runs: Run[] }) {
+export function RunTable({ runs, action }: { runs: Run[]; action?: (run: Run) => ReactNode }) {
   if (runs.length === 0) return <p className="empty">No runs yet.</p>;
   return (
-    <div className="table-wrap">
+    <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
       <table>
         <thead>
           <tr>
@@ -17,6 +18,7 @@ export function RunTable({ runs }: { runs: Run[] }) {
             <th>By</th>
             <th>Took</th>
             <th>When</th>
+            {action && <th>Action</th>}
           </tr>
         </thead>
         <tbody>
@@ -33,6 +35,7 @@ export function RunTable({ runs }: { runs: Run[] }) {
               <td>{run.actor}</td>
               <td>{between(run.started, run.ended)}</td>
               <td title={run.created}>{ago(run.created)}</td>
+              {action && <td>{action(run)}</td>}
             </tr>
           ))}
         </tbody>

@@ -10,10 +10,19 @@ const places: [key: string, href: string, title: string][] = [
   ["s", "/stacks", "Stacks"],
   ["w", "/workflows", "Workflows"],
   ["e", "/events", "Events"],
+  ["u", "/audit", "Audit"],
 ];
 
 /** What surrounds every page: where one can go, who one is, light or dark. */
-export function Shell({ session, onLogout, children }: { session: Session; onLogout: () => void; children: ReactNode }) {
+export function Shell({
+  session,
+  onLogout,
+  children,
+}: {
+  session: Session;
+  onLogout: () => void;
+  children: ReactNode;
+}) {
   const { path } = useLocation();
   const approvals = useResource<Page<Approval>>("/approvals", {}, aboutRuns);
   const connected = useConnected();
@@ -34,7 +43,12 @@ export function Shell({ session, onLogout, children }: { session: Session; onLog
             const here = href === "/" ? path === "/" : path.startsWith(href);
             return (
               <li key={href}>
-                <Link href={href} className={here ? "on" : ""} aria-current={here ? "page" : undefined} title={`g ${key}`}>
+                <Link
+                  href={href}
+                  className={here ? "on" : ""}
+                  aria-current={here ? "page" : undefined}
+                  title={`g ${key}`}
+                >
                   {title}
                   {href === "/approvals" && waiting > 0 && <span className="count">{waiting}</span>}
                 </Link>

@@ -1,0 +1,274 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// budgetBoard is what budgets are held against while plans are carried out: all
+// that counts for them, as far as it is known by now. Stacks that are applied
+// together share one, so that what becomes known in one of them counts for all.
+type budgetBoard struct {
+	prices      *pricing
+	environment string
+	single      bool // one plan: its resources are named without their stack
+	scope       []string
+	reasons     map[string]string  // of overrides, by budget
+	open        []*projects.Budget // that may yet be exceeded
+
+	mu        sync.Mutex
+	instances map[string][]cost.Instance // by stack
+}
+
+// set says what a stack comes to by what is known of its plan.
+func (b *budgetBoard) set(stack string, l *loadedPlan, plan *plans.Plan) {
+	label := stack
+	if b.single {
+		label = ""
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.instances[stack] = cost.FromPlan(label, plan, regionsOf(l))
+}
+
+// verdict holds what is known against a budget.
+func (b *budgetBoard) verdict(budget *projects.Budget) (cost.Verdict, diag.List) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []cost.Instance
+	for _, stack := range b.scope {
+		if budget.About(stack, b.environment) {
+			list = append(list, b.instances[stack]...)
+		}
+	}
+	e, diags := b.prices.estimate(list)
+	if diags.HasErrors() {
+		return cost.Verdict{}, diags
+	}
+	return cost.Judge(budget, e, b.reasons[budget.Name]), diags
+}
+
+// awaits are the addresses of a stack on which open budgets depend.
+func (b *budgetBoard) awaits(stack string) []string {
+	if b == nil || !slices.ContainsFunc(b.open, func(budget *projects.Budget) bool { return budget.About(stack, b.environment) }) {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, diags := b.prices.estimate(b.instances[stack])
+	if diags.HasErrors() {
+		return nil
+	}
+	var out []string
+	for _, item := range e.Items {
+		if item.Later() {
+			out = append(out, item.Address)
+		}
+	}
+	return out
+}
+
+// budgetGuard judges open budgets again, during a run, each time the cost of an
+// object becomes known.
+type budgetGuard struct {
+	o     *operation
+	l     *loadedPlan
+	board *budgetBoard
+	await map[string]bool // addresses
+
+	mu       sync.Mutex
+	known    map[addrs.Object]cty.Value
+	stale    bool            // something became known that was not judged yet
+	exceeded map[string]bool // budgets, as was told
+}
+
+// newBudgetGuard returns nil where no budget may yet be exceeded.
+func newBudgetGuard(o *operation, l *loadedPlan, board *budgetBoard) *budgetGuard {
+	waiting := board.awaits(o.stack)
+	if len(waiting) == 0 {
+		return nil
+	}
+	g := &budgetGuard{o: o, l: l, board: board, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, exceeded: map[string]bool{}}
+	for _, address := range waiting {
+		g.await[address] = true
+	}
+	return g
+}
+
+// Before implements [engine.Guard].
+func (g *budgetGuard) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.await[c.Object.String()] || c.ConfigKnown {
+		return nil
+	}
+	g.known[c.Object] = planned
+	return g.again(ctx)
+}
+
+// After implements [engine.Guard].
+func (g *budgetGuard) After(c *plans.Change, value cty.Value) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.await[c.Object.String()] {
+		g.known[c.Object], g.stale = value, true
+	}
+}
+
+// Closing judges by what only the provider could say.
+func (g *budgetGuard) Closing(ctx context.Context, _ engine.Final) diag.List {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.stale {
+		return nil
+	}
+	return g.again(ctx)
+}
+
+// again judges with what is known by now. A budget that is exceeded is told once:
+// as an error or, where there is a reason, to the feed.
+func (g *budgetGuard) again(ctx context.Context) diag.List {
+	g.stale = false
+	plan := *g.l.plan
+	plan.Changes = slices.Clone(g.l.plan.Changes)
+	for i, c := range plan.Changes {
+		if v, ok := g.known[c.Object]; ok {
+			filled := *c
+			filled.After = v
+			plan.Changes[i] = &filled
+		}
+	}
+	g.board.set(g.o.stack, g.l, &plan)
+	var diags diag.List
+	for _, budget := range g.board.open {
+		if !budget.About(g.o.stack, g.board.environment) {
+			continue
+		}
+		v, d := g.board.verdict(budget)
+		diags = append(diags, d...)
+		// What is refused stays so, for whatever comes next.
+		if v.Standing != cost.Over || g.exceeded[budget.Name] && !v.Denied {
+			continue
+		}
+		first := !g.exceeded[budget.Name]
+		g.exceeded[budget.Name] = true
+		diags = append(diags, v.Diagnostics...)
+		if first && v.Override != "" {
+			if err := g.tell(ctx, v); err != nil {
+				diags = append(diags, diag.FromError(err)...)
+			}
+		}
+	}
+	return diags
+}
+
+// tell tells the feed that a budget turned out to be exceeded, as was allowed.
+func (g *budgetGuard) tell(ctx context.Context, v cost.Verdict) error {
+	told := runs.AuditEvent(g.o.key(), "budget.overridden", budgetRule+v.Budget, g.o.by(), nil)
+	told.Data = eventData(overrideEvent{v, g.o.subject()})
+	return g.o.opened.Record(context.WithoutCancel(ctx), told)
+}
+
+// boardOf is what the budgets are held against when plans are gone on with that
+// were let pass when their run began.
+func (o *operation) boardOf(ctx context.Context, run runs.Run, planned map[string]*loadedPlan) *budgetBoard {
+	own := *o
+	own.actor, own.overrides = run.Actor, joinOverrides(slices.Clone(run.Overrides), o.overrides...)
+	return own.judgePlans(ctx, planned).board
+}
+
+// board is what the budgets are held against when a run of the plan is gone on
+// with: stacks that it has applied count as they are recorded.
+func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) (*budgetBoard, error) {
+	ended, err := endedStacks(ctx, store, run)
+	if err != nil {
+		return nil, err
+	}
+	planned := map[string]*loadedPlan{}
+	var o *operation
+	for _, part := range s.plan.Stacks {
+		if ended[part.Name] {
+			continue
+		}
+		o = &operation{project: s.ensemble.member(part.Name), view: silentView{}}
+		l, diags := o.loadPlan(part.Encoded)
+		if diags.HasErrors() {
+			return nil, diags.Err()
+		}
+		planned[part.Name] = l
+	}
+	if o == nil {
+		return nil, nil
+	}
+	return o.boardOf(ctx, run, planned), nil
+}
+
+// endedStacks names the stacks of a run that were applied already.
+func endedStacks(ctx context.Context, store runs.Store, run runs.Run) (map[string]bool, error) {
+	list, err := store.Runs(ctx, states.Key{}, 0)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, r := range list {
+		if r.Parent == run.ID && r.Status == runs.Succeeded {
+			out[r.Key.Stack] = true
+		}
+	}
+	return out, nil
+}
+
+// guards are those that look at one run.
+type guards []interface {
+	engine.Guard
+	Closing(context.Context, engine.Final) diag.List
+}
+
+var _ engine.Guard = guards{}
+
+func guardsOf(rules *guard, budgets *budgetGuard) guards {
+	var out guards
+	if rules != nil {
+		out = append(out, rules)
+	}
+	if budgets != nil {
+		out = append(out, budgets)
+	}
+	return out
+}
+
+// Before implements [engine.Guard].
+func (g guards) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
+	var diags diag.List
+	for _, one := range g {
+		diags = append(diags, one.Before(ctx, c, planned)...)
+	}
+	return diags
+}
+
+// After implements [engine.Guard].
+func (g guards) After(c *plans.Change, value cty.Value) {
+	for _, one := range g {
+		one.After(c, value)
+	}
+}
+
+// Closing is what is left to be judged at the end of a run.
+func (g guards) Closing(ctx context.Context, final engine.Final) diag.List {
+	var diags diag.List
+	for _, one := range g {
+		diags = append(diags, one.Closing(ctx, final)...)
+	}
+	return diags
+}

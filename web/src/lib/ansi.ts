@@ -1,0 +1,48 @@
+/** A piece of text in one look. */
+export interface Piece {
+  text: string;
+  className: string;
+}
+
+const colours = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
+
+/**
+ * Text with the colours of a terminal as pieces. Only colours and bold are known;
+ * every other sequence is left out, so that none can do anything to a page.
+ */
+export function piecesOf(text: string): Piece[] {
+  if (!text.includes("\x1b")) return [{ text, className: "" }];
+  const out: Piece[] = [];
+  let colour = "";
+  let bold = false;
+  let last = 0;
+  const put = (upTo: number) => {
+    if (upTo > last) {
+      const className = [colour && `ansi-${colour}`, bold && "ansi-bold"].filter(Boolean).join(" ");
+      out.push({ text: text.slice(last, upTo), className });
+    }
+  };
+  // Sequences of control: CSI, OSC up to its end, and the short ones.
+  const sequence = /\x1b(?:\[([0-9;?]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)/g; // eslint-disable-line no-control-regex
+  for (const found of text.matchAll(sequence)) {
+    put(found.index);
+    last = found.index + found[0].length;
+    if (found[2] !== "m") continue;
+    const codes = (found[1] || "0").split(";").map(Number);
+    for (let i = 0; i < codes.length; i++) {
+      const code = codes[i]!;
+      if (code === 38 || code === 48) {
+        i += codes[i + 1] === 5 ? 2 : 4; // a colour of the larger palettes: not shown
+      } else if (code === 0) {
+        colour = "";
+        bold = false;
+      } else if (code === 1) bold = true;
+      else if (code === 22) bold = false;
+      else if (code === 39) colour = "";
+      else if (code >= 30 && code <= 37) colour = colours[code - 30]!;
+      else if (code >= 90 && code <= 97) colour = colours[code - 90]!;
+    }
+  }
+  put(text.length);
+  return out;
+}

@@ -1,0 +1,57 @@
+import type { ResourceChange } from "./plandiff";
+
+/** What a change does, in a word. */
+export type Kind = "create" | "update" | "replace" | "destroy" | "read" | "forget" | "none";
+
+export function kindOf(change: ResourceChange): Kind {
+  const actions = change.change.actions.join();
+  switch (actions) {
+    case "create":
+    case "update":
+    case "read":
+    case "forget":
+      return actions;
+    case "delete":
+      return "destroy";
+    case "delete,create":
+    case "create,delete":
+      return "replace";
+  }
+  return "none";
+}
+
+/** The module that an address is in; empty for the root. */
+export function moduleOf(address: string): string {
+  const parts = /^((?:module\.[\w-]+(?:\[(?:"(?:[^"\\]|\\.)*"|\d+)\])?\.)*)/.exec(address)![1]!;
+  return parts.replace(/\.$/, "");
+}
+
+export interface Filter {
+  kind?: Kind;
+  search: string;
+  withFindings: boolean;
+}
+
+/** A line of a long list: the head of a module, or a change. */
+export type Row = { module: string; count: number } | { change: ResourceChange };
+
+/** The changes that a filter lets through, module by module. */
+export function rowsOf(changes: ResourceChange[], filter: Filter, found: Set<string>): Row[] {
+  const search = filter.search.toLowerCase();
+  const modules = new Map<string, ResourceChange[]>();
+  for (const c of changes) {
+    if (filter.kind && kindOf(c) !== filter.kind) continue;
+    if (filter.withFindings && !found.has(c.address)) continue;
+    if (search && !c.address.toLowerCase().includes(search)) continue;
+    const module = moduleOf(c.address);
+    const list = modules.get(module);
+    if (list) list.push(c);
+    else modules.set(module, [c]);
+  }
+  const out: Row[] = [];
+  for (const [module, list] of modules) {
+    if (modules.size > 1 || module) out.push({ module, count: list.length });
+    for (const change of list) out.push({ change });
+  }
+  return out;
+}
