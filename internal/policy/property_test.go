@@ -119,6 +119,20 @@ func TestNothingIsGuessed(t *testing.T) {
 // known against what they say of it then.
 func nothingGuessed(t *rapid.T, p *policy.Policy, text, before, after string) {
 	t.Helper()
+	nothingGuessedOf(t, p, text, parsed(t, before), parsed(t, after))
+}
+
+func parsed(t *rapid.T, plan string) *policy.Document {
+	t.Helper()
+	d, err := policy.ParsePlan([]byte(plan), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func nothingGuessedOf(t *rapid.T, p *policy.Policy, text string, before, after *policy.Document) {
+	t.Helper()
 	certain, open := outcome(t, p, before)
 	says, _ := outcome(t, p, after)
 	for rule, denied := range certain {
@@ -141,11 +155,7 @@ func planOf(changes, planned []string) string {
 
 // outcome is what the rules of a policy deny for certain, and whether anything is
 // open.
-func outcome(t *rapid.T, p *policy.Policy, plan string) (denied map[string][]string, unknown map[string]bool) {
-	d, err := policy.ParsePlan([]byte(plan), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+func outcome(t *rapid.T, p *policy.Policy, d *policy.Document) (denied map[string][]string, unknown map[string]bool) {
 	out, diags := policy.Judge(context.Background(), []*policy.Policy{p}, d, policy.Options{})
 	if diags.HasErrors() {
 		t.Fatal(diags.Err())
