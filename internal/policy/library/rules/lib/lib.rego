@@ -43,12 +43,19 @@ value(rc, path) := v if {
 # after the plan has been applied.
 known(rc, path) if not unknown(rc, path)
 
-unknown(rc, path) if rc.change.after_unknown[path[0]] == true
+# unknown holds for what is marked so. It looks at the value, too, which is not there:
+# Tutti then knows that the rule is to be asked again when it is.
+unknown(rc, path) if {
+	rc.change.after_unknown[path[0]] == true
+	is_null(object.get(rc.change.after, path[0], null))
+}
 
 unknown(rc, path) if {
 	count(path) > 1
 	some n in numbers.range(2, count(path))
-	object.get(rc.change.after_unknown, array.slice(path, 0, n), false) == true
+	part := array.slice(path, 0, n)
+	object.get(rc.change.after_unknown, part, false) == true
+	is_null(object.get(rc.change.after, part, null))
 }
 
 # absent holds for what is known not to be set.
