@@ -17,6 +17,7 @@ import { Approvals } from "./pages/approvals";
 import { Events } from "./pages/events";
 import { Audit } from "./pages/audit";
 import { Scalers } from "./pages/scalers";
+import { Triggers } from "./pages/triggers";
 
 /** The pages: pattern of the path, and what is shown there. */
 const pages: [string, (parameters: Record<string, string>) => ReactNode][] = [
@@ -34,6 +35,7 @@ const pages: [string, (parameters: Record<string, string>) => ReactNode][] = [
   ["/workflows/:workflow", (p) => <WorkflowPage name={p.workflow!} key={p.workflow} />],
   ["/events", () => <Events />],
   ["/audit", () => <Audit />],
+  ["/triggers", () => <Triggers />],
   ["/scalers", () => <Scalers />],
 ];
 

@@ -110,3 +110,55 @@ test("keys go everywhere", async ({ page, served }) => {
   await page.keyboard.press("Escape");
   await expect(page.getByRole("dialog")).toHaveCount(0);
 });
+
+test("drift is found, and put back", async ({ page, served }) => {
+  served.write("things.tutti.hcl", 'stack "things" {\n  source = "./things"\n}\nobserve {\n  every = "24h"\n}\n');
+  served.write(
+    "things/main.tf",
+    `
+terraform {
+  required_providers {
+    world = { source = "tutti-dev/world" }
+  }
+}
+provider "world" {
+  folder = "world"
+}
+resource "world_thing" "it" {
+  name  = "it"
+  value = "as it was"
+}
+`,
+  );
+  served.write("things/world/empty", "");
+  served.tutti("init");
+  await applied(served, "things");
+  const thing = "things/world/thing.it.json";
+  served.write(thing, served.read(thing).replace("as it was", "as somebody else likes it"));
+  await page.goto(served.url + "/stacks/dev/things?tab=drift");
+  await page.getByRole("button", { name: "Look now" }).click();
+  const found = page.getByRole("article", { name: "drift of world_thing.it" });
+  await expect(found.getByText("as somebody else likes it")).toBeVisible();
+  await expect(page.getByText("1 object drifted")).toBeVisible();
+  await page.getByRole("button", { name: "Plan to put it back" }).click();
+  await page.getByRole("link", { name: "Review the plan" }).click();
+  await page.getByRole("button", { name: "Approve" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Approve" }).click();
+  await expect(page.locator(".page-head [data-status=succeeded]")).toBeVisible();
+  expect(served.read(thing)).toContain("as it was");
+});
+
+test("an event starts a workflow, and is replayed", async ({ page, served }) => {
+  await page.goto(served.url + "/triggers");
+  await expect(page.getByRole("heading", { name: "pushed" })).toBeVisible();
+  await served.api("POST", "/events", { specversion: "1.0", id: "1", source: "/test", type: "com.example.push" });
+  await expect(page.getByRole("link", { name: "its run" })).toHaveCount(1);
+  await page.goto(served.url + "/events?search=com.example.push");
+  await page.getByRole("button", { name: "com.example.push" }).first().click();
+  const panel = page.getByRole("complementary", { name: /^Event \d/ });
+  await expect(panel.getByRole("link", { name: "its run" })).toHaveCount(1);
+  await panel.getByRole("button", { name: "Replay" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click();
+  await page.goto(served.url + "/triggers");
+  await expect(page.getByRole("link", { name: "its run" })).toHaveCount(2);
+});

@@ -33,7 +33,9 @@ async function fill(served: Served): Promise<[name: string, path: string, text: 
     ["stack-history", "/stacks/dev/shop?tab=history", "Roll back"],
     ["workflows", "/workflows", "Builds a version"],
     ["workflow", "/workflows/release", "Latest runs"],
-    ["events", "/events", "run.started"],
+    ["triggers", "/triggers", "com.example.push"],
+    ["events", "/events?event=1", "No trigger is for it"],
+    ["stack-drift", "/stacks/dev/shop?tab=drift", "Not looked at yet"],
     ["audit", "/audit", "Not verified yet"],
     ["scalers", "/scalers", "No scalers yet"],
   ];

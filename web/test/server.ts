@@ -1,5 +1,5 @@
 import { test as base, expect } from "@playwright/test";
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -43,6 +43,25 @@ workflow "release" {
     needs = [step.sign_off]
     exec { command = ["sh", "-c", "for i in 1 2 3; do echo shipping part $i; done"] }
   }
+}
+
+workflow "greet" {
+  step "hello" {
+    exec { command = ["echo", "hello"] }
+  }
+}
+
+trigger "nightly" {
+  schedule    = "0 3 * * *"
+  timezone    = "UTC"
+  run         = workflow.greet
+  environment = "dev"
+}
+
+trigger "pushed" {
+  on          = { type = ["com.example.push"] }
+  run         = workflow.greet
+  environment = "dev"
 }
 
 workflow "broken" {
@@ -156,9 +175,14 @@ export interface Served {
   api: <T>(method: string, path: string, body?: unknown) => Promise<T>;
   write: (name: string, text: string) => void;
   read: (name: string) => string;
+  /** Runs a command. */
+  tutti: (...args: string[]) => void;
 }
 
 const binary = resolve(import.meta.dirname, "../../bin/tutti");
+
+/** Where the providers are that "make providers" builds. */
+const mirror = resolve(import.meta.dirname, "../../.cache/terraformrc");
 
 async function serve(): Promise<{ served: Served; stop: () => void }> {
   const root = mkdtempSync(join(tmpdir(), "tutti-web-"));
@@ -169,9 +193,11 @@ async function serve(): Promise<{ served: Served; stop: () => void }> {
   };
   const read = (name: string) => readFileSync(join(dir, name), "utf8");
   for (const [name, text] of Object.entries(project)) write(name, text);
+  const env = { ...process.env, HOME: dir, XDG_CONFIG_HOME: join(dir, ".config"), TF_CLI_CONFIG_FILE: mirror };
+  const tutti = (...args: string[]) => void execFileSync(binary, args, { cwd: dir, env });
   const server: ChildProcess = spawn(binary, ["server", "-listen=127.0.0.1:0"], {
     cwd: dir,
-    env: { ...process.env, HOME: dir, XDG_CONFIG_HOME: join(dir, ".config"), TF_CLI_CONFIG_FILE: "/dev/null" },
+    env,
     stdio: ["ignore", "pipe", "pipe"],
   });
   let told = "";
@@ -199,7 +225,7 @@ async function serve(): Promise<{ served: Served; stop: () => void }> {
     server.kill("SIGKILL");
     rmSync(root, { recursive: true, force: true });
   };
-  return { served: { url, dir, api, write, read }, stop };
+  return { served: { url, dir, api, write, read, tutti }, stop };
 }
 
 /** A test with a server of its own. */

@@ -110,3 +110,6 @@ export function useResource<T>(
 }
 
 export const aboutRuns = (event: FeedEvent) => event.type.startsWith("run.") || event.type.startsWith("approval.");
+
+/** Events after which stacks may stand otherwise than before. */
+export const aboutState = (event: FeedEvent) => aboutRuns(event) || event.type.startsWith("drift.");

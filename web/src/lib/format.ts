@@ -33,3 +33,9 @@ export function money(amount: number, currency: string): string {
 
 /** A count with its noun. */
 export const count = (n: number, one: string, many = one + "s") => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+
+/** How long it is until an instant, for people. */
+export function until(time: string, now = Date.now()): string {
+  const ms = Date.parse(time) - now;
+  return ms < 1000 ? "now" : `in ${duration(ms)}`;
+}

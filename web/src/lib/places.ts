@@ -23,6 +23,7 @@ export const groups: [title: string, places: Place[]][] = [
     [
       { key: "s", href: "/stacks", title: "Stacks", icon: "stacks" },
       { key: "w", href: "/workflows", title: "Workflows", icon: "workflows" },
+      { key: "t", href: "/triggers", title: "Triggers", icon: "triggers" },
       { key: "c", href: "/scalers", title: "Scalers", icon: "scalers" },
     ],
   ],

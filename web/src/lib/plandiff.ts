@@ -46,7 +46,9 @@ type Path = (string | number)[];
 
 export const pathText = (path: Path) =>
   path
-    .map((p, i) => (typeof p === "number" ? `[${p}]` : /^[\w-]+$/.test(p) ? (i ? "." : "") + p : `["${p}"]`))
+    .map((p, i) =>
+      typeof p === "number" ? `[${p}]` : /^[\w-]+$/.test(p) || path.length === 1 ? (i ? "." : "") + p : `["${p}"]`,
+    )
     .join("");
 
 const at = (v: unknown, key: string | number): unknown =>

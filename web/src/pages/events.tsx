@@ -1,5 +1,5 @@
 import { useContext, useEffect, useMemo, useState } from "react";
-import { get, type FeedEvent, type Page, type Problem } from "../api/client";
+import { get, post, type FeedEvent, type Page, type Problem, type Schemas } from "../api/client";
 import { FeedContext, useResource } from "../lib/feed";
 import { ago } from "../lib/format";
 import { Link, runHref, setQuery, useLocation } from "../lib/router";
@@ -7,6 +7,7 @@ import { Act } from "../parts/act";
 import { Empty, FilterButton, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
 import { Icon } from "../parts/icons";
 import { Rows } from "../parts/rows";
+import { FiredList } from "./triggers";
 
 /** How many events are read at once. */
 const atOnce = 1000;
@@ -16,7 +17,8 @@ export function Events() {
   const search = query.get("search") ?? "";
   const kind = query.get("kind") ?? "";
   const events = useEvents();
-  const [chosen, setChosen] = useState<number>();
+  const chosen = Number(query.get("event") ?? 0);
+  const setChosen = (sequence?: number) => setQuery("event", sequence?.toString());
   const kinds = useMemo(() => [...new Set(events.list.map((e) => kindOf(e)))].sort(), [events.list]);
   const shown = useMemo(() => {
     const want = search.toLowerCase();
@@ -26,7 +28,6 @@ export function Events() {
         (!want || `${e.type} ${e.subject} ${e.actor} ${JSON.stringify(e.data)}`.toLowerCase().includes(want)),
     );
   }, [events.list, search, kind]);
-  const event = events.list.find((e) => e.sequence === chosen);
   return (
     <>
       <PageHead name="Events" sub="Everything that happened, newest first, as it comes." />
@@ -47,7 +48,7 @@ export function Events() {
           <Empty icon="events" title={events.list.length > 0 ? "No event is like this" : "Nothing happened yet"} />
         </div>
       )}
-      <div className={event ? "with-side" : ""}>
+      <div className={chosen ? "with-side" : ""}>
         <div className="stack">
           {shown.length > 0 && (
             <Rows
@@ -66,7 +67,7 @@ export function Events() {
             </div>
           )}
         </div>
-        {event && <EventPanel event={event} onClose={() => setChosen(undefined)} />}
+        {chosen > 0 && <EventPanel key={chosen} sequence={chosen} onClose={() => setChosen(undefined)} />}
       </div>
     </>
   );
@@ -105,38 +106,69 @@ function Subject({ event: e }: { event: FeedEvent }) {
   );
 }
 
-function EventPanel({ event: e, onClose }: { event: FeedEvent; onClose: () => void }) {
+/** All about one event: what it says, what triggers did about it, and giving it to them anew. */
+function EventPanel({ sequence, onClose }: { sequence: number; onClose: () => void }) {
+  const path = `/events/${sequence}`;
+  const details = useResource<Schemas["EventDetails"]>(path, {}, () => true);
+  const e = details.data?.event;
+  const replay = async () => {
+    await post(`${path}/replay`, {});
+    details.reload();
+  };
   return (
-    <aside className="panel" aria-label={`Event ${e.sequence}`}>
+    <aside className="panel" aria-label={`Event ${sequence}`}>
       <div className="panel-head">
-        <h2 className="clip">{e.type}</h2>
+        <h2 className="clip">{e?.type ?? "Event"}</h2>
         <button className="icon-button" aria-label="Close" onClick={onClose}>
           <Icon name="close" />
         </button>
       </div>
-      <div className="panel-body stack">
-        <dl className="facts">
-          <dt>Number</dt>
-          <dd>{e.sequence}</dd>
-          <dt>Time</dt>
-          <dd data-time>{new Date(e.time).toISOString()}</dd>
-          <dt>About</dt>
-          <dd>
-            <Subject event={e} />
-          </dd>
-          <dt>By</dt>
-          <dd>{e.actor}</dd>
-          <dt>Source</dt>
-          <dd data-ref>{e.source}</dd>
-          <dt>ID</dt>
-          <dd>
-            <code data-ref>{e.id}</code>
-          </dd>
-        </dl>
-        <pre className="json" tabIndex={0} aria-label="Data">
-          {JSON.stringify(e.data ?? null, null, 2)}
-        </pre>
-      </div>
+      <Trouble problem={details.problem} />
+      {!e && !details.problem && <Skeleton />}
+      {e && (
+        <div className="panel-body stack">
+          <dl className="facts">
+            <dt>Number</dt>
+            <dd>{e.sequence}</dd>
+            <dt>Time</dt>
+            <dd data-time>{new Date(e.time).toISOString()}</dd>
+            <dt>About</dt>
+            <dd>
+              <Subject event={e} />
+            </dd>
+            <dt>By</dt>
+            <dd>{e.actor}</dd>
+            <dt>Source</dt>
+            <dd data-ref>{e.source}</dd>
+            <dt>ID</dt>
+            <dd>
+              <code data-ref>{e.id}</code>
+            </dd>
+            <dt>From</dt>
+            <dd>{details.data!.accepted ? "outside" : "Tutti itself"}</dd>
+          </dl>
+          <pre className="json" tabIndex={0} aria-label="Data">
+            {JSON.stringify(e.data ?? null, null, 2)}
+          </pre>
+          <h3>What triggers did about it</h3>
+          {details.data!.fired.length > 0 ? (
+            <FiredList named list={details.data!.fired} />
+          ) : (
+            <p className="muted small">No trigger is for it.</p>
+          )}
+          <Act
+            icon="replay"
+            run={replay}
+            done="The event was given to triggers anew."
+            ask={{
+              title: "Replay this event?",
+              text: "It is given anew to all triggers that it is for, as if it had just come: their workflows run again.",
+            }}
+          >
+            Replay
+          </Act>
+        </div>
+      )}
     </aside>
   );
 }

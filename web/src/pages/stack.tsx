@@ -1,22 +1,24 @@
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { post, type Output, type Page, type Run, type Schemas, type StackObject } from "../api/client";
-import { aboutRuns, useResource } from "../lib/feed";
-import { ago } from "../lib/format";
+import { aboutRuns, aboutState, useResource } from "../lib/feed";
+import { ago, count } from "../lib/format";
 import { useKeys } from "../lib/keys";
 import { go, Link, runHref, setQuery, useLocation } from "../lib/router";
 import { Act } from "../parts/act";
 import { Empty, PageHead, Search, Skeleton, Tabs, Trouble, type Tab } from "../parts/basics";
+import { DriftView, type Drift } from "../parts/drift";
 import { Icon } from "../parts/icons";
 import { ResourceGraph } from "../parts/resourcegraph";
 import { Rows } from "../parts/rows";
 import { RunTable } from "../parts/runs";
-
-const nothing = new Set<string>();
+import { Status } from "../parts/status";
 
 export function StackPage({ environment, stack }: { environment: string; stack: string }) {
   const path = `/environments/${encodeURIComponent(environment)}/stacks/${encodeURIComponent(stack)}`;
   const objects = useResource<Page<StackObject>>(`${path}/objects`, {}, aboutRuns);
   const outputs = useResource<Page<Output>>(`${path}/outputs`, {}, aboutRuns);
+  const drift = useResource<Drift>(`${path}/drift`, {}, aboutState);
+  const drifted = useMemo(() => new Set(drift.data?.changes.map((c) => c.address)), [drift.data]);
   const { query } = useLocation();
   const change = (body: object) => async () => {
     const run = await post<Run>(`${path}/changes`, body);
@@ -26,6 +28,7 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
     { id: "graph", title: "Graph" },
     { id: "objects", title: "Objects", count: objects.data?.items.length },
     { id: "outputs", title: "Outputs", count: outputs.data?.items.length },
+    { id: "drift", title: "Drift", count: drift.data?.changes.length },
     { id: "history", title: "History" },
     { id: "revisions", title: "Changes" },
   ];
@@ -45,6 +48,7 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
           ["/stacks", "Stacks"],
           [`/stacks?environment=${encodeURIComponent(environment)}`, environment],
         ]}
+        beside={drifted.size > 0 && <Status status="drifted" word={`${count(drifted.size, "object")} drifted`} />}
       >
         <Act run={change({ kind: "plan" })}>Plan</Act>
         <Act kind="primary" icon="play" run={change({ kind: "apply", approve: true })}>
@@ -64,9 +68,12 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
       <Trouble problem={objects.problem} />
       <Tabs label="About this stack" tabs={tabs} active={active} onChange={(id) => setQuery("tab", id)} />
       {!objects.data && !objects.problem && <Skeleton />}
-      {objects.data && active === "graph" && <Graph objects={objects.data.items} />}
+      {objects.data && active === "graph" && <Graph objects={objects.data.items} drifted={drifted} />}
       {objects.data && active === "objects" && <Objects objects={objects.data.items} />}
       {active === "outputs" && <Outputs outputs={outputs.data?.items ?? []} />}
+      {active === "drift" && (
+        <DriftView path={path} drift={drift} onRepair={change({ kind: "apply", approve: true })} />
+      )}
       {active === "history" && <RunHistory environment={environment} stack={stack} change={change} />}
       {active === "revisions" && <Revisions path={path} />}
     </>
@@ -83,9 +90,9 @@ function NoObjects() {
   );
 }
 
-function Graph({ objects }: { objects: StackObject[] }) {
+function Graph({ objects, drifted }: { objects: StackObject[]; drifted: Set<string> }) {
   if (objects.length === 0) return <NoObjects />;
-  return <ResourceGraph objects={objects} drifted={nothing} onSelect={showObject} />;
+  return <ResourceGraph objects={objects} drifted={drifted} onSelect={showObject} />;
 }
 
 /** Goes to an object in the list. */

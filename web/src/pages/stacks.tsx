@@ -1,14 +1,14 @@
 import { useState } from "react";
 import type { Page, Stack } from "../api/client";
-import { aboutRuns, useResource } from "../lib/feed";
-import { ago } from "../lib/format";
+import { aboutState, useResource } from "../lib/feed";
+import { ago, count } from "../lib/format";
 import { Link, runHref, setQuery, stackHref, useLocation } from "../lib/router";
 import { Empty, FilterButton, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
 import { Rows } from "../parts/rows";
 import { Status } from "../parts/status";
 
 export function Stacks() {
-  const stacks = useResource<Page<Stack>>("/stacks", {}, aboutRuns);
+  const stacks = useResource<Page<Stack>>("/stacks", {}, aboutState);
   const { query } = useLocation();
   const [search, setSearch] = useState("");
   const all = stacks.data?.items ?? [];
@@ -60,7 +60,10 @@ export function Stacks() {
           {(s) => (
             <>
               <span role="cell" className="clip">
-                <Link href={stackHref(s)}>{s.name || s.source}</Link>
+                <Link href={stackHref(s)}>{s.name || s.source}</Link>{" "}
+                {s.drift && s.drift.drifted > 0 && (
+                  <Status status="drifted" word={`${count(s.drift.drifted, "object")} drifted`} />
+                )}
                 {s.needs.length > 0 && <div className="sub-line clip">needs {s.needs.join(", ")}</div>}
               </span>
               <span role="cell" className="clip">
