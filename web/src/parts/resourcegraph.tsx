@@ -1,33 +1,45 @@
 import { Handle, Position, type Edge, type Node, type NodeProps } from "@xyflow/react";
 import { memo, useMemo, useState } from "react";
+import { resourceOf } from "../lib/causes";
+import { count } from "../lib/format";
 import { firstOpen, groupObjects, visible, type GraphObject, type Group } from "../lib/resources";
 import { FilterButton } from "./basics";
 import { Canvas } from "./canvas";
 import { Icon } from "./icons";
 import { nodeHeight, nodeWidth, useLayout } from "./layout";
 
-type GroupNode = Node<{ group: Group; drifted: boolean }, "group">;
+type GroupNode = Node<{ group: Group; drifted: boolean }, "objects">;
 
-const words = { module: "module", type: "type", resource: "resource", part: "instances", object: "" };
+/** What a node is called, and what is said below. */
+function wordsOf(g: Group, drifted: boolean): [name: string, sub: string] {
+  if (g.children.length > 0)
+    return [g.label, `${g.kind === "part" ? "instances" : g.kind} · ${count(g.size, "object")}`];
+  const type = resourceOf(g.label).replace(/\.[^.]*$/, "");
+  const module = g.id.slice(0, -g.label.length - 1);
+  const sub = [drifted && "has drifted", type, module].filter(Boolean).join(" · ");
+  return [g.label.slice(type.length + 1), sub];
+}
 
 const GroupView = memo(function GroupView({ data: { group: g, drifted }, selected }: NodeProps<GroupNode>) {
   const opens = g.children.length > 0;
+  const [name, sub] = wordsOf(g, drifted);
   return (
-    <div className={`node ${opens ? "node-group" : ""} ${drifted ? "node-caught" : ""} ${selected ? "selected" : ""}`}>
+    <div
+      title={g.id}
+      className={`node ${opens ? "node-group" : ""} ${drifted ? "node-caught" : ""} ${selected ? "selected" : ""}`}
+    >
       <Handle type="target" position={Position.Left} isConnectable={false} />
       <Icon name={drifted ? "drift" : opens ? "module" : "box"} size={18} />
       <span className="clip">
-        <span className="node-name clip">{g.label}</span>
-        <span className="node-sub clip">
-          {opens ? `${words[g.kind]} · ${g.size.toLocaleString("en")} objects` : drifted ? "has drifted" : "object"}
-        </span>
+        <span className="node-name clip">{name}</span>
+        <span className="node-sub clip">{sub}</span>
       </span>
       <Handle type="source" position={Position.Right} isConnectable={false} />
     </div>
   );
 });
 
-const types = { group: GroupView };
+const types = { objects: GroupView };
 
 /** What the objects of a stack need of each other. Groups open when they are chosen. */
 export function ResourceGraph({
@@ -56,7 +68,7 @@ export function ResourceGraph({
       .filter((g) => places.has(g.id))
       .map((g): GroupNode => ({
         id: g.id,
-        type: "group",
+        type: "objects",
         position: places.get(g.id)!,
         data: { group: g, drifted: drifted.size > 0 && hasDrifted(g) },
         width: nodeWidth,
