@@ -75,7 +75,7 @@ func (a *App) backUp(ctx context.Context, file string, asJSON bool) int {
 	case errors.Is(err, fs.ErrNotExist) && !p.hasStore():
 		return a.failf("Nothing to back up", "This project has no store yet: it is made when something is first carried out.")
 	case err != nil:
-		return a.failf("No backup was made", "%s.", err)
+		return a.failf("No backup was made", "%s.", strings.TrimPrefix(err.Error(), "cannot back up the store: "))
 	}
 	if asJSON {
 		if code := a.printJSONIndented(describeContents(file, c)); code != exitOK {
@@ -130,9 +130,9 @@ func (a *App) restore(ctx context.Context, file string, o sqlite.RestoreOptions)
 	case errors.Is(err, sqlite.ErrInUse):
 		return a.failf("The store is in use", "Another process has the store of this project open: a server, a runner or a command. Stop it first.")
 	case errors.Is(err, sqlite.ErrNewer):
-		return a.failf("The store is newer than the backup", "Nothing was changed: %s. To replace the store all the same give -force; it is then kept beside the restored one.", strings.TrimSuffix(err.Error(), "."))
+		return a.failf("The store is newer than the backup", "Nothing was changed: it has something that the backup has not, or cannot be read. To replace it all the same give -force; it is then kept beside the restored one.")
 	case errors.Is(err, sqlite.ErrTampered):
-		return a.failf("The events in the backup were tampered with", "Nothing was changed: %s. To take it all the same give -force.", err)
+		return a.failf("The events in the backup were tampered with", "Nothing was changed: %s. To take it all the same give -force.", strings.TrimPrefix(err.Error(), "cannot restore the backup: "))
 	case err != nil:
 		return a.failf("Cannot restore the backup", "%s.", strings.TrimPrefix(err.Error(), "cannot restore the backup: "))
 	}

@@ -64,6 +64,7 @@ func (s *Store) Backup(ctx context.Context, path string) (Contents, error) {
 		err = os.Link(f.Name(), path) // unlike a renaming it replaces nothing
 	}
 	_ = os.Remove(f.Name())
+	_ = os.Remove(f.Name() + "-journal")
 	if err == nil {
 		err = syncFolder(filepath.Dir(path))
 	}
@@ -75,6 +76,10 @@ func (s *Store) Backup(ctx context.Context, path string) (Contents, error) {
 
 // backUp writes into a file that is locked.
 func (s *Store) backUp(ctx context.Context, f *os.File) (Contents, error) {
+	// The journal of one that was killed would be taken for that of this one.
+	if err := os.Remove(f.Name() + "-journal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Contents{}, err
+	}
 	if err := errors.Join(f.Truncate(0), f.Chmod(0o600)); err != nil {
 		return Contents{}, err
 	}
