@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 )
 
@@ -16,7 +17,7 @@ func storeCommand() *command {
 	return &command{
 		name: "store", summary: "Back up the store, restore it, and remove what is old",
 		about: "The store (.tutti/store.db) has the project's states with their history, runs with their journals and logs, and the events.",
-		sub:   []*command{storeBackupCommand(), storeRestoreCommand()},
+		sub:   []*command{storeBackupCommand(), storeRestoreCommand(), storePruneCommand()},
 	}
 }
 
@@ -146,6 +147,75 @@ func (a *App) restore(ctx context.Context, file string, o sqlite.RestoreOptions)
 	}
 	if len(out.Ended) > 0 {
 		fmt.Fprintf(a.Out, "Runs that had not ended, and were cancelled: %s.\n", strings.Join(out.Ended, ", "))
+	}
+	return exitOK
+}
+
+func storePruneCommand() *command {
+	return &command{
+		name: "prune", summary: "Remove what runs left that ended long ago",
+		about: `Removes the journals, logs, files and plans of runs that ended before the time given, and cached results that have expired, while everything goes on. What stays for ever: the runs themselves (who, when, what came of it), the history of every object, the definitions of workflows, and all events, so that the chain still verifies.
+
+A run whose journal was removed can be listed and shown, and rolled back. It cannot be run again from a step on ("tutti runs retry"), and what its steps did and wrote is not known any more.
+
+The space becomes free for what is written next; the file keeps its size. A backup that is restored has no free space in it.`,
+		example: "tutti store prune -older-than=90d",
+		setup: func(f *flagSet) action {
+			var o outputOptions
+			var age string
+			var only bool
+			f.text(&age, "older-than", "TIME", "For how long runs must have ended: 90d, 12h.")
+			f.toggle(&only, "dry-run", "Only say what would be removed.")
+			o.registerJSON(f, "Print as JSON.")
+			return func(ctx context.Context, app *App, _ []string) int { return app.prune(ctx, age, only, o.json) }
+		},
+	}
+}
+
+func (a *App) prune(ctx context.Context, age string, only, asJSON bool) int {
+	if age == "" {
+		return a.failf("How old?", "Say with -older-than=TIME for how long runs must have ended whose records are removed, such as -older-than=90d.")
+	}
+	old, err := projects.ParseDuration(age)
+	if err != nil || old < 0 {
+		return a.failf("Invalid time", "The value of -older-than is no length of time such as \"90d\" or \"12h\": %q.", age)
+	}
+	p, diags := a.openRoot()
+	if diags.HasErrors() {
+		return a.fail(diags)
+	}
+	defer p.Close()
+	if diags := a.may(access.Admin, p.environment, ""); diags.HasErrors() {
+		return a.fail(diags)
+	}
+	store, diags := p.store(ctx)
+	if diags.HasErrors() {
+		return a.fail(diags)
+	}
+	before := time.Now().Add(-old)
+	done, err := store.Prune(ctx, before, a.actor(), only)
+	if err != nil {
+		return a.failf("Not everything was removed", "%s. Run the command again to go on.", strings.TrimSuffix(err.Error(), "."))
+	}
+	if asJSON {
+		return a.printJSONIndented(struct {
+			Before time.Time `json:"before"`
+			Runs   []string  `json:"runs"`
+			Freed  int64     `json:"freed_bytes"`
+			Only   bool      `json:"dry_run,omitempty"`
+		}{before.UTC(), append([]string{}, done.Runs...), done.Freed, only})
+	}
+	since := before.Local().Format(time.DateTime)
+	switch {
+	case len(done.Runs) == 0:
+		fmt.Fprintf(a.Out, "No runs ended before %s whose records are still there.\n", since)
+	case only:
+		fmt.Fprintf(a.Out, "Would remove the records of %d runs that ended before %s:\n  %s\n", len(done.Runs), since, strings.Join(done.Runs, "\n  "))
+	default:
+		fmt.Fprintf(a.Out, "Removed the records of %d runs that ended before %s. They cannot be run again from a step on.\n", len(done.Runs), since)
+	}
+	if !only {
+		fmt.Fprintf(a.Out, "Freed: %s.\n", sizeText(done.Freed))
 	}
 	return exitOK
 }
