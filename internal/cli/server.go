@@ -82,13 +82,18 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	started, diags := op.openServerTriggers(ctx)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Runner: runner, Work: &serverWork{op: op, runner: runner}, Version: programVersion(), Name: filepath.Base(op.workDir),
+			Store: store, Events: store, Runner: runner, Work: &serverWork{op: op, runner: runner}, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
 		Token: token,
 		Locks: store,
+		Hooks: started.hooks,
 		Log:   slog.New(slog.NewTextHandler(app.Err, nil)),
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,
 	}
@@ -104,10 +109,10 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		defer close(driven)
 		driver.follow(ctx, changes.Next)
 	}()
-	scheduled := make(chan struct{})
+	triggered := make(chan struct{})
 	go func() {
-		defer close(scheduled)
-		op.serveSchedules(ctx)
+		defer close(triggered)
+		started.serve(ctx, changes.Next)
 	}()
 	select {
 	case err = <-served:
@@ -118,7 +123,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	case <-ctx.Done():
 	}
 	<-driven
-	<-scheduled
+	<-triggered
 	if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
 		return app.fail(diag.FromError(err))
 	}
