@@ -7,12 +7,15 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/telemetry"
 )
 
 // defaultListen is where a server listens unless told: on this machine only.
@@ -25,7 +28,7 @@ func serverCommand() *command {
 
 On this machine only (as it listens unless told), whoever can reach it acts as the user who started it. Elsewhere everybody has to come with a token ("tutti token create"), and the connection must be encrypted: give -tls-cert and -tls-key, or say with -behind-proxy that a proxy in front does it.
 
-Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to be gone on with by the next server. A second interrupt gives up what is running.`,
+Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to be gone on with by the next server. What has not ended within -grace, or at a second interrupt, is given up: the next server settles it.`,
 		example: "tutti server\ntutti server -listen=:7780 -tls-cert=server.pem -tls-key=server.key",
 		setup: func(f *flagSet) action {
 			o := serverOptions{most: 1000}
@@ -35,6 +38,8 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 			f.text(&o.url, "url", "URL", "Where clients find the server, if not where it listens.")
 			f.toggle(&o.proxied, "behind-proxy", "A proxy in front of the server encrypts connections.")
 			f.toggle(&o.tokens, "require-token", "Ask for a token on this machine too.")
+			f.text(&o.logFormat, "log-format", "FORMAT", "How the log on standard error is written: text, or json for an object a line.")
+			f.text(&o.grace, "grace", "TIME", "How long running steps may take to end once the server is asked to; 10m unless given, 0s for as long as they take. Give less than what your supervisor waits before it kills.")
 			f.number(&o.most, "max-runs", "N", "How many runs to drive at once; 1000 unless given.")
 			return o.serve
 		},
@@ -43,6 +48,7 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 
 type serverOptions struct {
 	listen, certificate, key, url string
+	logFormat, grace              string
 	proxied, tokens               bool
 	most                          int
 }
@@ -51,6 +57,18 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if o.listen == "" {
 		o.listen = defaultListen
 	}
+	grace, diags := o.prepare()
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	ctx, let := within(ctx, grace)
+	defer let()
+	log := slog.New(slog.NewTextHandler(app.Err, nil))
+	if o.logFormat == "json" {
+		log = slog.New(slog.NewJSONHandler(app.Err, nil))
+		app.Err = logWriter{log} // what commands tell people, too
+	}
+	ctx = telemetry.WithLog(ctx, log)
 	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -94,7 +112,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		Token: token,
 		Locks: store,
 		Hooks: started.hooks,
-		Log:   slog.New(slog.NewTextHandler(app.Err, nil)),
+		Log:   log,
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,
 	}
 	if !o.tokens {
@@ -128,6 +146,36 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diag.FromError(err))
 	}
 	return exitOK
+}
+
+// defaultGrace is how long running steps may take to end.
+const defaultGrace = 10 * time.Minute
+
+// prepare looks at the options that are texts.
+func (o *serverOptions) prepare() (grace time.Duration, diags diag.List) {
+	switch o.logFormat {
+	case "", "text", "json":
+	default:
+		diags = diag.Errorf("Invalid format", "The value of -log-format is text or json, not %q.", o.logFormat)
+	}
+	if o.grace == "" {
+		return defaultGrace, diags
+	}
+	grace, err := projects.ParseDuration(o.grace)
+	if err != nil || grace < 0 {
+		diags = append(diags, diag.Errorf("Invalid time", "The value of -grace is no length of time such as \"90s\" or \"5m\": %q.", o.grace)...)
+	}
+	return grace, diags
+}
+
+// logWriter makes an entry of a log of each text written.
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(text []byte) (int, error) {
+	if said := strings.TrimSpace(string(text)); said != "" {
+		w.log.Warn(said)
+	}
+	return len(text), nil
 }
 
 // breath is how long follow waits at least between two looks: what changes in
