@@ -61,7 +61,7 @@ func (s *Store) Backup(ctx context.Context, path string) (Contents, error) {
 	}
 	found, err := s.backUp(ctx, f)
 	if err == nil {
-		err = os.Link(f.Name(), path) // unlike a renaming it replaces nothing
+		err = giveName(f.Name(), path)
 	}
 	_ = os.Remove(f.Name())
 	_ = os.Remove(f.Name() + "-journal")
@@ -103,6 +103,16 @@ func (s *Store) backUp(ctx context.Context, f *os.File) (Contents, error) {
 	}
 	defer func() { _ = made.Close() }()
 	return inspect(ctx, made, f.Name())
+}
+
+// giveName gives a file a name that nothing has. Linking replaces nothing, unlike
+// renaming, which is for file systems that know no links.
+func giveName(from, to string) error {
+	err := os.Link(from, to)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) {
+		return os.Rename(from, to)
+	}
+	return err
 }
 
 // syncFolder has the names in a folder survive a loss of power.
