@@ -482,6 +482,8 @@ type Run struct {
 	Plan string `json:"plan,omitempty"`
 	// Why it failed, in a line.
 	Problem string `json:"problem,omitempty"`
+	// When its journal, logs and plan were removed because it was old.
+	Pruned *time.Time `json:"pruned,omitempty"`
 	// The code that it is about.
 	Source *Source `json:"source,omitempty"`
 	// The stack that it changes; none for runs of workflows.

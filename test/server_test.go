@@ -58,6 +58,7 @@ type httpServer struct {
 	url   string
 	token string
 	http  *http.Client
+	log   bytes.Buffer // what it wrote to standard error; to be read once it has ended
 }
 
 func newServed(t *testing.T) *project {
@@ -78,7 +79,7 @@ func (p *project) server(args ...string) *httpServer {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	s.cmd.Stderr = io.Discard
+	s.cmd.Stderr = &s.log
 	if err := s.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}

@@ -8,14 +8,17 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/notify"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/telemetry"
 )
 
 // defaultListen is where a server listens unless told: on this machine only.
@@ -28,7 +31,7 @@ func serverCommand() *command {
 
 On this machine only (as it listens unless told), whoever can reach it acts as the user who started it. Elsewhere everybody has to come with a token ("tutti token create"), and the connection must be encrypted: give -tls-cert and -tls-key, or say with -behind-proxy that a proxy in front does it.
 
-Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to be gone on with by the next server. A second interrupt gives up what is running.`,
+Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to be gone on with by the next server. What has not ended within -grace, or at a second interrupt, is given up: the next server settles it.`,
 		example: "tutti server\ntutti server -listen=:7780 -tls-cert=server.pem -tls-key=server.key",
 		setup: func(f *flagSet) action {
 			o := serverOptions{most: 1000}
@@ -39,6 +42,8 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 			f.toggle(&o.proxied, "behind-proxy", "A proxy in front of the server encrypts connections.")
 			f.toggle(&o.tokens, "require-token", "Ask for a token on this machine too.")
 			f.list(&o.private, "allow-private-requests", "NETWORK", "Let http steps of runs that are driven here reach this network, which is not public (10.0.0.0/8, 127.0.0.1). May be given several times; \"all\" lets them go anywhere.")
+			f.text(&o.logFormat, "log-format", "FORMAT", "How the log on standard error is written: text, or json for an object a line.")
+			f.text(&o.grace, "grace", "TIME", "How long running steps may take to end once the server is asked to; 10m unless given, 0s for as long as they take. Give less than what your supervisor waits before it kills.")
 			f.number(&o.most, "max-runs", "N", "How many runs to drive at once; 1000 unless given.")
 			return o.serve
 		},
@@ -47,6 +52,7 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 
 type serverOptions struct {
 	listen, certificate, key, url string
+	logFormat, grace              string
 	proxied, tokens               bool
 	private                       []string // networks
 	most                          int
@@ -56,6 +62,18 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if o.listen == "" {
 		o.listen = defaultListen
 	}
+	grace, diags := o.prepare()
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	ctx, let := within(ctx, grace)
+	defer let()
+	log := slog.New(slog.NewTextHandler(app.Err, nil))
+	if o.logFormat == "json" {
+		log = slog.New(slog.NewJSONHandler(app.Err, nil))
+		app.Err = logWriter{log} // what commands tell people, too
+	}
+	ctx = telemetry.WithLog(ctx, log)
 	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -106,7 +124,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		Token: token,
 		Locks: store,
 		Hooks: started.hooks,
-		Log:   slog.New(slog.NewTextHandler(app.Err, nil)),
+		Log:   log,
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,
 	}
 	if !o.tokens {
@@ -165,6 +183,36 @@ func guardOf(private []string) (*egress.Guard, error) {
 		return nil, err
 	}
 	return egress.New(networks...), nil
+}
+
+// defaultGrace is how long running steps may take to end.
+const defaultGrace = 10 * time.Minute
+
+// prepare looks at the options that are texts.
+func (o *serverOptions) prepare() (grace time.Duration, diags diag.List) {
+	switch o.logFormat {
+	case "", "text", "json":
+	default:
+		diags = diag.Errorf("Invalid format", "The value of -log-format is text or json, not %q.", o.logFormat)
+	}
+	if o.grace == "" {
+		return defaultGrace, diags
+	}
+	grace, err := projects.ParseDuration(o.grace)
+	if err != nil || grace < 0 {
+		diags = append(diags, diag.Errorf("Invalid time", "The value of -grace is no length of time such as \"90s\" or \"5m\": %q.", o.grace)...)
+	}
+	return grace, diags
+}
+
+// logWriter makes an entry of a log of each text written.
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(text []byte) (int, error) {
+	if said := strings.TrimSpace(string(text)); said != "" {
+		w.log.Warn(said)
+	}
+	return len(text), nil
 }
 
 // breath is how long follow waits at least between two looks: what changes in

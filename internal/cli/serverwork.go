@@ -332,7 +332,7 @@ func (w *serverWork) Resume(context.Context, runs.Run) error { return nil }
 
 // Machine implements [api.Work].
 func (w *serverWork) Machine(ctx context.Context, run runs.Run) (*flow.Machine, error) {
-	if !run.Machine() {
+	if !run.Machine() || run.Kept() != nil {
 		return nil, nil
 	}
 	source, err := w.runner.Store.Blob(ctx, run.Blob)

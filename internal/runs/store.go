@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -78,6 +79,9 @@ type Run struct {
 	// Source is the code that the run is about; nil where whoever started it said
 	// nothing of it. Steps that are runs of their own have none.
 	Source *Source `json:",omitempty"`
+	// Pruned is when its journal, its logs and what else only the run needed were
+	// removed; zero where they are there.
+	Pruned time.Time `json:",omitzero"`
 }
 
 // Source is a state of code at a host of code.
@@ -86,6 +90,17 @@ type Source struct {
 	Commit     string // in full, in hexadecimal
 	// PullRequest is the number of the request to merge; 0 for none.
 	PullRequest int `json:",omitempty"`
+}
+
+// ErrPruned says that what would be needed of a run was removed because it was old.
+var ErrPruned = errors.New("its journal was removed")
+
+// Kept fails with [ErrPruned] where there is no journal to read any more.
+func (r Run) Kept() error {
+	if r.Pruned.IsZero() {
+		return nil
+	}
+	return fmt.Errorf("run %s ended at %s, and %w at %s (tutti store prune)", r.ID, r.Ended.Local().Format(time.DateTime), ErrPruned, r.Pruned.Local().Format(time.DateTime))
 }
 
 // Override says why a rule, such as "budget.shop", was not followed. The actor of

@@ -181,6 +181,9 @@ func (r *Runner) ContinueWorkflow(ctx context.Context, d *flow.Definition, o Wor
 
 // ReplayWorkflow rebuilds the machine of a run from its journal, to look at it.
 func (r *Runner) ReplayWorkflow(ctx context.Context, run Run) (*flow.Machine, diag.List) {
+	if err := run.Kept(); err != nil {
+		return nil, diag.Errorf("Journal was removed", "%s.", err)
+	}
 	data, err := r.Store.Blob(ctx, run.Blob)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read the run's definition", "%s.", err)
@@ -416,6 +419,9 @@ func (r *Runner) Inputs(ctx context.Context, run Run) (map[string]cty.Value, str
 
 func (r *Runner) startOf(ctx context.Context, run Run) (flow.Start, diag.List) {
 	var start flow.Start
+	if err := run.Kept(); err != nil {
+		return start, diag.Errorf("Journal was removed", "%s.", err)
+	}
 	first := errors.New("only the first")
 	found := false
 	err := r.Store.Each(ctx, run.ID, 0, func(e workflow.Entry) error {

@@ -30,6 +30,7 @@ type Run struct {
 	Created     time.Time  `json:"created"`
 	Started     *time.Time `json:"started,omitempty"`
 	Ended       *time.Time `json:"ended,omitempty"`
+	Pruned      *time.Time `json:"pruned,omitempty" doc:"When its journal, logs and plan were removed because it was old."`
 	Overrides   []Override `json:"overrides,omitempty" doc:"Rules that were against it."`
 	Source      *Source    `json:"source,omitempty" doc:"The code that it is about."`
 }
@@ -59,7 +60,7 @@ func describeRun(r runs.Run) Run {
 	out := Run{
 		ID: r.ID, Kind: r.Kind, Status: string(r.Status), Stack: r.Key.Stack, Environment: r.Key.Environment, Actor: r.Actor,
 		Steps: r.Steps, Done: r.Done, Failed: r.Failed, Summary: r.Summary, Problem: r.Problem, Parent: r.Parent,
-		Cancelling: r.Cancelling > 0 && !r.Status.Ended(), Created: r.Created, Started: timeOf(r.Started), Ended: timeOf(r.Ended),
+		Cancelling: r.Cancelling > 0 && !r.Status.Ended(), Created: r.Created, Started: timeOf(r.Started), Ended: timeOf(r.Ended), Pruned: timeOf(r.Pruned),
 	}
 	if !r.Machine() {
 		out.Plan = r.PlanHash
