@@ -9,12 +9,15 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/telemetry"
 )
 
 // Exit codes beyond 0 (done) and 1 (failed).
@@ -63,6 +66,9 @@ type App struct {
 	// acting is for whom the command acts by a token or a login; nil for whom the
 	// operating system says it is.
 	acting *identities.Credential
+	// egress keeps the requests of steps out of networks that are not public, on a
+	// server; nil elsewhere: who types a command may reach what they can reach.
+	egress *egress.Guard
 }
 
 // Main runs the program with the arguments behind its name and returns the exit
@@ -128,7 +134,7 @@ func (a *App) run(args []string) int {
 }
 
 // runCommand parses the command's flags and runs its action.
-func (a *App) runCommand(cmd *command, name string, args []string) int {
+func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 	f := newFlagSet(name)
 	do := cmd.setup(f)
 	if f.set.Lookup("no-color") == nil {
@@ -152,12 +158,38 @@ func (a *App) runCommand(cmd *command, name string, args []string) int {
 	}
 	ctx, stop := a.watchInterrupts(context.Background())
 	defer stop()
+	ctx, told := a.traced(ctx, name)
+	defer func() { told(code) }()
 	if !anyone[strings.Fields(name)[0]] {
 		if diags := a.identify(ctx, name); diags.HasErrors() {
 			return a.fail(diags)
 		}
 	}
 	return do(ctx, a, args)
+}
+
+// traced sends traces where the environment names a collector for them. What is
+// returned is to be told how the command ended. Commands that drive runs until they are
+// stopped are no span: each run is a trace then.
+func (a *App) traced(ctx context.Context, name string) (context.Context, func(code int)) {
+	if !telemetry.Wanted() {
+		return ctx, func(int) {}
+	}
+	ctx, stop, err := telemetry.Export(ctx, programVersion(), func(err error) {
+		a.show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
+	})
+	if err != nil {
+		a.show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
+		return ctx, func(int) {}
+	}
+	if name == "server" || name == "runner" {
+		return ctx, func(int) { stop() }
+	}
+	ctx, span := telemetry.BeginCommand(ctx, name)
+	return ctx, func(code int) {
+		span.End("exit code "+strconv.Itoa(code), code == exitFailed)
+		stop()
+	}
 }
 
 func checkArity(cmd *command, args []string) error {

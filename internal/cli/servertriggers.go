@@ -181,11 +181,13 @@ func (w *serverWork) Triggers(ctx context.Context) ([]api.Trigger, error) {
 		one.On, one.When, one.Window = source("on"), source("when"), source("window")
 		if t := schedules[declared.Name]; t != nil {
 			one.Kind, one.Schedule, one.Timezone = "schedule", t.Schedule.String(), t.Schedule.Location().String()
-			at, ok := time.Now(), true
+			at := time.Now()
 			for range triggerNext {
-				if at, ok = t.Schedule.Next(at); ok {
-					one.Next = append(one.Next, at)
+				next, ok := t.Schedule.Next(at)
+				if !ok {
+					break
 				}
+				one.Next, at = append(one.Next, next), next
 			}
 			fires, err := store.Fires(ctx, t.Name, triggerLast)
 			if err != nil {

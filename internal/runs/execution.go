@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/telemetry"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
@@ -170,7 +171,9 @@ func (x *execution) enqueue(step int) {
 }
 
 // carryOut drives the machine to its end, or as far as it gets.
-func (x *execution) carryOut(ctx context.Context) (Run, diag.List) {
+func (x *execution) carryOut(ctx context.Context) (run Run, diags diag.List) {
+	ctx, span := beginRun(ctx, x.run)
+	defer func() { endRun(span, run) }()
 	store := context.WithoutCancel(ctx)
 	opCtx, cancelSteps := context.WithCancel(store)
 	defer cancelSteps()
@@ -512,7 +515,9 @@ func (x *execution) begin(t *Task) {
 	x.working[t] = true
 	x.limits(t)
 	go func() {
+		ctx, span := telemetry.BeginStep(ctx, x.run.ID, t.what.Name, t.what.Action)
 		ended := t.what.Job(ctx, t)
+		span.End(outcomeOf(ended.Kind), ended.Kind != workflow.StepSucceeded)
 		t.flush()
 		select {
 		case x.done <- finished{t, ended}:
