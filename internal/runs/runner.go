@@ -10,6 +10,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/plans"
@@ -57,6 +58,9 @@ type Runner struct {
 	// Grace is how long operations get to return after a hard cancel before
 	// they are left in doubt; 0 means ten seconds.
 	Grace time.Duration
+	// Egress keeps the requests of steps out of networks that are not public; nil lets
+	// them go anywhere.
+	Egress *egress.Guard
 
 	bell   bell
 	others sync.WaitGroup // runs that nobody waits for

@@ -285,7 +285,7 @@ func (w *workflowSteps) attempt(ctx context.Context, t *Task, e flow.Effect, ver
 			}
 		}
 	}
-	call := WorkflowCall{Effect: e, Task: t, Call: actions.Call{Key: t.Key, Dir: w.d.Project.Dir, Logs: t.Log, Beat: t.Beat, Asked: t.Asked()}}
+	call := WorkflowCall{Effect: e, Task: t, Call: actions.Call{Key: t.Key, Dir: w.d.Project.Dir, Logs: t.Log, Beat: t.Beat, Asked: t.Asked(), Egress: w.r.Egress}}
 	call.Artifact = func(path string, data []byte) error { return t.Artifact(ctx, newArtifact(path, data), data) }
 	hidden := false
 	if e.Arguments != cty.NilVal {
