@@ -28,9 +28,9 @@ demo: build providers ## apply, repair, kill, resume and destroy an example on a
 test: lint providers dex test-acceptance test-web ## vet and run every test
 	$(GO) test ./...
 
-test-web: build ## drive the UI in a real browser
+test-web: build providers ## test the UI, by itself and in a real browser
 	@if command -v npm >/dev/null; then \
-	  cd web && CHROMIUM="$$(../scripts/browser.sh)" npx playwright test; \
+	  cd web && npm test && CHROMIUM="$$(../scripts/browser.sh)" npx playwright test; \
 	else echo "no npm: the UI is not tested"; fi
 
 test-acceptance: build ## run the providers' acceptance tests through tutti, and through terraform where installed

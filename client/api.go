@@ -426,6 +426,8 @@ type PlannedStack struct {
 	// What policy says.
 	Decision json.RawMessage `json:"decision,omitempty"`
 	Destroy  int64           `json:"destroy"`
+	// What the resources that change need directly, all by addresses without keys.
+	Needs map[string][]string `json:"needs"`
 	// The plan in Terraform's JSON format, sensitive values masked.
 	Plan  json.RawMessage `json:"plan"`
 	Stack string          `json:"stack"`

@@ -426,7 +426,7 @@ func (w *serverWork) Stacks(ctx context.Context) ([]api.StackState, error) {
 	if diags.HasErrors() {
 		return nil, diags.Err()
 	}
-	drift, err := w.driftSummaries(ctx)
+	drift, err := w.Drifts(ctx)
 	if err != nil {
 		return nil, err
 	}

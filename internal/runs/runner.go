@@ -86,7 +86,7 @@ type Request struct {
 	Decision json.RawMessage
 	// Closing, where not nil, is asked when all operations have ended whether what
 	// they made may stand: an error fails the run.
-	Closing func(ctx context.Context) diag.List
+	Closing func(ctx context.Context, final engine.Final) diag.List
 	// Events are written with the one that says that the run has started. ID, Source
 	// and, where there is none, Subject and Time are filled in.
 	Events      []events.Event

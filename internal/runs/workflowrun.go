@@ -235,6 +235,9 @@ var _ Steps = (*workflowSteps)(nil)
 func (w *workflowSteps) About(step int) About {
 	a := w.machine.About(step)
 	out := About{Ended: a.Ended, Until: a.Until, Signal: a.Signal}
+	if a.Approval {
+		out.Asks = a.Key
+	}
 	if a.Pool != "" {
 		out.Pool = Ticket{Pool: a.Pool, Name: a.Key, Priority: a.Priority}
 		if p := w.d.Project.Pools[a.Pool]; p != nil {

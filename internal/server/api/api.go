@@ -34,6 +34,7 @@ type API struct {
 	Stop <-chan struct{}
 
 	names sync.Map // of workflows, by blob of the definition
+	tail  tail
 }
 
 // collecting bounds how long the store is asked for what is not part of a request.

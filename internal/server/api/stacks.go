@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -162,7 +163,7 @@ func (a *API) getPlan(ctx context.Context, in *struct {
 	out := PlanDocument{Digest: p.Digest, Environment: p.Environment, Kind: p.Kind, Stacks: []PlannedStack{}}
 	for _, part := range p.Parts {
 		n := part.Plan.Count()
-		one := PlannedStack{Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document}
+		one := PlannedStack{Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document, Needs: needsOf(part.Plan)}
 		if part.Decision != nil {
 			one.Decision = rawJSON(part.Decision)
 		}
@@ -172,4 +173,23 @@ func (a *API) getPlan(ctx context.Context, in *struct {
 		out.Stacks = append(out.Stacks, one)
 	}
 	return answer(out), nil
+}
+
+// needsOf says what the resources that a plan changes need: those that may be why.
+func needsOf(p *plans.Plan) map[string][]string {
+	out := map[string][]string{}
+	for _, c := range p.Changes {
+		needed := c.Dependencies
+		if len(needed) == 0 {
+			needed = c.PriorDependencies // of what is no longer in the configuration
+		}
+		resource := c.Object.Instance.Config().String()
+		if c.Action == plans.NoOp || len(needed) == 0 || out[resource] != nil {
+			continue
+		}
+		for _, n := range needed {
+			out[resource] = append(out[resource], n.String())
+		}
+	}
+	return out
 }

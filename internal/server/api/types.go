@@ -274,6 +274,8 @@ type PlannedStack struct {
 	Plan     json.RawMessage `json:"plan" doc:"The plan in Terraform's JSON format, sensitive values masked."`
 	Decision json.RawMessage `json:"decision,omitempty" doc:"What policy says."`
 	Cost     json.RawMessage `json:"cost,omitempty" doc:"What it costs in a month."`
+
+	Needs map[string][]string `json:"needs" doc:"What the resources that change need directly, all by addresses without keys."`
 }
 
 // Session is who asks, and what is asked.

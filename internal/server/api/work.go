@@ -60,6 +60,9 @@ type Work interface {
 	// Stacks are the project's stacks with the environments that they have a state
 	// in.
 	Stacks(ctx context.Context) ([]StackState, error)
+	// Drifts are what is known of all stacks by looking at them, those left out that
+	// nobody has looked at.
+	Drifts(ctx context.Context) (map[states.Key]*DriftSummary, error)
 	// Drift is what is known of a stack by looking at it.
 	Drift(ctx context.Context, key states.Key) (*Drift, error)
 	// Observe has a stack looked at soon, on behalf of who asks. reset forgets what

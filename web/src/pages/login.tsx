@@ -1,4 +1,5 @@
 import { useState, type FormEvent } from "react";
+import logo from "../icon.svg";
 
 /** Asks for a token and opens a session with it. */
 export function Login({ onDone }: { onDone: () => void }) {
@@ -13,7 +14,7 @@ export function Login({ onDone }: { onDone: () => void }) {
   return (
     <main className="login">
       <form onSubmit={submit}>
-        <img src="/icon.svg" alt="" width="48" height="48" />
+        <img src={logo} alt="" width="48" height="48" />
         <h1>Log in to Tutti</h1>
         <label htmlFor="token">Token</label>
         <input id="token" name="token" type="password" autoComplete="current-password" required autoFocus />
