@@ -179,7 +179,7 @@ func (o *operation) triggerRuns(ctx context.Context, p *projects.Project, list [
 		return nil, diags
 	}
 	w := &triggers.Workflows{
-		Runner: &runs.Runner{Store: store, Actor: o.app.actor()}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
+		Runner: &runs.Runner{Store: store, Actor: o.app.actor(), Egress: o.app.egress}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
 		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorize, Admit: o.admit,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {

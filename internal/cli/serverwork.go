@@ -34,7 +34,7 @@ var _ api.Work = (*serverWork)(nil)
 
 // fresh is the program for one request or run: it has read nothing yet.
 func (a *App) fresh() *App {
-	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting}
+	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting, egress: a.egress}
 }
 
 // root is the project's root for one request.
@@ -78,6 +78,15 @@ func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb
 	return nil
 }
 
+// AuthorizeNotify implements [api.Work].
+func (w *serverWork) AuthorizeNotify(_ context.Context, who access.Identity, verb access.Verb, name string) error {
+	environment, diags := w.root().environmentOfNotify(name)
+	if diags.HasErrors() {
+		return diags.Err()
+	}
+	return w.Authorize(who, verb, environment, name)
+}
+
 // Roles implements [api.Work].
 func (w *serverWork) Roles(who access.Identity) ([]string, bool, error) {
 	policy, diags := w.root().app.policy()
@@ -106,7 +115,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		return runs.Run{}, err
 	}
 	op.environment = environment
-	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow}
+	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow, Source: s.Source}
 	if declared.Definition != "" {
 		if diags := checkWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
 			return runs.Run{}, diags.Err()
@@ -206,7 +215,7 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 		return runs.Run{}, diags.Err()
 	}
 	op.environment = environment
-	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary}
+	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary, Source: c.Source}
 	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
 	return started, diags.Err()
 }
@@ -313,7 +322,7 @@ func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID}
+	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID, Source: r.Run.Source}
 	started, diags := w.runner.EnqueueWorkflow(ctx, p.definition, runs.WorkflowOptions{Run: run, Environment: p.environment, Inputs: p.inputs, Reuse: reuse, Admit: op.admit})
 	return admitted(started, diags)
 }
@@ -417,7 +426,7 @@ func (w *serverWork) Stacks(ctx context.Context) ([]api.StackState, error) {
 	if diags.HasErrors() {
 		return nil, diags.Err()
 	}
-	drift, err := w.driftSummaries(ctx)
+	drift, err := w.Drifts(ctx)
 	if err != nil {
 		return nil, err
 	}
