@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
@@ -131,6 +132,17 @@ func verbOf(kind string) access.Verb {
 		return access.State
 	}
 	return access.Apply
+}
+
+// verbsOf are all that carrying out a plan is: rolling back is applying, and
+// destroying where it takes away what was made, whoever made the plan and wherever
+// it was kept.
+func verbsOf(kind string, plan *plans.Plan) []access.Verb {
+	verb := verbOf(kind)
+	if verb == access.Apply && plan.Unmakes() {
+		return []access.Verb{verb, access.Destroy}
+	}
+	return []access.Verb{verb}
 }
 
 // mayRun refuses what the roles do not allow to be done to a run, whatever it is

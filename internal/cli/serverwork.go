@@ -250,17 +250,6 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		kind = "destroy"
 	}
 	fmt.Fprintf(&b, "workflow %q {\n", changeName)
-	if c.Rollback != "" {
-		if c.Approve {
-			fmt.Fprintf(&b, "  step \"approval\" {\n    approval {\n      message = %s\n    }\n  }\n", literal("Bring back what run "+c.Rollback+" changed?"))
-		}
-		b.WriteString("  step \"rollback\" {\n")
-		if c.Approve {
-			b.WriteString("    needs = [step.approval]\n")
-		}
-		fmt.Fprintf(&b, "    rollback {\n      run = %s\n    }\n  }\n}\n", literal(c.Rollback))
-		return parsedChange(p, b.String(), "roll back run "+c.Rollback)
-	}
 	plan := literal(c.Plan)
 	if c.Plan == "" {
 		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      stack   = %s\n      destroy = %t\n      refresh = %t\n", stack, c.Destroy, c.Refresh)
@@ -270,6 +259,9 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 				quoted[i] = literal(t)
 			}
 			fmt.Fprintf(&b, "      targets = [%s]\n", strings.Join(quoted, ", "))
+		}
+		if c.Rollback != "" {
+			fmt.Fprintf(&b, "      rollback = %s\n", literal(c.Rollback))
 		}
 		b.WriteString("    }\n  }\n")
 		plan = "step.plan.outputs.digest"
@@ -285,6 +277,9 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		fmt.Fprintf(&b, "  step \"apply\" {\n    apply {\n      stack = %s\n      plan  = %s\n    }\n  }\n", stack, plan)
 	}
 	b.WriteString("}\n")
+	if c.Rollback != "" {
+		return parsedChange(p, b.String(), "roll back run "+c.Rollback)
+	}
 	return parsedChange(p, b.String(), kind+" "+strings.TrimPrefix(c.Stack, directoryName))
 }
 

@@ -148,6 +148,8 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 				req.Refresh = v.True()
 			case "plan":
 				req.Plan = v.AsString()
+			case "rollback":
+				req.Rollback = v.AsString()
 			}
 		}
 		return req

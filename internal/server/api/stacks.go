@@ -144,6 +144,9 @@ func (a *API) changeStack(ctx context.Context, in *struct {
 	if (in.Body.Kind == "rollback") != (c.Rollback != "") {
 		return nil, huma.Error422UnprocessableEntity("kind rollback and run are given together", &huma.ErrorDetail{Location: "body.run", Message: "the run to undo, with kind rollback and only there"})
 	}
+	if c.Rollback != "" && (c.Plan != "" || c.Destroy || len(c.Targets) > 0) {
+		return nil, huma.Error422UnprocessableEntity("kind rollback takes neither plan, targets nor destroy")
+	}
 	run, err := a.Work.Change(ctx, IdentityOf(ctx), c)
 	if err != nil {
 		return nil, problem(err)
