@@ -93,11 +93,12 @@ func (a *App) policy() (*access.Policy, diag.List) {
 // may refuses what the roles of the project do not allow for whom the program
 // acts. Every command that acts asks here.
 func (a *App) may(verb access.Verb, environment, resource string) diag.List {
-	return a.mayBe(a.identity(), verb, environment, resource)
+	return a.mayBe(a.identity(), verb, environment, resource, "")
 }
 
-// mayBe is may for somebody else: who a run is by.
-func (a *App) mayBe(who access.Identity, verb access.Verb, environment, resource string) diag.List {
+// mayBe is may for somebody else: who a run is by. The route is by what they come;
+// empty for the command.
+func (a *App) mayBe(who access.Identity, verb access.Verb, environment, resource, route string) diag.List {
 	policy, diags := a.policy()
 	if diags.HasErrors() || !policy.Declared() {
 		return diags
@@ -106,6 +107,7 @@ func (a *App) mayBe(who access.Identity, verb access.Verb, environment, resource
 	if d.Allowed {
 		return nil
 	}
+	a.refuse(notAllowed(who, verb, environment, resource, route))
 	where := "environment " + strconv.Quote(environment)
 	if resource != "" {
 		where = strconv.Quote(resource) + " in " + where
@@ -115,7 +117,7 @@ func (a *App) mayBe(who access.Identity, verb access.Verb, environment, resource
 
 // authorize is mayBe for what carries out runs.
 func (a *App) authorize(by runs.Run, verb access.Verb, environment, resource string) error {
-	return a.mayBe(a.identityIn(by.Actor, by.Authority), verb, environment, resource).Err()
+	return a.mayBe(a.identityIn(by.Actor, by.Authority), verb, environment, resource, "run "+by.ID).Err()
 }
 
 // may refuses what the roles do not allow on the stack that is worked on.

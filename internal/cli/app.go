@@ -63,6 +63,10 @@ type App struct {
 	// acting is for whom the command acts by a token or a login; nil for whom the
 	// operating system says it is.
 	acting *identities.Credential
+
+	command  string    // the command that is carried out
+	refusals *refusals // where to tell of what is refused; nil until the command has ended
+	pending  []refusal // until then
 }
 
 // Main runs the program with the arguments behind its name and returns the exit
@@ -157,6 +161,8 @@ func (a *App) runCommand(cmd *command, name string, args []string) int {
 			return a.fail(diags)
 		}
 	}
+	a.command = name
+	defer a.tellPending(context.WithoutCancel(ctx))
 	return do(ctx, a, args)
 }
 

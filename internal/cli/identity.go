@@ -110,7 +110,7 @@ func tokenUsed(who identities.Credential, command string) events.Event {
 }
 
 // bearers is how a server finds out whom a bearer token stands for. The first use
-// of each is told of; those that are refused are not: anybody can send them.
+// of each is told of.
 func (a *App) bearers(ctx context.Context, store *sqlite.Store) (func(string) (access.Identity, error), diag.List) {
 	i, diags := a.identification(store.Token)
 	if diags.HasErrors() {

@@ -122,7 +122,7 @@ func (o *operation) on(key states.Key) *operation {
 // planInput gathers what a plan is made from.
 func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
 	who, _ := o.who()
-	if diags := o.app.mayBe(who, access.Plan, o.environment, o.stack); diags.HasErrors() {
+	if diags := o.app.mayBe(who, access.Plan, o.environment, o.stack, ""); diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
 	req, diags := o.withoutStack(po).request()
@@ -415,7 +415,7 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 func (o *operation) mayCarryOut(l *loadedPlan, kind string) diag.List {
 	who, _ := o.who()
 	for _, verb := range verbsOf(kind, l.plan) {
-		if diags := o.app.mayBe(who, verb, o.environment, o.stack); diags.HasErrors() {
+		if diags := o.app.mayBe(who, verb, o.environment, o.stack, ""); diags.HasErrors() {
 			return diags
 		}
 	}

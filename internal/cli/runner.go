@@ -48,6 +48,7 @@ func (o *runnerOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	app.refusals = newRefusals(store)
 	r := &runs.Runner{Store: store}
 	d := &runDriver{o: o, op: op, r: r, drain: ctx.Done(), hard: hardContext(ctx).Done(), driving: map[string]bool{}, alone: map[string]time.Time{}}
 	ticker := time.NewTicker(lookAgain)

@@ -177,6 +177,9 @@ func (o *operation) triggerRuns(ctx context.Context, list []*triggers.Trigger, n
 	if diags.HasErrors() {
 		return nil, diags
 	}
+	if o.app.refusals == nil {
+		o.app.refusals = newRefusals(store)
+	}
 	w := &triggers.Workflows{
 		Runner: &runs.Runner{Store: store, Actor: o.app.actor()}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
 		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorize, Admit: o.admit,

@@ -73,6 +73,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if err != nil {
 		return app.failf("Cannot watch the store", "%s.", err)
 	}
+	app.refusals = newRefusals(store)
 	runner := &runs.Runner{Store: store, Actor: app.actor()}
 	driver := &runDriver{
 		o: &runnerOptions{most: o.most, quiet: true}, op: op, r: runner, drain: ctx.Done(), hard: hardContext(ctx).Done(),
@@ -87,7 +88,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 			Store: store, Runner: runner, Work: &serverWork{op: op, runner: runner}, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
-		Token: token,
+		Token: token, Refused: app.refuseRequest,
 		Locks: store,
 		Log:   slog.New(slog.NewTextHandler(app.Err, nil)),
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,

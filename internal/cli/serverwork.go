@@ -33,7 +33,7 @@ var _ api.Work = (*serverWork)(nil)
 
 // fresh is the program for one request or run: it has read nothing yet.
 func (a *App) fresh() *App {
-	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting}
+	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting, command: a.command, refusals: a.refusals}
 }
 
 // root is the project's root for one request.
@@ -53,16 +53,9 @@ func (w *serverWork) Project(context.Context) (*projects.Project, error) {
 }
 
 // Authorize implements [api.Work].
-func (w *serverWork) Authorize(who access.Identity, verb access.Verb, environment, resource string) error {
-	policy, diags := w.root().app.policy()
-	if diags.HasErrors() {
-		return diags.Err()
-	}
-	if !policy.Declared() {
-		return nil
-	}
-	if d := policy.Decide(who, verb, environment, resource); !d.Allowed {
-		return fmt.Errorf("%w: %s may not do this: %s", api.ErrForbidden, who.Subject, d.Because)
+func (w *serverWork) Authorize(ctx context.Context, who access.Identity, verb access.Verb, environment, resource string) error {
+	if diags := w.root().app.mayBe(who, verb, environment, resource, api.RouteOf(ctx)); diags.HasErrors() {
+		return fmt.Errorf("%w: %w", api.ErrForbidden, diags.Err())
 	}
 	return nil
 }
@@ -74,7 +67,7 @@ func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb
 		return diags.Err()
 	}
 	for _, name := range names {
-		if err := w.Authorize(who, verb, run.Key.Environment, name); err != nil {
+		if err := w.Authorize(ctx, who, verb, run.Key.Environment, name); err != nil {
 			return err
 		}
 	}
@@ -105,7 +98,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	if err := w.Authorize(who, access.Run, environment, s.Workflow); err != nil {
+	if err := w.Authorize(ctx, who, access.Run, environment, s.Workflow); err != nil {
 		return runs.Run{}, err
 	}
 	op.environment = environment
@@ -184,7 +177,7 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 			verb = access.Destroy
 		}
 	}
-	if err := w.Authorize(who, verb, environment, c.Stack); err != nil {
+	if err := w.Authorize(ctx, who, verb, environment, c.Stack); err != nil {
 		return runs.Run{}, err
 	}
 	if c.Rollback != "" {
@@ -301,7 +294,7 @@ func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	if err := w.Authorize(who, access.Run, r.Run.Key.Environment, p.definition.Workflow.Name); err != nil {
+	if err := w.Authorize(ctx, who, access.Run, r.Run.Key.Environment, p.definition.Workflow.Name); err != nil {
 		return runs.Run{}, err
 	}
 	reuse, diags := p.reusable(r.From)

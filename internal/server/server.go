@@ -22,6 +22,8 @@ type Server struct {
 	API *api.API
 	// Token says whom a token stands for that a client shows.
 	Token func(shown string) (access.Identity, error)
+	// Refused, where not nil, is told of tokens and logins that let nobody in.
+	Refused func(Refusal)
 	// Local, where not nil, is whom clients without a token act as. It holds only
 	// where the server listens on this machine alone.
 	Local *access.Identity
@@ -41,6 +43,30 @@ type Server struct {
 	hosts    map[string]bool // that requests may name; nil for any
 	secure   bool            // browsers are to send cookies over encrypted connections only
 }
+
+// Refusal is an attempt to get in that failed.
+type Refusal struct {
+	Login   bool   // whether it was to open a session in the browser
+	Token   string // that was shown, if one was: secret
+	Name    string // of the identity that somebody wanted to log in with; empty for a token
+	Address string // that the request came from
+	Route   string
+	Err     error // why
+}
+
+// refuse tells of an attempt to get in that failed.
+func (s *Server) refuse(r *http.Request, what Refusal) {
+	if s.Refused == nil {
+		return
+	}
+	what.Address, what.Route = r.RemoteAddr, routeOf(r)
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		what.Address = host
+	}
+	s.Refused(what)
+}
+
+func routeOf(r *http.Request) string { return r.Method + " " + r.URL.Path }
 
 // The bounds on what a client may take of the server's time and memory. Streams
 // and bodies have their own (see [api.API]).

@@ -84,6 +84,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	shown := r.PostFormValue("token")
 	if _, err := s.Token(shown); err != nil {
+		s.refuse(r, Refusal{Login: true, Token: shown, Err: err})
 		tell(w, http.StatusUnauthorized, "This token does not hold.")
 		return
 	}

@@ -133,6 +133,19 @@ func IdentityOf(ctx context.Context) access.Identity {
 	return who
 }
 
+type routeKey struct{}
+
+// WithRoute has a request's context know what was asked for, as the feed names it.
+func WithRoute(ctx context.Context, route string) context.Context {
+	return context.WithValue(ctx, routeKey{}, route)
+}
+
+// RouteOf is what was asked for: method and path.
+func RouteOf(ctx context.Context) string {
+	route, _ := ctx.Value(routeKey{}).(string)
+	return route
+}
+
 type runIDKey struct{}
 
 // WithRunID has the run that a request starts named so.

@@ -22,7 +22,7 @@ type Work interface {
 	// project without declarations.
 	Project(ctx context.Context) (*projects.Project, error)
 	// Authorize says why somebody may not do something; nil where they may.
-	Authorize(who access.Identity, verb access.Verb, environment, resource string) error
+	Authorize(ctx context.Context, who access.Identity, verb access.Verb, environment, resource string) error
 	// AuthorizeRun is Authorize for whatever a run works on.
 	AuthorizeRun(ctx context.Context, who access.Identity, verb access.Verb, run runs.Run) error
 	// Roles are those that somebody holds; nil where the project declares none.
