@@ -80,6 +80,91 @@ type DecisionRequest struct {
 	Step string `json:"step,omitempty"`
 }
 
+// Drift is a shape of the API.
+type Drift struct {
+	// What is not as it was left.
+	Changes []DriftChange `json:"changes"`
+	// How many objects were not as they were left.
+	Drifted     int64  `json:"drifted"`
+	Environment string `json:"environment"`
+	// When the last look failed.
+	Failed *time.Time `json:"failed,omitempty"`
+	// How many fields change again and again and are left alone.
+	Flapping int64 `json:"flapping"`
+	// What changes again and again and is left alone.
+	Flaps []FlappingField `json:"flaps"`
+	// When the last look ended that saw everything.
+	Looked *time.Time `json:"looked,omitempty"`
+	// Whether somebody asked for a look that has not ended.
+	Looking bool `json:"looking"`
+	// When the next look is due.
+	Next *time.Time `json:"next,omitempty"`
+	// How many objects there were.
+	Objects int64 `json:"objects"`
+	// Whether the project says that it is looked at again and again.
+	Observed bool `json:"observed"`
+	// Why the last look failed.
+	Problem string `json:"problem,omitempty"`
+	// How often a provider was asked.
+	Reads int64 `json:"reads"`
+	// The last run that put things back, or is to.
+	Repair *DriftRepair `json:"repair,omitempty"`
+	// Whether what drifts is put back.
+	Repairs bool `json:"repairs"`
+	// Empty for a plain directory.
+	Stack string `json:"stack"`
+	// How long the last look took that saw everything, in milliseconds.
+	TookMs int64 `json:"took_ms,omitempty"`
+}
+
+// DriftAttribute is a shape of the API.
+type DriftAttribute struct {
+	// How it was found; none of sensitive ones.
+	After json.RawMessage `json:"after,omitempty"`
+	// How it was left; none of sensitive ones.
+	Before    json.RawMessage `json:"before,omitempty"`
+	Path      string          `json:"path"`
+	Sensitive bool            `json:"sensitive,omitempty"`
+}
+
+// DriftChange is a shape of the API.
+type DriftChange struct {
+	// Whether it is another than it was left, or gone.
+	Action     string           `json:"action"`
+	Address    string           `json:"address"`
+	Attributes []DriftAttribute `json:"attributes"`
+	// Whether something of it changes again and again: it is then not put back.
+	Flapping bool `json:"flapping"`
+	// When it was first found.
+	Since time.Time `json:"since"`
+	// How often something of it was found changed anew.
+	Times int64 `json:"times"`
+}
+
+// DriftRepair is a shape of the API.
+type DriftRepair struct {
+	// When it was decided.
+	At time.Time `json:"at"`
+	// Why there is no such run.
+	Problem string `json:"problem,omitempty"`
+	// Name of the run.
+	Run string `json:"run"`
+	// What it puts back.
+	Targets []string `json:"targets"`
+}
+
+// DriftSummary is a shape of the API.
+type DriftSummary struct {
+	// How many objects were not as they were left.
+	Drifted int64 `json:"drifted"`
+	// How many fields change again and again and are left alone.
+	Flapping int64 `json:"flapping"`
+	// When the last look ended that saw everything.
+	Looked *time.Time `json:"looked,omitempty"`
+	// Why the last look failed.
+	Problem string `json:"problem,omitempty"`
+}
+
 // End is a shape of the API.
 type End struct {
 	Time time.Time `json:"time"`
@@ -108,6 +193,52 @@ type Event struct {
 	Type     string    `json:"type"`
 }
 
+// EventAccepted is a shape of the API.
+type EventAccepted struct {
+	// Whether it was accepted before: sequence is that of the first.
+	Duplicate bool  `json:"duplicate,omitempty"`
+	Sequence  int64 `json:"sequence"`
+}
+
+// EventDetails is a shape of the API.
+type EventDetails struct {
+	// When it came from outside; none for events of Tutti's own.
+	Accepted *time.Time `json:"accepted,omitempty"`
+	// Further attributes of the CloudEvent.
+	Attributes json.RawMessage `json:"attributes,omitempty"`
+	Event      Event           `json:"event"`
+	// What triggers did about it.
+	Fired []Fired `json:"fired"`
+	// The run that it is from or about.
+	Run string `json:"run,omitempty"`
+}
+
+// Fired is a shape of the API.
+type Fired struct {
+	At time.Time `json:"at"`
+	// Number of the event; none for a schedule.
+	Event int64 `json:"event,omitempty"`
+	// Why there is no run.
+	Problem string `json:"problem,omitempty"`
+	Run     string `json:"run,omitempty"`
+	// That of the run, or: due, queued, skipped, failed, dead, retried.
+	Status  string `json:"status"`
+	Trigger string `json:"trigger"`
+}
+
+// FlappingField is a shape of the API.
+type FlappingField struct {
+	Address string `json:"address"`
+	// What that means and what to do.
+	Because string `json:"because"`
+	// None where it is about whether there is the object.
+	Path string `json:"path,omitempty"`
+	// Since when it is left alone.
+	Since time.Time `json:"since"`
+	// How often it was found changed.
+	Times int64 `json:"times"`
+}
+
 // Log is a shape of the API.
 type Log struct {
 	// Where it stands in the order of all that was written.
@@ -127,6 +258,12 @@ type Object struct {
 	Provider  string   `json:"provider"`
 	Tainted   bool     `json:"tainted,omitempty"`
 	Type      string   `json:"type"`
+}
+
+// ObserveRequest is a shape of the API.
+type ObserveRequest struct {
+	// Forget what changed again and again: it is put back again. Who asks for this must be allowed to apply.
+	Reset bool `json:"reset,omitempty"`
 }
 
 // Output is a shape of the API.
@@ -159,6 +296,20 @@ type PageEntry struct {
 // PageEvent is a shape of the API.
 type PageEvent struct {
 	Items []Event `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageEventAccepted is a shape of the API.
+type PageEventAccepted struct {
+	Items []EventAccepted `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageFired is a shape of the API.
+type PageFired struct {
+	Items []Fired `json:"items"`
 	// The cursor of the next page; none at the end.
 	Next string `json:"next,omitempty"`
 }
@@ -212,6 +363,13 @@ type PageStep struct {
 	Next string `json:"next,omitempty"`
 }
 
+// PageTrigger is a shape of the API.
+type PageTrigger struct {
+	Items []Trigger `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
 // PageWorkflow is a shape of the API.
 type PageWorkflow struct {
 	Items []Workflow `json:"items"`
@@ -239,6 +397,12 @@ type PlannedStack struct {
 	// The plan in Terraform's JSON format, sensitive values masked.
 	Plan  json.RawMessage `json:"plan"`
 	Stack string          `json:"stack"`
+}
+
+// ReplayRequest is a shape of the API.
+type ReplayRequest struct {
+	// Only this one; all that it is for unless given.
+	Trigger string `json:"trigger,omitempty"`
 }
 
 // RetryRequest is a shape of the API.
@@ -328,12 +492,16 @@ type SignalRequest struct {
 
 // Stack is a shape of the API.
 type Stack struct {
-	Environment string `json:"environment"`
-	LastRun     *Run   `json:"last_run,omitempty"`
+	// What was found by looking at it; none where nobody has looked.
+	Drift       *DriftSummary `json:"drift,omitempty"`
+	Environment string        `json:"environment"`
+	LastRun     *Run          `json:"last_run,omitempty"`
 	// Empty for a plain directory.
 	Name    string   `json:"name"`
 	Needs   []string `json:"needs"`
 	Objects int64    `json:"objects"`
+	// Whether the project says that it is looked at again and again.
+	Observed bool `json:"observed"`
 	// How often its state was written; 0 where there is none.
 	Serial int64  `json:"serial"`
 	Source string `json:"source"`
@@ -380,6 +548,28 @@ type Step struct {
 type StepError struct {
 	Cause string `json:"cause"`
 	Name  string `json:"name"`
+}
+
+// Trigger is a shape of the API.
+type Trigger struct {
+	// Where its runs work; none where the server's default holds.
+	Environment string `json:"environment,omitempty"`
+	Kind        string `json:"kind"`
+	// What became of its last times, newest first.
+	Last []Fired `json:"last,omitempty"`
+	Name string  `json:"name"`
+	// The next instants of its schedule.
+	Next []time.Time `json:"next,omitempty"`
+	// The pattern of its events, as it is written.
+	On string `json:"on,omitempty"`
+	// Cron expression.
+	Schedule string `json:"schedule,omitempty"`
+	Timezone string `json:"timezone,omitempty"`
+	// What has to hold of them besides, as it is written.
+	When string `json:"when,omitempty"`
+	// How many of them in which time, as it is written.
+	Window   string `json:"window,omitempty"`
+	Workflow string `json:"workflow"`
 }
 
 // Verification is a shape of the API.
@@ -461,16 +651,63 @@ func (c *Client) VerifyAudit(ctx context.Context, query VerifyAuditQuery) (*Veri
 	return out, c.do(ctx, "GET", "/api/v1/audit/verify", query.values(), nil, out)
 }
 
+// ListDeadLettersQuery are the parameters of [Client.ListDeadLetters]; what is zero is not sent.
+type ListDeadLettersQuery struct {
+	// Only those of this trigger.
+	Trigger string
+	// Where the page before ended.
+	Cursor int64
+	Limit  int64
+}
+
+func (q ListDeadLettersQuery) values() url.Values {
+	v := url.Values{}
+	if q.Trigger != "" {
+		v.Set("trigger", q.Trigger)
+	}
+	if q.Cursor != 0 {
+		v.Set("cursor", strconv.FormatInt(int64(q.Cursor), 10))
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.FormatInt(int64(q.Limit), 10))
+	}
+	return v
+}
+
+// ListDeadLetters: List the events that triggers could do nothing about, newest first.
+func (c *Client) ListDeadLetters(ctx context.Context, query ListDeadLettersQuery) (*PageFired, error) {
+	out := new(PageFired)
+	return out, c.do(ctx, "GET", "/api/v1/dead-letters", query.values(), nil, out)
+}
+
+// RetryDeadLetter: Have a trigger try an event again.
+func (c *Client) RetryDeadLetter(ctx context.Context, trigger string, event string) (*Fired, error) {
+	out := new(Fired)
+	return out, c.do(ctx, "POST", "/api/v1/dead-letters/"+url.PathEscape(trigger)+"/"+url.PathEscape(event)+"/retry", nil, nil, out)
+}
+
 // ChangeStack: Plan a change of a stack and, where asked for, carry it out.
 func (c *Client) ChangeStack(ctx context.Context, environment string, stack string, body ChangeRequest) (*Run, error) {
 	out := new(Run)
 	return out, c.do(ctx, "POST", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/changes", nil, body, out)
 }
 
+// GetDrift: Say what of a stack is not as it was left.
+func (c *Client) GetDrift(ctx context.Context, environment string, stack string) (*Drift, error) {
+	out := new(Drift)
+	return out, c.do(ctx, "GET", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/drift", nil, nil, out)
+}
+
 // ListObjects: List the objects of a stack.
 func (c *Client) ListObjects(ctx context.Context, environment string, stack string) (*PageObject, error) {
 	out := new(PageObject)
 	return out, c.do(ctx, "GET", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/objects", nil, nil, out)
+}
+
+// ObserveStack: Look now whether a stack is as it was left.
+func (c *Client) ObserveStack(ctx context.Context, environment string, stack string, body ObserveRequest) (*Drift, error) {
+	out := new(Drift)
+	return out, c.do(ctx, "POST", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/observe", nil, body, out)
 }
 
 // ListOutputs: List the outputs of a stack.
@@ -542,6 +779,12 @@ func (c *Client) ListEvents(ctx context.Context, query ListEventsQuery) (*PageEv
 	return out, c.do(ctx, "GET", "/api/v1/events", query.values(), nil, out)
 }
 
+// AcceptEvents: Tell of an event: a CloudEvent, or a list of them.
+func (c *Client) AcceptEvents(ctx context.Context, body json.RawMessage) (*PageEventAccepted, error) {
+	out := new(PageEventAccepted)
+	return out, c.do(ctx, "POST", "/api/v1/events", nil, body, out)
+}
+
 // StreamEventsQuery are the parameters of [Client.StreamEvents]; what is zero is not sent.
 type StreamEventsQuery struct {
 	// Only events behind this one; -1 only what happens from now on.
@@ -585,6 +828,18 @@ func (c *Client) StreamEvents(ctx context.Context, query StreamEventsQuery, hear
 		}
 		return nil
 	})
+}
+
+// GetEvent: Look at an event, and at what triggers did about it.
+func (c *Client) GetEvent(ctx context.Context, sequence string) (*EventDetails, error) {
+	out := new(EventDetails)
+	return out, c.do(ctx, "GET", "/api/v1/events/"+url.PathEscape(sequence), nil, nil, out)
+}
+
+// ReplayEvent: Give an event to triggers anew.
+func (c *Client) ReplayEvent(ctx context.Context, sequence string, body ReplayRequest) (*EventAccepted, error) {
+	out := new(EventAccepted)
+	return out, c.do(ctx, "POST", "/api/v1/events/"+url.PathEscape(sequence)+"/replay", nil, body, out)
 }
 
 // GetPlan: Read a plan with what policy says and what it costs.
@@ -816,6 +1071,12 @@ func (c *Client) GetSession(ctx context.Context) (*Session, error) {
 func (c *Client) ListStacks(ctx context.Context) (*PageStack, error) {
 	out := new(PageStack)
 	return out, c.do(ctx, "GET", "/api/v1/stacks", nil, nil, out)
+}
+
+// ListTriggers: List what starts workflows by itself.
+func (c *Client) ListTriggers(ctx context.Context) (*PageTrigger, error) {
+	out := new(PageTrigger)
+	return out, c.do(ctx, "GET", "/api/v1/triggers", nil, nil, out)
 }
 
 // ListWorkflows: List the project's workflows.

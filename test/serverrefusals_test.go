@@ -54,3 +54,12 @@ grant {
 		}
 	}
 }
+
+// another is a token that differs from one in its last character.
+func another(token string) string {
+	at := len(token) - 1
+	if token[at] == 'A' {
+		return token[:at] + "E"
+	}
+	return token[:at] + "A"
+}

@@ -46,9 +46,23 @@ type Work interface {
 	// Decide makes somebody's decision about a step known to its run.
 	Decide(ctx context.Context, who access.Identity, run runs.Run, d StepDecision) error
 
+	// Triggers are the project's triggers with what became of their last times. Of
+	// those that were started, the status is that of [runs.FireStarted].
+	Triggers(ctx context.Context) ([]Trigger, error)
+	// AuthorizeTrigger is Authorize for what a trigger starts; for whatever any
+	// trigger may start where the name is empty.
+	AuthorizeTrigger(ctx context.Context, who access.Identity, verb access.Verb, trigger string) error
+	// RetryFiring has a dead firing done again. id names what is made for it.
+	RetryFiring(ctx context.Context, who access.Identity, f runs.Firing, id string) error
+
 	// Stacks are the project's stacks with the environments that they have a state
 	// in.
 	Stacks(ctx context.Context) ([]StackState, error)
+	// Drift is what is known of a stack by looking at it.
+	Drift(ctx context.Context, key states.Key) (*Drift, error)
+	// Observe has a stack looked at soon, on behalf of who asks. reset forgets what
+	// changed again and again.
+	Observe(ctx context.Context, who access.Identity, key states.Key, reset bool) error
 	// State is the state of a stack.
 	State(ctx context.Context, key states.Key) (*states.State, error)
 	// PushState makes the state of a stack be another one, on behalf of who holds
@@ -76,6 +90,8 @@ type Change struct {
 	Plan string
 	// Rollback is the run to undo, instead of planning anything.
 	Rollback string
+	// Repair says that the targets have drifted and are put back.
+	Repair bool
 	// Apply says to carry it out, and Approve to have people approve it first.
 	Apply, Approve bool
 }
@@ -120,4 +136,6 @@ type StackState struct {
 	Needs       []string
 	Serial      int64
 	Objects     int
+	Observed    bool
+	Drift       *DriftSummary // nil where nobody has looked
 }
