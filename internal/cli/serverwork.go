@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -55,6 +57,66 @@ func (w *serverWork) Authorize(ctx context.Context, who access.Identity, verb ac
 		return fmt.Errorf("%w: %w", api.ErrForbidden, diags.Err())
 	}
 	return nil
+}
+
+// Sight implements [api.Work].
+func (w *serverWork) Sight(ctx context.Context, who access.Identity) (api.Sight, error) {
+	policy, diags := w.root().app.policy()
+	if diags.HasErrors() {
+		return api.Sight{}, diags.Err()
+	}
+	place := func(environment, resource string) bool {
+		return policy.Decide(who, access.Read, environment, resource).Allowed
+	}
+	environments := sync.OnceValue(func() []string {
+		list, _ := w.runner.Store.Environments(ctx, "") // without them there is less to see
+		if p, err := w.Project(ctx); err == nil {
+			list = append(list, sortedKeys(p.Environments)...)
+		}
+		return append(list, defaultEnv)
+	})
+	somewhere := func(resource string) bool {
+		return slices.ContainsFunc(environments(), func(environment string) bool { return place(environment, resource) })
+	}
+	return api.Sight{Place: place, Somewhere: somewhere, Audit: policy.Decide(who, access.Audit, "", "").Allowed}, nil
+}
+
+// Resources implements [api.Work].
+func (w *serverWork) Resources(ctx context.Context, run runs.Run) ([]string, error) {
+	names, diags := w.root().app.resourcesOf(ctx, w.runner.Store, run)
+	if diags.HasErrors() {
+		return nil, diags.Err()
+	}
+	// A change of a stack is a run of a workflow that nobody declares: it is about
+	// the stack.
+	if len(names) == 1 && names[0] == changeName && run.Machine() {
+		return w.changedStacks(ctx, run)
+	}
+	return names, nil
+}
+
+// changedStacks names the stack that a change is of.
+func (w *serverWork) changedStacks(ctx context.Context, run runs.Run) ([]string, error) {
+	source, err := w.runner.Store.Blob(ctx, run.Blob)
+	if err != nil {
+		return nil, err
+	}
+	d, diags := runs.DecodeDefinition(source)
+	if diags.HasErrors() {
+		return nil, diags.Err()
+	}
+	for _, s := range d.Workflow.Steps {
+		for _, r := range s.Action.References {
+			switch {
+			case r.Kind != "stack":
+			case d.Project.Stacks[r.Name] != nil && isDirectory(d.Project.Stacks[r.Name]):
+				return []string{""}, nil
+			default:
+				return []string{r.Name}, nil
+			}
+		}
+	}
+	return []string{changeName}, nil
 }
 
 // AuthorizeRun implements [api.Work].
@@ -377,7 +439,7 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
-		one := api.PlanPart{Stack: part.Name, Plan: l.plan}
+		one := api.PlanPart{Stack: part.Name, Resource: op.stack, Plan: l.plan}
 		if one.Document, err = jsonplan.Plan(l.plan, nil, op.jsonOptions(ctx)); err != nil {
 			return nil, err
 		}

@@ -71,6 +71,7 @@ func (s *Server) identified(next http.Handler) http.Handler {
 		who, err := s.whoAsks(r)
 		if err == nil {
 			ctx := api.WithRoute(api.WithIdentity(r.Context(), who), routeOf(r))
+			ctx = api.WithRecheck(ctx, func() (access.Identity, error) { return s.whoAsks(r) })
 			next.ServeHTTP(w, r.WithContext(ctx))
 			return
 		}

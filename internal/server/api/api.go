@@ -55,6 +55,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	}
 	config.Security = []map[string][]string{{"token": {}}}
 	h := humago.New(mux, config)
+	a.guard(h)
 	a.runs(h)
 	a.workflows(h)
 	a.stacks(h)

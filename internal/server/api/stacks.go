@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -56,6 +57,9 @@ func (a *API) listStacks(ctx context.Context, _ *struct{}) (*body[page[Stack]], 
 	}
 	out := page[Stack]{Items: []Stack{}}
 	for _, s := range list {
+		if !a.viewer(ctx).Place(s.Environment, s.Stack) {
+			continue
+		}
 		one := Stack{
 			Name: s.Stack, Environment: s.Environment, Source: s.Source, Needs: s.Needs, Serial: s.Serial, Objects: s.Objects, Observed: s.Observed, Drift: s.Drift,
 			LastRun: last[states.Key{Stack: s.Stack, Environment: s.Environment}],
@@ -164,6 +168,9 @@ func (a *API) getPlan(ctx context.Context, in *struct {
 	}
 	out := PlanDocument{Digest: p.Digest, Environment: p.Environment, Kind: p.Kind, Stacks: []PlannedStack{}}
 	for _, part := range p.Parts {
+		if !a.viewer(ctx).Place(p.Environment, part.Resource) {
+			return nil, problem(fmt.Errorf("%w: there is no plan with the digest %s", ErrNotFound, in.Plan))
+		}
 		n := part.Plan.Count()
 		one := PlannedStack{Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document}
 		if part.Decision != nil {
