@@ -79,7 +79,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		o: &runnerOptions{most: o.most, quiet: true}, op: op, r: runner, drain: ctx.Done(), hard: hardContext(ctx).Done(),
 		driving: map[string]bool{}, alone: map[string]time.Time{},
 	}
-	token, diags := app.bearers(ctx, store)
+	known, diags := app.serverIdentities(ctx, store)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -94,7 +94,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 			Store: store, Events: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
-		Token: token, Refused: app.refuseRequest,
+		Token: known.token, Issuers: known.issuers, LoggedIn: known.loggedIn, Refused: app.refuseRequest,
 		Locks: store,
 		Hooks: started.hooks,
 		Log:   slog.New(slog.NewTextHandler(app.Err, nil)),

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -25,6 +26,11 @@ type Server struct {
 	Token func(shown string) (access.Identity, error)
 	// Refused, where not nil, is told of tokens and logins that let nobody in.
 	Refused func(Refusal)
+	// Issuers are those that people log in with in the browser, by identity.
+	Issuers map[string]*identities.Issuer
+	// LoggedIn, where not nil, is told of each who did: a login that is not told of
+	// does not count.
+	LoggedIn func(ctx context.Context, identity string, who identities.Credential) error
 	// Local, where not nil, is whom clients without a token act as. It holds only
 	// where the server listens on this machine alone.
 	Local *access.Identity
@@ -43,6 +49,8 @@ type Server struct {
 	Proxied bool
 
 	sessions sessions
+	pending  pendingLogins
+	base     string // where browsers find the server
 	again    again
 	hosts    map[string]bool // that requests may name; nil for any
 	secure   bool            // browsers are to send cookies over encrypted connections only
@@ -99,6 +107,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, ready func(url strin
 	if s.Certificate != "" {
 		scheme = "https"
 	}
+	s.base = s.URL
+	if s.base == "" {
+		s.base = scheme + "://" + l.Addr().String()
+	}
 	h := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
@@ -112,11 +124,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, ready func(url strin
 		done <- h.Serve(l)
 	}()
 	if ready != nil {
-		where := s.URL
-		if where == "" {
-			where = scheme + "://" + l.Addr().String()
-		}
-		ready(where)
+		ready(s.base)
 	}
 	s.Log.Info("serving", "address", l.Addr().String(), "local", local)
 	select {
@@ -174,7 +182,10 @@ func (s *Server) Handler() http.Handler {
 	if s.Hooks != nil {
 		mux.Handle(projects.HooksPrefix, s.Hooks)
 	}
-	mux.HandleFunc("POST /login", s.login)
+	mux.HandleFunc("POST /login", s.showToken)
+	mux.HandleFunc("GET /logins", s.listLogins)
+	mux.HandleFunc("GET /login/{identity}", s.beginLogin)
+	mux.HandleFunc("GET /login/{identity}/callback", s.finishLogin)
 	mux.HandleFunc("POST /logout", s.logout)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.readyz)
