@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -115,7 +116,34 @@ func (a *App) mayBe(who access.Identity, verb access.Verb, environment, resource
 	return diag.Errorf("Not allowed", "%s may not do this (%s %s): %s.", who.Subject, verb, where, d.Because)
 }
 
-// authorize is mayBe for what carries out runs.
+// authorizer is mayBe for what carries out runs: of each step that is about to begin
+// it asks anew. What was begun with a token that is revoked goes no further.
+func (a *App) authorizer(store runs.Store) func(by runs.Run, verb access.Verb, environment, resource string) error {
+	return func(by runs.Run, verb access.Verb, environment, resource string) error {
+		if by.Authority != nil && by.Authority.Token != "" {
+			tokens, ok := store.(tokenStore)
+			if !ok {
+				return errors.New("the tokens cannot be looked up")
+			}
+			kept, ok, err := tokens.Token(context.Background(), by.Authority.Token)
+			if err != nil {
+				return fmt.Errorf("it cannot be told whether the token of the run holds: %w", err)
+			}
+			if !ok || !kept.Revoked.IsZero() {
+				a.refuse(notAllowed(by.Authority.Identity(by.Actor), verb, environment, resource, "run "+by.ID))
+				return fmt.Errorf("the token %s that the run was begun with was revoked", by.Authority.Token)
+			}
+		}
+		return a.authorize(by, verb, environment, resource)
+	}
+}
+
+// tokenStore looks up tokens.
+type tokenStore interface {
+	Token(ctx context.Context, id string) (access.Token, bool, error)
+}
+
+// authorize is what [App.authorizer] asks of the roles.
 func (a *App) authorize(by runs.Run, verb access.Verb, environment, resource string) error {
 	return a.mayBe(a.identityIn(by.Actor, by.Authority), verb, environment, resource, "run "+by.ID).Err()
 }

@@ -183,7 +183,7 @@ func (o *operation) triggerRuns(ctx context.Context, p *projects.Project, list [
 	}
 	w := &triggers.Workflows{
 		Runner: &runs.Runner{Store: store, Actor: o.app.actor()}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
-		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorize, Admit: o.admit,
+		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorizer(store), Admit: o.admit,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
 		return variableValues(p, p.Variables, environment, values)
