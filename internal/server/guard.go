@@ -154,7 +154,10 @@ func (s *Server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		if !strings.HasSuffix(r.URL.Path, "/stream") {
-			_ = http.NewResponseController(w).SetWriteDeadline(began.Add(answerTimeout))
+			// Whoever sends a byte now and then is not waited for either.
+			control := http.NewResponseController(w)
+			_ = control.SetReadDeadline(began.Add(answerTimeout))
+			_ = control.SetWriteDeadline(began.Add(answerTimeout))
 		}
 		rec := &recorder{ResponseWriter: w}
 		defer func() {

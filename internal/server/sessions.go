@@ -93,7 +93,11 @@ func (s *sessions) end(r *http.Request) {
 // showToken takes a token from the form of the UI and opens a session.
 func (s *Server) showToken(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
-	shown := r.PostFormValue("token")
+	if err := r.ParseForm(); errors.As(err, new(*http.MaxBytesError)) {
+		tell(w, http.StatusRequestEntityTooLarge, "The form is too long.")
+		return
+	}
+	shown := r.PostForm.Get("token")
 	if _, err := s.Token(shown); err != nil {
 		s.refuse(r, Refusal{Login: true, Token: shown, Err: err})
 		tell(w, http.StatusUnauthorized, "This token does not hold.")
