@@ -176,7 +176,7 @@ func (s *Server) finish(r *http.Request, name string) (identities.Session, ident
 		return fail(errOther)
 	}
 	q := r.URL.Query()
-	if len(q["state"]) != 1 || q.Get("state") != l.State || len(q["code"]) > 1 {
+	if len(q["state"]) != 1 || len(q["code"]) > 1 {
 		return fail(errOther)
 	}
 	if iss, said := q["iss"]; said && (len(iss) != 1 || iss[0] != issuer.Declared.Issuer) {
