@@ -91,7 +91,9 @@ func TestSlowClients(t *testing.T) {
 				conn := l.dial()
 				defer conn.Close()
 				began := time.Now()
+				written := make(chan struct{})
 				go func() {
+					defer close(written)
 					_, err := io.WriteString(conn, c.begin)
 					for c.drip != "" && err == nil {
 						time.Sleep(time.Second)
@@ -102,6 +104,8 @@ func TestSlowClients(t *testing.T) {
 				if took := time.Since(began); took > c.most {
 					t.Errorf("it was let go of after %s only", took)
 				}
+				_ = conn.Close()
+				<-written
 			})
 		})
 	}
