@@ -33,6 +33,7 @@ var floors = map[string]int{
 	"internal/server":            5,
 	"internal/sqlite":            5,
 	"internal/postgres":          5,
+	"internal/notify":            5, // events out
 	"internal/triggers":          5,
 	"internal/triggers/webhooks": 1, // requests to events: pure, for the server and the command line
 	"internal/gitops":            5,
@@ -70,6 +71,7 @@ var floors = map[string]int{
 	"internal/events":          0,
 	"internal/events/patterns": 0, // which events fit: pure
 	"internal/events/windows":  0, // when events over time fire: pure
+	"internal/egress":          0, // which networks requests may go to
 	"internal/addrs":           0,
 	"internal/diag":            0,
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/policy"
 )
 
@@ -63,6 +64,9 @@ type App struct {
 	// acting is for whom the command acts by a token or a login; nil for whom the
 	// operating system says it is.
 	acting *identities.Credential
+	// egress keeps the requests of steps out of networks that are not public, on a
+	// server; nil elsewhere: who types a command may reach what they can reach.
+	egress *egress.Guard
 
 	command  string    // the command that is carried out
 	refusals *refusals // where to tell of what is refused; nil until the command has ended

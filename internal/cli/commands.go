@@ -24,6 +24,7 @@ func commands() *command {
 		completionCommand(),
 		consoleCommand(),
 		costCommand(),
+		deliveriesCommand(),
 		driftCommand(),
 		fmtCommand(),
 		forceUnlockCommand(),

@@ -175,6 +175,7 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	return r.drive(ctx, o.shared, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = runs.Run{
 			ID: id, Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: o.summary(),
+			Source: o.app.source(),
 		}
 		w.Events, w.Run.Overrides = j.record(access.Subject(w.Run.Actor))
 		for _, name := range o.names {

@@ -484,6 +484,9 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
 	}
+	if opts.parent == "" {
+		request.Run.Source = o.app.source()
+	}
 	input := engine.ApplyInput{
 		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
 	}

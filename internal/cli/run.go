@@ -134,7 +134,7 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 		return app.fail(d2)
 	}
 	return op.workflow(ctx, d, o.json, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
-		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Overrides: overrides}
+		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Overrides: overrides, Source: app.source()}
 		w.Environment, w.Inputs, w.Parallelism = environment, inputs, o.parallelism
 		if o.detach {
 			run, diags := r.EnqueueWorkflow(ctx, d, w)
@@ -226,7 +226,7 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 		return app.fail(diags)
 	}
 	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
-		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Summary: "workflow " + name, Overrides: overrides}
+		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Summary: "workflow " + name, Overrides: overrides, Source: app.source()}
 		actsFor(e, e.Run)
 		if steps, ok := e.Steps.(*runs.StateMachine); ok {
 			e.Admit = steps.Options.Admits(name, nil)

@@ -182,7 +182,7 @@ func (o *operation) triggerRuns(ctx context.Context, p *projects.Project, list [
 		o.app.refusals = newRefusals(store)
 	}
 	w := &triggers.Workflows{
-		Runner: &runs.Runner{Store: store, Actor: o.app.actor()}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
+		Runner: &runs.Runner{Store: store, Actor: o.app.actor(), Egress: o.app.egress}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
 		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorizer(store), Admit: o.admit,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {

@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/egress"
+	"github.com/tutti-dev/tutti/internal/notify"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/server/api"
@@ -32,9 +35,10 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 			f.text(&o.listen, "listen", "ADDRESS", "Where to listen; "+defaultListen+" unless given. A port of 0 means any that is free.")
 			f.text(&o.certificate, "tls-cert", "FILE", "The certificate of the server with its chain, in PEM.")
 			f.text(&o.key, "tls-key", "FILE", "Its private key, in PEM.")
-			f.text(&o.url, "url", "URL", "Where clients find the server, if not where it listens.")
+			f.text(&o.url, "url", "URL", "Where clients find the server, if not where it listens; links in what is told to others lead there.")
 			f.toggle(&o.proxied, "behind-proxy", "A proxy in front of the server encrypts connections.")
 			f.toggle(&o.tokens, "require-token", "Ask for a token on this machine too.")
+			f.list(&o.private, "allow-private-requests", "NETWORK", "Let http steps of runs that are driven here reach this network, which is not public (10.0.0.0/8, 127.0.0.1). May be given several times; \"all\" lets them go anywhere.")
 			f.number(&o.most, "max-runs", "N", "How many runs to drive at once; 1000 unless given.")
 			return o.serve
 		},
@@ -44,6 +48,7 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 type serverOptions struct {
 	listen, certificate, key, url string
 	proxied, tokens               bool
+	private                       []string // networks
 	most                          int
 }
 
@@ -60,6 +65,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	guard, err := guardOf(o.private)
+	if err != nil {
+		return app.failf("Invalid network", "Option -allow-private-requests: %s.", err)
+	}
+	app.egress = guard
 	listener, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		return app.failf("Cannot listen", "%s.", err)
@@ -74,7 +84,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		return app.failf("Cannot watch the store", "%s.", err)
 	}
 	app.refusals = newRefusals(store)
-	runner := &runs.Runner{Store: store, Actor: app.actor()}
+	runner := &runs.Runner{Store: store, Actor: app.actor(), Egress: guard}
 	driver := &runDriver{
 		o: &runnerOptions{most: o.most, quiet: true}, op: op, r: runner, drain: ctx.Done(), hard: hardContext(ctx).Done(),
 		driving: map[string]bool{}, alone: map[string]time.Time{},
@@ -91,7 +101,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	work.observer.change = work.Change
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Events: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
+			Store: store, Events: store, Outbox: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
 		Token: known.token, Issuers: known.issuers, LoggedIn: known.loggedIn, Refused: app.refuseRequest,
@@ -117,6 +127,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		defer close(triggered)
 		started.serve(ctx, changes.Next)
 	}()
+	notified := make(chan struct{})
+	go func() {
+		defer close(notified)
+		op.serveNotify(ctx, &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf})
+	}()
 	observed := make(chan struct{})
 	go func() {
 		defer close(observed)
@@ -132,11 +147,25 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	}
 	<-driven
 	<-triggered
+	<-notified
 	<-observed
 	if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
 		return app.fail(diag.FromError(err))
 	}
 	return exitOK
+}
+
+// guardOf keeps requests out of networks that are not public, but for those given;
+// nil where all are.
+func guardOf(private []string) (*egress.Guard, error) {
+	if slices.Contains(private, "all") {
+		return nil, nil
+	}
+	networks, err := egress.ParseNetworks(private)
+	if err != nil {
+		return nil, err
+	}
+	return egress.New(networks...), nil
 }
 
 // breath is how long follow waits at least between two looks: what changes in

@@ -36,7 +36,7 @@ var _ api.Work = (*serverWork)(nil)
 
 // fresh is the program for one request or run: it has read nothing yet.
 func (a *App) fresh() *App {
-	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting, command: a.command, refusals: a.refusals}
+	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting, egress: a.egress, command: a.command, refusals: a.refusals}
 }
 
 // root is the project's root for one request.
@@ -133,6 +133,15 @@ func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb
 	return nil
 }
 
+// AuthorizeNotify implements [api.Work].
+func (w *serverWork) AuthorizeNotify(ctx context.Context, who access.Identity, verb access.Verb, name string) error {
+	environment, diags := w.root().environmentOfNotify(name)
+	if diags.HasErrors() {
+		return diags.Err()
+	}
+	return w.Authorize(ctx, who, verb, environment, name)
+}
+
 // Roles implements [api.Work].
 func (w *serverWork) Roles(who access.Identity) ([]string, bool, error) {
 	policy, diags := w.root().app.policy()
@@ -161,7 +170,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		return runs.Run{}, err
 	}
 	op.environment = environment
-	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow}
+	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow, Source: s.Source}
 	if declared.Definition != "" {
 		if diags := checkWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
 			return runs.Run{}, diags.Err()
@@ -261,7 +270,7 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 		return runs.Run{}, diags.Err()
 	}
 	op.environment = environment
-	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary}
+	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary, Source: c.Source}
 	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
 	return started, diags.Err()
 }
@@ -363,7 +372,7 @@ func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID}
+	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID, Source: r.Run.Source}
 	started, diags := w.runner.EnqueueWorkflow(ctx, p.definition, runs.WorkflowOptions{Run: run, Environment: p.environment, Inputs: p.inputs, Reuse: reuse, Admit: op.admit})
 	return admitted(started, diags)
 }
@@ -467,7 +476,7 @@ func (w *serverWork) Stacks(ctx context.Context) ([]api.StackState, error) {
 	if diags.HasErrors() {
 		return nil, diags.Err()
 	}
-	drift, err := w.driftSummaries(ctx)
+	drift, err := w.Drifts(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -155,7 +155,7 @@ func (d *drive) conclude(ctx context.Context) Result {
 	final := d.exec.Finish(ctx)
 	d.report(final.Diags)
 	if d.req.Closing != nil {
-		d.report(d.req.Closing(ctx))
+		d.report(d.req.Closing(ctx, final))
 	}
 	now := d.r.now()
 	d.run.Ended = now

@@ -45,6 +45,7 @@ type execution struct {
 
 	seq     int64
 	heard   int64 // number of the last signal in the journal
+	asked   int   // people know of the steps below that they are to decide about
 	pending batch
 	writing *batch
 	events  []events.Event
@@ -140,6 +141,11 @@ func (x *execution) append(entry workflow.Entry) {
 // enqueue takes a step that may start: one that only waits begins to.
 func (x *execution) enqueue(step int) {
 	about := x.e.Steps.About(step)
+	if about.Asks != "" && !about.Ended && step >= x.asked {
+		x.events = append(x.events, events.Event{
+			Source: sourceOf(x.run.Key), Type: "approval.needed", Subject: x.run.ID, Actor: access.Subject(x.run.Actor), Time: x.r.now(), Data: encode(decisionData{Step: about.Asks}),
+		})
+	}
 	switch {
 	case x.doubts[step] && !about.Token: // its loss is about to be told
 	case about.Signal, about.Ended:
@@ -617,11 +623,8 @@ func (x *execution) flush() {
 	x.pending, x.writing = batch{leaves: later}, &b
 	run := x.run
 	list := x.events
-	for i := range list {
-		list[i].ID = eventID(run.ID, b.entries[0].Sequence)
-		if i > 0 {
-			list[i].ID = fmt.Sprintf("%s.%d", list[i].ID, i)
-		}
+	if len(list) > 0 {
+		list = withBatchIDs(run.ID, b.entries[0].Sequence, list)
 	}
 	x.writes <- []Commit{{Lease: x.lease, Entries: b.entries, Events: list, Run: &run, Leaves: b.leaves}}
 	x.events = nil

@@ -75,6 +75,17 @@ type Run struct {
 	// Overrides are the rules that were against the run, and why it was carried out
 	// all the same; of a workflow, those that its steps may go against.
 	Overrides []Override `json:",omitempty"`
+	// Source is the code that the run is about; nil where whoever started it said
+	// nothing of it. Steps that are runs of their own have none.
+	Source *Source `json:",omitempty"`
+}
+
+// Source is a state of code at a host of code.
+type Source struct {
+	Repository string // "org/shop"; empty where the notify block names it
+	Commit     string // in full, in hexadecimal
+	// PullRequest is the number of the request to merge; 0 for none.
+	PullRequest int `json:",omitempty"`
 }
 
 // Override says why a rule, such as "budget.shop", was not followed. The actor of

@@ -66,7 +66,7 @@ func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
 // runChild carries out another workflow of the project as a run of its own, or
 // goes on with it.
 func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOptions, c WorkflowCall) (WorkflowResult, error) {
-	o.Run.Parent = c.Task.Run().ID
+	o.Run.Parent, o.Run.Source = c.Task.Run().ID, nil
 	t, name, given := c.Task, c.Effect.References["run"].Name, c.Effect.Arguments.GetAttr("inputs")
 	result := WorkflowResult{Run: childRun(t)}
 	w := d.Project.Workflows[name]

@@ -235,6 +235,9 @@ var _ Steps = (*workflowSteps)(nil)
 func (w *workflowSteps) About(step int) About {
 	a := w.machine.About(step)
 	out := About{Ended: a.Ended, Until: a.Until, Signal: a.Signal}
+	if a.Approval {
+		out.Asks = a.Key
+	}
 	if a.Pool != "" {
 		out.Pool = Ticket{Pool: a.Pool, Name: a.Key, Priority: a.Priority}
 		if p := w.d.Project.Pools[a.Pool]; p != nil {
@@ -282,7 +285,7 @@ func (w *workflowSteps) attempt(ctx context.Context, t *Task, e flow.Effect, ver
 			}
 		}
 	}
-	call := WorkflowCall{Effect: e, Task: t, Call: actions.Call{Key: t.Key, Dir: w.d.Project.Dir, Logs: t.Log, Beat: t.Beat, Asked: t.Asked()}}
+	call := WorkflowCall{Effect: e, Task: t, Call: actions.Call{Key: t.Key, Dir: w.d.Project.Dir, Logs: t.Log, Beat: t.Beat, Asked: t.Asked(), Egress: w.r.Egress}}
 	call.Artifact = func(path string, data []byte) error { return t.Artifact(ctx, newArtifact(path, data), data) }
 	hidden := false
 	if e.Arguments != cty.NilVal {

@@ -29,6 +29,7 @@ type Project struct {
 	Workflows    map[string]*Workflow
 	Pools        map[string]*Pool
 	Triggers     map[string]*Trigger
+	Notifies     map[string]*Notify
 	Webhooks     map[string]*Webhook
 	Policies     map[string]*Policy
 	Secrets      map[string]*Secret

@@ -24,6 +24,7 @@ type API struct {
 	Events  runs.EventStore // the same store
 	Runner  *runs.Runner
 	Work    Work
+	Outbox  runs.OutboxStore
 	Version string // of the program
 	Name    string // of the project
 	// Changed returns a channel that is closed at the next change of the store,
@@ -33,6 +34,7 @@ type API struct {
 	Stop <-chan struct{}
 
 	names sync.Map // of workflows, by blob of the definition
+	tail  tail
 }
 
 // collecting bounds how long the store is asked for what is not part of a request.
@@ -63,6 +65,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	a.feeds(h)
 	a.triggers(h)
 	a.audit(h)
+	a.deliveries(h)
 	return h.OpenAPI()
 }
 

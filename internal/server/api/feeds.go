@@ -1,12 +1,15 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -83,13 +86,93 @@ func (a *API) LastEvent(ctx context.Context) (int64, error) {
 	return last, err
 }
 
+// tail are the last events of the feed, read once for all who listen.
+type tail struct {
+	mu     sync.Mutex
+	known  <-chan struct{} // nothing was written since this is the next change
+	events []Event         // in order
+	bytes  int             // of their data
+}
+
+// tailEvents and tailBytes are how much is remembered for those who listen, about.
+const (
+	tailEvents = 2000
+	tailBytes  = 16 << 20
+)
+
 // links reads events behind a number.
-func (a *API) links(ctx context.Context, after int64, limit int) (out []events.Link, err error) {
+func (a *API) links(ctx context.Context, after int64, limit int) ([]Event, error) {
+	list, ok, err := a.remembered(ctx, after, limit)
+	if err != nil || ok {
+		return list, err
+	}
+	return a.read(ctx, after, limit)
+}
+
+// remembered is links for what is remembered; false where that does not go back so far.
+func (a *API) remembered(ctx context.Context, after int64, limit int) ([]Event, bool, error) {
+	t := &a.tail
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	// Before reading, so that nothing falls between.
+	if changed := a.Changed(); t.known != changed {
+		if err := t.readOn(ctx, a); err != nil {
+			return nil, false, err
+		}
+		t.known = changed
+	}
+	if len(t.events) == 0 || after < t.events[0].Sequence-1 {
+		return nil, false, nil
+	}
+	i, found := slices.BinarySearchFunc(t.events, after, func(e Event, after int64) int { return cmp.Compare(e.Sequence, after) })
+	if found {
+		i++
+	}
+	return slices.Clone(t.events[i:min(len(t.events), i+limit)]), true, nil
+}
+
+// readOn reads what was written since, and forgets the oldest where it is too much.
+func (t *tail) readOn(ctx context.Context, a *API) error {
+	if len(t.events) == 0 {
+		made, err := a.LastEvent(ctx)
+		if err != nil {
+			return err
+		}
+		if t.events, err = a.read(ctx, made-1, 1); err != nil || len(t.events) == 0 {
+			return err
+		}
+		t.bytes = len(t.events[0].Data)
+	}
+	for {
+		fresh, err := a.read(ctx, t.events[len(t.events)-1].Sequence, feedBatch)
+		if err != nil {
+			return err
+		}
+		for _, e := range fresh {
+			t.bytes += len(e.Data)
+		}
+		t.events = append(t.events, fresh...)
+		drop := 0
+		if len(t.events) > 2*tailEvents || t.bytes > 2*tailBytes { // many at once: what stays is copied
+			for len(t.events)-drop > 1 && (t.bytes > tailBytes || len(t.events)-drop > tailEvents) {
+				t.bytes -= len(t.events[drop].Data)
+				drop++
+			}
+			t.events = slices.Clone(t.events[drop:])
+		}
+		if len(fresh) < feedBatch {
+			return nil
+		}
+	}
+}
+
+// read is links, from the store.
+func (a *API) read(ctx context.Context, after int64, limit int) (out []Event, err error) {
 	_, err = a.Store.Feed(ctx, after, func(l *events.Link) error {
 		if len(out) == limit {
 			return errEnough
 		}
-		out = append(out, *l)
+		out = append(out, eventOf(l))
 		return nil
 	})
 	if errors.Is(err, errEnough) {
@@ -177,12 +260,12 @@ func (a *API) streamEvents(ctx context.Context, in *struct {
 				return false, err
 			}
 			for i := range list {
-				l := &list[i]
-				cursor = l.Sequence
-				if !v.event(ctx, &l.Event) {
+				e := &list[i]
+				cursor = e.Sequence
+				if !v.event(ctx, &events.Event{ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject}) {
 					continue
 				}
-				if err := send(sse.Message{ID: int(l.Sequence), Data: eventOf(l)}); err != nil {
+				if err := send(sse.Message{ID: int(e.Sequence), Data: *e}); err != nil {
 					return false, err
 				}
 			}

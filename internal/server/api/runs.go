@@ -88,7 +88,7 @@ func (a *API) startRun(ctx context.Context, in *struct {
 	if !a.viewer(ctx).Somewhere(in.Body.Workflow) {
 		return nil, problem(fmt.Errorf("%w: the project declares no workflow %q", ErrNotFound, in.Body.Workflow))
 	}
-	run, err := a.Work.Start(ctx, IdentityOf(ctx), Start{ID: runID(ctx), Workflow: in.Body.Workflow, Environment: in.Body.Environment, Inputs: in.Body.Inputs})
+	run, err := a.Work.Start(ctx, IdentityOf(ctx), Start{ID: runID(ctx), Workflow: in.Body.Workflow, Environment: in.Body.Environment, Inputs: in.Body.Inputs, Source: in.Body.Source.kept()})
 	if err != nil {
 		return nil, problem(err)
 	}

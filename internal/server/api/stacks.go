@@ -143,7 +143,7 @@ func (a *API) changeStack(ctx context.Context, in *struct {
 	c := Change{
 		ID: runID(ctx), Stack: in.key().Stack, Environment: in.Environment, Destroy: in.Body.Destroy || in.Body.Kind == "destroy", Targets: in.Body.Targets,
 		Refresh: in.Body.Refresh == nil || *in.Body.Refresh, Plan: in.Body.Plan, Apply: in.Body.Kind != "plan", Approve: in.Body.Approve,
-		Rollback: in.Body.Run,
+		Rollback: in.Body.Run, Source: in.Body.Source.kept(),
 	}
 	if (in.Body.Kind == "rollback") != (c.Rollback != "") {
 		return nil, huma.Error422UnprocessableEntity("kind rollback and run are given together", &huma.ErrorDetail{Location: "body.run", Message: "the run to undo, with kind rollback and only there"})

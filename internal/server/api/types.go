@@ -31,6 +31,22 @@ type Run struct {
 	Started     *time.Time `json:"started,omitempty"`
 	Ended       *time.Time `json:"ended,omitempty"`
 	Overrides   []Override `json:"overrides,omitempty" doc:"Rules that were against it."`
+	Source      *Source    `json:"source,omitempty" doc:"The code that it is about."`
+}
+
+// Source is a state of code at a host of code, which is told how a run goes.
+type Source struct {
+	Repository  string `json:"repository,omitempty" maxLength:"500" doc:"Path of the repository; may be left out where the notify block names it." example:"org/shop"`
+	Commit      string `json:"commit" pattern:"^[0-9a-f]{7,64}$" doc:"The commit, in full."`
+	PullRequest int    `json:"pull_request,omitempty" minimum:"0" doc:"Number of the request to merge."`
+}
+
+// kept is the source as runs keep it.
+func (s *Source) kept() *runs.Source {
+	if s == nil {
+		return nil
+	}
+	return &runs.Source{Repository: s.Repository, Commit: s.Commit, PullRequest: s.PullRequest}
 }
 
 // Override says why a rule was not followed.
@@ -47,6 +63,9 @@ func describeRun(r runs.Run) Run {
 	}
 	if !r.Machine() {
 		out.Plan = r.PlanHash
+	}
+	if s := r.Source; s != nil {
+		out.Source = &Source{s.Repository, s.Commit, s.PullRequest}
 	}
 	for _, o := range r.Overrides {
 		out.Overrides = append(out.Overrides, Override(o))
@@ -273,6 +292,7 @@ type StartRequest struct {
 	Workflow    string                     `json:"workflow" minLength:"1" doc:"Name of the workflow."`
 	Environment string                     `json:"environment,omitempty" doc:"Where it is to work; the one selected unless given."`
 	Inputs      map[string]json.RawMessage `json:"inputs,omitempty" doc:"Values of its variables."`
+	Source      *Source                    `json:"source,omitempty" doc:"The code that it is about: hosts of code are told how it goes (docs/notify.md)."`
 }
 
 // ChangeRequest asks for a change of a stack.
@@ -284,6 +304,7 @@ type ChangeRequest struct {
 	Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
 	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need."`
 	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
+	Source  *Source  `json:"source,omitempty" doc:"The code that it is about: hosts of code are told how it goes (docs/notify.md)."`
 }
 
 // RetryRequest asks for a run to be done again.

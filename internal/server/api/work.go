@@ -29,6 +29,8 @@ type Work interface {
 	Sight(ctx context.Context, who access.Identity) (Sight, error)
 	// Resources names what a run works on: a workflow, or stacks.
 	Resources(ctx context.Context, run runs.Run) ([]string, error)
+	// AuthorizeNotify is Authorize for a notify block.
+	AuthorizeNotify(ctx context.Context, who access.Identity, verb access.Verb, name string) error
 	// Roles are those that somebody holds; nil where the project declares none.
 	Roles(who access.Identity) (held []string, declared bool, err error)
 
@@ -62,6 +64,9 @@ type Work interface {
 	// Stacks are the project's stacks with the environments that they have a state
 	// in.
 	Stacks(ctx context.Context) ([]StackState, error)
+	// Drifts are what is known of all stacks by looking at them, those left out that
+	// nobody has looked at.
+	Drifts(ctx context.Context) (map[states.Key]*DriftSummary, error)
 	// Drift is what is known of a stack by looking at it.
 	Drift(ctx context.Context, key states.Key) (*Drift, error)
 	// Observe has a stack looked at soon, on behalf of who asks. reset forgets what
@@ -80,6 +85,7 @@ type Start struct {
 	Workflow    string
 	Environment string
 	Inputs      map[string]json.RawMessage
+	Source      *runs.Source // nil for none
 }
 
 // Change says what to do to a stack.
@@ -98,6 +104,7 @@ type Change struct {
 	Repair bool
 	// Apply says to carry it out, and Approve to have people approve it first.
 	Apply, Approve bool
+	Source         *runs.Source // nil for none
 }
 
 // Retry says which run to do again, and from which step on.
