@@ -69,6 +69,10 @@ type App struct {
 	// egress keeps the requests of steps out of networks that are not public, on a
 	// server; nil elsewhere: who types a command may reach what they can reach.
 	egress *egress.Guard
+
+	command  string    // the command that is carried out
+	refusals *refusals // where to tell of what is refused; nil until the command has ended
+	pending  []refusal // until then
 }
 
 // Main runs the program with the arguments behind its name and returns the exit
@@ -165,6 +169,8 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 			return a.fail(diags)
 		}
 	}
+	a.command = name
+	defer a.tellPending(context.WithoutCancel(ctx))
 	return do(ctx, a, args)
 }
 

@@ -209,7 +209,7 @@ func (r *stackRunner) drive(ctx context.Context, plan *stacks.Plan, do func(*run
 		atOnce, r.parallelism = shared.ensemble.share(r.parallelism)
 	}
 	run, machine, diags := do(runner, runs.WorkflowOptions{
-		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(), Authorize: app.authorize,
+		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(), Authorize: app.authorizer(r.root.opened),
 	})
 	runner.Wait()
 	r.view.settle()

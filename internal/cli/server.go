@@ -101,12 +101,13 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if err != nil {
 		return app.failf("Cannot watch the store", "%s.", err)
 	}
+	app.refusals = newRefusals(store)
 	runner := &runs.Runner{Store: store, Actor: app.actor(), Egress: guard}
 	driver := &runDriver{
 		o: &runnerOptions{most: o.most, quiet: true}, op: op, r: runner, drain: ctx.Done(), hard: hardContext(ctx).Done(),
 		driving: map[string]bool{}, alone: map[string]time.Time{},
 	}
-	token, diags := app.bearers(ctx, store)
+	known, diags := app.serverIdentities(ctx, store)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -121,7 +122,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 			Store: store, Events: store, Outbox: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
-		Token: token,
+		Token: known.token, Issuers: known.issuers, LoggedIn: known.loggedIn, Refused: app.refuseRequest,
 		Locks: store,
 		Hooks: started.hooks,
 		Log:   log,

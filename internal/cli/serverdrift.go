@@ -45,11 +45,11 @@ func (w *serverWork) Observe(ctx context.Context, who access.Identity, key state
 	if _, err := w.declaredStack(ctx, key); err != nil {
 		return err
 	}
-	if err := w.Authorize(who, access.Plan, key.Environment, key.Stack); err != nil {
+	if err := w.Authorize(ctx, who, access.Plan, key.Environment, key.Stack); err != nil {
 		return err
 	}
 	if reset {
-		if err := w.Authorize(who, access.Apply, key.Environment, key.Stack); err != nil {
+		if err := w.Authorize(ctx, who, access.Apply, key.Environment, key.Stack); err != nil {
 			return err
 		}
 		if err := w.observer.reset(ctx, key, who.Subject); err != nil {

@@ -213,7 +213,7 @@ func (w *serverWork) Triggers(ctx context.Context) ([]api.Trigger, error) {
 // AuthorizeTrigger implements [api.Work].
 func (w *serverWork) AuthorizeTrigger(ctx context.Context, who access.Identity, verb access.Verb, trigger string) error {
 	if trigger == "" {
-		return w.Authorize(who, verb, "", "")
+		return w.Authorize(ctx, who, verb, "", "")
 	}
 	p, err := w.Project(ctx)
 	if err != nil {
@@ -230,7 +230,7 @@ func (w *serverWork) AuthorizeTrigger(ctx context.Context, who access.Identity, 
 			return diags.Err()
 		}
 	}
-	return w.Authorize(who, verb, environment, declared.Workflow.Name)
+	return w.Authorize(ctx, who, verb, environment, declared.Workflow.Name)
 }
 
 // RetryFiring implements [api.Work].

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -34,7 +36,7 @@ var _ api.Work = (*serverWork)(nil)
 
 // fresh is the program for one request or run: it has read nothing yet.
 func (a *App) fresh() *App {
-	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting, egress: a.egress}
+	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting, egress: a.egress, command: a.command, refusals: a.refusals}
 }
 
 // root is the project's root for one request.
@@ -50,18 +52,71 @@ func (w *serverWork) Project(context.Context) (*projects.Project, error) {
 }
 
 // Authorize implements [api.Work].
-func (w *serverWork) Authorize(who access.Identity, verb access.Verb, environment, resource string) error {
-	policy, diags := w.root().app.policy()
-	if diags.HasErrors() {
-		return diags.Err()
-	}
-	if !policy.Declared() {
-		return nil
-	}
-	if d := policy.Decide(who, verb, environment, resource); !d.Allowed {
-		return fmt.Errorf("%w: %s may not do this: %s", api.ErrForbidden, who.Subject, d.Because)
+func (w *serverWork) Authorize(ctx context.Context, who access.Identity, verb access.Verb, environment, resource string) error {
+	if diags := w.root().app.mayBe(who, verb, environment, resource, api.RouteOf(ctx)); diags.HasErrors() {
+		return fmt.Errorf("%w: %w", api.ErrForbidden, diags.Err())
 	}
 	return nil
+}
+
+// Sight implements [api.Work].
+func (w *serverWork) Sight(ctx context.Context, who access.Identity) (api.Sight, error) {
+	policy, diags := w.root().app.policy()
+	if diags.HasErrors() {
+		return api.Sight{}, diags.Err()
+	}
+	place := func(environment, resource string) bool {
+		return policy.Decide(who, access.Read, environment, resource).Allowed
+	}
+	environments := sync.OnceValue(func() []string {
+		list, _ := w.runner.Store.Environments(ctx, "") // without them there is less to see
+		if p, err := w.Project(ctx); err == nil {
+			list = append(list, sortedKeys(p.Environments)...)
+		}
+		return append(list, defaultEnv)
+	})
+	somewhere := func(resource string) bool {
+		return slices.ContainsFunc(environments(), func(environment string) bool { return place(environment, resource) })
+	}
+	return api.Sight{Place: place, Somewhere: somewhere, Audit: policy.Decide(who, access.Audit, "", "").Allowed}, nil
+}
+
+// Resources implements [api.Work].
+func (w *serverWork) Resources(ctx context.Context, run runs.Run) ([]string, error) {
+	names, diags := w.root().app.resourcesOf(ctx, w.runner.Store, run)
+	if diags.HasErrors() {
+		return nil, diags.Err()
+	}
+	// A change of a stack is a run of a workflow that nobody declares: it is about
+	// the stack.
+	if len(names) == 1 && names[0] == changeName && run.Machine() {
+		return w.changedStacks(ctx, run)
+	}
+	return names, nil
+}
+
+// changedStacks names the stack that a change is of.
+func (w *serverWork) changedStacks(ctx context.Context, run runs.Run) ([]string, error) {
+	source, err := w.runner.Store.Blob(ctx, run.Blob)
+	if err != nil {
+		return nil, err
+	}
+	d, diags := runs.DecodeDefinition(source)
+	if diags.HasErrors() {
+		return nil, diags.Err()
+	}
+	for _, s := range d.Workflow.Steps {
+		for _, r := range s.Action.References {
+			switch {
+			case r.Kind != "stack":
+			case d.Project.Stacks[r.Name] != nil && isDirectory(d.Project.Stacks[r.Name]):
+				return []string{""}, nil
+			default:
+				return []string{r.Name}, nil
+			}
+		}
+	}
+	return []string{changeName}, nil
 }
 
 // AuthorizeRun implements [api.Work].
@@ -71,7 +126,7 @@ func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb
 		return diags.Err()
 	}
 	for _, name := range names {
-		if err := w.Authorize(who, verb, run.Key.Environment, name); err != nil {
+		if err := w.Authorize(ctx, who, verb, run.Key.Environment, name); err != nil {
 			return err
 		}
 	}
@@ -79,12 +134,12 @@ func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb
 }
 
 // AuthorizeNotify implements [api.Work].
-func (w *serverWork) AuthorizeNotify(_ context.Context, who access.Identity, verb access.Verb, name string) error {
+func (w *serverWork) AuthorizeNotify(ctx context.Context, who access.Identity, verb access.Verb, name string) error {
 	environment, diags := w.root().environmentOfNotify(name)
 	if diags.HasErrors() {
 		return diags.Err()
 	}
-	return w.Authorize(who, verb, environment, name)
+	return w.Authorize(ctx, who, verb, environment, name)
 }
 
 // Roles implements [api.Work].
@@ -111,7 +166,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	if err := w.Authorize(who, access.Run, environment, s.Workflow); err != nil {
+	if err := w.Authorize(ctx, who, access.Run, environment, s.Workflow); err != nil {
 		return runs.Run{}, err
 	}
 	op.environment = environment
@@ -190,7 +245,7 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 			verb = access.Destroy
 		}
 	}
-	if err := w.Authorize(who, verb, environment, c.Stack); err != nil {
+	if err := w.Authorize(ctx, who, verb, environment, c.Stack); err != nil {
 		return runs.Run{}, err
 	}
 	if c.Rollback != "" {
@@ -256,17 +311,6 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		kind = "destroy"
 	}
 	fmt.Fprintf(&b, "workflow %q {\n", changeName)
-	if c.Rollback != "" {
-		if c.Approve {
-			fmt.Fprintf(&b, "  step \"approval\" {\n    approval {\n      message = %s\n    }\n  }\n", literal("Bring back what run "+c.Rollback+" changed?"))
-		}
-		b.WriteString("  step \"rollback\" {\n")
-		if c.Approve {
-			b.WriteString("    needs = [step.approval]\n")
-		}
-		fmt.Fprintf(&b, "    rollback {\n      run = %s\n    }\n  }\n}\n", literal(c.Rollback))
-		return parsedChange(p, b.String(), "roll back run "+c.Rollback)
-	}
 	plan := literal(c.Plan)
 	if c.Plan == "" {
 		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      stack   = %s\n      destroy = %t\n      refresh = %t\n", stack, c.Destroy, c.Refresh)
@@ -276,6 +320,9 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 				quoted[i] = literal(t)
 			}
 			fmt.Fprintf(&b, "      targets = [%s]\n", strings.Join(quoted, ", "))
+		}
+		if c.Rollback != "" {
+			fmt.Fprintf(&b, "      rollback = %s\n", literal(c.Rollback))
 		}
 		b.WriteString("    }\n  }\n")
 		plan = "step.plan.outputs.digest"
@@ -294,6 +341,9 @@ func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, strin
 		fmt.Fprintf(&b, "  step \"apply\" {\n    apply {\n      stack = %s\n      plan  = %s\n    }\n  }\n", stack, plan)
 	}
 	b.WriteString("}\n")
+	if c.Rollback != "" {
+		return parsedChange(p, b.String(), "roll back run "+c.Rollback)
+	}
 	return parsedChange(p, b.String(), kind+" "+strings.TrimPrefix(c.Stack, directoryName))
 }
 
@@ -315,7 +365,7 @@ func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	if err := w.Authorize(who, access.Run, r.Run.Key.Environment, p.definition.Workflow.Name); err != nil {
+	if err := w.Authorize(ctx, who, access.Run, r.Run.Key.Environment, p.definition.Workflow.Name); err != nil {
 		return runs.Run{}, err
 	}
 	reuse, diags := p.reusable(r.From)
@@ -398,7 +448,7 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
-		one := api.PlanPart{Stack: part.Name, Plan: l.plan}
+		one := api.PlanPart{Stack: part.Name, Resource: op.stack, Plan: l.plan}
 		if one.Document, err = jsonplan.Plan(l.plan, nil, op.jsonOptions(ctx)); err != nil {
 			return nil, err
 		}

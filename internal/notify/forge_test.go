@@ -313,6 +313,8 @@ func TestForges(t *testing.T) {
 			if got := strings.Join(states, " "); got != want.states {
 				t.Errorf("the states are %s", got)
 			}
+			h.mu.Lock()
+			defer h.mu.Unlock()
 			if len(h.tokens) != 1 || !h.tokens[want.token] {
 				t.Errorf("the tokens are %v", h.tokens)
 			}
@@ -432,6 +434,8 @@ func TestHostileSources(t *testing.T) {
 	w.started(runs.Run{ID: "good", Kind: "apply", Source: &runs.Source{Repository: "org/shop", Commit: commit}})
 	w.record(events.Event{Type: "run.failed", Subject: "good"})
 	w.settled(1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if len(h.requests) != 1 || h.requests[0] != "POST /repos/org/shop/statuses/"+commit {
 		t.Errorf("%v", h.requests)
 	}

@@ -22,6 +22,10 @@ func builtinActions(r *Runner, d *flow.Definition, o WorkflowOptions) map[string
 	out := map[string]WorkflowAction{}
 	for kind, a := range actions.Builtin() {
 		out[kind] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
+			// What the run was allowed when it began, it may not be allowed now.
+			if err := o.may(c, access.Run, d.Workflow.Name); err != nil {
+				return WorkflowResult{}, err
+			}
 			v, err := a(ctx, c.Call)
 			return WorkflowResult{Outputs: v}, err
 		}
@@ -148,6 +152,8 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 				req.Refresh = v.True()
 			case "plan":
 				req.Plan = v.AsString()
+			case "rollback":
+				req.Rollback = v.AsString()
 			}
 		}
 		return req

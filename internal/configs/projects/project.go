@@ -357,7 +357,7 @@ var Actions = map[string]ActionSchema{
 		}),
 	},
 	"plan": {
-		Arguments: map[string]Argument{"stack": required(reference("stack")), "inputs": anything, "destroy": flag, "targets": texts, "refresh": flag},
+		Arguments: map[string]Argument{"stack": required(reference("stack")), "inputs": anything, "destroy": flag, "rollback": text, "targets": texts, "refresh": flag},
 		Outputs: cty.Object(map[string]cty.Type{
 			"digest": cty.String, "add": cty.Number, "change": cty.Number, "destroy": cty.Number, "changes": cty.Bool,
 		}),

@@ -57,6 +57,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	}
 	config.Security = []map[string][]string{{"token": {}}}
 	h := humago.New(mux, config)
+	a.guard(h)
 	a.runs(h)
 	a.workflows(h)
 	a.stacks(h)
@@ -137,6 +138,19 @@ func WithIdentity(ctx context.Context, who access.Identity) context.Context {
 func IdentityOf(ctx context.Context) access.Identity {
 	who, _ := ctx.Value(identityKey{}).(access.Identity)
 	return who
+}
+
+type routeKey struct{}
+
+// WithRoute has a request's context know what was asked for, as the feed names it.
+func WithRoute(ctx context.Context, route string) context.Context {
+	return context.WithValue(ctx, routeKey{}, route)
+}
+
+// RouteOf is what was asked for: method and path.
+func RouteOf(ctx context.Context) string {
+	route, _ := ctx.Value(routeKey{}).(string)
+	return route
 }
 
 type runIDKey struct{}

@@ -60,10 +60,15 @@ func (a *API) listDeliveries(ctx context.Context, in *struct {
 		return nil, problem(err)
 	}
 	out := page[Delivery]{Items: []Delivery{}}
-	for _, d := range list {
-		if len(out.Items) == in.Limit {
-			out.Next = strconv.FormatInt(out.Items[in.Limit-1].ID, 10)
+	for i, d := range list {
+		if i == in.Limit {
+			out.Next = strconv.FormatInt(list[in.Limit-1].ID, 10)
 			break
+		}
+		if v := a.viewer(ctx); !v.Audit {
+			if e, err := a.event(ctx, d.Sequence); err != nil || !v.event(ctx, &e.Event) {
+				continue
+			}
 		}
 		out.Items = append(out.Items, DeliveryOf(d))
 	}

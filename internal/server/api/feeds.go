@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/sse"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
 )
 
 const tagEvents = "Events"
@@ -210,7 +211,7 @@ func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*body[page[Event
 	}
 	out := page[Event]{Items: []Event{}}
 	_, err := a.Store.Feed(ctx, after, func(l *events.Link) error {
-		if !in.matches(l) {
+		if !in.matches(l) || !a.viewer(ctx).event(ctx, &l.Event) {
 			return nil
 		}
 		if len(out.Items) == in.Limit {
@@ -254,11 +255,19 @@ func (a *API) streamEvents(ctx context.Context, in *struct {
 			if err != nil {
 				return false, err
 			}
-			for _, e := range list {
-				if err := send(sse.Message{ID: int(e.Sequence), Data: e}); err != nil {
+			v, err := a.viewerAgain(ctx)
+			if err != nil {
+				return false, err
+			}
+			for i := range list {
+				e := &list[i]
+				cursor = e.Sequence
+				if !v.event(ctx, &events.Event{ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject}) {
+					continue
+				}
+				if err := send(sse.Message{ID: int(e.Sequence), Data: *e}); err != nil {
 					return false, err
 				}
-				cursor = e.Sequence
 			}
 			if len(list) < feedBatch {
 				return true, nil
@@ -293,6 +302,9 @@ func (a *API) follow(ctx context.Context, send sse.Sender, tell func() (more boo
 			case <-changed:
 				waiting = false
 			case now := <-ticker.C:
+				if _, err := a.viewerAgain(ctx); err != nil {
+					return // whoever listens may do so no more
+				}
 				if send.Data(Alive{now.UTC()}) != nil {
 					return
 				}
@@ -315,6 +327,9 @@ func (a *API) streamRun(ctx context.Context, in *struct {
 		run, err := a.Store.Run(ctx, in.Run)
 		if err != nil {
 			return false, err
+		}
+		if v, err := a.viewerAgain(ctx); err != nil || !v.run(ctx, run) {
+			return false, errors.Join(err, runs.ErrNotFound)
 		}
 		if cursor, err = a.sendLogs(ctx, in.Run, cursor, send); err != nil {
 			return false, err

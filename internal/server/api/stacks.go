@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -57,6 +58,9 @@ func (a *API) listStacks(ctx context.Context, _ *struct{}) (*body[page[Stack]], 
 	}
 	out := page[Stack]{Items: []Stack{}}
 	for _, s := range list {
+		if !a.viewer(ctx).Place(s.Environment, s.Stack) {
+			continue
+		}
 		one := Stack{
 			Name: s.Stack, Environment: s.Environment, Source: s.Source, Needs: s.Needs, Serial: s.Serial, Objects: s.Objects, Observed: s.Observed, Drift: s.Drift,
 			LastRun: last[states.Key{Stack: s.Stack, Environment: s.Environment}],
@@ -145,6 +149,9 @@ func (a *API) changeStack(ctx context.Context, in *struct {
 	if (in.Body.Kind == "rollback") != (c.Rollback != "") {
 		return nil, huma.Error422UnprocessableEntity("kind rollback and run are given together", &huma.ErrorDetail{Location: "body.run", Message: "the run to undo, with kind rollback and only there"})
 	}
+	if c.Rollback != "" && (c.Plan != "" || c.Destroy || len(c.Targets) > 0) {
+		return nil, huma.Error422UnprocessableEntity("kind rollback takes neither plan, targets nor destroy")
+	}
 	run, err := a.Work.Change(ctx, IdentityOf(ctx), c)
 	if err != nil {
 		return nil, problem(err)
@@ -162,6 +169,9 @@ func (a *API) getPlan(ctx context.Context, in *struct {
 	}
 	out := PlanDocument{Digest: p.Digest, Environment: p.Environment, Kind: p.Kind, Stacks: []PlannedStack{}}
 	for _, part := range p.Parts {
+		if !a.viewer(ctx).Place(p.Environment, part.Resource) {
+			return nil, problem(fmt.Errorf("%w: there is no plan with the digest %s", ErrNotFound, in.Plan))
+		}
 		n := part.Plan.Count()
 		one := PlannedStack{Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document, Needs: needsOf(part.Plan)}
 		if part.Decision != nil {

@@ -262,7 +262,7 @@ type Output struct {
 type PlanDocument struct {
 	Digest      string         `json:"digest"`
 	Environment string         `json:"environment"`
-	Kind        string         `json:"kind" enum:"apply,destroy,refresh"`
+	Kind        string         `json:"kind" enum:"apply,destroy,refresh,rollback"`
 	Stacks      []PlannedStack `json:"stacks" nullable:"false"`
 }
 

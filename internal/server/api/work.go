@@ -22,9 +22,13 @@ type Work interface {
 	// project without declarations.
 	Project(ctx context.Context) (*projects.Project, error)
 	// Authorize says why somebody may not do something; nil where they may.
-	Authorize(who access.Identity, verb access.Verb, environment, resource string) error
+	Authorize(ctx context.Context, who access.Identity, verb access.Verb, environment, resource string) error
 	// AuthorizeRun is Authorize for whatever a run works on.
 	AuthorizeRun(ctx context.Context, who access.Identity, verb access.Verb, run runs.Run) error
+	// Sight is what somebody may read, as the project's files say now.
+	Sight(ctx context.Context, who access.Identity) (Sight, error)
+	// Resources names what a run works on: a workflow, or stacks.
+	Resources(ctx context.Context, run runs.Run) ([]string, error)
 	// AuthorizeNotify is Authorize for a notify block.
 	AuthorizeNotify(ctx context.Context, who access.Identity, verb access.Verb, name string) error
 	// Roles are those that somebody holds; nil where the project declares none.
@@ -129,6 +133,7 @@ type Plan struct {
 // PlanPart is what a plan does to one stack.
 type PlanPart struct {
 	Stack    string
+	Resource string // as permissions name it: empty for a plain directory
 	Plan     *plans.Plan
 	Document json.RawMessage // Terraform's plan JSON, sensitive values masked
 	Decision *policy.Decision

@@ -54,7 +54,9 @@ export function Events() {
             <Rows
               label="Events"
               columns="64px minmax(0, 1.2fr) minmax(0, 1.3fr) 84px"
+              narrow="minmax(0, 1.2fr) minmax(0, 1fr) 72px"
               heads={["Number", "Type", "About", "When"]}
+              wide={["Number"]}
               items={shown}
               keyOf={(e) => String(e.sequence)}
             >
@@ -78,7 +80,7 @@ const kindOf = (e: FeedEvent) => e.type.split(".")[0]!;
 function EventCells({ event: e, chosen, onChoose }: { event: FeedEvent; chosen: boolean; onChoose: () => void }) {
   return (
     <>
-      <span role="cell" className="muted number small">
+      <span role="cell" className="wide muted number small">
         {e.sequence}
       </span>
       <span role="cell" className="clip">

@@ -115,7 +115,9 @@ function Objects({ objects }: { objects: StackObject[] }) {
       <Rows
         label="Objects"
         columns="minmax(0, 1.6fr) minmax(0, 1fr) minmax(0, 1fr)"
+        narrow="minmax(0, 1.6fr) minmax(0, 1fr)"
         heads={["Address", "Provider", "Needs"]}
+        wide={["Provider"]}
         items={shown}
         keyOf={(o) => o.address + (o.deposed ?? "")}
       >
@@ -126,7 +128,7 @@ function Objects({ objects }: { objects: StackObject[] }) {
               {o.tainted && <span className="tag warn">tainted</span>}
               {o.deposed && <span className="tag warn">deposed</span>}
             </span>
-            <span role="cell" className="clip muted small" title={o.provider}>
+            <span role="cell" className="wide clip muted small" title={o.provider}>
               {o.provider.replace(/^registry\.[\w.]+\//, "")}
             </span>
             <span role="cell" className="clip muted small" title={o.depends_on.join(", ")}>
@@ -225,7 +227,9 @@ function Revisions({ path }: { path: string }) {
       <Rows
         label="Changes of objects"
         columns="minmax(0, 1.6fr) 96px minmax(0, 1fr) 110px"
+        narrow="minmax(0, 1fr) 64px 84px"
         heads={["Object", "Cause", "Run", "When"]}
+        wide={["Run"]}
         items={shown.map((r, i) => ({ ...r, key: String(i) }))}
         keyOf={(r) => r.key}
       >
@@ -235,7 +239,7 @@ function Revisions({ path }: { path: string }) {
               {r.address}
             </code>
             <span role="cell">{r.cause}</span>
-            <span role="cell" className="clip">
+            <span role="cell" className="wide clip">
               {r.run ? (
                 <Link href={runHref(r.run)}>
                   <code data-ref>{r.run}</code>

@@ -53,7 +53,9 @@ export function Stacks() {
         <Rows
           label="Stacks"
           columns="minmax(0, 1.4fr) minmax(0, 0.7fr) 72px minmax(0, 1fr)"
+          narrow="minmax(0, 1fr) 56px 128px"
           heads={["Stack", "Environment", "Objects", "Last run"]}
+          wide={["Objects"]}
           items={shown}
           keyOf={(s) => `${s.environment}/${s.name}`}
         >
@@ -69,7 +71,7 @@ export function Stacks() {
               <span role="cell" className="clip">
                 {s.environment}
               </span>
-              <span role="cell" className="number">
+              <span role="cell" className="wide number">
                 {s.objects.toLocaleString("en")}
               </span>
               <span role="cell" className="row">

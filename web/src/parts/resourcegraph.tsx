@@ -16,7 +16,7 @@ function wordsOf(g: Group, drifted: boolean): [name: string, sub: string] {
     return [g.label, `${g.kind === "part" ? "instances" : g.kind} · ${count(g.size, "object")}`];
   const type = resourceOf(g.label).replace(/\.[^.]*$/, "");
   const module = g.id.slice(0, -g.label.length - 1);
-  const sub = [drifted && "has drifted", type, module].filter(Boolean).join(" · ");
+  const sub = [drifted && "has drifted", module, type].filter(Boolean).join(" · ");
   return [g.label.slice(type.length + 1), sub];
 }
 
@@ -86,8 +86,8 @@ export function ResourceGraph({
     <div className="stack">
       <div className="row apart">
         <span className="muted small">
-          {shown.nodes.length.toLocaleString("en")} nodes for {objects.length.toLocaleString("en")} objects. Choose a
-          group to open it.
+          {shown.nodes.length.toLocaleString("en")} nodes for {objects.length.toLocaleString("en")} objects.{" "}
+          {shown.nodes.length < objects.length && "Choose a group to open it."}
         </span>
         <div className="filters">
           <FilterButton on={chosen === undefined} onClick={() => setChosen(undefined)}>

@@ -1,17 +1,20 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useRef, type ReactNode } from "react";
+import { useRef, type CSSProperties, type ReactNode } from "react";
 
 /** So many rows are drawn as they are; of more, only those in sight. */
 const few = 60;
 
 /**
  * A table whose rows are drawn only while they are in sight, so that it may be as
- * long as it likes. Columns are those of a CSS grid.
+ * long as it likes. Columns are those of a CSS grid; on a phone, those of narrow,
+ * without the cells that are called wide.
  */
 export function Rows<T>({
   label,
   columns,
+  narrow = columns,
   heads,
+  wide = [],
   items,
   keyOf,
   children,
@@ -19,7 +22,10 @@ export function Rows<T>({
 }: {
   label: string;
   columns: string;
+  narrow?: string;
   heads: string[];
+  /** The heads of cells that are called wide. */
+  wide?: string[];
   items: T[];
   keyOf: (item: T) => string;
   children: (item: T) => ReactNode;
@@ -33,13 +39,13 @@ export function Rows<T>({
     getItemKey: (i) => keyOf(items[i]!),
     overscan: 12,
   });
-  const style = { gridTemplateColumns: columns };
+  const style = { "--columns": columns, "--narrow": narrow } as CSSProperties;
   const isLong = items.length > few;
   return (
     <div className="panel" role="table" aria-label={label} aria-rowcount={items.length + 1}>
       <div className="grid-row grid-head" role="row" style={style}>
         {heads.map((h) => (
-          <span key={h} role="columnheader" className="clip">
+          <span key={h} role="columnheader" className={wide.includes(h) ? "clip wide" : "clip"}>
             {h}
           </span>
         ))}

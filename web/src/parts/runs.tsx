@@ -34,7 +34,7 @@ export function RunTable({
             <th className="wide">Environment</th>
             {!slim && <th className="wide">By</th>}
             {!slim && <th className="wide">Took</th>}
-            <th>When</th>
+            <th className={action && "wide"}>When</th>
             {action && <th>Action</th>}
           </tr>
         </thead>
@@ -61,7 +61,7 @@ export function RunTable({
                   {between(run.started, run.ended)}
                 </td>
               )}
-              <td className="fit muted" title={run.created} data-time>
+              <td className={action ? "wide fit muted" : "fit muted"} title={run.created} data-time>
                 {ago(run.created)}
               </td>
               {action && <td>{action(run)}</td>}

@@ -11,7 +11,9 @@ export function StepTable({ steps, onSelect }: { steps: Step[]; onSelect: (name:
     <Rows
       label="Steps"
       columns="112px minmax(0, 1.4fr) minmax(0, 0.8fr) 84px"
+      narrow="112px minmax(0, 1fr) 64px"
       heads={["Status", "Step", "Does", "Took"]}
+      wide={["Does"]}
       items={steps}
       keyOf={(s) => s.name + "\0" + s.action}
     >
@@ -30,7 +32,7 @@ export function StepTable({ steps, onSelect }: { steps: Step[]; onSelect: (name:
               </div>
             )}
           </span>
-          <span role="cell" className="clip muted">
+          <span role="cell" className="wide clip muted">
             {s.action}
             {s.items ? ` · ${s.done ?? 0} of ${s.items}` : ""}
           </span>
