@@ -188,7 +188,7 @@ trigger "alert" {
 	p.write("prometheus.yml", "global: {evaluation_interval: 200ms}\nrule_files: [rules.yml]\nalerting:\n  alertmanagers:\n  - static_configs: [{targets: [\""+manager+"\"]}]\n")
 	p.write("alertmanager.yml", "route: {receiver: tutti, group_wait: 100ms, group_interval: 1s}\nreceivers:\n- name: tutti\n  webhook_configs:\n  - url: "+s.url+"/hooks/alerts\n    http_config: {authorization: {credentials_file: "+filepath.Join(p.dir, "monitor.secret")+"}}\n")
 	sender(t, manager, "bin/prometheus-alertmanager", "--config.file", filepath.Join(p.dir, "alertmanager.yml"), "--web.listen-address", manager, "--storage.path", t.TempDir(), "--cluster.listen-address=")
-	sender(t, metrics, "bin/prometheus", "--config.file", filepath.Join(p.dir, "prometheus.yml"), "--web.listen-address", metrics, "--storage.tsdb.path", t.TempDir())
+	sender(t, metrics, "bin/prometheus", "--config.file", filepath.Join(p.dir, "prometheus.yml"), "--web.listen-address", metrics, "--storage.tsdb.path", t.TempDir(), "--rules.alert.resend-delay", "1s")
 	eventually(t, "the run of the alert", func() bool {
 		for _, status := range s.runsOf("alert-e") {
 			return status == "succeeded"
