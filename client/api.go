@@ -65,7 +65,7 @@ type ChangeRequest struct {
 	Refresh *bool `json:"refresh,omitempty"`
 	// With kind rollback: the run that is to be undone.
 	Run string `json:"run,omitempty"`
-	// Only these resources and what they need.
+	// Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME.
 	Targets []string `json:"targets,omitempty"`
 }
 
@@ -131,9 +131,11 @@ type Object struct {
 
 // Output is a shape of the API.
 type Output struct {
-	Name      string          `json:"name"`
-	Sensitive bool            `json:"sensitive,omitempty"`
-	Value     json.RawMessage `json:"value,omitempty"`
+	Name      string `json:"name"`
+	Sensitive bool   `json:"sensitive,omitempty"`
+	// Its type, as Terraform's JSON formats write it.
+	Type  json.RawMessage `json:"type,omitempty"`
+	Value json.RawMessage `json:"value,omitempty"`
 }
 
 // Override is a shape of the API.
@@ -241,6 +243,26 @@ type PlannedStack struct {
 	Stack string          `json:"stack"`
 }
 
+// ProjectChangeRequest is a shape of the API.
+type ProjectChangeRequest struct {
+	// Have people approve the plan before it is carried out.
+	Approve bool `json:"approve,omitempty"`
+	// With kind plan: plan to destroy everything.
+	Destroy bool `json:"destroy,omitempty"`
+	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
+	Kind string `json:"kind"`
+	// Digest of a plan that was made before: exactly this is applied.
+	Plan string `json:"plan,omitempty"`
+	// Whether to read the real objects; true unless given.
+	Refresh bool `json:"refresh,omitempty"`
+	// With kind rollback: the run that is to be undone.
+	Run string `json:"run,omitempty"`
+	// Only these stacks; all of the project, or those of the plan, unless given.
+	Stacks []string `json:"stacks,omitempty"`
+	// Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME.
+	Targets []string `json:"targets,omitempty"`
+}
+
 // RetryRequest is a shape of the API.
 type RetryRequest struct {
 	// Do this step and all that depend on it again, whatever came of them; what did not succeed, unless given.
@@ -305,7 +327,9 @@ type RunNews struct {
 
 // Session is a shape of the API.
 type Session struct {
-	Groups []string `json:"groups"`
+	// The environment that is selected; none where one has to be named.
+	Environment string   `json:"environment,omitempty"`
+	Groups      []string `json:"groups"`
 	// Whether the project declares roles.
 	Guarded bool `json:"guarded"`
 	// Name of the project's directory.
@@ -459,6 +483,12 @@ func (q VerifyAuditQuery) values() url.Values {
 func (c *Client) VerifyAudit(ctx context.Context, query VerifyAuditQuery) (*Verification, error) {
 	out := new(Verification)
 	return out, c.do(ctx, "GET", "/api/v1/audit/verify", query.values(), nil, out)
+}
+
+// ChangeStacks: Plan a change of several stacks together and, where asked for, carry it out.
+func (c *Client) ChangeStacks(ctx context.Context, environment string, body ProjectChangeRequest) (*Run, error) {
+	out := new(Run)
+	return out, c.do(ctx, "POST", "/api/v1/environments/"+url.PathEscape(environment)+"/changes", nil, body, out)
 }
 
 // ChangeStack: Plan a change of a stack and, where asked for, carry it out.
@@ -717,6 +747,12 @@ func (q ListLogsQuery) values() url.Values {
 func (c *Client) ListLogs(ctx context.Context, run string, query ListLogsQuery) (*PageLog, error) {
 	out := new(PageLog)
 	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/logs", query.values(), nil, out)
+}
+
+// ListRunOutputs: List what a run of a workflow returned.
+func (c *Client) ListRunOutputs(ctx context.Context, run string) (*PageOutput, error) {
+	out := new(PageOutput)
+	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/outputs", nil, nil, out)
 }
 
 // ResumeRun: Go on with a run that nobody works on.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -50,6 +48,16 @@ func (w *serverWork) Project(context.Context) (*projects.Project, error) {
 	}
 	p, diags := projects.Load(w.op.rootDir())
 	return p, diags.Err()
+}
+
+// Environment implements [api.Work].
+func (w *serverWork) Environment(ctx context.Context) (string, error) {
+	p, err := w.Project(ctx)
+	if err != nil {
+		return "", err
+	}
+	name, _ := w.root().chooseEnvironment(p, "") // where there is none to choose, one has to be named
+	return name, nil
 }
 
 // Authorize implements [api.Work].
@@ -159,143 +167,6 @@ func expressionOf(value json.RawMessage) string {
 		return text
 	}
 	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(string(value))
-}
-
-// Change implements [api.Work]: a change is a run of a workflow that is made for
-// it.
-func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Change) (runs.Run, error) {
-	p, err := w.Project(ctx)
-	if err != nil {
-		return runs.Run{}, err
-	}
-	plain := c.Stack == "" && len(p.Stacks) == 0
-	if !plain && p.Stacks[c.Stack] == nil {
-		return runs.Run{}, fmt.Errorf("%w: the project declares no stack %q", api.ErrNotFound, c.Stack)
-	}
-	op := w.root()
-	environment, diags := op.chooseEnvironment(p, c.Environment)
-	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
-	}
-	verb := access.Plan
-	if c.Apply {
-		verb = access.Apply
-		if c.Destroy {
-			verb = access.Destroy
-		}
-	}
-	if err := w.Authorize(who, verb, environment, c.Stack); err != nil {
-		return runs.Run{}, err
-	}
-	if c.Rollback != "" {
-		undone, err := w.runner.Store.Run(ctx, c.Rollback)
-		if err != nil {
-			return runs.Run{}, err
-		}
-		if undone.Machine() || undone.Key != (states.Key{Stack: c.Stack, Environment: environment}) {
-			return runs.Run{}, fmt.Errorf("%w: run %s changed nothing of this stack itself: roll back the run of its step that did", api.ErrConflict, undone.ID)
-		}
-		if !undone.Status.Ended() {
-			return runs.Run{}, fmt.Errorf("%w: run %s is %s: cancel it or let it end first", api.ErrConflict, undone.ID, undone.Status)
-		}
-	}
-	made, summary, diags := changeWorkflow(p, c)
-	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
-	}
-	d := flow.Compile(made, made.Workflows[changeName])
-	inputs, diags := workflowInputs(made, d, environment, &variableOptions{})
-	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
-	}
-	op.environment = environment
-	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary}
-	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
-	return started, diags.Err()
-}
-
-// changeName is what the workflow of a change is called. It is no name that a
-// project could give one of its own in a file of the name below.
-const (
-	changeName = "change"
-	// directoryName is the stack that stands for a plain directory there.
-	directoryName = "directory"
-	changeFile    = ".change" + projects.Suffix
-)
-
-// isDirectory reports whether a stack stands for a plain directory, in a project
-// that was made for a change of it. Its state is the directory's own.
-func isDirectory(s *projects.Stack) bool {
-	return s.Name == directoryName && filepath.Base(s.DeclRange.Filename) == changeFile
-}
-
-// literal is text as an expression in which nothing is evaluated: who asks for a
-// change may say what, and not what the project's files would do.
-func literal(text string) string {
-	return strconv.Quote(strings.NewReplacer("${", "$${", "%{", "%%{").Replace(text))
-}
-
-// changeWorkflow adds the workflow of a change to a project's files.
-func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, string, diag.List) {
-	if p.Workflows[changeName] != nil {
-		return nil, "", diag.ErrorAt(p.Workflows[changeName].DeclRange, "Name is taken", "Changes of stacks are workflows called %q: give this one another name.", changeName)
-	}
-	var b strings.Builder
-	if c.Stack == "" {
-		c.Stack = directoryName
-		fmt.Fprintf(&b, "stack %q {\n  source = \"./\"\n}\n", c.Stack)
-	}
-	stack, kind := "stack."+c.Stack, "apply"
-	if c.Destroy {
-		kind = "destroy"
-	}
-	fmt.Fprintf(&b, "workflow %q {\n", changeName)
-	if c.Rollback != "" {
-		if c.Approve {
-			fmt.Fprintf(&b, "  step \"approval\" {\n    approval {\n      message = %s\n    }\n  }\n", literal("Bring back what run "+c.Rollback+" changed?"))
-		}
-		b.WriteString("  step \"rollback\" {\n")
-		if c.Approve {
-			b.WriteString("    needs = [step.approval]\n")
-		}
-		fmt.Fprintf(&b, "    rollback {\n      run = %s\n    }\n  }\n}\n", literal(c.Rollback))
-		return parsedChange(p, b.String(), "roll back run "+c.Rollback)
-	}
-	plan := literal(c.Plan)
-	if c.Plan == "" {
-		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      stack   = %s\n      destroy = %t\n      refresh = %t\n", stack, c.Destroy, c.Refresh)
-		if len(c.Targets) > 0 {
-			quoted := make([]string, len(c.Targets))
-			for i, t := range c.Targets {
-				quoted[i] = literal(t)
-			}
-			fmt.Fprintf(&b, "      targets = [%s]\n", strings.Join(quoted, ", "))
-		}
-		b.WriteString("    }\n  }\n")
-		plan = "step.plan.outputs.digest"
-	}
-	if !c.Apply {
-		kind = "plan"
-	}
-	if c.Apply && c.Approve {
-		fmt.Fprintf(&b, "  step \"approval\" {\n    approval {\n      plan = %s\n    }\n  }\n", plan)
-		plan = "step.approval.outputs.plan"
-	}
-	if c.Apply {
-		fmt.Fprintf(&b, "  step \"apply\" {\n    apply {\n      stack = %s\n      plan  = %s\n    }\n  }\n", stack, plan)
-	}
-	b.WriteString("}\n")
-	return parsedChange(p, b.String(), kind+" "+strings.TrimPrefix(c.Stack, directoryName))
-}
-
-// parsedChange is a project with the file of a change.
-func parsedChange(p *projects.Project, text, summary string) (*projects.Project, string, diag.List) {
-	files := map[string][]byte{filepath.Join(p.Dir, changeFile): []byte(text)}
-	for name, src := range p.Files {
-		files[name] = src
-	}
-	made, diags := projects.Parse(p.Dir, files)
-	return made, summary, diags
 }
 
 // Retry implements [api.Work].

@@ -35,6 +35,9 @@ func (a *API) stacks(h huma.API) {
 	change := operation("change-stack", http.MethodPost, "/environments/{environment}/stacks/{stack}/changes", "Plan a change of a stack and, where asked for, carry it out", tagStacks)
 	change.DefaultStatus = http.StatusCreated
 	huma.Register(h, change, a.changeStack)
+	all := operation("change-stacks", http.MethodPost, "/environments/{environment}/changes", "Plan a change of several stacks together and, where asked for, carry it out", tagStacks)
+	all.DefaultStatus = http.StatusCreated
+	huma.Register(h, all, a.changeStacks)
 	huma.Register(h, operation("get-plan", http.MethodGet, "/plans/{plan}", "Read a plan with what policy says and what it costs", tagStacks), a.getPlan)
 }
 
@@ -121,7 +124,7 @@ func (a *API) listOutputs(ctx context.Context, in *StackPath) (*body[page[Output
 	for _, name := range sortedKeys(st.Outputs) {
 		o := Output{Name: name, Sensitive: st.Outputs[name].Sensitive}
 		if !o.Sensitive {
-			o.Value = st.Outputs[name].Value
+			o.Value, o.Type = st.Outputs[name].Value, st.Outputs[name].Type
 		}
 		out.Items = append(out.Items, o)
 	}
@@ -133,17 +136,41 @@ func (a *API) changeStack(ctx context.Context, in *struct {
 	Body ChangeRequest
 },
 ) (*body[Run], error) {
-	if run, ok := a.startedBefore(ctx); ok {
-		return answer(a.runOf(ctx, run)), nil
-	}
-	c := Change{
-		ID: runID(ctx), Stack: in.key().Stack, Environment: in.Environment, Destroy: in.Body.Destroy || in.Body.Kind == "destroy", Targets: in.Body.Targets,
-		Refresh: in.Body.Refresh == nil || *in.Body.Refresh, Plan: in.Body.Plan, Apply: in.Body.Kind != "plan", Approve: in.Body.Approve,
-		Rollback: in.Body.Run,
-	}
+	c := in.Body.change(in.Environment)
+	c.Stack = in.key().Stack
 	if (in.Body.Kind == "rollback") != (c.Rollback != "") {
 		return nil, huma.Error422UnprocessableEntity("kind rollback and run are given together", &huma.ErrorDetail{Location: "body.run", Message: "the run to undo, with kind rollback and only there"})
 	}
+	return a.change(ctx, c)
+}
+
+func (a *API) changeStacks(ctx context.Context, in *struct {
+	Environment string `path:"environment" doc:"Name of the environment."`
+	Body        ProjectChangeRequest
+},
+) (*body[Run], error) {
+	c := in.Body.change(in.Environment)
+	c.Several, c.Stacks = true, in.Body.Stacks
+	if in.Body.Kind == "rollback" || c.Rollback != "" {
+		return nil, huma.Error422UnprocessableEntity("a run is rolled back in its own stack", &huma.ErrorDetail{Location: "body.kind", Message: "roll back with the changes of the stack that the run changed"})
+	}
+	return a.change(ctx, c)
+}
+
+// change is what is asked for, as [Work] has it.
+func (r *ChangeRequest) change(environment string) Change {
+	return Change{
+		Environment: environment, Destroy: r.Destroy || r.Kind == "destroy", Targets: r.Targets, Refresh: r.Refresh == nil || *r.Refresh,
+		Plan: r.Plan, Apply: r.Kind != "plan", Approve: r.Approve, Rollback: r.Run,
+	}
+}
+
+// change makes the run of a change, once.
+func (a *API) change(ctx context.Context, c Change) (*body[Run], error) {
+	if run, ok := a.startedBefore(ctx); ok {
+		return answer(a.runOf(ctx, run)), nil
+	}
+	c.ID = runID(ctx)
 	run, err := a.Work.Change(ctx, IdentityOf(ctx), c)
 	if err != nil {
 		return nil, problem(err)

@@ -228,10 +228,11 @@ type Revision struct {
 	At      time.Time `json:"at"`
 }
 
-// Output is an output value of a stack; a sensitive one has no value here.
+// Output is an output value of a stack or of a run; a sensitive one has no value here.
 type Output struct {
 	Name      string          `json:"name"`
 	Sensitive bool            `json:"sensitive,omitempty"`
+	Type      json.RawMessage `json:"type,omitempty" doc:"Its type, as Terraform's JSON formats write it."`
 	Value     json.RawMessage `json:"value,omitempty"`
 }
 
@@ -256,13 +257,16 @@ type PlannedStack struct {
 
 // Session is who asks, and what is asked.
 type Session struct {
-	Subject  string   `json:"subject" doc:"Whom the client acts as."`
-	Groups   []string `json:"groups" nullable:"false"`
-	Roles    []string `json:"roles" nullable:"false"`
-	Guarded  bool     `json:"guarded" doc:"Whether the project declares roles."`
-	Version  string   `json:"version"`
-	Project  string   `json:"project" doc:"Name of the project's directory."`
-	Sequence int64    `json:"sequence" doc:"The last event of the feed."`
+	Subject string   `json:"subject" doc:"Whom the client acts as."`
+	Groups  []string `json:"groups" nullable:"false"`
+	Roles   []string `json:"roles" nullable:"false"`
+	Guarded bool     `json:"guarded" doc:"Whether the project declares roles."`
+
+	Environment string `json:"environment,omitempty" doc:"The environment that is selected; none where one has to be named."`
+
+	Version  string `json:"version"`
+	Project  string `json:"project" doc:"Name of the project's directory."`
+	Sequence int64  `json:"sequence" doc:"The last event of the feed."`
 }
 
 // StartRequest asks for a run of a workflow.
@@ -279,8 +283,14 @@ type ChangeRequest struct {
 	Plan    string   `json:"plan,omitempty" pattern:"^[0-9a-f]{64}$" doc:"Digest of a plan that was made before: exactly this is applied."`
 	Destroy bool     `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
 	Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
-	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need."`
+	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME."`
 	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
+}
+
+// ProjectChangeRequest asks for a change of several stacks, planned together.
+type ProjectChangeRequest struct {
+	ChangeRequest
+	Stacks []string `json:"stacks,omitempty" doc:"Only these stacks; all of the project, or those of the plan, unless given."`
 }
 
 // RetryRequest asks for a run to be done again.

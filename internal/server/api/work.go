@@ -21,6 +21,8 @@ type Work interface {
 	// Project are the project's files as they are now. A plain directory is a
 	// project without declarations.
 	Project(ctx context.Context) (*projects.Project, error)
+	// Environment is the one that is selected; empty where one has to be named.
+	Environment(ctx context.Context) (string, error)
 	// Authorize says why somebody may not do something; nil where they may.
 	Authorize(who access.Identity, verb access.Verb, environment, resource string) error
 	// AuthorizeRun is Authorize for whatever a run works on.
@@ -30,8 +32,8 @@ type Work interface {
 
 	// Start makes a run of a workflow, which is then driven.
 	Start(ctx context.Context, who access.Identity, s Start) (runs.Run, error)
-	// Change makes a run that plans a change of one stack and, where it is asked
-	// for, has it approved and carries it out.
+	// Change makes a run that plans a change of one stack, or of several together,
+	// and, where it is asked for, has it approved and carries it out.
 	Change(ctx context.Context, who access.Identity, c Change) (runs.Run, error)
 	// Retry makes a new run of a workflow that takes over what another one has done,
 	// up to a step or, where none is given, to what did not succeed.
@@ -64,10 +66,13 @@ type Start struct {
 	Inputs      map[string]json.RawMessage
 }
 
-// Change says what to do to a stack.
+// Change says what to do to stacks.
 type Change struct {
-	ID          string // of the run; empty for any
-	Stack       string
+	ID    string // of the run; empty for any
+	Stack string // empty for a plain directory
+	// Several says that Stacks are meant instead, planned together; none for all.
+	Several     bool
+	Stacks      []string
 	Environment string
 	Destroy     bool
 	Refresh     bool
