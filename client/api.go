@@ -239,8 +239,9 @@ type PlannedStack struct {
 	Decision json.RawMessage `json:"decision,omitempty"`
 	Destroy  int64           `json:"destroy"`
 	// The plan in Terraform's JSON format, sensitive values masked.
-	Plan  json.RawMessage `json:"plan"`
-	Stack string          `json:"stack"`
+	Plan json.RawMessage `json:"plan"`
+	// Empty for a plain directory.
+	Stack string `json:"stack"`
 }
 
 // ProjectChangeRequest is a shape of the API.
@@ -254,7 +255,7 @@ type ProjectChangeRequest struct {
 	// Digest of a plan that was made before: exactly this is applied.
 	Plan string `json:"plan,omitempty"`
 	// Whether to read the real objects; true unless given.
-	Refresh bool `json:"refresh,omitempty"`
+	Refresh *bool `json:"refresh,omitempty"`
 	// With kind rollback: the run that is to be undone.
 	Run string `json:"run,omitempty"`
 	// Only these stacks; all of the project, or those of the plan, unless given.

@@ -260,7 +260,7 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
-		one := api.PlanPart{Stack: part.Name, Plan: l.plan}
+		one := api.PlanPart{Stack: op.stack, Plan: l.plan}
 		if one.Document, err = jsonplan.Plan(l.plan, nil, op.jsonOptions(ctx)); err != nil {
 			return nil, err
 		}

@@ -246,7 +246,7 @@ type PlanDocument struct {
 
 // PlannedStack is what a plan does to one stack.
 type PlannedStack struct {
-	Stack    string          `json:"stack"`
+	Stack    string          `json:"stack" doc:"Empty for a plain directory."`
 	Add      int             `json:"add"`
 	Change   int             `json:"change"`
 	Destroy  int             `json:"destroy"`

@@ -76,7 +76,7 @@ func (g *generator) object(name string, s *huma.Schema) {
 		kind, tag := g.kind(p), member
 		if !required {
 			tag += ",omitempty"
-			if p.Type == "" && p.Ref != "" || p.Format == "date-time" || p.Type == "boolean" && name == "ChangeRequest" && member == "refresh" {
+			if p.Type == "" && p.Ref != "" || p.Format == "date-time" || p.Type == "boolean" && strings.HasSuffix(name, "ChangeRequest") && member == "refresh" {
 				kind = "*" + kind
 			}
 		}
