@@ -69,6 +69,14 @@ type ChangeRequest struct {
 	Targets []string `json:"targets,omitempty"`
 }
 
+// Configuration is a shape of the API.
+type Configuration struct {
+	// Until when it is kept.
+	Expires time.Time `json:"expires"`
+	// Names it: the SHA-256 of what was sent.
+	ID string `json:"id"`
+}
+
 // DecisionRequest is a shape of the API.
 type DecisionRequest struct {
 	// Kept with the decision.
@@ -248,6 +256,8 @@ type PlannedStack struct {
 type ProjectChangeRequest struct {
 	// Have people approve the plan before it is carried out.
 	Approve bool `json:"approve,omitempty"`
+	// With kind plan: plan this configuration, which was sent, instead of the project.
+	Configuration string `json:"configuration,omitempty"`
 	// With kind plan: plan to destroy everything.
 	Destroy bool `json:"destroy,omitempty"`
 	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
@@ -484,6 +494,12 @@ func (q VerifyAuditQuery) values() url.Values {
 func (c *Client) VerifyAudit(ctx context.Context, query VerifyAuditQuery) (*Verification, error) {
 	out := new(Verification)
 	return out, c.do(ctx, "GET", "/api/v1/audit/verify", query.values(), nil, out)
+}
+
+// KeepConfiguration: Send the files of a project to be planned instead of the server's own.
+func (c *Client) KeepConfiguration(ctx context.Context, body []byte) (*Configuration, error) {
+	out := new(Configuration)
+	return out, c.do(ctx, "POST", "/api/v1/configurations", nil, archive(body), out)
 }
 
 // ChangeStacks: Plan a change of several stacks together and, where asked for, carry it out.

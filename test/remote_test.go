@@ -433,3 +433,116 @@ func selfSigned(t *testing.T) (certificate, key string) {
 	}
 	return certificate, key
 }
+
+// TestRemoteUpload plans the project as a client has it: with the states, the rules
+// and the providers of the server, without its secrets, and without leaving anything
+// that could be applied.
+func TestRemoteUpload(t *testing.T) {
+	p := newServed(t)
+	p.write("project.tutti.hcl", served+`
+secret "db" {
+  environment { variable = "DB_PASSWORD" }
+}
+policy "names" { source = "./rules" }
+`)
+	p.write("rules/names.rego", `package main
+deny contains "no curses" if input.resource_changes[_].change.after.input.text == "curse"
+`)
+	p.env = append(p.env, "DB_PASSWORD=battery-staple")
+	s := p.server("-speculative-plans")
+	c := s.client()
+	c.mustRun("apply", "-auto-approve")
+	before := p.mustRun("state", "pull")
+
+	c.write("project.tutti.hcl", `
+stack "site" {
+  source = "./site"
+  inputs = { password = secret.db }
+}
+stack "extra" { source = "./extra" }
+secret "db" {
+  environment { variable = "DB_PASSWORD" }
+}
+`)
+	c.write("site/main.tf", strings.Replace(servedSite, `"welcome"`, `"welcome again"`, 1))
+	c.write("extra/main.tf", `module "x" { source = "./x" }`)
+	c.write("extra/x/main.tf", `resource "terraform_data" "x" {}`)
+	c.write("extra/terraform.tfstate", `{"version": 4, "serial": 9, "lineage": "sent", "resources": []}`)
+	out, code := c.run("plan", "-upload", "-detailed-exitcode")
+	if code != 2 || !strings.Contains(out, `"welcome" -> "welcome again"`) || !strings.Contains(out, "Total of 2 stacks: 1 to add, 1 to change") || strings.Contains(out, "battery-staple") {
+		t.Errorf("%d %s", code, out)
+	}
+	if strings.Contains(out, "tutti apply") {
+		t.Error("it says that the plan can be applied")
+	}
+	if out := c.mustRun("plan", "-upload", "-stack=extra"); !strings.Contains(out, "1 to add, 0 to change") {
+		t.Errorf("of one stack: %s", out)
+	}
+	if data := c.mustRun("plan", "-upload", "-json"); !strings.Contains(data, `"type":"planned_change"`) || strings.Contains(data, "battery-staple") {
+		t.Errorf("plan -json: %s", data)
+	}
+	// What is kept of it is what is shown.
+	var outputs struct {
+		Items []struct {
+			Name  string
+			Value any
+		}
+	}
+	s.get(&outputs, 200, "GET", "/runs/"+strings.Fields(c.mustRun("runs", "-limit=1"))[0]+"/outputs", nil)
+	for _, o := range outputs.Items {
+		if digest, ok := o.Value.(string); ok && o.Name == "plan" {
+			s.get(nil, 200, "GET", "/plans/"+digest, nil)
+			c.fails("there is no plan with the digest", "apply", digest)
+		}
+	}
+	c.write("site/main.tf", strings.Replace(servedSite, `"welcome"`, `"curse"`, 1))
+	c.fails("no curses", "plan", "-upload")
+	if after := p.mustRun("state", "pull"); after != before {
+		t.Error("the state was changed")
+	}
+	if out := p.mustRun("state", "list"); strings.Contains(out, "extra") {
+		t.Errorf("a stack came to be: %s", out)
+	}
+	if err := os.Symlink("/etc/hosts", filepath.Join(c.dir, "site", "hosts")); err != nil {
+		t.Fatal(err)
+	}
+	c.fails("outside of the directory", "plan", "-upload")
+	p.fails("No server", "plan", "-upload")
+}
+
+// TestRemoteUploadUnwanted: a server plans what clients send only where it was
+// started so, and for who may plan.
+func TestRemoteUploadUnwanted(t *testing.T) {
+	p := newServed(t)
+	c := p.server().client()
+	c.write("main.tf", "")
+	c.fails("was not started with -speculative-plans", "plan", "-upload")
+	p.write("access.tutti.hcl", `
+role "site" { allow = ["plan:default/site"] }
+role "none" { allow = ["run:*"] }
+grant {
+  role = role.site
+  to   = ["service:site"]
+}
+grant {
+  role = role.none
+  to   = ["service:none"]
+}
+role "all" { allow = ["*:*"] }
+grant {
+  role = role.all
+  to   = ["user:`+p.whoami()+`"]
+}
+`)
+	s := p.server("-require-token", "-speculative-plans")
+	for name, want := range map[string]string{"none": "may plan nothing here", "site": "service:site may not do this (plan"} {
+		token := p.lastLine(p.mustRun("token", "create", "-as=service:"+name, "-role="+name))
+		c := s.client("TUTTI_TOKEN=" + token)
+		c.write("project.tutti.hcl", "stack \"site\" { source = \"./site\" }\nstack \"other\" { source = \"./site\" }\n")
+		c.write("site/main.tf", servedSite)
+		c.fails(want, "plan", "-upload")
+		if name == "site" {
+			c.mustRun("plan", "-upload", "-stack=site")
+		}
+	}
+}

@@ -69,8 +69,9 @@ func (o *ensembleOperation) operation(name string) *operation {
 func (o *ensembleOperation) may(verb access.Verb) diag.List {
 	var diags diag.List
 	for _, name := range o.names {
-		who, _ := o.operation(name).who()
-		diags = append(diags, o.app.mayBe(who, verb, o.environment, name)...)
+		op := o.operation(name)
+		who, _ := op.who()
+		diags = append(diags, o.app.mayBe(who, verb, o.environment, op.stack)...)
 	}
 	return diags
 }

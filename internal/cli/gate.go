@@ -185,10 +185,7 @@ func (a *App) quoteMore(files map[string][]byte) {
 
 // policyRoot is the directory whose project files have the policies.
 func (p *project) policyRoot() string {
-	if p.ensemble != nil {
-		return p.ensemble.root.rootDir()
-	}
-	return p.rootDir()
+	return p.costRoot().rootDir()
 }
 
 // judgement is what policy says about a plan, with what it was made from.

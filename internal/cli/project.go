@@ -254,7 +254,7 @@ func (p *project) checkBackend(ctx context.Context, cfg *configs.Config) diag.Li
 // hasState reports whether the store holds a state already. A foreign backend's
 // block is then left alone, so that other tools can still read the files.
 func (p *project) hasState(ctx context.Context) bool {
-	if _, err := os.Stat(filepath.Join(p.storeDir(), "store.db")); err != nil {
+	if _, err := os.Stat(filepath.Join(p.storeDir(), "store.db")); err != nil && (p.ensemble == nil || p.ensemble.host == nil) {
 		return false
 	}
 	store, diags := p.store(ctx)

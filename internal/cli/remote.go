@@ -43,7 +43,7 @@ var remoteOptions = map[string][]string{
 	"destroy":       {"auto-approve", "cancel-on-interrupt", "compact-warnings", "env", "input", "json", "lock", "refresh", "stack", "target"},
 	"logs":          {"f", "follow", "json"},
 	"output":        {"env", "json", "raw", "stack"},
-	"plan":          {"cancel-on-interrupt", "compact-warnings", "destroy", "detailed-exitcode", "env", "input", "json", "lock", "refresh", "stack", "target"},
+	"plan":          {"cancel-on-interrupt", "compact-warnings", "destroy", "detailed-exitcode", "env", "input", "json", "lock", "refresh", "stack", "target", "upload"},
 	"reject":        {"comment", "digest"},
 	"resume":        {"auto-approve", "cancel-on-interrupt", "env", "json"},
 	"run":           {"cancel-on-interrupt", "detach", "env", "json", "var"},

@@ -12,6 +12,8 @@ import (
 	"github.com/tutti-dev/tutti/client"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/configs/archives"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
@@ -313,19 +315,53 @@ func (o *planCommandOptions) runThere(ctx context.Context, app *App) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	end, diags := c.make(ctx, o.requestThere("plan", app.stacks))
+	request := o.requestThere("plan", app.stacks)
+	if o.upload {
+		if diags := app.upload(ctx, &request); diags.HasErrors() {
+			return app.fail(diags)
+		}
+	}
+	end, diags := c.make(ctx, request)
 	if diags.HasErrors() || end.detached {
 		return app.fail(diags)
 	}
 	if !o.json && c.changes && !inAutomation() {
 		out := app.terminals().out
 		out.Rule()
-		out.Paragraph("The server keeps this plan. To perform exactly these actions, run the following command to apply:\n    tutti apply " + c.plan.Digest)
+		if o.upload {
+			out.Paragraph("Note: this is what the files here would change. The server keeps no plan of it that could be applied.")
+		} else {
+			out.Paragraph("The server keeps this plan. To perform exactly these actions, run the following command to apply:\n    tutti apply " + c.plan.Digest)
+		}
 	}
 	if o.detailedExit && c.changes {
 		return exitChanges
 	}
 	return exitOK
+}
+
+// upload sends the files of the project here to the server, to be planned there. In
+// the directory of a stack, that stack is the one selected.
+func (a *App) upload(ctx context.Context, request *client.ProjectChangeRequest) diag.List {
+	dir := "."
+	if !projects.Exists(dir) {
+		if p, here, _ := projectAbove(); len(here) > 0 { // what is wrong with it, the server says
+			dir = p.Dir
+			if len(request.Stacks) == 0 {
+				request.Stacks = here
+			}
+		}
+	}
+	data, err := archives.Pack(dir)
+	if err != nil {
+		return diag.Errorf("Cannot pack the files", "%s.", err)
+	}
+	kept, err := persist(ctx, func(ctx context.Context) (*client.Configuration, error) { return a.remote.KeepConfiguration(ctx, data) })
+	if err != nil {
+		return a.remote.diagnose(err)
+	}
+	request.Configuration = kept.ID
+	return nil
 }
 
 // digestForm is how the digest of a plan looks.

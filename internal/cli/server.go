@@ -35,6 +35,7 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 			f.text(&o.url, "url", "URL", "Where clients find the server, if not where it listens.")
 			f.toggle(&o.proxied, "behind-proxy", "A proxy in front of the server encrypts connections.")
 			f.toggle(&o.tokens, "require-token", "Ask for a token on this machine too.")
+			f.toggle(&o.speculative, "speculative-plans", "Plan configurations that clients send (\"tutti plan -upload\"). Planning runs code of theirs: programs that they name, with the rights of the server.")
 			f.number(&o.most, "max-runs", "N", "How many runs to drive at once; 1000 unless given.")
 			return o.serve
 		},
@@ -43,7 +44,7 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 
 type serverOptions struct {
 	listen, certificate, key, url string
-	proxied, tokens               bool
+	proxied, tokens, speculative  bool
 	most                          int
 }
 
@@ -84,7 +85,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	}
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Runner: runner, Work: &serverWork{op: op, runner: runner}, Version: programVersion(), Name: filepath.Base(op.workDir),
+			Store: store, Runner: runner, Work: &serverWork{op: op, runner: runner, speculative: o.speculative}, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
 		Token: token,

@@ -32,6 +32,11 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 		return runs.Run{}, diags.Err()
 	}
 	op.environment, c.Environment = environment, environment
+	if c.Configuration != "" {
+		if err := w.maySpeculate(ctx, who, c.Configuration); err != nil {
+			return runs.Run{}, err
+		}
+	}
 	parts, err := w.parts(ctx, p, &c)
 	if err != nil {
 		return runs.Run{}, err
@@ -84,6 +89,15 @@ type changePart struct {
 // parts are the stacks that a change is of, in the order they are applied. A change
 // of several that comes to one is made a change of that one.
 func (w *serverWork) parts(ctx context.Context, p *projects.Project, c *api.Change) ([]changePart, error) {
+	if c.Configuration != "" {
+		// Its stacks are its own: access to those that are not named is asked for when
+		// it is read.
+		out := make([]changePart, len(c.Stacks))
+		for i, name := range c.Stacks {
+			out[i].stack = name
+		}
+		return out, nil
+	}
 	if c.Several && len(p.Stacks) == 0 && len(c.Stacks) == 0 {
 		c.Several = false
 	}
@@ -242,9 +256,12 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart) (*pro
 		kind = "destroy"
 	}
 	if c.Plan == "" {
-		which := "stack   = stack." + names[0]
-		if c.Several {
-			which = "stacks  = " + literals(names)
+		which := "stacks  = " + literals(names)
+		switch {
+		case c.Configuration != "":
+			which += "\n      configuration = " + literal(c.Configuration)
+		case !c.Several:
+			which = "stack   = stack." + names[0]
 		}
 		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      %s\n      destroy = %t\n      refresh = %t\n", which, c.Destroy, c.Refresh)
 		if len(c.Targets) > 0 {

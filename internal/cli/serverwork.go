@@ -25,6 +25,8 @@ import (
 type serverWork struct {
 	op     *operation // of the project's root
 	runner *runs.Runner
+	// speculative says that clients may send configurations to be planned.
+	speculative bool
 }
 
 var _ api.Work = (*serverWork)(nil)
@@ -251,6 +253,9 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 	r.root.opened = store
 	shared, err := r.planned(ctx, digest)
 	if err != nil {
+		if looked, found := speculated(ctx, store, digest); found {
+			return looked, nil
+		}
 		return nil, fmt.Errorf("%w: %w", api.ErrNotFound, err)
 	}
 	out := &api.Plan{Digest: digest, Environment: shared.plan.Environment, Kind: shared.plan.Kind}
@@ -260,20 +265,30 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
-		one := api.PlanPart{Stack: op.stack, Plan: l.plan}
-		if one.Document, err = jsonplan.Plan(l.plan, nil, op.jsonOptions(ctx)); err != nil {
+		one, err := op.part(ctx, l, shared.plan.Kind)
+		if err != nil {
 			return nil, err
-		}
-		if one.Document, err = api.MaskPlan(one.Document); err != nil {
-			return nil, err
-		}
-		if j, d := op.holdToPolicy(ctx, l, runOptions{kind: shared.plan.Kind}); j != nil && !d.HasErrors() {
-			one.Decision = j.decision
-		}
-		if j := op.judge(ctx, l); j != nil {
-			one.Cost = j.estimate
 		}
 		out.Parts = append(out.Parts, one)
+	}
+	return out, nil
+}
+
+// part describes the plan of one stack to clients.
+func (o *operation) part(ctx context.Context, l *loadedPlan, kind string) (api.PlanPart, error) {
+	out := api.PlanPart{Stack: o.stack, Counts: l.plan.Count()}
+	document, err := jsonplan.Plan(l.plan, nil, o.jsonOptions(ctx))
+	if err != nil {
+		return out, err
+	}
+	if out.Document, err = api.MaskPlan(document); err != nil {
+		return out, err
+	}
+	if j, diags := o.holdToPolicy(ctx, l, runOptions{kind: kind}); j != nil && !diags.HasErrors() {
+		out.Decision = eventData(j.decision)
+	}
+	if j := o.judge(ctx, l); j.estimate != nil {
+		out.Cost = eventData(j.estimate)
 	}
 	return out, nil
 }

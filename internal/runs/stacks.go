@@ -16,7 +16,8 @@ type Stacks interface {
 	// Outputs are the outputs in a stack's state, marked where sensitive.
 	Outputs(ctx context.Context, stack string) (cty.Value, error)
 	// Plan plans a change of one stack or of several together, keeps the plan under
-	// its digest and describes it.
+	// its digest and describes it. What a configuration is made of it asks access for
+	// itself, on behalf of the request's actor.
 	Plan(ctx context.Context, req StackRequest) (StackPlan, error)
 	// Apply carries out a plan, one that was kept or one made for the purpose, and
 	// returns the outputs of the stack.
@@ -32,7 +33,11 @@ type StackRequest struct {
 	Stack string
 	// Stacks are those that are planned together, where Stack is empty.
 	Stacks []string
-	Inputs cty.Value // object; null for none
+	// Configuration is one that a client sent, which is planned instead of the
+	// project; empty for none. Its stacks are planned together, and its plan can only
+	// be looked at.
+	Configuration string
+	Inputs        cty.Value // object; null for none
 	// Variables are the values of the project's variables, and of others, as the
 	// workflow has them; empty where a plan brings its own.
 	Variables map[string]cty.Value

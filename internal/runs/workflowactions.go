@@ -155,6 +155,8 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 				req.Destroy = v.True()
 			case "refresh":
 				req.Refresh = v.True()
+			case "configuration":
+				req.Configuration = v.AsString()
 			case "plan":
 				req.Plan = v.AsString()
 			}
@@ -169,7 +171,8 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 		req := request(c)
 		planned := []string{req.Stack}
 		if req.Stack == "" {
-			if len(req.Stacks) == 0 {
+			// Which stacks a configuration has, [Stacks.Plan] finds out, and asks.
+			if len(req.Stacks) == 0 && req.Configuration == "" {
 				req.Stacks = slices.Sorted(maps.Keys(d.Project.Stacks))
 			}
 			planned = req.Stacks

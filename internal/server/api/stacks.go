@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -38,6 +39,9 @@ func (a *API) stacks(h huma.API) {
 	all := operation("change-stacks", http.MethodPost, "/environments/{environment}/changes", "Plan a change of several stacks together and, where asked for, carry it out", tagStacks)
 	all.DefaultStatus = http.StatusCreated
 	huma.Register(h, all, a.changeStacks)
+	keep := operation("keep-configuration", http.MethodPost, "/configurations", "Send the files of a project to be planned instead of the server's own", tagStacks)
+	keep.DefaultStatus, keep.MaxBodyBytes = http.StatusCreated, archives.MaxSize
+	huma.Register(h, keep, a.keepConfiguration)
 	huma.Register(h, operation("get-plan", http.MethodGet, "/plans/{plan}", "Read a plan with what policy says and what it costs", tagStacks), a.getPlan)
 }
 
@@ -150,11 +154,25 @@ func (a *API) changeStacks(ctx context.Context, in *struct {
 },
 ) (*body[Run], error) {
 	c := in.Body.change(in.Environment)
-	c.Several, c.Stacks = true, in.Body.Stacks
+	c.Several, c.Stacks, c.Configuration = true, in.Body.Stacks, in.Body.Configuration
+	if c.Configuration != "" && (c.Apply || c.Plan != "") {
+		return nil, huma.Error422UnprocessableEntity("a configuration is only planned", &huma.ErrorDetail{Location: "body.configuration", Message: "kind must be plan, and no plan given"})
+	}
 	if in.Body.Kind == "rollback" || c.Rollback != "" {
 		return nil, huma.Error422UnprocessableEntity("a run is rolled back in its own stack", &huma.ErrorDetail{Location: "body.kind", Message: "roll back with the changes of the stack that the run changed"})
 	}
 	return a.change(ctx, c)
+}
+
+func (a *API) keepConfiguration(ctx context.Context, in *struct {
+	RawBody []byte `contentType:"application/gzip" doc:"The files, as tar compressed by gzip: regular files and directories only."`
+},
+) (*body[Configuration], error) {
+	id, expires, err := a.Work.Keep(ctx, IdentityOf(ctx), in.RawBody)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return answer(Configuration{ID: id, Expires: expires}), nil
 }
 
 // change is what is asked for, as [Work] has it.
@@ -188,15 +206,10 @@ func (a *API) getPlan(ctx context.Context, in *struct {
 	}
 	out := PlanDocument{Digest: p.Digest, Environment: p.Environment, Kind: p.Kind, Stacks: []PlannedStack{}}
 	for _, part := range p.Parts {
-		n := part.Plan.Count()
-		one := PlannedStack{Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document}
-		if part.Decision != nil {
-			one.Decision = rawJSON(part.Decision)
-		}
-		if part.Cost != nil {
-			one.Cost = rawJSON(part.Cost)
-		}
-		out.Stacks = append(out.Stacks, one)
+		n := part.Counts
+		out.Stacks = append(out.Stacks, PlannedStack{
+			Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document, Decision: part.Decision, Cost: part.Cost,
+		})
 	}
 	return answer(out), nil
 }

@@ -287,10 +287,18 @@ type ChangeRequest struct {
 	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
 }
 
+// Configuration is what is kept of files that somebody sent.
+type Configuration struct {
+	ID      string    `json:"id" doc:"Names it: the SHA-256 of what was sent."`
+	Expires time.Time `json:"expires" doc:"Until when it is kept."`
+}
+
 // ProjectChangeRequest asks for a change of several stacks, planned together.
 type ProjectChangeRequest struct {
 	ChangeRequest
 	Stacks []string `json:"stacks,omitempty" doc:"Only these stacks; all of the project, or those of the plan, unless given."`
+
+	Configuration string `json:"configuration,omitempty" pattern:"^[0-9a-f]{64}$" doc:"With kind plan: plan this configuration, which was sent, instead of the project."`
 }
 
 // RetryRequest asks for a run to be done again.

@@ -3,13 +3,12 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/plans"
-	"github.com/tutti-dev/tutti/internal/policy"
-	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -35,6 +34,9 @@ type Work interface {
 	// Change makes a run that plans a change of one stack, or of several together,
 	// and, where it is asked for, has it approved and carries it out.
 	Change(ctx context.Context, who access.Identity, c Change) (runs.Run, error)
+	// Keep keeps a configuration that somebody sent, for a while, to be planned. It
+	// returns its name.
+	Keep(ctx context.Context, who access.Identity, archive []byte) (id string, expires time.Time, err error)
 	// Retry makes a new run of a workflow that takes over what another one has done,
 	// up to a step or, where none is given, to what did not succeed.
 	Retry(ctx context.Context, who access.Identity, r Retry) (runs.Run, error)
@@ -77,6 +79,8 @@ type Change struct {
 	Destroy     bool
 	Refresh     bool
 	Targets     []string
+	// Configuration is one that was kept, to be planned instead of the project.
+	Configuration string
 	// Plan is the digest of a plan that was made before and is to be applied.
 	Plan string
 	// Rollback is the run to undo, instead of planning anything.
@@ -111,10 +115,10 @@ type Plan struct {
 // PlanPart is what a plan does to one stack.
 type PlanPart struct {
 	Stack    string
-	Plan     *plans.Plan
+	Counts   plans.Counts
 	Document json.RawMessage // Terraform's plan JSON, sensitive values masked
-	Decision *policy.Decision
-	Cost     *cost.Estimate
+	Decision json.RawMessage // what policy says; nil where nothing is asked
+	Cost     json.RawMessage // what it costs; nil where nobody wants to know
 }
 
 // StackState is a stack in one environment.
