@@ -497,6 +497,21 @@ secret "db" {
 	}
 	c.write("site/main.tf", strings.Replace(servedSite, `"welcome"`, `"curse"`, 1))
 	c.fails("no curses", "plan", "-upload")
+	for _, format := range []string{"sarif", "junit"} {
+		if out, code := c.run("policy", "check", "-upload", "-format="+format); code != 1 || !strings.Contains(out, "no curses") || strings.Contains(out, "tutti-configuration") {
+			t.Errorf("policy check -format=%s: %d %s", format, code, out)
+		}
+	}
+	if out := c.mustRun("policy", "check"); !strings.Contains(out, "passed (1 rule)") {
+		t.Errorf("policy check of the server's own files: %s", out)
+	}
+	c.write("site/broken.tf", "resource {")
+	if out, code := c.run("plan", "-upload"); code != 1 || !strings.Contains(out, "site/broken.tf") || strings.Contains(out, "tutti-configuration") {
+		t.Errorf("files with errors: %d %s", code, out)
+	}
+	if err := os.Remove(filepath.Join(c.dir, "site", "broken.tf")); err != nil {
+		t.Fatal(err)
+	}
 	if after := p.mustRun("state", "pull"); after != before {
 		t.Error("the state was changed")
 	}

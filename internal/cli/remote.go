@@ -44,6 +44,7 @@ var remoteOptions = map[string][]string{
 	"logs":          {"f", "follow", "json"},
 	"output":        {"env", "json", "raw", "stack"},
 	"plan":          {"cancel-on-interrupt", "compact-warnings", "destroy", "detailed-exitcode", "env", "input", "json", "lock", "refresh", "stack", "target", "upload"},
+	"policy check":  {"destroy", "env", "format", "input", "plan", "refresh", "stack", "target", "upload"},
 	"reject":        {"comment", "digest"},
 	"resume":        {"auto-approve", "cancel-on-interrupt", "env", "json"},
 	"run":           {"cancel-on-interrupt", "detach", "env", "json", "var"},

@@ -29,9 +29,11 @@ type remoteChange struct {
 	app         *App
 	environment string
 	asJSON      bool
+	silent      bool // shows nothing
 	cancel      bool // on interrupt
 	stream      *views.Stream
 
+	written []string // by its steps, where nothing is shown
 	plan    *client.PlanDocument
 	parts   []remotePart
 	changes bool
@@ -74,6 +76,8 @@ func (c *remoteChange) carry(ctx context.Context, request client.ProjectChangeRe
 	printer := &logPrinter{app: c.app, write: func(step, line string) {
 		stack, several := strings.CutPrefix(step, applyStep(""))
 		switch {
+		case c.silent:
+			c.written = append(c.written, line)
 		case c.asJSON && several:
 			c.stream.ForStack(stack).Log(line)
 		case c.asJSON:
@@ -84,7 +88,7 @@ func (c *remoteChange) carry(ctx context.Context, request client.ProjectChangeRe
 			fmt.Fprintln(c.app.Out, line)
 		}
 	}}
-	if !c.asJSON {
+	if !c.asJSON && !c.silent {
 		fmt.Fprintf(c.app.Err, "Run %s\n", run.ID)
 	}
 	end, diags := c.app.followThere(ctx, run, c.cancel, client.StreamRunHearer{Log: func(l client.Log) error {
@@ -93,6 +97,9 @@ func (c *remoteChange) carry(ctx context.Context, request client.ProjectChangeRe
 	}})
 	printer.end()
 	if !diags.HasErrors() && !end.detached && end.run.Status != runs.Succeeded {
+		for _, line := range c.written { // what it says of why it failed
+			c.app.tell(line + "\n")
+		}
 		diags = runFailed(end)
 	}
 	return end, diags
@@ -143,7 +150,9 @@ func (c *remoteChange) make(ctx context.Context, request client.ProjectChangeReq
 	if diags := c.read(ctx, digest); diags.HasErrors() {
 		return end, diags
 	}
-	c.show()
+	if !c.silent {
+		c.show()
+	}
 	return end, c.denied()
 }
 
@@ -338,6 +347,44 @@ func (o *planCommandOptions) runThere(ctx context.Context, app *App) int {
 		return exitChanges
 	}
 	return exitOK
+}
+
+// judgeThere has the server plan and judge, or judge a plan that it keeps.
+func (o *policyCheckOptions) judgeThere(ctx context.Context, app *App) (*policy.Decision, diag.List) {
+	c, diags := app.newRemoteChange(false, false)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	c.silent, app.prose = true, false
+	request := o.requestThere("plan", app.stacks)
+	switch {
+	case o.plan != "" && o.upload:
+		return nil, diag.Errorf("Options that exclude each other", "Give either -plan or -upload.")
+	case o.plan != "" && !digestForm.MatchString(o.plan):
+		return nil, diag.Errorf("Not the digest of a plan", "Against a server, -plan takes the digest of a plan that the server keeps; %q is none.", o.plan)
+	case o.plan != "":
+		diags = c.read(ctx, o.plan)
+	default:
+		if o.upload {
+			diags = app.upload(ctx, &request)
+		}
+		if !diags.HasErrors() {
+			var end remoteEnd
+			if end, diags = c.make(ctx, request); end.detached {
+				diags = diag.Errorf("Interrupted", "The plan was not waited for.")
+			}
+		}
+	}
+	if c.plan == nil {
+		return nil, diags // those about a decision are told by the report
+	}
+	var all []*policy.Decision
+	for _, part := range c.parts {
+		if part.decision != nil {
+			all = append(all, part.decision)
+		}
+	}
+	return policy.Join(all...), nil
 }
 
 // upload sends the files of the project here to the server, to be planned there. In

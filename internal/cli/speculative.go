@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -120,6 +122,7 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	defer log.settle()
 	e, diags := r.guest(store, dir)
 	if diags.HasErrors() {
+		diags = (&ensemble{root: &project{dir: dir}}).asSent(diags)
 		log.show(diags, nil)
 		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
@@ -135,7 +138,8 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	if !diags.HasErrors() {
 		diags = append(diags, o.planSent(ctx, po)...)
 	}
-	if log.show(diags, e.root.app.quoted()); diags.HasErrors() {
+	diags = e.asSent(diags)
+	if log.show(diags, e.sentSources()); diags.HasErrors() {
 		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
 	if err := o.keepSpeculated(ctx, store, po.kind()); err != nil {
@@ -143,6 +147,38 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	}
 	n := o.totals()
 	return runs.StackPlan{Digest: o.shared.Digest, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Changes: o.changes(), Stacks: o.names}, nil
+}
+
+// sentName is what a file is called in the project that was sent.
+func (e *ensemble) sentName(name string) string {
+	if rel, err := filepath.Rel(e.root.dir, name); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return name
+}
+
+// asSent has diagnostics name files as whoever sent them knows them.
+func (e *ensemble) asSent(diags diag.List) diag.List {
+	out := slices.Clone(diags)
+	for i := range out {
+		for _, at := range []**hcl.Range{&out[i].Subject, &out[i].Context} {
+			if *at != nil {
+				rng := **at
+				rng.Filename = e.sentName(rng.Filename)
+				*at = &rng
+			}
+		}
+	}
+	return out
+}
+
+// sentSources is the text that such diagnostics quote.
+func (e *ensemble) sentSources() map[string][]byte {
+	out := map[string][]byte{}
+	for name, src := range e.root.app.quoted() {
+		out[e.sentName(name)] = src
+	}
+	return out
 }
 
 // unpackSent unpacks a configuration that is kept into a new directory.
