@@ -116,6 +116,39 @@ type Event struct {
 	Type     string    `json:"type"`
 }
 
+// EventAccepted is a shape of the API.
+type EventAccepted struct {
+	// Whether it was accepted before: sequence is that of the first.
+	Duplicate bool  `json:"duplicate,omitempty"`
+	Sequence  int64 `json:"sequence"`
+}
+
+// EventDetails is a shape of the API.
+type EventDetails struct {
+	// When it came from outside; none for events of Tutti's own.
+	Accepted *time.Time `json:"accepted,omitempty"`
+	// Further attributes of the CloudEvent.
+	Attributes json.RawMessage `json:"attributes,omitempty"`
+	Event      Event           `json:"event"`
+	// What triggers did about it.
+	Fired []Fired `json:"fired"`
+	// The run that it is from or about.
+	Run string `json:"run,omitempty"`
+}
+
+// Fired is a shape of the API.
+type Fired struct {
+	At time.Time `json:"at"`
+	// Number of the event; none for a schedule.
+	Event int64 `json:"event,omitempty"`
+	// Why there is no run.
+	Problem string `json:"problem,omitempty"`
+	Run     string `json:"run,omitempty"`
+	// That of the run, or: due, queued, skipped, failed, dead, retried.
+	Status  string `json:"status"`
+	Trigger string `json:"trigger"`
+}
+
 // Log is a shape of the API.
 type Log struct {
 	// Where it stands in the order of all that was written.
@@ -173,6 +206,20 @@ type PageEvent struct {
 	Next string `json:"next,omitempty"`
 }
 
+// PageEventAccepted is a shape of the API.
+type PageEventAccepted struct {
+	Items []EventAccepted `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageFired is a shape of the API.
+type PageFired struct {
+	Items []Fired `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
 // PageLog is a shape of the API.
 type PageLog struct {
 	Items []Log `json:"items"`
@@ -218,6 +265,13 @@ type PageStack struct {
 // PageStep is a shape of the API.
 type PageStep struct {
 	Items []Step `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// PageTrigger is a shape of the API.
+type PageTrigger struct {
+	Items []Trigger `json:"items"`
 	// The cursor of the next page; none at the end.
 	Next string `json:"next,omitempty"`
 }
@@ -272,6 +326,12 @@ type ProjectChangeRequest struct {
 	Stacks []string `json:"stacks,omitempty"`
 	// Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME.
 	Targets []string `json:"targets,omitempty"`
+}
+
+// ReplayRequest is a shape of the API.
+type ReplayRequest struct {
+	// Only this one; all that it is for unless given.
+	Trigger string `json:"trigger,omitempty"`
 }
 
 // RetryRequest is a shape of the API.
@@ -417,6 +477,28 @@ type StepError struct {
 	Name  string `json:"name"`
 }
 
+// Trigger is a shape of the API.
+type Trigger struct {
+	// Where its runs work; none where the server's default holds.
+	Environment string `json:"environment,omitempty"`
+	Kind        string `json:"kind"`
+	// What became of its last times, newest first.
+	Last []Fired `json:"last,omitempty"`
+	Name string  `json:"name"`
+	// The next instants of its schedule.
+	Next []time.Time `json:"next,omitempty"`
+	// The pattern of its events, as it is written.
+	On string `json:"on,omitempty"`
+	// Cron expression.
+	Schedule string `json:"schedule,omitempty"`
+	Timezone string `json:"timezone,omitempty"`
+	// What has to hold of them besides, as it is written.
+	When string `json:"when,omitempty"`
+	// How many of them in which time, as it is written.
+	Window   string `json:"window,omitempty"`
+	Workflow string `json:"workflow"`
+}
+
 // Verification is a shape of the API.
 type Verification struct {
 	// The first event that is not as it was written.
@@ -500,6 +582,41 @@ func (c *Client) VerifyAudit(ctx context.Context, query VerifyAuditQuery) (*Veri
 func (c *Client) KeepConfiguration(ctx context.Context, body []byte) (*Configuration, error) {
 	out := new(Configuration)
 	return out, c.do(ctx, "POST", "/api/v1/configurations", nil, archive(body), out)
+}
+
+// ListDeadLettersQuery are the parameters of [Client.ListDeadLetters]; what is zero is not sent.
+type ListDeadLettersQuery struct {
+	// Only those of this trigger.
+	Trigger string
+	// Where the page before ended.
+	Cursor int64
+	Limit  int64
+}
+
+func (q ListDeadLettersQuery) values() url.Values {
+	v := url.Values{}
+	if q.Trigger != "" {
+		v.Set("trigger", q.Trigger)
+	}
+	if q.Cursor != 0 {
+		v.Set("cursor", strconv.FormatInt(int64(q.Cursor), 10))
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.FormatInt(int64(q.Limit), 10))
+	}
+	return v
+}
+
+// ListDeadLetters: List the events that triggers could do nothing about, newest first.
+func (c *Client) ListDeadLetters(ctx context.Context, query ListDeadLettersQuery) (*PageFired, error) {
+	out := new(PageFired)
+	return out, c.do(ctx, "GET", "/api/v1/dead-letters", query.values(), nil, out)
+}
+
+// RetryDeadLetter: Have a trigger try an event again.
+func (c *Client) RetryDeadLetter(ctx context.Context, trigger string, event string) (*Fired, error) {
+	out := new(Fired)
+	return out, c.do(ctx, "POST", "/api/v1/dead-letters/"+url.PathEscape(trigger)+"/"+url.PathEscape(event)+"/retry", nil, nil, out)
 }
 
 // ChangeStacks: Plan a change of several stacks together and, where asked for, carry it out.
@@ -589,6 +706,12 @@ func (c *Client) ListEvents(ctx context.Context, query ListEventsQuery) (*PageEv
 	return out, c.do(ctx, "GET", "/api/v1/events", query.values(), nil, out)
 }
 
+// AcceptEvents: Tell of an event: a CloudEvent, or a list of them.
+func (c *Client) AcceptEvents(ctx context.Context, body json.RawMessage) (*PageEventAccepted, error) {
+	out := new(PageEventAccepted)
+	return out, c.do(ctx, "POST", "/api/v1/events", nil, body, out)
+}
+
 // StreamEventsQuery are the parameters of [Client.StreamEvents]; what is zero is not sent.
 type StreamEventsQuery struct {
 	// Only events behind this one; -1 only what happens from now on.
@@ -632,6 +755,18 @@ func (c *Client) StreamEvents(ctx context.Context, query StreamEventsQuery, hear
 		}
 		return nil
 	})
+}
+
+// GetEvent: Look at an event, and at what triggers did about it.
+func (c *Client) GetEvent(ctx context.Context, sequence string) (*EventDetails, error) {
+	out := new(EventDetails)
+	return out, c.do(ctx, "GET", "/api/v1/events/"+url.PathEscape(sequence), nil, nil, out)
+}
+
+// ReplayEvent: Give an event to triggers anew.
+func (c *Client) ReplayEvent(ctx context.Context, sequence string, body ReplayRequest) (*EventAccepted, error) {
+	out := new(EventAccepted)
+	return out, c.do(ctx, "POST", "/api/v1/events/"+url.PathEscape(sequence)+"/replay", nil, body, out)
 }
 
 // GetPlan: Read a plan with what policy says and what it costs.
@@ -869,6 +1004,12 @@ func (c *Client) GetSession(ctx context.Context) (*Session, error) {
 func (c *Client) ListStacks(ctx context.Context) (*PageStack, error) {
 	out := new(PageStack)
 	return out, c.do(ctx, "GET", "/api/v1/stacks", nil, nil, out)
+}
+
+// ListTriggers: List what starts workflows by itself.
+func (c *Client) ListTriggers(ctx context.Context) (*PageTrigger, error) {
+	out := new(PageTrigger)
+	return out, c.do(ctx, "GET", "/api/v1/triggers", nil, nil, out)
 }
 
 // ListWorkflows: List the project's workflows.

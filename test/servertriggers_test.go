@@ -1,6 +1,10 @@
 package test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -44,4 +48,159 @@ func TestServerSchedules(t *testing.T) {
 		}
 		return false
 	})
+}
+
+const hooked = `
+secret "github" {
+  file {
+    path = "github.secret"
+  }
+}
+webhook "github" {
+  kind   = "github"
+  secret = secret.github
+}
+trigger "push" {
+  on     = { type = ["com.github.push"] }
+  when   = event.data.forced == false
+  run    = workflow.greet
+  inputs = { name = event.data.ref }
+}
+trigger "deploys" {
+  on  = { type = ["deploy.done"] }
+  key = event.subject
+  window {
+    count  = 2
+    within = "1h"
+  }
+  run    = workflow.greet
+  inputs = { name = "${window.key} ${length(events)}" }
+}
+`
+
+const githubSecret = "a secret of the forge"
+
+// deliver sends what GitHub would send, and returns how it was answered.
+func (s *httpServer) deliver(id, body, secret string) (int, string) {
+	s.t.Helper()
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(body))
+	status, answer, _ := s.do(http.MethodPost, "/hooks/github", body, "X-GitHub-Event", "push", "X-GitHub-Delivery", id, "X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	return status, string(answer)
+}
+
+func push(ref string) string {
+	return fmt.Sprintf(`{"ref":%q,"forced":false,"repository":{"full_name":"a/b","html_url":"https://github.com/a/b"}}`, ref)
+}
+
+// TestServerEvents: signed requests and CloudEvents start runs, each once, also where
+// the server is killed; what cannot be done is shown and can be done again.
+func TestServerEvents(t *testing.T) {
+	p := newServed(t)
+	p.write("github.secret", githubSecret)
+	p.write("hooks.tutti.hcl", hooked)
+	s := p.server()
+	if status, answer := s.deliver("d1", push("one"), githubSecret); status != http.StatusAccepted || !strings.Contains(answer, `"accepted":1`) {
+		t.Fatal(status, answer)
+	}
+	if status, answer := s.deliver("d1", push("one"), githubSecret); status != http.StatusAccepted || !strings.Contains(answer, `"duplicates":1`) {
+		t.Error(status, answer)
+	}
+	if status, answer := s.deliver("d2", push("one"), githubSecret); status != http.StatusAccepted || !strings.Contains(answer, `"duplicates":1`) {
+		t.Error("the same body with another id:", status, answer)
+	}
+	if status, answer := s.deliver("d3", push("three"), "another secret"); status != http.StatusUnauthorized {
+		t.Error(status, answer)
+	}
+	if status, _, _ := s.do(http.MethodPost, "/hooks/gitlab", "{}"); status != http.StatusNotFound {
+		t.Error(status)
+	}
+	eventually(t, "the run of the push", func() bool {
+		for _, status := range s.runsOf("push-e") {
+			return status == "succeeded"
+		}
+		return false
+	})
+
+	// What is accepted is acted on, whoever dies.
+	event := func(id string) string {
+		return fmt.Sprintf(`{"specversion":"1.0","type":"deploy.done","source":"/ci","subject":"shop","id":%q,"data":{"n":1}}`, id)
+	}
+	var accepted struct {
+		Items []struct {
+			Sequence  int64
+			Duplicate bool
+		}
+	}
+	s.get(&accepted, http.StatusAccepted, http.MethodPost, "/events", event("c1"))
+	s.get(&accepted, http.StatusAccepted, http.MethodPost, "/events", event("c1"))
+	if !accepted.Items[0].Duplicate {
+		t.Error("the same event is taken twice")
+	}
+	s.get(&accepted, http.StatusAccepted, http.MethodPost, "/events", "["+event("c2")+","+event("c3")+"]")
+	if status, answer := s.deliver("blind", `{"ref":"x","repository":{"full_name":"a/b","html_url":"https://github.com/a/b"}}`, githubSecret); status != http.StatusAccepted {
+		t.Error(status, answer)
+	}
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+	s = p.server()
+	eventually(t, "the run of two deploys", func() bool {
+		for _, status := range s.runsOf("deploys-e") {
+			return status == "succeeded"
+		}
+		return false
+	})
+	if made := s.runsOf("deploys-e"); len(made) != 1 {
+		t.Errorf("runs: %v", made)
+	}
+	// Nobody may say that runs have failed but Tutti.
+	s.get(nil, http.StatusUnprocessableEntity, http.MethodPost, "/events", `{"specversion":"1.0","type":"run.failed","source":"/ci","id":"x"}`)
+
+	type fired struct {
+		Trigger, Status, Problem, Run string
+		Event                         int64
+	}
+	var dead struct{ Items []fired }
+	eventually(t, "the dead letter", func() bool {
+		s.get(&dead, http.StatusOK, http.MethodGet, "/dead-letters", nil)
+		return len(dead.Items) > 0
+	})
+	if len(dead.Items) != 1 || dead.Items[0].Trigger != "push" || !strings.Contains(dead.Items[0].Problem, "forced") {
+		t.Fatalf("%+v", dead.Items)
+	}
+	// With the condition put right, it is done again.
+	p.write("hooks.tutti.hcl", strings.Replace(hooked, "event.data.forced == false", "!try(event.data.forced, false)", 1))
+	letter := fmt.Sprintf("/dead-letters/push/%d/retry", dead.Items[0].Event)
+	eventually(t, "the files to be read again", func() bool {
+		s.get(&dead, http.StatusOK, http.MethodGet, "/dead-letters", nil)
+		if len(dead.Items) > 0 {
+			s.get(nil, http.StatusOK, http.MethodPost, fmt.Sprintf("/dead-letters/push/%d/retry", dead.Items[0].Event), nil)
+		}
+		return len(s.runsOf("push-e")) == 2
+	})
+	s.get(nil, http.StatusConflict, http.MethodPost, letter, nil)
+
+	var triggers struct {
+		Items []struct {
+			Name, Kind, On, Window string
+			Last                   []fired
+		}
+	}
+	s.get(&triggers, http.StatusOK, http.MethodGet, "/triggers", nil)
+	if len(triggers.Items) != 2 || triggers.Items[0].Kind != "event" || triggers.Items[0].On != `{ type = ["deploy.done"] }` || len(triggers.Items[0].Last) != 1 || triggers.Items[0].Last[0].Status != "succeeded" {
+		t.Errorf("%+v", triggers.Items)
+	}
+	var details struct {
+		Event struct{ ID, Actor string }
+		Fired []fired
+	}
+	s.get(&details, http.StatusOK, http.MethodGet, fmt.Sprintf("/events/%d", triggers.Items[0].Last[0].Event), nil)
+	if details.Event.ID != "c2" || len(details.Fired) != 1 || !strings.HasPrefix(details.Fired[0].Run, "deploys-e") {
+		t.Errorf("%+v", details)
+	}
+	var replayed struct{ Sequence int64 }
+	s.get(&replayed, http.StatusOK, http.MethodPost, fmt.Sprintf("/events/%d/replay", triggers.Items[1].Last[len(triggers.Items[1].Last)-1].Event), map[string]string{"trigger": "push"}, "Idempotency-Key", "once")
+	s.get(nil, http.StatusNotFound, http.MethodPost, "/events/100000/replay", map[string]string{})
+	id := fmt.Sprintf("push-e%d", replayed.Sequence)
+	eventually(t, "the run of the event that is replayed", func() bool { return s.runsOf(id)[id] == "succeeded" })
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
@@ -57,7 +58,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 	if b.Trigger == nil {
 		return app.failf("No such schedule", "This project has no trigger %q with a schedule. \"tutti schedules\" lists them.", args[0])
 	}
-	if diags = append(o.window(b, time.Now()), checkSchedules(p, []*triggers.Trigger{b.Trigger})...); diags.HasErrors() {
+	if diags = append(o.window(b, time.Now()), checkSchedules(p, []*projects.Trigger{b.Trigger.Declared})...); diags.HasErrors() {
 		return app.fail(diags)
 	}
 	op, diags := app.openRootOperation(false)
@@ -65,7 +66,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 		return app.fail(diags)
 	}
 	defer op.Close()
-	workflows, diags := op.triggerRuns(ctx, []*triggers.Trigger{b.Trigger}, o.environment, &o.variableOptions)
+	workflows, diags := op.triggerRuns(ctx, p, []*projects.Trigger{b.Trigger.Declared}, o.environment, &o.variableOptions)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -172,7 +173,7 @@ func completeTriggers(app *App, _ []string) []string {
 
 // triggerRuns is what carries out the runs of triggers in this process. Before,
 // it checks what they need in the environments they work in.
-func (o *operation) triggerRuns(ctx context.Context, list []*triggers.Trigger, named string, values *variableOptions) (*triggers.Workflows, diag.List) {
+func (o *operation) triggerRuns(ctx context.Context, p *projects.Project, list []*projects.Trigger, named string, values *variableOptions) (*triggers.Workflows, diag.List) {
 	store, diags := o.store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
@@ -191,20 +192,20 @@ func (o *operation) triggerRuns(ctx context.Context, list []*triggers.Trigger, n
 		return nil, func() {}
 	}
 	w.Secrets = func(environment string) runs.Secrets { return o.secretReader(o.keyIn(environment).Environment) }
-	return w, append(diags, o.checkTriggers(w, list, named)...)
+	return w, append(diags, o.checkTriggers(w, p, list, named)...)
 }
 
 // checkTriggers finds the environment of triggers that name none, and checks the
 // values in all.
-func (o *operation) checkTriggers(w *triggers.Workflows, list []*triggers.Trigger, named string) diag.List {
+func (o *operation) checkTriggers(w *triggers.Workflows, p *projects.Project, list []*projects.Trigger, named string) diag.List {
 	var diags diag.List
 	seen := map[string]bool{}
 	for _, t := range list {
-		environment := t.Declared.Environment
+		environment := t.Environment
 		if environment == "" {
 			if w.Environment == "" {
 				var found diag.List
-				if w.Environment, found = o.chooseEnvironment(t.Project, named); found.HasErrors() {
+				if w.Environment, found = o.chooseEnvironment(p, named); found.HasErrors() {
 					return append(diags, found...)
 				}
 			}
@@ -212,19 +213,19 @@ func (o *operation) checkTriggers(w *triggers.Workflows, list []*triggers.Trigge
 		}
 		if !seen[environment] {
 			seen[environment] = true
-			_, found := w.Values(t.Project, environment)
+			_, found := w.Values(p, environment)
 			diags = append(diags, found...)
 		}
 	}
 	return diags
 }
 
-// checkSchedules checks all that the schedules of a project need.
-func checkSchedules(p *projects.Project, list []*triggers.Trigger) diag.List {
+// checkSchedules checks all that triggers of a project need.
+func checkSchedules(p *projects.Project, list []*projects.Trigger) diag.List {
 	diags := triggers.Check(p)
 	used := map[string]bool{}
 	for _, t := range list {
-		if name := t.Declared.Workflow.Name; p.Workflows[name] != nil {
+		if name := t.Workflow.Name; p.Workflows[name] != nil {
 			used[name] = true
 		}
 	}
@@ -232,4 +233,9 @@ func checkSchedules(p *projects.Project, list []*triggers.Trigger) diag.List {
 		diags = append(diags, checkWorkflows(p, sortedKeys(used))...)
 	}
 	return diags
+}
+
+// scheduled are the triggers of a project that have schedules.
+func scheduled(p *projects.Project) []*projects.Trigger {
+	return slices.DeleteFunc(allTriggers(p), func(t *projects.Trigger) bool { return t.Schedule == "" })
 }

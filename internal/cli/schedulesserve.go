@@ -50,7 +50,7 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 	before := fingerprint()
 	p, list, diags := app.openTriggers()
 	if !diags.HasErrors() {
-		diags = append(diags, checkSchedules(p, list)...)
+		diags = append(diags, checkSchedules(p, scheduled(p))...)
 	}
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -58,7 +58,7 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if len(list) == 0 {
 		return app.failf("No schedules", "This project has no triggers with a schedule.")
 	}
-	workflows, found := op.triggerRuns(ctx, list, o.environment, &o.variableOptions)
+	workflows, found := op.triggerRuns(ctx, p, scheduled(p), o.environment, &o.variableOptions)
 	if diags = append(diags, found...); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -69,7 +69,12 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		o.watchFiles(ctx, op, workflows, before, lists)
+		o.watchFiles(ctx, op, workflows, before, scheduled, func(_ *projects.Project, list []*triggers.Trigger) {
+			select {
+			case lists <- list:
+			case <-ctx.Done():
+			}
+		})
 	}()
 	scheduler.Run(ctx, lists)
 	<-watching
@@ -77,9 +82,9 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 	return exitOK
 }
 
-// watchFiles hands over the triggers anew when files have changed. While they
-// are wrong, those before stay.
-func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *triggers.Workflows, before string, lists chan<- []*triggers.Trigger) {
+// watchFiles hands over the project and its schedules anew when files have changed.
+// While they are wrong, those before stay. served says which triggers matter.
+func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *triggers.Workflows, before string, served func(*projects.Project) []*projects.Trigger, hand func(*projects.Project, []*triggers.Trigger)) {
 	ticker := time.NewTicker(fileCheck)
 	defer ticker.Stop()
 	for {
@@ -97,12 +102,12 @@ func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *trigger
 		var list []*triggers.Trigger
 		if !diags.HasErrors() {
 			if list, diags = triggers.Read(p); !diags.HasErrors() {
-				diags = append(diags, checkSchedules(p, list)...)
+				diags = append(diags, checkSchedules(p, served(p))...)
 			}
 		}
 		if !diags.HasErrors() {
 			checked := *w // the environment is chosen already, unless none was needed
-			diags = append(diags, op.checkTriggers(&checked, list, o.environment)...)
+			diags = append(diags, op.checkTriggers(&checked, p, served(p), o.environment)...)
 			if checked.Environment != w.Environment {
 				diags = append(diags, diag.Errorf("Environment needed", "Triggers that name no environment are new here: start again.")...)
 			}
@@ -114,11 +119,7 @@ func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *trigger
 			}
 			continue
 		}
-		select {
-		case lists <- list:
-		case <-ctx.Done():
-			return
-		}
+		hand(p, list)
 	}
 }
 

@@ -83,13 +83,18 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	started, diags := op.openServerTriggers(ctx)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Runner: runner, Work: &serverWork{op: op, runner: runner, speculative: o.speculative}, Version: programVersion(), Name: filepath.Base(op.workDir),
+			Store: store, Events: store, Runner: runner, Work: &serverWork{op: op, runner: runner, speculative: o.speculative}, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
 		Token: token,
 		Locks: store,
+		Hooks: started.hooks,
 		Log:   slog.New(slog.NewTextHandler(app.Err, nil)),
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,
 	}
@@ -105,10 +110,10 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		defer close(driven)
 		driver.follow(ctx, changes.Next)
 	}()
-	scheduled := make(chan struct{})
+	triggered := make(chan struct{})
 	go func() {
-		defer close(scheduled)
-		op.serveSchedules(ctx)
+		defer close(triggered)
+		started.serve(ctx, changes.Next)
 	}()
 	select {
 	case err = <-served:
@@ -119,7 +124,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	case <-ctx.Done():
 	}
 	<-driven
-	<-scheduled
+	<-triggered
 	if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
 		return app.fail(diag.FromError(err))
 	}

@@ -2,61 +2,224 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
-// serveSchedules drives the schedules of the project beside its runs until ctx is
-// cancelled, and returns when it has let go of the runs. A project without schedules
-// may be given some while the server is up; one whose files are wrong is told about
-// and looked at again when they change.
-func (o *operation) serveSchedules(ctx context.Context) {
-	options := &serveOptions{}
-	before := fingerprint()
-	list, workflows, diags := o.loadSchedules(ctx, options)
-	if workflows == nil {
-		o.app.show(diags)
-		return
-	}
-	if diags.HasErrors() {
-		o.app.tell("The schedules of the project are not served until its files are put right:\n")
-		list = nil
-	}
-	o.app.show(diags)
-	s := &triggers.Scheduler{Store: o.opened, Runs: workflows, Watch: func(e triggers.Event) {
-		switch e.Kind {
-		case triggers.Failed, triggers.Problem:
-			fmt.Fprintf(o.app.Err, "Schedule %s: %s: %s\n", e.Schedule, e.Kind, e.Problem)
-		}
-	}}
-	lists := make(chan []*triggers.Trigger, 1)
-	lists <- list
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		options.watchFiles(ctx, o, workflows, before, lists)
-	}()
-	s.Run(ctx, lists)
-	<-watching
-	workflows.Runner.Wait()
+// serverTriggers is what starts runs by itself beside a server: schedules, and events
+// with the webhooks that let them in.
+type serverTriggers struct {
+	op        *operation
+	options   serveOptions
+	workflows *triggers.Workflows
+	hooks     *triggers.Hooks
+	schedules chan []*triggers.Trigger
+	events    chan *triggers.EventTriggers
+	before    string // the files as they were read
 }
 
-// loadSchedules reads the schedules of the project and makes what carries out their
-// runs; nil where there is no store.
-func (o *operation) loadSchedules(ctx context.Context, options *serveOptions) ([]*triggers.Trigger, *triggers.Workflows, diag.List) {
-	p, list, diags := o.app.openTriggers()
+// openServerTriggers reads the triggers of the project. A project without any may be
+// given some while the server is up; one whose files are wrong is told about and looked
+// at again when they change. Then the requests of webhooks are not taken until they are
+// right, and events wait.
+func (o *operation) openServerTriggers(ctx context.Context) (*serverTriggers, diag.List) {
+	s := &serverTriggers{
+		op: o, before: fingerprint(),
+		schedules: make(chan []*triggers.Trigger, 1), events: make(chan *triggers.EventTriggers, 1),
+	}
+	p, list, diags := &projects.Project{Dir: o.rootDir()}, []*triggers.Trigger(nil), diag.List(nil)
+	if projects.Exists(".") {
+		p, list, diags = o.app.openTriggers()
+	}
+	var declared []*projects.Trigger
 	if !diags.HasErrors() {
-		diags = append(diags, checkSchedules(p, list)...)
+		declared = allTriggers(p)
+		diags = append(diags, checkSchedules(p, declared)...)
 	}
 	if diags.HasErrors() {
-		list = nil
+		p, list, declared = nil, nil, nil
 	}
-	workflows, found := o.triggerRuns(ctx, list, "", &options.variableOptions)
-	if workflows != nil && workflows.Environment == "" && p != nil {
+	var found diag.List
+	s.workflows, found = o.triggerRuns(ctx, p, declared, "", &s.options.variableOptions)
+	if s.workflows == nil {
+		return nil, append(diags, found...)
+	}
+	if s.workflows.Environment == "" {
 		// Triggers that name none may come later.
-		workflows.Environment, _ = o.chooseEnvironment(p, "")
+		s.workflows.Environment = o.environment
+		if p != nil {
+			s.workflows.Environment, _ = o.chooseEnvironment(p, "")
+		}
 	}
-	return list, workflows, append(diags, found...)
+	s.hooks = &triggers.Hooks{Store: o.opened, Secret: func(ctx context.Context, declared *projects.Secret, environment string) (string, error) {
+		if environment == "" {
+			environment = s.workflows.Environment
+		}
+		text, _, err := o.secretReader(environment).Read(ctx, declared, "")
+		return text, err
+	}}
+	if diags = append(diags, found...); diags.HasErrors() {
+		o.app.tell("The triggers of the project are not served until its files are put right:\n")
+		p, list = nil, nil
+	}
+	o.app.show(diags)
+	if s.schedules <- list; p != nil {
+		s.serveEvents(ctx, p)
+	}
+	return s, nil
+}
+
+// allTriggers are those that a project declares, by name.
+func allTriggers(p *projects.Project) []*projects.Trigger {
+	out := make([]*projects.Trigger, 0, len(p.Triggers))
+	for _, name := range slices.Sorted(maps.Keys(p.Triggers)) {
+		out = append(out, p.Triggers[name])
+	}
+	return out
+}
+
+// serveEvents hands over the webhooks and the event triggers of a project that was
+// checked.
+func (s *serverTriggers) serveEvents(ctx context.Context, p *projects.Project) {
+	s.hooks.Set(p)
+	set, _ := triggers.ReadEvents(p)
+	select {
+	case s.events <- set:
+	case <-ctx.Done():
+	}
+}
+
+// serve starts runs until ctx is cancelled, and returns when it has let go of them.
+func (s *serverTriggers) serve(ctx context.Context, changed func() <-chan struct{}) {
+	scheduler := &triggers.Scheduler{Store: s.op.opened, Runs: s.workflows, Watch: func(e triggers.Event) {
+		switch e.Kind {
+		case triggers.Failed, triggers.Problem:
+			fmt.Fprintf(s.op.app.Err, "Schedule %s: %s: %s\n", e.Schedule, e.Kind, e.Problem)
+		}
+	}}
+	dispatcher := &triggers.Dispatcher{
+		Store: s.op.opened, Start: s.workflows.Enqueue, Values: s.workflows.Values, Changed: changed,
+		Environment: func() string { return s.workflows.Environment },
+		Trouble:     func(err error) { fmt.Fprintf(s.op.app.Err, "Events: trying again: %s\n", err) },
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		s.options.watchFiles(ctx, s.op, s.workflows, s.before, allTriggers, func(p *projects.Project, list []*triggers.Trigger) {
+			select {
+			case s.schedules <- list:
+			case <-ctx.Done():
+				return
+			}
+			s.serveEvents(ctx, p)
+		})
+	})
+	all.Go(func() { dispatcher.Run(ctx, s.events) })
+	scheduler.Run(ctx, s.schedules)
+	all.Wait()
+	s.workflows.Runner.Wait()
+}
+
+const (
+	// triggerNext and triggerLast are how many instants of a schedule, and past times
+	// of a trigger, the API shows.
+	triggerNext, triggerLast = 3, 10
+)
+
+// Triggers implements [api.Work].
+func (w *serverWork) Triggers(ctx context.Context) ([]api.Trigger, error) {
+	p, err := w.Project(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, diags := triggers.Read(p)
+	if diags.HasErrors() {
+		return nil, diags.Err()
+	}
+	schedules := map[string]*triggers.Trigger{}
+	for _, t := range list {
+		schedules[t.Name] = t
+	}
+	store := w.runner.Store.(*sqlite.Store)
+	var out []api.Trigger
+	for _, declared := range allTriggers(p) {
+		one := api.Trigger{Name: declared.Name, Kind: "event", Workflow: declared.Workflow.Name, Environment: declared.Environment}
+		source := func(argument string) string {
+			rng, given := declared.Ranges[argument]
+			if src := p.Files[rng.Filename]; given && rng.End.Byte <= len(src) {
+				return string(src[rng.Start.Byte:rng.End.Byte])
+			}
+			return ""
+		}
+		one.On, one.When, one.Window = source("on"), source("when"), source("window")
+		if t := schedules[declared.Name]; t != nil {
+			one.Kind, one.Schedule, one.Timezone = "schedule", t.Schedule.String(), t.Schedule.Location().String()
+			at, ok := time.Now(), true
+			for range triggerNext {
+				if at, ok = t.Schedule.Next(at); ok {
+					one.Next = append(one.Next, at)
+				}
+			}
+			fires, err := store.Fires(ctx, t.Name, triggerLast)
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range fires {
+				one.Last = append(one.Last, api.Fired{Trigger: t.Name, At: f.At, Status: string(f.Status), Run: f.Run})
+			}
+		} else {
+			firings, err := store.Firings(ctx, runs.FiringQuery{Trigger: declared.Name, Limit: triggerLast})
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range firings {
+				one.Last = append(one.Last, api.FiredOf(f))
+			}
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// AuthorizeTrigger implements [api.Work].
+func (w *serverWork) AuthorizeTrigger(ctx context.Context, who access.Identity, verb access.Verb, trigger string) error {
+	if trigger == "" {
+		return w.Authorize(who, verb, "", "")
+	}
+	p, err := w.Project(ctx)
+	if err != nil {
+		return err
+	}
+	declared := p.Triggers[trigger]
+	if declared == nil {
+		return fmt.Errorf("%w: the project declares no trigger %q", api.ErrNotFound, trigger)
+	}
+	environment := declared.Environment
+	if environment == "" {
+		var diags diag.List
+		if environment, diags = w.root().chooseEnvironment(p, ""); diags.HasErrors() {
+			return diags.Err()
+		}
+	}
+	return w.Authorize(who, verb, environment, declared.Workflow.Name)
+}
+
+// RetryFiring implements [api.Work].
+func (w *serverWork) RetryFiring(ctx context.Context, who access.Identity, f runs.Firing, id string) error {
+	_, err := triggers.Retry(ctx, w.runner.Store.(*sqlite.Store), f, id, who.Subject, time.Now())
+	if errors.Is(err, triggers.ErrNotDead) {
+		return fmt.Errorf("%w: %w: it is %s", api.ErrConflict, err, f.Status)
+	}
+	return err
 }

@@ -24,8 +24,8 @@ type Admission struct {
 // Triggered says what started a run.
 type Triggered struct {
 	Name string    // trigger.NAME
-	Kind string    // schedule, or backfill where somebody asked for instants gone by
-	At   time.Time // the instant it is for
+	Kind string    // schedule, event, or backfill where somebody asked for instants gone by
+	At   time.Time // the instant it is for, or the event came
 }
 
 // Admit says whether a run may be made: with errors it is not. The events are

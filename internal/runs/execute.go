@@ -131,12 +131,26 @@ func (r *Runner) Execute(ctx context.Context, e Execution) (Run, diag.List) {
 
 // create makes a run, without its first entry.
 func (r *Runner) create(ctx context.Context, e Execution) (*execution, diag.List) {
+	run, diags := r.newRun(ctx, &e)
+	if diags.HasErrors() {
+		return &execution{run: run}, diags
+	}
+	run.Status, run.Started = Running, run.Created
+	lease, err := r.Store.Start(context.WithoutCancel(ctx), run, e.Definition, Claim{}, nil)
+	if err != nil {
+		return &execution{run: run}, startProblem(err)
+	}
+	return r.newExecution(e, run, lease), nil
+}
+
+// newRun is what is known of a run that may be made; one that may not has no status.
+func (r *Runner) newRun(ctx context.Context, e *Execution) (Run, diag.List) {
 	now := r.now()
 	run := e.Run
 	if run.ID == "" {
 		run.ID = r.newID(now)
 	}
-	run.Status, run.Created, run.Started = Running, now, now
+	run.Status, run.Created = Pending, now
 	sum := sha256.Sum256(e.Definition)
 	run.PlanHash = hex.EncodeToString(sum[:])
 	run.Blob = definitionPrefix + run.PlanHash
@@ -144,15 +158,11 @@ func (r *Runner) create(ctx context.Context, e Execution) (*execution, diag.List
 		told, diags := e.Admit(ctx, run)
 		if diags.HasErrors() {
 			run.Status = ""
-			return &execution{run: run}, diags
+			return run, diags
 		}
 		e.Events = slices.Concat(e.Events, told)
 	}
-	lease, err := r.Store.Start(context.WithoutCancel(ctx), run, e.Definition, Claim{}, nil)
-	if err != nil {
-		return &execution{run: run}, startProblem(err)
-	}
-	return r.newExecution(e, run, lease), nil
+	return run, nil
 }
 
 // begun makes the first entry of the journal.
@@ -162,21 +172,21 @@ func (x *execution) begun() {
 }
 
 // Enqueue makes a new run of a machine for somebody else to drive: whoever
-// continues it.
+// continues it. It is there with all that it begins with, or not at all.
 func (r *Runner) Enqueue(ctx context.Context, e Execution) (Run, diag.List) {
-	x, diags := r.create(ctx, e)
+	run, diags := r.newRun(ctx, &e)
 	if diags.HasErrors() {
-		return x.run, diags
+		return run, diags
 	}
-	defer x.lease.Release()
+	x := r.newExecution(e, run, Lease{Run: run.ID})
 	x.begun()
-	b := x.pending
-	// Nobody sees it waiting before there is something to go on with.
-	x.run.Status = Pending
-	if err := r.commit(context.WithoutCancel(ctx), []Commit{{
-		Lease: x.lease, Entries: b.entries, Events: withIDs(x.run.ID, 1, x.events...), Run: &x.run,
-	}}, func(error) {}); err != nil {
-		return x.run, diag.Errorf("Cannot record run", "Run %s cannot be recorded: %s.", x.run.ID, err)
+	if x.broken != nil {
+		run.Status = ""
+		return run, diag.Errorf("Cannot start run", "Run %s cannot be started: %s.", run.ID, x.broken)
+	}
+	n := NewRun{Run: x.run, Definition: e.Definition, Entries: x.pending.entries, Events: withIDs(run.ID, 1, x.events...)}
+	if err := r.Store.Enqueue(context.WithoutCancel(ctx), n); err != nil {
+		return run, startProblem(err)
 	}
 	return x.run, nil
 }
@@ -244,6 +254,9 @@ func (r *Runner) Continue(ctx context.Context, e Execution) (Run, diag.List) {
 		return run, diag.Errorf("Run has ended", "Run %s %s already. %s", id, run.Status.Happened(), afterEnd(run))
 	}
 	run.Status, run.Cancelling, run.Problem = Running, 0, ""
+	if run.Started.IsZero() {
+		run.Started = r.now()
+	}
 	x := r.newExecution(e, run, lease)
 	var unfit error
 	err = r.Store.Each(store, id, 0, func(entry workflow.Entry) error {

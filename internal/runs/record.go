@@ -226,7 +226,10 @@ func withIDs(run string, sequence int64, list ...events.Event) []events.Event {
 	return list
 }
 
-func sourceOf(key states.Key) string { return "/state/" + key.Stack + "/" + key.Environment }
+// stateSource begins the sources of events about a state, and of runs that work there.
+const stateSource = "/state/"
+
+func sourceOf(key states.Key) string { return stateSource + key.Stack + "/" + key.Environment }
 
 // startProblem explains why a run could not start.
 func startProblem(err error) diag.List {

@@ -70,6 +70,8 @@ type Run struct {
 	// Parent is the run that this one is a step of; empty for none. It is resumed
 	// with that run.
 	Parent string `json:",omitempty"`
+	// Cause is the trigger that started the run, and for which event; nil for none.
+	Cause *Cause `json:",omitempty"`
 	// Overrides are the rules that were against the run, and why it was carried out
 	// all the same; of a workflow, those that its steps may go against.
 	Overrides []Override `json:",omitempty"`
@@ -156,6 +158,10 @@ type Store interface {
 	// writes adjust rows, all or nothing. It fails with a [*states.StaleError]
 	// or [*states.ClaimError]. The caller gets the first lease.
 	Start(ctx context.Context, run Run, plan []byte, claim Claim, adjust []states.Change) (Lease, error)
+	// Enqueue makes a run with what it begins with, all or nothing; nobody drives it
+	// yet. [states.ErrExists] says that there is a run of this name already, or that
+	// the firing of its cause is not due.
+	Enqueue(ctx context.Context, n NewRun) error
 	// Acquire takes a run over whose owner is gone; ErrHeld where it is not. What
 	// was asked of the former owner is done with: Cancelling is 0 again, and its
 	// steps are in no pool any more.

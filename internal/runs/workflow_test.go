@@ -18,6 +18,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/runs/runstest"
+	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/tutti-dev/tutti/internal/workflow"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -602,21 +603,14 @@ func TestSecretsStayHidden(t *testing.T) {
 	})
 }
 
-// eager is a store with somebody who looks for runs to drive before anything is
-// written of them.
-type eager struct {
-	runs.Store
-	look func(commits []runs.Commit)
-}
+// dying is a store whose process dies when a run is to be made.
+type dying struct{ runs.Store }
 
-func (s eager) Commit(ctx context.Context, commits []runs.Commit) error {
-	s.look(commits)
-	return s.Store.Commit(ctx, commits)
-}
+func (s dying) Enqueue(context.Context, runs.NewRun) error { return errors.New("killed") }
 
-// TestEnqueueIsSeenWhole: a run waits to be driven only when there is something to
-// go on with.
-func TestEnqueueIsSeenWhole(t *testing.T) {
+// TestEnqueueIsWhole: a run waits to be driven with what it begins with, or there is
+// none.
+func TestEnqueueIsWhole(t *testing.T) {
 	b := newBench(t, `
 workflow "w" {
   step "a" {
@@ -624,18 +618,22 @@ workflow "w" {
   }
 }
 `)
-	looked := false
-	b.runner.Store = eager{b.store, func(commits []runs.Commit) {
-		looked = true
-		if run, err := b.store.Run(t.Context(), commits[0].Lease.Run); err != nil || run.Status != runs.Running {
-			t.Errorf("before its first entry the run is %s, %v", run.Status, err)
-		}
-	}}
+	b.runner.Store = dying{b.store}
+	if _, diags := b.runner.EnqueueWorkflow(t.Context(), b.d, b.options()); !diags.HasErrors() {
+		t.Error("a run was made by who died")
+	}
+	if list, err := b.store.Runs(t.Context(), states.Key{}, 0); err != nil || len(list) != 0 {
+		t.Errorf("there are runs %v, %v", list, err)
+	}
+	b.runner.Store = b.store
 	run, diags := b.runner.EnqueueWorkflow(t.Context(), b.d, b.options())
-	if diags.HasErrors() || !looked {
+	if diags.HasErrors() {
 		t.Fatal(diags.Err())
 	}
-	if run, err := b.store.Run(t.Context(), run.ID); err != nil || run.Status != runs.Pending {
-		t.Errorf("it waits as %s, %v", run.Status, err)
+	if run, err := b.store.Run(t.Context(), run.ID); err != nil || run.Status != runs.Pending || !run.Started.IsZero() {
+		t.Errorf("it waits as %s since %s, %v", run.Status, run.Started, err)
+	}
+	if entries, err := b.store.Read(t.Context(), run.ID, 0); err != nil || len(entries) != 1 {
+		t.Errorf("its journal is %v, %v", entries, err)
 	}
 }

@@ -130,8 +130,8 @@ func (r *recorder) Flush() {
 	}
 }
 
-// logged tells the log of every request that changes something or fails, and
-// bounds the time an answer takes. Nothing of what clients send is in the log but
+// logged tells the log of every request that changes something or fails, but of events
+// that are taken, which the feed has, and bounds the time an answer takes. Nothing of what clients send is in the log but
 // the path.
 func (s *Server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,7 +147,7 @@ func (s *Server) logged(next http.Handler) http.Handler {
 					tell(rec, http.StatusInternalServerError, "Something went wrong here; the server's log says what.")
 				}
 			}
-			if rec.status >= 400 || r.Method != http.MethodGet && r.Method != http.MethodHead {
+			if taken := rec.status == http.StatusAccepted; rec.status >= 400 || !taken && r.Method != http.MethodGet && r.Method != http.MethodHead {
 				s.Log.Info("request", "method", r.Method, "path", r.URL.Path, "status", rec.status, "took", time.Since(began).Round(time.Microsecond))
 			}
 		}()

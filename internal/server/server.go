@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -27,6 +28,9 @@ type Server struct {
 	Local *access.Identity
 	// Locks are those of the state backend.
 	Locks states.Locker
+	// Hooks answers the requests of webhooks, at paths that begin with
+	// [projects.HooksPrefix]. It finds out by itself who sends them.
+	Hooks http.Handler
 	Log   *slog.Logger
 	// URL is where clients find the server, if not where it listens: its host is one
 	// that requests may name.
@@ -141,6 +145,9 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.API.Register(mux)
 	s.stateBackend(mux)
+	if s.Hooks != nil {
+		mux.Handle(projects.HooksPrefix, s.Hooks)
+	}
 	mux.HandleFunc("POST /login", s.login)
 	mux.HandleFunc("POST /logout", s.logout)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

@@ -101,7 +101,7 @@ func TestDamagedFileIsReported(t *testing.T) {
 	_, err = Open(ctx, dir, Options{})
 	wantCannot(t, "opening something else", err)
 
-	damage(48*4096, "damage") // behind the tables' own pages
+	damage(64*4096, "damage") // behind the tables' own pages
 	s = open(t, dir)
 	_, err = s.State(ctx, defaultKey)
 	wantCannot(t, "reading damaged rows", err)

@@ -89,13 +89,13 @@ func newEventExpression(p *projects.Project, expr hcl.Expression, noun string, w
 		return e, diags
 	}
 	environment := cty.ObjectVal(map[string]cty.Value{"name": cty.UnknownVal(cty.String), "labels": cty.DynamicVal})
-	_, found := e.evaluate(scope(unknownVariables(p), environment, cty.DynamicVal, e.table))
+	_, found := e.evaluate(scope(unknownVariables(p), environment, map[string]cty.Value{"event": cty.DynamicVal}, e.table))
 	return e, append(diags, found...)
 }
 
 // of is the result for an occasion.
 func (e *eventExpression) of(o Occasion) (cty.Value, diag.List) {
-	v, diags := e.evaluate(scope(markVariables(e.project, o.Variables), environmentValue(e.project, o.Environment), o.Event, e.table))
+	v, diags := e.evaluate(scope(markVariables(e.project, o.Variables), environmentValue(e.project, o.Environment), map[string]cty.Value{"event": o.Event}, e.table))
 	if !diags.HasErrors() && !v.IsWhollyKnown() {
 		diags = append(diags, diag.ErrorAt(e.expr.Range(), "Invalid "+e.noun, "A %s follows from the event alone: functions such as timestamp() and uuid(), whose results differ from call to call, have none here. The time of the event is event.time.", e.noun)...)
 	}
@@ -131,4 +131,12 @@ func EventValue(event []byte) (cty.Value, error) {
 		return cty.NilVal, errors.New("an event is a JSON object")
 	}
 	return ctyjson.Unmarshal(event, kind)
+}
+
+func jsonValue(text string) (cty.Value, error) {
+	kind, err := ctyjson.ImpliedType([]byte(text))
+	if err != nil {
+		return cty.NilVal, err
+	}
+	return ctyjson.Unmarshal([]byte(text), kind)
 }

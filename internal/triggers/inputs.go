@@ -2,6 +2,7 @@ package triggers
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,17 +20,16 @@ import (
 // before an instant comes.
 func Check(p *projects.Project) diag.List {
 	list, diags := Read(p)
-	table := functions.Table(functions.Options{BaseDir: p.Dir, PureOnly: true})
-	for _, name := range sortedKeys(p.Triggers) {
-		if when := p.Triggers[name].When; when != nil {
-			_, found := NewCondition(p, when)
-			diags = append(diags, found...)
-		}
-	}
 	for _, t := range list {
-		diags = append(diags, t.check(table)...)
+		at := cty.ObjectVal(map[string]cty.Value{"time": cty.UnknownVal(cty.String), "schedule": cty.StringVal(t.Name)})
+		diags = append(diags, checkInputs(p, t.Declared, t.references, map[string]cty.Value{"event": at})...)
 	}
-	return diags
+	set, found := ReadEvents(p)
+	diags = append(diags, found...)
+	for _, t := range set.list {
+		diags = append(diags, checkInputs(p, t.Declared, t.references, map[string]cty.Value{"event": cty.DynamicVal, "events": cty.DynamicVal, "window": cty.DynamicVal})...)
+	}
+	return append(diags, CheckHooks(p)...)
 }
 
 // unknownVariables are the variables of a project before they have values.
@@ -44,9 +44,10 @@ func unknownVariables(p *projects.Project) map[string]cty.Value {
 	return vars
 }
 
-func (t *Trigger) check(table map[string]function.Function) diag.List {
+// checkInputs tells what is wrong with the environment and the inputs of a trigger.
+// about is what they see besides.
+func checkInputs(p *projects.Project, declared *projects.Trigger, references func(hcl.Expression) diag.List, about map[string]cty.Value) diag.List {
 	var diags diag.List
-	p, declared := t.Project, t.Declared
 	if name := declared.Environment; name != "" && len(p.Environments) > 0 && p.Environments[name] == nil {
 		diags = append(diags, diag.ErrorAt(declared.Ranges["environment"], "No such environment", "This project has no environment %q, but %s.", name, strings.Join(sortedKeys(p.Environments), ", "))...)
 	}
@@ -54,28 +55,33 @@ func (t *Trigger) check(table map[string]function.Function) diag.List {
 	if w == nil {
 		return diags // reported where the reference was read
 	}
-	vars := unknownVariables(p)
 	environment := cty.ObjectVal(map[string]cty.Value{"name": cty.UnknownVal(cty.String), "labels": cty.DynamicVal})
 	if declared.Environment != "" {
 		environment = environmentValue(p, declared.Environment)
 	}
-	_, found := t.evaluate(w, t.scope(vars, environment, cty.UnknownVal(cty.String), table))
+	table := functions.Table(functions.Options{BaseDir: p.Dir, PureOnly: true})
+	_, found := evaluateInputs(declared, w, references, scope(unknownVariables(p), environment, about, table))
 	return append(diags, found...)
 }
 
 // inputs are the values of an instant's run: of the workflow's variables and the
 // project's, whose values are given.
 func (t *Trigger) inputs(at time.Time, environment string, vars map[string]cty.Value) (map[string]cty.Value, diag.List) {
-	p := t.Project
-	w := p.Workflows[t.Declared.Workflow.Name]
-	if w == nil {
-		return nil, diag.ErrorAt(t.Declared.DeclRange, "No such workflow", "There is no workflow %q in this project.", t.Declared.Workflow.Name)
-	}
-	marked := markVariables(p, vars)
-	table := functions.Table(functions.Options{BaseDir: p.Dir})
 	// Where the schedule is, a day is a day: dates cut out of it are right.
 	instant := cty.StringVal(at.In(t.Schedule.Location()).Format(time.RFC3339))
-	out, diags := t.evaluate(w, t.scope(marked, environmentValue(p, environment), instant, table))
+	event := cty.ObjectVal(map[string]cty.Value{"time": instant, "schedule": cty.StringVal(t.Name)})
+	return inputs(t.Project, t.Declared, t.references, environment, vars, map[string]cty.Value{"event": event})
+}
+
+// inputs are the values of the run of a trigger. about is what its expressions see
+// besides.
+func inputs(p *projects.Project, declared *projects.Trigger, references func(hcl.Expression) diag.List, environment string, vars, about map[string]cty.Value) (map[string]cty.Value, diag.List) {
+	w := p.Workflows[declared.Workflow.Name]
+	if w == nil {
+		return nil, diag.ErrorAt(declared.DeclRange, "No such workflow", "There is no workflow %q in this project.", declared.Workflow.Name)
+	}
+	table := functions.Table(functions.Options{BaseDir: p.Dir})
+	out, diags := evaluateInputs(declared, w, references, scope(markVariables(p, vars), environmentValue(p, environment), about, table))
 	for name, v := range vars {
 		if w.Variables[name] == nil && w.Definition == "" {
 			out[name] = v
@@ -109,32 +115,32 @@ func environmentValue(p *projects.Project, name string) cty.Value {
 }
 
 // scope is what expressions of a trigger see.
-func (t *Trigger) scope(vars map[string]cty.Value, environment, at cty.Value, table map[string]function.Function) *hcl.EvalContext {
-	return scope(vars, environment, cty.ObjectVal(map[string]cty.Value{"time": at, "schedule": cty.StringVal(t.Name)}), table)
-}
-
-func scope(vars map[string]cty.Value, environment, event cty.Value, table map[string]function.Function) *hcl.EvalContext {
+func scope(vars map[string]cty.Value, environment cty.Value, about map[string]cty.Value, table map[string]function.Function) *hcl.EvalContext {
 	object := cty.EmptyObjectVal
 	if len(vars) > 0 {
 		object = cty.ObjectVal(vars)
 	}
-	return &hcl.EvalContext{Functions: table, Variables: map[string]cty.Value{"var": object, "environment": environment, "event": event}}
+	out := &hcl.EvalContext{Functions: table, Variables: map[string]cty.Value{"var": object, "environment": environment}}
+	for name, v := range about {
+		out.Variables[name] = v
+	}
+	return out
 }
 
-// evaluate gives the inputs their values, of the types that the workflow wants.
-// A state machine takes them as they are.
-func (t *Trigger) evaluate(w *projects.Workflow, scope *hcl.EvalContext) (map[string]cty.Value, diag.List) {
+// evaluateInputs gives the inputs of a trigger their values, of the types that the
+// workflow wants. A state machine takes them as they are.
+func evaluateInputs(declared *projects.Trigger, w *projects.Workflow, references func(hcl.Expression) diag.List, scope *hcl.EvalContext) (map[string]cty.Value, diag.List) {
 	var diags diag.List
 	out := map[string]cty.Value{}
-	for _, name := range sortedKeys(t.Declared.Inputs) {
-		expr := t.Declared.Inputs[name]
+	for _, name := range sortedKeys(declared.Inputs) {
+		expr := declared.Inputs[name]
 		rng := expr.Range()
 		v := w.Variables[name]
 		if v == nil && w.Definition == "" {
 			diags = append(diags, diag.ErrorAt(rng, "Unknown input", "The workflow %q has no variable %q; its variables are: %s.", w.Name, name, cmp.Or(strings.Join(sortedKeys(w.Variables), ", "), "none"))...)
 			continue
 		}
-		found := t.references(expr)
+		found := references(expr)
 		if !found.HasErrors() {
 			var value cty.Value
 			var wrong hcl.Diagnostics
@@ -151,11 +157,11 @@ func (t *Trigger) evaluate(w *projects.Workflow, scope *hcl.EvalContext) (map[st
 	}
 	for _, name := range sortedKeys(w.Variables) {
 		v := w.Variables[name]
-		if _, given := t.Declared.Inputs[name]; given || w.Definition != "" {
+		if _, given := declared.Inputs[name]; given || w.Definition != "" {
 			continue
 		}
 		if v.Required() {
-			diags = append(diags, diag.ErrorAt(t.Declared.DeclRange, "Missing input", "The workflow %q needs a value for its variable %q: give one in the inputs of the trigger %q.", w.Name, name, t.Name)...)
+			diags = append(diags, diag.ErrorAt(declared.DeclRange, "Missing input", "The workflow %q needs a value for its variable %q: give one in the inputs of the trigger %q.", w.Name, name, declared.Name)...)
 			continue
 		}
 		out[name] = v.Default
@@ -183,8 +189,8 @@ func (t *Trigger) references(expr hcl.Expression) diag.List {
 }
 
 // references reports what an expression cannot refer to: what event says of the names
-// in an event, and whatever is none of var, environment and event.
-func references(p *projects.Project, expr hcl.Expression, event func(name string, rng hcl.Range) diag.List) diag.List {
+// in an event, and whatever is none of var, environment, event and some others.
+func references(p *projects.Project, expr hcl.Expression, event func(name string, rng hcl.Range) diag.List, more ...string) diag.List {
 	var diags diag.List
 	for _, ref := range expr.Variables() {
 		rng, root := ref.SourceRange(), ref.RootName()
@@ -203,8 +209,16 @@ func references(p *projects.Project, expr hcl.Expression, event func(name string
 		case "event":
 			diags = append(diags, event(name, rng)...)
 		default:
-			diags = append(diags, diag.ErrorAt(rng, "Invalid reference", "There is nothing called %q here. Triggers see var (of the project), environment and event.", root)...)
+			if !slices.Contains(more, root) {
+				diags = append(diags, diag.ErrorAt(rng, "Invalid reference", "There is nothing called %q here. Triggers see var (of the project), %s.", root, join(append([]string{"environment", "event"}, more...)))...)
+			}
 		}
 	}
 	return diags
+}
+
+// join lists words as a sentence does.
+func join(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
 }

@@ -31,17 +31,21 @@ func (t *Trigger) expression() string {
 // RunID is the id of the run that an instant of a trigger starts. again is the
 // number of the backfill that runs it once more; 0 for none.
 func RunID(trigger string, at time.Time, again int) string {
-	// The id is the name of a file, too.
+	id := idOf(trigger, at.UTC().Format("20060102T150405Z"))
+	if again > 0 {
+		id += "-" + strconv.Itoa(again)
+	}
+	return id
+}
+
+// idOf is the id of a run of a trigger. It is the name of a file, too.
+func idOf(trigger, what string) string {
 	const longest = 100
 	if len(trigger) > longest {
 		sum := sha256.Sum256([]byte(trigger))
 		trigger = strings.ToValidUTF8(trigger[:longest-17], "") + "-" + hex.EncodeToString(sum[:8])
 	}
-	id := trigger + "-" + at.UTC().Format("20060102T150405Z")
-	if again > 0 {
-		id += "-" + strconv.Itoa(again)
-	}
-	return id
+	return trigger + "-" + what
 }
 
 // Read makes the project's triggers that have schedules, by name. Those that are

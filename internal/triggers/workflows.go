@@ -119,37 +119,100 @@ func (w *Workflows) begin(ctx context.Context, s Start) (diag.List, error) {
 		return nil, err
 	}
 	t := s.Trigger
-	workflow := t.Project.Workflows[t.Declared.Workflow.Name]
 	run := runs.Run{
-		ID: s.Run, Kind: runs.WorkflowKind, Key: w.Key(environment), Actor: s.Actor, Authority: s.Authority, Program: w.Program,
-		Summary: fmt.Sprintf("workflow %s for %s of %s", workflow.Name, t.Name, s.At.In(t.Schedule.Location()).Format(time.RFC3339)),
+		ID: s.Run, Key: w.Key(environment), Actor: s.Actor, Authority: s.Authority,
+		Summary: fmt.Sprintf("workflow %s for %s of %s", t.Declared.Workflow.Name, t.Name, s.At.In(t.Schedule.Location()).Format(time.RFC3339)),
 	}
-	if run.Actor == "" {
-		run.Actor = t.Declared.Actor()
-	}
-	if w.Authorize != nil {
-		if err := w.Authorize(run, access.Run, environment, workflow.Name); err != nil {
-			return nil, &InvalidError{err}
-		}
-	}
-	d := flow.Compile(t.Project, workflow)
-	o, done := w.options(d.Project, run, environment, inputs)
-	defer done()
-	o.Trigger = &runs.Triggered{Name: t.Name, Kind: "schedule", At: s.At}
+	trigger := runs.Triggered{Name: t.Name, Kind: "schedule", At: s.At}
 	if s.Actor != "" {
-		o.Trigger.Kind = "backfill"
+		trigger.Kind = "backfill"
 	}
-	if workflow.Definition != "" {
-		e, err := w.machine(d, runs.EncodeDefinition(t.Project, workflow.Name), o)
+	d, o, done, err := w.prepare(t.Project, t.Declared, run, environment, inputs, trigger)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if d.Workflow.Definition != "" {
+		e, err := w.newMachine(d, o)
 		if err != nil {
-			return nil, &InvalidError{err}
+			return nil, err
 		}
-		e.Admit = o.Admits(workflow.Name, nil)
 		made, diags := w.Runner.Execute(ctx, e)
 		return admitted(made, diags)
 	}
 	made, _, diags := w.Runner.StartWorkflow(ctx, d, o)
 	return admitted(made, diags)
+}
+
+// prepare makes what a run of a trigger's workflow is started with. done is to be
+// called after it.
+func (w *Workflows) prepare(p *projects.Project, declared *projects.Trigger, run runs.Run, environment string, inputs map[string]cty.Value, trigger runs.Triggered) (d *flow.Definition, o runs.WorkflowOptions, done func(), err error) {
+	workflow := p.Workflows[declared.Workflow.Name]
+	if run.Kind, run.Program = runs.WorkflowKind, w.Program; run.Actor == "" {
+		run.Actor = declared.Actor()
+	}
+	if w.Authorize != nil {
+		if err := w.Authorize(run, access.Run, environment, workflow.Name); err != nil {
+			return nil, o, nil, &InvalidError{err}
+		}
+	}
+	d = flow.Compile(p, workflow)
+	o, done = w.options(d.Project, run, environment, inputs)
+	o.Trigger = &trigger
+	return d, o, done, nil
+}
+
+// newMachine is the execution of a new run of a workflow that is a state machine.
+func (w *Workflows) newMachine(d *flow.Definition, o runs.WorkflowOptions) (runs.Execution, error) {
+	e, err := w.machine(d, runs.EncodeDefinition(d.Project, d.Workflow.Name), o)
+	if err != nil {
+		return e, &InvalidError{err}
+	}
+	e.Admit = o.Admits(d.Workflow.Name, nil)
+	return e, nil
+}
+
+// Enqueue makes the run of a firing for somebody else to drive.
+func (w *Workflows) Enqueue(ctx context.Context, t *EventTrigger, f runs.Firing, list []runs.Fed) error {
+	environment := t.Declared.Environment
+	if environment == "" {
+		environment = w.Environment
+	}
+	values, diags := w.Values(t.Project, environment)
+	var inputs map[string]cty.Value
+	if !diags.HasErrors() {
+		inputs, diags = t.inputs(f, list, environment, values)
+	}
+	workflow := t.Project.Workflows[t.Declared.Workflow.Name]
+	if !diags.HasErrors() && workflow.Definition == "" {
+		diags = append(diags, flow.CheckInputs(flow.Compile(t.Project, workflow).Variables(), inputs)...)
+	}
+	if diags.HasErrors() {
+		return &InvalidError{diags.Err()}
+	}
+	run := runs.Run{
+		ID: f.Run, Key: w.Key(environment), Cause: &runs.Cause{Trigger: t.Name, Event: f.Event, Depth: f.Depth},
+		Summary: fmt.Sprintf("workflow %s for %s of event %d", workflow.Name, t.Name, f.Event),
+	}
+	d, o, done, err := w.prepare(t.Project, t.Declared, run, environment, inputs, runs.Triggered{Name: t.Name, Kind: "event", At: f.At})
+	if err != nil {
+		return err
+	}
+	defer done()
+	var made runs.Run
+	if d.Workflow.Definition != "" {
+		e, err := w.newMachine(d, o)
+		if err != nil {
+			return err
+		}
+		made, diags = w.Runner.Enqueue(ctx, e)
+	} else {
+		made, diags = w.Runner.EnqueueWorkflow(ctx, d, o)
+	}
+	if diags, err = admitted(made, diags); err != nil {
+		return err
+	}
+	return diags.Err()
 }
 
 // admitted turns a refusal into an error: nothing is gained by trying again.

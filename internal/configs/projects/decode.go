@@ -13,7 +13,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
-	"github.com/tutti-dev/tutti/internal/events/patterns"
 )
 
 var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
@@ -24,6 +23,7 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "workflow", LabelNames: []string{"name"}},
 	{Type: "pool", LabelNames: []string{"name"}},
 	{Type: "trigger", LabelNames: []string{"name"}},
+	{Type: "webhook", LabelNames: []string{"name"}},
 	{Type: "moved"},
 	{Type: "policy", LabelNames: []string{"name"}},
 	{Type: "role", LabelNames: []string{"name"}},
@@ -67,6 +67,8 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Pools, block, func(p *Pool) hcl.Range { return p.DeclRange }, d.pool)
 	case "trigger":
 		declare(d, d.project.Triggers, block, func(t *Trigger) hcl.Range { return t.DeclRange }, d.trigger)
+	case "webhook":
+		declare(d, d.project.Webhooks, block, func(w *Webhook) hcl.Range { return w.DeclRange }, d.webhook)
 	case "policy":
 		declare(d, d.project.Policies, block, func(p *Policy) hcl.Range { return p.DeclRange }, d.policy)
 	case "secret":
@@ -286,48 +288,30 @@ func (d *decoder) pool(block *hcl.Block) *Pool {
 	if d.constant(content, "limit", &p.Limit) && p.Limit < 1 {
 		d.errorAt(content.Attributes["limit"].Expr.Range(), "Invalid limit", "The limit of a pool must be 1 or more.")
 	}
-	var rate string
-	if d.constant(content, "rate", &rate) {
-		count, per, _ := strings.Cut(rate, "/")
-		if per != "" && (per[0] < '0' || per[0] > '9') {
-			per = "1" + per // 10/m is 10/1m
-		}
-		var err, perErr error
-		p.Rate, err = strconv.Atoi(strings.TrimSpace(count))
-		p.Per, perErr = ParseDuration(strings.TrimSpace(per))
-		if err != nil || perErr != nil || p.Rate < 1 || p.Per <= 0 {
-			d.errorAt(content.Attributes["rate"].Expr.Range(), "Invalid rate", "%q is not a rate: write how many per time, for example \"10/1m\".", rate)
-		}
-	}
+	p.Rate, p.Per = d.rate(content, "rate")
 	if len(content.Attributes) == 0 {
 		d.errorAt(block.DefRange, "Pool without a limit", "A pool needs a limit (how many at once) or a rate (how many per time, \"10/1m\").")
 	}
 	return p
 }
 
-func (d *decoder) trigger(block *hcl.Block) *Trigger {
-	content := d.content(block, []string{"run"}, []string{"schedule", "timezone", "missed", "overlap", "on", "when", "inputs", "environment", "as"})
-	t := &Trigger{Name: block.Labels[0], DeclRange: block.DefRange, Ranges: map[string]hcl.Range{}}
-	d.scheduled(t, content)
-	if attr := content.Attributes["run"]; attr != nil {
-		t.Workflow, _ = d.reference(attr.Expr, "workflow")
+// rate decodes how many per time, such as "10/1m"; 0 where nothing is said.
+func (d *decoder) rate(content *hcl.BodyContent, name string) (count int, per time.Duration) {
+	var given string
+	if !d.constant(content, name, &given) {
+		return 0, 0
 	}
-	t.Inputs = d.entries(content.Attributes["inputs"])
-	if attr := content.Attributes["when"]; attr != nil {
-		t.When = attr.Expr
-		if content.Attributes["on"] == nil {
-			d.errorAt(attr.NameRange, "Condition without events", "The condition \"when\" is about events: it needs a pattern of them, for example on = { type = \"com.github.push\" }.")
-		}
+	number, length, _ := strings.Cut(given, "/")
+	if length != "" && (length[0] < '0' || length[0] > '9') {
+		length = "1" + length // 10/m is 10/1m
 	}
-	if attr := content.Attributes["on"]; attr != nil {
-		var diags diag.List
-		t.On, diags = patterns.Read(attr.Expr, nil)
-		d.add(diags)
-		d.errorAt(attr.NameRange, "Event triggers have no effect yet", "This version of Tutti starts workflows by schedule; nothing listens for events. Remove the trigger, or give it a schedule.")
-	} else if content.Attributes["schedule"] == nil {
-		d.errorAt(block.DefRange, "Trigger without a schedule", "A trigger needs a schedule: a cron expression such as \"0 3 * * *\".")
+	count, err := strconv.Atoi(strings.TrimSpace(number))
+	per, perErr := ParseDuration(strings.TrimSpace(length))
+	if err != nil || perErr != nil || count < 1 || per <= 0 {
+		d.errorAt(content.Attributes[name].Expr.Range(), "Invalid rate", "%q is not a rate: write how many per time, for example \"10/1m\".", given)
+		return 0, 0
 	}
-	return t
+	return count, per
 }
 
 // scheduled decodes the arguments of whatever happens by schedule.

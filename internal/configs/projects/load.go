@@ -62,7 +62,7 @@ func Load(dir string) (*Project, diag.List) {
 func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	d := &decoder{project: &Project{
 		Dir: dir, Environments: map[string]*Environment{}, Stacks: map[string]*Stack{}, Workflows: map[string]*Workflow{},
-		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Identities: map[string]*Identity{}, Files: map[string][]byte{},
+		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Webhooks: map[string]*Webhook{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Identities: map[string]*Identity{}, Files: map[string][]byte{},
 	}}
 	names := make([]string, 0, len(files))
 	for name, src := range files {
@@ -158,6 +158,8 @@ func (d *decoder) checkReferences() {
 			return p.Pools[r.Name] != nil
 		case "role":
 			return p.Roles[r.Name] != nil
+		case "secret":
+			return p.Secrets[r.Name] != nil
 		}
 		return true
 	}
@@ -184,6 +186,11 @@ func (d *decoder) checkReferences() {
 	}
 	for _, t := range p.Triggers {
 		check(t.Workflow)
+	}
+	for _, w := range p.Webhooks {
+		for _, r := range w.Secrets {
+			check(r)
+		}
 	}
 	for _, s := range p.Stacks {
 		for _, r := range s.Needs {
@@ -228,6 +235,10 @@ func (d *decoder) declared(kind string) string {
 		}
 	case "pool":
 		for name := range d.project.Pools {
+			names = append(names, name)
+		}
+	case "secret":
+		for name := range d.project.Secrets {
 			names = append(names, name)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/events/patterns"
+	"github.com/tutti-dev/tutti/internal/events/windows"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -28,6 +29,7 @@ type Project struct {
 	Workflows    map[string]*Workflow
 	Pools        map[string]*Pool
 	Triggers     map[string]*Trigger
+	Webhooks     map[string]*Webhook
 	Policies     map[string]*Policy
 	Secrets      map[string]*Secret
 	Budgets      map[string]*Budget
@@ -133,9 +135,16 @@ type Trigger struct {
 	// where it is wrong.
 	On *patterns.Pattern
 	// When is what has to hold of such an event besides; nil for nothing.
-	When     hcl.Expression
-	Workflow Reference
-	Inputs   map[string]hcl.Expression
+	When hcl.Expression
+	// Window says how many of the events make the trigger fire. The parts of its
+	// pattern are On and those of Parts, in order.
+	Window windows.Rule
+	Parts  []*patterns.Pattern
+	// Key tells events apart that have nothing to do with each other, and Once those
+	// that say something new; nil where they do not matter.
+	Key, Once hcl.Expression
+	Workflow  Reference
+	Inputs    map[string]hcl.Expression
 	// Environment the runs work in; empty for the default one.
 	Environment string
 	// As is the service that the runs act as; empty for the trigger itself.
@@ -153,7 +162,7 @@ func (t *Trigger) Actor() string {
 }
 
 // Reference names something a project declares: workflow.NAME, stack.NAME,
-// step.NAME, pool.NAME, role.NAME.
+// step.NAME, pool.NAME, role.NAME, secret.NAME.
 type Reference struct {
 	Kind  string
 	Name  string

@@ -52,8 +52,8 @@ type Rule struct {
 	// Keys is how many keys are followed at once; [DefaultKeys] for 0. A new one
 	// takes the place of the one that waited longest without an event.
 	Keys int
-	// Dedup is how long the id of an event is remembered: another one with it is
-	// refused. 0 for not at all.
+	// Dedup is how long it is remembered that an event came: another one that says
+	// the same thing is refused. 0 for not at all.
 	Dedup time.Duration
 	// Throttle is how often one key fires.
 	Throttle Rate
@@ -110,6 +110,9 @@ type Event struct {
 	// ID tells events apart: the source and the id of a CloudEvent. An event without
 	// one is never taken for another.
 	ID string
+	// Once is what the event has in common with those that say the same thing again;
+	// empty for its ID. See Dedup of [Rule].
+	Once string
 	// Key is what events that belong together have in common; see [Key].
 	Key string
 	// Parts are the parts of the window that the event fits; unless there is only

@@ -11,7 +11,7 @@ import (
 type state struct {
 	Now  time.Time            `json:"now"`
 	Keys map[string]*keyState `json:"keys,omitempty"`
-	// Seen are the ids that are remembered, the oldest first.
+	// Seen is what came and is remembered, the oldest first.
 	Seen []seenID `json:"seen,omitempty"`
 	// Caused are the times of events that runs led to.
 	Caused []time.Time `json:"caused,omitempty"`
@@ -88,6 +88,11 @@ func New(rule Rule, saved []byte) (*Window, error) {
 // Save writes what the window knows.
 func (w *Window) Save() ([]byte, error) { return json.Marshal(&w.state) }
 
+// Empty reports whether the window knows nothing that matters: a new one would do.
+func (w *Window) Empty() bool {
+	return len(w.state.Keys) == 0 && len(w.state.Seen) == 0 && len(w.state.Caused) == 0
+}
+
 // Take takes an event in. Time does not go back: an earlier now counts as the latest
 // there was.
 func (w *Window) Take(e Event, now time.Time) Result {
@@ -100,7 +105,7 @@ func (w *Window) Take(e Event, now time.Time) Result {
 		w.count(&e, k, now, &r)
 		w.schedule(e.Key, k)
 	}
-	r.Next = w.next()
+	r.Next = w.Next()
 	return r
 }
 
@@ -108,7 +113,7 @@ func (w *Window) Take(e Event, now time.Time) Result {
 func (w *Window) Advance(now time.Time) Result {
 	var r Result
 	w.advance(now, &r)
-	r.Next = w.next()
+	r.Next = w.Next()
 	return r
 }
 
@@ -168,16 +173,20 @@ func (w *Window) admit(e *Event, now time.Time) Refusal {
 	if w.rule.parts() == 1 {
 		e.Parts = []int{0}
 	}
+	once := e.Once
+	if once == "" {
+		once = e.ID
+	}
 	e.Parts = slices.DeleteFunc(slices.Clone(e.Parts), func(p int) bool { return p < 0 || p >= w.rule.parts() })
 	switch {
 	case len(e.Parts) == 0:
 		return NoPart
-	case e.ID != "" && w.seen[e.ID]:
+	case once != "" && w.seen[once]:
 		return Duplicate
 	}
-	if w.rule.Dedup > 0 && e.ID != "" {
-		w.seen[e.ID] = true
-		w.state.Seen = append(w.state.Seen, seenID{e.ID, now})
+	if w.rule.Dedup > 0 && once != "" {
+		w.seen[once] = true
+		w.state.Seen = append(w.state.Seen, seenID{once, now})
 	}
 	switch {
 	case w.rule.Depth > 0 && e.Depth > w.rule.Depth:
@@ -359,8 +368,9 @@ func (w *Window) schedule(key string, k *keyState) {
 	}
 }
 
-// next is the next deadline; zero for none.
-func (w *Window) next() time.Time {
+// Next is when the window has to look again, if no event comes before; zero for not at
+// all.
+func (w *Window) Next() time.Time {
 	for len(w.queue) > 0 {
 		k := w.state.Keys[w.queue[0].key]
 		if k != nil && w.due(k).Equal(w.queue[0].at) {

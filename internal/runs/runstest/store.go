@@ -31,11 +31,15 @@ type Store struct {
 	token   int64
 	commits int
 	steps   leftovers
+	inbox   inbox
 
 	// OnCommit, where set, is asked before the n-th commit (from 1) takes effect.
 	// Its error is returned; where written is true the commit takes effect all
 	// the same, as if only the answer had been lost.
 	OnCommit func(n int) (written bool, err error)
+	// OnCall, where set, is asked before every writing call of [runs.EventStore], and
+	// Enqueue, takes effect; what it returns means the same.
+	OnCall func() (done bool, err error)
 }
 
 type stored struct {

@@ -20,6 +20,7 @@ const Prefix = "/api/v1"
 // API answers requests.
 type API struct {
 	Store   runs.Store
+	Events  runs.EventStore // the same store
 	Runner  *runs.Runner
 	Work    Work
 	Version string // of the program
@@ -57,6 +58,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	a.workflows(h)
 	a.stacks(h)
 	a.feeds(h)
+	a.triggers(h)
 	a.audit(h)
 	return h.OpenAPI()
 }

@@ -50,6 +50,15 @@ type Work interface {
 	// Decide makes somebody's decision about a step known to its run.
 	Decide(ctx context.Context, who access.Identity, run runs.Run, d StepDecision) error
 
+	// Triggers are the project's triggers with what became of their last times. Of
+	// those that were started, the status is that of [runs.FireStarted].
+	Triggers(ctx context.Context) ([]Trigger, error)
+	// AuthorizeTrigger is Authorize for what a trigger starts; for whatever any
+	// trigger may start where the name is empty.
+	AuthorizeTrigger(ctx context.Context, who access.Identity, verb access.Verb, trigger string) error
+	// RetryFiring has a dead firing done again. id names what is made for it.
+	RetryFiring(ctx context.Context, who access.Identity, f runs.Firing, id string) error
+
 	// Stacks are the project's stacks with the environments that they have a state
 	// in.
 	Stacks(ctx context.Context) ([]StackState, error)

@@ -179,7 +179,7 @@ func (g *generator) operation(path string, op *huma.Operation) {
 	if len(query) > 0 {
 		values = "query.values()"
 	}
-	for _, status := range []string{"200", "201"} {
+	for _, status := range []string{"200", "201", "202"} {
 		r := op.Responses[status]
 		if r == nil {
 			continue

@@ -1,8 +1,11 @@
 package webhooks
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"mime"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -228,4 +231,25 @@ func readAttributes(attributes map[string]json.RawMessage, now time.Time) (Recei
 		return r, reject(Malformed, "the event has no specversion")
 	}
 	return r, nil
+}
+
+// Structured are the headers of a request for clients that call JSON by no other name
+// than application/json: where no header has an attribute of an event, the body is the
+// event, or a list of them.
+func Structured(header http.Header, body []byte) http.Header {
+	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil || media != jsonType {
+		return header
+	}
+	for name := range header {
+		if strings.HasPrefix(strings.ToLower(name), "ce-") {
+			return header
+		}
+	}
+	header = header.Clone()
+	header.Set("Content-Type", structuredType)
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) {
+		header.Set("Content-Type", batchType)
+	}
+	return header
 }

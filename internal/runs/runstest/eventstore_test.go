@@ -1,0 +1,5 @@
+package runstest
+
+import "testing"
+
+func TestEventStore(t *testing.T) { CheckEventStore(t, NewStore()) }

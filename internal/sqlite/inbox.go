@@ -1,0 +1,300 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+var _ runs.EventStore = (*Store)(nil)
+
+// layoutInbox has events from outside by what they are known by, what triggers
+// know, up to where they have looked at the feed, and each time that one fired: the
+// primary key lets it be acted on once.
+const layoutInbox = `
+CREATE TABLE inbox(
+  sequence INTEGER PRIMARY KEY, source TEXT NOT NULL, id TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL, extra BLOB,
+  UNIQUE(source, id));
+CREATE INDEX inbox_digest ON inbox(digest) WHERE digest <> '';
+CREATE TABLE firings(
+  trigger TEXT NOT NULL, event INTEGER NOT NULL, status TEXT NOT NULL, document BLOB NOT NULL,
+  PRIMARY KEY(trigger, event)) WITHOUT ROWID;
+CREATE INDEX firings_status ON firings(status, event);
+CREATE INDEX firings_event ON firings(event);
+CREATE TABLE windows(trigger TEXT PRIMARY KEY, rule TEXT NOT NULL, since INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE position(one INTEGER PRIMARY KEY CHECK(one = 1), sequence INTEGER NOT NULL, version INTEGER NOT NULL);
+`
+
+// Accept implements runs.EventStore. What comes at the same time is written together.
+func (s *Store) Accept(ctx context.Context, list []runs.Inbound) ([]runs.Accepted, error) {
+	var out []runs.Accepted
+	err := s.write(ctx, func(tx *transaction) error {
+		out = make([]runs.Accepted, len(list))
+		// The events of one request have one digest: what was there before counts.
+		known := map[string]int64{}
+		for _, e := range list {
+			if _, asked := known[e.Digest]; e.Digest == "" || asked {
+				continue
+			}
+			var first int64
+			if _, err := tx.row("SELECT sequence FROM inbox WHERE digest = ? AND digest <> '' ORDER BY sequence LIMIT 1", []any{e.Digest}, &first); err != nil {
+				return err
+			}
+			known[e.Digest] = first
+		}
+		for i, e := range list {
+			first := known[e.Digest]
+			if first == 0 {
+				if _, err := tx.row("SELECT sequence FROM inbox WHERE source = ? AND id = ?", []any{e.Source, e.ID}, &first); err != nil {
+					return err
+				}
+			}
+			if first != 0 {
+				out[i] = runs.Accepted{Sequence: first, Duplicate: true}
+				continue
+			}
+			if err := s.appendEvents(tx, []events.Event{e.Event}); err != nil {
+				return err
+			}
+			out[i].Sequence = tx.feed.Last
+			if _, err := tx.exec("INSERT INTO inbox(sequence, source, id, digest, at, extra) VALUES(?, ?, ?, ?, ?, ?)",
+				tx.feed.Last, e.Source, e.ID, e.Digest, nanoseconds(s.now()), nonEmpty(e.Extra)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Fed implements runs.EventStore.
+func (s *Store) Fed(ctx context.Context, after int64, limit int) ([]runs.Fed, error) {
+	var out []runs.Fed
+	err := s.list(ctx, `SELECT e.sequence, e.id, e.source, e.type, e.subject, e.actor, e.time, e.data, i.extra, coalesce(i.at, e.time), i.at IS NOT NULL
+		FROM events e LEFT JOIN inbox i ON i.sequence = e.sequence WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?`, []any{after, limitOf(limit)}, func(rows *sql.Rows) error {
+		var e runs.Fed
+		var happened, at int64
+		err := rows.Scan(&e.Sequence, &e.ID, &e.Source, &e.Type, &e.Subject, &e.Actor, &happened, (*[]byte)(&e.Data), (*[]byte)(&e.Extra), &at, &e.Outside)
+		e.Time, e.At = instant(happened), instant(at)
+		out = append(out, e)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the events: %w", err)
+	}
+	return out, nil
+}
+
+// limitOf is a limit as SQL takes it: 0 is none.
+func limitOf(limit int) int {
+	if limit <= 0 {
+		return -1
+	}
+	return limit
+}
+
+// Follow implements runs.EventStore.
+func (s *Store) Follow(ctx context.Context, triggers []runs.WindowState) (runs.Position, []runs.WindowState, error) {
+	var at runs.Position
+	var out []runs.WindowState
+	err := s.write(ctx, func(tx *transaction) error {
+		at, out = runs.Position{}, nil
+		chain, err := tx.feedChain()
+		if err != nil {
+			return err
+		}
+		found, err := tx.row("SELECT sequence, version FROM position", nil, &at.Sequence, &at.Version)
+		if err != nil {
+			return err
+		}
+		if !found {
+			at = runs.Position{Sequence: chain.Last, Version: 1}
+			if _, err = tx.exec("INSERT INTO position(one, sequence, version) VALUES(1, ?, 1)", at.Sequence); err != nil {
+				return err
+			}
+		}
+		names := make([]string, len(triggers))
+		for i, w := range triggers {
+			names[i] = w.Trigger
+			if _, err := tx.exec("INSERT INTO windows(trigger, rule, since, state) VALUES(?, ?, ?, x'') ON CONFLICT(trigger) DO UPDATE SET rule = excluded.rule, state = x'' WHERE rule <> excluded.rule",
+				w.Trigger, w.Rule, chain.Last); err != nil {
+				return err
+			}
+			if _, err := tx.row("SELECT since, state FROM windows WHERE trigger = ?", []any{w.Trigger}, &w.Since, &w.State); err != nil {
+				return err
+			}
+			out = append(out, w)
+		}
+		known, err := json.Marshal(names)
+		if err != nil {
+			return err
+		}
+		_, err = tx.exec("DELETE FROM windows WHERE trigger NOT IN (SELECT value FROM json_each(?))", string(known))
+		return err
+	})
+	if err != nil {
+		return runs.Position{}, nil, err
+	}
+	return at, out, nil
+}
+
+// Advance implements runs.EventStore.
+func (s *Store) Advance(ctx context.Context, step runs.Progress) (runs.Position, bool, error) {
+	var written bool
+	err := s.write(ctx, func(tx *transaction) error {
+		moved, err := tx.exec("UPDATE position SET sequence = ?, version = version + 1 WHERE sequence = ? AND version = ?", step.To, step.From.Sequence, step.From.Version)
+		if written = moved == 1; err != nil || !written {
+			return err
+		}
+		for _, w := range step.Windows {
+			if _, err := tx.exec("UPDATE windows SET state = ? WHERE trigger = ? AND rule = ?", nonNil(w.State), w.Trigger, w.Rule); err != nil {
+				return err
+			}
+		}
+		for _, f := range step.Firings {
+			document, err := json.Marshal(f)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.exec("INSERT OR IGNORE INTO firings(trigger, event, status, document) VALUES(?, ?, ?, ?)", f.Trigger, f.Event, string(f.Status), document); err != nil {
+				return err
+			}
+		}
+		return s.appendEvents(tx, step.Events)
+	})
+	if err != nil || !written {
+		return runs.Position{}, false, err
+	}
+	return runs.Position{Sequence: step.To, Version: step.From.Version + 1}, true, nil
+}
+
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// Firings implements runs.EventStore.
+func (s *Store) Firings(ctx context.Context, q runs.FiringQuery) ([]runs.Firing, error) {
+	var where []string
+	var args []any
+	for _, c := range []struct {
+		condition string
+		value     any
+		given     bool
+	}{
+		{"trigger = ?", q.Trigger, q.Trigger != ""},
+		{"event = ?", q.Event, q.Event != 0},
+		{"status = ?", string(q.Status), q.Status != ""},
+		{"event < ?", q.Before, q.Before != 0},
+	} {
+		if c.given {
+			where, args = append(where, c.condition), append(args, c.value)
+		}
+	}
+	query := "SELECT document, status FROM firings"
+	if len(where) > 0 {
+		query += " WHERE " + strings.Join(where, " AND ")
+	}
+	if query += " ORDER BY event DESC, trigger LIMIT ?"; q.Status == runs.FiringDue {
+		query = strings.Replace(query, "DESC", "", 1)
+	}
+	var out []runs.Firing
+	err := s.list(ctx, query, append(args, limitOf(q.Limit)), func(rows *sql.Rows) error {
+		var document []byte
+		var f runs.Firing
+		var status string
+		err := rows.Scan(&document, &status)
+		if err == nil {
+			err = json.Unmarshal(document, &f)
+		}
+		f.Status = runs.FiringStatus(status)
+		out = append(out, f)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what triggers did: %w", err)
+	}
+	return out, nil
+}
+
+// RecordFiring implements runs.EventStore.
+func (s *Store) RecordFiring(ctx context.Context, f runs.Firing, was runs.FiringStatus, told ...events.Event) (bool, error) {
+	document, err := json.Marshal(f)
+	if err != nil {
+		return false, err
+	}
+	var recorded bool
+	err = s.write(ctx, func(tx *transaction) error {
+		changed, err := tx.exec("UPDATE firings SET status = ?, document = ? WHERE trigger = ? AND event = ? AND status = ?", string(f.Status), document, f.Trigger, f.Event, string(was))
+		if recorded = changed == 1; err != nil || !recorded {
+			return err
+		}
+		return s.appendEvents(tx, told)
+	})
+	return recorded && err == nil, err
+}
+
+// Enqueue implements runs.Store.
+func (s *Store) Enqueue(ctx context.Context, n runs.NewRun) error {
+	return s.write(ctx, func(tx *transaction) error {
+		exists := fmt.Errorf("cannot start run %s: %w", n.Run.ID, states.ErrExists)
+		var some int
+		if there, err := tx.row("SELECT 1 FROM runs WHERE id = ?", []any{n.Run.ID}, &some); err != nil || there {
+			return either(err, exists)
+		}
+		if c := n.Run.Cause; c != nil {
+			started, err := tx.exec("UPDATE firings SET status = ? WHERE trigger = ? AND event = ? AND status = ?",
+				string(runs.FiringStarted), c.Trigger, c.Event, string(runs.FiringDue))
+			if err != nil || started == 0 {
+				return either(err, exists)
+			}
+		}
+		state, err := tx.ensureState(n.Run.Key)
+		if err != nil {
+			return err
+		}
+		if err := tx.insertRun(n.Run, state, nil); err != nil {
+			return err
+		}
+		if err := s.keepDefinition(tx, n.Run.Blob, n.Definition); err != nil {
+			return err
+		}
+		if err := s.appendEntries(tx, n.Run.ID, 0, n.Entries); err != nil {
+			return err
+		}
+		return s.appendEvents(tx, n.Events)
+	})
+}
+
+func either(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// keepDefinition stores what a machine is made from, sealed: it holds whatever people
+// write into their files. Many runs have the same one.
+func (s *Store) keepDefinition(tx *transaction, name string, source []byte) error {
+	var some int
+	if there, err := tx.row("SELECT 1 FROM blobs WHERE name = ?", []any{name}, &some); err != nil || there {
+		return err
+	}
+	data, isSealed, err := s.sealData(source, true)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec("INSERT INTO blobs(name, data, sealed) VALUES(?, ?, ?)", name, data, isSealed)
+	return err
+}
