@@ -59,6 +59,8 @@ type ChangeRequest struct {
 	Destroy bool `json:"destroy,omitempty"`
 	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
 	Kind string `json:"kind"`
+	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
+	Overrides []Override `json:"overrides,omitempty"`
 	// Digest of a plan that was made before: exactly this is applied.
 	Plan string `json:"plan,omitempty"`
 	// Whether to read the real objects; true unless given.
@@ -181,8 +183,10 @@ type Output struct {
 
 // Override is a shape of the API.
 type Override struct {
+	// Recorded with the run.
 	Reason string `json:"reason"`
-	Rule   string `json:"rule"`
+	// Name of the policy or budget.
+	Rule string `json:"rule"`
 }
 
 // PageApproval is a shape of the API.
@@ -316,6 +320,8 @@ type ProjectChangeRequest struct {
 	Destroy bool `json:"destroy,omitempty"`
 	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
 	Kind string `json:"kind"`
+	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
+	Overrides []Override `json:"overrides,omitempty"`
 	// Digest of a plan that was made before: exactly this is applied.
 	Plan string `json:"plan,omitempty"`
 	// Whether to read the real objects; true unless given.
@@ -440,6 +446,8 @@ type StartRequest struct {
 	Environment string `json:"environment,omitempty"`
 	// Values of its variables.
 	Inputs map[string]json.RawMessage `json:"inputs,omitempty"`
+	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
+	Overrides []Override `json:"overrides,omitempty"`
 	// Name of the workflow.
 	Workflow string `json:"workflow"`
 }

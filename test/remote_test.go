@@ -434,6 +434,21 @@ func selfSigned(t *testing.T) (certificate, key string) {
 	return certificate, key
 }
 
+// TestRemoteOverride goes against a soft-mandatory policy on a server, with a reason.
+func TestRemoteOverride(t *testing.T) {
+	p := newServed(t)
+	p.write("policy.tutti.hcl", "policy \"quiet\" {\n  source      = \"./rules\"\n  enforcement = \"soft-mandatory\"\n}\n")
+	p.write("rules/quiet.rego", "package main\ndeny contains \"nothing is made\" if input.resource_changes[_].change.actions[_] == \"create\"\n")
+	c := p.server().client()
+	c.fails("nothing is made", "apply", "-auto-approve")
+	c.fails("Override without a reason", "apply", "-auto-approve", "-override=quiet")
+	c.fails("no budget", "apply", "-auto-approve", "-override=none=because")
+	c.mustRun("apply", "-auto-approve", "-override=quiet=it is needed now")
+	if out := p.mustRun("audit", "export"); !strings.Contains(out, "it is needed now") {
+		t.Errorf("audit: %s", out)
+	}
+}
+
 // TestRemoteUpload plans the project as a client has it: with the states, the rules
 // and the providers of the server, without its secrets, and without leaving anything
 // that could be applied.

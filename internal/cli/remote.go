@@ -37,17 +37,17 @@ type remote struct {
 // remoteOptions are, by command, the options that mean something against a server.
 // A command that is not listed works on files here only.
 var remoteOptions = map[string][]string{
-	"apply":         {"auto-approve", "cancel-on-interrupt", "compact-warnings", "destroy", "env", "input", "json", "lock", "refresh", "stack", "target"},
+	"apply":         {"auto-approve", "cancel-on-interrupt", "compact-warnings", "destroy", "env", "input", "json", "lock", "override", "refresh", "stack", "target"},
 	"approve":       {"comment", "digest"},
 	"cancel":        {"env"},
-	"destroy":       {"auto-approve", "cancel-on-interrupt", "compact-warnings", "env", "input", "json", "lock", "refresh", "stack", "target"},
+	"destroy":       {"auto-approve", "cancel-on-interrupt", "compact-warnings", "env", "input", "json", "lock", "override", "refresh", "stack", "target"},
 	"logs":          {"f", "follow", "json"},
 	"output":        {"env", "json", "raw", "stack"},
 	"plan":          {"cancel-on-interrupt", "compact-warnings", "destroy", "detailed-exitcode", "env", "input", "json", "lock", "refresh", "stack", "target", "upload"},
 	"policy check":  {"destroy", "env", "format", "input", "plan", "refresh", "stack", "target", "upload"},
 	"reject":        {"comment", "digest"},
 	"resume":        {"auto-approve", "cancel-on-interrupt", "env", "json"},
-	"run":           {"cancel-on-interrupt", "detach", "env", "json", "var"},
+	"run":           {"cancel-on-interrupt", "detach", "env", "json", "override", "var"},
 	"runs":          {"env", "json", "limit"},
 	"runs cancel":   {"env"},
 	"runs list":     {"env", "json", "limit"},

@@ -31,6 +31,7 @@ type remoteChange struct {
 	asJSON      bool
 	silent      bool // shows nothing
 	cancel      bool // on interrupt
+	overrides   []client.Override
 	stream      *views.Stream
 
 	written []string // by its steps, where nothing is shown
@@ -153,6 +154,9 @@ func (c *remoteChange) make(ctx context.Context, request client.ProjectChangeReq
 	if !c.silent {
 		c.show()
 	}
+	if len(c.overrides) > 0 {
+		return end, nil // what is denied all the same, is denied when it is applied
+	}
 	return end, c.denied()
 }
 
@@ -225,7 +229,7 @@ func (c *remoteChange) apply(ctx context.Context) int {
 	if mode == plans.Destroy {
 		kind = "destroy"
 	}
-	end, diags := c.carry(ctx, client.ProjectChangeRequest{Kind: kind, Plan: c.plan.Digest})
+	end, diags := c.carry(ctx, client.ProjectChangeRequest{Kind: kind, Plan: c.plan.Digest, Overrides: c.overrides})
 	if end.run.ID == "" || end.detached {
 		return c.app.fail(diags)
 	}
@@ -411,6 +415,16 @@ func (a *App) upload(ctx context.Context, request *client.ProjectChangeRequest) 
 	return nil
 }
 
+// overridesThere are the overrides that the options ask for, as a server takes them.
+func (a *App) overridesThere() ([]client.Override, diag.List) {
+	asked, diags := a.overridesAsked()
+	var out []client.Override
+	for _, o := range asked {
+		out = append(out, client.Override{Rule: o.Rule, Reason: o.Reason})
+	}
+	return out, diags
+}
+
 // digestForm is how the digest of a plan looks.
 var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
@@ -424,6 +438,10 @@ func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) in
 	}
 	c, diags := app.newRemoteChange(o.json, o.cancel)
 	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	app.overrides = o.overrides
+	if c.overrides, diags = app.overridesThere(); diags.HasErrors() {
 		return app.fail(diags)
 	}
 	if len(args) == 1 {

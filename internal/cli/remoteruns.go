@@ -29,8 +29,12 @@ func (o *workflowOptions) startThere(ctx context.Context, app *App, name string)
 		variable, value, _ := strings.Cut(v.text, "=")
 		inputs[variable], _ = json.Marshal(value) // a text
 	}
+	overrides, diags := app.overridesThere()
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
 	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) {
-		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs})
+		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs, Overrides: overrides})
 	})
 	if err != nil {
 		return app.fail(app.remote.diagnose(err))

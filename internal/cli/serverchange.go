@@ -74,9 +74,22 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary}
+	overrides, diags := op.overridesOf(p, c.Overrides)
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary, Overrides: overrides}
 	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
 	return started, diags.Err()
+}
+
+// overridesOf are the overrides that a client asks for, as the option -override would
+// have them. Whether somebody may override what, is asked where it is judged.
+func (o *operation) overridesOf(p *projects.Project, list []api.Override) ([]runs.Override, diag.List) {
+	for _, one := range list {
+		o.app.overrides = append(o.app.overrides, one.Rule+"="+one.Reason)
+	}
+	return o.app.overridesFor(p)
 }
 
 // changePart is a stack that a change is of, and which of the others are applied

@@ -85,7 +85,7 @@ func (a *API) startRun(ctx context.Context, in *struct {
 	if run, ok := a.startedBefore(ctx); ok {
 		return answer(a.runOf(ctx, run)), nil
 	}
-	run, err := a.Work.Start(ctx, IdentityOf(ctx), Start{ID: runID(ctx), Workflow: in.Body.Workflow, Environment: in.Body.Environment, Inputs: in.Body.Inputs})
+	run, err := a.Work.Start(ctx, IdentityOf(ctx), Start{ID: runID(ctx), Workflow: in.Body.Workflow, Environment: in.Body.Environment, Inputs: in.Body.Inputs, Overrides: in.Body.Overrides})
 	if err != nil {
 		return nil, problem(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -27,6 +28,9 @@ func (in *StackPath) key() states.Key {
 	return key
 }
 
+// uploading bounds how long a configuration may take to arrive.
+const uploading = 50 * time.Second
+
 // stacks registers what is about stacks and their plans.
 func (a *API) stacks(h huma.API) {
 	huma.Register(h, operation("list-stacks", http.MethodGet, "/stacks", "List the project's stacks", tagStacks), a.listStacks)
@@ -40,7 +44,7 @@ func (a *API) stacks(h huma.API) {
 	all.DefaultStatus = http.StatusCreated
 	huma.Register(h, all, a.changeStacks)
 	keep := operation("keep-configuration", http.MethodPost, "/configurations", "Send the files of a project to be planned instead of the server's own", tagStacks)
-	keep.DefaultStatus, keep.MaxBodyBytes = http.StatusCreated, archives.MaxSize
+	keep.DefaultStatus, keep.MaxBodyBytes, keep.BodyReadTimeout = http.StatusCreated, archives.MaxSize, uploading
 	huma.Register(h, keep, a.keepConfiguration)
 	huma.Register(h, operation("get-plan", http.MethodGet, "/plans/{plan}", "Read a plan with what policy says and what it costs", tagStacks), a.getPlan)
 }
@@ -179,7 +183,7 @@ func (a *API) keepConfiguration(ctx context.Context, in *struct {
 func (r *ChangeRequest) change(environment string) Change {
 	return Change{
 		Environment: environment, Destroy: r.Destroy || r.Kind == "destroy", Targets: r.Targets, Refresh: r.Refresh == nil || *r.Refresh,
-		Plan: r.Plan, Apply: r.Kind != "plan", Approve: r.Approve, Rollback: r.Run,
+		Plan: r.Plan, Apply: r.Kind != "plan", Approve: r.Approve, Rollback: r.Run, Overrides: r.Overrides,
 	}
 }
 

@@ -35,8 +35,8 @@ type Run struct {
 
 // Override says why a rule was not followed.
 type Override struct {
-	Rule   string `json:"rule"`
-	Reason string `json:"reason"`
+	Rule   string `json:"rule" minLength:"1" maxLength:"200" doc:"Name of the policy or budget."`
+	Reason string `json:"reason" minLength:"1" maxLength:"4000" doc:"Recorded with the run."`
 }
 
 func describeRun(r runs.Run) Run {
@@ -274,6 +274,7 @@ type StartRequest struct {
 	Workflow    string                     `json:"workflow" minLength:"1" doc:"Name of the workflow."`
 	Environment string                     `json:"environment,omitempty" doc:"Where it is to work; the one selected unless given."`
 	Inputs      map[string]json.RawMessage `json:"inputs,omitempty" doc:"Values of its variables."`
+	Overrides   []Override                 `json:"overrides,omitempty" doc:"Soft-mandatory policies and budgets that it may go against, where who asks may override them."`
 }
 
 // ChangeRequest asks for a change of a stack.
@@ -285,6 +286,8 @@ type ChangeRequest struct {
 	Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
 	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME."`
 	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
+
+	Overrides []Override `json:"overrides,omitempty" doc:"Soft-mandatory policies and budgets that it may go against, where who asks may override them."`
 }
 
 // Configuration is what is kept of files that somebody sent.

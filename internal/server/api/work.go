@@ -75,6 +75,7 @@ type Start struct {
 	Workflow    string
 	Environment string
 	Inputs      map[string]json.RawMessage
+	Overrides   []Override
 }
 
 // Change says what to do to stacks.
@@ -96,6 +97,7 @@ type Change struct {
 	Rollback string
 	// Apply says to carry it out, and Approve to have people approve it first.
 	Apply, Approve bool
+	Overrides      []Override
 }
 
 // Retry says which run to do again, and from which step on.
