@@ -269,6 +269,42 @@ func TestRemoteStacks(t *testing.T) {
 	}
 }
 
+// TestRemoteStacksKilled: the server is killed while it applies several stacks, twice;
+// the command that follows sees them applied to the end.
+func TestRemoteStacksKilled(t *testing.T) {
+	p := newStacks(t, 150)
+	s := p.server()
+	host := strings.TrimPrefix(s.url, "http://")
+	cmd := s.client().command("apply", "-auto-approve")
+	said, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines, rest, kills := bufio.NewScanner(said), "", 0
+	for lines.Scan() {
+		rest += lines.Text() + "\n"
+		// In the middle of the first stacks, and of one that was given their outputs.
+		if kills == 0 && strings.HasPrefix(lines.Text(), "first: ") || kills == 1 && strings.HasPrefix(lines.Text(), "second: ") {
+			kills++
+			_ = s.cmd.Process.Kill()
+			_ = s.cmd.Wait()
+			s = p.server("-listen=" + host)
+		}
+	}
+	if err := cmd.Wait(); err != nil || kills != 2 || !strings.Contains(rest, "Apply complete! Resources: 600 added, 0 changed, 0 destroyed.") {
+		t.Fatalf("%v after %d kills: %s", err, kills, p.lastLine(rest))
+	}
+	if out := p.mustRun("output", "-stack=third", "-raw", "sum"); out != "11475" {
+		t.Errorf("the sum is %s", out)
+	}
+	if out, code := p.run("plan", "-detailed-exitcode"); code != 0 {
+		t.Errorf("something is left to do: %s", out)
+	}
+}
+
 // TestRemoteInterrupt interrupts commands that follow a run: it goes on, or is
 // cancelled where that was asked for.
 func TestRemoteInterrupt(t *testing.T) {
@@ -538,6 +574,24 @@ secret "db" {
 	}
 	c.fails("outside of the directory", "plan", "-upload")
 	p.fails("No server", "plan", "-upload")
+}
+
+// TestRemoteUploadDirectory plans a plain directory as a client has it, with a
+// provider that is installed for it.
+func TestRemoteUploadDirectory(t *testing.T) {
+	mirror := providerMirror(t)
+	p := newProject(t, `resource "terraform_data" "text" { input = "one" }`)
+	unpacked := t.TempDir()
+	p.env = append(p.env, "TF_CLI_CONFIG_FILE="+mirror, "TMPDIR="+unpacked)
+	c := p.server("-speculative-plans").client()
+	c.mustRun("apply", "-auto-approve")
+	c.write("main.tf", "resource \"terraform_data\" \"text\" { input = random_pet.name.id }\nresource \"random_pet\" \"name\" {}\n")
+	if out := c.mustRun("plan", "-upload"); !strings.Contains(out, "Plan: 1 to add, 1 to change, 0 to destroy.") {
+		t.Error(out)
+	}
+	if left, _ := filepath.Glob(filepath.Join(unpacked, "tutti-configuration-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }
 
 // TestRemoteUploadUnwanted: a server plans what clients send only where it was

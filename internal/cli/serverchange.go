@@ -245,9 +245,11 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart) (*pro
 		names[i] = part.stack
 	}
 	summary := strings.Join(names, ", ")
+	if len(p.Stacks) == 0 {
+		fmt.Fprintf(&b, "stack %q {\n  source = \"./\"\n}\n", directoryName)
+	}
 	if !c.Several && c.Stack == "" {
 		names[0] = directoryName
-		fmt.Fprintf(&b, "stack %q {\n  source = \"./\"\n}\n", directoryName)
 	}
 	fmt.Fprintf(&b, "workflow %q {\n", changeName)
 	if c.Rollback != "" {
