@@ -90,6 +90,91 @@ type DecisionRequest struct {
 	Step string `json:"step,omitempty"`
 }
 
+// Drift is a shape of the API.
+type Drift struct {
+	// What is not as it was left.
+	Changes []DriftChange `json:"changes"`
+	// How many objects were not as they were left.
+	Drifted     int64  `json:"drifted"`
+	Environment string `json:"environment"`
+	// When the last look failed.
+	Failed *time.Time `json:"failed,omitempty"`
+	// How many fields change again and again and are left alone.
+	Flapping int64 `json:"flapping"`
+	// What changes again and again and is left alone.
+	Flaps []FlappingField `json:"flaps"`
+	// When the last look ended that saw everything.
+	Looked *time.Time `json:"looked,omitempty"`
+	// Whether somebody asked for a look that has not ended.
+	Looking bool `json:"looking"`
+	// When the next look is due.
+	Next *time.Time `json:"next,omitempty"`
+	// How many objects there were.
+	Objects int64 `json:"objects"`
+	// Whether the project says that it is looked at again and again.
+	Observed bool `json:"observed"`
+	// Why the last look failed.
+	Problem string `json:"problem,omitempty"`
+	// How often a provider was asked.
+	Reads int64 `json:"reads"`
+	// The last run that put things back, or is to.
+	Repair *DriftRepair `json:"repair,omitempty"`
+	// Whether what drifts is put back.
+	Repairs bool `json:"repairs"`
+	// Empty for a plain directory.
+	Stack string `json:"stack"`
+	// How long the last look took that saw everything, in milliseconds.
+	TookMs int64 `json:"took_ms,omitempty"`
+}
+
+// DriftAttribute is a shape of the API.
+type DriftAttribute struct {
+	// How it was found; none of sensitive ones.
+	After json.RawMessage `json:"after,omitempty"`
+	// How it was left; none of sensitive ones.
+	Before    json.RawMessage `json:"before,omitempty"`
+	Path      string          `json:"path"`
+	Sensitive bool            `json:"sensitive,omitempty"`
+}
+
+// DriftChange is a shape of the API.
+type DriftChange struct {
+	// Whether it is another than it was left, or gone.
+	Action     string           `json:"action"`
+	Address    string           `json:"address"`
+	Attributes []DriftAttribute `json:"attributes"`
+	// Whether something of it changes again and again: it is then not put back.
+	Flapping bool `json:"flapping"`
+	// When it was first found.
+	Since time.Time `json:"since"`
+	// How often something of it was found changed anew.
+	Times int64 `json:"times"`
+}
+
+// DriftRepair is a shape of the API.
+type DriftRepair struct {
+	// When it was decided.
+	At time.Time `json:"at"`
+	// Why there is no such run.
+	Problem string `json:"problem,omitempty"`
+	// Name of the run.
+	Run string `json:"run"`
+	// What it puts back.
+	Targets []string `json:"targets"`
+}
+
+// DriftSummary is a shape of the API.
+type DriftSummary struct {
+	// How many objects were not as they were left.
+	Drifted int64 `json:"drifted"`
+	// How many fields change again and again and are left alone.
+	Flapping int64 `json:"flapping"`
+	// When the last look ended that saw everything.
+	Looked *time.Time `json:"looked,omitempty"`
+	// Why the last look failed.
+	Problem string `json:"problem,omitempty"`
+}
+
 // End is a shape of the API.
 type End struct {
 	Time time.Time `json:"time"`
@@ -151,6 +236,19 @@ type Fired struct {
 	Trigger string `json:"trigger"`
 }
 
+// FlappingField is a shape of the API.
+type FlappingField struct {
+	Address string `json:"address"`
+	// What that means and what to do.
+	Because string `json:"because"`
+	// None where it is about whether there is the object.
+	Path string `json:"path,omitempty"`
+	// Since when it is left alone.
+	Since time.Time `json:"since"`
+	// How often it was found changed.
+	Times int64 `json:"times"`
+}
+
 // Log is a shape of the API.
 type Log struct {
 	// Where it stands in the order of all that was written.
@@ -170,6 +268,12 @@ type Object struct {
 	Provider  string   `json:"provider"`
 	Tainted   bool     `json:"tainted,omitempty"`
 	Type      string   `json:"type"`
+}
+
+// ObserveRequest is a shape of the API.
+type ObserveRequest struct {
+	// Forget what changed again and again: it is put back again. Who asks for this must be allowed to apply.
+	Reset bool `json:"reset,omitempty"`
 }
 
 // Output is a shape of the API.
@@ -429,12 +533,16 @@ type SignalRequest struct {
 
 // Stack is a shape of the API.
 type Stack struct {
-	Environment string `json:"environment"`
-	LastRun     *Run   `json:"last_run,omitempty"`
+	// What was found by looking at it; none where nobody has looked.
+	Drift       *DriftSummary `json:"drift,omitempty"`
+	Environment string        `json:"environment"`
+	LastRun     *Run          `json:"last_run,omitempty"`
 	// Empty for a plain directory.
 	Name    string   `json:"name"`
 	Needs   []string `json:"needs"`
 	Objects int64    `json:"objects"`
+	// Whether the project says that it is looked at again and again.
+	Observed bool `json:"observed"`
 	// How often its state was written; 0 where there is none.
 	Serial int64  `json:"serial"`
 	Source string `json:"source"`
@@ -639,10 +747,22 @@ func (c *Client) ChangeStack(ctx context.Context, environment string, stack stri
 	return out, c.do(ctx, "POST", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/changes", nil, body, out)
 }
 
+// GetDrift: Say what of a stack is not as it was left.
+func (c *Client) GetDrift(ctx context.Context, environment string, stack string) (*Drift, error) {
+	out := new(Drift)
+	return out, c.do(ctx, "GET", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/drift", nil, nil, out)
+}
+
 // ListObjects: List the objects of a stack.
 func (c *Client) ListObjects(ctx context.Context, environment string, stack string) (*PageObject, error) {
 	out := new(PageObject)
 	return out, c.do(ctx, "GET", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/objects", nil, nil, out)
+}
+
+// ObserveStack: Look now whether a stack is as it was left.
+func (c *Client) ObserveStack(ctx context.Context, environment string, stack string, body ObserveRequest) (*Drift, error) {
+	out := new(Drift)
+	return out, c.do(ctx, "POST", "/api/v1/environments/"+url.PathEscape(environment)+"/stacks/"+url.PathEscape(stack)+"/observe", nil, body, out)
 }
 
 // ListOutputs: List the outputs of a stack.

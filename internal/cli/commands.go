@@ -24,6 +24,7 @@ func commands() *command {
 		completionCommand(),
 		consoleCommand(),
 		costCommand(),
+		driftCommand(),
 		fmtCommand(),
 		forceUnlockCommand(),
 		getCommand(),
@@ -64,7 +65,7 @@ func commands() *command {
 // scopes says what of a project each command works on; commands that are not
 // listed do not care.
 var scopes = map[string]scope{
-	"apply": severalScope, "cost": severalScope, "destroy": severalScope, "init": severalScope, "output": severalScope, "plan": severalScope,
+	"apply": severalScope, "cost": severalScope, "destroy": severalScope, "drift": severalScope, "init": severalScope, "output": severalScope, "plan": severalScope,
 	"refresh": severalScope, "show": severalScope, "validate": severalScope,
 
 	"console": stackScope, "get": stackScope, "graph": stackScope, "import": stackScope, "modules": stackScope, "policy": stackScope,

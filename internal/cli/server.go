@@ -87,9 +87,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store), speculative: o.speculative}
+	work.observer.change = work.Change
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Events: store, Runner: runner, Work: &serverWork{op: op, runner: runner, speculative: o.speculative}, Version: programVersion(), Name: filepath.Base(op.workDir),
+			Store: store, Events: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
 		Token: token,
@@ -115,6 +117,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		defer close(triggered)
 		started.serve(ctx, changes.Next)
 	}()
+	observed := make(chan struct{})
+	go func() {
+		defer close(observed)
+		work.observer.serve(ctx)
+	}()
 	select {
 	case err = <-served:
 		if err != nil {
@@ -125,6 +132,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	}
 	<-driven
 	<-triggered
+	<-observed
 	if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
 		return app.fail(diag.FromError(err))
 	}

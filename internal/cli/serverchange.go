@@ -267,6 +267,8 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart) (*pro
 	switch {
 	case !c.Apply:
 		kind = "plan"
+	case c.Repair:
+		kind = "repair"
 	case c.Destroy:
 		kind = "destroy"
 	}

@@ -23,8 +23,9 @@ import (
 // serverWork does what the API of a server asks for. Requests come side by side:
 // each works with a program of its own, so that none sees another's files.
 type serverWork struct {
-	op     *operation // of the project's root
-	runner *runs.Runner
+	op       *operation // of the project's root
+	runner   *runs.Runner
+	observer *stackObserver
 	// speculative says that clients may send configurations to be planned.
 	speculative bool
 }
@@ -45,11 +46,7 @@ func (w *serverWork) root() *operation {
 
 // Project implements [api.Work].
 func (w *serverWork) Project(context.Context) (*projects.Project, error) {
-	if !projects.Exists(w.op.rootDir()) {
-		return &projects.Project{Dir: w.op.rootDir()}, nil
-	}
-	p, diags := projects.Load(w.op.rootDir())
-	return p, diags.Err()
+	return loadedProject(w.op.rootDir())
 }
 
 // Environment implements [api.Work].
@@ -307,13 +304,17 @@ func (w *serverWork) Stacks(ctx context.Context) ([]api.StackState, error) {
 	if diags.HasErrors() {
 		return nil, diags.Err()
 	}
+	drift, err := w.driftSummaries(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var out []api.StackState
 	add := func(key states.Key, source string) error {
 		st, err := w.runner.Store.State(ctx, key)
 		if err != nil {
 			return err
 		}
-		out = append(out, api.StackState{Stack: key.Stack, Source: source, Environment: key.Environment, Needs: graph.Needs[key.Stack], Serial: int64(st.Serial), Objects: len(st.Instances)})
+		out = append(out, api.StackState{Stack: key.Stack, Source: source, Environment: key.Environment, Needs: graph.Needs[key.Stack], Serial: int64(st.Serial), Objects: len(st.Instances), Observed: p.Observed(key.Stack, key.Environment) != nil, Drift: drift[key]})
 		return nil
 	}
 	environments := sortedKeys(p.Environments)

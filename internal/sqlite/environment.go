@@ -94,6 +94,9 @@ func (s *Store) DeleteEnvironment(ctx context.Context, key states.Key, told ...e
 				return err
 			}
 		}
+		if _, err := tx.exec("DELETE FROM observations WHERE stack = ? AND environment = ?", key.Stack, key.Environment); err != nil {
+			return err
+		}
 		return s.appendEvents(tx, told)
 	})
 }

@@ -32,6 +32,7 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "secret", LabelNames: []string{"name"}},
 	{Type: "budget", LabelNames: []string{"name"}},
 	{Type: "cost"},
+	{Type: "observe"},
 	// Known words that nothing stands behind yet.
 	{Type: "scaler", LabelNames: []string{"name"}},
 	{Type: "service", LabelNames: []string{"name"}},
@@ -85,6 +86,8 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Budgets, block, func(b *Budget) hcl.Range { return b.DeclRange }, d.budget)
 	case "cost":
 		d.cost(block)
+	case "observe":
+		d.observe(block)
 	default:
 		d.errorAt(block.DefRange, "Block has no effect yet", "This version of Tutti does not carry out %s blocks. Remove it: what it promises would not be kept.", block.Type)
 	}
@@ -301,17 +304,12 @@ func (d *decoder) rate(content *hcl.BodyContent, name string) (count int, per ti
 	if !d.constant(content, name, &given) {
 		return 0, 0
 	}
-	number, length, _ := strings.Cut(given, "/")
-	if length != "" && (length[0] < '0' || length[0] > '9') {
-		length = "1" + length // 10/m is 10/1m
-	}
-	count, err := strconv.Atoi(strings.TrimSpace(number))
-	per, perErr := ParseDuration(strings.TrimSpace(length))
-	if err != nil || perErr != nil || count < 1 || per <= 0 {
+	r, ok := parseRate(given)
+	if !ok {
 		d.errorAt(content.Attributes[name].Expr.Range(), "Invalid rate", "%q is not a rate: write how many per time, for example \"10/1m\".", given)
 		return 0, 0
 	}
-	return count, per
+	return r.Count, r.Per
 }
 
 // scheduled decodes the arguments of whatever happens by schedule.

@@ -211,6 +211,12 @@ func (d *decoder) checkReferences() {
 		}
 		d.checkEnvironments(b)
 	}
+	for _, o := range p.Observes {
+		for _, r := range o.Stacks {
+			check(r)
+		}
+	}
+	d.checkObserves()
 	for _, m := range p.Moves {
 		check(Reference{"stack", m.FromStack, m.DeclRange})
 		check(Reference{"stack", m.ToStack, m.DeclRange})

@@ -35,6 +35,7 @@ type Project struct {
 	Budgets      map[string]*Budget
 	Cost         *Cost // nil where nothing is said
 	Moves        []*Move
+	Observes     []*Observe
 	Roles        map[string]*Role
 	Grants       []*Grant
 	Identities   map[string]*Identity

@@ -57,6 +57,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	a.runs(h)
 	a.workflows(h)
 	a.stacks(h)
+	a.drift(h)
 	a.feeds(h)
 	a.triggers(h)
 	a.audit(h)

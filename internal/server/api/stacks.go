@@ -68,7 +68,7 @@ func (a *API) listStacks(ctx context.Context, _ *struct{}) (*body[page[Stack]], 
 	out := page[Stack]{Items: []Stack{}}
 	for _, s := range list {
 		one := Stack{
-			Name: s.Stack, Environment: s.Environment, Source: s.Source, Needs: s.Needs, Serial: s.Serial, Objects: s.Objects,
+			Name: s.Stack, Environment: s.Environment, Source: s.Source, Needs: s.Needs, Serial: s.Serial, Objects: s.Objects, Observed: s.Observed, Drift: s.Drift,
 			LastRun: last[states.Key{Stack: s.Stack, Environment: s.Environment}],
 		}
 		if one.Needs == nil {

@@ -206,6 +206,9 @@ type Stack struct {
 	Serial      int64    `json:"serial" doc:"How often its state was written; 0 where there is none."`
 	Objects     int      `json:"objects"`
 	LastRun     *Run     `json:"last_run,omitempty"`
+	Observed    bool     `json:"observed" doc:"Whether the project says that it is looked at again and again."`
+	// Drift is what was found by looking at it.
+	Drift *DriftSummary `json:"drift,omitempty" doc:"What was found by looking at it; none where nobody has looked."`
 }
 
 // Object is an object of a state. Its values are not here: see its provider.

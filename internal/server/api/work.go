@@ -62,6 +62,11 @@ type Work interface {
 	// Stacks are the project's stacks with the environments that they have a state
 	// in.
 	Stacks(ctx context.Context) ([]StackState, error)
+	// Drift is what is known of a stack by looking at it.
+	Drift(ctx context.Context, key states.Key) (*Drift, error)
+	// Observe has a stack looked at soon, on behalf of who asks. reset forgets what
+	// changed again and again.
+	Observe(ctx context.Context, who access.Identity, key states.Key, reset bool) error
 	// State is the state of a stack.
 	State(ctx context.Context, key states.Key) (*states.State, error)
 	// PushState makes the state of a stack be another one, on behalf of who holds
@@ -95,6 +100,8 @@ type Change struct {
 	Plan string
 	// Rollback is the run to undo, instead of planning anything.
 	Rollback string
+	// Repair says that the targets have drifted and are put back.
+	Repair bool
 	// Apply says to carry it out, and Approve to have people approve it first.
 	Apply, Approve bool
 	Overrides      []Override
@@ -140,4 +147,6 @@ type StackState struct {
 	Needs       []string
 	Serial      int64
 	Objects     int
+	Observed    bool
+	Drift       *DriftSummary // nil where nobody has looked
 }

@@ -1,0 +1,405 @@
+package observer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+// Target is a stack in one environment that may be looked at.
+type Target struct {
+	Key   states.Key
+	Block *projects.Observe // nil: only when somebody asks
+}
+
+// Store keeps a document about each stack: a [Record]. What is told is written
+// with it, or not at all.
+type Store interface {
+	// Observation is one document; nil where there is none yet.
+	Observation(ctx context.Context, key states.Key) (json.RawMessage, error)
+	// Observations are all documents.
+	Observations(ctx context.Context) (map[states.Key]json.RawMessage, error)
+	// Observe replaces one, nil where there is none yet, in one transaction with
+	// events. change may be called more than once; what it returned last counts. An
+	// error of it is returned, and nothing is written.
+	Observe(ctx context.Context, key states.Key, change func(document json.RawMessage) (json.RawMessage, []events.Event, error)) error
+}
+
+// Work is what an observer has done for it. It is called by several goroutines.
+type Work interface {
+	// Look looks at a stack on behalf of its block or, where that is not nil, of
+	// who asked. [ErrUnsteady] says that the stack was changed meanwhile.
+	Look(ctx context.Context, t Target, asked *Asked) (Look, error)
+	// Busy reports whether a run is changing a stack.
+	Busy(ctx context.Context, key states.Key) (bool, error)
+	// Repair makes the run of a repair. Where there is a run of that name already
+	// nothing is done.
+	Repair(ctx context.Context, t Target, r Repair) error
+	// Open reports whether a run has not ended.
+	Open(ctx context.Context, run string) (bool, error)
+}
+
+// ErrUnsteady says that a stack was changed while it was looked at: what was seen
+// says nothing.
+var ErrUnsteady = errors.New("the stack was changed meanwhile")
+
+const (
+	// atOnce is how many stacks are looked at at the same time.
+	atOnce = 4
+	// lookAround is how often it is found out what other processes ask for, and
+	// whether a stack that was being changed is free.
+	lookAround = 5 * time.Second
+)
+
+// Observer looks at stacks when it is time. One may be at work on a store.
+type Observer struct {
+	Store Store
+	Work  Work
+	// Problem, where not nil, is told what does not work and is tried again.
+	Problem func(error)
+	// Jitter is a number in [-1, 1]; nil: any.
+	Jitter func() float64
+
+	mu      sync.Mutex
+	wake    chan struct{}
+	looking map[states.Key]bool
+	held    map[states.Key]time.Time // until when a stack is not looked at
+	all     sync.WaitGroup
+}
+
+// Wake has an observer find out at once whether there is something to do.
+func (o *Observer) Wake() {
+	select {
+	case o.bell() <- struct{}{}:
+	default:
+	}
+}
+
+func (o *Observer) bell() chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.wake == nil {
+		o.wake = make(chan struct{}, 1)
+	}
+	return o.wake
+}
+
+// Run looks at the targets that the channel brings, each list in place of the one
+// before, until ctx is cancelled. It returns when nobody looks any more.
+func (o *Observer) Run(ctx context.Context, lists <-chan []Target) {
+	o.looking, o.held = map[states.Key]bool{}, map[states.Key]time.Time{}
+	var targets []Target
+	clock := time.NewTimer(0)
+	defer clock.Stop()
+	for ctx.Err() == nil {
+		wait := o.tend(ctx, targets)
+		clock.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-clock.C:
+		case <-o.bell():
+		case targets = <-lists:
+		}
+	}
+	o.all.Wait()
+}
+
+// tend begins the looks that are due and returns how long nothing has to be done.
+func (o *Observer) tend(ctx context.Context, targets []Target) time.Duration {
+	wait := lookAround
+	if len(targets) == 0 {
+		return wait
+	}
+	documents, err := o.Store.Observations(ctx)
+	if err != nil {
+		o.problem(ctx, err)
+		return wait
+	}
+	now := time.Now()
+	for _, t := range targets {
+		r, err := Read(documents[t.Key])
+		if err != nil {
+			o.problem(ctx, err)
+			continue
+		}
+		at, ok := o.due(ctx, t, r)
+		if !ok {
+			continue
+		}
+		if left := at.Sub(now); left > 0 {
+			wait = min(wait, left)
+			continue
+		}
+		o.begin(ctx, t)
+	}
+	return wait
+}
+
+// due is when a stack wants something done; false for never.
+func (o *Observer) due(ctx context.Context, t Target, r Record) (time.Time, bool) {
+	o.mu.Lock()
+	held := o.held[t.Key]
+	o.mu.Unlock()
+	at, ok := time.Time{}, true
+	switch repair := r.Repair; {
+	case r.Asked != nil, repair != nil && !repair.Made:
+	case repair != nil && !repair.Seen && t.Block != nil && !o.open(ctx, repair.Run):
+		// What has been put back is worth a look.
+	case t.Block == nil:
+		return at, false
+	default:
+		at = r.Next
+		if r.Failures == 0 && !r.Looked.IsZero() {
+			// The block may have been given a shorter time since.
+			if latest := r.Looked.Add(t.Block.Every + time.Duration(jitter*float64(t.Block.Every))); latest.Before(at) {
+				at = latest
+			}
+		}
+	}
+	if held.After(at) {
+		at = held
+	}
+	return at, ok
+}
+
+// begin attends to a stack beside the others, unless somebody is at it or enough
+// are.
+func (o *Observer) begin(ctx context.Context, t Target) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.looking[t.Key] || len(o.looking) >= atOnce {
+		return // whoever ends wakes us
+	}
+	o.looking[t.Key] = true
+	o.all.Go(func() {
+		defer o.Wake()
+		defer func() {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			delete(o.looking, t.Key)
+		}()
+		if err := o.attend(ctx, t); err != nil {
+			wait := lookAround
+			if !errors.Is(err, ErrUnsteady) {
+				o.problem(ctx, err)
+				wait = firstRetry
+			}
+			o.hold(t.Key, wait)
+		}
+	})
+}
+
+// hold leaves a stack alone for a while.
+func (o *Observer) hold(key states.Key, wait time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held[key] = time.Now().Add(wait)
+}
+
+func (o *Observer) problem(ctx context.Context, err error) {
+	if o.Problem != nil && ctx.Err() == nil {
+		o.Problem(err)
+	}
+}
+
+// attend does what is due about a stack: makes the run of a repair that was
+// decided, and looks.
+func (o *Observer) attend(ctx context.Context, t Target) error {
+	r, err := o.record(ctx, t.Key)
+	if err != nil {
+		return err
+	}
+	if at, ok := o.due(ctx, t, r); !ok || at.After(time.Now()) {
+		return nil // somebody has ended meanwhile who was at it
+	}
+	if r.Repair != nil && !r.Repair.Made {
+		return o.repair(ctx, t, *r.Repair)
+	}
+	made, err := o.Look(ctx, t, r.Asked)
+	if err != nil || made == nil {
+		return err
+	}
+	return o.repair(ctx, t, *made)
+}
+
+func (o *Observer) record(ctx context.Context, key states.Key) (Record, error) {
+	document, err := o.Store.Observation(ctx, key)
+	if err != nil {
+		return Record{}, err
+	}
+	return Read(document)
+}
+
+// repair makes the run of a repair and says that it was.
+func (o *Observer) repair(ctx context.Context, t Target, r Repair) error {
+	problem := "the stack is no longer observed"
+	if t.Block != nil {
+		problem = ""
+		if err := o.Work.Repair(ctx, t, r); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			problem = err.Error()
+		}
+	}
+	return o.Store.Observe(ctx, t.Key, func(document json.RawMessage) (json.RawMessage, []events.Event, error) {
+		now, err := Read(document)
+		if err != nil || now.Repair == nil || now.Repair.Run != r.Run {
+			return document, nil, err
+		}
+		return write(now.Made(problem), nil)
+	})
+}
+
+// Look looks at a stack now and records what it found. It returns the repair that
+// was decided, whose run is to be made; nil for none.
+func (o *Observer) Look(ctx context.Context, t Target, asked *Asked) (*Repair, error) {
+	if err := o.steady(ctx, t.Key); err != nil {
+		return nil, err
+	}
+	l, err := o.watched(ctx, t, asked)
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx) // it says nothing about the stack
+	case errors.Is(err, ErrUnsteady):
+		return nil, err
+	case err != nil:
+		l.Problem = err.Error()
+	default:
+		// What was read while a run was at work is neither before nor after it.
+		if err := o.steady(ctx, t.Key); err != nil {
+			return nil, err
+		}
+	}
+	settings := Settings{Run: runs.NewID(time.Now()), Jitter: o.jitter()}
+	if b := t.Block; b != nil {
+		settings.Every, settings.Flapping, settings.Within, settings.Repair = b.Every, b.Flapping, b.Within, b.Repair
+	}
+	before, err := o.record(ctx, t.Key)
+	if err != nil {
+		return nil, err
+	}
+	settings.Open = before.Repair != nil && o.open(ctx, before.Repair.Run)
+	var decided *Repair
+	err = o.Store.Observe(ctx, t.Key, func(document json.RawMessage) (json.RawMessage, []events.Event, error) {
+		decided = nil
+		r, err := Read(document)
+		if err != nil {
+			return nil, nil, err
+		}
+		if r.Looked.After(l.Began) && l.Problem == "" {
+			return nil, nil, ErrUnsteady // somebody else has looked later
+		}
+		next, notices := r.After(l, settings)
+		if next.Repair != nil && !next.Repair.Made {
+			decided = next.Repair
+		}
+		return write(next, told(t, asked, next, notices))
+	})
+	return decided, err
+}
+
+// watched looks at a stack, and gives up when a run begins to change it.
+func (o *Observer) watched(ctx context.Context, t Target, asked *Asked) (Look, error) {
+	looking, cancel := context.WithCancelCause(ctx)
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		ticker := time.NewTicker(lookAround)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-looking.Done():
+				return
+			case <-ticker.C:
+				if errors.Is(o.steady(looking, t.Key), ErrUnsteady) {
+					cancel(ErrUnsteady)
+				}
+			}
+		}
+	}()
+	l := Look{Began: time.Now().UTC()}
+	seen, err := o.Work.Look(looking, t, asked)
+	if err == nil {
+		seen.Began = l.Began
+		l = seen
+	}
+	l.Ended = time.Now().UTC()
+	if errors.Is(context.Cause(looking), ErrUnsteady) {
+		err = ErrUnsteady
+	}
+	cancel(nil)
+	<-watching
+	return l, err
+}
+
+// steady fails with [ErrUnsteady] where a run is changing a stack.
+func (o *Observer) steady(ctx context.Context, key states.Key) error {
+	busy, err := o.Work.Busy(ctx, key)
+	if err == nil && busy {
+		err = ErrUnsteady
+	}
+	return err
+}
+
+// open reports whether a run may still put something back.
+func (o *Observer) open(ctx context.Context, run string) bool {
+	open, err := o.Work.Open(ctx, run)
+	if err != nil {
+		o.problem(ctx, err)
+	}
+	return open || err != nil
+}
+
+func (o *Observer) jitter() float64 {
+	if o.Jitter != nil {
+		return o.Jitter()
+	}
+	return 2*rand.Float64() - 1
+}
+
+func write(r Record, list []events.Event) (json.RawMessage, []events.Event, error) {
+	document, err := json.Marshal(r)
+	return document, list, err
+}
+
+// told are the events about a look.
+func told(t Target, asked *Asked, r Record, notices []Notice) []events.Event {
+	type place struct {
+		Stack       string `json:"stack"`
+		Environment string `json:"environment"`
+	}
+	where := place{t.Key.Stack, t.Key.Environment}
+	by := ""
+	if t.Block != nil {
+		by = t.Block.As
+	}
+	subject := t.Key.Environment
+	if t.Key.Stack != "" {
+		subject += "/" + t.Key.Stack
+	}
+	var out []events.Event
+	if asked != nil {
+		by = asked.By
+		out = append(out, runs.AuditEvent(t.Key, "drift.looked", subject, by, struct {
+			place
+			Drifted int    `json:"drifted"`
+			Problem string `json:"problem,omitempty"`
+		}{where, len(r.Drift), r.Problem}))
+	}
+	for _, n := range notices {
+		out = append(out, runs.AuditEvent(t.Key, n.Kind, subject, by, struct {
+			place
+			Notice
+		}{where, n}))
+	}
+	return out
+}
