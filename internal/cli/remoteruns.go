@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -269,7 +270,7 @@ func (a *App) decideThere(ctx context.Context, id string, d decision) int {
 		var b strings.Builder
 		fmt.Fprintf(&b, "Plan %s\n", asked.Plan)
 		for _, part := range c.parts {
-			describePart(&b, part.stack, c.plan.Environment, part.plan)
+			describePart(&b, cmp.Or(part.stack, directoryName), c.plan.Environment, part.plan)
 		}
 		if diags := a.confirmText(ctx, b.String(), asked.Message, asked.Step, asked.Plan); diags.HasErrors() {
 			return a.fail(diags)
