@@ -5,7 +5,7 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build web providers dex demo test test-acceptance test-cloud test-kube test-web race lint bench bench-temporal clean
+.PHONY: help build web providers dex senders demo test test-acceptance test-cloud test-kube test-web race lint bench bench-temporal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,15 +22,18 @@ providers: ## build the provider plugins that tests, demo and benchmarks use
 dex: ## build the OpenID Connect provider that tests log in at
 	scripts/dex.sh
 
+senders: ## fetch the servers whose events tests listen to: NATS, Mosquitto, Prometheus
+	scripts/senders.sh
+
 demo: build providers ## apply, repair, kill, resume and destroy an example on a PostgreSQL server
 	scripts/demo.sh
 
-test: lint providers dex test-acceptance test-web ## vet and run every test
+test: lint providers dex senders test-acceptance test-web ## vet and run every test
 	$(GO) test ./...
 
-test-web: build ## drive the UI in a real browser
+test-web: build providers ## test the UI, by itself and in a real browser
 	@if command -v npm >/dev/null; then \
-	  cd web && CHROMIUM="$$(../scripts/browser.sh)" npx playwright test; \
+	  cd web && npm test && CHROMIUM="$$(../scripts/browser.sh)" npx playwright test; \
 	else echo "no npm: the UI is not tested"; fi
 
 test-acceptance: build ## run the providers' acceptance tests through tutti, and through terraform where installed

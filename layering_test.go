@@ -33,8 +33,10 @@ var floors = map[string]int{
 	"internal/server":            5,
 	"internal/sqlite":            5,
 	"internal/postgres":          5,
+	"internal/notify":            5, // events out
 	"internal/triggers":          5,
 	"internal/triggers/webhooks": 1, // requests to events: pure, for the server and the command line
+	"internal/triggers/sources":  4, // what is watched: for the server, which has an inbox for it
 	"internal/gitops":            5,
 	"internal/observer":          5,
 
@@ -67,9 +69,11 @@ var floors = map[string]int{
 
 	"client": 0, // of the server's API; for programs of others as well
 
+	"internal/telemetry":       0, // what is being done, for tools that watch
 	"internal/events":          0,
 	"internal/events/patterns": 0, // which events fit: pure
 	"internal/events/windows":  0, // when events over time fire: pure
+	"internal/egress":          0, // which networks requests may go to
 	"internal/addrs":           0,
 	"internal/diag":            0,
 }

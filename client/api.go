@@ -67,6 +67,8 @@ type ChangeRequest struct {
 	Refresh *bool `json:"refresh,omitempty"`
 	// With kind rollback: the run that is to be undone.
 	Run string `json:"run,omitempty"`
+	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
+	Source *Source `json:"source,omitempty"`
 	// Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME.
 	Targets []string `json:"targets,omitempty"`
 }
@@ -88,6 +90,29 @@ type DecisionRequest struct {
 	Plan string `json:"plan,omitempty"`
 	// The step; may be left out where only one waits.
 	Step string `json:"step,omitempty"`
+}
+
+// Delivery is a shape of the API.
+type Delivery struct {
+	Attempts int64      `json:"attempts"`
+	Ended    *time.Time `json:"ended,omitempty"`
+	// Id of the event; by it the recipient knows it again.
+	Event string `json:"event"`
+	// Grows with the order of the events.
+	ID int64 `json:"id"`
+	// When it is sent again.
+	Next *time.Time `json:"next,omitempty"`
+	// Name of the notify block.
+	Notify string `json:"notify"`
+	// Why the last attempt failed.
+	Problem string    `json:"problem,omitempty"`
+	Queued  time.Time `json:"queued"`
+	// Of the event, in the feed.
+	Sequence int64 `json:"sequence"`
+	// What is dead is sent no more, unless it is asked for.
+	Status string `json:"status"`
+	// Type of the event.
+	Type string `json:"type"`
 }
 
 // Drift is a shape of the API.
@@ -300,6 +325,13 @@ type PageApproval struct {
 	Next string `json:"next,omitempty"`
 }
 
+// PageDelivery is a shape of the API.
+type PageDelivery struct {
+	Items []Delivery `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+}
+
 // PageEntry is a shape of the API.
 type PageEntry struct {
 	Items []Entry `json:"items"`
@@ -408,6 +440,8 @@ type PlannedStack struct {
 	// What policy says.
 	Decision json.RawMessage `json:"decision,omitempty"`
 	Destroy  int64           `json:"destroy"`
+	// What the resources that change need directly, all by addresses without keys.
+	Needs map[string][]string `json:"needs"`
 	// The plan in Terraform's JSON format, sensitive values masked.
 	Plan json.RawMessage `json:"plan"`
 	// Empty for a plain directory.
@@ -432,6 +466,8 @@ type ProjectChangeRequest struct {
 	Refresh *bool `json:"refresh,omitempty"`
 	// With kind rollback: the run that is to be undone.
 	Run string `json:"run,omitempty"`
+	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
+	Source *Source `json:"source,omitempty"`
 	// Only these stacks; all of the project, or those of the plan, unless given.
 	Stacks []string `json:"stacks,omitempty"`
 	// Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME.
@@ -487,6 +523,10 @@ type Run struct {
 	Plan string `json:"plan,omitempty"`
 	// Why it failed, in a line.
 	Problem string `json:"problem,omitempty"`
+	// When its journal, logs and plan were removed because it was old.
+	Pruned *time.Time `json:"pruned,omitempty"`
+	// The code that it is about.
+	Source *Source `json:"source,omitempty"`
 	// The stack that it changes; none for runs of workflows.
 	Stack   string     `json:"stack,omitempty"`
 	Started *time.Time `json:"started,omitempty"`
@@ -531,6 +571,16 @@ type SignalRequest struct {
 	Event string `json:"event"`
 }
 
+// Source is a shape of the API.
+type Source struct {
+	// The commit, in full.
+	Commit string `json:"commit"`
+	// Number of the request to merge.
+	PullRequest int64 `json:"pull_request,omitempty"`
+	// Path of the repository; may be left out where the notify block names it.
+	Repository string `json:"repository,omitempty"`
+}
+
 // Stack is a shape of the API.
 type Stack struct {
 	// What was found by looking at it; none where nobody has looked.
@@ -556,6 +606,8 @@ type StartRequest struct {
 	Inputs map[string]json.RawMessage `json:"inputs,omitempty"`
 	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
 	Overrides []Override `json:"overrides,omitempty"`
+	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
+	Source *Source `json:"source,omitempty"`
 	// Name of the workflow.
 	Workflow string `json:"workflow"`
 }
@@ -733,6 +785,46 @@ func (c *Client) ListDeadLetters(ctx context.Context, query ListDeadLettersQuery
 func (c *Client) RetryDeadLetter(ctx context.Context, trigger string, event string) (*Fired, error) {
 	out := new(Fired)
 	return out, c.do(ctx, "POST", "/api/v1/dead-letters/"+url.PathEscape(trigger)+"/"+url.PathEscape(event)+"/retry", nil, nil, out)
+}
+
+// ListDeliveriesQuery are the parameters of [Client.ListDeliveries]; what is zero is not sent.
+type ListDeliveriesQuery struct {
+	// Only those of this notify block.
+	Notify string
+	// Only those that stand so.
+	Status string
+	// What the page before gave as next.
+	Cursor string
+	Limit  int64
+}
+
+func (q ListDeliveriesQuery) values() url.Values {
+	v := url.Values{}
+	if q.Notify != "" {
+		v.Set("notify", q.Notify)
+	}
+	if q.Status != "" {
+		v.Set("status", q.Status)
+	}
+	if q.Cursor != "" {
+		v.Set("cursor", q.Cursor)
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.FormatInt(int64(q.Limit), 10))
+	}
+	return v
+}
+
+// ListDeliveries: List what was told to others, or is to be, newest first.
+func (c *Client) ListDeliveries(ctx context.Context, query ListDeliveriesQuery) (*PageDelivery, error) {
+	out := new(PageDelivery)
+	return out, c.do(ctx, "GET", "/api/v1/deliveries", query.values(), nil, out)
+}
+
+// RetryDelivery: Send a dead delivery again.
+func (c *Client) RetryDelivery(ctx context.Context, delivery string) (*Delivery, error) {
+	out := new(Delivery)
+	return out, c.do(ctx, "POST", "/api/v1/deliveries/"+url.PathEscape(delivery)+"/retry", nil, nil, out)
 }
 
 // ChangeStacks: Plan a change of several stacks together and, where asked for, carry it out.

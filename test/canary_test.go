@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -320,6 +321,111 @@ func TestCanary(t *testing.T) {
 	if got := strings.TrimSpace(c.mustRun("secret", "get", "pw", "-reveal")); got != canaryValue {
 		t.Errorf("the value is %q in the end", got)
 	}
+}
+
+// TestCanaryInDeliveries signs with a secret, sends to an address that is one, and to
+// somebody who answers with it, taking events and not, and shows it as a token.
+func TestCanaryInDeliveries(t *testing.T) {
+	var mu sync.Mutex
+	var bodies []string
+	requests := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		requests[r.URL.Path]++
+		bodies = append(bodies, string(body))
+		w.Header().Set("Location", "/"+url.PathEscape(canaryValue))
+		if strings.HasSuffix(r.URL.Path, "refuses") || requests[r.URL.Path] == 1 {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"message": canaryValue, "authorization": r.Header.Get("Authorization")})
+	}))
+	t.Cleanup(server.Close)
+	c := newCanaryCage(t, server.URL)
+	const commit = "fedcba9876543210fedcba9876543210fedcba98"
+	c.env = append(c.env, "HOOK="+server.URL+"/hook/refuses?token="+url.QueryEscape(canaryValue), "WRONG="+canaryValue, "TOKEN=c4nary0123456789", "TUTTI_COMMIT="+commit, "TUTTI_REPOSITORY=org/shop", "TUTTI_PULL_REQUEST=7")
+	c.write("notify.tutti.hcl", strings.ReplaceAll(`
+secret "hook" {
+  environment { variable = "HOOK" }
+}
+secret "wrong" {
+  environment { variable = "WRONG" }
+}
+secret "forge" {
+  environment { variable = "TOKEN" }
+}
+notify "signed" {
+  on            = { type = [{ prefix = "" }] }
+  allow_private = ["127.0.0.0/8"]
+  webhook {
+    url    = "ADDRESS/signed"
+    secret = secret.pw
+  }
+}
+notify "address" {
+  on            = { type = [{ prefix = "run." }] }
+  allow_private = ["127.0.0.0/8"]
+  slack { url = secret.hook }
+}
+notify "wrong" {
+  on = { type = [{ prefix = "run." }] }
+  slack { url = secret.wrong }
+}
+notify "code" {
+  allow_private = ["127.0.0.0/8"]
+  github {
+    api   = "ADDRESS/code"
+    token = secret.forge
+  }
+}
+notify "badtoken" {
+  allow_private = ["127.0.0.0/8"]
+  gitea {
+    api   = "ADDRESS/code"
+    token = secret.wrong
+  }
+}
+`, "ADDRESS", server.URL))
+	var said bytes.Buffer
+	cmd := c.command("server", "-listen=127.0.0.1:0")
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	// Events are told from when the server follows them: until then there are more.
+	eventually(t, "every kind of delivery", func() bool {
+		c.try("run", "fails")
+		list := c.mustRun("deliveries", "list", "-limit=0")
+		for _, name := range []string{"signed", "address", "wrong", "code", "badtoken"} {
+			if !strings.Contains(list, "  "+name+"  ") {
+				return false
+			}
+		}
+		return strings.Contains(list, "is no address to send to") && strings.Contains(list, "is no token") && strings.Contains(list, "422") && strings.Contains(list, "delivered  signed")
+	})
+	c.try("deliveries", "list", "-limit=0", "-json")
+	c.try("audit", "export")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	c.said["the server"] = said.String()
+	forms := canaryForms(t)
+	mu.Lock()
+	defer mu.Unlock()
+	for _, body := range bodies {
+		if form := holds([]byte(body), forms); form != "" {
+			t.Errorf("%q is told: %s", form, body)
+		}
+	}
+	c.search(forms)
 }
 
 // TestCanaryInErrors lets functions fail that say what they were given.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,6 +58,7 @@ type httpServer struct {
 	url   string
 	token string
 	http  *http.Client
+	log   bytes.Buffer // what it wrote to standard error; to be read once it has ended
 }
 
 func newServed(t *testing.T) *project {
@@ -77,7 +79,7 @@ func (p *project) server(args ...string) *httpServer {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	s.cmd.Stderr = io.Discard
+	s.cmd.Stderr = &s.log
 	if err := s.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -394,6 +396,62 @@ workflow "fragile" {
 	code, text, header := s.do("GET", "/api/v1/audit/export", nil)
 	if lines := strings.Count(string(text), "\n"); code != 200 || lines != verified.Events || !strings.Contains(header.Get("Content-Type"), "ndjson") {
 		t.Errorf("export: %d, %d lines of %d", code, lines, verified.Events)
+	}
+}
+
+// TestServerPlanNeeds reads of a plan what stands behind its changes.
+func TestServerPlanNeeds(t *testing.T) {
+	p := newServed(t)
+	p.write("site/main.tf", `
+resource "terraform_data" "first" {
+  triggers_replace = file("${path.module}/trigger")
+}
+resource "terraform_data" "apart" {
+}
+module "inner" {
+  source = "./inner"
+  first  = terraform_data.first.id
+}
+`)
+	p.write("site/inner/main.tf", `
+variable "first" {}
+resource "terraform_data" "second" {
+  count = 2
+  input = var.first
+}
+`)
+	p.write("site/trigger", "one")
+	s := p.server()
+	var run servedRun
+	path := "/environments/default/stacks/site/changes"
+	s.get(&run, 201, "POST", path, map[string]any{"kind": "apply"})
+	if status, text := s.follow(run.ID, nil); status != "succeeded" {
+		t.Fatalf("the change %s: %s", status, text)
+	}
+	p.write("site/trigger", "two")
+	s.get(&run, 201, "POST", path, map[string]any{"kind": "apply", "approve": true})
+	var plan struct {
+		Stacks []struct {
+			Add, Change int
+			Needs       map[string][]string
+		}
+	}
+	looked := false
+	s.follow(run.ID, func(kind string, data []byte) {
+		var list struct{ Items []struct{ Plan string } }
+		if s.get(&list, 200, "GET", "/approvals", nil); looked || len(list.Items) == 0 {
+			return
+		}
+		looked = true
+		s.get(&plan, 200, "GET", "/plans/"+list.Items[0].Plan, nil)
+		s.get(nil, 200, "POST", "/runs/"+run.ID+"/decisions", map[string]any{"decision": "reject", "comment": "not today"})
+	})
+	if len(plan.Stacks) != 1 || plan.Stacks[0].Add != 1 || plan.Stacks[0].Change != 2 {
+		t.Fatalf("the plan: %+v", plan)
+	}
+	want := map[string][]string{"module.inner.terraform_data.second": {"terraform_data.first"}}
+	if got := plan.Stacks[0].Needs; !reflect.DeepEqual(got, want) {
+		t.Errorf("needs: %v", got)
 	}
 }
 

@@ -49,6 +49,11 @@ func newObserved(t *testing.T, block string) *project {
 // says changes what a thing says, behind everybody's back.
 func (p *project) says(thing, value string) {
 	p.t.Helper()
+	p.alters(thing, "value", value)
+}
+
+func (p *project) alters(thing, attribute string, value any) {
+	p.t.Helper()
 	name := "things/world/thing." + thing + ".json"
 	var stored map[string]any
 	data, err := os.ReadFile(filepath.Join(p.dir, name))
@@ -58,7 +63,7 @@ func (p *project) says(thing, value string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	stored["value"] = value
+	stored[attribute] = value
 	if data, err = json.Marshal(stored); err != nil {
 		p.t.Fatal(err)
 	}
@@ -199,6 +204,13 @@ func TestServerObserves(t *testing.T) {
 	s.get(nil, http.StatusAccepted, http.MethodPost, "/environments/default/stacks/things/observe", map[string]any{"reset": true})
 	eventually(t, "the repair of what had flapped", func() bool { return p.said("it3") == "one" })
 	eventually(t, "no drift", func() bool { d := s.drift(); return d.Drifted == 0 && !d.Looking })
+
+	// What no configuration sets cannot be put back: it is taken as it is.
+	resolved := len(s.driftEvents("resolved"))
+	p.alters("it5", "revision", 9)
+	eventually(t, "a revision that is taken into the state", func() bool {
+		return len(s.driftEvents("resolved")) > resolved && s.drift().Drifted == 0
+	})
 	if looks := s.driftEvents("looked"); len(looks) != 1 || looks[0].Actor != "user:"+p.whoami() {
 		t.Errorf("of the look that was asked for is told: %+v", looks)
 	}
@@ -324,5 +336,52 @@ func TestServerObservesAcrossKills(t *testing.T) {
 		if most := (kills + 5) / 6; told[address] > most {
 			t.Errorf("of %s was told %d times, and it was changed %d times", address, told[address], most)
 		}
+	}
+}
+
+// TestObserverIsTakenOver: of two servers one observes, and when it is killed the
+// other goes on; what has drifted starts a workflow, once.
+func TestObserverIsTakenOver(t *testing.T) {
+	p := newObserved(t, "observe {\n  every = \"1s\"\n  rate = { \"tutti-dev/world\" = \"200/s\" }\n}\n")
+	p.write("tell.tutti.hcl", `
+workflow "tell" {
+  variable "what" {
+    type = string
+  }
+  step "say" {
+    exec {
+      command    = ["echo", var.what]
+      idempotent = true
+    }
+  }
+}
+trigger "tell" {
+  on     = { type = "drift.found", data = { stack = "things" } }
+  run    = workflow.tell
+  inputs = { what = event.data.changes[0].attributes[0].after }
+}
+`)
+	first, second := p.server(), p.server()
+	eventually(t, "a first look", func() bool { return second.drift().Looked != nil })
+	if err := first.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.cmd.Wait()
+	p.says("it4", "else")
+	eventually(t, "drift that the other server finds", func() bool { return second.drift().Drifted == 1 })
+	eventually(t, "a run of the workflow that has succeeded", func() bool {
+		for _, status := range second.runsOf("tell-") {
+			if status == "succeeded" {
+				return true
+			}
+		}
+		return false
+	})
+	if n := len(second.runsOf("tell-")); n != 1 || len(second.driftEvents("found")) != 1 {
+		t.Errorf("%d runs were started", n)
+	}
+	_, metrics, _ := second.do(http.MethodGet, "/metrics", nil)
+	if !strings.Contains(string(metrics), `tutti_stack_drifted_objects{environment="default",stack="things"} 1`) {
+		t.Errorf("the metrics are\n%s", metrics)
 	}
 }

@@ -195,7 +195,13 @@ func TestHostileTokens(t *testing.T) {
 
 // TestHostileIdentities: nobody gets more by what they are called.
 func TestHostileIdentities(t *testing.T) {
-	p := policy(t, rules)
+	p := policy(t, rules+`
+role "viewer" { allow = ["read:*", "audit:*"] }
+grant {
+  role = role.viewer
+  to   = ["user:vic"]
+}
+`)
 	r := rand.New(rand.NewPCG(3, 4))
 	known := []string{"user:ann", "user:zoe", "group:sre", "service:nightly"}
 	for range 10_000 {
@@ -208,6 +214,60 @@ func TestHostileIdentities(t *testing.T) {
 			if d := p.Decide(who, access.Verb(verb), "staging", "shop"); d.Allowed {
 				t.Fatalf("%q may %s: %s", name, verb, d.Because)
 			}
+		}
+	}
+}
+
+// TestReading: all may read until a role allows it by name, but for what is denied.
+func TestReading(t *testing.T) {
+	open := `
+role "operator" {
+  allow = ["apply:staging/*", "secret:prod/*"]
+  deny  = ["*:*/vault"]
+}
+grant {
+  role = role.operator
+  to   = ["user:ann"]
+}
+`
+	guarded := open + `
+role "viewer" { allow = ["read:prod/*"] }
+role "auditor" { allow = ["audit:*"] }
+grant {
+  role = role.viewer
+  to   = ["user:vic"]
+}
+grant {
+  role = role.auditor
+  to   = ["user:aud"]
+}
+`
+	for _, c := range []struct {
+		rules, who            string
+		verb                  access.Verb
+		environment, resource string
+		want                  bool
+	}{
+		{open, "user:bob", access.Read, "prod", "shop", true},
+		{open, "user:bob", access.Audit, "", "", true},
+		{open, "user:ann", access.Read, "prod", "shop", true},
+		{open, "user:ann", access.Read, "staging", "vault", false},
+		{open, "user:ann", access.Audit, "", "", false}, // the feed tells of the vault, too
+		{guarded, "user:bob", access.Read, "prod", "shop", false},
+		{guarded, "user:bob", access.Audit, "", "", false},
+		{guarded, "user:ann", access.Read, "staging", "shop", true}, // who may apply it
+		{guarded, "user:ann", access.Read, "prod", "shop", false},   // knowing secrets is not looking
+		{guarded, "user:ann", access.Read, "staging", "vault", false},
+		{guarded, "user:vic", access.Read, "prod", "shop", true},
+		{guarded, "user:vic", access.Read, "staging", "shop", false},
+		{guarded, "user:vic", access.Plan, "prod", "shop", false},
+		{guarded, "user:vic", access.Audit, "", "", false},
+		{guarded, "user:aud", access.Audit, "", "", true},
+		{guarded, "user:aud", access.Read, "prod", "shop", false},
+	} {
+		d := policy(t, c.rules).Decide(access.Identity{Subject: c.who}, c.verb, c.environment, c.resource)
+		if d.Allowed != c.want {
+			t.Errorf("%s %s %s/%s: %v, %s", c.who, c.verb, c.environment, c.resource, d.Allowed, d.Because)
 		}
 	}
 }

@@ -24,6 +24,8 @@ const (
 	Secret   Verb = "secret"   // read or change secrets
 	Override Verb = "override" // go on against a policy
 	Admin    Verb = "admin"    // tokens
+	Read     Verb = "read"     // look at stacks, runs and what they leave
+	Audit    Verb = "audit"    // read the whole feed of events
 )
 
 // Policy is what the files of a project say about who may do what. A nil Policy
@@ -74,6 +76,9 @@ func (p *Policy) Decide(who Identity, verb Verb, environment, resource string) D
 			}
 		}
 	}
+	if (verb == Read || verb == Audit) && !p.readingGuarded() {
+		return openReading(held, who, verb)
+	}
 	var names []string
 	for _, h := range held {
 		if who.Scoped && !slices.Contains(who.Roles, h.role.Name) {
@@ -95,6 +100,34 @@ func (p *Policy) Decide(who Identity, verb Verb, environment, resource string) D
 		return Decision{false, fmt.Sprintf("the token of %s is for none of the roles it has", who.name())}
 	}
 	return Decision{false, fmt.Sprintf("%s has no role in this project", who.name())}
+}
+
+// readingGuarded reports whether reading has to be allowed: whether a role allows it
+// by name. Projects without such a role let all read who get in.
+func (p *Policy) readingGuarded() bool {
+	for _, role := range p.roles {
+		for _, rule := range role.Allow {
+			if rule.Verb == string(Read) || rule.Verb == string(Audit) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// openReading decides where reading need not be allowed. Whoever is denied to read
+// something does not read it in the whole feed either.
+func openReading(held []holding, who Identity, verb Verb) Decision {
+	if verb == Audit {
+		for _, h := range held {
+			for _, rule := range h.role.Deny {
+				if rule.Verb == "*" || rule.Verb == string(Read) {
+					return Decision{false, fmt.Sprintf("role %q, which %s has %s, denies %q, so that the whole feed is not for them", h.role.Name, who.name(), h.how, rule.Text)}
+				}
+			}
+		}
+	}
+	return Decision{true, "no role allows read or audit by name, so that whoever gets in may read what is not denied"}
 }
 
 // RolesOf lists the roles that count for somebody, sorted.
@@ -154,10 +187,13 @@ func (i Identity) name() string {
 }
 
 // including lists the verbs that allow one: whoever may change something sees on
-// the way what would change.
+// the way what would change, and whoever may do anything to something may read it.
 func including(verb Verb) []Verb {
-	if verb == Plan {
+	switch verb {
+	case Plan:
 		return []Verb{Plan, Apply, Destroy, State}
+	case Read:
+		return []Verb{Read, Plan, Apply, Destroy, State, Run, Approve, Cancel, Signal}
 	}
 	return []Verb{verb}
 }

@@ -27,6 +27,8 @@ type Identity struct {
 	// with a token.
 	Scoped bool
 	Roles  []string
+	// Token is the ID of the token that was shown, where it was one of Tutti's own.
+	Token string
 }
 
 // Authority is what somebody's rights rest on besides their name, where that is not
@@ -37,14 +39,15 @@ type Authority struct {
 	Groups []string `json:"groups,omitempty"`
 	Scoped bool     `json:"scoped,omitempty"`
 	Roles  []string `json:"roles,omitempty"`
+	Token  string   `json:"token,omitempty"` // ID of the token that the run was begun with
 }
 
 // Authority is what the identity has besides its name.
-func (i Identity) Authority() *Authority { return &Authority{i.Groups, i.Scoped, i.Roles} }
+func (i Identity) Authority() *Authority { return &Authority{i.Groups, i.Scoped, i.Roles, i.Token} }
 
 // Identity is an actor with this authority.
 func (a *Authority) Identity(actor string) Identity {
-	return Identity{Subject: Subject(actor), Groups: a.Groups, Scoped: a.Scoped, Roles: a.Roles}
+	return Identity{Subject: Subject(actor), Groups: a.Groups, Scoped: a.Scoped, Roles: a.Roles, Token: a.Token}
 }
 
 // has reports whether a name in a grant means this identity. An empty name means

@@ -109,5 +109,5 @@ func Verify(shown string, find func(id string) (Token, bool), now time.Time) (Id
 	case !now.Before(kept.Expires): // one without an end is at its end
 		return Identity{}, ErrExpired
 	}
-	return Identity{Subject: kept.Subject, Scoped: true, Roles: kept.Roles}, nil
+	return Identity{Subject: kept.Subject, Scoped: true, Roles: kept.Roles, Token: kept.ID}, nil
 }

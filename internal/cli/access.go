@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -13,6 +14,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
@@ -92,11 +94,12 @@ func (a *App) policy() (*access.Policy, diag.List) {
 // may refuses what the roles of the project do not allow for whom the program
 // acts. Every command that acts asks here.
 func (a *App) may(verb access.Verb, environment, resource string) diag.List {
-	return a.mayBe(a.identity(), verb, environment, resource)
+	return a.mayBe(a.identity(), verb, environment, resource, "")
 }
 
-// mayBe is may for somebody else: who a run is by.
-func (a *App) mayBe(who access.Identity, verb access.Verb, environment, resource string) diag.List {
+// mayBe is may for somebody else: who a run is by. The route is by what they come;
+// empty for the command.
+func (a *App) mayBe(who access.Identity, verb access.Verb, environment, resource, route string) diag.List {
 	policy, diags := a.policy()
 	if diags.HasErrors() || !policy.Declared() {
 		return diags
@@ -105,6 +108,7 @@ func (a *App) mayBe(who access.Identity, verb access.Verb, environment, resource
 	if d.Allowed {
 		return nil
 	}
+	a.refuse(notAllowed(who, verb, environment, resource, route))
 	where := "environment " + strconv.Quote(environment)
 	if resource != "" {
 		where = strconv.Quote(resource) + " in " + where
@@ -112,9 +116,36 @@ func (a *App) mayBe(who access.Identity, verb access.Verb, environment, resource
 	return diag.Errorf("Not allowed", "%s may not do this (%s %s): %s.", who.Subject, verb, where, d.Because)
 }
 
-// authorize is mayBe for what carries out runs.
+// authorizer is mayBe for what carries out runs: of each step that is about to begin
+// it asks anew. What was begun with a token that is revoked goes no further.
+func (a *App) authorizer(store runs.Store) func(by runs.Run, verb access.Verb, environment, resource string) error {
+	return func(by runs.Run, verb access.Verb, environment, resource string) error {
+		if by.Authority != nil && by.Authority.Token != "" {
+			tokens, ok := store.(tokenStore)
+			if !ok {
+				return errors.New("the tokens cannot be looked up")
+			}
+			kept, ok, err := tokens.Token(context.Background(), by.Authority.Token)
+			if err != nil {
+				return fmt.Errorf("it cannot be told whether the token of the run holds: %w", err)
+			}
+			if !ok || !kept.Revoked.IsZero() {
+				a.refuse(notAllowed(by.Authority.Identity(by.Actor), verb, environment, resource, "run "+by.ID))
+				return fmt.Errorf("the token %s that the run was begun with was revoked", by.Authority.Token)
+			}
+		}
+		return a.authorize(by, verb, environment, resource)
+	}
+}
+
+// tokenStore looks up tokens.
+type tokenStore interface {
+	Token(ctx context.Context, id string) (access.Token, bool, error)
+}
+
+// authorize is what [App.authorizer] asks of the roles.
 func (a *App) authorize(by runs.Run, verb access.Verb, environment, resource string) error {
-	return a.mayBe(a.identityIn(by.Actor, by.Authority), verb, environment, resource).Err()
+	return a.mayBe(a.identityIn(by.Actor, by.Authority), verb, environment, resource, "run "+by.ID).Err()
 }
 
 // may refuses what the roles do not allow on the stack that is worked on.
@@ -131,6 +162,17 @@ func verbOf(kind string) access.Verb {
 		return access.State
 	}
 	return access.Apply
+}
+
+// verbsOf are all that carrying out a plan is: rolling back is applying, and
+// destroying where it takes away what was made, whoever made the plan and wherever
+// it was kept.
+func verbsOf(kind string, plan *plans.Plan) []access.Verb {
+	verb := verbOf(kind)
+	if verb == access.Apply && plan.Unmakes() {
+		return []access.Verb{verb, access.Destroy}
+	}
+	return []access.Verb{verb}
 }
 
 // mayRun refuses what the roles do not allow to be done to a run, whatever it is

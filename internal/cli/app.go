@@ -9,12 +9,15 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/telemetry"
 )
 
 // Exit codes beyond 0 (done) and 1 (failed).
@@ -68,6 +71,13 @@ type App struct {
 	// acting is for whom the command acts by a token or a login; nil for whom the
 	// operating system says it is.
 	acting *identities.Credential
+	// egress keeps the requests of steps out of networks that are not public, on a
+	// server; nil elsewhere: who types a command may reach what they can reach.
+	egress *egress.Guard
+
+	command  string    // the command that is carried out
+	refusals *refusals // where to tell of what is refused; nil until the command has ended
+	pending  []refusal // until then
 }
 
 // Main runs the program with the arguments behind its name and returns the exit
@@ -133,7 +143,7 @@ func (a *App) run(args []string) int {
 }
 
 // runCommand parses the command's flags and runs its action.
-func (a *App) runCommand(cmd *command, name string, args []string) int {
+func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 	f := newFlagSet(name)
 	do := cmd.setup(f)
 	if f.set.Lookup("no-color") == nil {
@@ -158,6 +168,8 @@ func (a *App) runCommand(cmd *command, name string, args []string) int {
 	a.far = isRemote(name)
 	ctx, stop := a.watchInterrupts(context.Background())
 	defer stop()
+	ctx, told := a.traced(ctx, name)
+	defer func() { told(code) }()
 	if isRemote(name) {
 		if diags := a.reach(ctx, name, f); diags.HasErrors() {
 			return a.fail(diags)
@@ -167,7 +179,33 @@ func (a *App) runCommand(cmd *command, name string, args []string) int {
 			return a.fail(diags)
 		}
 	}
+	a.command = name
+	defer a.tellPending(context.WithoutCancel(ctx))
 	return do(ctx, a, args)
+}
+
+// traced sends traces where the environment names a collector for them. What is
+// returned is to be told how the command ended. Commands that drive runs until they are
+// stopped are no span: each run is a trace then.
+func (a *App) traced(ctx context.Context, name string) (context.Context, func(code int)) {
+	if !telemetry.Wanted() {
+		return ctx, func(int) {}
+	}
+	ctx, stop, err := telemetry.Export(ctx, programVersion(), func(err error) {
+		a.show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
+	})
+	if err != nil {
+		a.show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
+		return ctx, func(int) {}
+	}
+	if name == "server" || name == "runner" {
+		return ctx, func(int) { stop() }
+	}
+	ctx, span := telemetry.BeginCommand(ctx, name)
+	return ctx, func(code int) {
+		span.End("exit code "+strconv.Itoa(code), code == exitFailed)
+		stop()
+	}
 }
 
 func checkArity(cmd *command, args []string) error {

@@ -127,7 +127,7 @@ func (g *budgetGuard) After(c *plans.Change, value cty.Value) {
 }
 
 // Closing judges by what only the provider could say.
-func (g *budgetGuard) Closing(ctx context.Context) diag.List {
+func (g *budgetGuard) Closing(ctx context.Context, _ engine.Final) diag.List {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.stale {
@@ -232,7 +232,7 @@ func endedStacks(ctx context.Context, store runs.Store, run runs.Run) (map[strin
 // guards are those that look at one run.
 type guards []interface {
 	engine.Guard
-	Closing(context.Context) diag.List
+	Closing(context.Context, engine.Final) diag.List
 }
 
 var _ engine.Guard = guards{}
@@ -265,10 +265,10 @@ func (g guards) After(c *plans.Change, value cty.Value) {
 }
 
 // Closing is what is left to be judged at the end of a run.
-func (g guards) Closing(ctx context.Context) diag.List {
+func (g guards) Closing(ctx context.Context, final engine.Final) diag.List {
 	var diags diag.List
 	for _, one := range g {
-		diags = append(diags, one.Closing(ctx)...)
+		diags = append(diags, one.Closing(ctx, final)...)
 	}
 	return diags
 }

@@ -24,6 +24,7 @@ func commands() *command {
 		completionCommand(),
 		consoleCommand(),
 		costCommand(),
+		deliveriesCommand(),
 		driftCommand(),
 		fmtCommand(),
 		forceUnlockCommand(),
@@ -47,6 +48,7 @@ func commands() *command {
 		secretCommand(),
 		signalCommand(),
 		stateCommand(),
+		storeCommand(),
 		taintCommand(),
 		testCommand(),
 		tokenCommand(),
@@ -72,7 +74,7 @@ var scopes = map[string]scope{
 	"providers": stackScope, "state": stackScope, "taint": stackScope, "test": stackScope, "untaint": stackScope,
 
 	"cancel": wholeScope, "force-unlock": wholeScope, "resume": wholeScope, "rollback": wholeScope, "run": wholeScope,
-	"runs": wholeScope, "secret": wholeScope, "server": wholeScope,
+	"runs": wholeScope, "secret": wholeScope, "server": wholeScope, "store": wholeScope,
 }
 
 // anyone are the commands that act for nobody: they keep nothing in the

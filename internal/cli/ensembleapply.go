@@ -175,6 +175,7 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	return r.drive(ctx, o.shared, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = runs.Run{
 			ID: id, Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: o.summary(),
+			Source: o.app.source(),
 		}
 		w.Events, w.Run.Overrides = j.record(access.Subject(w.Run.Actor))
 		for _, name := range o.names {
@@ -208,7 +209,7 @@ func (r *stackRunner) drive(ctx context.Context, plan *stacks.Plan, do func(*run
 		atOnce, r.parallelism = shared.ensemble.share(r.parallelism)
 	}
 	run, machine, diags := do(runner, runs.WorkflowOptions{
-		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(), Authorize: app.authorize,
+		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(), Authorize: app.authorizer(r.root.opened),
 	})
 	runner.Wait()
 	r.view.settle()

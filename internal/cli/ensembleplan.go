@@ -71,7 +71,7 @@ func (o *ensembleOperation) may(verb access.Verb) diag.List {
 	for _, name := range o.names {
 		op := o.operation(name)
 		who, _ := op.who()
-		diags = append(diags, o.app.mayBe(who, verb, o.environment, op.stack)...)
+		diags = append(diags, o.app.mayBe(who, verb, o.environment, op.stack, "")...)
 	}
 	return diags
 }

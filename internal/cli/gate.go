@@ -194,6 +194,8 @@ type judgement struct {
 	about    map[string]any
 	decision *policy.Decision
 	hidden   []json.RawMessage // what is not to be shown, beside what the plan JSON says
+	judged   *policy.Document  // while something is open
+	rest     *policy.Rest      // of judged; see apart
 	shown    bool
 	locate   func(string) *policy.Place
 	// estimate is the cost that the policies are told; nil where none looks at it.
@@ -324,10 +326,23 @@ func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte
 	if diags.HasErrors() {
 		return diags
 	}
+	if j.decision.Open() {
+		j.judged = doc
+	}
 	if j.estimate != nil {
 		j.decision.Cost = eventData(costEvent{Totals: j.estimate.Totals, Unknown: j.estimate.Unknown})
 	}
 	return append(diags, o.overridePolicies(j.decision)...)
+}
+
+// apart is what was judged without its objects, where something is open.
+func (j *judgement) apart() (*policy.Rest, error) {
+	var err error
+	if j.rest == nil {
+		j.rest, err = j.judged.Rest()
+		j.judged = nil // it is large
+	}
+	return j.rest, err
 }
 
 // document is the plan as policies see it.
@@ -510,7 +525,8 @@ func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*
 		if j == nil || diags.HasErrors() {
 			return nil, nil, diags
 		}
-		return j.decision, newGuard(o, l, j), diags
+		guard, d := newGuard(o, l, j)
+		return j.decision, guard, append(diags, d...)
 	}
 	// The run passed when it began; what was overridden then stays so. It is judged
 	// as its own, whoever goes on with it.
@@ -531,7 +547,8 @@ func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*
 			j.decision.Override(override)
 		}
 	}
-	return nil, newGuard(o, l, j), diags
+	guard, d := newGuard(o, l, j)
+	return nil, guard, append(diags, d...)
 }
 
 // deniedBecause says in one line what keeps a plan from being carried out.

@@ -109,15 +109,35 @@ func tokenUsed(who identities.Credential, command string) events.Event {
 	return runs.AuditEvent(states.Key{}, "token.used", who.ID, who.Subject, data)
 }
 
-// bearers is how a server finds out whom a bearer token stands for. The first use
-// of each is told of; those that are refused are not: anybody can send them.
-func (a *App) bearers(ctx context.Context, store *sqlite.Store) (func(string) (access.Identity, error), diag.List) {
+// serverIdentities is how a server finds out who somebody is.
+type serverIdentities struct {
+	// token says whom a bearer token stands for. The first use of each is told of.
+	token func(shown string) (access.Identity, error)
+	// issuers are those that people log in with, by identity.
+	issuers map[string]*identities.Issuer
+	// loggedIn tells of somebody who did.
+	loggedIn func(ctx context.Context, identity string, who identities.Credential) error
+}
+
+func (a *App) serverIdentities(ctx context.Context, store *sqlite.Store) (*serverIdentities, diag.List) {
 	i, diags := a.identification(store.Token)
 	if diags.HasErrors() {
 		return nil, diags
 	}
+	out := &serverIdentities{issuers: map[string]*identities.Issuer{}}
+	if i.project != nil {
+		for name, d := range i.project.Identities {
+			if d.ClientID != "" {
+				out.issuers[name] = i.verifier.Issuer(name)
+			}
+		}
+	}
+	out.loggedIn = func(ctx context.Context, name string, who identities.Credential) error {
+		data := loginEventData{Issuer: i.project.Identities[name].Issuer, Flow: "server", Groups: who.Groups, Expires: who.Expires}
+		return store.Record(ctx, runs.AuditEvent(states.Key{}, "login.succeeded", "identity."+name, who.Subject, data))
+	}
 	var told sync.Map // by id
-	return func(shown string) (access.Identity, error) {
+	out.token = func(shown string) (access.Identity, error) {
 		who, err := i.verify(ctx, shown)
 		if err != nil {
 			return access.Identity{}, err
@@ -129,7 +149,8 @@ func (a *App) bearers(ctx context.Context, store *sqlite.Store) (func(string) (a
 			}
 		}
 		return who.Identity, nil
-	}, nil
+	}
+	return out, nil
 }
 
 // tokenEventData is what is told of a token: never the token.

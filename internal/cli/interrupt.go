@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // hardKey is the context key of the second interrupt.
@@ -66,3 +67,19 @@ func hardContext(ctx context.Context) context.Context {
 // tell prints a line for people while something runs: on standard error, so
 // that JSON on standard output stays JSON.
 func (a *App) tell(text string) { fmt.Fprint(a.Err, text) }
+
+// within returns a context whose [hardContext] ends by itself so long after the
+// first interrupt; 0 for never. let is to be called when nothing needs it any more.
+func within(ctx context.Context, limit time.Duration) (_ context.Context, let func()) {
+	hard, end := context.WithCancel(hardContext(ctx))
+	if limit > 0 {
+		context.AfterFunc(ctx, func() {
+			select {
+			case <-time.After(limit):
+				end()
+			case <-hard.Done():
+			}
+		})
+	}
+	return context.WithValue(ctx, hardKey{}, hard), end
+}

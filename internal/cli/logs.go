@@ -49,6 +49,9 @@ func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) 
 	if err != nil {
 		return a.failf("No such run", "%q: %s. \"tutti runs\" lists them.", args[0], err)
 	}
+	if err := run.Kept(); err != nil {
+		return a.failf("Logs were removed", "%s; its logs with it.", err)
+	}
 	if len(args) > 1 {
 		if m := a.stepsOf(ctx, store, run); m != nil && !hasStep(m.Steps(), args[1]) {
 			return a.failf("No such step", "The workflow of run %s has no step %q.", run.ID, args[1])

@@ -38,6 +38,8 @@ type loadedPlan struct {
 	decided *judgement // what policy says; nil until asked
 	costs   *judged    // see operation.judge
 	refused bool       // a policy or a budget kept it from being carried out
+	// forbidden says that whom it is done for may not carry it out.
+	forbidden bool
 }
 
 // operation is one command that plans or applies: plan, apply, destroy, refresh
@@ -120,7 +122,7 @@ func (o *operation) on(key states.Key) *operation {
 // planInput gathers what a plan is made from.
 func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
 	who, _ := o.who()
-	if diags := o.app.mayBe(who, access.Plan, o.environment, o.stack); diags.HasErrors() {
+	if diags := o.app.mayBe(who, access.Plan, o.environment, o.stack, ""); diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
 	req, diags := o.withoutStack(po).request()
@@ -409,11 +411,23 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions)
 	return exitOK
 }
 
+// mayCarryOut refuses what the roles do not allow of what carrying out a plan is.
+func (o *operation) mayCarryOut(l *loadedPlan, kind string) diag.List {
+	who, _ := o.who()
+	for _, verb := range verbsOf(kind, l.plan) {
+		if diags := o.app.mayBe(who, verb, o.environment, o.stack, ""); diags.HasErrors() {
+			return diags
+		}
+	}
+	return nil
+}
+
 // carryOut carries out a plan as a durable run. What it returns besides the
 // result is why the run could not start, where the plan is out of date.
 func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
-	who, authority := o.who()
-	if diags := o.app.mayBe(who, verbOf(opts.kind), o.environment, o.stack); diags.HasErrors() {
+	_, authority := o.who()
+	if diags := o.mayCarryOut(l, opts.kind); diags.HasErrors() {
+		l.forbidden = true
 		return runs.Result{}, nil, diags
 	}
 	store, diags := o.store(ctx)
@@ -469,6 +483,9 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		},
 		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
+	}
+	if opts.parent == "" {
+		request.Run.Source = o.app.source()
 	}
 	input := engine.ApplyInput{
 		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,

@@ -135,7 +135,7 @@ func (o *operation) mayOverride(stacks ...string) diag.List {
 	var diags diag.List
 	for _, stack := range stacks {
 		who, _ := o.who()
-		diags = append(diags, o.app.mayBe(who, access.Override, o.environment, stack)...)
+		diags = append(diags, o.app.mayBe(who, access.Override, o.environment, stack, "")...)
 	}
 	return diags
 }

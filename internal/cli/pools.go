@@ -64,8 +64,12 @@ func runsArtifactsCommand() *command {
 }
 
 func (a *App) artifacts(ctx context.Context, r *runs.Runner, id, dir string, asJSON bool) int {
-	if _, err := r.Store.Run(ctx, id); err != nil {
+	run, err := r.Store.Run(ctx, id)
+	if err != nil {
 		return a.failf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+	}
+	if err := run.Kept(); err != nil {
+		return a.failf("Files were removed", "%s; its files with it.", err)
 	}
 	list, err := r.Store.Artifacts(ctx, id)
 	if err != nil {

@@ -254,7 +254,7 @@ func (p *project) checkBackend(ctx context.Context, cfg *configs.Config) diag.Li
 // hasState reports whether the store holds a state already. A foreign backend's
 // block is then left alone, so that other tools can still read the files.
 func (p *project) hasState(ctx context.Context) bool {
-	if _, err := os.Stat(filepath.Join(p.storeDir(), "store.db")); err != nil && (p.ensemble == nil || p.ensemble.host == nil) {
+	if !p.hasStore() && (p.ensemble == nil || p.ensemble.host == nil) {
 		return false
 	}
 	store, diags := p.store(ctx)
@@ -263,6 +263,12 @@ func (p *project) hasState(ctx context.Context) bool {
 	}
 	st, err := store.State(ctx, p.key())
 	return err == nil && st.Serial > 0
+}
+
+// hasStore reports whether anything was written to the store yet.
+func (p *project) hasStore() bool {
+	_, err := os.Stat(filepath.Join(p.storeDir(), "store.db"))
+	return err == nil
 }
 
 // storeDir is where the store lies: one for all stacks of a project.

@@ -47,26 +47,17 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	goals, diags := op.beforeRun(ctx, run)
-	if diags.HasErrors() {
+	loaded, diags := op.planRollback(ctx, &o.planOptions, run)
+	if loaded == nil {
 		return app.fail(diags)
 	}
-	in, diags := op.planInput(ctx, &o.planOptions)
-	if diags.HasErrors() {
-		return app.fail(diags)
-	}
-	in.Now = time.Now().UTC()
-	plan, d := engine.Rollback(ctx, in, goals)
-	op.view.settle()
-	diags = append(diags, d...)
-	loaded := &loadedPlan{plan: plan, config: in.Config}
-	op.completePlan(ctx, loaded, in)
 	op.showPlan(ctx, loaded, diags)
 	app.show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	opts := runOptions{kind: "rollback", parallelism: o.parallelism, patience: o.lockTimeout}
+	plan := loaded.plan
+	opts := runOptions{kind: rollbackKind, parallelism: o.parallelism, patience: o.lockTimeout}
 	_, denied := op.decide(ctx, loaded, opts)
 	if out != "" {
 		if diags := op.savePlan(loaded, out); diags.HasErrors() {
@@ -84,10 +75,32 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if !plan.HasChanges() {
 		return exitOK
 	}
+	if diags := op.mayCarryOut(loaded, opts.kind); diags.HasErrors() {
+		return app.fail(diags) // rather than after asking
+	}
 	if op.refused(ctx, loaded) || !o.confirm(ctx, op, plan) {
 		return exitFailed
 	}
 	return op.execute(ctx, loaded, opts)
+}
+
+// planRollback plans to bring back what a run changed. There is no plan where that
+// cannot even be tried.
+func (o *operation) planRollback(ctx context.Context, po *planOptions, run string) (*loadedPlan, diag.List) {
+	goals, diags := o.beforeRun(ctx, run)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	in, diags := o.planInput(ctx, po)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	in.Now = time.Now().UTC()
+	plan, d := engine.Rollback(ctx, in, goals)
+	o.view.settle()
+	l := &loadedPlan{plan: plan, config: in.Config}
+	o.completePlan(ctx, l, in)
+	return l, append(diags, d...)
 }
 
 // ofRun is the operation on the state that a run changed.
@@ -115,6 +128,9 @@ func (o *operation) ofRun(ctx context.Context, id string) (*operation, diag.List
 	}
 	return nil, diag.Errorf("Run of several stacks", "Run %s is made of runs of its own. Roll those back that are to be undone, in this order: %s.", id, strings.Join(steps, ", "))
 }
+
+// rollbackKind is the kind of runs that bring back what another changed.
+const rollbackKind = "rollback"
 
 const nothingToRollBack = "Nothing to roll back"
 

@@ -139,7 +139,7 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 		return app.fail(d2)
 	}
 	return op.workflow(ctx, d, o.json, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
-		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Overrides: overrides}
+		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Overrides: overrides, Source: app.source()}
 		w.Environment, w.Inputs, w.Parallelism = environment, inputs, o.parallelism
 		if o.detach {
 			run, diags := r.EnqueueWorkflow(ctx, d, w)
@@ -157,7 +157,7 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	}
 	view := newWorkflowView(o.app)
 	runner := &runs.Runner{Store: store}
-	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Authorize: o.app.authorize, Admit: o.admit, Secrets: o.secretReader(o.key().Environment)}
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Authorize: o.app.authorizer(store), Admit: o.admit, Secrets: o.secretReader(o.key().Environment)}
 	if r := o.stacks(d.Project); r != nil {
 		defer r.Close()
 		options.Stacks = r
@@ -231,7 +231,7 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 		return app.fail(diags)
 	}
 	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
-		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Summary: "workflow " + name, Overrides: overrides}
+		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Summary: "workflow " + name, Overrides: overrides, Source: app.source()}
 		actsFor(e, e.Run)
 		if steps, ok := e.Steps.(*runs.StateMachine); ok {
 			e.Admit = steps.Options.Admits(name, nil)

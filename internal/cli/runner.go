@@ -48,6 +48,7 @@ func (o *runnerOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	app.refusals = newRefusals(store)
 	r := &runs.Runner{Store: store}
 	d := &runDriver{o: o, op: op, r: r, drain: ctx.Done(), hard: hardContext(ctx).Done(), driving: map[string]bool{}, alone: map[string]time.Time{}}
 	ticker := time.NewTicker(lookAgain)
@@ -175,7 +176,7 @@ func (o *operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if diags.HasErrors() {
 		return run, diags
 	}
-	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: op.app.authorize, Admit: op.admit, Secrets: op.secretReader(run.Key.Environment)}
+	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: op.app.authorizer(r.Store), Admit: op.admit, Secrets: op.secretReader(run.Key.Environment)}
 	if s := op.stacks(d.Project); s != nil {
 		defer s.Close()
 		options.Stacks = s
@@ -206,7 +207,7 @@ func (o *operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 	done = func() {}
 	steps.Dir, steps.Definition, steps.Runner = o.workDir, machineDefinition, r
 	steps.Run = runs.Run{Key: o.key(), Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion()}
-	steps.Options.Authorize, steps.Options.Admit = o.app.authorize, o.admit
+	steps.Options.Authorize, steps.Options.Admit = o.app.authorizer(r.Store), o.admit
 	if d, _ := o.definitionOf(pinned); d != nil {
 		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.key().Environment
 		steps.Options.Secrets = o.secretReader(o.key().Environment)

@@ -143,6 +143,7 @@ type runJSON struct {
 	Problem     string     `json:"problem,omitempty"`
 	Created     time.Time  `json:"created"`
 	Ended       *time.Time `json:"ended,omitempty"`
+	Pruned      *time.Time `json:"pruned,omitempty"`
 
 	Overrides []overrideJSON `json:"overrides,omitempty"`
 }
@@ -161,6 +162,9 @@ func describeRun(run runs.Run) runJSON {
 	}
 	if !run.Ended.IsZero() {
 		doc.Ended = &run.Ended
+	}
+	if !run.Pruned.IsZero() {
+		doc.Pruned = &run.Pruned
 	}
 	for _, o := range run.Overrides {
 		doc.Overrides = append(doc.Overrides, overrideJSON(o))
@@ -279,6 +283,11 @@ func (a *App) showRun(run runs.Run, steps []flow.StepState, entries []workflow.E
 	}
 	if steps != nil {
 		showSteps(&b, steps)
+	}
+	if !run.Pruned.IsZero() {
+		line("Journal", "removed "+run.Pruned.Local().Format(time.DateTime)+" (tutti store prune)")
+		fmt.Fprint(a.Out, b.String())
+		return
 	}
 	b.WriteString("\nJournal\n")
 	names := map[int]string{} // of states, which only their beginning tells

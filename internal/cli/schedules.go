@@ -178,9 +178,12 @@ func (o *operation) triggerRuns(ctx context.Context, p *projects.Project, list [
 	if diags.HasErrors() {
 		return nil, diags
 	}
+	if o.app.refusals == nil {
+		o.app.refusals = newRefusals(store)
+	}
 	w := &triggers.Workflows{
-		Runner: &runs.Runner{Store: store, Actor: o.app.actor()}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
-		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorize, Admit: o.admit,
+		Runner: &runs.Runner{Store: store, Actor: o.app.actor(), Egress: o.app.egress}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
+		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorizer(store), Admit: o.admit,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
 		return variableValues(p, p.Variables, environment, values)

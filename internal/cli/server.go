@@ -7,12 +7,18 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/egress"
+	"github.com/tutti-dev/tutti/internal/notify"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/telemetry"
 )
 
 // defaultListen is where a server listens unless told: on this machine only.
@@ -25,17 +31,20 @@ func serverCommand() *command {
 
 On this machine only (as it listens unless told), whoever can reach it acts as the user who started it. Elsewhere everybody has to come with a token ("tutti token create"), and the connection must be encrypted: give -tls-cert and -tls-key, or say with -behind-proxy that a proxy in front does it.
 
-Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to be gone on with by the next server. A second interrupt gives up what is running.`,
+Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to be gone on with by the next server. What has not ended within -grace, or at a second interrupt, is given up: the next server settles it.`,
 		example: "tutti server\ntutti server -listen=:7780 -tls-cert=server.pem -tls-key=server.key",
 		setup: func(f *flagSet) action {
 			o := serverOptions{most: 1000}
 			f.text(&o.listen, "listen", "ADDRESS", "Where to listen; "+defaultListen+" unless given. A port of 0 means any that is free.")
 			f.text(&o.certificate, "tls-cert", "FILE", "The certificate of the server with its chain, in PEM.")
 			f.text(&o.key, "tls-key", "FILE", "Its private key, in PEM.")
-			f.text(&o.url, "url", "URL", "Where clients find the server, if not where it listens.")
+			f.text(&o.url, "url", "URL", "Where clients find the server, if not where it listens; links in what is told to others lead there.")
 			f.toggle(&o.proxied, "behind-proxy", "A proxy in front of the server encrypts connections.")
 			f.toggle(&o.tokens, "require-token", "Ask for a token on this machine too.")
 			f.toggle(&o.speculative, "speculative-plans", "Plan configurations that clients send (\"tutti plan -upload\"). Planning runs code of theirs: programs that they name, with the rights of the server.")
+			f.list(&o.private, "allow-private-requests", "NETWORK", "Let http steps of runs that are driven here reach this network, which is not public (10.0.0.0/8, 127.0.0.1). May be given several times; \"all\" lets them go anywhere.")
+			f.text(&o.logFormat, "log-format", "FORMAT", "How the log on standard error is written: text, or json for an object a line.")
+			f.text(&o.grace, "grace", "TIME", "How long running steps may take to end once the server is asked to; 10m unless given, 0s for as long as they take. Give less than what your supervisor waits before it kills.")
 			f.number(&o.most, "max-runs", "N", "How many runs to drive at once; 1000 unless given.")
 			return o.serve
 		},
@@ -44,7 +53,9 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 
 type serverOptions struct {
 	listen, certificate, key, url string
+	logFormat, grace              string
 	proxied, tokens, speculative  bool
+	private                       []string // networks
 	most                          int
 }
 
@@ -52,6 +63,18 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if o.listen == "" {
 		o.listen = defaultListen
 	}
+	grace, diags := o.prepare()
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	ctx, let := within(ctx, grace)
+	defer let()
+	log := slog.New(slog.NewTextHandler(app.Err, nil))
+	if o.logFormat == "json" {
+		log = slog.New(slog.NewJSONHandler(app.Err, nil))
+		app.Err = logWriter{log} // what commands tell people, too
+	}
+	ctx = telemetry.WithLog(ctx, log)
 	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -61,6 +84,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	guard, err := guardOf(o.private)
+	if err != nil {
+		return app.failf("Invalid network", "Option -allow-private-requests: %s.", err)
+	}
+	app.egress = guard
 	listener, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		return app.failf("Cannot listen", "%s.", err)
@@ -74,12 +102,13 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if err != nil {
 		return app.failf("Cannot watch the store", "%s.", err)
 	}
-	runner := &runs.Runner{Store: store, Actor: app.actor()}
+	app.refusals = newRefusals(store)
+	runner := &runs.Runner{Store: store, Actor: app.actor(), Egress: guard}
 	driver := &runDriver{
 		o: &runnerOptions{most: o.most, quiet: true}, op: op, r: runner, drain: ctx.Done(), hard: hardContext(ctx).Done(),
 		driving: map[string]bool{}, alone: map[string]time.Time{},
 	}
-	token, diags := app.bearers(ctx, store)
+	known, diags := app.serverIdentities(ctx, store)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -91,13 +120,13 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	work.observer.change = work.Change
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Events: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
+			Store: store, Events: store, Outbox: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
-		Token: token,
+		Token: known.token, Issuers: known.issuers, LoggedIn: known.loggedIn, Refused: app.refuseRequest,
 		Locks: store,
 		Hooks: started.hooks,
-		Log:   slog.New(slog.NewTextHandler(app.Err, nil)),
+		Log:   log,
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,
 	}
 	if !o.tokens {
@@ -117,6 +146,11 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		defer close(triggered)
 		started.serve(ctx, changes.Next)
 	}()
+	notified := make(chan struct{})
+	go func() {
+		defer close(notified)
+		op.serveNotify(ctx, &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf})
+	}()
 	observed := make(chan struct{})
 	go func() {
 		defer close(observed)
@@ -132,11 +166,55 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	}
 	<-driven
 	<-triggered
+	<-notified
 	<-observed
 	if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
 		return app.fail(diag.FromError(err))
 	}
 	return exitOK
+}
+
+// guardOf keeps requests out of networks that are not public, but for those given;
+// nil where all are.
+func guardOf(private []string) (*egress.Guard, error) {
+	if slices.Contains(private, "all") {
+		return nil, nil
+	}
+	networks, err := egress.ParseNetworks(private)
+	if err != nil {
+		return nil, err
+	}
+	return egress.New(networks...), nil
+}
+
+// defaultGrace is how long running steps may take to end.
+const defaultGrace = 10 * time.Minute
+
+// prepare looks at the options that are texts.
+func (o *serverOptions) prepare() (grace time.Duration, diags diag.List) {
+	switch o.logFormat {
+	case "", "text", "json":
+	default:
+		diags = diag.Errorf("Invalid format", "The value of -log-format is text or json, not %q.", o.logFormat)
+	}
+	if o.grace == "" {
+		return defaultGrace, diags
+	}
+	grace, err := projects.ParseDuration(o.grace)
+	if err != nil || grace < 0 {
+		diags = append(diags, diag.Errorf("Invalid time", "The value of -grace is no length of time such as \"90s\" or \"5m\": %q.", o.grace)...)
+	}
+	return grace, diags
+}
+
+// logWriter makes an entry of a log of each text written.
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(text []byte) (int, error) {
+	if said := strings.TrimSpace(string(text)); said != "" {
+		w.log.Warn(said)
+	}
+	return len(text), nil
 }
 
 // breath is how long follow waits at least between two looks: what changes in

@@ -49,7 +49,7 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 		}
 	}
 	for _, part := range parts {
-		if err := w.Authorize(who, verb, environment, part.stack); err != nil {
+		if err := w.Authorize(ctx, who, verb, environment, part.stack); err != nil {
 			return runs.Run{}, err
 		}
 	}
@@ -78,7 +78,7 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary, Overrides: overrides}
+	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary, Overrides: overrides, Source: c.Source}
 	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
 	return started, diags.Err()
 }
@@ -252,17 +252,6 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart) (*pro
 		names[0] = directoryName
 	}
 	fmt.Fprintf(&b, "workflow %q {\n", changeName)
-	if c.Rollback != "" {
-		if c.Approve {
-			fmt.Fprintf(&b, "  step \"approval\" {\n    approval {\n      message = %s\n    }\n  }\n", literal("Bring back what run "+c.Rollback+" changed?"))
-		}
-		b.WriteString("  step \"rollback\" {\n")
-		if c.Approve {
-			b.WriteString("    needs = [step.approval]\n")
-		}
-		fmt.Fprintf(&b, "    rollback {\n      run = %s\n    }\n  }\n}\n", literal(c.Rollback))
-		return parsedChange(p, b.String(), "roll back run "+c.Rollback)
-	}
 	kind, plan := "apply", literal(c.Plan)
 	switch {
 	case !c.Apply:
@@ -283,6 +272,9 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart) (*pro
 		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      %s\n      destroy = %t\n      refresh = %t\n", which, c.Destroy, c.Refresh)
 		if len(c.Targets) > 0 {
 			fmt.Fprintf(&b, "      targets = %s\n", literals(c.Targets))
+		}
+		if c.Rollback != "" {
+			fmt.Fprintf(&b, "      rollback = %s\n", literal(c.Rollback))
 		}
 		b.WriteString("    }\n  }\n")
 		for _, output := range []string{"add", "change", "destroy", "changes"} {
@@ -310,6 +302,9 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart) (*pro
 		fmt.Fprintf(&b, "  step %q {\n%s    apply {\n      stack = stack.%s\n      plan  = %s\n    }\n  }\n", step, needs, names[i], plan)
 	}
 	b.WriteString("}\n")
+	if c.Rollback != "" {
+		return parsedChange(p, b.String(), "roll back run "+c.Rollback)
+	}
 	return parsedChange(p, b.String(), strings.TrimSpace(kind+" "+summary))
 }
 

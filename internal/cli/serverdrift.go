@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -46,11 +45,11 @@ func (w *serverWork) Observe(ctx context.Context, who access.Identity, key state
 	if _, err := w.declaredStack(ctx, key); err != nil {
 		return err
 	}
-	if err := w.Authorize(who, access.Plan, key.Environment, key.Stack); err != nil {
+	if err := w.Authorize(ctx, who, access.Plan, key.Environment, key.Stack); err != nil {
 		return err
 	}
 	if reset {
-		if err := w.Authorize(who, access.Apply, key.Environment, key.Stack); err != nil {
+		if err := w.Authorize(ctx, who, access.Apply, key.Environment, key.Stack); err != nil {
 			return err
 		}
 		if err := w.observer.reset(ctx, key, who.Subject); err != nil {
@@ -118,19 +117,21 @@ func driftChange(d observer.Drift, r observer.Record) api.DriftChange {
 	return out
 }
 
-// driftSummaries are what is known of all stacks, in a line each.
-func (w *serverWork) driftSummaries(ctx context.Context) (map[states.Key]*api.DriftSummary, error) {
+// Drifts implements [api.Work].
+func (w *serverWork) Drifts(ctx context.Context) (map[states.Key]*api.DriftSummary, error) {
 	documents, err := w.observer.store.Observations(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := map[states.Key]*api.DriftSummary{}
 	for key, document := range documents {
-		var r observer.Record
-		if err := json.Unmarshal(document, &r); err != nil {
+		r, err := observer.Read(document)
+		if err != nil {
 			return nil, err
 		}
-		out[key] = driftSummary(r)
+		if s := driftSummary(r); s != nil {
+			out[key] = s
+		}
 	}
 	return out, nil
 }

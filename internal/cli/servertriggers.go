@@ -25,6 +25,8 @@ type serverTriggers struct {
 	options   serveOptions
 	workflows *triggers.Workflows
 	hooks     *triggers.Hooks
+	sources   *triggers.Sources
+	watched   chan *projects.Project // whose sources are watched
 	schedules chan []*triggers.Trigger
 	events    chan *triggers.EventTriggers
 	before    string // the files as they were read
@@ -38,6 +40,7 @@ func (o *operation) openServerTriggers(ctx context.Context) (*serverTriggers, di
 	s := &serverTriggers{
 		op: o, before: fingerprint(),
 		schedules: make(chan []*triggers.Trigger, 1), events: make(chan *triggers.EventTriggers, 1),
+		watched: make(chan *projects.Project, 1),
 	}
 	p, list, diags := &projects.Project{Dir: o.rootDir()}, []*triggers.Trigger(nil), diag.List(nil)
 	if projects.Exists(".") {
@@ -63,12 +66,20 @@ func (o *operation) openServerTriggers(ctx context.Context) (*serverTriggers, di
 			s.workflows.Environment, _ = o.chooseEnvironment(p, "")
 		}
 	}
-	s.hooks = &triggers.Hooks{Store: o.opened, Secret: func(ctx context.Context, declared *projects.Secret, environment string) (string, error) {
+	secret := func(ctx context.Context, declared *projects.Secret, environment string) (string, error) {
 		if environment == "" {
 			environment = s.workflows.Environment
 		}
 		text, _, err := o.secretReader(environment).Read(ctx, declared, "")
 		return text, err
+	}
+	s.hooks = &triggers.Hooks{Store: o.opened, Secret: secret}
+	s.sources = &triggers.Sources{Store: o.opened, Secret: secret, Trouble: func(source string, err error) {
+		if err != nil {
+			fmt.Fprintf(o.app.Err, "Source %s: %s\n", source, err)
+			return
+		}
+		fmt.Fprintf(o.app.Err, "Source %s: well again\n", source)
 	}}
 	if diags = append(diags, found...); diags.HasErrors() {
 		o.app.tell("The triggers of the project are not served until its files are put right:\n")
@@ -99,6 +110,10 @@ func (s *serverTriggers) serveEvents(ctx context.Context, p *projects.Project) {
 	case s.events <- set:
 	case <-ctx.Done():
 	}
+	select {
+	case s.watched <- p:
+	case <-ctx.Done():
+	}
 }
 
 // serve starts runs until ctx is cancelled, and returns when it has let go of them.
@@ -126,6 +141,7 @@ func (s *serverTriggers) serve(ctx context.Context, changed func() <-chan struct
 		})
 	})
 	all.Go(func() { dispatcher.Run(ctx, s.events) })
+	all.Go(func() { s.sources.Run(ctx, s.watched) })
 	scheduler.Run(ctx, s.schedules)
 	all.Wait()
 	s.workflows.Runner.Wait()
@@ -165,11 +181,13 @@ func (w *serverWork) Triggers(ctx context.Context) ([]api.Trigger, error) {
 		one.On, one.When, one.Window = source("on"), source("when"), source("window")
 		if t := schedules[declared.Name]; t != nil {
 			one.Kind, one.Schedule, one.Timezone = "schedule", t.Schedule.String(), t.Schedule.Location().String()
-			at, ok := time.Now(), true
+			at := time.Now()
 			for range triggerNext {
-				if at, ok = t.Schedule.Next(at); ok {
-					one.Next = append(one.Next, at)
+				next, ok := t.Schedule.Next(at)
+				if !ok {
+					break
 				}
+				one.Next, at = append(one.Next, next), next
 			}
 			fires, err := store.Fires(ctx, t.Name, triggerLast)
 			if err != nil {
@@ -195,7 +213,7 @@ func (w *serverWork) Triggers(ctx context.Context) ([]api.Trigger, error) {
 // AuthorizeTrigger implements [api.Work].
 func (w *serverWork) AuthorizeTrigger(ctx context.Context, who access.Identity, verb access.Verb, trigger string) error {
 	if trigger == "" {
-		return w.Authorize(who, verb, "", "")
+		return w.Authorize(ctx, who, verb, "", "")
 	}
 	p, err := w.Project(ctx)
 	if err != nil {
@@ -212,7 +230,7 @@ func (w *serverWork) AuthorizeTrigger(ctx context.Context, who access.Identity, 
 			return diags.Err()
 		}
 	}
-	return w.Authorize(who, verb, environment, declared.Workflow.Name)
+	return w.Authorize(ctx, who, verb, environment, declared.Workflow.Name)
 }
 
 // RetryFiring implements [api.Work].

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -34,7 +37,7 @@ var _ api.Work = (*serverWork)(nil)
 
 // fresh is the program for one request or run: it has read nothing yet.
 func (a *App) fresh() *App {
-	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting}
+	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting, egress: a.egress, command: a.command, refusals: a.refusals}
 }
 
 // root is the project's root for one request.
@@ -60,18 +63,86 @@ func (w *serverWork) Environment(ctx context.Context) (string, error) {
 }
 
 // Authorize implements [api.Work].
-func (w *serverWork) Authorize(who access.Identity, verb access.Verb, environment, resource string) error {
-	policy, diags := w.root().app.policy()
-	if diags.HasErrors() {
-		return diags.Err()
-	}
-	if !policy.Declared() {
-		return nil
-	}
-	if d := policy.Decide(who, verb, environment, resource); !d.Allowed {
-		return fmt.Errorf("%w: %s may not do this: %s", api.ErrForbidden, who.Subject, d.Because)
+func (w *serverWork) Authorize(ctx context.Context, who access.Identity, verb access.Verb, environment, resource string) error {
+	if diags := w.root().app.mayBe(who, verb, environment, resource, api.RouteOf(ctx)); diags.HasErrors() {
+		return fmt.Errorf("%w: %w", api.ErrForbidden, diags.Err())
 	}
 	return nil
+}
+
+// Sight implements [api.Work].
+func (w *serverWork) Sight(ctx context.Context, who access.Identity) (api.Sight, error) {
+	policy, diags := w.root().app.policy()
+	if diags.HasErrors() {
+		return api.Sight{}, diags.Err()
+	}
+	place := func(environment, resource string) bool {
+		return policy.Decide(who, access.Read, environment, resource).Allowed
+	}
+	environments := sync.OnceValue(func() []string {
+		list, _ := w.runner.Store.Environments(ctx, "") // without them there is less to see
+		if p, err := w.Project(ctx); err == nil {
+			list = append(list, sortedKeys(p.Environments)...)
+		}
+		return append(list, defaultEnv)
+	})
+	somewhere := func(resource string) bool {
+		return slices.ContainsFunc(environments(), func(environment string) bool { return place(environment, resource) })
+	}
+	return api.Sight{Place: place, Somewhere: somewhere, Audit: policy.Decide(who, access.Audit, "", "").Allowed}, nil
+}
+
+// Resources implements [api.Work].
+func (w *serverWork) Resources(ctx context.Context, run runs.Run) ([]string, error) {
+	names, diags := w.root().app.resourcesOf(ctx, w.runner.Store, run)
+	if diags.HasErrors() {
+		return nil, diags.Err()
+	}
+	// A change of a stack is a run of a workflow that nobody declares: it is about
+	// the stack.
+	if len(names) == 1 && names[0] == changeName && run.Machine() {
+		return w.changedStacks(ctx, run)
+	}
+	return names, nil
+}
+
+// changedStacks names the stacks that a change is of.
+func (w *serverWork) changedStacks(ctx context.Context, run runs.Run) ([]string, error) {
+	source, err := w.runner.Store.Blob(ctx, run.Blob)
+	if err != nil {
+		return nil, err
+	}
+	d, diags := runs.DecodeDefinition(source)
+	if diags.HasErrors() {
+		return nil, diags.Err()
+	}
+	var out []string
+	add := func(name string) {
+		if s := d.Project.Stacks[name]; s != nil && isDirectory(s) {
+			name = ""
+		}
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	for _, s := range d.Workflow.Steps {
+		for _, r := range s.Action.References {
+			if r.Kind == "stack" {
+				add(r.Name)
+			}
+		}
+		if several := s.Action.Arguments["stacks"]; several != nil {
+			var names []string
+			_ = gohcl.DecodeExpression(several, nil, &names) // literals, which the change was made of
+			for _, name := range names {
+				add(name)
+			}
+		}
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	return []string{changeName}, nil
 }
 
 // AuthorizeRun implements [api.Work].
@@ -81,11 +152,20 @@ func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb
 		return diags.Err()
 	}
 	for _, name := range names {
-		if err := w.Authorize(who, verb, run.Key.Environment, name); err != nil {
+		if err := w.Authorize(ctx, who, verb, run.Key.Environment, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// AuthorizeNotify implements [api.Work].
+func (w *serverWork) AuthorizeNotify(ctx context.Context, who access.Identity, verb access.Verb, name string) error {
+	environment, diags := w.root().environmentOfNotify(name)
+	if diags.HasErrors() {
+		return diags.Err()
+	}
+	return w.Authorize(ctx, who, verb, environment, name)
 }
 
 // Roles implements [api.Work].
@@ -112,7 +192,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	if err := w.Authorize(who, access.Run, environment, s.Workflow); err != nil {
+	if err := w.Authorize(ctx, who, access.Run, environment, s.Workflow); err != nil {
 		return runs.Run{}, err
 	}
 	op.environment = environment
@@ -120,7 +200,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow, Overrides: overrides}
+	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow, Overrides: overrides, Source: s.Source}
 	if declared.Definition != "" {
 		if diags := checkWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
 			return runs.Run{}, diags.Err()
@@ -180,14 +260,14 @@ func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	if err := w.Authorize(who, access.Run, r.Run.Key.Environment, p.definition.Workflow.Name); err != nil {
+	if err := w.Authorize(ctx, who, access.Run, r.Run.Key.Environment, p.definition.Workflow.Name); err != nil {
 		return runs.Run{}, err
 	}
 	reuse, diags := p.reusable(r.From)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID}
+	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID, Source: r.Run.Source}
 	started, diags := w.runner.EnqueueWorkflow(ctx, p.definition, runs.WorkflowOptions{Run: run, Environment: p.environment, Inputs: p.inputs, Reuse: reuse, Admit: op.admit})
 	return admitted(started, diags)
 }
@@ -197,7 +277,7 @@ func (w *serverWork) Resume(context.Context, runs.Run) error { return nil }
 
 // Machine implements [api.Work].
 func (w *serverWork) Machine(ctx context.Context, run runs.Run) (*flow.Machine, error) {
-	if !run.Machine() {
+	if !run.Machine() || run.Kept() != nil {
 		return nil, nil
 	}
 	source, err := w.runner.Store.Blob(ctx, run.Blob)
@@ -277,7 +357,7 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 
 // part describes the plan of one stack to clients.
 func (o *operation) part(ctx context.Context, l *loadedPlan, kind string) (api.PlanPart, error) {
-	out := api.PlanPart{Stack: o.stack, Counts: l.plan.Count()}
+	out := api.PlanPart{Stack: o.stack, Resource: o.stack, Counts: l.plan.Count(), Needs: api.NeedsOf(l.plan), Plan: l.plan}
 	document, err := jsonplan.Plan(l.plan, nil, o.jsonOptions(ctx))
 	if err != nil {
 		return out, err
@@ -286,10 +366,10 @@ func (o *operation) part(ctx context.Context, l *loadedPlan, kind string) (api.P
 		return out, err
 	}
 	if j, diags := o.holdToPolicy(ctx, l, runOptions{kind: kind}); j != nil && !diags.HasErrors() {
-		out.Decision = eventData(j.decision)
+		out.Decision, out.Judged = eventData(j.decision), j.decision
 	}
 	if j := o.judge(ctx, l); j.estimate != nil {
-		out.Cost = eventData(j.estimate)
+		out.Cost, out.Priced = eventData(j.estimate), j.estimate
 	}
 	return out, nil
 }
@@ -304,7 +384,7 @@ func (w *serverWork) Stacks(ctx context.Context) ([]api.StackState, error) {
 	if diags.HasErrors() {
 		return nil, diags.Err()
 	}
-	drift, err := w.driftSummaries(ctx)
+	drift, err := w.Drifts(ctx)
 	if err != nil {
 		return nil, err
 	}

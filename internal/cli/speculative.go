@@ -75,7 +75,7 @@ func (w *serverWork) mayPlanSomething(ctx context.Context, who access.Identity) 
 	}
 	err = fmt.Errorf("%w: %s may plan nothing here", api.ErrForbidden, who.Subject)
 	for _, s := range list {
-		if w.Authorize(who, access.Plan, s.Environment, s.Stack) == nil {
+		if w.Authorize(ctx, who, access.Plan, s.Environment, s.Stack) == nil {
 			return nil
 		}
 	}

@@ -174,7 +174,19 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	defer log.settle()
 	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
 	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism}
-	loaded, own, diags := op.planStep(ctx, po, req.Inputs, r.vars)
+	var loaded *loadedPlan
+	var own []string
+	var diags diag.List
+	kind := po.kind()
+	if req.Rollback != "" {
+		if err := r.undoes(ctx, req, op); err != nil {
+			return nil, nil, err
+		}
+		kind, po.variableOptions = rollbackKind, *r.vars
+		loaded, diags = op.planRollback(ctx, po, req.Rollback)
+	} else {
+		loaded, own, diags = op.planStep(ctx, po, req.Inputs, r.vars)
+	}
 	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
 		return nil, nil, problem("Tutti.PlanFailed", diags)
 	}
@@ -184,7 +196,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 		return nil, nil, diags.Err()
 	}
 	shared := &sharedPlan{plan: &stacks.Plan{
-		Environment: e.environment, Kind: po.kind(), Created: time.Now().UTC(), Program: programVersion(), Outputs: map[string][]string{},
+		Environment: e.environment, Kind: kind, Created: time.Now().UTC(), Program: programVersion(), Outputs: map[string][]string{},
 		Stacks: []stacks.StackPlan{{Name: req.Stack, Own: own, Digest: loaded.plan.Digest, Encoded: loaded.encoded}},
 	}}
 	shared.plan.SetProject(e.declared, e.variables)
@@ -197,6 +209,21 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 		return nil, nil, err
 	}
 	return shared, loaded.plan, nil
+}
+
+// undoes refuses a plan that is to bring back what another stack's run changed, or to
+// do something else besides.
+func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *operation) error {
+	undone, err := r.root.opened.Run(ctx, req.Rollback)
+	switch {
+	case err != nil:
+		return actions.Errorf("Tutti.PlanFailed", "Run %q cannot be rolled back: %s.", req.Rollback, err)
+	case undone.Key != op.key():
+		return actions.Errorf("Tutti.PlanFailed", "Run %s changed nothing of stack %q in environment %q itself.", undone.ID, req.Stack, op.environment)
+	case req.Destroy || len(req.Targets) > 0 || !req.Inputs.IsNull():
+		return actions.Errorf("Tutti.PlanFailed", "What brings back what a run changed takes neither inputs nor targets, nor does it destroy: give rollback alone.")
+	}
+	return nil
 }
 
 // planStep plans a stack with inputs of a step besides those that the project
@@ -425,7 +452,10 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 	}
 	if result.Run.Status != runs.Succeeded || diags.HasErrors() {
 		err := r.failed(req, l.plan, result, diags)
-		if l.refused {
+		switch {
+		case l.forbidden:
+			err = problem(runs.ForbiddenError, diags)
+		case l.refused:
 			err = problem(runs.DeniedError, diags)
 		}
 		if result.Run.Status == "" && l.decided != nil && l.decided.decision.Blocked() {
@@ -500,24 +530,14 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	if err != nil {
 		return err
 	}
-	goals, diags := op.beforeRun(ctx, of)
+	l, diags := op.planRollback(ctx, &planOptions{refresh: true, parallelism: r.parallelism, variableOptions: *r.vars}, of)
 	if diags.HasErrors() {
 		if len(diags) == 1 && diags[0].Summary == nothingToRollBack {
 			return nil
 		}
 		return problem("Tutti.RollbackFailed", diags)
 	}
-	in, diags := op.planInput(ctx, &planOptions{refresh: true, parallelism: r.parallelism, variableOptions: *r.vars})
-	if diags.HasErrors() {
-		return problem("Tutti.RollbackFailed", diags)
-	}
-	plan, d := engine.Rollback(ctx, in, goals)
-	if d.HasErrors() {
-		return problem("Tutti.RollbackFailed", d)
-	}
-	l := &loadedPlan{plan: plan, config: in.Config}
-	op.completePlan(ctx, l, in)
-	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: "rollback", id: req.Run, parent: req.Parent}, append(diags, d...))
+	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: rollbackKind, id: req.Run, parent: req.Parent}, diags)
 	return err
 }
 

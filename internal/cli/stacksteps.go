@@ -132,7 +132,7 @@ func (o *ensembleOperation) mayMove(verb access.Verb, moves []states.Transfer) d
 	var diags diag.List
 	for _, name := range slices.Compact(names) {
 		who, _ := o.operation(name).who()
-		diags = append(diags, o.app.mayBe(who, verb, o.environment, name)...)
+		diags = append(diags, o.app.mayBe(who, verb, o.environment, name, "")...)
 	}
 	return diags
 }

@@ -516,7 +516,10 @@ resource "terraform_data" "new" {
 	if diags.HasErrors() {
 		t.Fatal(diags.Err())
 	}
-	w.expect(p, "~ terraform_data.changed", "+ terraform_data.gone", "- terraform_data.new")
+	w.expect(p, "~ terraform_data.changed", "+ terraform_data.gone", "- terraform_data.new delete_because_rollback")
+	if !p.Unmakes() {
+		t.Error("the plan does not say that it takes away what was made")
+	}
 	w.apply(p)
 	w.write(`
 -- main.tf --

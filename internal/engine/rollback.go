@@ -68,7 +68,7 @@ func (p *planner) planReturn(obj addrs.Object, goal *states.Instance) diag.List 
 	case goal == nil && current == nil:
 		return nil
 	case goal == nil:
-		return p.planDelete(current, plans.ReasonNone, false)
+		return p.planDelete(current, plans.ReasonDeleteRollback, false)
 	case obj.Deposed != "":
 		return diag.Warningf("Deposed object is not brought back", "%s was left over from a replacement and has been destroyed since; it stays so.", obj)
 	}

@@ -53,6 +53,7 @@ type About struct {
 	Ended    bool      // nobody waits for it any more
 	Until    time.Time // the instant a timer ends; zero for others
 	Signal   bool      // it ends by a signal, not by itself
+	Approval bool      // people decide about it
 	Wait     bool      // it is what a wait or approval step does, no delay or limit of a step
 	Pool     string    // name; empty for none
 	Priority int
@@ -68,7 +69,7 @@ func (m *Machine) About(step int) About {
 	case p.until != 0:
 		return About{Until: time.Unix(0, p.until).UTC(), Wait: p.kind == waitEffect}
 	case p.kind == eventEffect || p.kind == approvalEffect:
-		return About{Signal: true, Wait: true}
+		return About{Key: m.keyOf(p.target), Signal: true, Wait: true, Approval: p.kind == approvalEffect}
 	case p.kind != taskEffect || def.step.Pool == nil:
 		return About{}
 	}

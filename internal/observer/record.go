@@ -132,7 +132,7 @@ type Notice struct {
 const (
 	// mostTold is how many changes an event names.
 	mostTold = 100
-	// mostFound is how many instants of a field are kept.
+	// mostFound is how many instants of a field are kept, unless more count.
 	mostFound = 50
 	// jitter is the part of the time between looks that is left to chance.
 	jitter = 0.1
@@ -351,7 +351,7 @@ func (d *differing) take(c Change, prior Drift, present map[*Field]bool) []taken
 		one := taken{Field: f, isNew: !known || value != values[i] || prior.Action != c.Action}
 		if one.isNew || len(f.Found) == 0 { // its history was forgotten
 			f.Found = append(f.Found, d.look.Ended)
-			f.Found = f.Found[max(0, len(f.Found)-mostFound):]
+			f.Found = f.Found[max(0, len(f.Found)-max(mostFound, d.settings.Flapping)):]
 		}
 		d.expire(f)
 		if f.Flaps.IsZero() && len(f.Found) >= d.settings.Flapping && d.settings.Flapping > 0 {

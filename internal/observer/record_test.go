@@ -166,6 +166,15 @@ func TestFlappingCountsWithinATime(t *testing.T) {
 	}
 }
 
+func TestFlappingMayTakeLong(t *testing.T) {
+	s := newStory(t)
+	s.settings.Flapping, s.settings.Within = mostFound+10, 1000*time.Hour
+	for i := 1; i < s.settings.Flapping; i++ {
+		s.look(fmt.Sprintf("found a x%d", i), changed("a", "x", fmt.Sprint(i)))
+	}
+	s.look(fmt.Sprintf("flapping a x%d", s.settings.Flapping), changed("a", "x", "last"))
+}
+
 func TestRepairs(t *testing.T) {
 	s := newStory(t)
 	s.look("found a x1", changed("a", "x", "1"))

@@ -6,6 +6,7 @@
 package plans
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -61,6 +62,7 @@ const (
 	ReasonDeleteCountIndex           Reason = "delete_because_count_index"
 	ReasonDeleteEachKey              Reason = "delete_because_each_key"
 	ReasonDeleteNoMoveTarget         Reason = "delete_because_no_move_target"
+	ReasonDeleteRollback             Reason = "delete_because_rollback" // of Tutti alone
 	ReasonReadConfigUnknown          Reason = "read_because_config_unknown"
 	ReasonReadDependencyPending      Reason = "read_because_dependency_pending"
 	ReasonReadCheckNested            Reason = "read_because_check_nested"
@@ -263,6 +265,12 @@ type Operation struct {
 // Counts are the totals people are told.
 type Counts struct {
 	Add, Change, Destroy, Import, Forget, Move int
+}
+
+// Unmakes reports whether a plan rolls back the making of objects: it destroys what
+// the configuration may well still ask for.
+func (p *Plan) Unmakes() bool {
+	return slices.ContainsFunc(p.Changes, func(c *Change) bool { return c.Action == Delete && c.Reason == ReasonDeleteRollback })
 }
 
 // Count sums up a plan. A replacement counts as one add and one destroy.

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"maps"
+
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
@@ -36,49 +38,44 @@ func (d *Document) costUnknown() map[string]any {
 }
 
 // about converts what is known about the run.
-func (b *builder) about(v any) *ast.Term {
+func (b *builder) about(v any, plain *ast.Term) *ast.Term {
 	unknown := b.d.costUnknown()
 	if unknown == nil {
-		return b.value(v)
+		return plain
 	}
 	about, _ := v.(map[string]any)
-	return b.members(about, map[string]func(any) *ast.Term{"cost": func(v any) *ast.Term { return b.cost(v, unknown) }})
+	return b.members(about, plain, map[string]converter{"cost": func(v any, plain *ast.Term) *ast.Term { return b.cost(v, plain, unknown) }})
 }
 
 // cost converts an estimate. What is not known of one object waits for that
 // object, what is not known of all for [CostObject].
-func (b *builder) cost(v any, unknown map[string]any) *ast.Term {
-	estimate, _ := v.(map[string]any)
-	whole := map[string]any{}
-	for name, mark := range unknown {
-		if name != "resources" {
-			whole[name] = mark
-		}
+func (b *builder) cost(v any, plain *ast.Term, unknown map[string]any) *ast.Term {
+	estimate, ok := v.(map[string]any)
+	had, isObject := plain.Value.(ast.Object)
+	if !ok || !isObject {
+		return plain
+	}
+	whole, rest := maps.Clone(unknown), maps.Clone(estimate)
+	delete(whole, "resources")
+	delete(rest, "resources")
+	out, _ := b.watch(rest, plain, whole, CostObject, "")
+	resources := had.Get(ast.InternedTerm("resources"))
+	if resources == nil {
+		return out
 	}
 	marks, _ := unknown["resources"].([]any)
 	i := -1
-	resources := b.each(estimate["resources"], func(r map[string]any) *ast.Term {
-		if i++; i >= len(marks) || !anyTrue(marks[i]) {
-			return b.value(r)
+	resources = b.each(estimate["resources"], resources, func(r map[string]any, plain *ast.Term) *ast.Term {
+		if i++; r == nil || i >= len(marks) || !anyTrue(marks[i]) {
+			return plain
 		}
 		address, _ := r["address"].(string)
-		out, _ := b.watch(r, marks[i], address, "cost")
+		out, _ := b.watch(r, plain, marks[i], address, "cost")
 		return out
 	})
-	rest := map[string]any{}
-	for name, e := range estimate {
-		if name != "resources" {
-			rest[name] = e
-		}
-	}
-	out, _ := b.watch(rest, whole, CostObject, "")
-	object, ok := out.Value.(ast.Object)
-	if !ok {
-		return out
-	}
+	object := out.Value.(ast.Object)
 	if w, ok := object.(*watchedObject); ok {
-		w.Object.Insert(ast.InternedTerm("resources"), resources)
-		return out
+		object = w.Object
 	}
 	object.Insert(ast.InternedTerm("resources"), resources)
 	return out

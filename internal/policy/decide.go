@@ -83,13 +83,21 @@ func (p *Policy) each(do func(pkg, name string, m *ast.Module, r *ast.Rule)) {
 		m := p.modules[file]
 		pkg := strings.TrimPrefix(m.Package.Path.String(), "data.")
 		for _, r := range m.Rules {
-			name := string(r.Head.Name)
-			if name == "" && len(r.Head.Reference) > 0 {
-				name = strings.Trim(r.Head.Reference[0].Value.String(), `"`)
-			}
-			do(pkg, name, m, r)
+			do(pkg, ruleName(r), m, r)
 		}
 	}
+}
+
+// is reports whether the rule is one of those that are asked for by this name.
+func (r *rule) is(of *ast.Rule) bool {
+	return of.Module != nil && "data."+r.pkg == of.Module.Package.Path.String() && ruleName(of) == r.name
+}
+
+func ruleName(r *ast.Rule) string {
+	if r.Head.Name == "" && len(r.Head.Reference) > 0 {
+		return strings.Trim(r.Head.Reference[0].Value.String(), `"`)
+	}
+	return string(r.Head.Name)
 }
 
 // asks adds a rule to those that are asked for.
@@ -141,7 +149,7 @@ type notes struct {
 // name, and those of the package for what these leave open.
 func (p *Policy) notesOf(r *ast.Rule) notes {
 	var n notes
-	set := p.quick.GetAnnotationSet()
+	set := p.annotations
 	if set == nil || r.Module == nil {
 		return n
 	}

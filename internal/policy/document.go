@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -13,7 +14,8 @@ import (
 // under "tutti", what is known about the run.
 type Document struct {
 	plan    map[string]any
-	unknown map[string]any // after_unknown by address, where anything is
+	rest    map[string]*ast.Term // members that are not in plan
+	unknown map[string]any       // after_unknown by address, where anything is
 	secrets []string
 	names   map[string]bool // addresses of resource instances
 }
@@ -125,36 +127,93 @@ func anyTrue(v any) bool {
 	return false
 }
 
+// input is a document as it is evaluated.
+type input struct {
+	term  *ast.Term
+	index *ast.Term // its changes by type; nil where one has no type
+}
+
+func inputOf(plan *ast.Term) input { return input{plan, indexOf(plan)} }
+
+// shaped is the document where the policy asks for it.
+func (in input) shaped(p *Policy, d *Document) input {
+	return input{p.wants.of(in.term, d), in.index}
+}
+
 // plain is the document as it stands: what is unknown is not there.
-func (d *Document) plain() (*ast.Term, error) {
+func (d *Document) plain() (input, error) {
 	v, err := ast.InterfaceToValue(d.plan)
-	return ast.NewTerm(v), err
-}
-
-// watchedDocument is a document that is made when it is first needed.
-type watchedDocument struct {
-	w     *watcher
-	input *ast.Term
-	err   error
-}
-
-// of returns the document with nothing touched yet.
-func (v *watchedDocument) of(d *Document) (*watcher, *ast.Term, error) {
-	if v.w == nil {
-		v.w = newWatcher()
-		v.input, v.err = d.watched(v.w)
+	if err != nil {
+		return input{}, err
 	}
-	v.w.reset()
-	return v.w, v.input, v.err
+	object := v.(ast.Object)
+	for name, term := range d.rest {
+		object.Insert(ast.InternedTerm(name), term)
+	}
+	return inputOf(ast.NewTerm(object)), nil
 }
 
-// watched is the document in which asking for what is unknown is noticed.
-func (d *Document) watched(w *watcher) (*ast.Term, error) {
+// Rest is a plan without its objects: what rules that judge each object by itself
+// (see [Policy.ByObject]) can look at besides.
+type Rest struct {
+	about   map[string]any // the run
+	terms   map[string]*ast.Term
+	secrets []string
+	names   map[string]bool
+}
+
+// Rest returns the document without its objects.
+func (d *Document) Rest() (*Rest, error) {
+	r := &Rest{terms: map[string]*ast.Term{}, secrets: d.secrets, names: d.names}
+	if about, ok := d.plan["tutti"].(map[string]any); ok {
+		r.about = maps.Clone(about)
+		delete(r.about, "cost")
+		delete(r.about, "cost_unknown")
+	}
+	for name, v := range d.plan {
+		if changing[name] || name == "tutti" {
+			continue
+		}
+		value, err := ast.InterfaceToValue(v)
+		if err != nil {
+			return nil, err
+		}
+		r.terms[name] = ast.NewTerm(value)
+	}
+	return r, nil
+}
+
+// changing are the members of a plan that change as something becomes known.
+var changing = map[string]bool{"resource_changes": true, "planned_values": true, "output_changes": true, "variables": true}
+
+// With returns the plan with only some objects, from plan JSON that has nothing but
+// their changes.
+func (r *Rest) With(objects []byte) (*Document, error) {
+	d, err := ParsePlan(objects, nil)
+	if err != nil {
+		return nil, err
+	}
+	changes := d.plan["resource_changes"]
+	d.plan, d.rest, d.names = map[string]any{}, r.terms, r.names
+	if changes != nil {
+		d.plan["resource_changes"] = changes
+	}
+	if r.about != nil {
+		d.plan["tutti"] = r.about
+	}
+	if d.secrets = append(d.secrets, r.secrets...); len(d.secrets) > len(r.secrets) {
+		longestFirst(d.secrets)
+	}
+	return d, nil
+}
+
+// watched is the document in which asking for what is unknown is noticed. It shares
+// with the plain one what has nothing unknown.
+func (d *Document) watched(w *watcher, plain *ast.Term) *ast.Term {
 	b := builder{d: d, w: w}
-	input := b.members(d.plan, map[string]func(any) *ast.Term{
+	return b.members(d.plan, plain, map[string]converter{
 		"resource_changes": b.resourceChanges, "planned_values": b.plannedValues, "output_changes": b.outputChanges, "variables": b.variables, "tutti": b.about,
 	})
-	return input, b.err
 }
 
 // HasUnknown reports whether anything is not known yet.
@@ -179,131 +238,121 @@ func (d *Document) HasUnknown() bool {
 
 // builder makes a watched document.
 type builder struct {
-	d   *Document
-	w   *watcher
-	err error
+	d *Document
+	w *watcher
 }
 
-func (b *builder) value(v any) *ast.Term {
-	out, err := ast.InterfaceToValue(v)
-	if err != nil && b.err == nil {
-		b.err = err
+// converter makes the watched term of a value from its plain one.
+type converter func(v any, plain *ast.Term) *ast.Term
+
+// members converts an object of which some members are converted, in their own way.
+func (b *builder) members(m map[string]any, plain *ast.Term, own map[string]converter) *ast.Term {
+	object, ok := plain.Value.(ast.Object)
+	if !ok {
+		return plain
 	}
-	return ast.NewTerm(out)
-}
-
-// members converts an object; some members are converted in their own way.
-func (b *builder) members(m map[string]any, own map[string]func(any) *ast.Term) *ast.Term {
-	items := make([][2]*ast.Term, 0, len(m))
-	for name, v := range m {
-		if convert := own[name]; convert != nil {
-			items = append(items, ast.Item(ast.InternedTerm(name), convert(v)))
-			continue
+	items := make([][2]*ast.Term, 0, object.Len())
+	object.Foreach(func(key, term *ast.Term) {
+		name, _ := key.Value.(ast.String)
+		if convert := own[string(name)]; convert != nil {
+			term = convert(m[string(name)], term)
 		}
-		items = append(items, ast.Item(ast.InternedTerm(name), b.value(v)))
-	}
+		items = append(items, ast.Item(key, term))
+	})
 	return ast.ObjectTerm(items...)
 }
 
-func (b *builder) each(v any, convert func(map[string]any) *ast.Term) *ast.Term {
+func (b *builder) each(v any, plain *ast.Term, convert func(map[string]any, *ast.Term) *ast.Term) *ast.Term {
 	list, ok := v.([]any)
-	if !ok {
-		return b.value(v)
+	array, isArray := plain.Value.(*ast.Array)
+	if !ok || !isArray {
+		return plain
 	}
 	terms := make([]*ast.Term, len(list))
 	for i, e := range list {
 		m, _ := e.(map[string]any)
-		terms[i] = convert(m)
+		terms[i] = convert(m, array.Elem(i))
 	}
 	return ast.ArrayTerm(terms...)
 }
 
-func (b *builder) resourceChanges(v any) *ast.Term {
-	return b.each(v, func(rc map[string]any) *ast.Term {
+// watching converts a value with unknown parts.
+func (b *builder) watching(unknown any, address string) converter {
+	return func(v any, plain *ast.Term) *ast.Term {
+		out, _ := b.watch(v, plain, unknown, address, "")
+		return out
+	}
+}
+
+func (b *builder) resourceChanges(v any, plain *ast.Term) *ast.Term {
+	return b.each(v, plain, func(rc map[string]any, plain *ast.Term) *ast.Term {
 		address, _ := rc["address"].(string)
 		unknown := b.d.unknown[address]
 		if unknown == nil || rc["deposed"] != nil {
-			return b.value(rc)
+			return plain
 		}
-		return b.members(rc, map[string]func(any) *ast.Term{"change": func(v any) *ast.Term {
+		return b.members(rc, plain, map[string]converter{"change": func(v any, plain *ast.Term) *ast.Term {
 			change, _ := v.(map[string]any)
-			return b.members(change, map[string]func(any) *ast.Term{"after": func(after any) *ast.Term {
-				out, _ := b.watch(after, unknown, address, "")
-				return out
-			}})
+			return b.members(change, plain, map[string]converter{"after": b.watching(unknown, address)})
 		}})
 	})
 }
 
-func (b *builder) outputChanges(v any) *ast.Term {
+func (b *builder) outputChanges(v any, plain *ast.Term) *ast.Term {
 	outputs, _ := v.(map[string]any)
-	own := map[string]func(any) *ast.Term{}
-	for name := range outputs {
-		own[name] = func(v any) *ast.Term {
-			change, _ := v.(map[string]any)
-			if !anyTrue(change["after_unknown"]) {
-				return b.value(change)
-			}
-			out, _ := b.watch(change, map[string]any{"after": change["after_unknown"]}, "output."+name, "")
-			return out
+	own := map[string]converter{}
+	for name, v := range outputs {
+		if change, _ := v.(map[string]any); anyTrue(change["after_unknown"]) {
+			own[name] = b.watching(map[string]any{"after": change["after_unknown"]}, "output."+name)
 		}
 	}
-	return b.members(outputs, own)
+	return b.members(outputs, plain, own)
 }
 
 // variables are without a value where it comes from what is applied before.
-func (b *builder) variables(v any) *ast.Term {
+func (b *builder) variables(v any, plain *ast.Term) *ast.Term {
 	given, _ := v.(map[string]any)
-	own := map[string]func(any) *ast.Term{}
+	own := map[string]converter{}
 	for name, v := range given {
 		if m, ok := v.(map[string]any); ok && len(m) == 0 {
-			own[name] = func(v any) *ast.Term {
-				out, _ := b.watch(v, map[string]any{"value": true}, "var."+name, "")
-				return out
-			}
+			own[name] = b.watching(map[string]any{"value": true}, "var."+name)
 		}
 	}
-	return b.members(given, own)
+	return b.members(given, plain, own)
 }
 
-func (b *builder) plannedValues(v any) *ast.Term {
+func (b *builder) plannedValues(v any, plain *ast.Term) *ast.Term {
 	values, _ := v.(map[string]any)
 	changes, _ := b.d.plan["output_changes"].(map[string]any)
-	return b.members(values, map[string]func(any) *ast.Term{
+	return b.members(values, plain, map[string]converter{
 		"root_module": b.module,
-		"outputs": func(v any) *ast.Term {
+		"outputs": func(v any, plain *ast.Term) *ast.Term {
 			outputs, _ := v.(map[string]any)
-			own := map[string]func(any) *ast.Term{}
+			own := map[string]converter{}
 			for name := range outputs {
 				if change, _ := changes[name].(map[string]any); anyTrue(change["after_unknown"]) {
-					own[name] = func(v any) *ast.Term {
-						out, _ := b.watch(v, map[string]any{"value": true}, "output."+name, "")
-						return out
-					}
+					own[name] = b.watching(map[string]any{"value": true}, "output."+name)
 				}
 			}
-			return b.members(outputs, own)
+			return b.members(outputs, plain, own)
 		},
 	})
 }
 
-func (b *builder) module(v any) *ast.Term {
+func (b *builder) module(v any, plain *ast.Term) *ast.Term {
 	m, _ := v.(map[string]any)
-	return b.members(m, map[string]func(any) *ast.Term{
-		"child_modules": func(v any) *ast.Term {
-			return b.each(v, func(m map[string]any) *ast.Term { return b.module(m) })
+	return b.members(m, plain, map[string]converter{
+		"child_modules": func(v any, plain *ast.Term) *ast.Term {
+			return b.each(v, plain, func(m map[string]any, plain *ast.Term) *ast.Term { return b.module(m, plain) })
 		},
-		"resources": func(v any) *ast.Term {
-			return b.each(v, func(r map[string]any) *ast.Term {
+		"resources": func(v any, plain *ast.Term) *ast.Term {
+			return b.each(v, plain, func(r map[string]any, plain *ast.Term) *ast.Term {
 				address, _ := r["address"].(string)
 				unknown := b.d.unknown[address]
 				if unknown == nil {
-					return b.value(r)
+					return plain
 				}
-				return b.members(r, map[string]func(any) *ast.Term{"values": func(values any) *ast.Term {
-					out, _ := b.watch(values, unknown, address, "")
-					return out
-				}})
+				return b.members(r, plain, map[string]converter{"values": b.watching(unknown, address)})
 			})
 		},
 	})
@@ -312,23 +361,23 @@ func (b *builder) module(v any) *ast.Term {
 // watch converts a value with unknown parts. hidden says that the value itself
 // does not tell that something is missing, so that whoever holds it must: a list
 // has null in the place of what is unknown.
-func (b *builder) watch(v, unknown any, address, path string) (out *ast.Term, hidden bool) {
+func (b *builder) watch(v any, plain *ast.Term, unknown any, address, path string) (out *ast.Term, hidden bool) {
 	switch v := v.(type) {
 	case map[string]any:
+		had := plain.Value.(ast.Object)
 		marks, _ := unknown.(map[string]any)
 		missing := map[string]int{}
 		items := make([][2]*ast.Term, 0, len(v))
 		for name, e := range v {
-			at := join(path, name)
-			if !anyTrue(marks[name]) {
-				items = append(items, ast.Item(ast.InternedTerm(name), b.value(e)))
-				continue
+			key := ast.InternedTerm(name)
+			term := had.Get(key)
+			if anyTrue(marks[name]) {
+				at, hides := join(path, name), false
+				if term, hides = b.watch(e, term, marks[name], address, at); hides {
+					missing[name] = b.w.id(address, at)
+				}
 			}
-			term, hides := b.watch(e, marks[name], address, at)
-			if hides {
-				missing[name] = b.w.id(address, at)
-			}
-			items = append(items, ast.Item(ast.InternedTerm(name), term))
+			items = append(items, ast.Item(key, term))
 		}
 		for name, mark := range marks {
 			if _, there := v[name]; !there && anyTrue(mark) {
@@ -342,20 +391,21 @@ func (b *builder) watch(v, unknown any, address, path string) (out *ast.Term, hi
 		return ast.NewTerm(&watchedObject{Object: object, w: b.w, missing: missing}), false
 	case []any:
 		marks, _ := unknown.([]any)
+		had := plain.Value.(*ast.Array)
 		terms := make([]*ast.Term, len(v))
 		hidden := unknown == true
 		for i, e := range v {
 			if i >= len(marks) || !anyTrue(marks[i]) {
-				terms[i] = b.value(e)
+				terms[i] = had.Elem(i)
 				continue
 			}
 			var hides bool
-			terms[i], hides = b.watch(e, marks[i], address, path+"["+strconv.Itoa(i)+"]")
+			terms[i], hides = b.watch(e, had.Elem(i), marks[i], address, path+"["+strconv.Itoa(i)+"]")
 			hidden = hidden || hides
 		}
 		return ast.ArrayTerm(terms...), hidden || len(marks) > len(v)
 	}
-	return b.value(v), true
+	return plain, true
 }
 
 func join(path, name string) string {

@@ -19,11 +19,7 @@ var errPanicked = errors.New("the evaluation broke down")
 // rests on something unknown is not certain; and what it did not say it may yet
 // say of the objects whose unknown attributes it asked for.
 func (j *judging) unknowns(ctx context.Context, plain []said) {
-	asked, err := j.askedFor(ctx, j.r.query, j.r.says, plain)
-	if err != nil {
-		j.fail(err)
-		return
-	}
+	asked := j.askedFor(ctx, j.r.query, j.r.says, plain)
 	if len(asked) == 0 {
 		for _, m := range plain {
 			j.add(m, false, nil)
@@ -38,44 +34,44 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 		j.uncertain(plain, nil, asked)
 		return
 	}
-	w, input, _ := j.watched.of(j.d)
+	w, in := j.worker.watched()
 	follow := &derivations{rule: j.r, certain: map[string]bool{}}
 	w.note = follow.noted
-	if again, err := j.watch(ctx, j.p.tracked(ctx).queries[j.r.query], j.r.says, w, input, follow); err != nil || !same(plain, again) {
+	if again, err := j.watch(ctx, j.r.query, j.r.says, w, in, follow); err != nil || !same(plain, again) {
 		follow.certain = nil
 	}
 	j.uncertain(plain, follow.certain, asked)
 }
 
 // askedFor returns what unknown attributes a query asks for that came to plain.
-func (j *judging) askedFor(ctx context.Context, query string, says func(ast.Value) ([]said, error), plain []said) ([]attribute, error) {
-	w, input, err := j.watched.of(j.d)
-	if err != nil {
-		return nil, err
-	}
-	slow := j.p.tracked(ctx)
-	if slow.err != nil {
-		return nil, slow.err
-	}
-	again, err := j.watch(ctx, slow.queries[query], says, w, input, nil)
+func (j *judging) askedFor(ctx context.Context, query string, says saying, plain []said) []attribute {
+	w, in := j.worker.watched()
+	again, err := j.watch(ctx, query, says, w, in, nil)
 	if err != nil || !same(plain, again) {
 		// It is not known what was asked for: it may have been anything.
 		for id := range w.names {
 			w.seen[id] = true
 		}
 	}
-	return w.touched(), nil
+	return w.touched()
 }
 
 // watch evaluates a query on a watched document.
-func (j *judging) watch(ctx context.Context, q rego.PreparedEvalQuery, says func(ast.Value) ([]said, error), w *watcher, input *ast.Term, follow *derivations) ([]said, error) {
-	j2 := *j
-	j2.input = j.p.wants.of(input, j.d).Value
-	more := []rego.EvalOption{rego.EvalVirtualCache(newRemembering(w))}
+func (j *judging) watch(ctx context.Context, query string, says saying, w *watcher, in input, follow *derivations) ([]said, error) {
+	in = in.shaped(j.p, j.d)
+	of := j.program(true, in)
+	var more []rego.EvalOption
+	var anew ast.Ref
 	if follow != nil {
+		anew = ast.MustParseRef(query)
 		more = append(more, rego.EvalQueryTracer(follow), rego.EvalRuleIndexing(true))
 	}
-	return evaluate(ctx, q, says, j2.options(more...))
+	more = append(more, rego.EvalVirtualCache(j.worker.remembering(of, anew)))
+	out, err := j.eval(ctx, of, query, says, in, more...)
+	if err != nil {
+		j.worker.forget(of)
+	}
+	return out, err
 }
 
 func same(a, b []said) bool {

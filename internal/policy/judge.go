@@ -30,8 +30,8 @@ type Options struct {
 	Only map[string]bool
 }
 
-// prepared are the queries of a policy, by rule.
-type prepared struct {
+// program is a policy that was compiled in one way: its queries, by text.
+type program struct {
 	queries map[string]rego.PreparedEvalQuery
 	err     error
 }
@@ -39,30 +39,29 @@ type prepared struct {
 // Judge evaluates policies on a document.
 func Judge(ctx context.Context, policies []*Policy, d *Document, o Options) (*Decision, diag.List) {
 	out := &Decision{Plan: o.Plan, Stack: o.Stack, Status: Pass}
-	input, err := d.plain()
+	plain, err := d.plain()
 	if err != nil {
 		return nil, diag.Errorf("Cannot judge the plan", "%s.", err)
 	}
 	var jobs []*judging
 	for _, p := range policies {
-		p.prepare(ctx)
 		for _, r := range p.rules {
 			if o.Only == nil || o.Only[p.Name+" "+r.String()] {
-				jobs = append(jobs, &judging{p: p, r: r, d: d, o: o, input: p.wants.of(input, d).Value})
+				jobs = append(jobs, &judging{p: p, r: r, d: d, o: o, plain: plain.shaped(p, d)})
 			}
 		}
 	}
-	watched := make([]*watchedDocument, runtime.GOMAXPROCS(0))
+	workers := make([]*worker, runtime.GOMAXPROCS(0))
 	bounds, done := limit(ctx, policies, o)
 	defer done()
-	each(len(jobs), len(watched), func(worker, i int) {
-		if watched[worker] == nil {
-			watched[worker] = &watchedDocument{}
+	each(len(jobs), len(workers), func(worker, i int) {
+		if workers[worker] == nil {
+			workers[worker] = newWorker(d, plain)
 		}
-		jobs[i].watched = watched[worker]
+		jobs[i].worker = workers[worker]
 		var busy bool
 		if jobs[i], busy = bounds.run(jobs[i]); busy {
-			watched[worker] = nil // it is still looked at
+			workers[worker] = nil // it is still at work
 		}
 	})
 	var diags diag.List
@@ -120,38 +119,30 @@ func each(n, workers int, do func(worker, i int)) {
 	all.Wait()
 }
 
-// prepare makes the queries of the policy that are evaluated on any document.
-func (p *Policy) prepare(ctx context.Context) {
+// program compiles the policy in one way, where that was not done before.
+func (p *Policy) program(v variant) *program {
 	p.preparing.Lock()
 	defer p.preparing.Unlock()
-	if p.fast == nil {
-		p.fast = p.queries(ctx, p.quick)
-	}
-}
-
-// tracked are the queries for documents with unknown values.
-func (p *Policy) tracked(ctx context.Context) *prepared {
-	p.preparing.Lock()
-	defer p.preparing.Unlock()
-	if p.slow == nil {
-		c, err := compile(p.modules, true)
-		if err != nil {
-			p.slow = &prepared{err: err}
+	out := p.programs[v]
+	if out == nil {
+		if c, err := p.compile(v, nil); err != nil {
+			out = &program{err: err}
 		} else {
-			p.slow = p.queries(ctx, c)
+			out = p.queries(c)
 		}
+		p.programs[v] = out
 	}
-	return p.slow
+	return out
 }
 
-func (p *Policy) queries(ctx context.Context, c *ast.Compiler) *prepared {
-	out := &prepared{queries: map[string]rego.PreparedEvalQuery{}}
+func (p *Policy) queries(c *ast.Compiler) *program {
+	out := &program{queries: map[string]rego.PreparedEvalQuery{}}
 	add := func(query string) {
 		if _, done := out.queries[query]; done || out.err != nil {
 			return
 		}
 		var q rego.PreparedEvalQuery
-		q, out.err = rego.New(rego.Query(query), rego.Compiler(c), rego.Store(p.store)).PrepareForEval(ctx)
+		q, out.err = rego.New(rego.Query(query), rego.Compiler(c), rego.Store(p.store), rego.FunctionDyn(&byType, lookIndex)).PrepareForEval(context.Background())
 		out.queries[query] = q
 	}
 	for _, r := range p.rules {
@@ -172,27 +163,41 @@ type judging struct {
 	r     *rule
 	d     *Document
 	o     Options
-	input ast.Value
-	// watched is the worker's own: evaluations that share it follow each other.
-	watched *watchedDocument
+	plain input // in the shape that the policy wants
+	// worker evaluates nothing else meanwhile.
+	worker *worker
 
 	findings []Finding
 	diags    diag.List
 }
 
-func (j *judging) options(more ...rego.EvalOption) []rego.EvalOption {
-	out := append([]rego.EvalOption{rego.EvalParsedInput(j.input)}, more...)
-	if !j.o.Now.IsZero() {
-		out = append(out, rego.EvalTime(j.o.Now))
+// program is the policy, compiled for a document.
+func (j *judging) program(tracked bool, in input) *program {
+	return j.p.program(variant{tracked: tracked, indexed: in.index != nil})
+}
+
+// plainly evaluates a query on the document as it is.
+func (j *judging) plainly(ctx context.Context, query string, says saying) ([]said, error) {
+	of := j.program(false, j.plain)
+	out, err := j.eval(ctx, of, query, says, j.plain, rego.EvalVirtualCache(j.worker.cache(of)))
+	if err != nil {
+		j.worker.forget(of)
 	}
-	return out
+	return out, err
+}
+
+func (j *judging) eval(ctx context.Context, of *program, query string, says saying, in input, options ...rego.EvalOption) ([]said, error) {
+	if of.err != nil {
+		return nil, of.err
+	}
+	options = append(options, rego.EvalParsedInput(in.term.Value))
+	if !j.o.Now.IsZero() {
+		options = append(options, rego.EvalTime(j.o.Now))
+	}
+	return evaluate(withIndex(ctx, in.index), of.queries[query], says, options)
 }
 
 func (j *judging) run(ctx context.Context) {
-	if j.p.fast.err != nil {
-		j.fail(j.p.fast.err)
-		return
-	}
 	excepted, asked, err := j.excepted(ctx)
 	if err != nil {
 		j.fail(err)
@@ -201,7 +206,7 @@ func (j *judging) run(ctx context.Context) {
 	if excepted && len(asked) == 0 {
 		return
 	}
-	said, err := evaluate(ctx, j.p.fast.queries[j.r.query], j.r.says, j.options())
+	said, err := j.plainly(ctx, j.r.query, j.r.says)
 	if err != nil {
 		j.fail(err)
 		return
@@ -234,12 +239,12 @@ func (j *judging) excepted(ctx context.Context) (yes bool, asked []attribute, er
 	if !j.r.excepts {
 		return false, nil, nil
 	}
-	said, err := evaluate(ctx, j.p.fast.queries[j.r.exceptions()], members, j.options())
-	if err == nil && j.d.HasUnknown() {
-		asked, err = j.askedFor(ctx, j.r.exceptions(), members, said)
-	}
+	said, err := j.plainly(ctx, j.r.exceptions(), members)
 	if err != nil {
 		return false, nil, err
+	}
+	if j.d.HasUnknown() {
+		asked = j.askedFor(ctx, j.r.exceptions(), members, said)
 	}
 	_, name, _ := strings.Cut(j.r.name, "_")
 	for _, v := range said {
@@ -259,8 +264,11 @@ type said struct {
 	value any
 }
 
+// saying is how the value of a query, nil where it is undefined, is understood.
+type saying func(ast.Value) ([]said, error)
+
 // evaluate returns what a query says.
-func evaluate(ctx context.Context, q rego.PreparedEvalQuery, says func(ast.Value) ([]said, error), options []rego.EvalOption) (out []said, err error) {
+func evaluate(ctx context.Context, q rego.PreparedEvalQuery, says saying, options []rego.EvalOption) (out []said, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: %v", errPanicked, r)
@@ -284,7 +292,7 @@ func evaluate(ctx context.Context, q rego.PreparedEvalQuery, says func(ast.Value
 	return out, nil
 }
 
-// says is how the value of the rule is understood.
+// says is the [saying] of the rule.
 func (r *rule) says(v ast.Value) ([]said, error) {
 	if r.decides {
 		return r.decided(v)

@@ -32,11 +32,12 @@ type Policy struct {
 	preparing sync.Mutex             // guards what is prepared when it is first needed
 	modules   map[string]*ast.Module // parsed, by file
 	store     storage.Store
-	quick     *ast.Compiler
 	rules     []*rule
+	programs  map[variant]*program
 	wants     shape // of the input
 
-	fast, slow *prepared // slow is for documents with unknown values; see tracked
+	annotations *ast.AnnotationSet
+	findAlone   sync.Once // sets what rules say of themselves in alone
 }
 
 // rule is what is asked for: all rules of one name in one package.
@@ -51,10 +52,23 @@ type rule struct {
 	// followed says that how each of its messages comes about can be followed: each
 	// by a way of its own. One of "else" or a default rests on what others did not say.
 	followed bool
+	alone    bool // it judges each object by itself; see [Policy.ByObject]
 	notes    notes
 }
 
 func (r *rule) String() string { return r.pkg + "." + r.name }
+
+// ByObject reports whether a rule (PACKAGE.RULE) judges each object by itself: what
+// it says of a plan is what it says of each of its objects, with the rest of the plan
+// but without the other objects. It is true only where that can be seen from the rule.
+func (p *Policy) ByObject(name string) bool {
+	p.findAlone.Do(func() {
+		if c, err := p.compile(variant{}, nil); err == nil {
+			p.alone(c)
+		}
+	})
+	return slices.ContainsFunc(p.rules, func(r *rule) bool { return r.alone && r.String() == name })
+}
 
 // Rules is how many rules the policy has.
 func (p *Policy) Rules() (n int) {
@@ -163,7 +177,7 @@ func Prepare(name string, level Level, dir string, files map[string][]byte) (*Po
 // and no part of it. Diagnostics may be warnings: of what can be evaluated, and will say nothing.
 func PrepareSource(name string, level Level, from Source) (*Policy, diag.List) {
 	dir, files := from.Dir, from.Files
-	p := &Policy{Name: name, Level: level, modules: map[string]*ast.Module{}}
+	p := &Policy{Name: name, Level: level, modules: map[string]*ast.Module{}, programs: map[variant]*program{}}
 	var diags diag.List
 	for _, file := range sorted(files) {
 		if !isRego(file) || isTest(file) {
@@ -182,24 +196,31 @@ func PrepareSource(name string, level Level, from Source) (*Policy, diag.List) {
 	if len(p.modules) == 0 {
 		return nil, diag.Errorf("Policy has no rules", "There are no Rego files (*.rego) in %s, the source of policy %q.", dir, name)
 	}
-	var err error
-	if p.quick, err = compile(p.modules, false); err != nil && p.takeForOld(files, dir, err) {
-		p.quick, err = compile(p.modules, false)
+	var asked dataAsked
+	var odd diag.List
+	read := func(c *ast.Compiler) {
+		asked = dataAskedBy(c)
+		p.wants, odd = shapeOf(c)
+	}
+	first := variant{indexed: true}
+	c, err := p.compile(first, read)
+	if err != nil && p.takeForOld(files, dir, err) {
+		c, err = p.compile(first, read)
 	}
 	if err != nil {
 		return nil, fromOPA(err, "Policy cannot be compiled")
 	}
-	data, diags := p.data(append([]Source{from}, from.Data...))
+	p.annotations = c.GetAnnotationSet()
+	data, diags := p.data(asked, append([]Source{from}, from.Data...))
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	p.store = inmem.NewFromObject(data)
+	p.store = inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true))
 	if diags = append(diags, p.findRules(dir, from.Decisions)...); diags.HasErrors() {
 		return nil, diags
 	}
-	var d diag.List
-	p.wants, d = shapeOf(p.quick)
-	return p, append(diags, d...)
+	p.programs[first] = p.queries(c)
+	return p, append(diags, odd...)
 }
 
 func isTest(name string) bool {
@@ -277,17 +298,34 @@ func (p *Policy) takeForOld(files map[string][]byte, dir string, err error) (cha
 	return changed
 }
 
-// compile compiles modules. tracked leaves out what evaluates a part of a rule
-// once for several uses: what it looked at could not be told for each.
-func compile(parsed map[string]*ast.Module, tracked bool) (*ast.Compiler, error) {
-	modules := make(map[string]*ast.Module, len(parsed))
-	for name, m := range parsed {
+// variant is one of the ways in which rules are compiled.
+type variant struct {
+	// tracked leaves out what evaluates a part of a rule once for several uses: what
+	// it looked at could not be told for each.
+	tracked bool
+	// indexed is for documents with an index of their changes (see [useIndex]).
+	indexed bool
+}
+
+// compile compiles the modules of a policy. read, where not nil, is given them before
+// they are rewritten for the index.
+func (p *Policy) compile(v variant, read func(*ast.Compiler)) (*ast.Compiler, error) {
+	modules := make(map[string]*ast.Module, len(p.modules))
+	for name, m := range p.modules {
 		modules[name] = m.Copy()
 		compareLess(modules[name])
 	}
 	c := ast.NewCompiler().WithCapabilities(capabilities())
-	if tracked {
+	if v.tracked {
 		c = c.WithSkipStages(ast.StageBuildComprehensionIndices)
+	}
+	if v.indexed {
+		c = c.WithStageAfterID(ast.StageCheckTypes, ast.CompilerStageDefinition{Name: "UseIndex", MetricName: "compile_stage_use_index", Stage: func(c *ast.Compiler) *ast.Error {
+			if read != nil {
+				read(c)
+			}
+			return useIndex(c)
+		}})
 	}
 	if c.Compile(modules); c.Failed() {
 		return nil, c.Errors
@@ -338,11 +376,10 @@ func place(l *ast.Location) *Place {
 
 // data reads the documents that the rules ask for: of what is beside the rules
 // for another purpose (plans to try them on, say) it takes no notice.
-func (p *Policy) data(sources []Source) (map[string]any, diag.List) {
-	asked, all, packages := p.dataAsked()
+func (p *Policy) data(asked dataAsked, sources []Source) (map[string]any, diag.List) {
 	var missing []string
-	for _, name := range sorted(asked) {
-		if !packages[name] {
+	for _, name := range sorted(asked.names) {
+		if !asked.packages[name] {
 			missing = append(missing, name)
 		}
 	}
@@ -350,10 +387,10 @@ func (p *Policy) data(sources []Source) (map[string]any, diag.List) {
 	var diags diag.List
 	for _, from := range sources {
 		for _, file := range sorted(from.Files) {
-			if !isData(file) || len(asked) == 0 && !all {
+			if !isData(file) || len(asked.names) == 0 && !asked.all {
 				continue
 			}
-			if err := addData(out, path.Dir(file), from.Files[file], func(name string) bool { return all || asked[name] }); err != nil {
+			if err := addData(out, path.Dir(file), from.Files[file], func(name string) bool { return asked.all || asked.names[name] }); err != nil {
 				d := diag.Errorf("Data of a policy cannot be read", "%s: %s.", path.Join(filepath.ToSlash(from.Dir), file), err)
 				if len(missing) == 0 {
 					d[0].Severity = diag.Warning
@@ -370,26 +407,30 @@ func (p *Policy) data(sources []Source) (map[string]any, diag.List) {
 	return out, diags
 }
 
-// dataAsked lists the members of data that the rules refer to, and those that are
-// packages; all says that one refers to it by a variable.
-func (p *Policy) dataAsked() (asked map[string]bool, all bool, packages map[string]bool) {
-	asked, packages = map[string]bool{}, map[string]bool{}
-	for _, m := range p.quick.Modules {
+// dataAsked are the members of data that rules refer to, and those that are packages.
+type dataAsked struct {
+	names, packages map[string]bool
+	all             bool // one refers to it by a variable
+}
+
+func dataAskedBy(c *ast.Compiler) dataAsked {
+	asked := dataAsked{names: map[string]bool{}, packages: map[string]bool{}}
+	for _, m := range c.Modules {
 		if len(m.Package.Path) > 1 {
-			packages[text(m.Package.Path[1])] = true
+			asked.packages[text(m.Package.Path[1])] = true
 		}
 		ast.WalkRefs(m, func(ref ast.Ref) bool {
 			switch {
 			case !ref[0].Equal(ast.DefaultRootDocument):
 			case len(ref) == 1 || text(ref[1]) == "":
-				all = true
+				asked.all = true
 			default:
-				asked[text(ref[1])] = true
+				asked.names[text(ref[1])] = true
 			}
 			return false
 		})
 	}
-	return asked, all, packages
+	return asked
 }
 
 // text is the string that a term is, or "".

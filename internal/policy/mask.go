@@ -3,7 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -78,11 +78,16 @@ func (s *secrets) all(v any) {
 	}
 }
 
-// list returns the values, the longest first: one may contain another.
+// list returns the values, the longest first.
 func (s *secrets) list() []string {
 	out := sorted(s.values)
-	sort.SliceStable(out, func(i, j int) bool { return len(out[i]) > len(out[j]) })
+	longestFirst(out)
 	return out
+}
+
+// longestFirst is the order in which values are hidden: one may contain another.
+func longestFirst(values []string) {
+	slices.SortStableFunc(values, func(a, b string) int { return len(b) - len(a) })
 }
 
 const hiddenText = "(sensitive value)"

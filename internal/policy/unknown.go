@@ -7,10 +7,11 @@ import (
 
 // watcher notices what unknown attributes one evaluation asks for.
 type watcher struct {
-	ids   map[attribute]int
-	names []attribute
-	log   []int // touched, in order, some several times
-	seen  map[int]bool
+	ids    map[attribute]int
+	names  []attribute
+	groups [][]int // of attributes that are touched together; -1-i is the id of the i-th
+	log    []int   // touched, in order, some several times
+	seen   map[int]bool
 
 	// note, where not nil, is told of every touch.
 	note func(id int)
@@ -39,6 +40,15 @@ func (w *watcher) touch(id int) {
 	}
 }
 
+// group is an id for several: touching it is touching them.
+func (w *watcher) group(ids []int) int {
+	if len(ids) == 1 {
+		return ids[0]
+	}
+	w.groups = append(w.groups, ids)
+	return -len(w.groups)
+}
+
 // reset forgets what was touched, for the next evaluation.
 func (w *watcher) reset() {
 	w.log, w.seen, w.note = nil, map[int]bool{}, nil
@@ -46,9 +56,27 @@ func (w *watcher) reset() {
 
 // touched lists what was asked for.
 func (w *watcher) touched() []attribute {
+	single, done := make([]bool, len(w.names)), map[int]bool{}
+	var add func(id int)
+	add = func(id int) {
+		if id >= 0 {
+			single[id] = true
+			return
+		}
+		if done[id] {
+			return
+		}
+		done[id] = true
+		for _, one := range w.groups[-1-id] {
+			add(one)
+		}
+	}
+	for id := range w.seen {
+		add(id)
+	}
 	var out []attribute
 	for id, a := range w.names {
-		if w.seen[id] {
+		if single[id] {
 			out = append(out, a)
 		}
 	}
@@ -191,69 +219,6 @@ func bare(o ast.Object) ast.Object {
 	return o
 }
 
-// remembering is the cache of what rules came to. What a rule had looked at is
-// looked at again by whoever finds it here.
-type remembering struct {
-	topdown.VirtualCache
-	w      *watcher
-	begun  map[int]int   // by hash of the reference: where in the log it began
-	looked map[int][]int // what was looked at for it
-}
-
-func newRemembering(w *watcher) *remembering {
-	return &remembering{VirtualCache: topdown.NewVirtualCache(), w: w, begun: map[int]int{}, looked: map[int][]int{}}
-}
-
-// composite reports whether a reference has documents for arguments: functions
-// of them are not kept, because watched objects cannot be compared.
-func composite(ref ast.Ref) bool {
-	for _, t := range ref {
-		switch t.Value.(type) {
-		case ast.Object, *ast.Array, ast.Set:
-			return true
-		}
-	}
-	return false
-}
-
-// Get implements [topdown.VirtualCache].
-func (c *remembering) Get(ref ast.Ref) (*ast.Term, bool) {
-	if composite(ref) {
-		return nil, false
-	}
-	key := ref.Hash()
-	term, undefined := c.VirtualCache.Get(ref)
-	if term == nil && !undefined {
-		if _, begun := c.begun[key]; !begun {
-			c.begun[key] = len(c.w.log)
-		}
-		return nil, false
-	}
-	for _, id := range c.looked[key] {
-		c.w.touch(id)
-	}
-	return term, undefined
-}
-
-// Put implements [topdown.VirtualCache].
-func (c *remembering) Put(ref ast.Ref, v *ast.Term) {
-	if composite(ref) {
-		return
-	}
-	key := ref.Hash()
-	have := map[int]bool{}
-	for _, id := range c.looked[key] {
-		have[id] = true
-	}
-	for _, id := range c.w.log[c.begun[key]:] { // from the very beginning where that was missed
-		if !have[id] {
-			have[id] = true
-			c.looked[key] = append(c.looked[key], id)
-		}
-	}
-	c.VirtualCache.Put(ref, v)
-}
-
 // derivations follows how each message of a rule comes about, to tell those that
 // rest on nothing unknown. A message is certain if one of the ways to it touched
 // nothing unknown: what was touched on the way to an alternative that was given up
@@ -283,7 +248,7 @@ func (d *derivations) TraceEvent(e topdown.Event) {
 	switch node := e.Node.(type) {
 	case *ast.Rule:
 		switch {
-		case e.Op == topdown.EnterOp && d.own(node):
+		case e.Op == topdown.EnterOp && d.rule.is(node):
 			d.frame, d.at, d.touched = e.QueryID, -1, nil
 			d.body = make(map[*ast.Expr]int, len(node.Body))
 			for i, expr := range node.Body {
@@ -322,17 +287,4 @@ func (d *derivations) forget(from int) {
 		}
 	}
 	d.touched = kept
-}
-
-func (d *derivations) own(r *ast.Rule) bool {
-	if r.Module == nil || "data."+d.rule.pkg != r.Module.Package.Path.String() {
-		return false
-	}
-	name := string(r.Head.Name)
-	if name == "" && len(r.Head.Reference) > 0 {
-		if v, ok := r.Head.Reference[0].Value.(ast.Var); ok {
-			name = string(v)
-		}
-	}
-	return name == d.rule.name
 }

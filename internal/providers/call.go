@@ -9,6 +9,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/providers/internal/wire"
+	"github.com/tutti-dev/tutti/internal/telemetry"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -54,7 +55,9 @@ func (c *client) invoke(ctx context.Context, method string, req, resp proto.Mess
 
 // invokeFirst calls a method that needs no introduction.
 func (c *client) invokeFirst(ctx context.Context, method string, req, resp proto.Message) diag.List {
+	ctx, span := telemetry.BeginCall(ctx, c.addr.ForDisplay(), path.Base(method))
 	err := c.conn.Invoke(ctx, method, req, resp)
+	span.End(status.Code(err).String(), err != nil)
 	if err == nil {
 		return nil
 	}

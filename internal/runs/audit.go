@@ -13,7 +13,7 @@ import (
 
 // reservedTypes begin the types of events that Tutti writes itself: a workflow
 // that could emit one could pretend that somebody has approved something.
-var reservedTypes = []string{"run", "resource", "approval", "signal", "state", "environment", "access", "token", "login", "override", "policy", "budget", "secret", "trigger", "drift"}
+var reservedTypes = []string{"run", "resource", "approval", "signal", "state", "environment", "access", "token", "login", "override", "policy", "budget", "secret", "store", "trigger", "drift", "delivery"}
 
 // reserved reports whether a type of events is one that only Tutti may write.
 func reserved(eventType string) bool {

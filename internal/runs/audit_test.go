@@ -61,6 +61,7 @@ func TestWhatPeopleSayIsInTheFeed(t *testing.T) {
 		}
 		want := []string{
 			got[0], // run.started, with the digest of the workflow
+			`approval.needed user:ann {"step":"ask"}`,
 			`approval.approved user:bob {"step":"ask","digest":"aaa","roles":["manager"]}`,
 			`approval.rejected user:bob {"step":"ask"}`,
 			`signal.received service:ci {"kind":"event","name":"built"}`,

@@ -17,7 +17,9 @@ import (
 
 // carryOut does a run from where its journal stands to its end, or as far as
 // it gets. recorded is nil for a new run.
-func (d *drive) carryOut(ctx context.Context, open Open, recorded []Recorded) (Result, diag.List) {
+func (d *drive) carryOut(ctx context.Context, open Open, recorded []Recorded) (result Result, _ diag.List) {
+	ctx, span := beginRun(ctx, d.run)
+	defer func() { endRun(span, result.Run) }()
 	resuming := len(recorded) > 0
 	d.tell(Event{Kind: Began, Operation: -1})
 	exec, diags := open(ctx)
@@ -155,7 +157,7 @@ func (d *drive) conclude(ctx context.Context) Result {
 	final := d.exec.Finish(ctx)
 	d.report(final.Diags)
 	if d.req.Closing != nil {
-		d.report(d.req.Closing(ctx))
+		d.report(d.req.Closing(ctx, final))
 	}
 	now := d.r.now()
 	d.run.Ended = now

@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/tutti-dev/tutti/internal/telemetry"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
@@ -187,14 +188,29 @@ func (d *drive) hand(t task) {
 
 func (d *drive) worker() {
 	for t := range d.work {
-		var out engine.Outcome
-		if t.settle {
-			out = d.exec.Settle(d.opCtx, t.op)
-		} else {
-			out = d.exec.Do(d.opCtx, t.op)
-		}
-		d.ended <- ended{t, out} // has room for every slot
+		d.ended <- ended{t, d.do(t)} // has room for every slot
 	}
+}
+
+func (d *drive) do(t task) (out engine.Outcome) {
+	about := d.about(t.op)
+	ctx, span := telemetry.BeginStep(d.opCtx, d.run.ID, about.Address, about.Operation)
+	defer func() { span.End(outcomeOf(kindOf(out)), out.Failed()) }()
+	if t.settle {
+		return d.exec.Settle(ctx, t.op)
+	}
+	return d.exec.Do(ctx, t.op)
+}
+
+// kindOf is the entry that tells of an outcome.
+func kindOf(out engine.Outcome) workflow.Kind {
+	switch {
+	case out.Lost:
+		return workflow.StepLost
+	case out.Failed():
+		return workflow.StepFailed
+	}
+	return workflow.StepSucceeded
 }
 
 // take notes the outcome of an operation.
@@ -205,13 +221,7 @@ func (d *drive) take(e ended) {
 		// It was cut off, so this says nothing: resuming finds out.
 		return
 	}
-	kind := workflow.StepSucceeded
-	switch {
-	case out.Lost:
-		kind = workflow.StepLost
-	case out.Failed():
-		kind = workflow.StepFailed
-	}
+	kind := kindOf(out)
 	data := d.about(e.op)
 	data.Problems = problemsOf(out.Diags)
 	d.report(out.Diags)

@@ -3,6 +3,7 @@ package runs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -279,3 +280,18 @@ func DepthOf(ctx context.Context, store Store, id string) (int, error) {
 
 // maxNesting is how deep runs are steps of others at most.
 const maxNesting = 100
+
+// ErrRemembered says that somebody else has told of what a source has seen meanwhile.
+var ErrRemembered = errors.New("another process watches the same source")
+
+// SourceStore keeps what sources of events have told of: see the package
+// internal/triggers/sources.
+type SourceStore interface {
+	EventStore
+	// Remember puts events into the feed as Accept does, and writes down what their
+	// source has to remember, all or none. It returns [ErrRemembered] where that is not
+	// before any more; nil stands for nothing.
+	Remember(ctx context.Context, source string, list []Inbound, before, after []byte) error
+	// Memory is what a source has to remember; nil for nothing.
+	Memory(ctx context.Context, source string) ([]byte, error)
+}

@@ -27,6 +27,9 @@ type About struct {
 	// Signal says that the step ends by a signal that the machine understands:
 	// there is nothing to do.
 	Signal bool
+	// Asks, where it names the step, says that people are to decide about it: that is
+	// told once.
+	Asks string
 	// Token says that the step has no job, but ends by a signal with its token.
 	Token bool
 	// Pool, where it names one, is what the step has to get into before it begins.
@@ -184,7 +187,7 @@ func (r *Runner) Enqueue(ctx context.Context, e Execution) (Run, diag.List) {
 		run.Status = ""
 		return run, diag.Errorf("Cannot start run", "Run %s cannot be started: %s.", run.ID, x.broken)
 	}
-	n := NewRun{Run: x.run, Definition: e.Definition, Entries: x.pending.entries, Events: withIDs(run.ID, 1, x.events...)}
+	n := NewRun{Run: x.run, Definition: e.Definition, Entries: x.pending.entries, Events: withBatchIDs(run.ID, 1, x.events)}
 	if err := r.Store.Enqueue(context.WithoutCancel(ctx), n); err != nil {
 		return run, startProblem(err)
 	}
@@ -274,6 +277,7 @@ func (r *Runner) Continue(ctx context.Context, e Execution) (Run, diag.List) {
 	if x.seq == 0 {
 		x.begun()
 	} else {
+		x.asked = x.run.Steps
 		x.events = []events.Event{runEvent(run, r.now(), "run.resumed")}
 		x.append(workflow.Entry{Kind: workflow.RunResumed, Step: -1})
 	}

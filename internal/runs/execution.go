@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/telemetry"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
@@ -45,6 +46,7 @@ type execution struct {
 
 	seq     int64
 	heard   int64 // number of the last signal in the journal
+	asked   int   // people know of the steps below that they are to decide about
 	pending batch
 	writing *batch
 	events  []events.Event
@@ -140,6 +142,11 @@ func (x *execution) append(entry workflow.Entry) {
 // enqueue takes a step that may start: one that only waits begins to.
 func (x *execution) enqueue(step int) {
 	about := x.e.Steps.About(step)
+	if about.Asks != "" && !about.Ended && step >= x.asked {
+		x.events = append(x.events, events.Event{
+			Source: sourceOf(x.run.Key), Type: "approval.needed", Subject: x.run.ID, Actor: access.Subject(x.run.Actor), Time: x.r.now(), Data: encode(decisionData{Step: about.Asks}),
+		})
+	}
 	switch {
 	case x.doubts[step] && !about.Token: // its loss is about to be told
 	case about.Signal, about.Ended:
@@ -164,7 +171,9 @@ func (x *execution) enqueue(step int) {
 }
 
 // carryOut drives the machine to its end, or as far as it gets.
-func (x *execution) carryOut(ctx context.Context) (Run, diag.List) {
+func (x *execution) carryOut(ctx context.Context) (run Run, diags diag.List) {
+	ctx, span := beginRun(ctx, x.run)
+	defer func() { endRun(span, run) }()
 	store := context.WithoutCancel(ctx)
 	opCtx, cancelSteps := context.WithCancel(store)
 	defer cancelSteps()
@@ -506,7 +515,9 @@ func (x *execution) begin(t *Task) {
 	x.working[t] = true
 	x.limits(t)
 	go func() {
+		ctx, span := telemetry.BeginStep(ctx, x.run.ID, t.what.Name, t.what.Action)
 		ended := t.what.Job(ctx, t)
+		span.End(outcomeOf(ended.Kind), ended.Kind != workflow.StepSucceeded)
 		t.flush()
 		select {
 		case x.done <- finished{t, ended}:
@@ -617,11 +628,8 @@ func (x *execution) flush() {
 	x.pending, x.writing = batch{leaves: later}, &b
 	run := x.run
 	list := x.events
-	for i := range list {
-		list[i].ID = eventID(run.ID, b.entries[0].Sequence)
-		if i > 0 {
-			list[i].ID = fmt.Sprintf("%s.%d", list[i].ID, i)
-		}
+	if len(list) > 0 {
+		list = withBatchIDs(run.ID, b.entries[0].Sequence, list)
 	}
 	x.writes <- []Commit{{Lease: x.lease, Entries: b.entries, Events: list, Run: &run, Leaves: b.leaves}}
 	x.events = nil

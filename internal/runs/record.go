@@ -226,6 +226,18 @@ func withIDs(run string, sequence int64, list ...events.Event) []events.Event {
 	return list
 }
 
+// withBatchIDs names events that are written together with entries of which the first
+// has this number.
+func withBatchIDs(run string, first int64, list []events.Event) []events.Event {
+	for i := range list {
+		list[i].ID = eventID(run, first)
+		if i > 0 {
+			list[i].ID += "." + strconv.Itoa(i)
+		}
+	}
+	return list
+}
+
 // stateSource begins the sources of events about a state, and of runs that work there.
 const stateSource = "/state/"
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/plans"
@@ -57,6 +58,9 @@ type Runner struct {
 	// Grace is how long operations get to return after a hard cancel before
 	// they are left in doubt; 0 means ten seconds.
 	Grace time.Duration
+	// Egress keeps the requests of steps out of networks that are not public; nil lets
+	// them go anywhere.
+	Egress *egress.Guard
 
 	bell   bell
 	others sync.WaitGroup // runs that nobody waits for
@@ -82,7 +86,7 @@ type Request struct {
 	Decision json.RawMessage
 	// Closing, where not nil, is asked when all operations have ended whether what
 	// they made may stand: an error fails the run.
-	Closing func(ctx context.Context) diag.List
+	Closing func(ctx context.Context, final engine.Final) diag.List
 	// Events are written with the one that says that the run has started. ID, Source
 	// and, where there is none, Subject and Time are filled in.
 	Events      []events.Event

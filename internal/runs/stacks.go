@@ -45,6 +45,7 @@ type StackRequest struct {
 	Destroy   bool
 	Refresh   bool
 	Plan      string // digest of a kept plan; empty for none
+	Rollback  string // the run that is to be undone by the plan; empty for none
 	// Secrets are the versions of secrets that the stack is given instead of the
 	// current ones, by name.
 	Secrets   map[string]int

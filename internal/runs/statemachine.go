@@ -17,6 +17,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/functions"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
@@ -197,7 +198,12 @@ func (s *StateMachine) call(ctx context.Context, t *Task, e asl.Effect) (json.Ra
 }
 
 func (s *StateMachine) actionCall(ctx context.Context, t *Task, args cty.Value) actions.Call {
+	var guard *egress.Guard
+	if s.Runner != nil {
+		guard = s.Runner.Egress
+	}
 	return actions.Call{
+		Egress:    guard,
 		Arguments: args, Key: t.Key, Dir: s.Dir, Logs: t.Log, Beat: t.Beat, Asked: t.Asked(),
 		Artifact: func(path string, data []byte) error { return t.Artifact(ctx, newArtifact(path, data), data) },
 	}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -75,6 +76,31 @@ type Run struct {
 	// Overrides are the rules that were against the run, and why it was carried out
 	// all the same; of a workflow, those that its steps may go against.
 	Overrides []Override `json:",omitempty"`
+	// Source is the code that the run is about; nil where whoever started it said
+	// nothing of it. Steps that are runs of their own have none.
+	Source *Source `json:",omitempty"`
+	// Pruned is when its journal, its logs and what else only the run needed were
+	// removed; zero where they are there.
+	Pruned time.Time `json:",omitzero"`
+}
+
+// Source is a state of code at a host of code.
+type Source struct {
+	Repository string // "org/shop"; empty where the notify block names it
+	Commit     string // in full, in hexadecimal
+	// PullRequest is the number of the request to merge; 0 for none.
+	PullRequest int `json:",omitempty"`
+}
+
+// ErrPruned says that what would be needed of a run was removed because it was old.
+var ErrPruned = errors.New("its journal was removed")
+
+// Kept fails with [ErrPruned] where there is no journal to read any more.
+func (r Run) Kept() error {
+	if r.Pruned.IsZero() {
+		return nil
+	}
+	return fmt.Errorf("run %s ended at %s, and %w at %s (tutti store prune)", r.ID, r.Ended.Local().Format(time.DateTime), ErrPruned, r.Pruned.Local().Format(time.DateTime))
 }
 
 // Override says why a rule, such as "budget.shop", was not followed. The actor of

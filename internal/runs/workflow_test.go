@@ -14,6 +14,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
@@ -279,6 +280,11 @@ func TestApprovalAcrossACrash(t *testing.T) {
 		}
 		if by := m.Result().Outputs.GetAttr("by").AsValueSlice(); len(by) != 1 || by[0].AsString() != "bob" {
 			t.Errorf("approved by %v", by)
+		}
+		told, _, err := b.store.Events(t.Context(), 0, 0)
+		asked := slices.DeleteFunc(told, func(e events.Event) bool { return e.Type != "approval.needed" })
+		if err != nil || len(asked) != 1 || asked[0].Subject != "run1" {
+			t.Errorf("people were asked by %v, %v", asked, err)
 		}
 	})
 }

@@ -24,6 +24,10 @@ func builtinActions(r *Runner, d *flow.Definition, o WorkflowOptions) map[string
 	out := map[string]WorkflowAction{}
 	for kind, a := range actions.Builtin() {
 		out[kind] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
+			// What the run was allowed when it began, it may not be allowed now.
+			if err := o.may(c, access.Run, d.Workflow.Name); err != nil {
+				return WorkflowResult{}, err
+			}
 			v, err := a(ctx, c.Call)
 			return WorkflowResult{Outputs: v}, err
 		}
@@ -64,7 +68,7 @@ func emit(_ context.Context, c WorkflowCall) (WorkflowResult, error) {
 // runChild carries out another workflow of the project as a run of its own, or
 // goes on with it.
 func runChild(ctx context.Context, r *Runner, d *flow.Definition, o WorkflowOptions, c WorkflowCall) (WorkflowResult, error) {
-	o.Run.Parent = c.Task.Run().ID
+	o.Run.Parent, o.Run.Source = c.Task.Run().ID, nil
 	t, name, given := c.Task, c.Effect.References["run"].Name, c.Effect.Arguments.GetAttr("inputs")
 	result := WorkflowResult{Run: childRun(t)}
 	w := d.Project.Workflows[name]
@@ -159,6 +163,8 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 				req.Configuration = v.AsString()
 			case "plan":
 				req.Plan = v.AsString()
+			case "rollback":
+				req.Rollback = v.AsString()
 			}
 		}
 		return req

@@ -181,6 +181,9 @@ func (r *Runner) ContinueWorkflow(ctx context.Context, d *flow.Definition, o Wor
 
 // ReplayWorkflow rebuilds the machine of a run from its journal, to look at it.
 func (r *Runner) ReplayWorkflow(ctx context.Context, run Run) (*flow.Machine, diag.List) {
+	if err := run.Kept(); err != nil {
+		return nil, diag.Errorf("Journal was removed", "%s.", err)
+	}
 	data, err := r.Store.Blob(ctx, run.Blob)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read the run's definition", "%s.", err)
@@ -235,6 +238,9 @@ var _ Steps = (*workflowSteps)(nil)
 func (w *workflowSteps) About(step int) About {
 	a := w.machine.About(step)
 	out := About{Ended: a.Ended, Until: a.Until, Signal: a.Signal}
+	if a.Approval {
+		out.Asks = a.Key
+	}
 	if a.Pool != "" {
 		out.Pool = Ticket{Pool: a.Pool, Name: a.Key, Priority: a.Priority}
 		if p := w.d.Project.Pools[a.Pool]; p != nil {
@@ -282,7 +288,7 @@ func (w *workflowSteps) attempt(ctx context.Context, t *Task, e flow.Effect, ver
 			}
 		}
 	}
-	call := WorkflowCall{Effect: e, Task: t, Call: actions.Call{Key: t.Key, Dir: w.d.Project.Dir, Logs: t.Log, Beat: t.Beat, Asked: t.Asked()}}
+	call := WorkflowCall{Effect: e, Task: t, Call: actions.Call{Key: t.Key, Dir: w.d.Project.Dir, Logs: t.Log, Beat: t.Beat, Asked: t.Asked(), Egress: w.r.Egress}}
 	call.Artifact = func(path string, data []byte) error { return t.Artifact(ctx, newArtifact(path, data), data) }
 	hidden := false
 	if e.Arguments != cty.NilVal {
@@ -413,6 +419,9 @@ func (r *Runner) Inputs(ctx context.Context, run Run) (map[string]cty.Value, str
 
 func (r *Runner) startOf(ctx context.Context, run Run) (flow.Start, diag.List) {
 	var start flow.Start
+	if err := run.Kept(); err != nil {
+		return start, diag.Errorf("Journal was removed", "%s.", err)
+	}
 	first := errors.New("only the first")
 	found := false
 	err := r.Store.Each(ctx, run.ID, 0, func(e workflow.Entry) error {

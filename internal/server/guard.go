@@ -2,11 +2,13 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/server/api"
 )
 
@@ -66,35 +68,50 @@ func (s *Server) identified(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		header := r.Header.Get("Authorization")
-		switch shown, bearer := strings.CutPrefix(header, "Bearer "); {
-		case len(r.Header.Values("Authorization")) > 1:
-		case bearer:
-			if who, err := s.Token(shown); err == nil {
-				next.ServeHTTP(w, r.WithContext(api.WithIdentity(r.Context(), who)))
-				return
-			}
-		case header != "":
-			// The state backend's clients know names and passwords only.
-			if _, password, basic := r.BasicAuth(); basic && strings.HasPrefix(r.URL.Path, StatePrefix) {
-				if who, err := s.Token(password); err == nil {
-					next.ServeHTTP(w, r.WithContext(api.WithIdentity(r.Context(), who)))
-					return
-				}
-			}
-		default:
-			if who, ok := s.sessions.find(r, time.Now()); ok {
-				next.ServeHTTP(w, r.WithContext(api.WithIdentity(r.Context(), who)))
-				return
-			}
-			if s.Local != nil {
-				next.ServeHTTP(w, r.WithContext(api.WithIdentity(r.Context(), *s.Local)))
-				return
-			}
+		who, err := s.whoAsks(r)
+		if err == nil {
+			ctx := api.WithRoute(api.WithIdentity(r.Context(), who), routeOf(r))
+			ctx = api.WithRecheck(ctx, func() (access.Identity, error) { return s.whoAsks(r) })
+			next.ServeHTTP(w, r.WithContext(ctx))
+			return
 		}
 		w.Header().Set("WWW-Authenticate", `Bearer realm="tutti"`)
 		tell(w, http.StatusUnauthorized, "Come with a token that holds: make one with \"tutti token create\".")
 	})
+}
+
+// errNobody says that a request comes without anything that says who asks.
+var errNobody = errors.New("there is no token")
+
+// whoAsks finds out who asks. A token that is shown is what counts, whatever else
+// there is.
+func (s *Server) whoAsks(r *http.Request) (access.Identity, error) {
+	header := r.Header.Get("Authorization")
+	shown, bearer := strings.CutPrefix(header, "Bearer ")
+	switch {
+	case len(r.Header.Values("Authorization")) > 1:
+		return access.Identity{}, errNobody
+	case bearer:
+	case header != "":
+		// The state backend's clients know names and passwords only.
+		var basic bool
+		if _, shown, basic = r.BasicAuth(); !basic || !strings.HasPrefix(r.URL.Path, StatePrefix) {
+			return access.Identity{}, errNobody
+		}
+	default:
+		if who, ok := s.sessions.find(r, time.Now()); ok {
+			return who, nil
+		}
+		if s.Local != nil {
+			return *s.Local, nil
+		}
+		return access.Identity{}, errNobody
+	}
+	who, err := s.Token(shown)
+	if err != nil {
+		s.refuse(r, Refusal{Token: shown, Err: err})
+	}
+	return who, err
 }
 
 // recorder remembers how a request was answered.
@@ -137,7 +154,10 @@ func (s *Server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		if !strings.HasSuffix(r.URL.Path, "/stream") {
-			_ = http.NewResponseController(w).SetWriteDeadline(began.Add(answerTimeout))
+			// Whoever sends a byte now and then is not waited for either.
+			control := http.NewResponseController(w)
+			_ = control.SetReadDeadline(began.Add(answerTimeout))
+			_ = control.SetWriteDeadline(began.Add(answerTimeout))
 		}
 		rec := &recorder{ResponseWriter: w}
 		defer func() {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -86,6 +87,9 @@ type storeCollector struct{ a *api.API }
 var (
 	openRuns   = prometheus.NewDesc("tutti_runs_open", "Runs that have not ended, by status.", []string{"status"}, nil)
 	feedEvents = prometheus.NewDesc("tutti_events_total", "Events in the feed.", nil, nil)
+	drifted    = prometheus.NewDesc("tutti_stack_drifted_objects", "Objects of a stack that were not as they were left when it was last looked at.", []string{"stack", "environment"}, nil)
+	flapping   = prometheus.NewDesc("tutti_stack_flapping_fields", "Fields of a stack that change again and again and are left alone.", []string{"stack", "environment"}, nil)
+	seen       = prometheus.NewDesc("tutti_stack_looked_timestamp_seconds", "When the last look at a stack ended that saw everything.", []string{"stack", "environment"}, nil)
 	poolSteps  = prometheus.NewDesc("tutti_pool_steps", "Steps in pools and waiting for them.", []string{"pool", "state"}, nil)
 )
 
@@ -94,6 +98,9 @@ func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	out <- openRuns
 	out <- feedEvents
 	out <- poolSteps
+	out <- drifted
+	out <- flapping
+	out <- seen
 }
 
 // Collect implements prometheus.Collector.
@@ -118,6 +125,7 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 		return
 	}
 	out <- prometheus.MustNewConstMetric(feedEvents, prometheus.CounterValue, float64(last))
+	c.drifts(ctx, out)
 	tickets, err := c.a.Store.Pools(ctx)
 	if err != nil {
 		out <- prometheus.NewInvalidMetric(poolSteps, err)
@@ -134,5 +142,24 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for p, n := range places {
 		out <- prometheus.MustNewConstMetric(poolSteps, prometheus.GaugeValue, float64(n), p.pool, p.state)
+	}
+}
+
+// drifts tells how stacks were found.
+func (c *storeCollector) drifts(ctx context.Context, out chan<- prometheus.Metric) {
+	known, err := c.a.Work.Drifts(ctx)
+	if err != nil {
+		out <- prometheus.NewInvalidMetric(drifted, err)
+		return
+	}
+	for key, d := range known {
+		if d.Looked == nil {
+			continue
+		}
+		for desc, value := range map[*prometheus.Desc]float64{
+			drifted: float64(d.Drifted), flapping: float64(d.Flapping), seen: float64(d.Looked.UnixMilli()) / 1000,
+		} {
+			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, key.Stack, key.Environment)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -23,6 +24,13 @@ type Server struct {
 	API *api.API
 	// Token says whom a token stands for that a client shows.
 	Token func(shown string) (access.Identity, error)
+	// Refused, where not nil, is told of tokens and logins that let nobody in.
+	Refused func(Refusal)
+	// Issuers are those that people log in with in the browser, by identity.
+	Issuers map[string]*identities.Issuer
+	// LoggedIn, where not nil, is told of each who did: a login that is not told of
+	// does not count.
+	LoggedIn func(ctx context.Context, identity string, who identities.Credential) error
 	// Local, where not nil, is whom clients without a token act as. It holds only
 	// where the server listens on this machine alone.
 	Local *access.Identity
@@ -41,10 +49,36 @@ type Server struct {
 	Proxied bool
 
 	sessions sessions
+	pending  pendingLogins
+	base     string // where browsers find the server
 	again    again
 	hosts    map[string]bool // that requests may name; nil for any
 	secure   bool            // browsers are to send cookies over encrypted connections only
 }
+
+// Refusal is an attempt to get in that failed.
+type Refusal struct {
+	Login   bool   // whether it was to open a session in the browser
+	Token   string // that was shown, if one was: secret
+	Name    string // of the identity that somebody wanted to log in with; empty for a token
+	Address string // that the request came from
+	Route   string
+	Err     error // why
+}
+
+// refuse tells of an attempt to get in that failed.
+func (s *Server) refuse(r *http.Request, what Refusal) {
+	if s.Refused == nil {
+		return
+	}
+	what.Address, what.Route = r.RemoteAddr, routeOf(r)
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		what.Address = host
+	}
+	s.Refused(what)
+}
+
+func routeOf(r *http.Request) string { return r.Method + " " + r.URL.Path }
 
 // The bounds on what a client may take of the server's time and memory. Streams
 // and bodies have their own (see [api.API]).
@@ -73,6 +107,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, ready func(url strin
 	if s.Certificate != "" {
 		scheme = "https"
 	}
+	s.base = s.URL
+	if s.base == "" {
+		s.base = scheme + "://" + l.Addr().String()
+	}
 	h := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
@@ -86,11 +124,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, ready func(url strin
 		done <- h.Serve(l)
 	}()
 	if ready != nil {
-		where := s.URL
-		if where == "" {
-			where = scheme + "://" + l.Addr().String()
-		}
-		ready(where)
+		ready(s.base)
 	}
 	s.Log.Info("serving", "address", l.Addr().String(), "local", local)
 	select {
@@ -148,7 +182,10 @@ func (s *Server) Handler() http.Handler {
 	if s.Hooks != nil {
 		mux.Handle(projects.HooksPrefix, s.Hooks)
 	}
-	mux.HandleFunc("POST /login", s.login)
+	mux.HandleFunc("POST /login", s.showToken)
+	mux.HandleFunc("GET /logins", s.listLogins)
+	mux.HandleFunc("GET /login/{identity}", s.beginLogin)
+	mux.HandleFunc("GET /login/{identity}/callback", s.finishLogin)
 	mux.HandleFunc("POST /logout", s.logout)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.readyz)

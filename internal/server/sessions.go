@@ -1,13 +1,16 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/access/identities"
 )
 
 const (
@@ -17,23 +20,26 @@ const (
 	mostSessions = 10_000
 )
 
-// sessions are those of browsers: a cookie stands for the token that somebody
-// logged in with, which is asked about anew every time, so that one that is
-// revoked ends its sessions. They end with the server.
+// sessions are those of browsers: a cookie stands for a token that somebody showed,
+// or for a login with an issuer. Who that is, is asked anew every time, so that a token
+// that is revoked ends its sessions. They end with the server.
 type sessions struct {
 	mu   sync.Mutex
 	list map[[sha256.Size]byte]session
-	// token says whom a token stands for.
-	token func(string) (access.Identity, error)
 }
 
 type session struct {
-	token   string
+	by interface {
+		who(ctx context.Context) (access.Identity, error)
+	}
 	expires time.Time
 }
 
 // open makes a session and returns what its cookie holds.
-func (s *sessions) open(token string, now time.Time) (string, bool) {
+func (s *sessions) open(by interface {
+	who(ctx context.Context) (access.Identity, error)
+}, now time.Time,
+) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.list == nil {
@@ -48,7 +54,7 @@ func (s *sessions) open(token string, now time.Time) (string, bool) {
 		return "", false
 	}
 	secret := rand.Text() + rand.Text()
-	s.list[sha256.Sum256([]byte(secret))] = session{token, now.Add(sessionTime)}
+	s.list[sha256.Sum256([]byte(secret))] = session{by, now.Add(sessionTime)}
 	return secret, true
 }
 
@@ -58,14 +64,19 @@ func (s *sessions) find(r *http.Request, now time.Time) (access.Identity, bool) 
 	if err != nil {
 		return access.Identity{}, false
 	}
+	key := sha256.Sum256([]byte(c.Value))
 	s.mu.Lock()
-	one, ok := s.list[sha256.Sum256([]byte(c.Value))]
-	token := s.token
+	one, ok := s.list[key]
 	s.mu.Unlock()
-	if !ok || !now.Before(one.expires) || token == nil {
+	if !ok || !now.Before(one.expires) {
 		return access.Identity{}, false
 	}
-	who, err := token(one.token)
+	who, err := one.by.who(r.Context())
+	if err != nil && !errors.As(err, new(*identities.UnreachableError)) && r.Context().Err() == nil {
+		s.mu.Lock()
+		delete(s.list, key) // what does not hold now will not hold again
+		s.mu.Unlock()
+	}
 	return who, err == nil
 }
 
@@ -79,30 +90,30 @@ func (s *sessions) end(r *http.Request) {
 	delete(s.list, sha256.Sum256([]byte(c.Value)))
 }
 
-// login takes a token from the form of the UI and opens a session.
-func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+// showToken takes a token from the form of the UI and opens a session.
+func (s *Server) showToken(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
-	shown := r.PostFormValue("token")
+	if err := r.ParseForm(); errors.As(err, new(*http.MaxBytesError)) {
+		tell(w, http.StatusRequestEntityTooLarge, "The form is too long.")
+		return
+	}
+	shown := r.PostForm.Get("token")
 	if _, err := s.Token(shown); err != nil {
+		s.refuse(r, Refusal{Login: true, Token: shown, Err: err})
 		tell(w, http.StatusUnauthorized, "This token does not hold.")
 		return
 	}
-	s.sessions.mu.Lock()
-	s.sessions.token = s.Token
-	s.sessions.mu.Unlock()
-	secret, ok := s.sessions.open(shown, time.Now())
+	secret, ok := s.sessions.open(&shownToken{shown, s.Token}, time.Now())
 	if !ok {
 		tell(w, http.StatusServiceUnavailable, "There are too many sessions.")
 		return
 	}
-	http.SetCookie(w, &http.Cookie{
-		Name: cookieName, Value: secret, Path: "/", MaxAge: int(sessionTime.Seconds()), HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteStrictMode,
-	})
+	http.SetCookie(w, s.cookie(cookieName, secret, "/", sessionTime, http.SameSiteStrictMode))
 	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
 	s.sessions.end(r)
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, s.cookie(cookieName, "", "/", -time.Second, http.SameSiteStrictMode))
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -33,7 +33,7 @@ func (s *Server) stateBackend(mux *http.ServeMux) {
 			if key.Stack == "-" {
 				key.Stack = ""
 			}
-			err := s.API.Work.Authorize(api.IdentityOf(r.Context()), access.State, key.Environment, key.Stack)
+			err := s.API.Work.Authorize(r.Context(), api.IdentityOf(r.Context()), access.State, key.Environment, key.Stack)
 			if err == nil {
 				err = answer(w, r, key)
 			}

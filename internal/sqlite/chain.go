@@ -168,36 +168,39 @@ func scanLink(rows *sql.Rows, l *events.Link) error {
 
 // Feed implements runs.Store.
 func (s *Store) Feed(ctx context.Context, after int64, each func(*events.Link) error) (made int64, err error) {
+	err = s.snapshot(ctx, func(tx *sql.Tx) error {
+		made, err = readFeed(ctx, tx, after, each)
+		return err
+	})
+	return made, err
+}
+
+// readFeed goes through the feed of a file as [runs.Store.Feed] says.
+func readFeed(ctx context.Context, tx *sql.Tx, after int64, each func(*events.Link) error) (made int64, err error) {
 	if after <= 0 {
 		after = math.MinInt64 // what somebody put in before the first one, too
 	}
-	var told error
-	err = s.snapshot(ctx, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = 'events'").Scan(&made)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		rows, err := tx.QueryContext(ctx, "SELECT "+linkRow+" FROM events WHERE sequence > ? ORDER BY sequence", after)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			l := &events.Link{}
-			if err := scanLink(rows, l); err != nil {
-				return err
-			}
-			if told = each(l); told != nil {
-				return told
-			}
-		}
-		return rows.Err()
-	})
-	if told != nil {
-		return made, told
+	fail := func(err error) (int64, error) { return made, fmt.Errorf("cannot read the events: %w", err) }
+	err = tx.QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = 'events'").Scan(&made)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fail(err)
 	}
+	rows, err := tx.QueryContext(ctx, "SELECT "+linkRow+" FROM events WHERE sequence > ? ORDER BY sequence", after)
 	if err != nil {
-		return made, fmt.Errorf("cannot read the events: %w", err)
+		return fail(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		l := &events.Link{}
+		if err := scanLink(rows, l); err != nil {
+			return fail(err)
+		}
+		if err := each(l); err != nil {
+			return made, err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fail(err)
 	}
 	return made, nil
 }

@@ -1,9 +1,11 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,11 +14,15 @@ import (
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
-var _ runs.EventStore = (*Store)(nil)
+var _ runs.SourceStore = (*Store)(nil)
 
 // layoutInbox has events from outside by what they are known by, what triggers
 // know, up to where they have looked at the feed, and each time that one fired: the
 // primary key lets it be acted on once.
+const layoutSources = `
+CREATE TABLE sources(name TEXT PRIMARY KEY, memory BLOB NOT NULL) WITHOUT ROWID;
+`
+
 const layoutInbox = `
 CREATE TABLE inbox(
   sequence INTEGER PRIMARY KEY, source TEXT NOT NULL, id TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL, extra BLOB,
@@ -34,46 +40,83 @@ CREATE TABLE position(one INTEGER PRIMARY KEY CHECK(one = 1), sequence INTEGER N
 // Accept implements runs.EventStore. What comes at the same time is written together.
 func (s *Store) Accept(ctx context.Context, list []runs.Inbound) ([]runs.Accepted, error) {
 	var out []runs.Accepted
-	err := s.write(ctx, func(tx *transaction) error {
-		out = make([]runs.Accepted, len(list))
-		// The events of one request have one digest: what was there before counts.
-		known := map[string]int64{}
-		for _, e := range list {
-			if _, asked := known[e.Digest]; e.Digest == "" || asked {
-				continue
-			}
-			var first int64
-			if _, err := tx.row("SELECT sequence FROM inbox WHERE digest = ? AND digest <> '' ORDER BY sequence LIMIT 1", []any{e.Digest}, &first); err != nil {
-				return err
-			}
-			known[e.Digest] = first
-		}
-		for i, e := range list {
-			first := known[e.Digest]
-			if first == 0 {
-				if _, err := tx.row("SELECT sequence FROM inbox WHERE source = ? AND id = ?", []any{e.Source, e.ID}, &first); err != nil {
-					return err
-				}
-			}
-			if first != 0 {
-				out[i] = runs.Accepted{Sequence: first, Duplicate: true}
-				continue
-			}
-			if err := s.appendEvents(tx, []events.Event{e.Event}); err != nil {
-				return err
-			}
-			out[i].Sequence = tx.feed.Last
-			if _, err := tx.exec("INSERT INTO inbox(sequence, source, id, digest, at, extra) VALUES(?, ?, ?, ?, ?, ?)",
-				tx.feed.Last, e.Source, e.ID, e.Digest, nanoseconds(s.now()), nonEmpty(e.Extra)); err != nil {
-				return err
-			}
-		}
-		return nil
+	err := s.write(ctx, func(tx *transaction) (err error) {
+		out, err = s.accept(tx, list)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+func (s *Store) accept(tx *transaction, list []runs.Inbound) ([]runs.Accepted, error) {
+	out := make([]runs.Accepted, len(list))
+	// The events of one request have one digest: what was there before counts.
+	known := map[string]int64{}
+	for _, e := range list {
+		if _, asked := known[e.Digest]; e.Digest == "" || asked {
+			continue
+		}
+		var first int64
+		if _, err := tx.row("SELECT sequence FROM inbox WHERE digest = ? AND digest <> '' ORDER BY sequence LIMIT 1", []any{e.Digest}, &first); err != nil {
+			return nil, err
+		}
+		known[e.Digest] = first
+	}
+	for i, e := range list {
+		first := known[e.Digest]
+		if first == 0 {
+			if _, err := tx.row("SELECT sequence FROM inbox WHERE source = ? AND id = ?", []any{e.Source, e.ID}, &first); err != nil {
+				return nil, err
+			}
+		}
+		if first != 0 {
+			out[i] = runs.Accepted{Sequence: first, Duplicate: true}
+			continue
+		}
+		if err := s.appendEvents(tx, []events.Event{e.Event}); err != nil {
+			return nil, err
+		}
+		out[i].Sequence = tx.feed.Last
+		if _, err := tx.exec("INSERT INTO inbox(sequence, source, id, digest, at, extra) VALUES(?, ?, ?, ?, ?, ?)",
+			tx.feed.Last, e.Source, e.ID, e.Digest, nanoseconds(s.now()), nonEmpty(e.Extra)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Remember implements runs.SourceStore.
+func (s *Store) Remember(ctx context.Context, source string, list []runs.Inbound, before, after []byte) error {
+	return s.write(ctx, func(tx *transaction) error {
+		var now []byte
+		if _, err := tx.row("SELECT memory FROM sources WHERE name = ?", []any{source}, &now); err != nil {
+			return err
+		}
+		if !bytes.Equal(now, before) {
+			return runs.ErrRemembered
+		}
+		if _, err := s.accept(tx, list); err != nil {
+			return err
+		}
+		_, err := tx.exec("INSERT INTO sources(name, memory) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET memory = excluded.memory", source, after)
+		return err
+	})
+}
+
+// Memory implements runs.SourceStore.
+func (s *Store) Memory(ctx context.Context, source string) ([]byte, error) {
+	db, err := s.reading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var memory []byte
+	err = db.QueryRowContext(ctx, "SELECT memory FROM sources WHERE name = ?", source).Scan(&memory)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return memory, err
 }
 
 // Fed implements runs.EventStore.

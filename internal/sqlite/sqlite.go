@@ -49,6 +49,7 @@ type Store struct {
 	blank  *sql.DB // what is read while there is no file
 	reader *sql.DB // nil while there is no file, as is writer
 	writer *writer
+	using  *os.File // locked while the file is open
 
 	watching sync.Mutex
 	watchers map[*Changes]bool
@@ -138,47 +139,60 @@ func (s *Store) openFile(ctx context.Context) error {
 	// The switch is the process's, and the same for all stores; where there is no
 	// such call, fsync is used as before.
 	_, _ = driver.Fdatasync(true)
+	using, err := use(s.dir, false)
+	if err != nil {
+		return fmt.Errorf("cannot open the store %s: %w", s.path(), err)
+	}
 	w, err := openWriter(ctx, s.path(), s.changed)
 	if err != nil {
+		unlock(using)
 		return fmt.Errorf("cannot open the store %s: %w", s.path(), err)
 	}
 	reader, err := sql.Open("sqlite", dataSource(s.path(), true))
 	if err != nil {
 		_ = w.close()
+		unlock(using)
 		return fmt.Errorf("cannot open the store %s: %w", s.path(), err)
 	}
 	reader.SetMaxOpenConns(readers)
 	reader.SetMaxIdleConns(readers)
-	s.reader, s.writer = reader, w
+	s.reader, s.writer, s.using = reader, w, using
 	return nil
 }
 
-// prepare makes the folder, kept out of version control, and an empty file that
-// nobody else may read.
+// prepare makes the folder and an empty file that nobody else may read.
 func (s *Store) prepare() error {
 	if _, err := os.Stat(s.path()); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := makeFolder(s.dir); err != nil {
 		return err
 	}
-	for _, file := range []struct{ name, text string }{{".gitignore", "*\n"}, {fileName, ""}} {
-		f, err := os.OpenFile(filepath.Join(s.dir, file.name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteString(file.text)
-		if closeErr := f.Close(); err == nil {
-			err = closeErr
-		}
-		if err != nil {
-			return err
-		}
+	return makeFile(s.path(), "")
+}
+
+// makeFolder makes the folder of a store, kept out of version control.
+func makeFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
 	}
-	return nil
+	return makeFile(filepath.Join(dir, ".gitignore"), "*\n")
+}
+
+// makeFile makes a file where there is none.
+func makeFile(path, text string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }
 
 // openBlank returns an empty database in memory.
@@ -212,7 +226,12 @@ func dataSource(path string, readOnly bool) string {
 	if readOnly {
 		q.Add("_pragma", "query_only(ON)")
 	}
-	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+	return fileURL(path, q)
+}
+
+// fileURL names a file to the driver.
+func fileURL(path string, options url.Values) string {
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: options.Encode()}).String()
 }
 
 // Close closes the store. Leases still held stay so until they are released or
@@ -230,7 +249,10 @@ func (s *Store) Close() error {
 	if s.writer != nil {
 		list = append(list, s.writer.close())
 	}
-	s.blank, s.reader, s.writer = nil, nil, nil
+	if s.using != nil {
+		unlock(s.using)
+	}
+	s.blank, s.reader, s.writer, s.using = nil, nil, nil, nil
 	if err := errors.Join(list...); err != nil {
 		return fmt.Errorf("cannot close the store: %w", err)
 	}

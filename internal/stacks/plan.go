@@ -27,7 +27,7 @@ import (
 type Plan struct {
 	Digest      string // of everything below; set by Encode and DecodePlan
 	Environment string
-	Kind        string // of run: apply, destroy or refresh
+	Kind        string // of run: apply, destroy, refresh or rollback
 	Created     time.Time
 	Program     string
 	// Files are the project's files, by name relative to the project.

@@ -29,7 +29,8 @@ func Check(p *projects.Project) diag.List {
 	for _, t := range set.list {
 		diags = append(diags, checkInputs(p, t.Declared, t.references, map[string]cty.Value{"event": cty.DynamicVal, "events": cty.DynamicVal, "window": cty.DynamicVal})...)
 	}
-	return append(diags, CheckHooks(p)...)
+	diags = append(diags, CheckHooks(p)...)
+	return append(diags, CheckSources(p)...)
 }
 
 // unknownVariables are the variables of a project before they have values.

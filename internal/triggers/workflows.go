@@ -194,6 +194,11 @@ func (w *Workflows) Enqueue(ctx context.Context, t *EventTrigger, f runs.Firing,
 		ID: f.Run, Key: w.Key(environment), Cause: &runs.Cause{Trigger: t.Name, Event: f.Event, Depth: f.Depth},
 		Summary: fmt.Sprintf("workflow %s for %s of event %d", workflow.Name, t.Name, f.Event),
 	}
+	for i := range list { // the last one that says so: the others came before
+		if s := sourceOf(&list[i].Event); s != nil && list[i].Outside {
+			run.Source = s
+		}
+	}
 	d, o, done, err := w.prepare(t.Project, t.Declared, run, environment, inputs, runs.Triggered{Name: t.Name, Kind: "event", At: f.At})
 	if err != nil {
 		return err

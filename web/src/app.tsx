@@ -3,7 +3,7 @@ import { get, Problem, type Session } from "./api/client";
 import { Feed, FeedContext } from "./lib/feed";
 import { match, useLocation } from "./lib/router";
 import { Shell } from "./parts/shell";
-import { Notice } from "./parts/basics";
+import { Empty } from "./parts/basics";
 import { Login } from "./pages/login";
 import { Overview } from "./pages/overview";
 import { Runs } from "./pages/runs";
@@ -16,6 +16,8 @@ import { WorkflowPage } from "./pages/workflow";
 import { Approvals } from "./pages/approvals";
 import { Events } from "./pages/events";
 import { Audit } from "./pages/audit";
+import { Scalers } from "./pages/scalers";
+import { Triggers } from "./pages/triggers";
 
 /** The pages: pattern of the path, and what is shown there. */
 const pages: [string, (parameters: Record<string, string>) => ReactNode][] = [
@@ -25,11 +27,16 @@ const pages: [string, (parameters: Record<string, string>) => ReactNode][] = [
   ["/plans/:plan", (p) => <PlanPage digest={p.plan!} key={p.plan} />],
   ["/approvals", () => <Approvals />],
   ["/stacks", () => <Stacks />],
-  ["/stacks/:environment/:stack", (p) => <StackPage environment={p.environment!} stack={p.stack!} />],
+  [
+    "/stacks/:environment/:stack",
+    (p) => <StackPage environment={p.environment!} stack={p.stack!} key={`${p.environment}/${p.stack}`} />,
+  ],
   ["/workflows", () => <Workflows />],
   ["/workflows/:workflow", (p) => <WorkflowPage name={p.workflow!} key={p.workflow} />],
   ["/events", () => <Events />],
   ["/audit", () => <Audit />],
+  ["/triggers", () => <Triggers />],
+  ["/scalers", () => <Scalers />],
 ];
 
 export function App() {
@@ -50,7 +57,16 @@ export function App() {
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, []);
   if (problem?.status === 401) return <Login onDone={load} />;
-  if (problem) return <Notice title="The server does not answer" text={problem.message} />;
+  if (problem) {
+    return (
+      <Empty icon="warning" title="The server does not answer">
+        <p>{problem.message}</p>
+        <button className="button" onClick={load}>
+          Try again
+        </button>
+      </Empty>
+    );
+  }
   if (!session) return null;
   return (
     <FeedContext.Provider value={feed}>
@@ -67,5 +83,11 @@ function Routed() {
     const parameters = match(pattern, path);
     if (parameters) return page(parameters);
   }
-  return <Notice title="There is no such page" text={path} />;
+  return (
+    <Empty icon="question" title="There is no such page">
+      <p>
+        <code>{path}</code>
+      </p>
+    </Empty>
+  );
 }

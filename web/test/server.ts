@@ -1,9 +1,10 @@
 import { test as base, expect } from "@playwright/test";
-import { spawn, type ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
+/** The project that is served: two stacks, of which one has a module and a policy that is not content, and workflows. */
 export const project: Record<string, string> = {
   "site.tutti.hcl": `
 environment "dev" {}
@@ -17,16 +18,25 @@ stack "shop" {
   inputs = { network = stack.network.id }
 }
 
+policy "house" {
+  source      = "./rules"
+  enforcement = "advisory"
+}
+
 workflow "release" {
   description = "Builds a version, has it signed off and ships it."
   variable "version" {
-    type = string
+    type        = string
+    description = "Which version is to be shipped."
   }
   step "build" {
-    exec { command = ["echo", "building \${var.version}"] }
+    exec { command = ["printf", "\\\\033[32mbuilding\\\\033[0m \${var.version}\\\\n"] }
+  }
+  step "test" {
+    exec { command = ["echo", "all is well"] }
   }
   step "sign_off" {
-    needs = [step.build]
+    needs = [step.build, step.test]
     approval { message = "Is this version fit to ship?" }
   }
   step "ship" {
@@ -35,9 +45,44 @@ workflow "release" {
   }
 }
 
+workflow "greet" {
+  step "hello" {
+    exec { command = ["echo", "hello"] }
+  }
+}
+
+trigger "nightly" {
+  schedule    = "0 3 * * *"
+  timezone    = "UTC"
+  run         = workflow.greet
+  environment = "dev"
+}
+
+trigger "pushed" {
+  on          = { type = ["com.example.push"] }
+  run         = workflow.greet
+  environment = "dev"
+}
+
 workflow "broken" {
+  step "prepare" {
+    exec { command = ["echo", "ready"] }
+  }
   step "fails" {
+    needs = [step.prepare]
     exec { command = ["sh", "-c", "echo something is wrong >&2; exit 3"] }
+  }
+}
+`,
+  "rules/house.rego": `package main
+
+deny contains decision if {
+  some change in input.plan.resource_changes
+  change.change.after.input.name == "web"
+  decision := {
+    "msg": "web servers need a second zone",
+    "resource": change.address,
+    "fix": "set zones to two or more",
   }
 }
 `,
@@ -58,15 +103,69 @@ variable "password" {
   default   = "correct-horse"
   sensitive = true
 }
-resource "terraform_data" "web" {
-  count = 2
-  input = { network = var.network, number = count.index, password = var.password }
+variable "release" {
+  type    = string
+  default = "1"
+}
+resource "terraform_data" "image" {
+  triggers_replace = var.release
+}
+resource "terraform_data" "config" {
+  input = "listen 80\\nroot /srv\\nrelease \${var.release}\\n"
+}
+module "web" {
+  source   = "./web"
+  for_each = toset(["blue", "green"])
+  image    = terraform_data.image.id
+  network  = var.network
+  password = var.password
 }
 output "count" {
-  value = length(terraform_data.web)
+  value = length(module.web)
+}
+`,
+  "shop/web/main.tf": `
+variable "image" {}
+variable "network" {}
+variable "password" {}
+resource "terraform_data" "server" {
+  count = 2
+  input = { name = "web", image = var.image, network = var.network, number = count.index, password = var.password }
 }
 `,
 };
+
+/** Changes a stack, and waits until it is done. */
+export async function applied(served: Served, stack: string): Promise<string> {
+  const path = `/environments/dev/stacks/${stack}/changes`;
+  const run = await served.api<{ id: string }>("POST", path, { kind: "apply" });
+  return settled(served, run.id, ["succeeded"]);
+}
+
+/** Waits until a run stands in one of the given ways. */
+export async function settled(served: Served, run: string, statuses: string[]): Promise<string> {
+  await expect
+    .poll(async () => (await served.api<{ status: string }>("GET", `/runs/${run}`)).status, { timeout: 30_000 })
+    .toMatch(new RegExp(statuses.join("|")));
+  return run;
+}
+
+/** Waits until a step wants an approval. */
+export async function asked(served: Served, run: string): Promise<{ step: string; plan?: string }> {
+  type Approval = { run: { id: string }; step: string; plan?: string };
+  let found: Approval | undefined;
+  await expect
+    .poll(
+      async () => {
+        const list = await served.api<{ items: Approval[] }>("GET", "/approvals");
+        found = list.items.find((a) => a.run.id === run);
+        return found !== undefined;
+      },
+      { timeout: 30_000 },
+    )
+    .toBe(true);
+  return found!;
+}
 
 /** A project with a server. */
 export interface Served {
@@ -75,20 +174,30 @@ export interface Served {
   /** Sends a request to the API and returns what it answers. */
   api: <T>(method: string, path: string, body?: unknown) => Promise<T>;
   write: (name: string, text: string) => void;
+  read: (name: string) => string;
+  /** Runs a command. */
+  tutti: (...args: string[]) => void;
 }
 
 const binary = resolve(import.meta.dirname, "../../bin/tutti");
 
+/** Where the providers are that "make providers" builds. */
+const mirror = resolve(import.meta.dirname, "../../.cache/terraformrc");
+
 async function serve(): Promise<{ served: Served; stop: () => void }> {
-  const dir = mkdtempSync(join(tmpdir(), "tutti-web-"));
+  const root = mkdtempSync(join(tmpdir(), "tutti-web-"));
+  const dir = join(root, "acme"); // pages show the name of the directory
   const write = (name: string, text: string) => {
     mkdirSync(dirname(join(dir, name)), { recursive: true });
     writeFileSync(join(dir, name), text);
   };
+  const read = (name: string) => readFileSync(join(dir, name), "utf8");
   for (const [name, text] of Object.entries(project)) write(name, text);
+  const env = { ...process.env, HOME: dir, XDG_CONFIG_HOME: join(dir, ".config"), TF_CLI_CONFIG_FILE: mirror };
+  const tutti = (...args: string[]) => void execFileSync(binary, args, { cwd: dir, env });
   const server: ChildProcess = spawn(binary, ["server", "-listen=127.0.0.1:0"], {
     cwd: dir,
-    env: { ...process.env, HOME: dir, XDG_CONFIG_HOME: join(dir, ".config"), TF_CLI_CONFIG_FILE: "/dev/null" },
+    env,
     stdio: ["ignore", "pipe", "pipe"],
   });
   let told = "";
@@ -114,9 +223,9 @@ async function serve(): Promise<{ served: Served; stop: () => void }> {
   const stop = () => {
     server.removeAllListeners("exit");
     server.kill("SIGKILL");
-    rmSync(dir, { recursive: true, force: true });
+    rmSync(root, { recursive: true, force: true });
   };
-  return { served: { url, dir, api, write }, stop };
+  return { served: { url, dir, api, write, read, tutti }, stop };
 }
 
 /** A test with a server of its own. */

@@ -313,6 +313,8 @@ func reasonText(c *plans.Change) string {
 		return "because key " + addr.Key.String() + " is not in for_each map"
 	case plans.ReasonDeleteNoMoveTarget:
 		return "because " + addr.String() + " was moved to a place that is not in configuration"
+	case plans.ReasonDeleteRollback:
+		return "because it was not there before"
 	case plans.ReasonReadConfigUnknown:
 		return "config refers to values not yet known"
 	case plans.ReasonReadDependencyPending:

@@ -10,7 +10,7 @@ import (
 )
 
 // Verbs are what a permission can be about, in the order of the documents.
-var Verbs = []string{"plan", "apply", "destroy", "run", "approve", "cancel", "signal", "state", "secret", "override", "admin"}
+var Verbs = []string{"plan", "apply", "destroy", "run", "approve", "cancel", "signal", "state", "secret", "override", "admin", "read", "audit"}
 
 // Role is a role block: what whoever is granted it may do, and must not.
 type Role struct {

@@ -23,6 +23,8 @@ var projectSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "workflow", LabelNames: []string{"name"}},
 	{Type: "pool", LabelNames: []string{"name"}},
 	{Type: "trigger", LabelNames: []string{"name"}},
+	{Type: "source", LabelNames: []string{"name"}},
+	{Type: "notify", LabelNames: []string{"name"}},
 	{Type: "webhook", LabelNames: []string{"name"}},
 	{Type: "moved"},
 	{Type: "policy", LabelNames: []string{"name"}},
@@ -68,8 +70,12 @@ func (d *decoder) block(block *hcl.Block) {
 		declare(d, d.project.Pools, block, func(p *Pool) hcl.Range { return p.DeclRange }, d.pool)
 	case "trigger":
 		declare(d, d.project.Triggers, block, func(t *Trigger) hcl.Range { return t.DeclRange }, d.trigger)
+	case "notify":
+		declare(d, d.project.Notifies, block, func(n *Notify) hcl.Range { return n.DeclRange }, d.notify)
 	case "webhook":
 		declare(d, d.project.Webhooks, block, func(w *Webhook) hcl.Range { return w.DeclRange }, d.webhook)
+	case "source":
+		declare(d, d.project.Sources, block, func(s *Source) hcl.Range { return s.DeclRange }, d.source)
 	case "policy":
 		declare(d, d.project.Policies, block, func(p *Policy) hcl.Range { return p.DeclRange }, d.policy)
 	case "secret":

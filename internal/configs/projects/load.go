@@ -62,7 +62,7 @@ func Load(dir string) (*Project, diag.List) {
 func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	d := &decoder{project: &Project{
 		Dir: dir, Environments: map[string]*Environment{}, Stacks: map[string]*Stack{}, Workflows: map[string]*Workflow{},
-		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Webhooks: map[string]*Webhook{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Identities: map[string]*Identity{}, Files: map[string][]byte{},
+		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Webhooks: map[string]*Webhook{}, Notifies: map[string]*Notify{}, Sources: map[string]*Source{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Identities: map[string]*Identity{}, Files: map[string][]byte{},
 	}}
 	names := make([]string, 0, len(files))
 	for name, src := range files {
@@ -190,6 +190,19 @@ func (d *decoder) checkReferences() {
 	for _, w := range p.Webhooks {
 		for _, r := range w.Secrets {
 			check(r)
+		}
+	}
+	for _, s := range p.Sources {
+		for _, r := range s.Secrets {
+			check(r)
+		}
+	}
+	for _, n := range p.Notifies {
+		for _, r := range n.secrets() {
+			check(r)
+		}
+		if n.Environment != "" && len(p.Environments) > 0 && p.Environments[n.Environment] == nil {
+			d.errorAt(n.DeclRange, "Reference to undeclared environment", "The secrets of %q are read in the environment %q, which this project does not declare.", n.Name, n.Environment)
 		}
 	}
 	for _, s := range p.Stacks {

@@ -246,7 +246,7 @@ func FuzzTestFile(f *testing.F) {
 // TestInvalidAccess: what roles and grants say wrongly is told where it stands.
 func TestInvalidAccess(t *testing.T) {
 	for _, c := range []struct{ name, src, summary, detail string }{
-		{"verb", `role "r" { allow = ["fly:*"] }`, "Invalid allow", `"fly" is not something that can be allowed or denied; the verbs are plan, apply, destroy, run, approve, cancel, signal, state, secret, override, admin, and * for all.`},
+		{"verb", `role "r" { allow = ["fly:*"] }`, "Invalid allow", `"fly" is not something that can be allowed or denied; the verbs are plan, apply, destroy, run, approve, cancel, signal, state, secret, override, admin, read, audit, and * for all.`},
 		{"no verb", `role "r" { deny = ["staging/*"] }`, "Invalid deny", `"staging/*" is not a permission: write VERB:ENVIRONMENT/RESOURCE, for example "apply:staging/*" or "plan:*".`},
 		{"empty place", `role "r" { allow = ["apply:"] }`, "Invalid allow", `"apply:" has no environment or resource that there could be: "" must be a name, in which * stands for any characters and ? for one.`},
 		{"three places", `role "r" { allow = ["apply:a/b/c"] }`, "Invalid allow", `"apply:a/b/c" has no environment or resource that there could be: "b/c" must be a name, in which * stands for any characters and ? for one.`},

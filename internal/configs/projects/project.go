@@ -29,7 +29,9 @@ type Project struct {
 	Workflows    map[string]*Workflow
 	Pools        map[string]*Pool
 	Triggers     map[string]*Trigger
+	Notifies     map[string]*Notify
 	Webhooks     map[string]*Webhook
+	Sources      map[string]*Source
 	Policies     map[string]*Policy
 	Secrets      map[string]*Secret
 	Budgets      map[string]*Budget
@@ -356,7 +358,7 @@ var Actions = map[string]ActionSchema{
 	},
 	"plan": {
 		Arguments: map[string]Argument{
-			"stack": reference("stack"), "stacks": texts, "configuration": text, "inputs": anything, "destroy": flag, "targets": texts, "refresh": flag,
+			"stack": reference("stack"), "stacks": texts, "configuration": text, "inputs": anything, "destroy": flag, "rollback": text, "targets": texts, "refresh": flag,
 		},
 		Outputs: cty.Object(map[string]cty.Type{
 			"digest": cty.String, "add": cty.Number, "change": cty.Number, "destroy": cty.Number, "changes": cty.Bool,

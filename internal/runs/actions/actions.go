@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -32,6 +33,9 @@ type Call struct {
 	Asked <-chan struct{}
 	// Artifact keeps a file.
 	Artifact func(path string, data []byte) error
+	// Egress keeps requests out of networks that are not public; nil lets them go
+	// anywhere.
+	Egress *egress.Guard
 }
 
 // Action does something and returns its outputs. An error that is not an

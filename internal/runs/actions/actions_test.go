@@ -50,7 +50,7 @@ func newStage(t *testing.T) *stage {
 		if left, _ := os.ReadDir(temporary); len(left) > 0 {
 			t.Errorf("temporary files are left: %v", left)
 		}
-		shared().transport.CloseIdleConnections()
+		clientOf(nil).transport.CloseIdleConnections()
 		// Goroutines that have nothing left to do may not have ended yet.
 		for range 100_000 {
 			if runtime.NumGoroutine() <= before {

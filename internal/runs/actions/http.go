@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
@@ -36,13 +37,27 @@ type client struct {
 	slots     chan struct{}
 }
 
-var shared = sync.OnceValue(newClient)
+// clients are those of this process, by their [*egress.Guard]: what one lets pass
+// must not be used again by another.
+var clients sync.Map
 
-func newClient() *client {
-	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
+func clientOf(guard *egress.Guard) *client {
+	if have, ok := clients.Load(guard); ok {
+		return have.(*client)
+	}
+	made, _ := clients.LoadOrStore(guard, newClient(guard))
+	return made.(*client)
+}
+
+func newClient(guard *egress.Guard) *client {
+	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: guard.Control}
+	proxy := http.ProxyFromEnvironment
+	if guard != nil {
+		proxy = nil // it would connect to what is not seen here
+	}
 	return &client{
 		transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
+			Proxy: proxy, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
 			MaxConnsPerHost: maxPerHost, MaxIdleConnsPerHost: maxPerHost / 4, MaxIdleConns: maxRequests / 4, IdleConnTimeout: 90 * time.Second,
 			TLSHandshakeTimeout: 30 * time.Second, ExpectContinueTimeout: time.Second,
 		},
@@ -54,8 +69,10 @@ func newClient() *client {
 // unless the step sets one. It waits for the answer as long as the context lasts.
 // Redirects are followed, unless one is expected; to another host neither
 // credentials nor any header with a secret go along. When the run is being
-// cancelled, a request that only reads is given up, others are let finish.
-func HTTP(ctx context.Context, c Call) (cty.Value, error) { return shared().do(ctx, &c) }
+// cancelled, a request that only reads is given up, others are let finish. Requests
+// that are guarded go to their servers directly, whatever proxies the environment
+// names.
+func HTTP(ctx context.Context, c Call) (cty.Value, error) { return clientOf(c.Egress).do(ctx, &c) }
 
 // request is one request, as the arguments say.
 type request struct {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -24,7 +26,7 @@ func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
-		shared().transport.CloseIdleConnections()
+		clientOf(nil).transport.CloseIdleConnections()
 		server.Close()
 	})
 	return server
@@ -281,7 +283,7 @@ func TestHTTPManyAtOnce(t *testing.T) {
 	}
 	server.Start()
 	t.Cleanup(func() {
-		shared().transport.CloseIdleConnections()
+		clientOf(nil).transport.CloseIdleConnections()
 		server.Close()
 	})
 	call := s.call("http", get(server.URL))
@@ -296,6 +298,48 @@ func TestHTTPManyAtOnce(t *testing.T) {
 	group.Wait()
 	if most.Load() > maxPerHost+1 { // one may be closing while the next is there
 		t.Errorf("%d connections", most.Load())
+	}
+}
+
+// A guarded request goes to no network that is not public, unless it is allowed:
+// not by a name, and not by a redirect.
+func TestHTTPGuarded(t *testing.T) {
+	s := newStage(t)
+	var reached atomic.Int64
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if to := r.URL.Query().Get("to"); to != "" {
+			http.Redirect(w, r, to, http.StatusFound)
+			return
+		}
+		reached.Add(1)
+	})
+	port := server.Listener.Addr().(*net.TCPAddr).Port
+	call := func(guard *egress.Guard, url string) error {
+		c := s.call("http", get(url))
+		c.Egress = guard
+		_, err := HTTP(t.Context(), c)
+		clientOf(guard).transport.CloseIdleConnections()
+		return err
+	}
+	here, there := fmt.Sprintf("http://127.0.0.1:%d/", port), fmt.Sprintf("http://127.0.0.2:%d/", port)
+	only := egress.New(netip.MustParsePrefix("127.0.0.1/32"))
+	for _, refused := range []struct {
+		guard *egress.Guard
+		url   string
+	}{
+		{egress.New(), here},
+		{egress.New(), fmt.Sprintf("http://localhost:%d/", port)},
+		{egress.New(), "http://169.254.169.254/latest/meta-data/"},
+		{only, there},
+		{only, here + "?to=" + url.QueryEscape(there)},
+	} {
+		has(t, refused.url, s.isError("Tutti.RequestFailed", cty.NilVal, call(refused.guard, refused.url)), "not a public one")
+	}
+	if reached.Load() != 0 {
+		t.Error("something was reached")
+	}
+	if err := call(only, here+"?to="+url.QueryEscape(here)); err != nil || reached.Load() != 1 {
+		t.Errorf("what is allowed: %v, reached %d times", err, reached.Load())
 	}
 }
 

@@ -82,7 +82,7 @@ func newProcess(c *Call) (*process, error) {
 	if err := checkPatterns(p.artifacts); err != nil {
 		return nil, err
 	}
-	if p.scratch, err = os.MkdirTemp("", "tutti-step-"); err != nil {
+	if p.scratch, err = scratch.take(); err != nil {
 		return nil, err
 	}
 	p.environment = append(os.Environ(), "PWD="+dir)
@@ -110,7 +110,7 @@ func ownSecrets() []string {
 	return out
 }
 
-func (p *process) close() { _ = os.RemoveAll(p.scratch) }
+func (p *process) close() { scratch.giveBack(p.scratch) }
 
 func (p *process) resultFile() string { return filepath.Join(p.scratch, "result") }
 

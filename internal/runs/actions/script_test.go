@@ -56,7 +56,7 @@ func TestScriptFails(t *testing.T) {
 	} {
 		cause := s.fails("Tutti.CommandFailed", "script", script(c.interpreter, c.source))
 		has(t, c.source, cause, c.cause)
-		if strings.Contains(cause, "/tutti-step-") || strings.Contains(cause, "hunter22") {
+		if strings.Contains(cause, "/tutti-steps-") || strings.Contains(cause, "hunter22") {
 			t.Errorf("%q: %s", c.source, cause)
 		}
 		if strings.Contains(s.log("stdout"), "never") {

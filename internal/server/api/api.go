@@ -23,6 +23,7 @@ type API struct {
 	Events  runs.EventStore // the same store
 	Runner  *runs.Runner
 	Work    Work
+	Outbox  runs.OutboxStore
 	Version string // of the program
 	Name    string // of the project
 	// Changed returns a channel that is closed at the next change of the store,
@@ -32,6 +33,7 @@ type API struct {
 	Stop <-chan struct{}
 
 	names sync.Map // of workflows, by blob of the definition
+	tail  tail
 }
 
 // collecting bounds how long the store is asked for what is not part of a request.
@@ -54,6 +56,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	}
 	config.Security = []map[string][]string{{"token": {}}}
 	h := humago.New(mux, config)
+	a.guard(h)
 	a.runs(h)
 	a.workflows(h)
 	a.stacks(h)
@@ -61,6 +64,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	a.feeds(h)
 	a.triggers(h)
 	a.audit(h)
+	a.deliveries(h)
 	return h.OpenAPI()
 }
 
@@ -133,6 +137,19 @@ func WithIdentity(ctx context.Context, who access.Identity) context.Context {
 func IdentityOf(ctx context.Context) access.Identity {
 	who, _ := ctx.Value(identityKey{}).(access.Identity)
 	return who
+}
+
+type routeKey struct{}
+
+// WithRoute has a request's context know what was asked for, as the feed names it.
+func WithRoute(ctx context.Context, route string) context.Context {
+	return context.WithValue(ctx, routeKey{}, route)
+}
+
+// RouteOf is what was asked for: method and path.
+func RouteOf(ctx context.Context) string {
+	route, _ := ctx.Value(routeKey{}).(string)
+	return route
 }
 
 type runIDKey struct{}

@@ -1,17 +1,21 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/sse"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
 )
 
 const tagEvents = "Events"
@@ -85,8 +89,88 @@ func (a *API) LastEvent(ctx context.Context) (int64, error) {
 	return last, err
 }
 
+// tail are the last events of the feed, read once for all who listen.
+type tail struct {
+	mu     sync.Mutex
+	known  <-chan struct{} // nothing was written since this is the next change
+	events []Event         // in order
+	bytes  int             // of their data
+}
+
+// tailEvents and tailBytes are how much is remembered for those who listen, about.
+const (
+	tailEvents = 2000
+	tailBytes  = 16 << 20
+)
+
 // links reads events behind a number.
-func (a *API) links(ctx context.Context, after int64, limit int) (out []Event, err error) {
+func (a *API) links(ctx context.Context, after int64, limit int) ([]Event, error) {
+	list, ok, err := a.remembered(ctx, after, limit)
+	if err != nil || ok {
+		return list, err
+	}
+	return a.read(ctx, after, limit)
+}
+
+// remembered is links for what is remembered; false where that does not go back so far.
+func (a *API) remembered(ctx context.Context, after int64, limit int) ([]Event, bool, error) {
+	t := &a.tail
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	// Before reading, so that nothing falls between.
+	if changed := a.Changed(); t.known != changed {
+		if err := t.readOn(ctx, a); err != nil {
+			return nil, false, err
+		}
+		t.known = changed
+	}
+	if len(t.events) == 0 || after < t.events[0].Sequence-1 {
+		return nil, false, nil
+	}
+	i, found := slices.BinarySearchFunc(t.events, after, func(e Event, after int64) int { return cmp.Compare(e.Sequence, after) })
+	if found {
+		i++
+	}
+	return slices.Clone(t.events[i:min(len(t.events), i+limit)]), true, nil
+}
+
+// readOn reads what was written since, and forgets the oldest where it is too much.
+func (t *tail) readOn(ctx context.Context, a *API) error {
+	if len(t.events) == 0 {
+		made, err := a.LastEvent(ctx)
+		if err != nil {
+			return err
+		}
+		if t.events, err = a.read(ctx, made-1, 1); err != nil || len(t.events) == 0 {
+			return err
+		}
+		t.bytes = len(t.events[0].Data)
+	}
+	for {
+		fresh, err := a.read(ctx, t.events[len(t.events)-1].Sequence, feedBatch)
+		if err != nil {
+			return err
+		}
+		for _, e := range fresh {
+			t.bytes += len(e.Data)
+		}
+		t.events = append(t.events, fresh...)
+		drop := 0
+		if len(t.events) > 2*tailEvents || t.bytes > 2*tailBytes { // many at once: what stays is copied
+			for len(t.events)-drop > 1 && (t.bytes > tailBytes || len(t.events)-drop > tailEvents) {
+				t.bytes -= len(t.events[drop].Data)
+				drop++
+			}
+			t.events = slices.Clone(t.events[drop:])
+		}
+		if len(fresh) < feedBatch {
+			return nil
+		}
+	}
+}
+
+// read is links, from the store.
+func (a *API) read(ctx context.Context, after int64, limit int) (out []Event, err error) {
 	_, err = a.Store.Feed(ctx, after, func(l *events.Link) error {
 		if len(out) == limit {
 			return errEnough
@@ -130,7 +214,7 @@ func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*body[page[Event
 	}
 	out := page[Event]{Items: []Event{}}
 	_, err := a.Store.Feed(ctx, after, func(l *events.Link) error {
-		if !in.matches(l) {
+		if !in.matches(l) || !a.viewer(ctx).event(ctx, &l.Event) {
 			return nil
 		}
 		if len(out.Items) == in.Limit {
@@ -174,11 +258,19 @@ func (a *API) streamEvents(ctx context.Context, in *struct {
 			if err != nil {
 				return false, err
 			}
-			for _, e := range list {
-				if err := send(sse.Message{ID: int(e.Sequence), Data: e}); err != nil {
+			v, err := a.viewerAgain(ctx)
+			if err != nil {
+				return false, err
+			}
+			for i := range list {
+				e := &list[i]
+				cursor = e.Sequence
+				if !v.event(ctx, &events.Event{ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject}) {
+					continue
+				}
+				if err := send(sse.Message{ID: int(e.Sequence), Data: *e}); err != nil {
 					return false, err
 				}
-				cursor = e.Sequence
 			}
 			if len(list) < feedBatch {
 				return true, nil
@@ -213,6 +305,9 @@ func (a *API) follow(ctx context.Context, send sse.Sender, tell func() (more boo
 			case <-changed:
 				waiting = false
 			case now := <-ticker.C:
+				if _, err := a.viewerAgain(ctx); err != nil {
+					return // whoever listens may do so no more
+				}
 				if send.Data(Alive{now.UTC()}) != nil {
 					return
 				}
@@ -235,6 +330,9 @@ func (a *API) streamRun(ctx context.Context, in *struct {
 		run, err := a.Store.Run(ctx, in.Run)
 		if err != nil {
 			return false, err
+		}
+		if v, err := a.viewerAgain(ctx); err != nil || !v.run(ctx, run) {
+			return false, errors.Join(err, runs.ErrNotFound)
 		}
 		if cursor, err = a.sendLogs(ctx, in.Run, cursor, send); err != nil {
 			return false, err

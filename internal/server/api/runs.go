@@ -66,7 +66,8 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 		switch {
 		case in.Status != "" && string(r.Status) != in.Status,
 			in.Kind != "" && r.Kind != in.Kind,
-			in.Parent != "" && r.Parent != in.Parent:
+			in.Parent != "" && r.Parent != in.Parent,
+			!a.viewer(ctx).run(ctx, r):
 			continue
 		}
 		if len(out.Items) == in.Limit {
@@ -85,7 +86,10 @@ func (a *API) startRun(ctx context.Context, in *struct {
 	if run, ok := a.startedBefore(ctx); ok {
 		return answer(a.runOf(ctx, run)), nil
 	}
-	run, err := a.Work.Start(ctx, IdentityOf(ctx), Start{ID: runID(ctx), Workflow: in.Body.Workflow, Environment: in.Body.Environment, Inputs: in.Body.Inputs, Overrides: in.Body.Overrides})
+	if !a.viewer(ctx).Somewhere(in.Body.Workflow) {
+		return nil, problem(fmt.Errorf("%w: the project declares no workflow %q", ErrNotFound, in.Body.Workflow))
+	}
+	run, err := a.Work.Start(ctx, IdentityOf(ctx), Start{ID: runID(ctx), Workflow: in.Body.Workflow, Environment: in.Body.Environment, Inputs: in.Body.Inputs, Overrides: in.Body.Overrides, Source: in.Body.Source.kept()})
 	if err != nil {
 		return nil, problem(err)
 	}
@@ -296,6 +300,9 @@ func (a *API) listApprovals(ctx context.Context, _ *struct{}) (*body[page[Approv
 	}
 	out := page[Approval]{Items: []Approval{}}
 	for _, run := range list {
+		if !a.viewer(ctx).run(ctx, run) {
+			continue
+		}
 		f, err := a.follower(ctx, run)
 		if err != nil || f.machine == nil {
 			continue // what cannot be read waits for nobody here

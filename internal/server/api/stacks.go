@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs/archives"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -67,6 +69,9 @@ func (a *API) listStacks(ctx context.Context, _ *struct{}) (*body[page[Stack]], 
 	}
 	out := page[Stack]{Items: []Stack{}}
 	for _, s := range list {
+		if !a.viewer(ctx).Place(s.Environment, s.Stack) {
+			continue
+		}
 		one := Stack{
 			Name: s.Stack, Environment: s.Environment, Source: s.Source, Needs: s.Needs, Serial: s.Serial, Objects: s.Objects, Observed: s.Observed, Drift: s.Drift,
 			LastRun: last[states.Key{Stack: s.Stack, Environment: s.Environment}],
@@ -149,6 +154,9 @@ func (a *API) changeStack(ctx context.Context, in *struct {
 	if (in.Body.Kind == "rollback") != (c.Rollback != "") {
 		return nil, huma.Error422UnprocessableEntity("kind rollback and run are given together", &huma.ErrorDetail{Location: "body.run", Message: "the run to undo, with kind rollback and only there"})
 	}
+	if c.Rollback != "" && (c.Plan != "" || c.Destroy || len(c.Targets) > 0) {
+		return nil, huma.Error422UnprocessableEntity("kind rollback takes neither plan, targets nor destroy")
+	}
 	return a.change(ctx, c)
 }
 
@@ -183,7 +191,7 @@ func (a *API) keepConfiguration(ctx context.Context, in *struct {
 func (r *ChangeRequest) change(environment string) Change {
 	return Change{
 		Environment: environment, Destroy: r.Destroy || r.Kind == "destroy", Targets: r.Targets, Refresh: r.Refresh == nil || *r.Refresh,
-		Plan: r.Plan, Apply: r.Kind != "plan", Approve: r.Approve, Rollback: r.Run, Overrides: r.Overrides,
+		Plan: r.Plan, Apply: r.Kind != "plan", Approve: r.Approve, Rollback: r.Run, Overrides: r.Overrides, Source: r.Source.kept(),
 	}
 }
 
@@ -210,10 +218,32 @@ func (a *API) getPlan(ctx context.Context, in *struct {
 	}
 	out := PlanDocument{Digest: p.Digest, Environment: p.Environment, Kind: p.Kind, Stacks: []PlannedStack{}}
 	for _, part := range p.Parts {
+		if !a.viewer(ctx).Place(p.Environment, part.Resource) {
+			return nil, problem(fmt.Errorf("%w: there is no plan with the digest %s", ErrNotFound, in.Plan))
+		}
 		n := part.Counts
 		out.Stacks = append(out.Stacks, PlannedStack{
-			Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document, Decision: part.Decision, Cost: part.Cost,
+			Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document, Needs: part.Needs, Decision: part.Decision, Cost: part.Cost,
 		})
 	}
 	return answer(out), nil
+}
+
+// NeedsOf says what the resources that a plan changes need: those that may be why.
+func NeedsOf(p *plans.Plan) map[string][]string {
+	out := map[string][]string{}
+	for _, c := range p.Changes {
+		needed := c.Dependencies
+		if len(needed) == 0 {
+			needed = c.PriorDependencies // of what is no longer in the configuration
+		}
+		resource := c.Object.Instance.Config().String()
+		if c.Action == plans.NoOp || len(needed) == 0 || out[resource] != nil {
+			continue
+		}
+		for _, n := range needed {
+			out[resource] = append(out[resource], n.String())
+		}
+	}
+	return out
 }

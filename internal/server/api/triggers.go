@@ -88,6 +88,9 @@ func (a *API) listTriggers(ctx context.Context, _ *struct{}) (*body[page[Trigger
 	}
 	out := page[Trigger]{Items: []Trigger{}}
 	for _, t := range list {
+		if !a.viewer(ctx).Somewhere(t.Workflow) {
+			continue
+		}
 		for i := range t.Last {
 			a.fill(ctx, &t.Last[i])
 		}
@@ -115,6 +118,16 @@ func FiredOf(f runs.Firing) Fired {
 	return out
 }
 
+// triggersSeen are the triggers whose workflows may be looked at.
+func (a *API) triggersSeen(ctx context.Context) (map[string]bool, error) {
+	list, err := a.Work.Triggers(ctx)
+	out := map[string]bool{}
+	for _, t := range list {
+		out[t.Name] = a.viewer(ctx).Somewhere(t.Workflow)
+	}
+	return out, err
+}
+
 func (a *API) listDeadLetters(ctx context.Context, in *struct {
 	Trigger string `query:"trigger" doc:"Only those of this trigger."`
 	Before  int64  `query:"cursor" minimum:"0" doc:"Where the page before ended."`
@@ -125,8 +138,15 @@ func (a *API) listDeadLetters(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, problem(err)
 	}
+	seen, err := a.triggersSeen(ctx)
+	if err != nil {
+		return nil, problem(err)
+	}
 	out := page[Fired]{Items: []Fired{}}
 	for _, f := range list {
+		if !seen[f.Trigger] && !a.viewer(ctx).Audit {
+			continue
+		}
 		out.Items = append(out.Items, FiredOf(f))
 	}
 	if len(list) == in.Limit {
@@ -191,6 +211,9 @@ func (a *API) getEvent(ctx context.Context, in *EventPath) (*body[EventDetails],
 	if err != nil {
 		return nil, problem(err)
 	}
+	if !a.viewer(ctx).event(ctx, &e.Event) {
+		return nil, problem(fmt.Errorf("%w: the feed has no event %d", ErrNotFound, in.Sequence))
+	}
 	fired, err := a.Events.Firings(ctx, runs.FiringQuery{Event: in.Sequence})
 	if err != nil {
 		return nil, problem(err)
@@ -204,6 +227,9 @@ func (a *API) getEvent(ctx context.Context, in *EventPath) (*body[EventDetails],
 		out.Run = runs.RunOf(&e.Event)
 	}
 	for _, f := range fired {
+		if f.Run != "" && !a.viewer(ctx).Audit && !a.viewer(ctx).runOf(ctx, f.Run) {
+			continue
+		}
 		one := FiredOf(f)
 		a.fill(ctx, &one)
 		out.Fired = append(out.Fired, one)
@@ -252,7 +278,7 @@ var _ huma.Resolver = (*eventsBody)(nil)
 
 func (a *API) acceptEvents(ctx context.Context, in *eventsBody) (*body[page[EventAccepted]], error) {
 	who := IdentityOf(ctx)
-	if err := a.Work.Authorize(who, access.Signal, "", ""); err != nil {
+	if err := a.Work.Authorize(ctx, who, access.Signal, "", ""); err != nil {
 		return nil, problem(err)
 	}
 	endpoint, err := webhooks.New(webhooks.Config{Kind: webhooks.CloudEvents, Source: Prefix + "/events", Open: true})

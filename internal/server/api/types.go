@@ -30,7 +30,24 @@ type Run struct {
 	Created     time.Time  `json:"created"`
 	Started     *time.Time `json:"started,omitempty"`
 	Ended       *time.Time `json:"ended,omitempty"`
+	Pruned      *time.Time `json:"pruned,omitempty" doc:"When its journal, logs and plan were removed because it was old."`
 	Overrides   []Override `json:"overrides,omitempty" doc:"Rules that were against it."`
+	Source      *Source    `json:"source,omitempty" doc:"The code that it is about."`
+}
+
+// Source is a state of code at a host of code, which is told how a run goes.
+type Source struct {
+	Repository  string `json:"repository,omitempty" maxLength:"500" doc:"Path of the repository; may be left out where the notify block names it." example:"org/shop"`
+	Commit      string `json:"commit" pattern:"^[0-9a-f]{7,64}$" doc:"The commit, in full."`
+	PullRequest int    `json:"pull_request,omitempty" minimum:"0" doc:"Number of the request to merge."`
+}
+
+// kept is the source as runs keep it.
+func (s *Source) kept() *runs.Source {
+	if s == nil {
+		return nil
+	}
+	return &runs.Source{Repository: s.Repository, Commit: s.Commit, PullRequest: s.PullRequest}
 }
 
 // Override says why a rule was not followed.
@@ -43,10 +60,13 @@ func describeRun(r runs.Run) Run {
 	out := Run{
 		ID: r.ID, Kind: r.Kind, Status: string(r.Status), Stack: r.Key.Stack, Environment: r.Key.Environment, Actor: r.Actor,
 		Steps: r.Steps, Done: r.Done, Failed: r.Failed, Summary: r.Summary, Problem: r.Problem, Parent: r.Parent,
-		Cancelling: r.Cancelling > 0 && !r.Status.Ended(), Created: r.Created, Started: timeOf(r.Started), Ended: timeOf(r.Ended),
+		Cancelling: r.Cancelling > 0 && !r.Status.Ended(), Created: r.Created, Started: timeOf(r.Started), Ended: timeOf(r.Ended), Pruned: timeOf(r.Pruned),
 	}
 	if !r.Machine() {
 		out.Plan = r.PlanHash
+	}
+	if s := r.Source; s != nil {
+		out.Source = &Source{s.Repository, s.Commit, s.PullRequest}
 	}
 	for _, o := range r.Overrides {
 		out.Overrides = append(out.Overrides, Override(o))
@@ -243,7 +263,7 @@ type Output struct {
 type PlanDocument struct {
 	Digest      string         `json:"digest"`
 	Environment string         `json:"environment"`
-	Kind        string         `json:"kind" enum:"apply,destroy,refresh"`
+	Kind        string         `json:"kind" enum:"apply,destroy,refresh,rollback"`
 	Stacks      []PlannedStack `json:"stacks" nullable:"false"`
 }
 
@@ -256,6 +276,8 @@ type PlannedStack struct {
 	Plan     json.RawMessage `json:"plan" doc:"The plan in Terraform's JSON format, sensitive values masked."`
 	Decision json.RawMessage `json:"decision,omitempty" doc:"What policy says."`
 	Cost     json.RawMessage `json:"cost,omitempty" doc:"What it costs in a month."`
+
+	Needs map[string][]string `json:"needs" doc:"What the resources that change need directly, all by addresses without keys."`
 }
 
 // Session is who asks, and what is asked.
@@ -278,6 +300,7 @@ type StartRequest struct {
 	Environment string                     `json:"environment,omitempty" doc:"Where it is to work; the one selected unless given."`
 	Inputs      map[string]json.RawMessage `json:"inputs,omitempty" doc:"Values of its variables."`
 	Overrides   []Override                 `json:"overrides,omitempty" doc:"Soft-mandatory policies and budgets that it may go against, where who asks may override them."`
+	Source      *Source                    `json:"source,omitempty" doc:"The code that it is about: hosts of code are told how it goes (docs/notify.md)."`
 }
 
 // ChangeRequest asks for a change of a stack.
@@ -289,6 +312,7 @@ type ChangeRequest struct {
 	Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
 	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME."`
 	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
+	Source  *Source  `json:"source,omitempty" doc:"The code that it is about: hosts of code are told how it goes (docs/notify.md)."`
 
 	Overrides []Override `json:"overrides,omitempty" doc:"Soft-mandatory policies and budgets that it may go against, where who asks may override them."`
 }

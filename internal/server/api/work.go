@@ -9,6 +9,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -23,9 +25,15 @@ type Work interface {
 	// Environment is the one that is selected; empty where one has to be named.
 	Environment(ctx context.Context) (string, error)
 	// Authorize says why somebody may not do something; nil where they may.
-	Authorize(who access.Identity, verb access.Verb, environment, resource string) error
+	Authorize(ctx context.Context, who access.Identity, verb access.Verb, environment, resource string) error
 	// AuthorizeRun is Authorize for whatever a run works on.
 	AuthorizeRun(ctx context.Context, who access.Identity, verb access.Verb, run runs.Run) error
+	// Sight is what somebody may read, as the project's files say now.
+	Sight(ctx context.Context, who access.Identity) (Sight, error)
+	// Resources names what a run works on: a workflow, or stacks.
+	Resources(ctx context.Context, run runs.Run) ([]string, error)
+	// AuthorizeNotify is Authorize for a notify block.
+	AuthorizeNotify(ctx context.Context, who access.Identity, verb access.Verb, name string) error
 	// Roles are those that somebody holds; nil where the project declares none.
 	Roles(who access.Identity) (held []string, declared bool, err error)
 
@@ -62,6 +70,9 @@ type Work interface {
 	// Stacks are the project's stacks with the environments that they have a state
 	// in.
 	Stacks(ctx context.Context) ([]StackState, error)
+	// Drifts are what is known of all stacks by looking at them, those left out that
+	// nobody has looked at.
+	Drifts(ctx context.Context) (map[states.Key]*DriftSummary, error)
 	// Drift is what is known of a stack by looking at it.
 	Drift(ctx context.Context, key states.Key) (*Drift, error)
 	// Observe has a stack looked at soon, on behalf of who asks. reset forgets what
@@ -81,6 +92,7 @@ type Start struct {
 	Environment string
 	Inputs      map[string]json.RawMessage
 	Overrides   []Override
+	Source      *runs.Source // nil for none
 }
 
 // Change says what to do to stacks.
@@ -105,6 +117,7 @@ type Change struct {
 	// Apply says to carry it out, and Approve to have people approve it first.
 	Apply, Approve bool
 	Overrides      []Override
+	Source         *runs.Source // nil for none
 }
 
 // Retry says which run to do again, and from which step on.
@@ -133,10 +146,19 @@ type Plan struct {
 // PlanPart is what a plan does to one stack.
 type PlanPart struct {
 	Stack    string
+	Resource string // as permissions name it: empty for a plain directory
 	Counts   plans.Counts
+	// Needs is what the resources that change need: see [NeedsOf].
+	Needs    map[string][]string
 	Document json.RawMessage // Terraform's plan JSON, sensitive values masked
 	Decision json.RawMessage // what policy says; nil where nothing is asked
 	Cost     json.RawMessage // what it costs; nil where nobody wants to know
+
+	// Plan, Judged and Priced are what the documents are made of; nil of a plan of which
+	// only the documents were kept.
+	Plan   *plans.Plan      `json:"-"`
+	Judged *policy.Decision `json:"-"`
+	Priced *cost.Estimate   `json:"-"`
 }
 
 // StackState is a stack in one environment.

@@ -36,6 +36,9 @@ func (a *API) listWorkflows(ctx context.Context, _ *struct{}) (*body[page[Workfl
 	}
 	out := page[Workflow]{Items: []Workflow{}}
 	for _, name := range sortedKeys(p.Workflows) {
+		if !a.viewer(ctx).Somewhere(name) {
+			continue
+		}
 		w := describeWorkflow(p, p.Workflows[name])
 		w.LastRuns = last[name]
 		out.Items = append(out.Items, w)
@@ -73,7 +76,7 @@ func (a *API) lastRuns(ctx context.Context) (map[string][]Run, error) {
 	out := map[string][]Run{}
 	for _, r := range list {
 		name := a.workflowOf(ctx, r)
-		if r.Kind != runs.WorkflowKind || name == "" || len(out[name]) >= lastRuns {
+		if !a.viewer(ctx).run(ctx, r) || r.Kind != runs.WorkflowKind || name == "" || len(out[name]) >= lastRuns {
 			continue
 		}
 		out[name] = append(out[name], a.runOf(ctx, r))

@@ -1,4 +1,5 @@
-import type { ResourceChange } from "./plandiff";
+import { pathText, type ResourceChange } from "./plandiff";
+import { kindOf, type Kind } from "./plangroup";
 
 /** An attribute that a plan reads, as Terraform's plan JSON lists it. */
 export interface Relevant {
@@ -24,23 +25,90 @@ const reasons: Record<string, string> = {
 /** Why a change is made, as the plan itself says; undefined where it does not. */
 export function reasonOf(change: ResourceChange): string | undefined {
   const text = change.action_reason && (reasons[change.action_reason] ?? change.action_reason.replaceAll("_", " "));
-  const paths = (change.change.replace_paths ?? []).map((p) => p.join("."));
+  const paths = (change.change.replace_paths ?? []).map(pathText);
   return paths.length > 0 ? `${text ?? "it is replaced"}: ${paths.join(", ")}` : text;
 }
 
 /** Instances of one resource have the same: modules without their keys, no index. */
 export const resourceOf = (address: string) => address.replace(/\[("(?:[^"\\]|\\.)*"|\d+)\]/g, "");
 
+/** A change that stands behind another, and what the plan reads of it. */
+export interface Cause {
+  address: string;
+  kind: Kind;
+  /** How many instances of the resource change, where it is more than one. */
+  count: number;
+  reads: string[];
+  /** What in turn stands behind it. */
+  causes: Cause[];
+}
+
+/** How far causes are followed. */
+const deepest = 4;
+
 /**
- * The changes that may be behind what outputs and other changes show: resources
- * whose attributes the plan reads, and which it changes.
+ * What stands behind changes, in two directions: of what they need, what changes too;
+ * and what in turn needs what they change. Asked once for all changes of a stack.
  */
-export function relevantChanges(changes: ResourceChange[], relevant: Relevant[]): Map<string, string[]> {
-  const changed = new Set(changes.map((c) => resourceOf(c.address)));
-  const out = new Map<string, string[]>();
-  for (const r of relevant) {
-    const resource = resourceOf(r.resource);
-    if (changed.has(resource)) out.set(resource, [...(out.get(resource) ?? []), r.attribute.join(".")]);
+export class Causes {
+  private byResource = new Map<string, ResourceChange[]>();
+  private neededBy = new Map<string, string[]>();
+  private reads = new Map<string, string[]>();
+
+  constructor(
+    changes: ResourceChange[],
+    private needs: Record<string, string[] | null>,
+    relevant: Relevant[],
+  ) {
+    for (const c of changes) {
+      const resource = resourceOf(c.address);
+      const list = this.byResource.get(resource);
+      if (list) list.push(c);
+      else this.byResource.set(resource, [c]);
+    }
+    for (const [resource, list] of Object.entries(needs)) {
+      if (!this.byResource.has(resource)) continue;
+      for (const need of list ?? []) this.neededBy.set(need, [...(this.neededBy.get(need) ?? []), resource]);
+    }
+    for (const r of relevant) {
+      const resource = resourceOf(r.resource);
+      this.reads.set(resource, [...(this.reads.get(resource) ?? []), pathText(r.attribute)]);
+    }
   }
-  return out;
+
+  /** What a change may come from: changes of what it needs. */
+  of(address: string): Cause[] {
+    return this.behind(resourceOf(address), new Set());
+  }
+
+  /** How many resources need what is changed here, themselves or through others. */
+  follows(address: string): number {
+    const seen = new Set<string>();
+    const queue = [resourceOf(address)];
+    for (const resource of queue) {
+      for (const next of this.neededBy.get(resource) ?? []) {
+        if (seen.has(next)) continue;
+        seen.add(next);
+        queue.push(next);
+      }
+    }
+    return seen.size;
+  }
+
+  private behind(resource: string, above: Set<string>): Cause[] {
+    if (above.size >= deepest || above.has(resource)) return [];
+    const seen = new Set(above).add(resource);
+    return (this.needs[resource] ?? []).flatMap((need) => {
+      const list = this.byResource.get(need);
+      if (!list || need === resource) return [];
+      const first = list[0]!;
+      return {
+        address: list.length > 1 ? need : first.address,
+        kind: kindOf(first),
+        count: list.length,
+        reads: this.reads.get(need) ?? [],
+        causes: this.behind(need, seen),
+      };
+    });
+  }
 }

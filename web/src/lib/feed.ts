@@ -1,4 +1,4 @@
-import { createContext, useCallback, useContext, useEffect, useRef, useState } from "react";
+import { createContext, useCallback, useContext, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { get, Problem, streamURL, type FeedEvent } from "../api/client";
 
 type Listener = (event: FeedEvent) => void;
@@ -49,9 +49,10 @@ export const FeedContext = createContext<Feed>(new Feed());
 
 export function useConnected(): boolean {
   const feed = useContext(FeedContext);
-  const [connected, set] = useState(feed.connected);
-  useEffect(() => feed.watch(() => set(feed.connected)), [feed]);
-  return connected;
+  return useSyncExternalStore(
+    useCallback((watcher) => feed.watch(watcher), [feed]),
+    () => feed.connected,
+  );
 }
 
 export interface Resource<T> {
@@ -109,3 +110,6 @@ export function useResource<T>(
 }
 
 export const aboutRuns = (event: FeedEvent) => event.type.startsWith("run.") || event.type.startsWith("approval.");
+
+/** Events after which stacks may stand otherwise than before. */
+export const aboutState = (event: FeedEvent) => aboutRuns(event) || event.type.startsWith("drift.");

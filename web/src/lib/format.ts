@@ -24,3 +24,18 @@ export function between(begun?: string, ended?: string): string {
 
 /** A digest as people see it. */
 export const short = (digest: string) => digest.slice(0, 12);
+
+/** An amount of money a month with its sign, for people. */
+export function money(amount: number, currency: string): string {
+  const text = Math.abs(amount).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  return `${amount < 0 ? "−" : "+"}${text} ${currency}`;
+}
+
+/** A count with its noun. */
+export const count = (n: number, one: string, many = one + "s") => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+
+/** How long it is until an instant, for people. */
+export function until(time: string, now = Date.now()): string {
+  const ms = Date.parse(time) - now;
+  return ms < 1000 ? "now" : `in ${duration(ms)}`;
+}

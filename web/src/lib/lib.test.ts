@@ -1,9 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { piecesOf } from "./ansi";
-import { reasonOf, relevantChanges, resourceOf } from "./causes";
+import { adviceOn } from "./advice";
+import { Causes, reasonOf, resourceOf } from "./causes";
+import { find, score } from "./fuzzy";
+import { layered } from "./layers";
+import { linesOf, ofStep } from "./lines";
 import { diffOf, type ResourceChange } from "./plandiff";
 import { kindOf, moduleOf, rowsOf } from "./plangroup";
-import { textDiff } from "./textdiff";
+import { firstOpen, groupObjects, visible, type GraphObject } from "./resources";
+import { hunks, middleOf, textDiff } from "./textdiff";
 
 const change = (address: string, actions: string[], more: object = {}): ResourceChange => ({
   address,
@@ -51,33 +56,88 @@ describe("causes", () => {
   it("are told in words, with what forces a replacement", () => {
     const c = change("t.a", ["delete", "create"], { replace_paths: [["zone", 0]] });
     expect(reasonOf({ ...c, action_reason: "replace_because_cannot_update" })).toBe(
-      "an attribute cannot be changed in place: zone.0",
+      "an attribute cannot be changed in place: zone[0]",
     );
     expect(reasonOf(change("t.b", ["update"]))).toBeUndefined();
   });
-  it("are the changed resources that the plan reads", () => {
-    const relevant = [
-      { resource: "t.a", attribute: ["id"] },
-      { resource: "t.other", attribute: ["id"] },
-    ];
-    expect([...relevantChanges([change("t.a[0]", ["create"])], relevant)]).toEqual([["t.a", ["id"]]]);
+  const chain = new Causes(
+    [
+      change("t.a[0]", ["delete", "create"]),
+      change("t.a[1]", ["delete", "create"]),
+      change("module.m.t.b", ["update"]),
+      change("t.c", ["update"]),
+    ],
+    { "module.m.t.b": ["t.a", "t.same"], "t.c": ["module.m.t.b"] },
+    [{ resource: "t.a[0]", attribute: ["list", 0] }],
+  );
+  it("are followed to where they begin, and only through what changes", () => {
+    expect(chain.of("t.c")).toEqual([
+      {
+        address: "module.m.t.b",
+        kind: "update",
+        count: 1,
+        reads: [],
+        causes: [{ address: "t.a", kind: "replace", count: 2, reads: ["list[0]"], causes: [] }],
+      },
+    ]);
+    expect(chain.of("t.a[0]")).toEqual([]);
+  });
+  it("know what follows from a change", () => {
+    expect(chain.follows("t.a[1]")).toBe(2);
+    expect(chain.follows("t.c")).toBe(0);
+  });
+  it("that go in a circle come to an end", () => {
+    const circle = new Causes(
+      [change("t.a", ["update"]), change("t.b", ["update"])],
+      { "t.a": ["t.b"], "t.b": ["t.a"] },
+      [],
+    );
+    expect(circle.of("t.a")[0]!.causes[0]!.causes).toEqual([]);
+    expect(circle.follows("t.a")).toBe(2);
   });
 });
 
 describe("differences", () => {
-  it("hide what is sensitive and say what is unknown", () => {
-    const lines = diffOf({
+  it("hide what is sensitive, say what is unknown and count the rest", () => {
+    const diff = diffOf({
       actions: ["update"],
-      before: { a: 1, password: null, same: 1 },
-      after: { a: 1, password: null, same: 1 },
+      before: { a: 1, password: null, same: 1, tags: ["x"] },
+      after: { a: 2, password: null, same: 1, tags: ["x", "y"] },
       after_unknown: { id: true },
-      before_sensitive: { password: true },
+      before_sensitive: {},
       after_sensitive: { password: true },
+      replace_paths: [["a"]],
     });
-    expect(lines.map((l) => [l.path, l.before, l.after])).toEqual([
-      ["id", undefined, "(known after apply)"],
-      ["password", "(sensitive)", "(sensitive)"],
+    expect(diff.lines.map((l) => [l.path, l.before?.text, l.after?.text, l.replaces])).toEqual([
+      ["a", "1", "2", true],
+      ["id", undefined, "known after apply", false],
+      ["password", "sensitive", "sensitive", false],
+      ["tags[1]", undefined, '"y"', false],
     ]);
+    expect(diff.unchanged).toBe(2);
+  });
+  it("have one side where an object is made or destroyed", () => {
+    const sides = { before: { a: "x" }, after: { a: "x" }, after_sensitive: { a: true } };
+    expect(diffOf({ ...sides, actions: ["create"] }).lines[0]).toMatchObject({ kind: "add", before: undefined });
+    expect(diffOf({ ...sides, actions: ["delete"] }).lines[0]).toMatchObject({ kind: "remove", after: undefined });
+  });
+  it("lay out documents in texts", () => {
+    const diff = diffOf({ actions: ["update"], before: { p: '{"a":1}' }, after: { p: '{"a":2}' } });
+    expect(diff.lines[0]!.before!.text).toBe('{\n  "a": 1\n}');
+  });
+  it("in one line are told from their middle", () => {
+    expect(middleOf('"10.0.1.0/24"', '"10.0.22.0/24"')).toEqual({
+      head: '"10.0.',
+      from: "1",
+      to: "22",
+      tail: '.0/24"',
+    });
+    expect(middleOf("aa", "aaa")).toEqual({ head: "aa", from: "", to: "a", tail: "" });
+  });
+  it("leave out what is far from any change", () => {
+    const before = Array.from({ length: 20 }, (_, i) => String(i)).join("\n");
+    const shown = hunks(textDiff(before, before.replace("10", "x")));
+    expect(shown.map((l) => l.text)).toEqual(["7 lines", "7", "8", "9", "10", "x", "11", "12", "13", "6 lines"]);
   });
   it("of texts are told line by line", () => {
     expect(textDiff("a\nb\nc", "a\nx\nc")).toEqual([
@@ -86,5 +146,104 @@ describe("differences", () => {
       { kind: "add", text: "x" },
       { kind: "same", text: "c" },
     ]);
+  });
+});
+
+describe("searching", () => {
+  it("wants every letter, and likes them together", () => {
+    expect(score("zz", "stack")).toBeUndefined();
+    expect(find("shop", ["ship our product", "shop in dev", "other"], (t) => t, 5)).toEqual([
+      "shop in dev",
+      "ship our product",
+    ]);
+    expect(find(" ", ["a", "b", "c"], (t) => t, 2)).toEqual(["a", "b"]);
+  });
+});
+
+describe("pieces of logs", () => {
+  const log = (id: number, step: string, text: string) => ({ id, step, stream: "stdout" as const, time: "", text });
+  it("become lines, each of its step", () => {
+    const lines = linesOf([log(1, "a", "one\ntw"), log(2, "b", "other\n"), log(3, "a", "o\n\n")]);
+    expect(lines.map((l) => `${l.step} ${l.text}`)).toEqual(["a one", "a two", "b other", "a "]);
+  });
+  it("of items are those of their step", () => {
+    expect(ofStep({ step: 'a["x"]' }, "a")).toBe(true);
+    expect(ofStep({ step: "ab" }, "a")).toBe(false);
+  });
+});
+
+describe("layers of a graph", () => {
+  it("put nodes behind what they need", () => {
+    const places = layered(
+      {
+        nodes: ["c", "a", "b"],
+        edges: [
+          { from: "a", to: "b" },
+          { from: "b", to: "c" },
+          { from: "a", to: "c" },
+        ],
+      },
+      100,
+      10,
+    );
+    expect(["a", "b", "c"].map((n) => places.get(n)!.x)).toEqual([0, 100, 200]);
+  });
+  it("place every node, also of a circle", () => {
+    const edges = [
+      { from: "a", to: "b" },
+      { from: "b", to: "a" },
+      { from: "b", to: "c" },
+    ];
+    expect(layered({ nodes: ["a", "b", "c"], edges }, 1, 1).size).toBe(3);
+  });
+});
+
+describe("objects in groups", () => {
+  const object = (address: string, ...depends_on: string[]): GraphObject => ({ address, depends_on });
+  it("are all shown where they are few", () => {
+    const objects = [object("t.a"), object("t.b", "t.a"), object("module.m.t.c", "t.b")];
+    const root = groupObjects(objects);
+    const shown = visible(root, objects, firstOpen(root));
+    expect(shown.nodes.map((n) => n.id)).toEqual(["t.a", "t.b", "module.m.t.c"]);
+    expect(shown.edges.map((e) => `${e.from} ${e.to}`)).toEqual(["t.a t.b", "t.b module.m.t.c"]);
+  });
+  it("refer to what is in their own module", () => {
+    const objects = [0, 1].flatMap((i) => [object(`module.m[${i}].t.a`), object(`module.m[${i}].t.b`, "module.m.t.a")]);
+    const root = groupObjects(objects);
+    const shown = visible(root, objects, firstOpen(root));
+    expect(shown.edges.map((e) => `${e.from} ${e.to}`)).toEqual([
+      "module.m[0].t.a module.m[0].t.b",
+      "module.m[1].t.a module.m[1].t.b",
+    ]);
+  });
+  it("stay few to look at, however many there are", () => {
+    const objects = Array.from({ length: 5000 }, (_, i) =>
+      object(`module.part["p${i % 10}"].t${i % 3}.n[${i}]`, `module.part.t${(i + 1) % 3}.n`),
+    );
+    const root = groupObjects(objects);
+    const open = firstOpen(root);
+    const shown = visible(root, objects, open);
+    expect(root.size).toBe(5000);
+    expect(shown.nodes.length).toBeLessThanOrEqual(40);
+    expect(shown.nodes.reduce((n, g) => n + g.size, 0)).toBe(5000);
+    // Whatever is opened shows at most a hundred more.
+    const deep = new Set(open);
+    for (let next = shown.nodes[0]!; next.children.length > 0; next = next.children[0]!) {
+      expect(next.children.length).toBeLessThanOrEqual(100);
+      deep.add(next.id);
+    }
+    expect(visible(root, objects, deep).nodes.some((n) => n.kind === "object")).toBe(true);
+  });
+});
+
+describe("advice", () => {
+  const run = { kind: "workflow", status: "failed", problem: "step build failed" } as Parameters<typeof adviceOn>[0];
+  it("names what failed, and is silent where nothing did", () => {
+    const steps = [{ name: "build", status: "failed", error: { name: "Exit", cause: "3" } }] as Parameters<
+      typeof adviceOn
+    >[1];
+    expect(adviceOn(run, steps)).toMatchObject({ title: "step build failed", failed: steps });
+    expect(adviceOn({ ...run, status: "succeeded" }, [])).toBeUndefined();
+    expect(adviceOn({ ...run, status: "interrupted" }, [])!.title).toBe("Nobody works on this run");
   });
 });

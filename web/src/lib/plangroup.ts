@@ -1,7 +1,21 @@
 import type { ResourceChange } from "./plandiff";
 
 /** What a change does, in a word. */
-export type Kind = "create" | "update" | "replace" | "destroy" | "read" | "forget" | "none";
+export type Kind = "create" | "update" | "replace" | "destroy" | "read" | "forget" | "import" | "move" | "none";
+
+/** The kinds in the order in which they are counted, with their signs. */
+export const kinds: [Kind, sign: string][] = [
+  ["create", "+"],
+  ["update", "~"],
+  ["replace", "±"],
+  ["destroy", "−"],
+  ["import", "↓"],
+  ["move", "→"],
+  ["forget", "·"],
+  ["read", "≤"],
+];
+
+export const signOf = (kind: Kind) => kinds.find(([k]) => k === kind)?.[1] ?? "";
 
 export function kindOf(change: ResourceChange): Kind {
   const actions = change.change.actions.join();
@@ -15,9 +29,11 @@ export function kindOf(change: ResourceChange): Kind {
       return "destroy";
     case "delete,create":
     case "create,delete":
+    case "forget,create":
       return "replace";
   }
-  return "none";
+  if (change.change.importing) return "import";
+  return change.previous_address ? "move" : "none";
 }
 
 /** The module that an address is in; empty for the root. */
@@ -35,8 +51,13 @@ export interface Filter {
 /** A line of a long list: the head of a module, or a change. */
 export type Row = { module: string; count: number } | { change: ResourceChange };
 
-/** The changes that a filter lets through, module by module. */
-export function rowsOf(changes: ResourceChange[], filter: Filter, found: Set<string>): Row[] {
+/** The changes that a filter lets through, module by module; those of closed modules are counted only. */
+export function rowsOf(
+  changes: ResourceChange[],
+  filter: Filter,
+  found: Set<string>,
+  closed: Set<string> = new Set(),
+): Row[] {
   const search = filter.search.toLowerCase();
   const modules = new Map<string, ResourceChange[]>();
   for (const c of changes) {
@@ -50,7 +71,9 @@ export function rowsOf(changes: ResourceChange[], filter: Filter, found: Set<str
   }
   const out: Row[] = [];
   for (const [module, list] of modules) {
-    if (modules.size > 1 || module) out.push({ module, count: list.length });
+    const headed = modules.size > 1 || module !== "";
+    if (headed) out.push({ module, count: list.length });
+    if (headed && closed.has(module)) continue;
     for (const change of list) out.push({ change });
   }
   return out;

@@ -4,7 +4,27 @@ import { useEffect, useState, type AnchorHTMLAttributes, type MouseEvent } from 
 export function go(to: string, replace = false) {
   window.history[replace ? "replaceState" : "pushState"](null, "", to);
   window.dispatchEvent(new Event("tutti:go"));
+  if (!replace) window.scrollTo(0, 0);
 }
+
+/** Changes a parameter of the page's address; without a value it is left out. */
+export function setQuery(name: string, value: string | undefined) {
+  const query = new URLSearchParams(window.location.search);
+  if (value) query.set(name, value);
+  else query.delete(name);
+  const text = query.toString();
+  go(window.location.pathname + (text ? "?" + text : ""), true);
+}
+
+const part = encodeURIComponent;
+
+/** The addresses of the pages about single things. */
+export const runHref = (id: string) => `/runs/${part(id)}`;
+export const workflowHref = (name: string) => `/workflows/${part(name)}`;
+export const stackHref = (s: { environment: string; name: string }) =>
+  `/stacks/${part(s.environment)}/${part(s.name || "-")}`;
+export const planHref = (digest: string, ask?: { run: string; step: string }) =>
+  `/plans/${digest}` + (ask ? `?run=${part(ask.run)}&step=${part(ask.step)}` : "");
 
 /** Where the page is: path and query. */
 export function useLocation(): { path: string; query: URLSearchParams } {

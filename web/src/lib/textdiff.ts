@@ -1,10 +1,13 @@
 export interface TextLine {
-  kind: "same" | "add" | "remove";
+  kind: "same" | "add" | "remove" | "left-out";
   text: string;
 }
 
 /** Beyond so many pairs of lines a difference is told as a whole. */
 const mostPairs = 1_000_000;
+
+/** How many lines around a difference are shown. */
+const around = 3;
 
 /** What became of a text, line by line: the longest lines in common stay. */
 export function textDiff(before: string, after: string): TextLine[] {
@@ -35,4 +38,43 @@ export function textDiff(before: string, after: string): TextLine[] {
     } else out.push({ kind: "add", text: b[j++]! });
   }
   return out;
+}
+
+/** A difference with what is far from any change left out. */
+export function hunks(lines: TextLine[]): TextLine[] {
+  const near = new Set<number>();
+  lines.forEach((l, i) => {
+    if (l.kind === "same") return;
+    for (let k = i - around; k <= i + around; k++) near.add(k);
+  });
+  const out: TextLine[] = [];
+  let left = 0;
+  const tellLeft = () => {
+    if (left > 0) out.push({ kind: "left-out", text: left === 1 ? "1 line" : `${left} lines` });
+    left = 0;
+  };
+  lines.forEach((l, i) => {
+    if (!near.has(i)) left++;
+    else {
+      tellLeft();
+      out.push(l);
+    }
+  });
+  tellLeft();
+  return out;
+}
+
+/** Two texts of one line: what they begin and end with in common, and what is between. */
+export function middleOf(before: string, after: string): { head: string; from: string; to: string; tail: string } {
+  const most = Math.min(before.length, after.length);
+  let head = 0;
+  while (head < most && before[head] === after[head]) head++;
+  let tail = 0;
+  while (tail < most - head && before[before.length - 1 - tail] === after[after.length - 1 - tail]) tail++;
+  return {
+    head: before.slice(0, head),
+    from: before.slice(head, before.length - tail),
+    to: after.slice(head, after.length - tail),
+    tail: before.slice(before.length - tail),
+  };
 }

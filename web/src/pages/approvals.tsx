@@ -1,36 +1,50 @@
 import type { Approval, Page } from "../api/client";
 import { aboutRuns, useResource } from "../lib/feed";
 import { ago, short } from "../lib/format";
-import { Link } from "../lib/router";
-import { PageHead, Trouble } from "../parts/basics";
+import { Link, planHref, runHref } from "../lib/router";
+import { Needed } from "../parts/asks";
+import { Empty, PageHead, Skeleton, Trouble } from "../parts/basics";
 import { title } from "../parts/runs";
-import { Needed } from "./run";
 
 export function Approvals() {
   const list = useResource<Page<Approval>>("/approvals", {}, aboutRuns);
   return (
     <>
-      <PageHead title="Approvals" sub="Steps of runs that wait for people." />
+      <PageHead name="Approvals" sub="Steps of runs that wait for people." />
       <Trouble problem={list.problem} />
-      {list.data?.items.length === 0 && <p className="empty">Nothing waits for an approval.</p>}
-      <ul className="cards">
+      {!list.data && !list.problem && <Skeleton />}
+      {list.data?.items.length === 0 && (
+        <div className="panel">
+          <Empty icon="approvals" title="Nothing waits for an approval">
+            <p>As soon as a run wants one, it is listed here and counted beside the name of this page.</p>
+          </Empty>
+        </div>
+      )}
+      <ul className="stack">
         {list.data?.items.map((a) => (
-          <li key={a.run.id + a.step} className="card">
-            <h2>
-              <Link href={`/runs/${encodeURIComponent(a.run.id)}`}>{title(a.run)}</Link>
-            </h2>
-            <p>
-              Step <code>{a.step}</code> in {a.run.environment}, asked by {a.run.actor} {ago(a.run.created)}{" "}
-              <Needed ask={a} />
+          <li key={a.run.id + a.step} className="panel card">
+            <div className="row apart">
+              <h2>
+                <Link href={runHref(a.run.id)}>{title(a.run)}</Link>
+              </h2>
+              <Link
+                className="button primary"
+                href={a.plan ? planHref(a.plan, { run: a.run.id, step: a.step }) : runHref(a.run.id)}
+              >
+                {a.plan ? "Review the plan" : "Decide"}
+              </Link>
+            </div>
+            <p className="muted">
+              Step <code>{a.step}</code> in {a.run.environment}, asked by {a.run.actor}{" "}
+              <span data-time>{ago(a.run.created)}</span> <Needed ask={a} />
+              {a.plan && (
+                <>
+                  {" "}
+                  · plan <code data-ref>{short(a.plan)}</code>
+                </>
+              )}
             </p>
             {a.message && <blockquote>{a.message}</blockquote>}
-            {a.plan && (
-              <p>
-                <Link href={`/plans/${a.plan}?run=${encodeURIComponent(a.run.id)}&step=${encodeURIComponent(a.step)}`}>
-                  Review the plan <code>{short(a.plan)}</code>
-                </Link>
-              </p>
-            )}
           </li>
         ))}
       </ul>

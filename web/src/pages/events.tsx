@@ -1,63 +1,204 @@
-import { useContext, useEffect, useState } from "react";
-import type { FeedEvent, Page } from "../api/client";
+import { useContext, useEffect, useMemo, useState } from "react";
+import { get, post, type FeedEvent, type Page, type Problem, type Schemas } from "../api/client";
 import { FeedContext, useResource } from "../lib/feed";
-import { Link } from "../lib/router";
-import { PageHead, Trouble } from "../parts/basics";
+import { ago } from "../lib/format";
+import { Link, runHref, setQuery, useLocation } from "../lib/router";
+import { Act } from "../parts/act";
+import { Empty, FilterButton, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
+import { Icon } from "../parts/icons";
+import { Rows } from "../parts/rows";
+import { FiredList } from "./triggers";
+
+/** How many events are read at once. */
+const atOnce = 1000;
 
 export function Events() {
-  const [type, setType] = useState("");
-  const past = useResource<Page<FeedEvent>>("/events", { last: 1000, limit: 1000 });
-  const feed = useContext(FeedContext);
-  const [fresh, setFresh] = useState<FeedEvent[]>([]);
-  useEffect(() => feed.listen((e) => setFresh((list) => [...list, e].slice(-5000))), [feed]);
-  const known = new Set(past.data?.items.map((e) => e.sequence));
-  const all = [...(past.data?.items ?? []), ...fresh.filter((e) => !known.has(e.sequence))]
-    .reverse()
-    .filter((e) => e.type.includes(type));
+  const { query } = useLocation();
+  const search = query.get("search") ?? "";
+  const kind = query.get("kind") ?? "";
+  const events = useEvents();
+  const chosen = Number(query.get("event") ?? 0);
+  const setChosen = (sequence?: number) => setQuery("event", sequence?.toString());
+  const kinds = useMemo(() => [...new Set(events.list.map((e) => kindOf(e)))].sort(), [events.list]);
+  const shown = useMemo(() => {
+    const want = search.toLowerCase();
+    return events.list.filter(
+      (e) =>
+        (!kind || kindOf(e) === kind) &&
+        (!want || `${e.type} ${e.subject} ${e.actor} ${JSON.stringify(e.data)}`.toLowerCase().includes(want)),
+    );
+  }, [events.list, search, kind]);
   return (
     <>
-      <PageHead title="Events" sub="Everything that happened, newest first.">
-        <input
-          type="search"
-          placeholder="Type"
-          aria-label="Type of events"
-          value={type}
-          onChange={(e) => setType(e.target.value)}
-        />
-      </PageHead>
-      <Trouble problem={past.problem} />
-      <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
-        <table>
-          <thead>
-            <tr>
-              <th>#</th>
-              <th>When</th>
-              <th>Type</th>
-              <th>About</th>
-              <th>By</th>
-            </tr>
-          </thead>
-          <tbody>
-            {all.slice(0, 500).map((e) => (
-              <tr key={e.sequence}>
-                <td className="muted">{e.sequence}</td>
-                <td title={e.time}>{new Date(e.time).toLocaleString()}</td>
-                <td>
-                  <code>{e.type}</code>
-                </td>
-                <td>
-                  {e.type.startsWith("run.") ? (
-                    <Link href={`/runs/${encodeURIComponent(e.subject ?? "")}`}>{e.subject}</Link>
-                  ) : (
-                    e.subject
-                  )}
-                </td>
-                <td>{e.actor}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+      <PageHead name="Events" sub="Everything that happened, newest first, as it comes." />
+      <Trouble problem={events.problem} />
+      <div className="toolbar">
+        <Search label="Search type, subject, actor, data" value={search} onChange={(v) => setQuery("search", v)} />
+        <div className="filters" role="group" aria-label="Kind">
+          {kinds.map((k) => (
+            <FilterButton key={k} on={k === kind} onClick={() => setQuery("kind", k === kind ? undefined : k)}>
+              {k}
+            </FilterButton>
+          ))}
+        </div>
+      </div>
+      {!events.loaded && !events.problem && <Skeleton lines={8} />}
+      {events.loaded && shown.length === 0 && (
+        <div className="panel">
+          <Empty icon="events" title={events.list.length > 0 ? "No event is like this" : "Nothing happened yet"} />
+        </div>
+      )}
+      <div className={chosen ? "with-side" : ""}>
+        <div className="stack">
+          {shown.length > 0 && (
+            <Rows
+              label="Events"
+              columns="64px minmax(0, 1.2fr) minmax(0, 1.3fr) 84px"
+              narrow="minmax(0, 1.2fr) minmax(0, 1fr) 72px"
+              heads={["Number", "Type", "About", "When"]}
+              wide={["Number"]}
+              items={shown}
+              keyOf={(e) => String(e.sequence)}
+            >
+              {(e) => <EventCells event={e} chosen={e.sequence === chosen} onChoose={() => setChosen(e.sequence)} />}
+            </Rows>
+          )}
+          {events.older && (
+            <div>
+              <Act run={events.older}>Show older events</Act>
+            </div>
+          )}
+        </div>
+        {chosen > 0 && <EventPanel key={chosen} sequence={chosen} onClose={() => setChosen(undefined)} />}
       </div>
     </>
   );
+}
+
+const kindOf = (e: FeedEvent) => e.type.split(".")[0]!;
+
+function EventCells({ event: e, chosen, onChoose }: { event: FeedEvent; chosen: boolean; onChoose: () => void }) {
+  return (
+    <>
+      <span role="cell" className="wide muted number small">
+        {e.sequence}
+      </span>
+      <span role="cell" className="clip">
+        <button className="link clip mono" aria-pressed={chosen} onClick={onChoose}>
+          {e.type}
+        </button>
+      </span>
+      <span role="cell" className="clip">
+        <Subject event={e} />
+        {e.actor && <div className="sub-line clip">by {e.actor}</div>}
+      </span>
+      <span role="cell" className="muted small" title={e.time} data-time>
+        {ago(e.time)}
+      </span>
+    </>
+  );
+}
+
+function Subject({ event: e }: { event: FeedEvent }) {
+  if (!e.type.startsWith("run.") || !e.subject) return <span data-ref>{e.subject}</span>;
+  return (
+    <Link href={runHref(e.subject)} data-ref>
+      {e.subject}
+    </Link>
+  );
+}
+
+/** All about one event: what it says, what triggers did about it, and giving it to them anew. */
+function EventPanel({ sequence, onClose }: { sequence: number; onClose: () => void }) {
+  const path = `/events/${sequence}`;
+  const details = useResource<Schemas["EventDetails"]>(path, {}, () => true);
+  const e = details.data?.event;
+  const replay = async () => {
+    await post(`${path}/replay`, {});
+    details.reload();
+  };
+  return (
+    <aside className="panel" aria-label={`Event ${sequence}`}>
+      <div className="panel-head">
+        <h2 className="clip">{e?.type ?? "Event"}</h2>
+        <button className="icon-button" aria-label="Close" onClick={onClose}>
+          <Icon name="close" />
+        </button>
+      </div>
+      <Trouble problem={details.problem} />
+      {!e && !details.problem && <Skeleton />}
+      {e && (
+        <div className="panel-body stack">
+          <dl className="facts">
+            <dt>Number</dt>
+            <dd>{e.sequence}</dd>
+            <dt>Time</dt>
+            <dd data-time>{new Date(e.time).toISOString()}</dd>
+            <dt>About</dt>
+            <dd>
+              <Subject event={e} />
+            </dd>
+            <dt>By</dt>
+            <dd>{e.actor}</dd>
+            <dt>Source</dt>
+            <dd data-ref>{e.source}</dd>
+            <dt>ID</dt>
+            <dd>
+              <code data-ref>{e.id}</code>
+            </dd>
+            <dt>From</dt>
+            <dd>{details.data!.accepted ? "outside" : "Tutti itself"}</dd>
+          </dl>
+          <pre className="json" tabIndex={0} aria-label="Data">
+            {JSON.stringify(e.data ?? null, null, 2)}
+          </pre>
+          <h3>What triggers did about it</h3>
+          {details.data!.fired.length > 0 ? (
+            <FiredList named list={details.data!.fired} />
+          ) : (
+            <p className="muted small">No trigger is for it.</p>
+          )}
+          <Act
+            icon="replay"
+            run={replay}
+            done="The event was given to triggers anew."
+            ask={{
+              title: "Replay this event?",
+              text: "It is given anew to all triggers that it is for, as if it had just come: their workflows run again.",
+            }}
+          >
+            Replay
+          </Act>
+        </div>
+      )}
+    </aside>
+  );
+}
+
+interface Events {
+  list: FeedEvent[]; // newest first
+  loaded: boolean;
+  problem?: Problem;
+  /** Reads those before; undefined where there are none. */
+  older?: () => Promise<void>;
+}
+
+/** The last events and those that come, with as many before as somebody asks for. */
+function useEvents(): Events {
+  const last = useResource<Page<FeedEvent>>("/events", { last: atOnce, limit: atOnce });
+  const feed = useContext(FeedContext);
+  const [more, setMore] = useState<FeedEvent[]>([]);
+  const add = (events: FeedEvent[]) => setMore((before) => [...before, ...events]);
+  useEffect(() => feed.listen((e) => add([e])), [feed]);
+  const list = useMemo(() => {
+    const bySequence = new Map([...(last.data?.items ?? []), ...more].map((e) => [e.sequence, e]));
+    return [...bySequence.values()].sort((a, b) => b.sequence - a.sequence);
+  }, [last.data, more]);
+  const first = list.at(-1)?.sequence ?? 1;
+  const older = async () => {
+    const after = Math.max(0, first - 1 - atOnce);
+    const page = await get<Page<FeedEvent>>("/events", { after, limit: first - 1 - after });
+    add(page.items);
+  };
+  return { list, loaded: last.data !== undefined, problem: last.problem, older: first > 1 ? older : undefined };
 }

@@ -1,181 +1,284 @@
-import { useMemo, useState } from "react";
-import { post, type PlanDocument, type PlannedStack } from "../api/client";
+import { useWindowVirtualizer } from "@tanstack/react-virtual";
+import { useCallback, useLayoutEffect, useMemo, useRef, useState } from "react";
+import type { PlanDocument } from "../api/client";
+import { resourceOf } from "../lib/causes";
 import { useResource } from "../lib/feed";
-import { short } from "../lib/format";
-import { diffOf, type Change, type ResourceChange } from "../lib/plandiff";
-import { go, useLocation } from "../lib/router";
-import { Act, PageHead, Status, Trouble } from "../parts/basics";
+import { count, money, short } from "../lib/format";
+import { useKeys } from "../lib/keys";
+import { stackPlans, sumOf, worst, type StackPlan } from "../lib/plandocument";
+import { kinds, type Filter, type Kind } from "../lib/plangroup";
+import { countKinds, planRows, type PlanRow } from "../lib/planrows";
+import { Empty, FilterButton, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
+import { ChangeView } from "../parts/change";
+import { Findings } from "../parts/findings";
+import { Icon } from "../parts/icons";
+import { Review } from "../parts/review";
+import { Status } from "../parts/status";
 
-interface Finding {
-  policy: string;
-  rule: string;
-  enforcement: string;
-  status: string;
-  message?: string;
-  resource?: string;
-  attribute?: string;
-  fix?: string;
-  source?: { file: string; line: number };
-}
+/** So many changes are open to begin with. */
+const fewChanges = 25;
 
 export function PlanPage({ digest }: { digest: string }) {
   const plan = useResource<PlanDocument>(`/plans/${digest}`);
-  const { query } = useLocation();
-  const run = query.get("run");
-  const step = query.get("step");
-  const decide = (decision: string) => async () => {
-    await post(`/runs/${encodeURIComponent(run!)}/decisions`, {
-      step,
-      decision,
-      plan: decision === "approve" ? digest : undefined,
-    });
-    go(`/runs/${encodeURIComponent(run!)}`);
-  };
+  const plans = useMemo(() => plan.data && stackPlans(plan.data), [plan.data]);
+  if (!plans || !plan.data) {
+    return (
+      <>
+        <PageHead name={`Plan ${short(digest)}`} />
+        <Trouble problem={plan.problem} />
+        {!plan.problem && <Skeleton lines={8} />}
+      </>
+    );
+  }
+  return <Reviewed document={plan.data} plans={plans} />;
+}
+
+function Reviewed({ document, plans }: { document: PlanDocument; plans: StackPlan[] }) {
+  const [filter, setFilter] = useState<Filter>({ search: "", withFindings: false });
+  const [closed, setClosed] = useState<Set<string>>(new Set());
+  const total = plans.reduce((n, p) => n + p.changes.length, 0);
+  const rows = useMemo(() => planRows(plans, filter, closed), [plans, filter, closed]);
+  const changes = useMemo(() => rows.filter((r) => r.is === "change"), [rows]);
+  const [open, setOpen] = useState<Set<string>>(() => new Set(total <= fewChanges ? changes.map((r) => r.id) : []));
+  const toggle = useCallback((id: string) => setOpen((before) => flipped(before, id)), []);
+  const list = useRows(rows);
+  const show = useCallback(
+    (address: string) => {
+      const row = rows.findIndex(
+        (r) => r.is === "change" && (r.change.address === address || resourceOf(r.change.address) === address),
+      );
+      if (row < 0) return;
+      setOpen((before) => new Set(before).add(rows[row]!.id));
+      list.reveal(row);
+    },
+    [rows, list],
+  );
+  const status = worst(plans.map((p) => p.status));
+  useKeys([
+    { keys: "j", title: "Next change", run: () => list.step(1) },
+    { keys: "k", title: "Change before", run: () => list.step(-1) },
+    { keys: "x", title: "Open all changes that are listed", run: () => setOpen(new Set(changes.map((r) => r.id))) },
+    { keys: "z", title: "Close all changes", run: () => setOpen(new Set()) },
+  ]);
   return (
     <>
-      <PageHead
-        title={
-          <>
-            Plan <code>{short(digest)}</code>
-          </>
-        }
-        sub={plan.data && `${plan.data.kind} in ${plan.data.environment}`}
-      >
-        {run && step && (
-          <>
-            <Act kind="primary" run={decide("approve")}>
-              Approve
-            </Act>
-            <Act kind="danger" run={decide("reject")}>
-              Reject
-            </Act>
-          </>
-        )}
-      </PageHead>
-      <Trouble problem={plan.problem} />
-      {plan.data?.stacks.map((s) => (
-        <StackPlan key={s.stack} stack={s} />
-      ))}
+      <div className="plan-head">
+        <PageHead
+          name={`Plan ${short(document.digest)}`}
+          title={
+            <>
+              Plan <code data-ref>{short(document.digest)}</code>
+            </>
+          }
+          beside={status && <Status status={status} word={`policy: ${status}`} />}
+          sub={<Totals document={document} plans={plans} total={total} />}
+        >
+          <Review digest={document.digest} denied={status === "deny"} />
+        </PageHead>
+        {total > 0 && <Filters plans={plans} filter={filter} onChange={setFilter} />}
+      </div>
+      {total === 0 && plans.every((p) => p.outputs.length === 0) && (
+        <Empty icon="check" title="No changes">
+          <p>What is there is as the configuration says.</p>
+        </Empty>
+      )}
+      <div className="rows" ref={list.box} style={{ height: list.height }} role="list" aria-label="Changes">
+        {list.items.map((item) => {
+          const row = rows[item.index]!;
+          return (
+            <div
+              key={item.key}
+              role="listitem"
+              data-index={item.index}
+              ref={list.measure}
+              style={{ transform: `translateY(${item.start - list.margin}px)` }}
+            >
+              <RowView
+                row={row}
+                open={open.has(row.id)}
+                onToggle={toggle}
+                onGo={show}
+                onModule={(id) => setClosed((before) => flipped(before, id))}
+              />
+            </div>
+          );
+        })}
+      </div>
+      {total > 0 && changes.length === 0 && <Empty icon="search" title="No change is like this" />}
     </>
   );
 }
 
-function StackPlan({ stack }: { stack: PlannedStack }) {
-  const plan = stack.plan as { resource_changes?: ResourceChange[]; output_changes?: Record<string, Change> };
-  const decision = stack.decision as { status?: string; findings?: Finding[] } | undefined;
-  const cost = stack.cost as { totals?: { currency: string; difference: unknown; after: unknown }[] } | undefined;
-  const changes = useMemo(
-    () => (plan.resource_changes ?? []).filter((c) => c.change.actions.join() !== "no-op"),
-    [plan],
-  );
-  const findings = decision?.findings ?? [];
-  const general = findings.filter((f) => !f.resource);
+function flipped(set: Set<string>, id: string): Set<string> {
+  const out = new Set(set);
+  if (!out.delete(id)) out.add(id);
+  return out;
+}
+
+function Totals({ document, plans, total }: { document: PlanDocument; plans: StackPlan[]; total: number }) {
+  const kindCounts = countKinds(plans);
+  const unknown = plans.reduce((n, p) => n + p.costUnknown, 0);
   return (
-    <section className="stack-plan">
-      <h2>
-        {stack.stack || "This directory"}{" "}
-        <span className="counts">
-          <span className="add">+{stack.add}</span> <span className="chg">~{stack.change}</span>{" "}
-          <span className="del">−{stack.destroy}</span>
+    <div className="row plan-totals">
+      <span>
+        {document.kind} in {document.environment}: {count(total, "change")}
+      </span>
+      {kinds.map(([kind, sign]) => {
+        const n = kindCounts.get(kind);
+        return n ? (
+          <span key={kind} className={`total change-${kind}`}>
+            {sign}
+            {n.toLocaleString("en")} {kind}
+          </span>
+        ) : null;
+      })}
+      {sumOf(plans.flatMap((p) => p.totals)).map((t) => (
+        <span key={t.currency} className="tag number">
+          <Icon name="coins" size={12} /> {money(t.difference, t.currency)}/month
+          {unknown > 0 && `, ${count(unknown, "object")} not known`}
         </span>
-        {decision?.status && (
-          <span className="verdict">
-            policy <Status status={decision.status} />
-          </span>
+      ))}
+    </div>
+  );
+}
+
+function Filters({
+  plans,
+  filter,
+  onChange,
+}: {
+  plans: StackPlan[];
+  filter: Filter;
+  onChange: (filter: Filter) => void;
+}) {
+  const kindCounts = countKinds(plans);
+  const found = plans.reduce((n, p) => n + p.findings.size, 0);
+  const pick = (kind: Kind) => onChange({ ...filter, kind: filter.kind === kind ? undefined : kind });
+  return (
+    <div className="toolbar">
+      <Search label="Search addresses" value={filter.search} onChange={(search) => onChange({ ...filter, search })} />
+      <div className="filters" role="group" aria-label="Which changes are listed">
+        {kinds
+          .filter(([kind]) => kindCounts.get(kind))
+          .map(([kind, sign]) => (
+            <FilterButton key={kind} on={filter.kind === kind} onClick={() => pick(kind)}>
+              {sign} {kind} <span className="number">{kindCounts.get(kind)!.toLocaleString("en")}</span>
+            </FilterButton>
+          ))}
+        {found > 0 && (
+          <FilterButton
+            on={filter.withFindings}
+            onClick={() => onChange({ ...filter, withFindings: !filter.withFindings })}
+          >
+            <Icon name="warning" size={14} /> with findings <span className="number">{found}</span>
+          </FilterButton>
         )}
-        {cost?.totals?.map((t) => (
-          <span key={t.currency} className="verdict">
-            {String(t.difference)} {t.currency}/month
+      </div>
+    </div>
+  );
+}
+
+function RowView({
+  row,
+  open,
+  onToggle,
+  onGo,
+  onModule,
+}: {
+  row: PlanRow;
+  open: boolean;
+  onToggle: (id: string) => void;
+  onGo: (address: string) => void;
+  onModule: (id: string) => void;
+}) {
+  switch (row.is) {
+    case "stack":
+      return <StackHead plan={row.plan} />;
+    case "heading":
+      return <h3 className="plan-heading">{row.text}</h3>;
+    case "module":
+      return (
+        <button className="module-head" aria-expanded={!row.closed} onClick={() => onModule(row.id)}>
+          <Icon name={row.closed ? "right" : "down"} size={14} />
+          <Icon name="module" />
+          <code>{row.module || "root module"}</code>
+          <span className="muted small">{count(row.count, "change")}</span>
+        </button>
+      );
+    case "change":
+      return (
+        <ChangeView
+          id={row.id}
+          change={row.change}
+          findings={row.plan.findings.get(row.change.address)}
+          cost={row.plan.costs.get(row.change.address)}
+          causes={row.plan.causes}
+          open={open}
+          onToggle={onToggle}
+          onGo={onGo}
+        />
+      );
+  }
+}
+
+function StackHead({ plan }: { plan: StackPlan }) {
+  return (
+    <section className="stack-head">
+      <div className="row">
+        <Icon name="stacks" size={18} />
+        <h2>{plan.stack.stack || "This directory"}</h2>
+        {plan.policies.map((p) => (
+          <Status key={p.policy} status={p.status} word={`${p.policy}: ${p.passed} of ${p.rules} rules pass`} />
+        ))}
+        {sumOf(plan.totals).map((t) => (
+          <span key={t.currency} className="muted small number">
+            {t.after.toFixed(2)} {t.currency} a month afterwards
           </span>
         ))}
-      </h2>
-      {general.map((f, i) => (
-        <FindingView key={i} finding={f} />
-      ))}
-      {changes.length === 0 && <p className="empty">No changes.</p>}
-      {changes.map((c) => (
-        <ChangeView
-          key={c.address + (c.deposed ?? "")}
-          change={c}
-          findings={findings.filter((f) => f.resource === c.address)}
-          open={changes.length <= 50}
-        />
-      ))}
-      {Object.entries(plan.output_changes ?? {})
-        .filter(([, c]) => c.actions.join() !== "no-op")
-        .map(([name, c]) => (
-          <ChangeView
-            key={"output." + name}
-            change={{ address: "output." + name, change: c, type: "output" }}
-            findings={[]}
-            open
-          />
-        ))}
+      </div>
+      {plan.general.length > 0 && <Findings list={plan.general} />}
     </section>
   );
 }
 
-const words: Record<string, [string, string]> = {
-  create: ["+", "create"],
-  update: ["~", "update"],
-  delete: ["−", "destroy"],
-  read: ["≤", "read"],
-  forget: [".", "forget"],
-  "delete,create": ["±", "replace"],
-  "create,delete": ["±", "replace"],
-};
-
-function ChangeView({ change, findings, open }: { change: ResourceChange; findings: Finding[]; open: boolean }) {
-  const [shown, setShown] = useState(open);
-  const [sign, word] = words[change.change.actions.join()] ?? ["?", change.change.actions.join(" ")];
-  const lines = useMemo(() => (shown ? diffOf(change.change) : []), [shown, change]);
-  const reason = change.action_reason?.replaceAll("_", " ");
-  return (
-    <details className={`change change-${word}`} open={shown} onToggle={(e) => setShown(e.currentTarget.open)}>
-      <summary>
-        <span className="sign" aria-hidden="true">
-          {sign}
-        </span>
-        <code>{change.address}</code> <span className="muted">{word}</span>
-        {reason && <span className="muted"> because: {reason}</span>}
-        {findings.length > 0 && <span className="count">{findings.length}</span>}
-      </summary>
-      {findings.map((f, i) => (
-        <FindingView key={i} finding={f} />
-      ))}
-      <table className="diff">
-        <tbody>
-          {lines.map((l, i) => (
-            <tr key={i} className={`diff-${l.kind}`}>
-              <td className="diff-sign">{{ add: "+", remove: "−", change: "~", same: "" }[l.kind]}</td>
-              <th scope="row">{l.path}</th>
-              <td>
-                {l.before !== undefined && <del>{l.before}</del>}
-                {l.before !== undefined && l.after !== undefined && " → "}
-                {l.after !== undefined && <ins>{l.after}</ins>}
-                {l.replaces && <span className="tag">forces replacement</span>}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </details>
-  );
+/** The rows of a long page, of which only those in sight are drawn. */
+function useRows(rows: PlanRow[]) {
+  const box = useRef<HTMLDivElement>(null);
+  const [margin, setMargin] = useState(0);
+  useLayoutEffect(() => setMargin(box.current?.offsetTop ?? 0), []);
+  const virtual = useWindowVirtualizer({
+    count: rows.length,
+    estimateSize: (i) => (rows[i]!.is === "change" ? 52 : 44),
+    getItemKey: (i) => rows[i]!.id,
+    overscan: 8,
+    scrollMargin: margin,
+    scrollPaddingStart: 170, // the head stays in sight
+  });
+  return {
+    box,
+    margin,
+    items: virtual.getVirtualItems(),
+    height: virtual.getTotalSize(),
+    measure: virtual.measureElement,
+    reveal: (index: number) => {
+      virtual.scrollToIndex(index, { align: "start" });
+      focusHead(rows[index]!.id);
+    },
+    step: (by: number) => {
+      const current = document.activeElement?.closest<HTMLElement>("[role=listitem]")?.dataset.index;
+      let i = current === undefined ? (by > 0 ? -1 : rows.length) : Number(current);
+      do i += by;
+      while (rows[i] && rows[i]!.is !== "change");
+      if (!rows[i]) return;
+      virtual.scrollToIndex(i, { align: "auto" });
+      focusHead(rows[i]!.id);
+    },
+  };
 }
 
-function FindingView({ finding: f }: { finding: Finding }) {
-  return (
-    <div className={`finding finding-${f.status}`}>
-      <Status status={f.status} /> {f.message}{" "}
-      <span className="muted">
-        ({f.policy}, {f.enforcement})
-      </span>
-      {f.source && (
-        <code>
-          {f.source.file}:{f.source.line}
-        </code>
-      )}
-      {f.fix && <p>How to fix it: {f.fix}</p>}
-    </div>
-  );
+/** Puts the focus on a change once it is drawn, which takes a frame or two. */
+function focusHead(id: string, tries = 10) {
+  const head = document.getElementById(`change-${id}`)?.querySelector<HTMLElement>(".change-head");
+  if (head) head.focus({ preventScroll: true });
+  else if (tries > 0) requestAnimationFrame(() => focusHead(id, tries - 1));
 }

@@ -1,88 +1,172 @@
 import { useEffect, useState } from "react";
-import { post, type Ask, type Run, type Step } from "../api/client";
+import { post, type Page, type Run } from "../api/client";
+import { adviceOn } from "../lib/advice";
+import { useResource } from "../lib/feed";
 import { ago, between, short } from "../lib/format";
-import { go, Link } from "../lib/router";
-import { useRun } from "../lib/runstream";
-import { Act, Notice, PageHead, Status, Tabs } from "../parts/basics";
+import { useKeys } from "../lib/keys";
+import { go, Link, planHref, runHref, setQuery, stackHref, useLocation } from "../lib/router";
+import { useRun, type LiveRun } from "../lib/runstream";
+import { Act } from "../parts/act";
+import { AskView } from "../parts/asks";
+import { Empty, PageHead, Skeleton, Tabs, type Tab } from "../parts/basics";
 import { Gantt } from "../parts/gantt";
 import { StepGraph } from "../parts/graph";
+import { Icon } from "../parts/icons";
 import { Logs } from "../parts/logs";
-import { title } from "../parts/runs";
+import { RunTable, title } from "../parts/runs";
+import { Status } from "../parts/status";
+import { StepPanel, StepTable } from "../parts/steps";
 
 export function RunPage({ id }: { id: string }) {
   const live = useRun(id);
-  const [tab, setTab] = useState<string>();
-  const [step, setStep] = useState<string>();
+  if (live.run) return <RunView run={live.run} live={live} />;
+  return live.broken ? (
+    <Empty icon="runs" title="There is no such run">
+      <p>
+        <code>{id}</code>
+      </p>
+    </Empty>
+  ) : (
+    <>
+      <PageHead name="Run" />
+      <Skeleton lines={8} />
+    </>
+  );
+}
+
+function RunView({ run, live }: { run: Run; live: LiveRun }) {
+  const { query } = useLocation();
   const now = useNow(!live.ended);
-  const run = live.run;
-  if (!run) return live.broken ? <Notice title="No such run" text={id} /> : null;
-  const graph = live.steps.some((s) => s.needs.length > 0) || run.kind === "workflow";
-  const active = tab ?? (graph ? "graph" : "timeline");
-  const tabs: [string, string][] = [
-    ["timeline", "Timeline"],
-    ["logs", "Logs"],
-    ["steps", "Steps"],
+  const isGraph = run.kind === "workflow" && live.steps.length > 0;
+  const children = useResource<Page<Run>>(isGraph ? "/runs" : undefined, { parent: run.id, limit: 100 }, (e) =>
+    e.type.startsWith("run."),
+  );
+  const tabs: Tab[] = [
+    ...(isGraph ? [{ id: "graph", title: "Graph" }] : []),
+    { id: "timeline", title: "Timeline" },
+    { id: "logs", title: "Logs" },
+    { id: "steps", title: "Steps", count: live.steps.length },
+    ...(children.data?.items.length ? [{ id: "runs", title: "Runs", count: children.data.items.length }] : []),
   ];
-  if (graph) tabs.unshift(["graph", "Graph"]);
-  const path = `/runs/${encodeURIComponent(id)}`;
+  const asked = query.get("tab");
+  const active = tabs.find((t) => t.id === asked)?.id ?? tabs[0]!.id;
+  const name = query.get("step") ?? undefined;
+  const step = live.steps.find((s) => s.name === name);
+  const select = (chosen: string) => setQuery("step", chosen === name ? undefined : chosen);
+  useKeys(
+    tabs.map((t, i) => ({
+      keys: String(i + 1),
+      title: `Show ${t.title.toLowerCase()}`,
+      run: () => setQuery("tab", t.id),
+    })),
+  );
+  const logs = <Logs run={run.id} logs={live.logs} step={name} dropped={live.dropped} />;
   return (
     <>
-      <PageHead title={title(run)} sub={<Facts run={run} now={now} />}>
-        <Status status={run.status} />
-        {!live.ended && (
-          <Act
-            kind="danger"
-            run={() => post(`${path}/cancel`)}
-            confirm={run.cancelling ? "Cut off what is running?" : "Cancel this run?"}
-          >
-            {run.cancelling ? "Cut off" : "Cancel"}
-          </Act>
-        )}
-        {live.ended && run.status !== "succeeded" && run.kind === "workflow" && (
-          <Act
-            kind="primary"
-            run={async () => {
-              const again = await post<Run>(`${path}/retry`, {});
-              go(`/runs/${encodeURIComponent(again.id)}`);
-            }}
-          >
-            Run again what did not succeed
-          </Act>
-        )}
-        {run.status === "interrupted" && (
-          <Act kind="primary" run={() => post(`${path}/resume`)}>
-            Resume
-          </Act>
-        )}
+      <PageHead
+        name={title(run)}
+        crumbs={[["/runs", "Runs"]]}
+        beside={<Status status={run.status} />}
+        sub={<Facts run={run} now={now} />}
+      >
+        <RunActions run={run} ended={live.ended} />
       </PageHead>
-      {run.problem && (
-        <div className="trouble" role="alert">
-          <strong>{run.problem}</strong>
+      <div className="stack">
+        <Trouble run={run} live={live} onSelect={select} />
+        {live.steps
+          .flatMap((s) => s.asks ?? [])
+          .map((ask) => (
+            <AskView key={ask.step} run={run} ask={ask} />
+          ))}
+        {run.steps > 0 && !live.ended && (
+          <span
+            className="meter"
+            role="progressbar"
+            aria-label="Operations done"
+            aria-valuenow={run.done}
+            aria-valuemax={run.steps}
+          >
+            <span style={{ width: `${(100 * run.done) / run.steps}%` }} />
+          </span>
+        )}
+      </div>
+      <div style={{ height: 12 }} />
+      <Tabs label="About this run" tabs={tabs} active={active} onChange={(id) => setQuery("tab", id)} />
+      <div className={step ? "with-side" : ""}>
+        <div className="stack">
+          {active === "graph" && <StepGraph steps={live.steps} selected={name} onSelect={select} />}
+          {active === "timeline" && <Gantt steps={live.steps} now={now} onSelect={select} />}
+          {active === "steps" && <StepTable steps={live.steps} onSelect={select} />}
+          {active === "runs" && <RunTable runs={children.data?.items ?? []} />}
+          {(active === "logs" || (active === "graph" && (live.logs.length > 0 || step))) && logs}
         </div>
-      )}
-      {live.steps
-        .flatMap((s) => s.asks ?? [])
-        .map((ask) => (
-          <Waiting key={ask.step} run={run} ask={ask} />
+        {step && <StepPanel run={run} step={step} ended={live.ended} onClose={() => setQuery("step", undefined)} />}
+      </div>
+    </>
+  );
+}
+
+/** What went wrong and what to do about it. */
+function Trouble({ run, live, onSelect }: { run: Run; live: LiveRun; onSelect: (step: string) => void }) {
+  const advice = adviceOn(run, live.steps);
+  if (!advice) return null;
+  const isBad = run.status === "failed";
+  return (
+    <div className={`callout ${isBad ? "bad" : "warn"}`} role={isBad ? "alert" : "status"}>
+      <Icon name={isBad ? "cross" : "warning"} size={18} />
+      <div>
+        <strong>{advice.title}</strong>
+        <p>{advice.text}</p>
+        {advice.failed.slice(0, 5).map((s) => (
+          <p key={s.name} className="small">
+            <button className="link" onClick={() => onSelect(s.name)}>
+              {s.name}
+            </button>
+            : {s.error!.name}: {s.error!.cause}
+          </p>
         ))}
-      <Tabs tabs={tabs} active={active} onChange={setTab} />
-      {active === "graph" && (
-        <StepGraph steps={live.steps} selected={step} onSelect={(name) => setStep(name === step ? undefined : name)} />
+        {run.stack && (
+          <p>
+            <Link href={stackHref({ environment: run.environment, name: run.stack })}>Go to the stack {run.stack}</Link>
+          </p>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function RunActions({ run, ended }: { run: Run; ended: boolean }) {
+  const path = `/runs/${encodeURIComponent(run.id)}`;
+  const retry = async () => {
+    const again = await post<Run>(`${path}/retry`, {});
+    go(runHref(again.id));
+  };
+  return (
+    <>
+      {run.status === "interrupted" && (
+        <Act kind="primary" icon="play" run={() => post(`${path}/resume`)} done="The run goes on.">
+          Resume
+        </Act>
       )}
-      {active === "timeline" && <Gantt steps={live.steps} now={now} />}
-      {active === "steps" && <StepTable steps={live.steps} />}
-      {(active === "logs" || (active === "graph" && (live.logs.length > 0 || step))) && (
-        <>
-          {step && (
-            <p>
-              Of step <code>{step}</code>{" "}
-              <button className="link" onClick={() => setStep(undefined)}>
-                show all
-              </button>
-            </p>
-          )}
-          <Logs logs={live.logs} step={step} dropped={live.dropped} />
-        </>
+      {!ended && (
+        <Act
+          kind="danger"
+          icon="stopped"
+          run={() => post(`${path}/cancel`)}
+          done={run.cancelling ? "What is running is cut off." : "The run ends after what it is doing."}
+          ask={
+            run.cancelling
+              ? { title: "Cut off what is running?", text: "Nobody will know how far it came." }
+              : { title: "Cancel this run?", text: "What is running ends first, and nothing else begins." }
+          }
+        >
+          {run.cancelling ? "Cut off" : "Cancel"}
+        </Act>
+      )}
+      {ended && run.status !== "succeeded" && run.kind === "workflow" && (
+        <Act kind="primary" icon="replay" run={retry} done="It is run again.">
+          Run again what did not succeed
+        </Act>
       )}
     </>
   );
@@ -91,116 +175,38 @@ export function RunPage({ id }: { id: string }) {
 function Facts({ run, now }: { run: Run; now: number }) {
   return (
     <>
-      <code>{run.id}</code> in {run.environment || "no environment"}, by {run.actor}, {ago(run.created, now)}
+      <code data-ref>{run.id}</code> in {run.environment || "no environment"}, by {run.actor},{" "}
+      <span data-time>{ago(run.created, now)}</span>
       {run.started && (
         <>
-          , {run.ended ? "took" : "for"} {between(run.started, run.ended ?? new Date(now).toISOString())}
+          , {run.ended ? "took" : "for"}{" "}
+          <span className="number" data-time>
+            {between(run.started, run.ended ?? new Date(now).toISOString())}
+          </span>
         </>
       )}
       {run.plan && (
         <>
-          , plan <code>{short(run.plan)}</code>
+          , plan{" "}
+          <Link href={planHref(run.plan)}>
+            <code data-ref>{short(run.plan)}</code>
+          </Link>
         </>
       )}
       {run.parent && (
         <>
-          , a step of <Link href={`/runs/${encodeURIComponent(run.parent)}`}>{run.parent}</Link>
+          , a step of{" "}
+          <Link href={runHref(run.parent)}>
+            <code data-ref>{run.parent}</code>
+          </Link>
         </>
       )}
+      {(run.overrides ?? []).map((o) => (
+        <div key={o.rule}>
+          The rule {o.rule} was overridden: {o.reason}
+        </div>
+      ))}
     </>
-  );
-}
-
-/** What a step wants of people. A plan is approved where it can be read. */
-function Waiting({ run, ask }: { run: Run; ask: Ask }) {
-  const path = `/runs/${encodeURIComponent(run.id)}`;
-  if (ask.event) {
-    return (
-      <div className="ask">
-        <span>
-          <strong>{ask.step}</strong> waits for the event <code>{ask.event}</code>.
-        </span>
-        <Act run={() => post(`${path}/signals`, { event: ask.event })}>Say that it happened</Act>
-      </div>
-    );
-  }
-  return (
-    <div className="ask">
-      <div>
-        <strong>{ask.step}</strong> waits for an approval <Needed ask={ask} />
-        {ask.message && <blockquote>{ask.message}</blockquote>}
-      </div>
-      <div className="actions">
-        {ask.plan ? (
-          <Link
-            className="button primary"
-            href={`/plans/${ask.plan}?run=${encodeURIComponent(run.id)}&step=${encodeURIComponent(ask.step)}`}
-          >
-            Review the plan
-          </Link>
-        ) : (
-          <Act kind="primary" run={() => post(`${path}/decisions`, { step: ask.step, decision: "approve" })}>
-            Approve
-          </Act>
-        )}
-        <Act
-          kind="danger"
-          run={() => post(`${path}/decisions`, { step: ask.step, decision: "reject" })}
-          confirm={`Reject ${ask.step}?`}
-        >
-          Reject
-        </Act>
-      </div>
-    </div>
-  );
-}
-
-export function Needed({ ask }: { ask: { roles?: string[] | null; count?: number; by?: string[] | null } }) {
-  const by = ask.by ?? [];
-  return (
-    <span className="muted">
-      {(ask.count ?? 1) > 1 && `of ${ask.count} people`}{" "}
-      {(ask.roles ?? []).length > 0 && `by ${ask.roles!.join(" or ")}`}
-      {by.length > 0 && `; approved by ${by.join(", ")}`}
-    </span>
-  );
-}
-
-export function StepTable({ steps }: { steps: Step[] }) {
-  return (
-    <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
-      <table>
-        <thead>
-          <tr>
-            <th>Status</th>
-            <th>Step</th>
-            <th>Does</th>
-            <th>Took</th>
-            <th>Needs</th>
-          </tr>
-        </thead>
-        <tbody>
-          {steps.map((s) => (
-            <tr key={s.name + s.action}>
-              <td>
-                <Status status={s.status} />
-              </td>
-              <td>
-                {s.run ? <Link href={`/runs/${encodeURIComponent(s.run)}`}>{s.name}</Link> : s.name}
-                {s.error && (
-                  <div className="problem">
-                    {s.error.name}: {s.error.cause}
-                  </div>
-                )}
-              </td>
-              <td>{s.action}</td>
-              <td>{s.status === "waiting" ? "" : between(s.begun, s.ended)}</td>
-              <td>{s.needs.join(", ")}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
   );
 }
 

@@ -1,47 +1,52 @@
 import { useEffect, useState } from "react";
 import { get, type Page, type Run } from "../api/client";
 import { aboutRuns, useResource } from "../lib/feed";
-import { go, useLocation } from "../lib/router";
-import { PageHead, Trouble } from "../parts/basics";
-import { RunTable } from "../parts/runs";
+import { setQuery, useLocation } from "../lib/router";
+import { Act } from "../parts/act";
+import { FilterButton, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
+import { RunTable, title } from "../parts/runs";
 
-const statuses = ["", "running", "pending", "interrupted", "succeeded", "failed", "cancelled"];
+const statuses = ["running", "pending", "interrupted", "succeeded", "failed", "cancelled"];
+const atOnce = 50;
 
 export function Runs() {
   const { query } = useLocation();
   const status = query.get("status") ?? "";
-  const first = useResource<Page<Run>>("/runs", { status, limit: 50 }, aboutRuns);
+  const [search, setSearch] = useState("");
+  const first = useResource<Page<Run>>("/runs", { status, limit: atOnce }, aboutRuns);
   const [older, setOlder] = useState<{ runs: Run[]; next?: string }>({ runs: [] });
   useEffect(() => setOlder({ runs: [] }), [status]);
   const next = older.runs.length > 0 ? older.next : first.data?.next;
   const more = async () => {
-    const page = await get<Page<Run>>("/runs", { status, limit: 50, cursor: next });
+    const page = await get<Page<Run>>("/runs", { status, limit: atOnce, cursor: next });
     setOlder((before) => ({ runs: [...before.runs, ...page.items], next: page.next }));
   };
+  const want = search.toLowerCase();
+  const runs = [...(first.data?.items ?? []), ...older.runs].filter((r) =>
+    `${title(r)} ${r.id} ${r.actor} ${r.environment}`.toLowerCase().includes(want),
+  );
   return (
     <>
-      <PageHead title="Runs">
-        <label>
-          Status{" "}
-          <select
-            value={status}
-            onChange={(e) => go(e.target.value ? `/runs?status=${e.target.value}` : "/runs", true)}
-          >
-            {statuses.map((s) => (
-              <option key={s} value={s}>
-                {s || "all"}
-              </option>
-            ))}
-          </select>
-        </label>
-      </PageHead>
+      <PageHead name="Runs" sub="Everything that was begun, newest first." />
+      <div className="toolbar">
+        <Search label="Search runs" value={search} onChange={setSearch} />
+        <div className="filters" role="group" aria-label="Status">
+          {statuses.map((s) => (
+            <FilterButton key={s} on={status === s} onClick={() => setQuery("status", status === s ? undefined : s)}>
+              {s}
+            </FilterButton>
+          ))}
+        </div>
+      </div>
       <Trouble problem={first.problem} />
-      {first.data && <RunTable runs={[...first.data.items, ...older.runs]} />}
-      {next && (
-        <button className="button" onClick={more}>
-          Show older runs
-        </button>
-      )}
+      <div className="stack">
+        {first.data ? <RunTable runs={runs} /> : <Skeleton />}
+        {next && (
+          <div>
+            <Act run={more}>Show older runs</Act>
+          </div>
+        )}
+      </div>
     </>
   );
 }

@@ -1,106 +1,259 @@
-import { useState } from "react";
-import { post, type Output, type Page, type Run, type StackObject } from "../api/client";
-import { aboutRuns, useResource } from "../lib/feed";
-import { go } from "../lib/router";
-import { Act, PageHead, Tabs, Trouble } from "../parts/basics";
+import { useMemo, useState } from "react";
+import { post, type Output, type Page, type Run, type Schemas, type StackObject } from "../api/client";
+import { aboutRuns, aboutState, useResource } from "../lib/feed";
+import { ago, count } from "../lib/format";
+import { useKeys } from "../lib/keys";
+import { go, Link, runHref, setQuery, useLocation } from "../lib/router";
+import { Act } from "../parts/act";
+import { Empty, PageHead, Search, Skeleton, Tabs, Trouble, type Tab } from "../parts/basics";
+import { DriftView, type Drift } from "../parts/drift";
+import { Icon } from "../parts/icons";
+import { ResourceGraph } from "../parts/resourcegraph";
+import { Rows } from "../parts/rows";
 import { RunTable } from "../parts/runs";
+import { Status } from "../parts/status";
 
 export function StackPage({ environment, stack }: { environment: string; stack: string }) {
   const path = `/environments/${encodeURIComponent(environment)}/stacks/${encodeURIComponent(stack)}`;
   const objects = useResource<Page<StackObject>>(`${path}/objects`, {}, aboutRuns);
   const outputs = useResource<Page<Output>>(`${path}/outputs`, {}, aboutRuns);
-  const runs = useResource<Page<Run>>(
-    "/runs",
-    { stack: stack === "-" ? "" : stack, environment, limit: 50 },
-    aboutRuns,
-  );
-  const [tab, setTab] = useState("objects");
-  const [search, setSearch] = useState("");
+  const drift = useResource<Drift>(`${path}/drift`, {}, aboutState);
+  const drifted = useMemo(() => new Set(drift.data?.changes.map((c) => c.address)), [drift.data]);
+  const { query } = useLocation();
   const change = (body: object) => async () => {
     const run = await post<Run>(`${path}/changes`, body);
-    go(`/runs/${encodeURIComponent(run.id)}`);
+    go(runHref(run.id));
   };
-  const shown = objects.data?.items.filter((o) => o.address.toLowerCase().includes(search.toLowerCase())) ?? [];
+  const tabs: Tab[] = [
+    { id: "graph", title: "Graph" },
+    { id: "objects", title: "Objects", count: objects.data?.items.length },
+    { id: "outputs", title: "Outputs", count: outputs.data?.items.length },
+    { id: "drift", title: "Drift", count: drift.data?.changes.length },
+    { id: "history", title: "History" },
+    { id: "revisions", title: "Changes" },
+  ];
+  const active = tabs.find((t) => t.id === query.get("tab"))?.id ?? "graph";
+  useKeys(
+    tabs.map((t, i) => ({
+      keys: String(i + 1),
+      title: `Show ${t.title.toLowerCase()}`,
+      run: () => setQuery("tab", t.id),
+    })),
+  );
   return (
     <>
-      <PageHead title={stack} sub={`in ${environment}`}>
+      <PageHead
+        name={stack === "-" ? "This directory" : stack}
+        crumbs={[
+          ["/stacks", "Stacks"],
+          [`/stacks?environment=${encodeURIComponent(environment)}`, environment],
+        ]}
+        beside={drifted.size > 0 && <Status status="drifted" word={`${count(drifted.size, "object")} drifted`} />}
+      >
         <Act run={change({ kind: "plan" })}>Plan</Act>
-        <Act kind="primary" run={change({ kind: "apply", approve: true })}>
+        <Act kind="primary" icon="play" run={change({ kind: "apply", approve: true })}>
           Plan and apply
+        </Act>
+        <Act
+          kind="danger"
+          run={change({ kind: "destroy", approve: true })}
+          ask={{
+            title: "Plan to destroy everything in this stack?",
+            text: "A run plans it and waits for an approval of the plan before anything is destroyed.",
+          }}
+        >
+          Destroy
         </Act>
       </PageHead>
       <Trouble problem={objects.problem} />
-      <Tabs
-        tabs={[
-          ["objects", `Objects (${objects.data?.items.length ?? 0})`],
-          ["outputs", `Outputs (${outputs.data?.items.length ?? 0})`],
-          ["history", "History"],
-        ]}
-        active={tab}
-        onChange={setTab}
-      />
-      {tab === "objects" && (
+      <Tabs label="About this stack" tabs={tabs} active={active} onChange={(id) => setQuery("tab", id)} />
+      {!objects.data && !objects.problem && <Skeleton />}
+      {objects.data && active === "graph" && <Graph objects={objects.data.items} drifted={drifted} />}
+      {objects.data && active === "objects" && <Objects objects={objects.data.items} />}
+      {active === "outputs" && <Outputs outputs={outputs.data?.items ?? []} />}
+      {active === "drift" && (
+        <DriftView path={path} drift={drift} onRepair={change({ kind: "apply", approve: true })} />
+      )}
+      {active === "history" && <RunHistory environment={environment} stack={stack} change={change} />}
+      {active === "revisions" && <Revisions path={path} />}
+    </>
+  );
+}
+
+function NoObjects() {
+  return (
+    <div className="panel">
+      <Empty icon="box" title="No objects yet">
+        <p>Plan and apply the stack: what it makes is shown here.</p>
+      </Empty>
+    </div>
+  );
+}
+
+function Graph({ objects, drifted }: { objects: StackObject[]; drifted: Set<string> }) {
+  if (objects.length === 0) return <NoObjects />;
+  return <ResourceGraph objects={objects} drifted={drifted} onSelect={showObject} />;
+}
+
+/** Goes to an object in the list. */
+function showObject(address: string) {
+  setQuery("tab", "objects");
+  setQuery("search", address);
+}
+
+function Objects({ objects }: { objects: StackObject[] }) {
+  const { query } = useLocation();
+  const search = query.get("search") ?? "";
+  const shown = objects.filter((o) => `${o.address} ${o.provider}`.toLowerCase().includes(search.toLowerCase()));
+  if (objects.length === 0) return <NoObjects />;
+  return (
+    <>
+      <div className="toolbar">
+        <Search label="Search objects" value={search} onChange={(value) => setQuery("search", value)} />
+        <span className="muted small">{shown.length.toLocaleString("en")} objects</span>
+      </div>
+      <Rows
+        label="Objects"
+        columns="minmax(0, 1.6fr) minmax(0, 1fr) minmax(0, 1fr)"
+        narrow="minmax(0, 1.6fr) minmax(0, 1fr)"
+        heads={["Address", "Provider", "Needs"]}
+        wide={["Provider"]}
+        items={shown}
+        keyOf={(o) => o.address + (o.deposed ?? "")}
+      >
+        {(o) => (
+          <>
+            <span role="cell" className="clip">
+              <code title={o.address}>{o.address}</code> {o.mode === "data" && <span className="tag">data</span>}
+              {o.tainted && <span className="tag warn">tainted</span>}
+              {o.deposed && <span className="tag warn">deposed</span>}
+            </span>
+            <span role="cell" className="wide clip muted small" title={o.provider}>
+              {o.provider.replace(/^registry\.[\w.]+\//, "")}
+            </span>
+            <span role="cell" className="clip muted small" title={o.depends_on.join(", ")}>
+              {o.depends_on.join(", ")}
+            </span>
+          </>
+        )}
+      </Rows>
+    </>
+  );
+}
+
+function Outputs({ outputs }: { outputs: Output[] }) {
+  if (outputs.length === 0) {
+    return (
+      <div className="panel">
+        <Empty icon="arrow" title="No outputs">
+          <p>Values of output blocks are shown here once the stack is applied.</p>
+        </Empty>
+      </div>
+    );
+  }
+  return (
+    <Rows
+      label="Outputs"
+      columns="minmax(0, 1fr) minmax(0, 2.5fr)"
+      heads={["Name", "Value"]}
+      items={outputs}
+      keyOf={(o) => o.name}
+    >
+      {(o) => (
         <>
-          <input
-            type="search"
-            placeholder="Search"
-            aria-label="Search the objects"
-            value={search}
-            onChange={(e) => setSearch(e.target.value)}
-          />
-          <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
-            <table>
-              <thead>
-                <tr>
-                  <th>Address</th>
-                  <th>Provider</th>
-                  <th>Depends on</th>
-                </tr>
-              </thead>
-              <tbody>
-                {shown.slice(0, 500).map((o) => (
-                  <tr key={o.address}>
-                    <td>
-                      <code>{o.address}</code> {o.tainted && <span className="tag">tainted</span>}{" "}
-                      {o.deposed && <span className="tag">deposed</span>}
-                    </td>
-                    <td>{o.provider}</td>
-                    <td>{o.depends_on.join(", ")}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-          {shown.length > 500 && <p className="muted">{shown.length - 500} more: search for them.</p>}
+          <code role="rowheader">{o.name}</code>
+          <span role="cell">
+            {o.sensitive ? (
+              <span className="diff-said">
+                <Icon name="lock" size={12} />
+                (sensitive)
+              </span>
+            ) : (
+              <code style={{ whiteSpace: "pre-wrap" }}>{JSON.stringify(o.value, null, 1)}</code>
+            )}
+          </span>
         </>
       )}
-      {tab === "outputs" && (
-        <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
-          <table>
-            <tbody>
-              {outputs.data?.items.map((o) => (
-                <tr key={o.name}>
-                  <th scope="row">{o.name}</th>
-                  <td>{o.sensitive ? <em>sensitive</em> : <code>{JSON.stringify(o.value)}</code>}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-      {tab === "history" && runs.data && (
-        <RunTable
-          runs={runs.data.items}
-          action={(run) =>
-            run.status !== "running" &&
-            run.kind !== "rollback" && (
-              <Act run={change({ kind: "rollback", run: run.id })} confirm={`Bring back what run ${run.id} changed?`}>
-                Roll back
-              </Act>
-            )
-          }
-        />
-      )}
+    </Rows>
+  );
+}
+
+function RunHistory({
+  environment,
+  stack,
+  change,
+}: {
+  environment: string;
+  stack: string;
+  change: (body: object) => () => Promise<void>;
+}) {
+  const name = stack === "-" ? "" : stack;
+  const runs = useResource<Page<Run>>("/runs", { stack: name, environment, limit: 50 }, aboutRuns);
+  if (!runs.data) return <Skeleton />;
+  const canRollBack = (run: Run) => run.ended && !["rollback", "workflow", "refresh"].includes(run.kind);
+  return (
+    <RunTable
+      runs={runs.data.items}
+      action={(run) =>
+        canRollBack(run) && (
+          <Act
+            kind="slim"
+            icon="rollback"
+            run={change({ kind: "rollback", run: run.id })}
+            ask={{
+              title: "Roll this run back?",
+              text: `What run ${run.id} changed is brought back as it was before: what it made is destroyed, what it changed is changed back, what it destroyed is made again.`,
+            }}
+          >
+            Roll back
+          </Act>
+        )
+      }
+    />
+  );
+}
+
+/** What changed each object, newest first. */
+function Revisions({ path }: { path: string }) {
+  const list = useResource<Page<Schemas["Revision"]>>(`${path}/revisions`, { limit: 1000 }, aboutRuns);
+  const [search, setSearch] = useState("");
+  if (!list.data) return <Skeleton />;
+  const shown = list.data.items.filter((r) => `${r.address} ${r.cause}`.toLowerCase().includes(search.toLowerCase()));
+  return (
+    <>
+      <div className="toolbar">
+        <Search label="Search changes" value={search} onChange={setSearch} />
+      </div>
+      <Rows
+        label="Changes of objects"
+        columns="minmax(0, 1.6fr) 96px minmax(0, 1fr) 110px"
+        narrow="minmax(0, 1fr) 64px 84px"
+        heads={["Object", "Cause", "Run", "When"]}
+        wide={["Run"]}
+        items={shown.map((r, i) => ({ ...r, key: String(i) }))}
+        keyOf={(r) => r.key}
+      >
+        {(r) => (
+          <>
+            <code role="cell" className="clip" title={r.address}>
+              {r.address}
+            </code>
+            <span role="cell">{r.cause}</span>
+            <span role="cell" className="wide clip">
+              {r.run ? (
+                <Link href={runHref(r.run)}>
+                  <code data-ref>{r.run}</code>
+                </Link>
+              ) : (
+                <span className="muted">by hand</span>
+              )}
+            </span>
+            <span role="cell" className="muted small" data-time title={r.at}>
+              {ago(r.at)}
+            </span>
+          </>
+        )}
+      </Rows>
     </>
   );
 }

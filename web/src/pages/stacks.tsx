@@ -1,50 +1,97 @@
+import { useState } from "react";
 import type { Page, Stack } from "../api/client";
-import { aboutRuns, useResource } from "../lib/feed";
-import { ago } from "../lib/format";
-import { Link } from "../lib/router";
-import { PageHead, Status, Trouble } from "../parts/basics";
-
-export const stackPath = (s: { environment: string; name: string }) =>
-  `/stacks/${encodeURIComponent(s.environment)}/${encodeURIComponent(s.name || "-")}`;
+import { aboutState, useResource } from "../lib/feed";
+import { ago, count } from "../lib/format";
+import { Link, runHref, setQuery, stackHref, useLocation } from "../lib/router";
+import { Empty, FilterButton, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
+import { Rows } from "../parts/rows";
+import { Status } from "../parts/status";
 
 export function Stacks() {
-  const stacks = useResource<Page<Stack>>("/stacks", {}, aboutRuns);
+  const stacks = useResource<Page<Stack>>("/stacks", {}, aboutState);
+  const { query } = useLocation();
+  const [search, setSearch] = useState("");
+  const all = stacks.data?.items ?? [];
+  const environments = [...new Set(all.map((s) => s.environment))];
+  const environment = query.get("environment");
+  const shown = all.filter(
+    (s) =>
+      (!environment || s.environment === environment) &&
+      `${s.name} ${s.source}`.toLowerCase().includes(search.toLowerCase()),
+  );
   return (
     <>
-      <PageHead title="Stacks" />
+      <PageHead name="Stacks" sub="Root modules with a state in each environment." />
       <Trouble problem={stacks.problem} />
-      <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
-        <table>
-          <thead>
-            <tr>
-              <th>Stack</th>
-              <th>Environment</th>
-              <th>Objects</th>
-              <th>Needs</th>
-              <th>Last run</th>
-            </tr>
-          </thead>
-          <tbody>
-            {stacks.data?.items.map((s) => (
-              <tr key={s.environment + "/" + s.name}>
-                <td>
-                  <Link href={stackPath(s)}>{s.name || s.source}</Link>
-                </td>
-                <td>{s.environment}</td>
-                <td>{s.objects}</td>
-                <td>{s.needs.join(", ")}</td>
-                <td>
-                  {s.last_run && (
-                    <Link href={`/runs/${encodeURIComponent(s.last_run.id)}`}>
-                      <Status status={s.last_run.status} /> {ago(s.last_run.created)}
-                    </Link>
-                  )}
-                </td>
-              </tr>
+      <div className="toolbar">
+        <Search label="Search stacks" value={search} onChange={setSearch} />
+        {environments.length > 1 && (
+          <div className="filters" role="group" aria-label="Environment">
+            {environments.map((e) => (
+              <FilterButton
+                key={e}
+                on={e === environment}
+                onClick={() => setQuery("environment", e === environment ? undefined : e)}
+              >
+                {e}
+              </FilterButton>
             ))}
-          </tbody>
-        </table>
+          </div>
+        )}
       </div>
+      {!stacks.data && !stacks.problem && <Skeleton />}
+      {stacks.data && shown.length === 0 && (
+        <div className="panel">
+          <Empty icon="stacks" title={all.length > 0 ? "No stack is called so" : "No stacks yet"}>
+            <p>
+              Declare them with <code>stack</code> blocks in a <code>*.tutti.hcl</code> file.
+            </p>
+          </Empty>
+        </div>
+      )}
+      {shown.length > 0 && (
+        <Rows
+          label="Stacks"
+          columns="minmax(0, 1.4fr) minmax(0, 0.7fr) 72px minmax(0, 1fr)"
+          narrow="minmax(0, 1fr) 56px 128px"
+          heads={["Stack", "Environment", "Objects", "Last run"]}
+          wide={["Objects"]}
+          items={shown}
+          keyOf={(s) => `${s.environment}/${s.name}`}
+        >
+          {(s) => (
+            <>
+              <span role="cell" className="clip">
+                <Link href={stackHref(s)}>{s.name || s.source}</Link>{" "}
+                {s.drift && s.drift.drifted > 0 && (
+                  <Status status="drifted" word={`${count(s.drift.drifted, "object")} drifted`} />
+                )}
+                {s.needs.length > 0 && <div className="sub-line clip">needs {s.needs.join(", ")}</div>}
+              </span>
+              <span role="cell" className="clip">
+                {s.environment}
+              </span>
+              <span role="cell" className="wide number">
+                {s.objects.toLocaleString("en")}
+              </span>
+              <span role="cell" className="row">
+                {s.last_run ? (
+                  <>
+                    <Link href={runHref(s.last_run.id)}>
+                      <Status status={s.last_run.status} />
+                    </Link>
+                    <span className="muted small" data-time>
+                      {ago(s.last_run.created)}
+                    </span>
+                  </>
+                ) : (
+                  <span className="muted">never</span>
+                )}
+              </span>
+            </>
+          )}
+        </Rows>
+      )}
     </>
   );
 }

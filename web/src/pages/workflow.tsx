@@ -1,31 +1,42 @@
 import { useState, type FormEvent } from "react";
 import { post, type Page, type Problem, type Run, type Stack, type Workflow } from "../api/client";
 import { aboutRuns, useResource } from "../lib/feed";
-import { go } from "../lib/router";
-import { PageHead, Trouble } from "../parts/basics";
+import { go, runHref } from "../lib/router";
+import { PageHead, Skeleton, Trouble } from "../parts/basics";
+import { Dialog } from "../parts/dialog";
 import { StepGraph } from "../parts/graph";
+import { Icon } from "../parts/icons";
 import { RunTable } from "../parts/runs";
 
 export function WorkflowPage({ name }: { name: string }) {
   const w = useResource<Workflow>(`/workflows/${encodeURIComponent(name)}`, {}, aboutRuns);
+  const [starting, setStarting] = useState(false);
   return (
     <>
-      <PageHead title={name} sub={w.data?.description} />
+      <PageHead name={name} crumbs={[["/workflows", "Workflows"]]} sub={w.data?.description}>
+        {w.data && (
+          <button className="button primary" onClick={() => setStarting(true)}>
+            <Icon name="play" />
+            Run
+          </button>
+        )}
+      </PageHead>
       <Trouble problem={w.problem} />
+      {!w.data && !w.problem && <Skeleton lines={8} />}
       {w.data && (
-        <>
-          <Start workflow={w.data} />
-          {w.data.steps.length > 0 && <StepGraph steps={w.data.steps} />}
+        <div className="stack">
+          {w.data.steps.length > 0 && <StepGraph plain steps={w.data.steps} />}
           <h2>Latest runs</h2>
           <RunTable runs={w.data.last_runs ?? []} />
-        </>
+          {starting && <Start workflow={w.data} onClose={() => setStarting(false)} />}
+        </div>
       )}
     </>
   );
 }
 
 /** A form that starts a run. */
-function Start({ workflow }: { workflow: Workflow }) {
+function Start({ workflow, onClose }: { workflow: Workflow; onClose: () => void }) {
   const stacks = useResource<Page<Stack>>("/stacks");
   const environments = [...new Set(stacks.data?.items.map((s) => s.environment))];
   const [problem, setProblem] = useState<Problem>();
@@ -49,38 +60,48 @@ function Start({ workflow }: { workflow: Workflow }) {
         environment: form.get("environment") || undefined,
         inputs,
       });
-      go(`/runs/${encodeURIComponent(run.id)}`);
+      go(runHref(run.id));
     } catch (error) {
       setProblem(error as Problem);
     }
   };
   return (
-    <details className="start">
-      <summary className="button primary">Run</summary>
-      <form onSubmit={submit}>
-        <label>
-          Environment
-          <select name="environment">
-            {environments.map((e) => (
-              <option key={e}>{e}</option>
-            ))}
-          </select>
-        </label>
+    <Dialog label={`Run ${workflow.name}`} onClose={onClose}>
+      <form className="dialog-body" onSubmit={submit}>
+        <h2>Run {workflow.name}</h2>
+        {environments.length > 0 && (
+          <label className="field">
+            <span className="field-name">Environment</span>
+            <select className="select" name="environment">
+              {environments.map((e) => (
+                <option key={e}>{e}</option>
+              ))}
+            </select>
+          </label>
+        )}
         {workflow.variables.map((v) => (
-          <label key={v.name}>
-            {v.name} <span className="muted">{v.type}</span>
+          <label className="field" key={v.name}>
+            <span>
+              <span className="field-name">{v.name}</span> <span className="muted">{v.type}</span>
+            </span>
             <input
+              className="input"
               name={"var." + v.name}
               required={v.required}
               type={v.sensitive ? "password" : "text"}
               autoComplete="off"
-              title={v.description}
             />
+            {v.description && <span className="muted small">{v.description}</span>}
           </label>
         ))}
-        <button className="button primary">Start</button>
         <Trouble problem={problem} />
+        <div className="dialog-foot">
+          <button type="button" className="button" onClick={onClose}>
+            Back
+          </button>
+          <button className="button primary">Start</button>
+        </div>
       </form>
-    </details>
+    </Dialog>
   );
 }

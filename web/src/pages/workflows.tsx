@@ -1,30 +1,55 @@
+import { useState } from "react";
 import type { Page, Workflow } from "../api/client";
 import { aboutRuns, useResource } from "../lib/feed";
-import { Link } from "../lib/router";
-import { PageHead, Status, Trouble } from "../parts/basics";
+import { ago, count } from "../lib/format";
+import { Link, workflowHref } from "../lib/router";
+import { Empty, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
+import { History } from "../parts/runs";
 
 export function Workflows() {
   const list = useResource<Page<Workflow>>("/workflows", {}, aboutRuns);
+  const [search, setSearch] = useState("");
+  const shown = list.data?.items.filter((w) =>
+    `${w.name} ${w.description ?? ""}`.toLowerCase().includes(search.toLowerCase()),
+  );
   return (
     <>
-      <PageHead title="Workflows" />
+      <PageHead name="Workflows" sub="What the project declares to be done in steps." />
       <Trouble problem={list.problem} />
-      {list.data?.items.length === 0 && <p className="empty">The project declares no workflows.</p>}
+      {!list.data && !list.problem && <Skeleton />}
+      {list.data && list.data.items.length > 6 && (
+        <div className="toolbar">
+          <Search label="Search workflows" value={search} onChange={setSearch} />
+        </div>
+      )}
+      {list.data?.items.length === 0 && (
+        <div className="panel">
+          <Empty icon="workflows" title="The project declares no workflows">
+            <p>
+              Write <code>workflow</code> blocks in a <code>*.tutti.hcl</code> file: they show up here.
+            </p>
+          </Empty>
+        </div>
+      )}
       <ul className="cards">
-        {list.data?.items.map((w) => (
-          <li key={w.name} className="card">
+        {shown?.map((w) => (
+          <li key={w.name} className="panel card">
             <h2>
-              <Link href={`/workflows/${encodeURIComponent(w.name)}`}>{w.name}</Link>
+              <Link href={workflowHref(w.name)}>{w.name}</Link>
             </h2>
             {w.description && <p>{w.description}</p>}
-            <p className="muted">{w.state_machine ? "State machine" : `${w.steps.length} steps`}</p>
-            <p className="history">
-              {(w.last_runs ?? []).map((r) => (
-                <Link key={r.id} href={`/runs/${encodeURIComponent(r.id)}`} title={`${r.status}, ${r.created}`}>
-                  <Status status={r.status} />
-                </Link>
-              ))}
-            </p>
+            <div className="row apart">
+              <span className="muted small">
+                {w.state_machine ? "state machine" : count(w.steps.length, "step")}
+                {w.last_runs?.[0] && (
+                  <>
+                    {" "}
+                    · last run <span data-time>{ago(w.last_runs[0].created)}</span>
+                  </>
+                )}
+              </span>
+              <History runs={w.last_runs ?? []} />
+            </div>
           </li>
         ))}
       </ul>

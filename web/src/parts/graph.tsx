@@ -1,117 +1,78 @@
-import { Background, Controls, Handle, Position, ReactFlow, type Edge, type Node, type NodeProps } from "@xyflow/react";
-import ELK from "elkjs/lib/elk-api";
-import elkWorker from "elkjs/lib/elk-worker.min.js?url";
-import { memo, useEffect, useMemo, useState } from "react";
+import { Handle, Position, type Edge, type Node, type NodeProps } from "@xyflow/react";
+import { memo, useMemo } from "react";
 import type { Step } from "../api/client";
 import { between } from "../lib/format";
+import { Canvas } from "./canvas";
+import { nodeHeight, nodeWidth, useLayout } from "./layout";
+import { Status } from "./status";
 
-const width = 200;
-const height = 56;
-
-const elk = new ELK({ workerFactory: () => new Worker(elkWorker) });
-
-/** Where the nodes of a graph are put: worked out beside the page, once for each shape. */
-function useLayout(nodes: { id: string }[], edges: { from: string; to: string }[]) {
-  const shape = useMemo(() => JSON.stringify([nodes.map((n) => n.id), edges]), [nodes, edges]);
-  const [places, set] = useState<Map<string, { x: number; y: number }>>();
-  useEffect(() => {
-    let gone = false;
-    elk
-      .layout({
-        id: "root",
-        layoutOptions: {
-          "elk.algorithm": "layered",
-          "elk.direction": "RIGHT",
-          "elk.layered.spacing.nodeNodeBetweenLayers": "64",
-          "elk.spacing.nodeNode": "24",
-        },
-        children: nodes.map((n) => ({ id: n.id, width, height })),
-        edges: edges.map((e) => ({ id: `${e.from}->${e.to}`, sources: [e.from], targets: [e.to] })),
-      })
-      .then((result) => {
-        if (!gone) set(new Map(result.children?.map((c) => [c.id, { x: c.x ?? 0, y: c.y ?? 0 }])));
-      });
-    return () => {
-      gone = true;
-    };
-    // The shape is the text of both.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [shape]);
-  return places;
-}
-
-type StepNode = Node<{ step: Step }, "step">;
+type StepNode = Node<{ step: Step; plain: boolean }, "step">;
 
 const StepView = memo(function StepView({ data, selected }: NodeProps<StepNode>) {
   const s = data.step;
   return (
     <div className={`node node-${s.status} ${selected ? "selected" : ""}`}>
       <Handle type="target" position={Position.Left} isConnectable={false} />
-      <span className="node-name">{s.name}</span>
-      <span className="node-sub">
-        {s.action} · {s.waits ? `waits ${s.waits}` : s.status}
-        {s.items ? ` ${s.done ?? 0}/${s.items}` : ""}{" "}
-        {s.begun && s.status !== "waiting" ? between(s.begun, s.ended) : ""}
+      {!data.plain && <Status status={s.status} alone />}
+      <span className="clip">
+        <span className="node-name clip">{s.name}</span>
+        <span className="node-sub clip">{data.plain ? s.action : wordsOf(s)}</span>
       </span>
+      {s.items ? <span className="node-meter" style={{ width: `${(100 * (s.done ?? 0)) / s.items}%` }} /> : null}
       <Handle type="source" position={Position.Right} isConnectable={false} />
     </div>
   );
 });
 
-const nodeTypes = { step: StepView };
+function wordsOf(s: Step): string {
+  const words = [s.action, s.waits ? `waits ${s.waits}` : s.status];
+  if (s.items) words.push(`${s.done ?? 0} of ${s.items}`);
+  if (s.begun && s.ended) words.push(between(s.begun, s.ended));
+  return words.join(" · ");
+}
 
-/** The steps of a run or a workflow as a graph. */
+const types = { step: StepView };
+
+/** The steps of a run as a graph; plain, those of a workflow, which have no status. */
 export function StepGraph({
   steps,
+  plain = false,
   selected,
-  onSelect,
+  onSelect = () => undefined,
 }: {
   steps: Step[];
+  plain?: boolean;
   selected?: string;
   onSelect?: (name: string) => void;
 }) {
-  const edges = useMemo(
-    () => steps.flatMap((s) => (s.needs ?? []).map((need) => ({ from: need, to: s.name }))),
+  const shape = useMemo(
+    () => ({
+      nodes: steps.map((s) => s.name),
+      edges: steps.flatMap((s) => s.needs.map((need) => ({ from: need, to: s.name }))),
+    }),
     [steps],
   );
-  const names = useMemo(() => steps.map((s) => ({ id: s.name })), [steps]);
-  const places = useLayout(names, edges);
-  if (!places) return <div className="graph" aria-busy="true" />;
-  const nodes: StepNode[] = steps
-    .filter((s) => places.has(s.name))
-    .map((s) => ({
-      id: s.name,
-      type: "step",
-      position: places.get(s.name)!,
-      data: { step: s },
-      selected: s.name === selected,
-      width,
-      height,
-      ariaLabel: `${s.name}: ${s.status}`,
-    }));
-  const lines: Edge[] = edges.map((e) => ({
+  const places = useLayout(shape);
+  const running = new Set(steps.filter((s) => s.status === "running").map((s) => s.name));
+  const nodes =
+    places &&
+    steps
+      .filter((s) => places.has(s.name))
+      .map((s): StepNode => ({
+        id: s.name,
+        type: "step",
+        position: places.get(s.name)!,
+        data: { step: s, plain },
+        selected: s.name === selected,
+        width: nodeWidth,
+        height: nodeHeight,
+        ariaLabel: plain ? s.name : `${s.name}: ${s.status}`,
+      }));
+  const edges = shape.edges.map((e): Edge => ({
     id: `${e.from}->${e.to}`,
     source: e.from,
     target: e.to,
-    animated: steps.find((s) => s.name === e.to)?.status === "running",
+    animated: running.has(e.to),
   }));
-  return (
-    <div className="graph" role="group" aria-label="Graph of the steps">
-      <ReactFlow
-        nodes={nodes}
-        edges={lines}
-        nodeTypes={nodeTypes}
-        onNodeClick={(_, node) => onSelect?.(node.id)}
-        nodesDraggable={false}
-        nodesConnectable={false}
-        onlyRenderVisibleElements={steps.length > 200}
-        fitView
-        minZoom={0.05}
-        proOptions={{ hideAttribution: false }}
-      >
-        <Background gap={24} />
-        <Controls showInteractive={false} />
-      </ReactFlow>
-    </div>
-  );
+  return <Canvas label="Graph of the steps" nodes={nodes} edges={edges} types={types} onSelect={onSelect} />;
 }

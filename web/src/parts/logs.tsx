@@ -1,51 +1,21 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
-import type { Log } from "../api/client";
-
-interface Line {
-  key: string;
-  step: string;
-  stream: string;
-  time: string;
-  text: string;
-}
-
-/** Pieces become whole lines, each with its step. */
-export function linesOf(logs: Log[]): Line[] {
-  const out: Line[] = [];
-  const partly = new Map<string, Line>();
-  for (const log of logs) {
-    const key = log.step + "\0" + log.stream;
-    const parts = log.text.split("\n");
-    parts.forEach((text, i) => {
-      const open = partly.get(key);
-      if (open && i === 0) open.text += text;
-      else if (text !== "" || i < parts.length - 1) {
-        const line = { key: `${log.id}.${i}`, step: log.step, stream: log.stream, time: log.time, text };
-        out.push(line);
-        if (i === parts.length - 1) partly.set(key, line);
-      }
-      if (i < parts.length - 1) partly.delete(key);
-    });
-  }
-  return out;
-}
+import { get, type Log, type Page } from "../api/client";
+import { piecesOf } from "../lib/ansi";
+import { linesOf, ofStep } from "../lib/lines";
+import { Act } from "./act";
+import { Search } from "./basics";
 
 /** What steps wrote, as it comes. Only the lines in sight are drawn. */
-export function Logs({ logs, step, dropped }: { logs: Log[]; step?: string; dropped: number }) {
+export function Logs({ run, logs, step, dropped }: { run: string; logs: Log[]; step?: string; dropped: number }) {
   const [search, setSearch] = useState("");
   const lines = useMemo(() => linesOf(logs), [logs]);
-  const shown = useMemo(
-    () =>
-      lines.filter(
-        (l) =>
-          (!step || l.step === step || l.step.startsWith(step + "[")) &&
-          (!search || l.text.toLowerCase().includes(search.toLowerCase())),
-      ),
-    [lines, step, search],
-  );
+  const shown = useMemo(() => {
+    const want = search.toLowerCase();
+    return lines.filter((l) => ofStep(l, step) && (!want || l.text.toLowerCase().includes(want)));
+  }, [lines, step, search]);
   const box = useRef<HTMLDivElement>(null);
-  const [stuck, setStuck] = useState(true);
+  const [follow, setFollow] = useState(true);
   const rows = useVirtualizer({
     count: shown.length,
     getScrollElement: () => box.current,
@@ -53,27 +23,26 @@ export function Logs({ logs, step, dropped }: { logs: Log[]; step?: string; drop
     overscan: 20,
   });
   useEffect(() => {
-    if (stuck && shown.length > 0) rows.scrollToIndex(shown.length - 1);
-  }, [shown.length, stuck, rows]);
+    if (follow && shown.length > 0) rows.scrollToIndex(shown.length - 1);
+  }, [shown.length, follow, rows]);
   return (
-    <section className="logs" aria-label="Logs">
-      <div className="logs-bar">
-        <input
-          type="search"
-          placeholder="Search"
-          aria-label="Search the logs"
-          value={search}
-          onChange={(e) => setSearch(e.target.value)}
-        />
-        <label>
-          <input type="checkbox" checked={stuck} onChange={(e) => setStuck(e.target.checked)} /> Follow
+    <section aria-label="Logs">
+      <div className="toolbar">
+        <Search label="Search the logs" value={search} onChange={setSearch} />
+        <label className="check">
+          <input type="checkbox" checked={follow} onChange={(e) => setFollow(e.target.checked)} /> Follow
         </label>
-        <span className="muted">
-          {shown.length} lines{dropped > 0 ? `, ${dropped} earlier pieces are not shown` : ""}
+        <Act kind="quiet slim" icon="download" run={() => download(run, step)}>
+          Download
+        </Act>
+        <span className="muted small">
+          {shown.length.toLocaleString("en")} lines
+          {dropped > 0 && `; ${dropped.toLocaleString("en")} earlier pieces are in the download only`}
         </span>
       </div>
-      <div className="logs-box" ref={box} tabIndex={0} onWheel={() => setStuck(false)} role="log" aria-live="off">
-        <div style={{ height: rows.getTotalSize(), position: "relative" }}>
+      <div className="logs-box" ref={box} tabIndex={0} onWheel={() => setFollow(false)} role="log" aria-live="off">
+        {shown.length === 0 && <p className="log-none">{search ? "No line has this." : "Nothing was written."}</p>}
+        <div className="rows" style={{ height: rows.getTotalSize() }}>
           {rows.getVirtualItems().map((row) => {
             const line = shown[row.index]!;
             return (
@@ -84,8 +53,19 @@ export function Logs({ logs, step, dropped }: { logs: Log[]; step?: string; drop
                 className={`log-line ${line.stream}`}
                 style={{ transform: `translateY(${row.start}px)` }}
               >
-                {!step && <span className="log-step">{line.step}</span>}
-                <span className="log-text">{line.text}</span>
+                <span className="log-number">{row.index + 1}</span>
+                {!step && (
+                  <span className="log-step clip" title={line.step}>
+                    {line.step}
+                  </span>
+                )}
+                <span className="log-text">
+                  {piecesOf(line.text).map((p, i) => (
+                    <span key={i} className={p.className}>
+                      {p.text}
+                    </span>
+                  ))}
+                </span>
               </div>
             );
           })}
@@ -93,4 +73,24 @@ export function Logs({ logs, step, dropped }: { logs: Log[]; step?: string; drop
       </div>
     </section>
   );
+}
+
+/** Saves all that a run or a step of it wrote, with what a page does not keep. */
+async function download(run: string, step?: string) {
+  const pieces: Log[] = [];
+  let after: string | undefined;
+  do {
+    const page = await get<Page<Log>>(`/runs/${encodeURIComponent(run)}/logs`, { step, after, limit: 5000 });
+    pieces.push(...page.items);
+    after = page.next;
+  } while (after);
+  const text = linesOf(pieces)
+    .map((l) => `${l.time} ${l.step} ${l.text}\n`)
+    .join("");
+  const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = `${run}${step ? "-" + step : ""}.log`;
+  link.click();
+  URL.revokeObjectURL(url);
 }

@@ -1,40 +1,69 @@
 import type { ReactNode } from "react";
 import type { Run } from "../api/client";
 import { ago, between } from "../lib/format";
-import { Link } from "../lib/router";
-import { Status } from "./basics";
+import { Link, runHref } from "../lib/router";
+import { Empty } from "./basics";
+import { Status } from "./status";
 
-/** A table of runs. */
-export function RunTable({ runs, action }: { runs: Run[]; action?: (run: Run) => ReactNode }) {
-  if (runs.length === 0) return <p className="empty">No runs yet.</p>;
+/** A table of runs; a slim one leaves out what the page of a run says. */
+export function RunTable({
+  runs,
+  action,
+  slim = false,
+}: {
+  runs: Run[];
+  action?: (run: Run) => ReactNode;
+  slim?: boolean;
+}) {
+  if (runs.length === 0) {
+    return (
+      <div className="panel">
+        <Empty icon="runs" title="No runs yet">
+          <p>Plan a stack or start a workflow, here or with the commands: it shows up at once.</p>
+        </Empty>
+      </div>
+    );
+  }
   return (
-    <div className="table-wrap" tabIndex={0} role="region" aria-label="Table">
+    <div className="panel table-wrap" tabIndex={0} role="region" aria-label="Runs">
       <table>
         <thead>
           <tr>
             <th>Status</th>
-            <th>What</th>
-            <th>Environment</th>
-            <th>By</th>
-            <th>Took</th>
-            <th>When</th>
+            <th>Run</th>
+            <th className="wide">Environment</th>
+            {!slim && <th className="wide">By</th>}
+            {!slim && <th className="wide">Took</th>}
+            <th className={action && "wide"}>When</th>
             {action && <th>Action</th>}
           </tr>
         </thead>
         <tbody>
           {runs.map((run) => (
             <tr key={run.id}>
-              <td>
+              <td className="fit">
                 <Status status={run.status} />
               </td>
               <td>
-                <Link href={`/runs/${encodeURIComponent(run.id)}`}>{title(run)}</Link>
-                {run.problem && <div className="problem">{run.problem}</div>}
+                <Link href={runHref(run.id)}>{title(run)}</Link>
+                {run.problem ? (
+                  <div className="problem">{run.problem}</div>
+                ) : (
+                  <div className="sub-line mono" data-ref>
+                    {run.id}
+                  </div>
+                )}
               </td>
-              <td>{run.environment}</td>
-              <td>{run.actor}</td>
-              <td>{between(run.started, run.ended)}</td>
-              <td title={run.created}>{ago(run.created)}</td>
+              <td className="wide">{run.environment}</td>
+              {!slim && <td className="wide">{run.actor}</td>}
+              {!slim && (
+                <td className="wide number fit" data-time>
+                  {between(run.started, run.ended)}
+                </td>
+              )}
+              <td className={action ? "wide fit muted" : "fit muted"} title={run.created} data-time>
+                {ago(run.created)}
+              </td>
               {action && <td>{action(run)}</td>}
             </tr>
           ))}
@@ -48,4 +77,17 @@ export function RunTable({ runs, action }: { runs: Run[]; action?: (run: Run) =>
 export function title(run: Run): string {
   if (run.stack) return `${run.kind} ${run.stack}: ${run.summary}`;
   return run.summary || run.kind;
+}
+
+/** The last runs of something as a row of shapes, the newest first. */
+export function History({ runs }: { runs: Run[] }) {
+  return (
+    <span className="history">
+      {runs.map((r) => (
+        <Link key={r.id} href={runHref(r.id)} title={`${r.status}, ${ago(r.created)}`}>
+          <Status status={r.status} alone />
+        </Link>
+      ))}
+    </span>
+  );
 }

@@ -1,117 +1,203 @@
 import { useEffect, useState, type ReactNode } from "react";
 import type { Approval, Page, Session } from "../api/client";
+import logo from "../icon.svg";
 import { aboutRuns, useConnected, useResource } from "../lib/feed";
+import { listenForKeys, useKeys } from "../lib/keys";
+import { groups, isHere, places, type Place } from "../lib/places";
 import { go, Link, useLocation } from "../lib/router";
+import { chooseTheme, theme, type Theme } from "../lib/scheme";
+import { Dialog } from "./dialog";
+import { Help } from "./help";
+import { Icon } from "./icons";
+import { Palette } from "./palette";
+import { Toasts } from "./toasts";
 
-const places: [key: string, href: string, title: string][] = [
-  ["o", "/", "Overview"],
-  ["r", "/runs", "Runs"],
-  ["a", "/approvals", "Approvals"],
-  ["s", "/stacks", "Stacks"],
-  ["w", "/workflows", "Workflows"],
-  ["e", "/events", "Events"],
-  ["u", "/audit", "Audit"],
-];
-
-/** What surrounds every page: where one can go, who one is, light or dark. */
-export function Shell({
-  session,
-  onLogout,
-  children,
-}: {
+interface Props {
   session: Session;
   onLogout: () => void;
-  children: ReactNode;
-}) {
+}
+
+/** What surrounds every page: where one can go, who one is, light or dark. */
+export function Shell({ session, onLogout, children }: Props & { children: ReactNode }) {
   const { path } = useLocation();
-  const approvals = useResource<Page<Approval>>("/approvals", {}, aboutRuns);
-  const connected = useConnected();
-  useKeys();
-  const waiting = approvals.data?.items.length ?? 0;
+  const [open, setOpen] = useState<"palette" | "help" | "menu">();
+  const close = () => setOpen(undefined);
+  const waiting = useResource<Page<Approval>>("/approvals", {}, aboutRuns).data?.items.length ?? 0;
+  useShortcuts(setOpen);
+  useEffect(close, [path]);
+  const side = <Side session={session} onLogout={onLogout} waiting={waiting} onFind={() => setOpen("palette")} />;
   return (
     <div className="shell">
       <a className="skip" href="#main">
         Skip to content
       </a>
-      <nav className="side" aria-label="Pages">
-        <div className="brand">
-          <img src="/icon.svg" alt="" width="24" height="24" /> Tutti
-          <span className="project">{session.project}</span>
-        </div>
-        <ul>
-          {places.map(([key, href, title]) => {
-            const here = href === "/" ? path === "/" : path.startsWith(href);
-            return (
-              <li key={href}>
-                <Link
-                  href={href}
-                  className={here ? "on" : ""}
-                  aria-current={here ? "page" : undefined}
-                  title={`g ${key}`}
-                >
-                  {title}
-                  {href === "/approvals" && waiting > 0 && <span className="count">{waiting}</span>}
-                </Link>
-              </li>
-            );
-          })}
-        </ul>
-        <div className="foot">
-          <span className={connected ? "live on" : "live"}>{connected ? "live" : "connecting…"}</span>
-          <span className="who" title={session.roles?.join(", ")}>
-            {session.subject}
-          </span>
-          <Theme />
-          <form
-            method="post"
-            onSubmit={async (event) => {
-              event.preventDefault();
-              await fetch("/logout", { method: "POST" });
-              onLogout();
-            }}
-          >
-            <button className="link">Log out</button>
-          </form>
-          <span className="version">{session.version}</span>
-        </div>
+      {side}
+      <div>
+        <header className="top">
+          <Brand session={session} />
+          <button className="icon-button" aria-label="Search or go to" onClick={() => setOpen("palette")}>
+            <Icon name="search" size={20} />
+          </button>
+        </header>
+        <main className="main" id="main" tabIndex={-1}>
+          {children}
+        </main>
+      </div>
+      <nav className="tabbar" aria-label="Main pages">
+        {[0, 1, 2, 3].map((i) => (
+          <TabBarLink key={i} place={places[i]!} here={isHere(places[i]!, path)} waiting={waiting} />
+        ))}
+        <button className="tabbar-link" onClick={() => setOpen("menu")}>
+          <Icon name="menu" size={20} />
+          More
+        </button>
       </nav>
-      <main id="main" tabIndex={-1}>
-        {children}
-      </main>
+      {open === "palette" && <Palette onClose={close} />}
+      {open === "help" && <Help onClose={close} />}
+      {open === "menu" && (
+        <Dialog label="Pages" className="sheet" onClose={close}>
+          {side}
+        </Dialog>
+      )}
+      <Toasts />
     </div>
   );
 }
 
-/** "g" and a letter goes to a page, as the titles of the links say. */
-function useKeys() {
-  useEffect(() => {
-    let g = 0;
-    const pressed = (event: KeyboardEvent) => {
-      const target = event.target as HTMLElement;
-      if (event.metaKey || event.ctrlKey || event.altKey || /^(input|textarea|select)$/i.test(target.tagName)) return;
-      if (event.key === "g") {
-        g = Date.now();
-        return;
-      }
-      const place = places.find(([key]) => key === event.key);
-      if (place && Date.now() - g < 1500) go(place[1]);
-      g = 0;
-    };
-    window.addEventListener("keydown", pressed);
-    return () => window.removeEventListener("keydown", pressed);
-  }, []);
+function Brand({ session }: { session: Session }) {
+  return (
+    <Link className="brand" href="/">
+      <img src={logo} alt="" width="28" height="28" />
+      <span className="clip">
+        Tutti
+        <span className="brand-project clip">{session.project}</span>
+      </span>
+    </Link>
+  );
 }
 
-function Theme() {
-  const [theme, set] = useState(() => localStorage.getItem("tutti-theme") ?? "auto");
-  useEffect(() => {
-    localStorage.setItem("tutti-theme", theme);
-    document.documentElement.dataset.theme = theme;
-  }, [theme]);
-  const next = { auto: "light", light: "dark", dark: "auto" }[theme] ?? "auto";
+function Side({ session, onLogout, waiting, onFind }: Props & { waiting: number; onFind: () => void }) {
+  const { path } = useLocation();
+  const connected = useConnected();
+  const logout = async () => {
+    await fetch("/logout", { method: "POST" });
+    onLogout();
+  };
   return (
-    <button className="link" onClick={() => set(next)} aria-label={`Theme: ${theme}. Switch to ${next}.`}>
-      {theme} theme
+    <nav className="side" aria-label="Pages">
+      <Brand session={session} />
+      <button className="finder" onClick={onFind}>
+        <Icon name="search" /> Search or go to … <kbd>Ctrl K</kbd>
+      </button>
+      <div>
+        {groups.map(([title, list]) => (
+          <div className="side-group" key={title}>
+            {title && <div className="side-title">{title}</div>}
+            <ul>
+              {list.map((p) => (
+                <li key={p.href}>
+                  <Link
+                    href={p.href}
+                    className={isHere(p, path) ? "side-link on" : "side-link"}
+                    aria-current={isHere(p, path) ? "page" : undefined}
+                    title={`g ${p.key}`}
+                  >
+                    <Icon name={p.icon} size={18} />
+                    {p.title}
+                    {p.href === "/approvals" && <Waiting count={waiting} />}
+                  </Link>
+                </li>
+              ))}
+            </ul>
+          </div>
+        ))}
+      </div>
+      <div className="side-foot">
+        <div className="who">
+          <span className="avatar" aria-hidden="true">
+            {session.subject.replace(/^\w+:/, "").slice(0, 2)}
+          </span>
+          <div className="clip" title={session.roles.join(", ")}>
+            <div className="clip">{session.subject}</div>
+            <span className={connected ? "live on" : "live"}>{connected ? "live" : "connecting …"}</span>
+          </div>
+        </div>
+        <div className="row apart">
+          <ThemeButton />
+          <button className="button quiet slim" onClick={logout}>
+            Log out
+          </button>
+        </div>
+        <span className="muted clip small" title="Version of the server" data-version>
+          {session.version}
+        </span>
+      </div>
+    </nav>
+  );
+}
+
+function Waiting({ count }: { count: number }) {
+  if (count === 0) return null;
+  return (
+    <span className="badge">
+      {count}
+      <span className="hidden-text"> waiting</span>
+    </span>
+  );
+}
+
+function TabBarLink({ place, here, waiting }: { place: Place; here: boolean; waiting: number }) {
+  return (
+    <Link
+      href={place.href}
+      className={here ? "tabbar-link on" : "tabbar-link"}
+      aria-current={here ? "page" : undefined}
+    >
+      <Icon name={place.icon} size={20} />
+      {place.title}
+      {place.href === "/approvals" && <Waiting count={waiting} />}
+    </Link>
+  );
+}
+
+function ThemeButton() {
+  const [chosen, set] = useState<Theme>(theme);
+  const next = ({ auto: "light", light: "dark", dark: "auto" } as const)[chosen];
+  return (
+    <button
+      className="button quiet slim"
+      aria-label={`Theme: ${chosen}. Switch to ${next}.`}
+      onClick={() => {
+        chooseTheme(next);
+        set(next);
+      }}
+    >
+      <Icon name="theme" /> {chosen}
     </button>
   );
+}
+
+function useShortcuts(open: (what: "palette" | "help") => void) {
+  useEffect(() => {
+    const stop = listenForKeys();
+    const pressed = (event: KeyboardEvent) => {
+      if (event.key.toLowerCase() !== "k" || !(event.metaKey || event.ctrlKey)) return;
+      event.preventDefault();
+      open("palette");
+    };
+    window.addEventListener("keydown", pressed);
+    return () => {
+      stop();
+      window.removeEventListener("keydown", pressed);
+    };
+  }, [open]);
+  useKeys([
+    { keys: "?", title: "Show what keys do", run: () => open("help") },
+    {
+      keys: "/",
+      title: "Search on this page",
+      run: () => document.querySelector<HTMLElement>("[data-page-search]")?.focus(),
+    },
+    ...places.map((p) => ({ keys: `g ${p.key}`, title: `Go to ${p.title.toLowerCase()}`, run: () => go(p.href) })),
+  ]);
 }

@@ -25,25 +25,21 @@ deny_missing_tags contains lib.finding(rego.metadata.rule(), rc, attribute, msg)
 }
 
 # A resource can have tags where its type has the attribute, be it null.
-tags_of(rc) := "tags_all" if has(rc, "tags_all")
-
-tags_of(rc) := "tags" if {
-	has(rc, "tags")
-	not has(rc, "tags_all")
+tags_of(rc) := "tags_all" if {
+	has(rc, "tags_all")
+} else := "tags" if {
 	regex.match("^(aws|azurerm)_", rc.type)
-}
-
-tags_of(rc) := "effective_labels" if has(rc, "effective_labels")
-
-tags_of(rc) := "labels" if {
-	has(rc, "labels")
-	not has(rc, "effective_labels")
+	has(rc, "tags")
+} else := "effective_labels" if {
+	has(rc, "effective_labels")
+} else := "labels" if {
 	startswith(rc.type, "google_")
+	has(rc, "labels")
 }
 
 has(rc, name) if object.get(rc.change.after, name, "-") != "-"
 
-has(rc, name) if lib.unknown(rc, [name])
+has(rc, name) if rc.change.after_unknown[name] == true
 
 # METADATA
 # title: Place that may not be used
@@ -60,7 +56,8 @@ deny_region contains lib.finding(rego.metadata.rule(), rc, attribute, msg) if {
 	"create" in rc.change.actions
 	regex.match("^(aws|azurerm|google)_", rc.type)
 	some attribute in ["region", "location", "zone", "availability_zone"]
-	place := lib.value(rc, [attribute])
+	place := rc.change.after[attribute]
+	is_string(place)
 	name := plain(place)
 	name != "global"
 	not allowed_place(name)

@@ -43,9 +43,19 @@ value(rc, path) := v if {
 # after the plan has been applied.
 known(rc, path) if not unknown(rc, path)
 
+# unknown holds for what is marked so. It looks at the value, too, which is not there:
+# Tutti then knows that the rule is to be asked again when it is.
 unknown(rc, path) if {
-	some n in numbers.range(1, count(path))
-	object.get(rc.change.after_unknown, array.slice(path, 0, n), false) == true
+	rc.change.after_unknown[path[0]] == true
+	is_null(object.get(rc.change.after, path[0], null))
+}
+
+unknown(rc, path) if {
+	count(path) > 1
+	some n in numbers.range(2, count(path))
+	part := array.slice(path, 0, n)
+	object.get(rc.change.after_unknown, part, false) == true
+	is_null(object.get(rc.change.after, part, null))
 }
 
 # absent holds for what is known not to be set.
@@ -147,56 +157,79 @@ closed(from, to) if {
 
 # attached holds where an object of another type names this one in an attribute: by
 # a reference in the configuration, by the same value, or, as far as is known, by
-# something that is not known yet and comes by way of other modules.
+# something that is not known yet and comes by way of other modules. What is looked for
+# is in sets, so that many objects are not each held against many.
 attached(rc, type, attribute, own) if {
-	some o in declared
-	o.type == type
-	o.module == module_of(rc)
-	o.attribute == attribute
-	o.to == sprintf("%s.%s", [rc.type, rc.name])
+	[module_of(rc), type, attribute, sprintf("%s.%s", [rc.type, rc.name])] in references
 } else if {
+	astray(type, attribute, rc.type)
+} else if {
+	elsewhere(type, attribute, rc.type)
+	is_null(object.get(rc.change.after, [own], null))
+	unknown(rc, [own])
+} else if {
+	named := values(type, attribute)
+	count(named) > 0
+	value(rc, [own]) in named
+}
+
+# elsewhere holds where an object of a type does not name one of another type that
+# stands next to it.
+elsewhere(type, attribute, to) if {
+	some o in input.resource_changes
+	o.type == type
+	not plainly(o, to, attribute)
+}
+
+# astray holds where what such an object names is not known yet, either.
+astray(type, attribute, to) if {
 	some o in input.resource_changes
 	o.type == type
 	is_null(object.get(o.change.after, [attribute], null))
 	unknown(o, [attribute])
-	not plainly(o, rc.type, attribute)
-} else if {
+	not plainly(o, to, attribute)
+}
+
+values(type, attribute) := {v |
 	some o in input.resource_changes
 	o.type == type
-	is_null(object.get(rc.change.after, [own], null))
-	unknown(rc, [own])
-	not plainly(o, rc.type, attribute)
-} else if {
-	some o in input.resource_changes
-	o.type == type
-	value(o, [attribute]) == value(rc, [own])
+	v := value(o, [attribute])
 }
 
 # plainly holds where it is written next to an object which one it is attached to.
-plainly(o, type, attribute) if {
-	some d in declared
-	d.type == o.type
-	d.name == o.name
-	d.module == module_of(o)
-	d.attribute == attribute
-	startswith(d.to, sprintf("%s.", [type]))
-}
+plainly(o, type, attribute) if [module_of(o), o.type, o.name, attribute, type] in neighbours
 
 module_of(rc) := regex.replace(object.get(rc, "module_address", ""), `\[[^\]]*\]`, "")
 
-# declared are the references of the configuration.
-declared contains {"module": module, "type": r.type, "name": object.get(r, "name", ""), "attribute": attribute, "to": ref} if {
-	walk(object.get(input, ["configuration", "root_module"], {}), [path, resources])
+# references are those of the configuration: in which module what type has in an
+# attribute a reference to what.
+references contains [d.module, d.type, d.attribute, d.to] if some d in declared
+
+# neighbours are objects by the types that their attributes refer to.
+neighbours contains [d.module, d.type, d.name, d.attribute, split(d.to, ".")[0]] if some d in declared
+
+# declared are the references of the configuration, one by one: those of the root
+# module, and those of the modules that it calls.
+declared contains reference("", r, attribute, ref) if {
+	some r in input.configuration.root_module.resources
+	some attribute, expression in r.expressions
+	some ref in expression.references
+}
+
+declared contains reference(module, r, attribute, ref) if {
+	walk(input.configuration.root_module.module_calls, [path, resources])
 	path[count(path) - 1] == "resources"
 	module := concat(".", [part |
-		some i, step in path
+		some i, step in array.concat(["module_calls"], path)
 		step == "module_calls"
-		part := sprintf("module.%s", [path[i + 1]])
+		part := sprintf("module.%s", [path[i]])
 	])
 	some r in resources
 	some attribute, expression in r.expressions
 	some ref in expression.references
 }
+
+reference(module, r, attribute, ref) := {"module": module, "type": r.type, "name": object.get(r, "name", ""), "attribute": attribute, "to": ref}
 
 # statements are those of a policy document in JSON, each with lists for what may
 # be one text.

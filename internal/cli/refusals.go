@@ -1,0 +1,251 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/access/identities"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/server"
+	"github.com/tutti-dev/tutti/internal/sqlite"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+const (
+	// refusalTime is how long refusals of the same are counted together.
+	refusalTime = time.Hour
+	// mostRefused bounds how many different things one actor is told to have been
+	// refused in that time, mostRefusals how many all together. What comes on top
+	// is counted as one.
+	mostRefused  = 50
+	mostRefusals = 1000
+	// longestRefused bounds texts of clients in the feed.
+	longestRefused = 200
+)
+
+// refusalStore is what is needed of the store.
+type refusalStore interface {
+	Cached(ctx context.Context, key string, now time.Time) (json.RawMessage, bool, error)
+	Cache(ctx context.Context, key string, data json.RawMessage, sensitive bool, expires time.Time) error
+	Record(ctx context.Context, list ...events.Event) error
+}
+
+// refusal is something that somebody was not let do.
+type refusal struct {
+	kind    string // of event: access.denied, login.failed, token.refused
+	subject string
+	actor   string // empty where nobody knows
+	data    refusalData
+}
+
+// refusalData is what the feed is told of it.
+type refusalData struct {
+	Verb        access.Verb `json:"verb,omitempty"`
+	Environment string      `json:"environment,omitempty"`
+	Resource    string      `json:"resource,omitempty"`
+	Route       string      `json:"route,omitempty"`   // command, or method and path of a request, or run
+	Address     string      `json:"address,omitempty"` // that a request came from
+	Reason      string      `json:"reason,omitempty"`
+	Count       int         `json:"count"` // how often within the hour
+}
+
+// refusals tell the feed of what was refused: the first time, the tenth, the
+// hundredth, … within an hour, so that nobody who tries over and over can fill the
+// store. Counts are kept, for the next process.
+type refusals struct {
+	store refusalStore
+	now   func() time.Time
+	// each says to keep every count: the process ends soon.
+	each bool
+
+	mu   sync.Mutex
+	list map[string]*refusalCount
+	of   map[string]int // how many in list, by actor or address
+}
+
+type refusalCount struct {
+	Count int       `json:"count"`
+	Until time.Time `json:"until"`
+}
+
+func newRefusals(store refusalStore) *refusals {
+	return &refusals{store: store, now: time.Now, list: map[string]*refusalCount{}, of: map[string]int{}}
+}
+
+// tell counts a refusal, and tells of it when it is its turn.
+func (r *refusals) tell(ctx context.Context, e refusal) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	key, c, err := r.count(ctx, &e, now)
+	if err != nil {
+		return err
+	}
+	c.Count++
+	told := isPowerOfTen(c.Count)
+	if told || r.each {
+		kept, err := json.Marshal(c)
+		if err == nil {
+			err = r.store.Cache(ctx, key, kept, false, c.Until)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !told {
+		return nil
+	}
+	e.data.Count = c.Count
+	return r.store.Record(ctx, runs.AuditEvent(states.Key{Environment: e.data.Environment}, e.kind, e.subject, e.actor, e.data))
+}
+
+// count finds the count that a refusal belongs to.
+func (r *refusals) count(ctx context.Context, e *refusal, now time.Time) (string, *refusalCount, error) {
+	for _, text := range []*string{&e.subject, &e.data.Environment, &e.data.Resource, &e.data.Route, &e.data.Reason} {
+		*text = shortened(*text)
+	}
+	if len(r.list) >= mostRefusals {
+		r.forget(now)
+	}
+	who := e.kind + "\x00" + e.actor + "\x00" + e.data.Address
+	what := who + "\x00" + e.subject
+	if known := r.list[refusalKey(what)]; known == nil || !now.Before(known.Until) {
+		// Who makes up names, or comes from everywhere, is not told of each.
+		switch {
+		case len(r.list) >= mostRefusals:
+			who, what = e.kind, e.kind
+			e.subject, e.data = "others", refusalData{}
+		case r.of[who] >= mostRefused:
+			what = who
+			e.subject, e.data = "others", refusalData{Address: e.data.Address}
+		}
+	}
+	key := refusalKey(what)
+	c := r.list[key]
+	if c != nil && now.Before(c.Until) {
+		return key, c, nil
+	}
+	if c == nil {
+		r.of[who]++
+	}
+	c = &refusalCount{Until: now.Add(refusalTime)}
+	kept, known, err := r.store.Cached(ctx, key, now)
+	if err != nil {
+		return "", nil, err
+	}
+	if known {
+		_ = json.Unmarshal(kept, c) // what cannot be read is counted anew
+	}
+	r.list[key] = c
+	return key, c, nil
+}
+
+// forget drops what is no longer counted.
+func (r *refusals) forget(now time.Time) {
+	for key, c := range r.list {
+		if !now.Before(c.Until) {
+			delete(r.list, key)
+		}
+	}
+	if len(r.list) == 0 {
+		clear(r.of)
+	}
+}
+
+func refusalKey(what string) string {
+	sum := sha256.Sum256([]byte(what))
+	return "refused/" + hex.EncodeToString(sum[:])
+}
+
+func isPowerOfTen(n int) bool {
+	for ; n >= 10; n /= 10 {
+		if n%10 != 0 {
+			return false
+		}
+	}
+	return n == 1
+}
+
+func shortened(text string) string {
+	text = strings.ToValidUTF8(text, "�")
+	if r := []rune(text); len(r) > longestRefused {
+		return string(r[:longestRefused]) + "…"
+	}
+	return text
+}
+
+// notAllowed is the refusal of something that the roles do not allow.
+func notAllowed(who access.Identity, verb access.Verb, environment, resource, route string) refusal {
+	subject := string(verb) + ":" + environment
+	if resource != "" {
+		subject += "/" + resource
+	}
+	return refusal{"access.denied", subject, who.Subject, refusalData{Verb: verb, Environment: environment, Resource: resource, Route: route}}
+}
+
+// mostPending bounds what a command that ends keeps of what it was refused.
+const mostPending = 100
+
+// refuse tells of something that somebody was not let do: at once where the program
+// works for long, otherwise when the command has ended and has let go of the store.
+func (a *App) refuse(e refusal) {
+	if e.data.Route == "" {
+		e.data.Route = a.command
+	}
+	if a.refusals == nil {
+		a.quoting.Lock()
+		defer a.quoting.Unlock()
+		if len(a.pending) < mostPending {
+			a.pending = append(a.pending, e)
+		}
+		return
+	}
+	if err := a.refusals.tell(context.Background(), e); err != nil {
+		a.show(diag.Warningf("Cannot record a refusal", "%s.", err))
+	}
+}
+
+// refuseRequest tells of somebody who was not let in by a server.
+func (a *App) refuseRequest(r server.Refusal) {
+	e := refusal{kind: "token.refused", data: refusalData{Route: r.Route, Address: r.Address, Reason: r.Err.Error()}}
+	if r.Token != "" {
+		e.subject = identities.TokenID(r.Token)
+	}
+	if r.Login {
+		e.kind = "login.failed"
+	}
+	if r.Name != "" {
+		e.subject = "identity." + r.Name
+	}
+	a.refuse(e)
+}
+
+// tellPending tells of what the command was refused.
+func (a *App) tellPending(ctx context.Context) {
+	p, _ := governing()
+	i := &identification{app: a, project: p}
+	if len(a.pending) == 0 || !i.hasStore() {
+		return
+	}
+	err := i.inStore(ctx, func(s *sqlite.Store) error {
+		r := newRefusals(s)
+		r.each = true
+		for _, e := range a.pending {
+			if err := r.tell(ctx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		a.show(diag.Warningf("Cannot record a refusal", "%s.", err))
+	}
+}

@@ -1,0 +1,291 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const notified = `
+secret "hook" {
+  environment {
+    variable = "HOOK_SECRET"
+  }
+}
+notify "ops" {
+  on            = { type = ["run.started", "run.succeeded"] }
+  allow_private = ["127.0.0.0/8"]
+  webhook {
+    url    = "ADDRESS/ops"
+    secret = secret.hook
+  }
+}
+notify "lifecycle" {
+  on            = { type = [{ prefix = "run." }] }
+  allow_private = ["127.0.0.0/8"]
+  webhook {
+    url    = "ADDRESS/lifecycle"
+    format = "cdevents"
+  }
+}
+notify "guarded" {
+  on = { type = ["run.started"] }
+  webhook {
+    url = "https://127.0.0.1:1/"
+  }
+}
+notify "code" {
+  allow_private = ["127.0.0.0/8"]
+  github {
+    api   = "ADDRESS/code"
+    token = secret.hook
+  }
+}
+`
+
+// sink is a server that others are told events by.
+type sink struct {
+	*httptest.Server
+	mu       sync.Mutex
+	events   map[string][]int64 // numbers of the events heard, by path
+	requests []string
+	bodies   []string
+	trouble  func(r *http.Request) int // a status to answer with; 0 for none
+}
+
+func newSink(t *testing.T) *sink {
+	s := &sink{events: map[string][]int64{}}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if strings.HasPrefix(r.URL.Path, "/code/") {
+			s.requests = append(s.requests, r.Method+" "+r.URL.Path)
+			s.bodies = append(s.bodies, string(body))
+			if r.Method == http.MethodGet {
+				_, _ = io.WriteString(w, "[]")
+			}
+			return
+		}
+		if s.trouble != nil {
+			if status := s.trouble(r); status != 0 {
+				w.WriteHeader(status)
+				return
+			}
+		}
+		var doc struct{ Sequence, Type string }
+		if err := json.Unmarshal(body, &doc); err != nil {
+			t.Errorf("%s: %s", r.URL.Path, body)
+			return
+		}
+		number, _ := strconv.ParseInt(doc.Sequence, 10, 64)
+		s.events[r.URL.Path] = append(s.events[r.URL.Path], number)
+		s.bodies = append(s.bodies, string(body))
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *sink) heard(path string) []int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.events[path])
+}
+
+type deliveryList struct {
+	Items []struct {
+		ID                             int64
+		Notify, Event, Status, Problem string
+		Attempts                       int
+	}
+}
+
+func newNotified(t *testing.T, s *sink) *project {
+	t.Helper()
+	p := newServed(t)
+	p.env = append(p.env, "HOOK_SECRET=hook-secret-value")
+	p.write("notify.tutti.hcl", strings.ReplaceAll(notified, "ADDRESS", s.URL))
+	return p
+}
+
+// ready waits until a server follows the feed for all blocks: events behind that are
+// told.
+func (s *httpServer) ready(t *testing.T, sink *sink) {
+	t.Helper()
+	eventually(t, "the first event", func() bool {
+		s.get(nil, 201, "POST", "/runs", map[string]any{"workflow": "greet", "inputs": map[string]any{"name": "x"}})
+		return len(sink.heard("/ops")) > 0
+	})
+}
+
+// TestNotifyJourney has a change of a commit told to all that are to hear of it.
+func TestNotifyJourney(t *testing.T) {
+	sink := newSink(t)
+	p := newNotified(t, sink)
+	s := p.server()
+	s.ready(t, sink)
+	var run servedRun
+	const commit = "0123456789abcdef0123456789abcdef01234567"
+	s.get(&run, 201, "POST", "/environments/default/stacks/site/changes", map[string]any{"kind": "plan", "source": map[string]any{"repository": "org/shop", "commit": commit, "pull_request": 7}})
+	if status, _ := s.follow(run.ID, nil); status != "succeeded" {
+		t.Fatal(status)
+	}
+	repository := "/code/repos/org/shop/"
+	eventually(t, "the comment", func() bool {
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		return slices.Contains(sink.requests, "POST "+repository+"issues/7/comments")
+	})
+	sink.mu.Lock()
+	for i, request := range sink.requests {
+		if i < len(sink.requests)-2 && request != "POST "+repository+"statuses/"+commit || i == len(sink.requests)-2 && request != "GET "+repository+"issues/7/comments" {
+			t.Errorf("the host of code is told\n%s", strings.Join(sink.requests, "\n"))
+		}
+	}
+	sink.mu.Unlock()
+	sink.mu.Lock()
+	all := strings.Join(sink.bodies, "\n")
+	sink.mu.Unlock()
+	for _, want := range []string{`"description":"1 to add, 0 to change, 0 to destroy"`, "| create | `terraform_data.page` |", "Run `" + run.ID, `"type":"dev.cdevents.pipelinerun.finished.0.2.0"`} {
+		if !strings.Contains(all, want) {
+			t.Errorf("nothing of %s in\n%s", want, all)
+		}
+	}
+	for _, secret := range []string{"correct-horse", "hook-secret-value"} {
+		if strings.Contains(all, secret) {
+			t.Errorf("%q is told", secret)
+		}
+	}
+	var refused deliveryList
+	s.get(&refused, 200, "GET", "/deliveries?notify=guarded&status=pending&limit=1", nil)
+	eventually(t, "the refusal", func() bool {
+		s.get(&refused, 200, "GET", "/deliveries?notify=guarded&status=pending", nil)
+		last := len(refused.Items) - 1
+		return last >= 0 && refused.Items[last].Attempts > 0 && strings.Contains(refused.Items[last].Problem, "not a public one")
+	})
+	s.get(nil, 409, "POST", fmt.Sprintf("/deliveries/%d/retry", refused.Items[0].ID), nil)
+	s.get(nil, 404, "POST", "/deliveries/999999/retry", nil)
+	out := p.mustRun("deliveries", "list", "-notify=guarded", "-status=pending")
+	if !strings.Contains(out, "guarded") || !strings.Contains(out, "not a public one") {
+		t.Errorf("the command lists\n%s", out)
+	}
+}
+
+// TestNotifySurvivesKills kills the server again and again while its recipient fails
+// now and then: every event is heard, in order, none is lost.
+func TestNotifySurvivesKills(t *testing.T) {
+	sink := newSink(t)
+	random := rand.New(rand.NewPCG(1, 2)) // used under the sink's lock
+	sink.trouble = func(r *http.Request) int {
+		if r.URL.Path == "/ops" && random.IntN(12) == 0 {
+			return http.StatusServiceUnavailable
+		}
+		return 0
+	}
+	p := newNotified(t, sink)
+	s := p.server()
+	s.ready(t, sink)
+	for round := range 5 {
+		for i := range 5 {
+			s.get(nil, 201, "POST", "/runs", map[string]any{"workflow": "greet", "inputs": map[string]any{"name": fmt.Sprint(round, i)}})
+		}
+		before := len(sink.heard("/ops"))
+		if round%2 == 0 {
+			eventually(t, "something more", func() bool { return len(sink.heard("/ops")) > before })
+		}
+		if err := s.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.cmd.Wait()
+		s = p.server()
+	}
+	var want []int64
+	eventually(t, "the end of all runs", func() bool {
+		var open struct{ Items []servedRun }
+		for _, status := range []string{"pending", "running", "interrupted"} {
+			s.get(&open, 200, "GET", "/runs?status="+status, nil)
+			if len(open.Items) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	var feed struct {
+		Items []struct {
+			Sequence int64
+			Type     string
+		}
+		Next string
+	}
+	first := sink.heard("/ops")[0]
+	for after := "0"; after != ""; after = feed.Next {
+		feed.Items, feed.Next = nil, ""
+		s.get(&feed, 200, "GET", "/events?limit=1000&after="+after, nil)
+		for _, e := range feed.Items {
+			if e.Sequence >= first && (e.Type == "run.started" || e.Type == "run.succeeded") {
+				want = append(want, e.Sequence)
+			}
+		}
+	}
+	eventually(t, "the last event", func() bool {
+		heard := sink.heard("/ops")
+		return heard[len(heard)-1] >= want[len(want)-1]
+	})
+	heard := sink.heard("/ops")
+	if !slices.IsSorted(heard) {
+		t.Errorf("the events come out of order: %v", heard)
+	}
+	again := len(heard)
+	heard = slices.Compact(heard)
+	if !slices.Equal(heard, want) {
+		t.Errorf("heard %v, want %v", heard, want)
+	}
+	t.Logf("%d events, %d heard twice", len(want), again-len(heard))
+}
+
+// TestServerGuardsRequests: steps that a server carries out reach no network that is
+// not public, unless it is told so.
+func TestServerGuardsRequests(t *testing.T) {
+	sink := newSink(t)
+	p := newServed(t)
+	p.write("request.tutti.hcl", `workflow "request" {
+  step "send" {
+    http { url = "`+sink.URL+`/code/x" }
+  }
+}
+`)
+	ask := func(args ...string) (string, string) {
+		s := p.server(args...)
+		defer func() { _ = s.cmd.Process.Kill(); _ = s.cmd.Wait() }() // another one might carry out what comes next
+		var run servedRun
+		s.get(&run, 201, "POST", "/runs", map[string]any{"workflow": "request"})
+		status, _ := s.follow(run.ID, nil)
+		var steps struct {
+			Items []struct{ Error struct{ Cause string } }
+		}
+		s.get(&steps, 200, "GET", "/runs/"+run.ID+"/steps", nil)
+		return status, steps.Items[0].Error.Cause
+	}
+	if status, problem := ask(); status != "failed" || !strings.Contains(problem, "not a public one") || len(sink.requests) != 0 {
+		t.Errorf("%s: %s", status, problem)
+	}
+	for _, allowed := range []string{"127.0.0.1", "all"} {
+		if status, problem := ask("-allow-private-requests=" + allowed); status != "succeeded" {
+			t.Errorf("-allow-private-requests=%s: %s: %s", allowed, status, problem)
+		}
+	}
+	if out, code := p.run("server", "-allow-private-requests=here"); code != 1 || !strings.Contains(out, "is not a network") {
+		t.Errorf("%d: %s", code, out)
+	}
+	if out := p.mustRun("run", "request"); !strings.Contains(out, "succeeded") {
+		t.Errorf("the command says\n%s", out)
+	}
+}

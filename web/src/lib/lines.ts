@@ -1,0 +1,35 @@
+import type { Log } from "../api/client";
+
+/** A line that a step wrote. */
+export interface Line {
+  key: string;
+  step: string;
+  stream: string;
+  time: string;
+  text: string;
+}
+
+/** Pieces become whole lines, each with its step. */
+export function linesOf(logs: Log[]): Line[] {
+  const out: Line[] = [];
+  const partly = new Map<string, Line>();
+  for (const log of logs) {
+    const key = log.step + "\0" + log.stream;
+    const parts = log.text.split("\n");
+    parts.forEach((text, i) => {
+      const open = partly.get(key);
+      if (open && i === 0) open.text += text;
+      else if (text !== "" || i < parts.length - 1) {
+        const line = { key: `${log.id}.${i}`, step: log.step, stream: log.stream, time: log.time, text };
+        out.push(line);
+        if (i === parts.length - 1) partly.set(key, line);
+      }
+      if (i < parts.length - 1) partly.delete(key);
+    });
+  }
+  return out;
+}
+
+/** Whether what a step or one of its items wrote is among what is asked for. */
+export const ofStep = (line: { step: string }, step?: string) =>
+  !step || line.step === step || line.step.startsWith(step + "[");

@@ -1,0 +1,144 @@
+import { post, type Page, type Schemas } from "../api/client";
+import { useResource } from "../lib/feed";
+import { ago, until } from "../lib/format";
+import { Link, runHref, workflowHref } from "../lib/router";
+import { Act } from "../parts/act";
+import { Empty, PageHead, Skeleton, Trouble } from "../parts/basics";
+import { Icon } from "../parts/icons";
+import { Rows } from "../parts/rows";
+import { Status } from "../parts/status";
+
+type Trigger = Schemas["Trigger"];
+type Fired = Schemas["Fired"];
+
+/** What starts workflows by itself, and what became of it. */
+export function Triggers() {
+  // Whatever happens may be what a trigger was waiting for.
+  const list = useResource<Page<Trigger>>("/triggers", {}, () => true);
+  const dead = useResource<Page<Fired>>("/dead-letters", {}, () => true);
+  return (
+    <>
+      <PageHead name="Triggers" sub="What starts workflows by itself: schedules and events." />
+      <div className="stack">
+        <Trouble problem={list.problem} />
+        {!list.data && !list.problem && <Skeleton />}
+        {list.data?.items.length === 0 && (
+          <div className="panel">
+            <Empty icon="triggers" title="The project declares no triggers">
+              <p>
+                Write <code>trigger</code> blocks in a <code>*.tutti.hcl</code> file: they show up here.
+              </p>
+            </Empty>
+          </div>
+        )}
+        <ul className="cards">
+          {list.data?.items.map((t) => (
+            <TriggerCard key={t.kind + t.name} trigger={t} />
+          ))}
+        </ul>
+        {dead.data && dead.data.items.length > 0 && <DeadLetters list={dead.data.items} onRetried={dead.reload} />}
+      </div>
+    </>
+  );
+}
+
+function TriggerCard({ trigger: t }: { trigger: Trigger }) {
+  return (
+    <li className="panel card">
+      <div className="row">
+        <Icon name={t.kind === "schedule" ? "waiting" : "triggers"} size={18} />
+        <h2>{t.name}</h2>
+        <span className="tag">{t.kind}</span>
+      </div>
+      <dl className="facts">
+        <dt>Runs</dt>
+        <dd>
+          <Link href={workflowHref(t.workflow)}>{t.workflow}</Link>
+          {t.environment && ` in ${t.environment}`}
+        </dd>
+        {[
+          ["Schedule", t.schedule && `${t.schedule} ${t.timezone ?? ""}`],
+          ["On", t.on],
+          ["When", t.when],
+          ["Window", t.window],
+        ].map(
+          ([name, text]) =>
+            text && (
+              <div key={name} style={{ display: "contents" }}>
+                <dt>{name}</dt>
+                <dd>
+                  <code>{text}</code>
+                </dd>
+              </div>
+            ),
+        )}
+        {t.next?.[0] && (
+          <>
+            <dt>Next</dt>
+            <dd title={t.next.join("\n")} data-time>
+              {until(t.next[0])}
+            </dd>
+          </>
+        )}
+      </dl>
+      <FiredList list={t.last ?? []} />
+    </li>
+  );
+}
+
+/** What became of the times at which triggers were to start runs. */
+export function FiredList({ list, named = false }: { list: Fired[]; named?: boolean }) {
+  if (list.length === 0) return <p className="muted small">It has started nothing yet.</p>;
+  return (
+    <ul>
+      {list.map((f) => (
+        <li key={f.trigger + f.at + (f.event ?? "")} className="row small">
+          <Status status={f.status} />
+          {named && <strong>{f.trigger}</strong>}
+          {f.run ? <Link href={runHref(f.run)}>its run</Link> : <span>{f.problem}</span>}
+          <span className="muted" title={f.at} data-time>
+            {ago(f.at)}
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function DeadLetters({ list, onRetried }: { list: Fired[]; onRetried: () => void }) {
+  const retry = (f: Fired) => async () => {
+    await post(`/dead-letters/${encodeURIComponent(f.trigger)}/${f.event}/retry`);
+    onRetried();
+  };
+  return (
+    <section className="stack">
+      <h2>Nothing could be done about</h2>
+      <Rows
+        label="Dead letters"
+        columns="minmax(0, 1fr) 72px minmax(0, 2fr) 110px"
+        heads={["Trigger", "Event", "Why", "Action"]}
+        items={list}
+        keyOf={(f) => `${f.trigger} ${f.event}`}
+      >
+        {(f) => (
+          <>
+            <span role="cell" className="clip">
+              {f.trigger}
+            </span>
+            <span role="cell" className="number">
+              <Link href={`/events?event=${f.event}`}>{f.event}</Link>
+            </span>
+            <span role="cell" className="problem">
+              {f.problem}
+            </span>
+            <span role="cell">
+              <Act kind="slim" icon="replay" run={retry(f)} done="It is tried again.">
+                Retry
+              </Act>
+            </span>
+          </>
+        )}
+      </Rows>
+    </section>
+  );
+}

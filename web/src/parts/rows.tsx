@@ -1,0 +1,86 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useRef, type CSSProperties, type ReactNode } from "react";
+
+/** So many rows are drawn as they are; of more, only those in sight. */
+const few = 60;
+
+/**
+ * A table whose rows are drawn only while they are in sight, so that it may be as
+ * long as it likes. Columns are those of a CSS grid; on a phone, those of narrow,
+ * without the cells that are called wide.
+ */
+export function Rows<T>({
+  label,
+  columns,
+  narrow = columns,
+  heads,
+  wide = [],
+  items,
+  keyOf,
+  children,
+  height = "min(68vh, 720px)",
+}: {
+  label: string;
+  columns: string;
+  narrow?: string;
+  heads: string[];
+  /** The heads of cells that are called wide. */
+  wide?: string[];
+  items: T[];
+  keyOf: (item: T) => string;
+  children: (item: T) => ReactNode;
+  height?: string;
+}) {
+  const box = useRef<HTMLDivElement>(null);
+  const rows = useVirtualizer({
+    count: items.length,
+    getScrollElement: () => box.current,
+    estimateSize: () => 39,
+    getItemKey: (i) => keyOf(items[i]!),
+    overscan: 12,
+  });
+  const style = { "--columns": columns, "--narrow": narrow } as CSSProperties;
+  const isLong = items.length > few;
+  return (
+    <div className="panel" role="table" aria-label={label} aria-rowcount={items.length + 1}>
+      <div className="grid-row grid-head" role="row" style={style}>
+        {heads.map((h) => (
+          <span key={h} role="columnheader" className={wide.includes(h) ? "clip wide" : "clip"}>
+            {h}
+          </span>
+        ))}
+      </div>
+      <div
+        className="rows-box"
+        role="rowgroup"
+        ref={box}
+        tabIndex={isLong ? 0 : undefined}
+        style={isLong ? { height } : undefined}
+      >
+        {isLong ? (
+          <div className="rows" role="presentation" style={{ height: rows.getTotalSize() }}>
+            {rows.getVirtualItems().map((v) => (
+              <div
+                key={v.key}
+                className="grid-row"
+                role="row"
+                aria-rowindex={v.index + 2}
+                data-index={v.index}
+                ref={rows.measureElement}
+                style={{ ...style, transform: `translateY(${v.start}px)` }}
+              >
+                {children(items[v.index]!)}
+              </div>
+            ))}
+          </div>
+        ) : (
+          items.map((item) => (
+            <div key={keyOf(item)} className="grid-row" role="row" style={style}>
+              {children(item)}
+            </div>
+          ))
+        )}
+      </div>
+    </div>
+  );
+}
