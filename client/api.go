@@ -59,6 +59,8 @@ type ChangeRequest struct {
 	Destroy bool `json:"destroy,omitempty"`
 	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
 	Kind string `json:"kind"`
+	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
+	Overrides []Override `json:"overrides,omitempty"`
 	// Digest of a plan that was made before: exactly this is applied.
 	Plan string `json:"plan,omitempty"`
 	// Whether to read the real objects; true unless given.
@@ -67,8 +69,16 @@ type ChangeRequest struct {
 	Run string `json:"run,omitempty"`
 	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
 	Source *Source `json:"source,omitempty"`
-	// Only these resources and what they need.
+	// Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME.
 	Targets []string `json:"targets,omitempty"`
+}
+
+// Configuration is a shape of the API.
+type Configuration struct {
+	// Until when it is kept.
+	Expires time.Time `json:"expires"`
+	// Names it: the SHA-256 of what was sent.
+	ID string `json:"id"`
 }
 
 // DecisionRequest is a shape of the API.
@@ -293,15 +303,19 @@ type ObserveRequest struct {
 
 // Output is a shape of the API.
 type Output struct {
-	Name      string          `json:"name"`
-	Sensitive bool            `json:"sensitive,omitempty"`
-	Value     json.RawMessage `json:"value,omitempty"`
+	Name      string `json:"name"`
+	Sensitive bool   `json:"sensitive,omitempty"`
+	// Its type, as Terraform's JSON formats write it.
+	Type  json.RawMessage `json:"type,omitempty"`
+	Value json.RawMessage `json:"value,omitempty"`
 }
 
 // Override is a shape of the API.
 type Override struct {
+	// Recorded with the run.
 	Reason string `json:"reason"`
-	Rule   string `json:"rule"`
+	// Name of the policy or budget.
+	Rule string `json:"rule"`
 }
 
 // PageApproval is a shape of the API.
@@ -429,8 +443,35 @@ type PlannedStack struct {
 	// What the resources that change need directly, all by addresses without keys.
 	Needs map[string][]string `json:"needs"`
 	// The plan in Terraform's JSON format, sensitive values masked.
-	Plan  json.RawMessage `json:"plan"`
-	Stack string          `json:"stack"`
+	Plan json.RawMessage `json:"plan"`
+	// Empty for a plain directory.
+	Stack string `json:"stack"`
+}
+
+// ProjectChangeRequest is a shape of the API.
+type ProjectChangeRequest struct {
+	// Have people approve the plan before it is carried out.
+	Approve bool `json:"approve,omitempty"`
+	// With kind plan: plan this configuration, which was sent, instead of the project.
+	Configuration string `json:"configuration,omitempty"`
+	// With kind plan: plan to destroy everything.
+	Destroy bool `json:"destroy,omitempty"`
+	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
+	Kind string `json:"kind"`
+	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
+	Overrides []Override `json:"overrides,omitempty"`
+	// Digest of a plan that was made before: exactly this is applied.
+	Plan string `json:"plan,omitempty"`
+	// Whether to read the real objects; true unless given.
+	Refresh *bool `json:"refresh,omitempty"`
+	// With kind rollback: the run that is to be undone.
+	Run string `json:"run,omitempty"`
+	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
+	Source *Source `json:"source,omitempty"`
+	// Only these stacks; all of the project, or those of the plan, unless given.
+	Stacks []string `json:"stacks,omitempty"`
+	// Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME.
+	Targets []string `json:"targets,omitempty"`
 }
 
 // ReplayRequest is a shape of the API.
@@ -507,7 +548,9 @@ type RunNews struct {
 
 // Session is a shape of the API.
 type Session struct {
-	Groups []string `json:"groups"`
+	// The environment that is selected; none where one has to be named.
+	Environment string   `json:"environment,omitempty"`
+	Groups      []string `json:"groups"`
 	// Whether the project declares roles.
 	Guarded bool `json:"guarded"`
 	// Name of the project's directory.
@@ -561,6 +604,8 @@ type StartRequest struct {
 	Environment string `json:"environment,omitempty"`
 	// Values of its variables.
 	Inputs map[string]json.RawMessage `json:"inputs,omitempty"`
+	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
+	Overrides []Override `json:"overrides,omitempty"`
 	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
 	Source *Source `json:"source,omitempty"`
 	// Name of the workflow.
@@ -701,6 +746,12 @@ func (c *Client) VerifyAudit(ctx context.Context, query VerifyAuditQuery) (*Veri
 	return out, c.do(ctx, "GET", "/api/v1/audit/verify", query.values(), nil, out)
 }
 
+// KeepConfiguration: Send the files of a project to be planned instead of the server's own.
+func (c *Client) KeepConfiguration(ctx context.Context, body []byte) (*Configuration, error) {
+	out := new(Configuration)
+	return out, c.do(ctx, "POST", "/api/v1/configurations", nil, archive(body), out)
+}
+
 // ListDeadLettersQuery are the parameters of [Client.ListDeadLetters]; what is zero is not sent.
 type ListDeadLettersQuery struct {
 	// Only those of this trigger.
@@ -774,6 +825,12 @@ func (c *Client) ListDeliveries(ctx context.Context, query ListDeliveriesQuery) 
 func (c *Client) RetryDelivery(ctx context.Context, delivery string) (*Delivery, error) {
 	out := new(Delivery)
 	return out, c.do(ctx, "POST", "/api/v1/deliveries/"+url.PathEscape(delivery)+"/retry", nil, nil, out)
+}
+
+// ChangeStacks: Plan a change of several stacks together and, where asked for, carry it out.
+func (c *Client) ChangeStacks(ctx context.Context, environment string, body ProjectChangeRequest) (*Run, error) {
+	out := new(Run)
+	return out, c.do(ctx, "POST", "/api/v1/environments/"+url.PathEscape(environment)+"/changes", nil, body, out)
 }
 
 // ChangeStack: Plan a change of a stack and, where asked for, carry it out.
@@ -1062,6 +1119,12 @@ func (q ListLogsQuery) values() url.Values {
 func (c *Client) ListLogs(ctx context.Context, run string, query ListLogsQuery) (*PageLog, error) {
 	out := new(PageLog)
 	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/logs", query.values(), nil, out)
+}
+
+// ListRunOutputs: List what a run of a workflow returned.
+func (c *Client) ListRunOutputs(ctx context.Context, run string) (*PageOutput, error) {
+	out := new(PageOutput)
+	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/outputs", nil, nil, out)
 }
 
 // ResumeRun: Go on with a run that nobody works on.

@@ -85,17 +85,20 @@ func WithKey(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, keyOfRequest{}, key)
 }
 
+// archive is a body that is sent as it is, compressed already, and not as JSON.
+type archive []byte
+
 // do sends a request and reads the answer into a value, unless that is nil.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body, into any) error {
-	var sent []byte
-	if body != nil {
+	sent, whole := body.(archive)
+	if body != nil && !whole {
 		var err error
 		if sent, err = json.Marshal(body); err != nil {
 			return err
 		}
 	}
 	key := ""
-	if method != http.MethodGet {
+	if method != http.MethodGet && !whole { // the same archive may be sent again
 		if key, _ = ctx.Value(keyOfRequest{}).(string); key == "" {
 			key = uuid.NewString()
 		}
@@ -136,7 +139,10 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return nil, err
 	}
 	req.Header.Set("Accept", accept)
-	if body != nil {
+	switch {
+	case bytes.HasPrefix(body, []byte{0x1f, 0x8b}): // which JSON never begins with
+		req.Header.Set("Content-Type", "application/gzip")
+	case body != nil:
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.Token != "" {

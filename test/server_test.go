@@ -261,6 +261,65 @@ func TestServerJourney(t *testing.T) {
 	}
 }
 
+// TestServerStacks changes all stacks of a project as one, by one approval, and
+// destroys them in the opposite order.
+func TestServerStacks(t *testing.T) {
+	p := newStacks(t, 2)
+	s := p.server()
+	path := "/environments/default/changes"
+	s.get(nil, 422, "POST", path, map[string]any{"kind": "apply", "stacks": []string{"none"}})
+	s.get(nil, 422, "POST", path, map[string]any{"kind": "rollback", "run": "any"})
+	s.get(nil, 404, "POST", path, map[string]any{"kind": "apply", "plan": strings.Repeat("0", 64)})
+	steps := func(run string) (names []string) {
+		var list struct{ Items []struct{ Name string } }
+		s.get(&list, 200, "GET", "/runs/"+run+"/steps", nil)
+		for _, step := range list.Items {
+			names = append(names, step.Name)
+		}
+		return names
+	}
+	var run servedRun
+	s.get(&run, 201, "POST", path, map[string]any{"kind": "plan"})
+	status, text := s.follow(run.ID, nil)
+	if status != "succeeded" || !strings.Contains(text, "Total of 4 stacks: 8 to add") {
+		t.Fatalf("%s: %s", status, text)
+	}
+	var outputs struct {
+		Items []struct {
+			Name  string
+			Value any
+		}
+	}
+	s.get(&outputs, 200, "GET", "/runs/"+run.ID+"/outputs", nil)
+	digest := ""
+	for _, o := range outputs.Items {
+		if o.Name == "plan" {
+			digest, _ = o.Value.(string)
+		}
+	}
+	s.get(nil, 409, "POST", path, map[string]any{"kind": "apply", "plan": digest, "stacks": []string{"first"}})
+	s.get(&run, 201, "POST", path, map[string]any{"kind": "apply", "plan": digest})
+	if status, text := s.follow(run.ID, nil); status != "succeeded" {
+		t.Fatalf("the apply %s: %s", status, text)
+	}
+	if have := strings.Join(steps(run.ID), " "); have != "apply_apart apply_first apply_second apply_third" {
+		t.Errorf("steps: %s", have)
+	}
+	if out := p.mustRun("output", "-stack=third", "-raw", "sum"); out != "5" {
+		t.Errorf("the last stack has the sum %s", out)
+	}
+	s.get(&run, 201, "POST", path, map[string]any{"kind": "destroy", "stacks": []string{"first", "second", "third"}})
+	if status, text := s.follow(run.ID, nil); status != "succeeded" {
+		t.Fatalf("the destroy %s: %s", status, text)
+	}
+	if have := strings.Join(steps(run.ID), " "); have != "plan apply_third apply_second apply_first" {
+		t.Errorf("steps: %s", have)
+	}
+	if out := p.mustRun("state", "list"); strings.Count(out, "\n") != 2 || !strings.Contains(out, "stack.apart.") {
+		t.Errorf("left: %s", out)
+	}
+}
+
 // TestServerAgain rolls a change back, does a run that failed again from the step
 // that failed, and verifies what was written about all of it.
 func TestServerAgain(t *testing.T) {

@@ -63,6 +63,11 @@ type App struct {
 	prepared      map[[sha256.Size]byte]*policy.Policy
 	found         *ensemble // a project that was opened already
 
+	// remote is the server that the command runs against; nil where it works on files
+	// here. far says so before the server was asked.
+	remote *remote
+	far    bool
+
 	// acting is for whom the command acts by a token or a login; nil for whom the
 	// operating system says it is.
 	acting *identities.Credential
@@ -160,11 +165,16 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 	if err := checkArity(cmd, args); err != nil {
 		return a.usageError(cmd, name, err)
 	}
+	a.far = isRemote(name)
 	ctx, stop := a.watchInterrupts(context.Background())
 	defer stop()
 	ctx, told := a.traced(ctx, name)
 	defer func() { told(code) }()
-	if !anyone[strings.Fields(name)[0]] {
+	if isRemote(name) {
+		if diags := a.reach(ctx, name, f); diags.HasErrors() {
+			return a.fail(diags)
+		}
+	} else if !anyone[strings.Fields(name)[0]] {
 		if diags := a.identify(ctx, name); diags.HasErrors() {
 			return a.fail(diags)
 		}

@@ -20,6 +20,7 @@ type applyOptions struct {
 	outputOptions
 	policyOptions
 	autoApprove bool
+	cancel      bool
 	overrides   []string
 	kind        string
 }
@@ -72,11 +73,15 @@ func (o *applyOptions) register(f *flagSet) {
 	f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
 	registerOverride(f, &o.overrides)
 	o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve or a saved plan.")
+	cancelOnInterrupt(f, &o.cancel)
 	o.registerChange(f)
 	f.toggle(&o.compactWarnings, "compact-warnings", "Show warnings as one line each when there are no errors.")
 }
 
 func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
+	if app.remote != nil {
+		return o.runThere(ctx, app, args)
+	}
 	ctx = withNewRun(ctx)
 	app.compactWarnings, app.overrides, app.policyOptions = o.compactWarnings, o.overrides, &o.policyOptions
 	if len(args) == 1 {
@@ -92,11 +97,8 @@ func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 		return o.applyFile(ctx, op, args[0])
 	}
 	app.jsonOut = o.json
-	if o.json && !o.autoApprove {
-		return app.failf("Plan file or auto-approve required", "With -json nobody can be asked: give a saved plan, or -auto-approve.")
-	}
-	if !o.autoApprove && !o.input {
-		return app.failf("Auto-approve required", "With -input=false nobody can be asked whether to carry out the plan: give a saved plan, or -auto-approve.")
+	if diags := o.askable(); diags.HasErrors() {
+		return app.fail(diags)
 	}
 	several, diags := app.openEnsembleOperation(o.json)
 	if diags.HasErrors() {
@@ -112,6 +114,19 @@ func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 	}
 	defer op.Close()
 	return o.planAndApply(ctx, op, maxPlans)
+}
+
+// askable refuses what would have to ask somebody where nobody can be asked.
+func (o *applyOptions) askable() diag.List {
+	switch {
+	case o.autoApprove:
+		return nil
+	case o.json:
+		return diag.Errorf("Plan file or auto-approve required", "With -json nobody can be asked: give a saved plan, or -auto-approve.")
+	case !o.input:
+		return diag.Errorf("Auto-approve required", "With -input=false nobody can be asked whether to carry out the plan: give a saved plan, or -auto-approve.")
+	}
+	return nil
 }
 
 // startsWith reports whether the beginning of a file looks like something.

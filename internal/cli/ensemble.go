@@ -31,6 +31,9 @@ type ensemble struct {
 	environment string
 	members     map[string]*project
 	schemas     providers.KnownSchemas
+	// host, where not nil, is the project of the server that was sent this one to be
+	// planned: its policies, prices and budgets hold, and its secrets are not given.
+	host *project
 
 	mu        sync.Mutex
 	variables map[string]cty.Value // of the project; nil until asked for
@@ -177,6 +180,9 @@ func (e *ensemble) member(name string) *project {
 	default:
 		p.dataDir = p.place(".terraform")
 	}
+	if e.host != nil {
+		p.adopted, p.dataDir = true, p.place(".terraform") // nothing that was sent becomes a state
+	}
 	e.members[name] = p
 	return p
 }
@@ -280,10 +286,11 @@ func (e *ensemble) scope(ctx context.Context, o *variableOptions) (*stacks.Scope
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return stacks.NewScope(e.declared, stacks.Context{
-		Environment: e.environment, Variables: values, BaseDir: e.root.workDir, Now: time.Now().UTC(), Planning: true,
-		Secret: e.secrets().forScope(ctx),
-	}), diags
+	in := stacks.Context{Environment: e.environment, Variables: values, BaseDir: e.root.workDir, Now: time.Now().UTC(), Planning: true}
+	if e.host == nil { // else they stay unknown
+		in.Secret = e.secrets().forScope(ctx)
+	}
+	return stacks.NewScope(e.declared, in), diags
 }
 
 // secrets reads the project's secrets in the environment worked in.

@@ -85,7 +85,7 @@ func (o *ensembleOperation) decide(ctx context.Context, mode plans.Mode, kind st
 	var diags diag.List
 	for _, name := range order {
 		if l := o.plans[name]; l != nil {
-			_, d := o.operation(name).decide(ctx, l, runOptions{kind: kind})
+			_, d := o.operation(name).decide(ctx, l, runOptions{kind: kind, parent: o.by.Parent})
 			diags = append(diags, inStack(name, d)...)
 		}
 	}
@@ -194,7 +194,7 @@ func (o *ensembleOperation) moveObjects(ctx context.Context, store runs.Store) e
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	if err := store.Transfer(ctx, pending, transferEvents(o.app.actor(), pending)...); err != nil {
+	if err := store.Transfer(ctx, pending, transferEvents(o.operation(o.names[0]).by(), pending)...); err != nil {
 		return diag.Errorf("Cannot move objects between stacks", "%s. Nothing was done; plan again.", err).Err()
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
@@ -36,6 +37,10 @@ type ensembleOperation struct {
 	shared *stacks.Plan           // what was planned, or read from a file
 	plans  map[string]*loadedPlan // by stack
 	judged *judged                // see judge
+	// named says that somebody chose the stacks by name.
+	named bool
+	// by is the run that it is done for; the zero value: what somebody asked for here.
+	by runs.StackRequest
 }
 
 // openEnsembleOperation opens the project where several stacks, or none by name,
@@ -52,19 +57,21 @@ func (a *App) openEnsembleOperation(asJSON bool) (*ensembleOperation, diag.List)
 		return nil, nil
 	}
 	a.show(append(diags, e.stray()...))
-	return &ensembleOperation{ensemble: e, app: a, view: a.operationView(asJSON), plans: map[string]*loadedPlan{}}, nil
+	return &ensembleOperation{ensemble: e, app: a, view: a.operationView(asJSON), plans: map[string]*loadedPlan{}, named: len(a.stacks) > 0}, nil
 }
 
 // member opens a stack for an operation.
 func (o *ensembleOperation) operation(name string) *operation {
-	return &operation{project: o.member(name), view: o.view.forStack(name)}
+	return &operation{project: o.member(name), view: o.view.forStack(name), actor: o.by.Actor, authority: o.by.Authority, overrides: o.by.Overrides}
 }
 
 // may refuses what the roles do not allow on one of the stacks selected.
 func (o *ensembleOperation) may(verb access.Verb) diag.List {
 	var diags diag.List
 	for _, name := range o.names {
-		diags = append(diags, o.app.may(verb, o.environment, name)...)
+		op := o.operation(name)
+		who, _ := op.who()
+		diags = append(diags, o.app.mayBe(who, verb, o.environment, op.stack, "")...)
 	}
 	return diags
 }
@@ -111,13 +118,7 @@ func (o *ensembleOperation) finish(mode plans.Mode) diag.List {
 	order := slices.Clone(o.names)
 	if mode == plans.Destroy {
 		slices.Reverse(order)
-		reversed := map[string][]string{}
-		for _, name := range o.names {
-			for _, need := range needs[name] {
-				reversed[need] = append(reversed[need], name)
-			}
-		}
-		needs = reversed
+		needs = reversedNeeds(o.names, needs)
 	}
 	var diags diag.List
 	o.shared.Stacks = nil
@@ -172,7 +173,7 @@ func (o *ensembleOperation) requests(po *planOptions) (map[string]planRequest, p
 	out := map[string]planRequest{}
 	var kept []string
 	for _, name := range o.names {
-		if len(po.targets) > 0 && len(byStack[name].targets) == 0 && len(o.app.stacks) == 0 {
+		if len(po.targets) > 0 && len(byStack[name].targets) == 0 && !o.named {
 			continue
 		}
 		req, d := byStack[name].request()

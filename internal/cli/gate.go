@@ -185,10 +185,7 @@ func (a *App) quoteMore(files map[string][]byte) {
 
 // policyRoot is the directory whose project files have the policies.
 func (p *project) policyRoot() string {
-	if p.ensemble != nil {
-		return p.ensemble.root.rootDir()
-	}
-	return p.rootDir()
+	return p.costRoot().rootDir()
 }
 
 // judgement is what policy says about a plan, with what it was made from.
@@ -221,7 +218,7 @@ func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	j.locate, j.hidden = locator(l.config), sensitiveInputs(l.plan)
+	j.locate, j.hidden = o.locator(l.config), sensitiveInputs(l.plan)
 	if d := l.encode(o.keyring); d.HasErrors() {
 		return nil, d
 	}
@@ -444,6 +441,29 @@ func locator(cfg *configs.Config) func(string) *policy.Place {
 		}
 		rng := r.DeclRange
 		return &policy.Place{File: rng.Filename, Line: rng.Start.Line, Range: &rng}
+	}
+}
+
+// locator finds declarations as whoever wrote the files knows them: what a client
+// sent is not where it was unpacked to.
+func (p *project) locator(cfg *configs.Config) func(string) *policy.Place {
+	locate := locator(cfg)
+	if p.ensemble == nil || p.ensemble.host == nil {
+		return locate
+	}
+	return func(address string) *policy.Place {
+		place := locate(address)
+		if place == nil {
+			return nil
+		}
+		out := *place
+		out.File = p.ensemble.sentName(out.File)
+		if place.Range != nil {
+			rng := *place.Range
+			rng.Filename = out.File
+			out.Range = &rng
+		}
+		return &out
 	}
 }
 

@@ -108,7 +108,11 @@ func (o *initOptions) runStacks(ctx context.Context, e *ensemble) int {
 
 // prepare brings what a directory needs.
 func (o *initOptions) prepare(ctx context.Context, p *project) diag.List {
-	say := func(text string) { o.say(p.app, text) }
+	return o.prepareWith(ctx, p, func(text string) { o.say(p.app, text) })
+}
+
+// prepareWith is prepare for whoever shows in another way what it does.
+func (o *initOptions) prepareWith(ctx context.Context, p *project, say func(string)) diag.List {
 	if o.get {
 		if diags := p.installModules(ctx, o.upgrade, say); diags.HasErrors() {
 			return diags

@@ -32,10 +32,16 @@ func (a *App) watchInterrupts(parent context.Context) (context.Context, func()) 
 			}
 			switch count {
 			case 1:
+				if a.far { // whoever follows a run there says what becomes of it
+					cancelSoft()
+					continue
+				}
 				a.tell("\nInterrupt received. Finishing what is running; please wait. A second interrupt\ngives up running operations; \"tutti resume\" can then settle them.\n")
 				cancelSoft()
 			case 2:
-				a.tell("\nSecond interrupt received. Giving up running operations.\n")
+				if !a.far {
+					a.tell("\nSecond interrupt received. Giving up running operations.\n")
+				}
 				cancelHard()
 			default:
 				os.Exit(exitFailed)

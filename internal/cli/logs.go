@@ -23,6 +23,9 @@ func logsCommand() *command {
 			f.toggle(&follow, "follow", "The same as -f.")
 			o.registerJSON(f, "Print each piece as a JSON object on a line of its own.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if app.remote != nil {
+					return app.showLogsThere(ctx, args, follow, o.json)
+				}
 				return app.showLogs(ctx, args, follow, o.json)
 			}
 		},
@@ -50,7 +53,7 @@ func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) 
 		return a.failf("Logs were removed", "%s; its logs with it.", err)
 	}
 	if len(args) > 1 {
-		if m := a.stepsOf(ctx, store, run); m != nil && !hasStep(m, args[1]) {
+		if m := a.stepsOf(ctx, store, run); m != nil && !hasStep(m.Steps(), args[1]) {
 			return a.failf("No such step", "The workflow of run %s has no step %q.", run.ID, args[1])
 		}
 	}
@@ -93,9 +96,9 @@ func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) 
 }
 
 // hasStep says whether NAME, NAME["key"] or NAME.undo is of a step.
-func hasStep(m *flow.Machine, key string) bool {
+func hasStep(steps []flow.StepState, key string) bool {
 	name, _, _ := strings.Cut(key, "[")
-	return slices.ContainsFunc(m.Steps(), func(s flow.StepState) bool {
+	return slices.ContainsFunc(steps, func(s flow.StepState) bool {
 		return s.Name == name || s.Name+".undo" == name
 	})
 }
@@ -105,7 +108,8 @@ type logPrinter struct {
 	app    *App
 	json   bool
 	wanted string
-	partly map[string][]byte // the beginning of a line, by step and stream
+	write  func(step, line string) // instead of printing lines; nil to print them
+	partly map[string][]byte       // the beginning of a line, by step and stream
 	order  []string
 }
 
@@ -142,6 +146,10 @@ func (l *logPrinter) print(c runs.LogChunk) {
 }
 
 func (l *logPrinter) line(name string, text []byte) {
+	if l.write != nil {
+		l.write(name, string(bytes.TrimRight(text, "\r")))
+		return
+	}
 	if l.wanted == name {
 		fmt.Fprintf(l.app.Out, "%s\n", bytes.TrimRight(text, "\r"))
 		return

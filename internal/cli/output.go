@@ -29,6 +29,9 @@ func outputCommand() *command {
 				if raw && (o.json || len(args) == 0) {
 					return app.failf("Invalid command line", "Option -raw needs the name of one output, and excludes -json.")
 				}
+				if app.remote != nil {
+					return app.outputThere(ctx, strings.Join(args, ""), o.json, raw)
+				}
 				several, diags := app.openSeveral()
 				if diags.HasErrors() {
 					return app.fail(diags)

@@ -17,6 +17,8 @@ type planCommandOptions struct {
 	policyOptions
 	out          string
 	detailedExit bool
+	cancel       bool
+	upload       bool
 }
 
 func planCommand() *command {
@@ -30,6 +32,8 @@ func planCommand() *command {
 			f.text(&o.out, "out", "FILE", "Save the plan for \"tutti apply FILE\".")
 			f.toggle(&o.detailedExit, "detailed-exitcode", "Exit with 2 if there are changes, 0 if there are none, 1 on errors.")
 			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line.")
+			f.toggle(&o.upload, "upload", "Against a server ("+addressVariable+"): plan the project as the files here have it, which are sent there, instead of as it is there. Such a plan cannot be applied.")
+			cancelOnInterrupt(f, &o.cancel)
 			o.registerChange(f)
 			f.toggle(&o.compactWarnings, "compact-warnings", "Show warnings as one line each when there are no errors.")
 			return o.run
@@ -39,6 +43,12 @@ func planCommand() *command {
 
 func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) int {
 	app.compactWarnings, app.policyOptions = o.compactWarnings, &o.policyOptions
+	if app.remote != nil {
+		return o.runThere(ctx, app)
+	}
+	if o.upload {
+		return app.failf("No server", "Option -upload sends the files here to a server to be planned, and %s says of none.", addressVariable)
+	}
 	several, diags := app.openEnsembleOperation(o.json)
 	if diags.HasErrors() {
 		return app.fail(diags)

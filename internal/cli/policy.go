@@ -27,17 +27,19 @@ type policyCheckOptions struct {
 	planOptions
 	policyOptions
 	plan, planJSON, format string
+	upload                 bool
 }
 
 func policyCheckCommand() *command {
 	return &command{
 		name: "check", args: "[DIR]", summary: "Hold plans to the policies, and report", maxArgs: 1,
-		about: "Judges a plan by the policies that apply to it and by those given with -policy, and reports. The plan is that of the directory, made now, or a saved one, or the output of \"terraform show -json\". In a project of stacks all are planned, or those chosen with -stack=NAME, and there is one report. Nothing is changed.\n\nThe exit code is 0 where nothing is denied: warnings, and what is known only after apply, are reported only. It is 1 where something is denied, and where it could not be judged.",
+		about: "Judges a plan by the policies that apply to it and by those given with -policy, and reports. The plan is that of the directory, made now, or a saved one, or the output of \"terraform show -json\". In a project of stacks all are planned, or those chosen with -stack=NAME, and there is one report. Nothing is changed.\n\nThe exit code is 0 where nothing is denied: warnings, and what is known only after apply, are reported only. It is 1 where something is denied, and where it could not be judged.\n\nAgainst a server (TUTTI_ADDR) the project there is planned and judged, the files here (-upload), or a plan that the server keeps (-plan=DIGEST).",
 		setup: func(f *flagSet) action {
 			o := &policyCheckOptions{format: "text"}
 			f.text(&o.plan, "plan", "FILE", "Judge this plan, saved by \"tutti plan -out\".")
 			f.text(&o.planJSON, "plan-json", "FILE", "Judge this plan JSON, from \"terraform show -json\" or \"tutti show -json\"; - for standard input.")
 			f.text(&o.format, "format", "FORMAT", "How to report: text, json, sarif or junit.")
+			f.toggle(&o.upload, "upload", "Against a server ("+addressVariable+"): plan and judge the project as the files here have it, which are sent there.")
 			o.policyOptions.register(f)
 			o.planOptions.register(f)
 			return o.run
@@ -62,7 +64,11 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 		}
 	}
 	app.policyOptions = &o.policyOptions
-	decision, diags := o.judge(ctx, app)
+	judge := o.judge
+	if app.remote != nil {
+		judge = o.judgeThere
+	}
+	decision, diags := judge(ctx, app)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}

@@ -36,10 +36,13 @@ var (
 
 // costRoot is the project that prices and budgets belong to: that of all stacks.
 func (p *project) costRoot() *project {
-	if p.ensemble != nil {
-		return p.ensemble.root
+	switch {
+	case p.ensemble == nil:
+		return p
+	case p.ensemble.host != nil:
+		return p.ensemble.host
 	}
-	return p
+	return p.ensemble.root
 }
 
 // pricing reads what resources are priced by. It is read once per directory: all

@@ -254,7 +254,7 @@ func (p *project) checkBackend(ctx context.Context, cfg *configs.Config) diag.Li
 // hasState reports whether the store holds a state already. A foreign backend's
 // block is then left alone, so that other tools can still read the files.
 func (p *project) hasState(ctx context.Context) bool {
-	if !p.hasStore() {
+	if !p.hasStore() && (p.ensemble == nil || p.ensemble.host == nil) {
 		return false
 	}
 	store, diags := p.store(ctx)

@@ -27,6 +27,7 @@ type workflowOptions struct {
 	environment string
 	parallelism int
 	detach      bool
+	cancel      bool
 	overrides   []string
 }
 
@@ -45,6 +46,7 @@ Standard output is what the workflow returns: its outputs, or the output of the 
 			f.text(&o.aslOptions.input, "input", "FILE", "The input of a state machine, a JSON value; {} without. - means standard input.")
 			f.text(&o.environment, "env", "NAME", "The environment to work in.")
 			f.toggle(&o.detach, "detach", "Only make the run and print its name: a runner (\"tutti runner\") drives it.")
+			cancelOnInterrupt(f, &o.cancel)
 			f.number(&o.parallelism, "parallelism", "N", "Bound on steps at work at once; 10 unless given here or in the workflow.")
 			registerOverride(f, &o.overrides)
 			o.registerValues(f)
@@ -73,6 +75,9 @@ func completeWorkflows(*App, []string) []string {
 // start finds out what is meant and runs it.
 func (o *workflowOptions) start(ctx context.Context, app *App, args []string) int {
 	app.overrides = o.overrides
+	if app.remote != nil {
+		return o.startThere(ctx, app, args[0])
+	}
 	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -342,7 +347,11 @@ func describeError(e *flow.Error, step string) *workflowErrorJSON {
 // reportWorkflow prints how a run of a workflow ended. Sensitive outputs are
 // hidden from people; programs that ask for JSON get them, as with output.
 func (a *App) reportWorkflow(run runs.Run, m *flow.Machine, asJSON bool) int {
-	result := m.Result()
+	return a.reportEnd(run, m.Result(), m.Steps(), asJSON)
+}
+
+// reportEnd is reportWorkflow for what was told of a run.
+func (a *App) reportEnd(run runs.Run, result flow.Result, steps []flow.StepState, asJSON bool) int {
 	code := exitFailed
 	if run.Status == runs.Succeeded {
 		code = exitOK
@@ -352,7 +361,7 @@ func (a *App) reportWorkflow(run runs.Run, m *flow.Machine, asJSON bool) int {
 		for name, v := range outputsOf(result) {
 			doc.Outputs[name] = plainJSON(v)
 		}
-		for _, s := range m.Steps() {
+		for _, s := range steps {
 			doc.Steps = append(doc.Steps, workflowStepJSON{Name: s.Name, Status: string(s.Status), Items: s.Items, Error: describeError(s.Error, "")})
 		}
 		if failed := a.printJSONIndented(doc); failed != exitOK {

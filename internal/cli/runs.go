@@ -37,29 +37,39 @@ func runsListCommand() *command {
 			o.registerJSON(f, "Print as JSON.")
 			f.number(&limit, "limit", "N", "Only the newest N; 0 for all.")
 			return func(ctx context.Context, app *App, _ []string) int {
+				if app.remote != nil {
+					list, err := app.runsThere(ctx, limit)
+					if err != nil {
+						return app.fail(app.remote.diagnose(err))
+					}
+					return app.listRuns(list, o.json)
+				}
 				p, list, diags := app.runs(ctx, limit)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
-				if o.json {
-					docs := make([]runJSON, len(list))
-					for i, run := range list {
-						docs[i] = describeRun(run)
-					}
-					return app.printJSONIndented(docs)
-				}
-				if len(list) == 0 {
-					fmt.Fprintln(app.Out, "No runs yet.")
-					return exitOK
-				}
-				for _, run := range list {
-					fmt.Fprintln(app.Out, runLine(run, time.Now()))
-				}
-				return exitOK
+				return app.listRuns(list, o.json)
 			}
 		},
 	}
+}
+
+func (a *App) listRuns(list []runs.Run, asJSON bool) int {
+	if asJSON {
+		docs := make([]runJSON, len(list))
+		for i, run := range list {
+			docs[i] = describeRun(run)
+		}
+		return a.printJSONIndented(docs)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(a.Out, "No runs yet.")
+	}
+	for _, run := range list {
+		fmt.Fprintln(a.Out, runLine(run, time.Now()))
+	}
+	return exitOK
 }
 
 // runLine is a run in a line of 80 columns: name, status, steps, beginning, what.
@@ -169,6 +179,9 @@ func runsShowCommand() *command {
 			var o outputOptions
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if app.remote != nil {
+					return app.showRunThere(ctx, args[0], o.json)
+				}
 				p, diags := app.openRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
@@ -187,21 +200,27 @@ func runsShowCommand() *command {
 					return app.fail(diag.FromError(err))
 				}
 				hideSensitive(entries)
-				var steps *flow.Machine
+				var steps []flow.StepState
 				if run.Machine() {
-					steps = app.stepsOf(ctx, store, run)
+					if m := app.stepsOf(ctx, store, run); m != nil {
+						steps = m.Steps()
+					}
 				}
-				if o.json {
-					return app.printJSONIndented(struct {
-						runJSON
-						Journal []workflow.Entry `json:"journal"`
-					}{describeRun(run), entries})
-				}
-				app.showRun(run, steps, entries)
-				return exitOK
+				return app.reportRun(run, steps, entries, o.json)
 			}
 		},
 	}
+}
+
+func (a *App) reportRun(run runs.Run, steps []flow.StepState, entries []workflow.Entry, asJSON bool) int {
+	if asJSON {
+		return a.printJSONIndented(struct {
+			runJSON
+			Journal []workflow.Entry `json:"journal"`
+		}{describeRun(run), entries})
+	}
+	a.showRun(run, steps, entries)
+	return exitOK
 }
 
 // hideSensitive leaves of sensitive entries only what names the step.
@@ -231,7 +250,7 @@ func (a *App) stepsOf(ctx context.Context, store runs.Store, run runs.Run) *flow
 	return m
 }
 
-func (a *App) showRun(run runs.Run, steps *flow.Machine, entries []workflow.Entry) {
+func (a *App) showRun(run runs.Run, steps []flow.StepState, entries []workflow.Entry) {
 	var b strings.Builder
 	line := func(name, text string) {
 		if text != "" {
@@ -354,13 +373,17 @@ func resumeCommand() *command {
 		setup: func(f *flagSet) action {
 			var o outputOptions
 			var vars variableOptions
-			var autoApprove bool
+			var autoApprove, cancel bool
 			parallelism := defaultParallelism
 			vars.register(f)
 			f.toggle(&autoApprove, "auto-approve", "Do not ask.")
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve.")
+			cancelOnInterrupt(f, &cancel)
 			return func(ctx context.Context, app *App, args []string) int {
+				if app.remote != nil {
+					return app.resumeThere(ctx, args, cancel, o.json)
+				}
 				if o.json && !autoApprove {
 					return app.failf("Auto-approve required", "With -json nobody can be asked: give -auto-approve.")
 				}
@@ -491,6 +514,9 @@ func cancelCommand() *command {
 		about: "Asks the process that works on a run to stop: what is being done is finished and recorded, nothing more is begun. Asked a second time, running operations are cut off; the run can then be resumed. A run that was interrupted is given up.",
 		setup: func(*flagSet) action {
 			return func(ctx context.Context, app *App, args []string) int {
+				if app.remote != nil {
+					return app.cancelRunThere(ctx, args[0])
+				}
 				p, diags := app.openRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/tutti-dev/tutti/client"
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -63,11 +64,16 @@ func runsRetryCommand() *command {
 		setup: func(f *flagSet) action {
 			var o outputOptions
 			var from string
+			var cancel bool
 			var gate gateOptions
 			f.text(&from, "from", "STEP", "The step to begin with.")
 			gate.register(f)
 			o.registerJSON(f, "Print how it ended as JSON.")
+			cancelOnInterrupt(f, &cancel)
 			return func(ctx context.Context, app *App, args []string) int {
+				if app.remote != nil {
+					return app.retryThere(ctx, args[0], from, cancel, o.json)
+				}
 				gate.hold(app)
 				op, diags := app.openRootOperation(false)
 				if diags.HasErrors() {
@@ -230,7 +236,16 @@ func runsWatchCommand() *command {
 		name: "watch", args: "RUN", summary: "Watch a run until it ends", minArgs: 1, maxArgs: 1, complete: completeRuns,
 		about: "Tells what the steps of a run of a workflow do, as the command that started it does, until the run ends. The exit code is 1 where it does not succeed.",
 		setup: func(f *flagSet) action {
+			var cancel bool
+			cancelOnInterrupt(f, &cancel)
 			return func(ctx context.Context, app *App, args []string) int {
+				if app.remote != nil {
+					run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) { return app.remote.GetRun(ctx, args[0]) })
+					if err != nil {
+						return app.aboutRun(args[0], err)
+					}
+					return app.watchThere(ctx, run, cancel, false)
+				}
 				op, diags := app.openRootOperation(false)
 				if diags.HasErrors() {
 					return app.fail(diags)

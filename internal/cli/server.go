@@ -41,6 +41,7 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 			f.text(&o.url, "url", "URL", "Where clients find the server, if not where it listens; links in what is told to others lead there.")
 			f.toggle(&o.proxied, "behind-proxy", "A proxy in front of the server encrypts connections.")
 			f.toggle(&o.tokens, "require-token", "Ask for a token on this machine too.")
+			f.toggle(&o.speculative, "speculative-plans", "Plan configurations that clients send (\"tutti plan -upload\"). Planning runs code of theirs: programs that they name, with the rights of the server.")
 			f.list(&o.private, "allow-private-requests", "NETWORK", "Let http steps of runs that are driven here reach this network, which is not public (10.0.0.0/8, 127.0.0.1). May be given several times; \"all\" lets them go anywhere.")
 			f.text(&o.logFormat, "log-format", "FORMAT", "How the log on standard error is written: text, or json for an object a line.")
 			f.text(&o.grace, "grace", "TIME", "How long running steps may take to end once the server is asked to; 10m unless given, 0s for as long as they take. Give less than what your supervisor waits before it kills.")
@@ -53,7 +54,7 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 type serverOptions struct {
 	listen, certificate, key, url string
 	logFormat, grace              string
-	proxied, tokens               bool
+	proxied, tokens, speculative  bool
 	private                       []string // networks
 	most                          int
 }
@@ -115,7 +116,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store)}
+	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store), speculative: o.speculative}
 	work.observer.change = work.Change
 	s := &server.Server{
 		API: &api.API{

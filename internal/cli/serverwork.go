@@ -4,13 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -30,6 +29,8 @@ type serverWork struct {
 	op       *operation // of the project's root
 	runner   *runs.Runner
 	observer *stackObserver
+	// speculative says that clients may send configurations to be planned.
+	speculative bool
 }
 
 var _ api.Work = (*serverWork)(nil)
@@ -49,6 +50,16 @@ func (w *serverWork) root() *operation {
 // Project implements [api.Work].
 func (w *serverWork) Project(context.Context) (*projects.Project, error) {
 	return loadedProject(w.op.rootDir())
+}
+
+// Environment implements [api.Work].
+func (w *serverWork) Environment(ctx context.Context) (string, error) {
+	p, err := w.Project(ctx)
+	if err != nil {
+		return "", err
+	}
+	name, _ := w.root().chooseEnvironment(p, "") // where there is none to choose, one has to be named
+	return name, nil
 }
 
 // Authorize implements [api.Work].
@@ -95,7 +106,7 @@ func (w *serverWork) Resources(ctx context.Context, run runs.Run) ([]string, err
 	return names, nil
 }
 
-// changedStacks names the stack that a change is of.
+// changedStacks names the stacks that a change is of.
 func (w *serverWork) changedStacks(ctx context.Context, run runs.Run) ([]string, error) {
 	source, err := w.runner.Store.Blob(ctx, run.Blob)
 	if err != nil {
@@ -105,16 +116,31 @@ func (w *serverWork) changedStacks(ctx context.Context, run runs.Run) ([]string,
 	if diags.HasErrors() {
 		return nil, diags.Err()
 	}
+	var out []string
+	add := func(name string) {
+		if s := d.Project.Stacks[name]; s != nil && isDirectory(s) {
+			name = ""
+		}
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
 	for _, s := range d.Workflow.Steps {
 		for _, r := range s.Action.References {
-			switch {
-			case r.Kind != "stack":
-			case d.Project.Stacks[r.Name] != nil && isDirectory(d.Project.Stacks[r.Name]):
-				return []string{""}, nil
-			default:
-				return []string{r.Name}, nil
+			if r.Kind == "stack" {
+				add(r.Name)
 			}
 		}
+		if several := s.Action.Arguments["stacks"]; several != nil {
+			var names []string
+			_ = gohcl.DecodeExpression(several, nil, &names) // literals, which the change was made of
+			for _, name := range names {
+				add(name)
+			}
+		}
+	}
+	if len(out) > 0 {
+		return out, nil
 	}
 	return []string{changeName}, nil
 }
@@ -170,7 +196,11 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		return runs.Run{}, err
 	}
 	op.environment = environment
-	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow, Source: s.Source}
+	overrides, diags := op.overridesOf(p, s.Overrides)
+	if diags.HasErrors() {
+		return runs.Run{}, diags.Err()
+	}
+	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow, Overrides: overrides, Source: s.Source}
 	if declared.Definition != "" {
 		if diags := checkWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
 			return runs.Run{}, diags.Err()
@@ -220,141 +250,6 @@ func expressionOf(value json.RawMessage) string {
 		return text
 	}
 	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(string(value))
-}
-
-// Change implements [api.Work]: a change is a run of a workflow that is made for
-// it.
-func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Change) (runs.Run, error) {
-	p, err := w.Project(ctx)
-	if err != nil {
-		return runs.Run{}, err
-	}
-	plain := c.Stack == "" && len(p.Stacks) == 0
-	if !plain && p.Stacks[c.Stack] == nil {
-		return runs.Run{}, fmt.Errorf("%w: the project declares no stack %q", api.ErrNotFound, c.Stack)
-	}
-	op := w.root()
-	environment, diags := op.chooseEnvironment(p, c.Environment)
-	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
-	}
-	verb := access.Plan
-	if c.Apply {
-		verb = access.Apply
-		if c.Destroy {
-			verb = access.Destroy
-		}
-	}
-	if err := w.Authorize(ctx, who, verb, environment, c.Stack); err != nil {
-		return runs.Run{}, err
-	}
-	if c.Rollback != "" {
-		undone, err := w.runner.Store.Run(ctx, c.Rollback)
-		if err != nil {
-			return runs.Run{}, err
-		}
-		if undone.Machine() || undone.Key != (states.Key{Stack: c.Stack, Environment: environment}) {
-			return runs.Run{}, fmt.Errorf("%w: run %s changed nothing of this stack itself: roll back the run of its step that did", api.ErrConflict, undone.ID)
-		}
-		if !undone.Status.Ended() {
-			return runs.Run{}, fmt.Errorf("%w: run %s is %s: cancel it or let it end first", api.ErrConflict, undone.ID, undone.Status)
-		}
-	}
-	made, summary, diags := changeWorkflow(p, c)
-	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
-	}
-	d := flow.Compile(made, made.Workflows[changeName])
-	inputs, diags := workflowInputs(made, d, environment, &variableOptions{})
-	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
-	}
-	op.environment = environment
-	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary, Source: c.Source}
-	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
-	return started, diags.Err()
-}
-
-// changeName is what the workflow of a change is called. It is no name that a
-// project could give one of its own in a file of the name below.
-const (
-	changeName = "change"
-	// directoryName is the stack that stands for a plain directory there.
-	directoryName = "directory"
-	changeFile    = ".change" + projects.Suffix
-)
-
-// isDirectory reports whether a stack stands for a plain directory, in a project
-// that was made for a change of it. Its state is the directory's own.
-func isDirectory(s *projects.Stack) bool {
-	return s.Name == directoryName && filepath.Base(s.DeclRange.Filename) == changeFile
-}
-
-// literal is text as an expression in which nothing is evaluated: who asks for a
-// change may say what, and not what the project's files would do.
-func literal(text string) string {
-	return strconv.Quote(strings.NewReplacer("${", "$${", "%{", "%%{").Replace(text))
-}
-
-// changeWorkflow adds the workflow of a change to a project's files.
-func changeWorkflow(p *projects.Project, c api.Change) (*projects.Project, string, diag.List) {
-	if p.Workflows[changeName] != nil {
-		return nil, "", diag.ErrorAt(p.Workflows[changeName].DeclRange, "Name is taken", "Changes of stacks are workflows called %q: give this one another name.", changeName)
-	}
-	var b strings.Builder
-	if c.Stack == "" {
-		c.Stack = directoryName
-		fmt.Fprintf(&b, "stack %q {\n  source = \"./\"\n}\n", c.Stack)
-	}
-	stack, kind := "stack."+c.Stack, "apply"
-	if c.Destroy {
-		kind = "destroy"
-	}
-	fmt.Fprintf(&b, "workflow %q {\n", changeName)
-	plan := literal(c.Plan)
-	if c.Plan == "" {
-		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      stack   = %s\n      destroy = %t\n      refresh = %t\n", stack, c.Destroy, c.Refresh)
-		if len(c.Targets) > 0 {
-			quoted := make([]string, len(c.Targets))
-			for i, t := range c.Targets {
-				quoted[i] = literal(t)
-			}
-			fmt.Fprintf(&b, "      targets = [%s]\n", strings.Join(quoted, ", "))
-		}
-		if c.Rollback != "" {
-			fmt.Fprintf(&b, "      rollback = %s\n", literal(c.Rollback))
-		}
-		b.WriteString("    }\n  }\n")
-		plan = "step.plan.outputs.digest"
-	}
-	switch {
-	case !c.Apply:
-		kind = "plan"
-	case c.Repair:
-		kind = "repair"
-	}
-	if c.Apply && c.Approve {
-		fmt.Fprintf(&b, "  step \"approval\" {\n    approval {\n      plan = %s\n    }\n  }\n", plan)
-		plan = "step.approval.outputs.plan"
-	}
-	if c.Apply {
-		fmt.Fprintf(&b, "  step \"apply\" {\n    apply {\n      stack = %s\n      plan  = %s\n    }\n  }\n", stack, plan)
-	}
-	b.WriteString("}\n")
-	if c.Rollback != "" {
-		return parsedChange(p, b.String(), "roll back run "+c.Rollback)
-	}
-	return parsedChange(p, b.String(), kind+" "+strings.TrimPrefix(c.Stack, directoryName))
-}
-
-// parsedChange is a project with the file of a change.
-func parsedChange(p *projects.Project, text, summary string) (*projects.Project, string, diag.List) {
-	files := map[string][]byte{filepath.Join(p.Dir, changeFile): []byte(text)}
-	for name, src := range p.Files {
-		files[name] = src
-	}
-	made, diags := projects.Parse(p.Dir, files)
-	return made, summary, diags
 }
 
 // Retry implements [api.Work].
@@ -439,6 +334,9 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 	r.root.opened = store
 	shared, err := r.planned(ctx, digest)
 	if err != nil {
+		if looked, found := speculated(ctx, store, digest); found {
+			return looked, nil
+		}
 		return nil, fmt.Errorf("%w: %w", api.ErrNotFound, err)
 	}
 	out := &api.Plan{Digest: digest, Environment: shared.plan.Environment, Kind: shared.plan.Kind}
@@ -448,20 +346,30 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
-		one := api.PlanPart{Stack: part.Name, Resource: op.stack, Plan: l.plan}
-		if one.Document, err = jsonplan.Plan(l.plan, nil, op.jsonOptions(ctx)); err != nil {
+		one, err := op.part(ctx, l, shared.plan.Kind)
+		if err != nil {
 			return nil, err
-		}
-		if one.Document, err = api.MaskPlan(one.Document); err != nil {
-			return nil, err
-		}
-		if j, d := op.holdToPolicy(ctx, l, runOptions{kind: shared.plan.Kind}); j != nil && !d.HasErrors() {
-			one.Decision = j.decision
-		}
-		if j := op.judge(ctx, l); j != nil {
-			one.Cost = j.estimate
 		}
 		out.Parts = append(out.Parts, one)
+	}
+	return out, nil
+}
+
+// part describes the plan of one stack to clients.
+func (o *operation) part(ctx context.Context, l *loadedPlan, kind string) (api.PlanPart, error) {
+	out := api.PlanPart{Stack: o.stack, Resource: o.stack, Counts: l.plan.Count(), Needs: api.NeedsOf(l.plan), Plan: l.plan}
+	document, err := jsonplan.Plan(l.plan, nil, o.jsonOptions(ctx))
+	if err != nil {
+		return out, err
+	}
+	if out.Document, err = api.MaskPlan(document); err != nil {
+		return out, err
+	}
+	if j, diags := o.holdToPolicy(ctx, l, runOptions{kind: kind}); j != nil && !diags.HasErrors() {
+		out.Decision, out.Judged = eventData(j.decision), j.decision
+	}
+	if j := o.judge(ctx, l); j.estimate != nil {
+		out.Cost, out.Priced = eventData(j.estimate), j.estimate
 	}
 	return out, nil
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -17,7 +18,7 @@ func TestChangesAreNoTemplates(t *testing.T) {
 	}
 	for _, text := range []string{"${secret.db}", "x%{ if true }y%{ endif }", `"] } } step "more" {`} {
 		for _, c := range []api.Change{{Stack: "shop", Apply: true, Plan: text}, {Stack: "shop", Targets: []string{text}}} {
-			made, _, diags := changeWorkflow(p, c)
+			made, _, diags := changeWorkflow(p, c, []changePart{{stack: "shop"}})
 			if diags.HasErrors() {
 				t.Fatalf("%q: %s", text, diags)
 			}
@@ -34,5 +35,28 @@ func TestChangesAreNoTemplates(t *testing.T) {
 				t.Errorf("%q is %#v: %s", text, got, d)
 			}
 		}
+	}
+}
+
+// TestChangesOfSeveralStacks: the steps that apply come in the order of the parts.
+func TestChangesOfSeveralStacks(t *testing.T) {
+	p, diags := projects.Parse(".", map[string][]byte{"main.tutti.hcl": []byte("stack \"plan\" { source = \"./a\" }\nstack \"b\" { source = \"./b\" }\n")})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	parts := []changePart{{"plan", nil}, {"b", []string{"plan"}}}
+	made, summary, diags := changeWorkflow(p, api.Change{Several: true, Apply: true, Approve: true}, parts)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	var names []string
+	for _, s := range made.Workflows[changeName].Steps {
+		names = append(names, s.Name)
+	}
+	if want := []string{"plan", "approval", "apply_plan", "apply_b"}; !slices.Equal(names, want) || summary != "apply plan, b" {
+		t.Errorf("%v, %q", names, summary)
+	}
+	if needs := made.Workflows[changeName].Steps[3].Needs; len(needs) != 1 || needs[0].Name != "apply_plan" {
+		t.Errorf("the second needs %v", needs)
 	}
 }

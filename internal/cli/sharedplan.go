@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -22,6 +23,9 @@ type sharedPlan struct {
 	scope    *stacks.Scope          // for applying
 	made     map[string]*loadedPlan // the parts, where they were made here
 	err      error
+
+	beginning sync.Mutex
+	begun     bool // see stackRunner.begin
 }
 
 // open makes the project that the plan was made in, with its variables.

@@ -45,14 +45,25 @@ func decisionCommand(name, summary string, kind workflow.SignalKind, about strin
 				if len(args) > 1 {
 					d.step = args[1]
 				}
+				if app.remote != nil {
+					return app.decideThere(ctx, args[0], d)
+				}
 				return app.signalRun(ctx, args[0], access.Approve, func(p *project, r *runs.Runner, run runs.Run) (workflow.Signal, diag.List) {
 					return app.decide(ctx, p, r, run, d)
 				}, func(s workflow.Signal) string {
-					return map[workflow.SignalKind]string{workflow.SignalApprove: "Approved", workflow.SignalReject: "Rejected"}[kind] + " step " + s.Name
+					return decided(kind) + " step " + s.Name
 				})
 			}
 		},
 	}
+}
+
+// decided is a decision that was made, in a word.
+func decided(kind workflow.SignalKind) string {
+	if kind == workflow.SignalApprove {
+		return "Approved"
+	}
+	return "Rejected"
 }
 
 // decide makes the signal of a decision, after showing the plan it is about.
@@ -98,15 +109,25 @@ func (a *App) confirmPlan(ctx context.Context, p *project, m *flow.Machine, step
 	if diags.HasErrors() {
 		return diags
 	}
+	message := ""
 	for _, w := range m.Waiting() {
-		if w.Key == step && w.Message != "" {
-			// Whoever started the run may have had a hand in the text: it must not
-			// be able to pretend to be the plan.
-			for line := range strings.SplitSeq(w.Message, "\n") {
-				fmt.Fprintf(a.Out, "> %s\n", printable(line))
-			}
-			fmt.Fprintln(a.Out)
+		if w.Key == step {
+			message = w.Message
 		}
+	}
+	return a.confirmText(ctx, text, message, step, digest)
+}
+
+// confirmText shows what a plan does, below what the step says, and asks whether it
+// is approved.
+func (a *App) confirmText(ctx context.Context, text, message, step, digest string) diag.List {
+	if message != "" {
+		// Whoever started the run may have had a hand in the text: it must not be able
+		// to pretend to be the plan.
+		for line := range strings.SplitSeq(message, "\n") {
+			fmt.Fprintf(a.Out, "> %s\n", printable(line))
+		}
+		fmt.Fprintln(a.Out)
 	}
 	fmt.Fprint(a.Out, text)
 	yes, err := a.prompter().confirm(ctx, "Do you approve this plan?", "The approval of step "+step+" is for the plan "+digest+" and no other.")
@@ -149,23 +170,28 @@ func (p *project) describePlan(ctx context.Context, digest string) (string, diag
 		if plan.Digest != part.Digest {
 			return cannot(plans.ErrTampered)
 		}
-		fmt.Fprintf(&b, "  Stack %s in environment %s: %s\n", part.Name, shared.Environment, summaryLine(plan))
-		shown := 0
-		for _, c := range plan.Changes {
-			if c.Action == plans.NoOp {
-				continue
-			}
-			if shown++; shown > maxShownChanges {
-				fmt.Fprintf(&b, "    … and more\n")
-				break
-			}
-			fmt.Fprintf(&b, "    %-8s %s\n", actionWord(c.Action), c.Object)
-		}
-		for _, name := range changedOutputs(plan) {
-			fmt.Fprintf(&b, "    %-8s output %s\n", "set", name)
-		}
+		describePart(&b, part.Name, shared.Environment, plan)
 	}
 	return b.String(), nil
+}
+
+// describePart says what a plan does to one stack.
+func describePart(b *strings.Builder, stack, environment string, plan *plans.Plan) {
+	fmt.Fprintf(b, "  Stack %s in environment %s: %s\n", stack, environment, summaryLine(plan))
+	shown := 0
+	for _, c := range plan.Changes {
+		if c.Action == plans.NoOp {
+			continue
+		}
+		if shown++; shown > maxShownChanges {
+			b.WriteString("    … and more\n")
+			break
+		}
+		fmt.Fprintf(b, "    %-8s %s\n", actionWord(c.Action), c.Object)
+	}
+	for _, name := range changedOutputs(plan) {
+		fmt.Fprintf(b, "    %-8s output %s\n", "set", name)
+	}
 }
 
 func actionWord(a plans.Action) string {
@@ -212,6 +238,9 @@ func signalCommand() *command {
 						return app.failf("Invalid data", "The value of -data is not JSON: %s.", data)
 					}
 					s.Data = json.RawMessage(data)
+				}
+				if app.remote != nil {
+					return app.signalThere(ctx, args[0], s)
 				}
 				return app.signalRun(ctx, args[0], access.Signal, func(*project, *runs.Runner, runs.Run) (workflow.Signal, diag.List) { return s, nil },
 					func(s workflow.Signal) string { return "Told of " + s.Name })

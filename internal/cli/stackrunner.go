@@ -147,12 +147,20 @@ func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, err
 // Plan implements [runs.Stacks].
 func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
 	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
+	if req.Configuration != "" {
+		return r.speculate(ctx, req)
+	}
+	if req.Stack == "" {
+		return r.planTogether(ctx, req)
+	}
 	shared, plan, err := r.makePlan(ctx, req)
 	if err != nil {
 		return runs.StackPlan{}, err
 	}
 	n := plan.Count()
-	return runs.StackPlan{Digest: shared.plan.Digest, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Changes: plan.HasChanges()}, nil
+	return runs.StackPlan{
+		Digest: shared.plan.Digest, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Changes: plan.HasChanges(), Stacks: []string{req.Stack},
+	}, nil
 }
 
 // makePlan plans one stack and keeps the plan.
@@ -314,6 +322,9 @@ func (r *stackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.
 	}
 	shared, err := r.planned(ctx, digest)
 	if err != nil {
+		return cty.DynamicVal, err
+	}
+	if err := r.begin(ctx, req, shared); err != nil {
 		return cty.DynamicVal, err
 	}
 	op, l, diags := shared.loaded(ctx, r.root.opened, req.Stack)

@@ -37,6 +37,29 @@ func (v *logView) plan(ctx context.Context, o *operation, l *loadedPlan) {
 	v.terminal.Plan(l.plan, o.schemas(ctx))
 }
 
+func (v *logView) forStack(name string) operationView { return &stackLog{v, name} }
+
+func (v *logView) stack(name string, moves []states.Transfer) {
+	(&humanView{terminal: v.terminal}).stack(name, moves)
+}
+
+func (v *logView) total(stacks int, n plans.Counts, operation string) {
+	v.terminal.StackTotal(stacks, n, operation)
+}
+
+// stackLog is the log of one stack among several.
+type stackLog struct {
+	*logView
+	name string
+}
+
+func (v *stackLog) progress(p engine.Progress) {
+	p.Stack = v.name
+	v.logView.progress(p)
+}
+
+func (v *stackLog) decision(d *policy.Decision) { v.terminal.StackDecision(v.name, d) }
+
 func (v *logView) decision(d *policy.Decision) { v.terminal.Decision(d) }
 func (v *logView) cost(j *judged)              { v.terminal.Cost(j.estimate, j.verdicts) }
 

@@ -13,7 +13,7 @@ type whoamiAnswer struct {
 	Groups  []string  `json:"groups"`
 	Roles   []string  `json:"roles"`
 	Scoped  bool      `json:"scoped"` // only these roles count, of those that the subject has
-	Source  string    `json:"source"` // os, token, or identity.NAME
+	Source  string    `json:"source"` // os, token, identity.NAME, or server
 	Issuer  string    `json:"issuer,omitempty"`
 	Expires time.Time `json:"expires,omitzero"`
 }
@@ -31,6 +31,9 @@ func whoamiCommand() *command {
 }
 
 func (a *App) whoami(ctx context.Context, asJSON bool) int {
+	if a.remote != nil {
+		return a.whoamiThere(asJSON)
+	}
 	if diags := a.identify(ctx, "whoami"); diags.HasErrors() {
 		return a.fail(diags)
 	}
@@ -51,16 +54,20 @@ func (a *App) whoami(ctx context.Context, asJSON bool) int {
 			}
 		}
 	}
+	return a.tellWhoami(doc, policy.Declared(), asJSON)
+}
+
+func (a *App) tellWhoami(doc whoamiAnswer, guarded, asJSON bool) int {
 	if asJSON {
 		return a.printJSONIndented(doc)
 	}
 	fmt.Fprintln(a.Out, doc.Subject)
 	line := func(name, text string) { fmt.Fprintf(a.Out, "  %-8s %s\n", name, text) }
 	line("groups:", orNone(doc.Groups))
-	if policy.Declared() {
+	if guarded {
 		line("roles:", orNone(doc.Roles))
 	}
-	source := map[string]string{"os": "the operating system", "token": "a token of this project"}[doc.Source]
+	source := map[string]string{"os": "the operating system", "token": "a token of this project", "server": "the server"}[doc.Source]
 	if source == "" {
 		source = doc.Source
 	}

@@ -45,36 +45,45 @@ func workflowListCommand() *command {
 		setup: func(f *flagSet) action {
 			var o outputOptions
 			o.registerJSON(f, "Print as JSON.")
-			return func(_ context.Context, app *App, _ []string) int {
+			return func(ctx context.Context, app *App, _ []string) int {
+				if app.remote != nil {
+					return app.listWorkflowsThere(ctx, o.json)
+				}
 				p, diags := app.openWorkflows()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				type row struct {
-					Name        string `json:"name"`
-					Description string `json:"description"`
-					Steps       int    `json:"steps"`
-					Definition  string `json:"definition,omitempty"`
-				}
-				rows := []row{}
+				rows := []workflowRow{}
 				for _, name := range sortedKeys(p.Workflows) {
 					w := p.Workflows[name]
-					rows = append(rows, row{name, w.Description, len(w.Steps) + len(w.OnFailure) + len(w.Finally), w.Definition})
+					rows = append(rows, workflowRow{name, w.Description, len(w.Steps) + len(w.OnFailure) + len(w.Finally), w.Definition})
 				}
-				if o.json {
-					return app.printJSONIndented(rows)
-				}
-				for _, r := range rows {
-					what := fmt.Sprintf("%d steps", r.Steps)
-					if r.Definition != "" {
-						what = r.Definition
-					}
-					fmt.Fprintf(app.Out, "%-20s %-14s %s\n", r.Name, what, r.Description)
-				}
-				return exitOK
+				return app.listWorkflows(rows, o.json)
 			}
 		},
 	}
+}
+
+// workflowRow is a workflow in a list.
+type workflowRow struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Steps       int    `json:"steps"`
+	Definition  string `json:"definition,omitempty"`
+}
+
+func (a *App) listWorkflows(rows []workflowRow, asJSON bool) int {
+	if asJSON {
+		return a.printJSONIndented(rows)
+	}
+	for _, r := range rows {
+		what := fmt.Sprintf("%d steps", r.Steps)
+		if r.Definition != "" {
+			what = r.Definition
+		}
+		fmt.Fprintf(a.Out, "%-20s %-14s %s\n", r.Name, what, r.Description)
+	}
+	return exitOK
 }
 
 func workflowValidateCommand() *command {

@@ -20,11 +20,12 @@ import (
 type workflowView struct {
 	app   *App
 	begun map[string]time.Time
-	asked map[string]bool // what waits was told
+	asked map[string]bool        // what waits was told
+	heard map[string]flow.Status // how steps stood when a server told of them last
 }
 
 func newWorkflowView(app *App) *workflowView {
-	return &workflowView{app: app, begun: map[string]time.Time{}, asked: map[string]bool{}}
+	return &workflowView{app: app, begun: map[string]time.Time{}, asked: map[string]bool{}, heard: map[string]flow.Status{}}
 }
 
 func (v *workflowView) began(run runs.Run) { fmt.Fprintf(v.app.Err, "Run %s\n", run.ID) }
@@ -96,18 +97,23 @@ func (v *workflowView) change(c flow.Change, at time.Time) {
 // waits tells once about each step that waits for somebody.
 func (v *workflowView) waits(m *flow.Machine) {
 	for _, s := range m.Waiting() {
-		if v.asked[s.Key] {
-			continue
-		}
-		v.asked[s.Key] = true
-		switch {
-		case s.Approval && s.Message != "":
-			v.line(s.Key, "waits for an approval: "+s.Message)
-		case s.Approval:
-			v.line(s.Key, "waits for an approval")
-		default:
-			v.line(s.Key, fmt.Sprintf("waits for the event %q", s.Event))
-		}
+		v.wait(s.Key, s.Approval, s.Message, s.Event)
+	}
+}
+
+// wait tells once what a step waits for.
+func (v *workflowView) wait(key string, approval bool, message, event string) {
+	if v.asked[key] {
+		return
+	}
+	v.asked[key] = true
+	switch {
+	case approval && message != "":
+		v.line(key, "waits for an approval: "+message)
+	case approval:
+		v.line(key, "waits for an approval")
+	default:
+		v.line(key, fmt.Sprintf("waits for the event %q", event))
 	}
 }
 
@@ -138,9 +144,9 @@ func plainJSON(v cty.Value) json.RawMessage {
 }
 
 // showSteps prints the steps of a run of a workflow as a table.
-func showSteps(b *strings.Builder, m *flow.Machine) {
+func showSteps(b *strings.Builder, steps []flow.StepState) {
 	b.WriteString("\nSteps\n")
-	for _, s := range m.Steps() {
+	for _, s := range steps {
 		text := string(s.Status)
 		if s.Items > 0 {
 			text += fmt.Sprintf(", %d of %d items", s.Done, s.Items)

@@ -247,7 +247,7 @@ func (m *Machine) approved(t target) *Error {
 				continue
 			}
 			plan := m.planOf(at)
-			if of := m.stackOf(plan); of != "" && of != stack {
+			if of := m.stacksOf(plan); of != nil && !slices.Contains(of, stack) {
 				continue
 			}
 			asking = append(asking, m.keyOf(at))
@@ -285,9 +285,9 @@ func (m *Machine) planOf(t target) string {
 	return ""
 }
 
-// stackOf is the stack that a step of this run made a plan for; empty where none
+// stacksOf are the stacks that a step of this run made a plan for; nil where none
 // has made it.
-func (m *Machine) stackOf(digest string) string {
+func (m *Machine) stacksOf(digest string) []string {
 	for n := range m.d.nodes {
 		a := m.d.nodes[n].step.Action
 		if a == nil || a.Kind != "plan" {
@@ -299,11 +299,33 @@ func (m *Machine) stackOf(digest string) string {
 				continue
 			}
 			if made := v.GetAttr("digest"); made.Type() == cty.String && made.IsKnown() && !made.IsNull() && made.AsString() == digest {
-				return a.References["stack"].Name
+				return plannedStacks(a, v)
 			}
 		}
 	}
-	return ""
+	return nil
+}
+
+// plannedStacks are the stacks that a plan is for: the one its step names, or those
+// that its outputs tell of; nil where that cannot be told.
+func plannedStacks(a *projects.Action, outputs cty.Value) []string {
+	if one, ok := a.References["stack"]; ok {
+		return []string{one.Name}
+	}
+	if !outputs.Type().HasAttribute("stacks") {
+		return nil
+	}
+	list := outputs.GetAttr("stacks")
+	if !list.IsWhollyKnown() || list.IsNull() || !list.CanIterateElements() {
+		return nil
+	}
+	var out []string
+	for _, name := range list.AsValueSlice() {
+		if name.Type() == cty.String && !name.IsNull() {
+			out = append(out, name.AsString())
+		}
+	}
+	return out
 }
 
 // PlanAsked is the digest of the plan that the approval waiting under the name of

@@ -15,7 +15,9 @@ import (
 type Stacks interface {
 	// Outputs are the outputs in a stack's state, marked where sensitive.
 	Outputs(ctx context.Context, stack string) (cty.Value, error)
-	// Plan plans a change, keeps the plan under its digest and describes it.
+	// Plan plans a change of one stack or of several together, keeps the plan under
+	// its digest and describes it. What a configuration is made of it asks access for
+	// itself, on behalf of the request's actor.
 	Plan(ctx context.Context, req StackRequest) (StackPlan, error)
 	// Apply carries out a plan, one that was kept or one made for the purpose, and
 	// returns the outputs of the stack.
@@ -28,8 +30,14 @@ type Stacks interface {
 
 // StackRequest says what to plan or apply.
 type StackRequest struct {
-	Stack  string
-	Inputs cty.Value // object; null for none
+	Stack string
+	// Stacks are those that are planned together, where Stack is empty.
+	Stacks []string
+	// Configuration is one that a client sent, which is planned instead of the
+	// project; empty for none. Its stacks are planned together, and its plan can only
+	// be looked at.
+	Configuration string
+	Inputs        cty.Value // object; null for none
 	// Variables are the values of the project's variables, and of others, as the
 	// workflow has them; empty where a plan brings its own.
 	Variables map[string]cty.Value
@@ -56,7 +64,8 @@ type StackRequest struct {
 type StackPlan struct {
 	Digest               string
 	Add, Change, Destroy int
-	Changes              bool // it does anything at all, to objects or outputs
+	Changes              bool     // it does anything at all, to objects or outputs
+	Stacks               []string // that it is for, in the order they are applied
 }
 
 // ErrDetached says that what became of a run of its own is not known yet: the

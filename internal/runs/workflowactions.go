@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -146,10 +148,19 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 				for _, t := range v.AsValueSlice() {
 					req.Targets = append(req.Targets, t.AsString())
 				}
+			case "stacks":
+				for _, name := range v.AsValueSlice() {
+					if name.IsNull() {
+						name = cty.StringVal("")
+					}
+					req.Stacks = append(req.Stacks, name.AsString())
+				}
 			case "destroy":
 				req.Destroy = v.True()
 			case "refresh":
 				req.Refresh = v.True()
+			case "configuration":
+				req.Configuration = v.AsString()
 			case "plan":
 				req.Plan = v.AsString()
 			case "rollback":
@@ -164,16 +175,34 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 	}
 	into["plan"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {
 		req := request(c)
-		if err := o.may(c, access.Plan, req.Stack); err != nil {
-			return WorkflowResult{}, err
+		planned := []string{req.Stack}
+		if req.Stack == "" {
+			// Which stacks a configuration has, [Stacks.Plan] finds out, and asks.
+			if len(req.Stacks) == 0 && req.Configuration == "" {
+				req.Stacks = slices.Sorted(maps.Keys(d.Project.Stacks))
+			}
+			planned = req.Stacks
+		}
+		for _, stack := range planned {
+			if err := o.may(c, access.Plan, stack); err != nil {
+				return WorkflowResult{}, err
+			}
 		}
 		p, err := s.Plan(ctx, req)
 		if err != nil {
 			return WorkflowResult{}, err
 		}
+		stacks := cty.ListValEmpty(cty.String)
+		if len(p.Stacks) > 0 {
+			names := make([]cty.Value, len(p.Stacks))
+			for i, name := range p.Stacks {
+				names[i] = cty.StringVal(name)
+			}
+			stacks = cty.ListVal(names)
+		}
 		return WorkflowResult{Outputs: cty.ObjectVal(map[string]cty.Value{
 			"digest": cty.StringVal(p.Digest), "add": cty.NumberIntVal(int64(p.Add)), "change": cty.NumberIntVal(int64(p.Change)),
-			"destroy": cty.NumberIntVal(int64(p.Destroy)), "changes": cty.BoolVal(p.Changes),
+			"destroy": cty.NumberIntVal(int64(p.Destroy)), "changes": cty.BoolVal(p.Changes), "stacks": stacks,
 		})}, nil
 	}
 	into["apply"] = func(ctx context.Context, c WorkflowCall) (WorkflowResult, error) {

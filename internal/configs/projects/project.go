@@ -357,9 +357,12 @@ var Actions = map[string]ActionSchema{
 		}),
 	},
 	"plan": {
-		Arguments: map[string]Argument{"stack": required(reference("stack")), "inputs": anything, "destroy": flag, "rollback": text, "targets": texts, "refresh": flag},
+		Arguments: map[string]Argument{
+			"stack": reference("stack"), "stacks": texts, "configuration": text, "inputs": anything, "destroy": flag, "rollback": text, "targets": texts, "refresh": flag,
+		},
 		Outputs: cty.Object(map[string]cty.Type{
 			"digest": cty.String, "add": cty.Number, "change": cty.Number, "destroy": cty.Number, "changes": cty.Bool,
+			"stacks": cty.List(cty.String), // that the plan is for, in the order they are applied
 		}),
 		Idempotent: true,
 	},

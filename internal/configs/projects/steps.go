@@ -209,6 +209,17 @@ func (d *decoder) checkAction(a *Action) {
 		if given("match") > 0 && given("event") == 0 {
 			d.errorAt(a.Arguments["match"].Range(), "Invalid wait", "match says which events are meant: it needs event.")
 		}
+	case "plan":
+		_, one := a.References["stack"]
+		if one && given("stacks") > 0 {
+			d.errorAt(a.Arguments["stacks"].Range(), "Invalid plan", "stack plans one stack, stacks several together: give one of them, or neither for all stacks of the project.")
+		}
+		if one && given("configuration") > 0 {
+			d.errorAt(a.Arguments["configuration"].Range(), "Invalid plan", "A configuration that was sent to the server has stacks of its own: name some of them with stacks, or none for all.")
+		}
+		if !one && given("inputs") > 0 {
+			d.errorAt(a.Arguments["inputs"].Range(), "Invalid plan", "inputs are those of one stack: say which with stack = stack.NAME.")
+		}
 	case "apply":
 		if given("plan") > 0 && given("inputs", "targets") > 0 {
 			d.errorAt(a.DeclRange, "Invalid apply", "A plan has its inputs and targets already: give either plan or inputs and targets.")

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"sync"
@@ -189,11 +188,3 @@ type page[T any] struct {
 }
 
 func answer[T any](v T) *body[T] { return &body[T]{Body: v} }
-
-func rawJSON(v any) json.RawMessage {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return nil
-	}
-	return data
-}

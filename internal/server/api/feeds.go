@@ -58,6 +58,9 @@ func (a *API) getSession(ctx context.Context, _ *struct{}) (*body[Session], erro
 	who := IdentityOf(ctx)
 	out := Session{Subject: who.Subject, Groups: who.Groups, Version: a.Version, Project: a.Name}
 	var err error
+	if out.Environment, err = a.Work.Environment(ctx); err != nil {
+		return nil, problem(err)
+	}
 	if out.Roles, out.Guarded, err = a.Work.Roles(who); err != nil {
 		return nil, problem(err)
 	}

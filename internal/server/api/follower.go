@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/workflow"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // follower tells how the steps of a run stand, from its journal, and keeps up
@@ -162,6 +165,31 @@ func (f *follower) steps() []Step {
 			}
 		}
 		one.Run = f.runs[s.Name]
+		out = append(out, one)
+	}
+	return out
+}
+
+// outputs are what a workflow returned; none before it has succeeded, and none of
+// runs of other kinds.
+func (f *follower) outputs() []Output {
+	out := []Output{}
+	if f.machine == nil {
+		return out
+	}
+	values := f.machine.Result().Outputs
+	if values == cty.NilVal || values.IsNull() {
+		return out
+	}
+	members := values.AsValueMap()
+	for _, name := range sortedKeys(members) {
+		one := Output{Name: name, Sensitive: members[name].HasMarkDeep(marks.Sensitive)}
+		bare, _ := members[name].UnmarkDeep()
+		value, err := ctyjson.Marshal(bare, bare.Type())
+		ty, bad := ctyjson.MarshalType(bare.Type())
+		if err == nil && bad == nil && !one.Sensitive {
+			one.Value, one.Type = value, ty
+		}
 		out = append(out, one)
 	}
 	return out

@@ -30,6 +30,7 @@ func (a *API) runs(h huma.API) {
 	huma.Register(h, start, a.startRun)
 	huma.Register(h, operation("get-run", http.MethodGet, "/runs/{run}", "Look at a run", tagRuns), a.getRun)
 	huma.Register(h, operation("list-steps", http.MethodGet, "/runs/{run}/steps", "List the steps of a run", tagRuns), a.listSteps)
+	huma.Register(h, operation("list-run-outputs", http.MethodGet, "/runs/{run}/outputs", "List what a run of a workflow returned", tagRuns), a.listRunOutputs)
 	huma.Register(h, operation("list-journal", http.MethodGet, "/runs/{run}/journal", "Read the journal of a run", tagRuns), a.listJournal)
 	huma.Register(h, operation("list-logs", http.MethodGet, "/runs/{run}/logs", "Read what the steps of a run wrote", tagRuns), a.listLogs)
 	huma.Register(h, operation("cancel-run", http.MethodPost, "/runs/{run}/cancel", "Cancel a run; asked a second time, cut it off", tagRuns), a.cancelRun)
@@ -88,7 +89,7 @@ func (a *API) startRun(ctx context.Context, in *struct {
 	if !a.viewer(ctx).Somewhere(in.Body.Workflow) {
 		return nil, problem(fmt.Errorf("%w: the project declares no workflow %q", ErrNotFound, in.Body.Workflow))
 	}
-	run, err := a.Work.Start(ctx, IdentityOf(ctx), Start{ID: runID(ctx), Workflow: in.Body.Workflow, Environment: in.Body.Environment, Inputs: in.Body.Inputs, Source: in.Body.Source.kept()})
+	run, err := a.Work.Start(ctx, IdentityOf(ctx), Start{ID: runID(ctx), Workflow: in.Body.Workflow, Environment: in.Body.Environment, Inputs: in.Body.Inputs, Overrides: in.Body.Overrides, Source: in.Body.Source.kept()})
 	if err != nil {
 		return nil, problem(err)
 	}
@@ -113,6 +114,18 @@ func (a *API) listSteps(ctx context.Context, in *RunPath) (*body[page[Step]], er
 		return nil, problem(err)
 	}
 	return answer(page[Step]{Items: f.steps()}), nil
+}
+
+func (a *API) listRunOutputs(ctx context.Context, in *RunPath) (*body[page[Output]], error) {
+	run, err := a.Store.Run(ctx, in.Run)
+	if err != nil {
+		return nil, problem(err)
+	}
+	f, err := a.follower(ctx, run)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return answer(page[Output]{Items: f.outputs()}), nil
 }
 
 func (a *API) listJournal(ctx context.Context, in *struct {

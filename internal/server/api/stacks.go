@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -28,6 +30,9 @@ func (in *StackPath) key() states.Key {
 	return key
 }
 
+// uploading bounds how long a configuration may take to arrive.
+const uploading = 50 * time.Second
+
 // stacks registers what is about stacks and their plans.
 func (a *API) stacks(h huma.API) {
 	huma.Register(h, operation("list-stacks", http.MethodGet, "/stacks", "List the project's stacks", tagStacks), a.listStacks)
@@ -37,6 +42,12 @@ func (a *API) stacks(h huma.API) {
 	change := operation("change-stack", http.MethodPost, "/environments/{environment}/stacks/{stack}/changes", "Plan a change of a stack and, where asked for, carry it out", tagStacks)
 	change.DefaultStatus = http.StatusCreated
 	huma.Register(h, change, a.changeStack)
+	all := operation("change-stacks", http.MethodPost, "/environments/{environment}/changes", "Plan a change of several stacks together and, where asked for, carry it out", tagStacks)
+	all.DefaultStatus = http.StatusCreated
+	huma.Register(h, all, a.changeStacks)
+	keep := operation("keep-configuration", http.MethodPost, "/configurations", "Send the files of a project to be planned instead of the server's own", tagStacks)
+	keep.DefaultStatus, keep.MaxBodyBytes, keep.BodyReadTimeout = http.StatusCreated, archives.MaxSize, uploading
+	huma.Register(h, keep, a.keepConfiguration)
 	huma.Register(h, operation("get-plan", http.MethodGet, "/plans/{plan}", "Read a plan with what policy says and what it costs", tagStacks), a.getPlan)
 }
 
@@ -126,7 +137,7 @@ func (a *API) listOutputs(ctx context.Context, in *StackPath) (*body[page[Output
 	for _, name := range sortedKeys(st.Outputs) {
 		o := Output{Name: name, Sensitive: st.Outputs[name].Sensitive}
 		if !o.Sensitive {
-			o.Value = st.Outputs[name].Value
+			o.Value, o.Type = st.Outputs[name].Value, st.Outputs[name].Type
 		}
 		out.Items = append(out.Items, o)
 	}
@@ -138,20 +149,58 @@ func (a *API) changeStack(ctx context.Context, in *struct {
 	Body ChangeRequest
 },
 ) (*body[Run], error) {
-	if run, ok := a.startedBefore(ctx); ok {
-		return answer(a.runOf(ctx, run)), nil
-	}
-	c := Change{
-		ID: runID(ctx), Stack: in.key().Stack, Environment: in.Environment, Destroy: in.Body.Destroy || in.Body.Kind == "destroy", Targets: in.Body.Targets,
-		Refresh: in.Body.Refresh == nil || *in.Body.Refresh, Plan: in.Body.Plan, Apply: in.Body.Kind != "plan", Approve: in.Body.Approve,
-		Rollback: in.Body.Run, Source: in.Body.Source.kept(),
-	}
+	c := in.Body.change(in.Environment)
+	c.Stack = in.key().Stack
 	if (in.Body.Kind == "rollback") != (c.Rollback != "") {
 		return nil, huma.Error422UnprocessableEntity("kind rollback and run are given together", &huma.ErrorDetail{Location: "body.run", Message: "the run to undo, with kind rollback and only there"})
 	}
 	if c.Rollback != "" && (c.Plan != "" || c.Destroy || len(c.Targets) > 0) {
 		return nil, huma.Error422UnprocessableEntity("kind rollback takes neither plan, targets nor destroy")
 	}
+	return a.change(ctx, c)
+}
+
+func (a *API) changeStacks(ctx context.Context, in *struct {
+	Environment string `path:"environment" doc:"Name of the environment."`
+	Body        ProjectChangeRequest
+},
+) (*body[Run], error) {
+	c := in.Body.change(in.Environment)
+	c.Several, c.Stacks, c.Configuration = true, in.Body.Stacks, in.Body.Configuration
+	if c.Configuration != "" && (c.Apply || c.Plan != "") {
+		return nil, huma.Error422UnprocessableEntity("a configuration is only planned", &huma.ErrorDetail{Location: "body.configuration", Message: "kind must be plan, and no plan given"})
+	}
+	if in.Body.Kind == "rollback" || c.Rollback != "" {
+		return nil, huma.Error422UnprocessableEntity("a run is rolled back in its own stack", &huma.ErrorDetail{Location: "body.kind", Message: "roll back with the changes of the stack that the run changed"})
+	}
+	return a.change(ctx, c)
+}
+
+func (a *API) keepConfiguration(ctx context.Context, in *struct {
+	RawBody []byte `contentType:"application/gzip" doc:"The files, as tar compressed by gzip: regular files and directories only."`
+},
+) (*body[Configuration], error) {
+	id, expires, err := a.Work.Keep(ctx, IdentityOf(ctx), in.RawBody)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return answer(Configuration{ID: id, Expires: expires}), nil
+}
+
+// change is what is asked for, as [Work] has it.
+func (r *ChangeRequest) change(environment string) Change {
+	return Change{
+		Environment: environment, Destroy: r.Destroy || r.Kind == "destroy", Targets: r.Targets, Refresh: r.Refresh == nil || *r.Refresh,
+		Plan: r.Plan, Apply: r.Kind != "plan", Approve: r.Approve, Rollback: r.Run, Overrides: r.Overrides, Source: r.Source.kept(),
+	}
+}
+
+// change makes the run of a change, once.
+func (a *API) change(ctx context.Context, c Change) (*body[Run], error) {
+	if run, ok := a.startedBefore(ctx); ok {
+		return answer(a.runOf(ctx, run)), nil
+	}
+	c.ID = runID(ctx)
 	run, err := a.Work.Change(ctx, IdentityOf(ctx), c)
 	if err != nil {
 		return nil, problem(err)
@@ -172,21 +221,16 @@ func (a *API) getPlan(ctx context.Context, in *struct {
 		if !a.viewer(ctx).Place(p.Environment, part.Resource) {
 			return nil, problem(fmt.Errorf("%w: there is no plan with the digest %s", ErrNotFound, in.Plan))
 		}
-		n := part.Plan.Count()
-		one := PlannedStack{Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document, Needs: needsOf(part.Plan)}
-		if part.Decision != nil {
-			one.Decision = rawJSON(part.Decision)
-		}
-		if part.Cost != nil {
-			one.Cost = rawJSON(part.Cost)
-		}
-		out.Stacks = append(out.Stacks, one)
+		n := part.Counts
+		out.Stacks = append(out.Stacks, PlannedStack{
+			Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document, Needs: part.Needs, Decision: part.Decision, Cost: part.Cost,
+		})
 	}
 	return answer(out), nil
 }
 
-// needsOf says what the resources that a plan changes need: those that may be why.
-func needsOf(p *plans.Plan) map[string][]string {
+// NeedsOf says what the resources that a plan changes need: those that may be why.
+func NeedsOf(p *plans.Plan) map[string][]string {
 	out := map[string][]string{}
 	for _, c := range p.Changes {
 		needed := c.Dependencies

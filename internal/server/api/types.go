@@ -52,8 +52,8 @@ func (s *Source) kept() *runs.Source {
 
 // Override says why a rule was not followed.
 type Override struct {
-	Rule   string `json:"rule"`
-	Reason string `json:"reason"`
+	Rule   string `json:"rule" minLength:"1" maxLength:"200" doc:"Name of the policy or budget."`
+	Reason string `json:"reason" minLength:"1" maxLength:"4000" doc:"Recorded with the run."`
 }
 
 func describeRun(r runs.Run) Run {
@@ -251,10 +251,11 @@ type Revision struct {
 	At      time.Time `json:"at"`
 }
 
-// Output is an output value of a stack; a sensitive one has no value here.
+// Output is an output value of a stack or of a run; a sensitive one has no value here.
 type Output struct {
 	Name      string          `json:"name"`
 	Sensitive bool            `json:"sensitive,omitempty"`
+	Type      json.RawMessage `json:"type,omitempty" doc:"Its type, as Terraform's JSON formats write it."`
 	Value     json.RawMessage `json:"value,omitempty"`
 }
 
@@ -268,7 +269,7 @@ type PlanDocument struct {
 
 // PlannedStack is what a plan does to one stack.
 type PlannedStack struct {
-	Stack    string          `json:"stack"`
+	Stack    string          `json:"stack" doc:"Empty for a plain directory."`
 	Add      int             `json:"add"`
 	Change   int             `json:"change"`
 	Destroy  int             `json:"destroy"`
@@ -281,13 +282,16 @@ type PlannedStack struct {
 
 // Session is who asks, and what is asked.
 type Session struct {
-	Subject  string   `json:"subject" doc:"Whom the client acts as."`
-	Groups   []string `json:"groups" nullable:"false"`
-	Roles    []string `json:"roles" nullable:"false"`
-	Guarded  bool     `json:"guarded" doc:"Whether the project declares roles."`
-	Version  string   `json:"version"`
-	Project  string   `json:"project" doc:"Name of the project's directory."`
-	Sequence int64    `json:"sequence" doc:"The last event of the feed."`
+	Subject string   `json:"subject" doc:"Whom the client acts as."`
+	Groups  []string `json:"groups" nullable:"false"`
+	Roles   []string `json:"roles" nullable:"false"`
+	Guarded bool     `json:"guarded" doc:"Whether the project declares roles."`
+
+	Environment string `json:"environment,omitempty" doc:"The environment that is selected; none where one has to be named."`
+
+	Version  string `json:"version"`
+	Project  string `json:"project" doc:"Name of the project's directory."`
+	Sequence int64  `json:"sequence" doc:"The last event of the feed."`
 }
 
 // StartRequest asks for a run of a workflow.
@@ -295,6 +299,7 @@ type StartRequest struct {
 	Workflow    string                     `json:"workflow" minLength:"1" doc:"Name of the workflow."`
 	Environment string                     `json:"environment,omitempty" doc:"Where it is to work; the one selected unless given."`
 	Inputs      map[string]json.RawMessage `json:"inputs,omitempty" doc:"Values of its variables."`
+	Overrides   []Override                 `json:"overrides,omitempty" doc:"Soft-mandatory policies and budgets that it may go against, where who asks may override them."`
 	Source      *Source                    `json:"source,omitempty" doc:"The code that it is about: hosts of code are told how it goes (docs/notify.md)."`
 }
 
@@ -305,9 +310,25 @@ type ChangeRequest struct {
 	Plan    string   `json:"plan,omitempty" pattern:"^[0-9a-f]{64}$" doc:"Digest of a plan that was made before: exactly this is applied."`
 	Destroy bool     `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
 	Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
-	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need."`
+	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME."`
 	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
 	Source  *Source  `json:"source,omitempty" doc:"The code that it is about: hosts of code are told how it goes (docs/notify.md)."`
+
+	Overrides []Override `json:"overrides,omitempty" doc:"Soft-mandatory policies and budgets that it may go against, where who asks may override them."`
+}
+
+// Configuration is what is kept of files that somebody sent.
+type Configuration struct {
+	ID      string    `json:"id" doc:"Names it: the SHA-256 of what was sent."`
+	Expires time.Time `json:"expires" doc:"Until when it is kept."`
+}
+
+// ProjectChangeRequest asks for a change of several stacks, planned together.
+type ProjectChangeRequest struct {
+	ChangeRequest
+	Stacks []string `json:"stacks,omitempty" doc:"Only these stacks; all of the project, or those of the plan, unless given."`
+
+	Configuration string `json:"configuration,omitempty" pattern:"^[0-9a-f]{64}$" doc:"With kind plan: plan this configuration, which was sent, instead of the project."`
 }
 
 // RetryRequest asks for a run to be done again.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -21,6 +22,8 @@ type Work interface {
 	// Project are the project's files as they are now. A plain directory is a
 	// project without declarations.
 	Project(ctx context.Context) (*projects.Project, error)
+	// Environment is the one that is selected; empty where one has to be named.
+	Environment(ctx context.Context) (string, error)
 	// Authorize says why somebody may not do something; nil where they may.
 	Authorize(ctx context.Context, who access.Identity, verb access.Verb, environment, resource string) error
 	// AuthorizeRun is Authorize for whatever a run works on.
@@ -36,9 +39,12 @@ type Work interface {
 
 	// Start makes a run of a workflow, which is then driven.
 	Start(ctx context.Context, who access.Identity, s Start) (runs.Run, error)
-	// Change makes a run that plans a change of one stack and, where it is asked
-	// for, has it approved and carries it out.
+	// Change makes a run that plans a change of one stack, or of several together,
+	// and, where it is asked for, has it approved and carries it out.
 	Change(ctx context.Context, who access.Identity, c Change) (runs.Run, error)
+	// Keep keeps a configuration that somebody sent, for a while, to be planned. It
+	// returns its name.
+	Keep(ctx context.Context, who access.Identity, archive []byte) (id string, expires time.Time, err error)
 	// Retry makes a new run of a workflow that takes over what another one has done,
 	// up to a step or, where none is given, to what did not succeed.
 	Retry(ctx context.Context, who access.Identity, r Retry) (runs.Run, error)
@@ -85,17 +91,23 @@ type Start struct {
 	Workflow    string
 	Environment string
 	Inputs      map[string]json.RawMessage
+	Overrides   []Override
 	Source      *runs.Source // nil for none
 }
 
-// Change says what to do to a stack.
+// Change says what to do to stacks.
 type Change struct {
-	ID          string // of the run; empty for any
-	Stack       string
+	ID    string // of the run; empty for any
+	Stack string // empty for a plain directory
+	// Several says that Stacks are meant instead, planned together; none for all.
+	Several     bool
+	Stacks      []string
 	Environment string
 	Destroy     bool
 	Refresh     bool
 	Targets     []string
+	// Configuration is one that was kept, to be planned instead of the project.
+	Configuration string
 	// Plan is the digest of a plan that was made before and is to be applied.
 	Plan string
 	// Rollback is the run to undo, instead of planning anything.
@@ -104,6 +116,7 @@ type Change struct {
 	Repair bool
 	// Apply says to carry it out, and Approve to have people approve it first.
 	Apply, Approve bool
+	Overrides      []Override
 	Source         *runs.Source // nil for none
 }
 
@@ -134,10 +147,18 @@ type Plan struct {
 type PlanPart struct {
 	Stack    string
 	Resource string // as permissions name it: empty for a plain directory
-	Plan     *plans.Plan
+	Counts   plans.Counts
+	// Needs is what the resources that change need: see [NeedsOf].
+	Needs    map[string][]string
 	Document json.RawMessage // Terraform's plan JSON, sensitive values masked
-	Decision *policy.Decision
-	Cost     *cost.Estimate
+	Decision json.RawMessage // what policy says; nil where nothing is asked
+	Cost     json.RawMessage // what it costs; nil where nobody wants to know
+
+	// Plan, Judged and Priced are what the documents are made of; nil of a plan of which
+	// only the documents were kept.
+	Plan   *plans.Plan      `json:"-"`
+	Judged *policy.Decision `json:"-"`
+	Priced *cost.Estimate   `json:"-"`
 }
 
 // StackState is a stack in one environment.

@@ -76,7 +76,7 @@ func (g *generator) object(name string, s *huma.Schema) {
 		kind, tag := g.kind(p), member
 		if !required {
 			tag += ",omitempty"
-			if p.Type == "" && p.Ref != "" || p.Format == "date-time" || p.Type == "boolean" && name == "ChangeRequest" && member == "refresh" {
+			if p.Type == "" && p.Ref != "" || p.Format == "date-time" || p.Type == "boolean" && strings.HasSuffix(name, "ChangeRequest") && member == "refresh" {
 				kind = "*" + kind
 			}
 		}
@@ -169,8 +169,11 @@ func (g *generator) operation(path string, op *huma.Operation) {
 	}
 	body := "nil"
 	if op.RequestBody != nil {
-		args = append(args, "body "+g.kind(op.RequestBody.Content["application/json"].Schema))
-		body = "body"
+		if document := op.RequestBody.Content["application/json"]; document != nil {
+			args, body = append(args, "body "+g.kind(document.Schema)), "body"
+		} else {
+			args, body = append(args, "body []byte"), "archive(body)"
+		}
 	}
 	values := "nil"
 	if len(query) > 0 {

@@ -1,0 +1,584 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tutti-dev/tutti/client"
+	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/configs/archives"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
+	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+// remoteChange is a change of the project's stacks on the server: it is planned there
+// by one run, shown here, and carried out there by another one that is given the
+// digest of the plan.
+type remoteChange struct {
+	app         *App
+	environment string
+	asJSON      bool
+	silent      bool // shows nothing
+	cancel      bool // on interrupt
+	overrides   []client.Override
+	stream      *views.Stream
+
+	written []string // by its steps, where nothing is shown
+	plan    *client.PlanDocument
+	parts   []remotePart
+	changes bool
+}
+
+// remotePart is what the plan does to one stack.
+type remotePart struct {
+	stack    string
+	plan     *plans.Plan
+	decision *policy.Decision // nil where no policy is asked
+}
+
+func (a *App) newRemoteChange(asJSON, cancel bool) (*remoteChange, diag.List) {
+	a.jsonOut, a.prose = asJSON, true
+	c := &remoteChange{app: a, asJSON: asJSON, cancel: cancel}
+	if asJSON {
+		c.stream = views.NewStream(a.Out, time.Now)
+		c.stream.Version(terraformVersion, programVersion())
+	}
+	var diags diag.List
+	c.environment, diags = a.environmentThere(a.environment)
+	return c, diags
+}
+
+// request is what the options ask for.
+func (o *planOptions) requestThere(kind string, stacks []string) client.ProjectChangeRequest {
+	return client.ProjectChangeRequest{Kind: kind, Destroy: o.destroy, Refresh: &o.refresh, Targets: o.targets, Stacks: stacks}
+}
+
+// carry has a run of a change carried out on the server and shows what its steps
+// write.
+func (c *remoteChange) carry(ctx context.Context, request client.ProjectChangeRequest) (remoteEnd, diag.List) {
+	there := c.app.remote
+	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) {
+		return there.ChangeStacks(ctx, c.environment, request)
+	})
+	if err != nil {
+		return remoteEnd{}, there.diagnose(err)
+	}
+	printer := &logPrinter{app: c.app, write: func(step, line string) {
+		stack, several := strings.CutPrefix(step, applyStep(""))
+		switch {
+		case c.silent:
+			c.written = append(c.written, line)
+		case c.asJSON && several:
+			c.stream.ForStack(stack).Log(line)
+		case c.asJSON:
+			c.stream.Log(line)
+		case several && line != "":
+			fmt.Fprintf(c.app.Out, "%s: %s\n", stack, line)
+		default:
+			fmt.Fprintln(c.app.Out, line)
+		}
+	}}
+	if !c.asJSON && !c.silent {
+		fmt.Fprintf(c.app.Err, "Run %s\n", run.ID)
+	}
+	end, diags := c.app.followThere(ctx, run, c.cancel, client.StreamRunHearer{Log: func(l client.Log) error {
+		printer.print(logFromThere(l))
+		return nil
+	}})
+	printer.end()
+	if !diags.HasErrors() && !end.detached && end.run.Status != runs.Succeeded {
+		for _, line := range c.written { // what it says of why it failed
+			c.app.tell(line + "\n")
+		}
+		diags = runFailed(end)
+	}
+	return end, diags
+}
+
+// runFailed says why a run on the server did not succeed.
+func runFailed(end remoteEnd) diag.List {
+	if end.run.Status == runs.Cancelled {
+		return diag.Errorf("Run was cancelled", "Run %s on the server was cancelled.", end.run.ID)
+	}
+	result := resultThere(end, nil)
+	where, why := "", end.run.Problem
+	if result.Step != "" {
+		where = " in step " + result.Step
+	}
+	if result.Error != nil {
+		why = result.Error.Name
+		if result.Error.Cause != "" {
+			why += ": " + result.Error.Cause
+		}
+	}
+	return diag.Errorf("Run failed", "Run %s on the server failed%s. %s", end.run.ID, where, why)
+}
+
+// make plans on the server and shows the plan.
+func (c *remoteChange) make(ctx context.Context, request client.ProjectChangeRequest) (remoteEnd, diag.List) {
+	end, diags := c.carry(ctx, request)
+	if diags.HasErrors() || end.detached {
+		return end, diags
+	}
+	there := c.app.remote
+	outputs, err := persist(ctx, func(ctx context.Context) (*client.PageOutput, error) { return there.ListRunOutputs(ctx, end.run.ID) })
+	if err != nil {
+		return end, there.diagnose(err)
+	}
+	digest := ""
+	for _, o := range outputs.Items {
+		switch o.Name {
+		case "plan":
+			err = json.Unmarshal(o.Value, &digest)
+		case "changes":
+			err = json.Unmarshal(o.Value, &c.changes)
+		}
+		if err != nil {
+			return end, diag.Errorf("Cannot read the plan", "What run %s returned cannot be read: %s.", end.run.ID, err)
+		}
+	}
+	if diags := c.read(ctx, digest); diags.HasErrors() {
+		return end, diags
+	}
+	if !c.silent {
+		c.show()
+	}
+	if len(c.overrides) > 0 {
+		return end, nil // what is denied all the same, is denied when it is applied
+	}
+	return end, c.denied()
+}
+
+// read reads a plan that the server keeps.
+func (c *remoteChange) read(ctx context.Context, digest string) diag.List {
+	doc, err := persist(ctx, func(ctx context.Context) (*client.PlanDocument, error) { return c.app.remote.GetPlan(ctx, digest) })
+	if client.IsNotFound(err) {
+		return diag.Errorf("No such plan", "The server keeps no plan with the digest %s.", digest)
+	}
+	if err != nil {
+		return c.app.remote.diagnose(err)
+	}
+	c.plan = doc
+	c.parts, err = partsFromThere(doc)
+	if err != nil {
+		return diag.Errorf("Cannot read the plan", "The plan %s cannot be read: %s.", digest, err)
+	}
+	return nil
+}
+
+// show shows what the log of the run does not: the plan, for programs, and what
+// policy says.
+func (c *remoteChange) show() {
+	several := len(c.parts) > 1
+	var total plans.Counts
+	for _, part := range c.parts {
+		switch {
+		case !c.asJSON && part.decision == nil:
+		case !c.asJSON && several:
+			c.app.terminals().out.StackDecision(part.stack, part.decision)
+		case !c.asJSON:
+			c.app.terminals().out.Decision(part.decision)
+		default:
+			stream := c.ofStack(part.stack)
+			stream.Plan(part.plan)
+			if part.decision != nil {
+				stream.Decision(part.decision)
+			}
+		}
+		n := part.plan.Count()
+		total.Add, total.Change, total.Destroy = total.Add+n.Add, total.Change+n.Change, total.Destroy+n.Destroy
+		total.Import, total.Forget, total.Move = total.Import+n.Import, total.Forget+n.Forget, total.Move+n.Move
+	}
+	if c.asJSON && several {
+		c.stream.Total(total, "plan")
+	}
+}
+
+func (c *remoteChange) ofStack(name string) *views.Stream {
+	if len(c.parts) == 1 {
+		return c.stream
+	}
+	return c.stream.ForStack(name)
+}
+
+func (c *remoteChange) denied() diag.List {
+	var diags diag.List
+	for _, part := range c.parts {
+		if part.decision != nil {
+			diags = append(diags, denied(part.decision, "This plan must not be carried out.")...)
+		}
+	}
+	return diags
+}
+
+// apply carries out the plan that was read.
+func (c *remoteChange) apply(ctx context.Context) int {
+	mode := modeOf(c.plan.Kind)
+	kind := "apply"
+	if mode == plans.Destroy {
+		kind = "destroy"
+	}
+	end, diags := c.carry(ctx, client.ProjectChangeRequest{Kind: kind, Plan: c.plan.Digest, Overrides: c.overrides})
+	if end.run.ID == "" || end.detached {
+		return c.app.fail(diags)
+	}
+	c.app.show(diags)
+	ctx = context.WithoutCancel(ctx) // the interrupt that ended the run was not meant for telling how
+	done, changed, err := c.totals(ctx, end.run.ID)
+	if err != nil {
+		return c.app.fail(c.app.remote.diagnose(err))
+	}
+	if c.asJSON {
+		if end.run.Status == runs.Succeeded {
+			c.stream.Applied(mode, done)
+		}
+	} else {
+		c.app.terminals().out.Applied(mode, done, kind, string(end.run.Status), end.run.ID)
+	}
+	if mode != plans.Destroy {
+		if diags := c.outputs(ctx, changed); diags.HasErrors() {
+			return c.app.fail(diags)
+		}
+	}
+	if diags.HasErrors() || end.run.Status != runs.Succeeded {
+		return exitFailed
+	}
+	return exitOK
+}
+
+// totals are what the runs of a change have done, and the stacks that were applied
+// to their ends.
+func (c *remoteChange) totals(ctx context.Context, run string) (done views.Totals, applied map[string]bool, err error) {
+	applied = map[string]bool{}
+	children, err := c.app.childrenThere(ctx, run)
+	if err != nil {
+		return done, nil, err
+	}
+	for _, child := range children {
+		applied[child.Stack] = child.Status == string(runs.Succeeded)
+		steps, err := persist(ctx, func(ctx context.Context) (*client.PageStep, error) { return c.app.remote.ListSteps(ctx, child.ID) })
+		if err != nil {
+			return done, nil, err
+		}
+		for _, s := range steps.Items {
+			if s.Status != "succeeded" {
+				continue
+			}
+			switch s.Action {
+			case "create":
+				done.Added++
+			case "update":
+				done.Changed++
+			case "delete":
+				done.Destroyed++
+			case "forget":
+				done.Forgotten++
+			}
+		}
+	}
+	for _, part := range c.parts {
+		if applied[part.stack] {
+			done.Imported += part.plan.Count().Import
+		}
+	}
+	return done, applied, nil
+}
+
+// outputs shows what stacks have after they were applied.
+func (c *remoteChange) outputs(ctx context.Context, applied map[string]bool) diag.List {
+	for _, part := range c.parts {
+		if !applied[part.stack] {
+			continue
+		}
+		st, err := c.app.outputsThere(ctx, c.environment, part.stack)
+		if err != nil {
+			return c.app.remote.diagnose(err)
+		}
+		if c.asJSON {
+			c.ofStack(part.stack).Outputs(st.Outputs)
+			continue
+		}
+		list, diags := namedValues(st.Outputs)
+		switch {
+		case diags.HasErrors():
+			return diags
+		case len(c.parts) == 1:
+			c.app.terminals().out.Outputs(list)
+		default:
+			c.app.terminals().out.StackOutputs(part.stack, list)
+		}
+	}
+	return nil
+}
+
+// runThere plans on the server.
+func (o *planCommandOptions) runThere(ctx context.Context, app *App) int {
+	c, diags := app.newRemoteChange(o.json, o.cancel)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	request := o.requestThere("plan", app.stacks)
+	if o.upload {
+		if diags := app.upload(ctx, &request); diags.HasErrors() {
+			return app.fail(diags)
+		}
+	}
+	end, diags := c.make(ctx, request)
+	if diags.HasErrors() || end.detached {
+		return app.fail(diags)
+	}
+	if !o.json && c.changes && !inAutomation() {
+		out := app.terminals().out
+		out.Rule()
+		if o.upload {
+			out.Paragraph("Note: this is what the files here would change. The server keeps no plan of it that could be applied.")
+		} else {
+			out.Paragraph("The server keeps this plan. To perform exactly these actions, run the following command to apply:\n    tutti apply " + c.plan.Digest)
+		}
+	}
+	if o.detailedExit && c.changes {
+		return exitChanges
+	}
+	return exitOK
+}
+
+// judgeThere has the server plan and judge, or judge a plan that it keeps.
+func (o *policyCheckOptions) judgeThere(ctx context.Context, app *App) (*policy.Decision, diag.List) {
+	c, diags := app.newRemoteChange(false, false)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	c.silent, app.prose = true, false
+	request := o.requestThere("plan", app.stacks)
+	switch {
+	case o.plan != "" && o.upload:
+		return nil, diag.Errorf("Options that exclude each other", "Give either -plan or -upload.")
+	case o.plan != "" && !digestForm.MatchString(o.plan):
+		return nil, diag.Errorf("Not the digest of a plan", "Against a server, -plan takes the digest of a plan that the server keeps; %q is none.", o.plan)
+	case o.plan != "":
+		diags = c.read(ctx, o.plan)
+	default:
+		if o.upload {
+			diags = app.upload(ctx, &request)
+		}
+		if !diags.HasErrors() {
+			var end remoteEnd
+			if end, diags = c.make(ctx, request); end.detached {
+				diags = diag.Errorf("Interrupted", "The plan was not waited for.")
+			}
+		}
+	}
+	if c.plan == nil {
+		return nil, diags // those about a decision are told by the report
+	}
+	var all []*policy.Decision
+	for _, part := range c.parts {
+		if part.decision != nil {
+			all = append(all, part.decision)
+		}
+	}
+	return policy.Join(all...), nil
+}
+
+// upload sends the files of the project here to the server, to be planned there. In
+// the directory of a stack, that stack is the one selected.
+func (a *App) upload(ctx context.Context, request *client.ProjectChangeRequest) diag.List {
+	dir := "."
+	if !projects.Exists(dir) {
+		if p, here, _ := projectAbove(); len(here) > 0 { // what is wrong with it, the server says
+			dir = p.Dir
+			if len(request.Stacks) == 0 {
+				request.Stacks = here
+			}
+		}
+	}
+	data, err := archives.Pack(dir)
+	if err != nil {
+		return diag.Errorf("Cannot pack the files", "%s.", err)
+	}
+	kept, err := persist(ctx, func(ctx context.Context) (*client.Configuration, error) { return a.remote.KeepConfiguration(ctx, data) })
+	if err != nil {
+		return a.remote.diagnose(err)
+	}
+	request.Configuration = kept.ID
+	return nil
+}
+
+// overridesThere are the overrides that the options ask for, as a server takes them.
+func (a *App) overridesThere() ([]client.Override, diag.List) {
+	asked, diags := a.overridesAsked()
+	var out []client.Override
+	for _, o := range asked {
+		out = append(out, client.Override{Rule: o.Rule, Reason: o.Reason})
+	}
+	return out, diags
+}
+
+// digestForm is how the digest of a plan looks.
+var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// runThere plans on the server, asks here, and has the plan carried out there.
+func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) int {
+	if len(args) == 0 {
+		if diags := o.askable(); diags.HasErrors() {
+			app.jsonOut = o.json
+			return app.fail(diags)
+		}
+	}
+	c, diags := app.newRemoteChange(o.json, o.cancel)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	app.overrides = o.overrides
+	if c.overrides, diags = app.overridesThere(); diags.HasErrors() {
+		return app.fail(diags)
+	}
+	if len(args) == 1 {
+		switch {
+		case !digestForm.MatchString(args[0]):
+			return app.failf("Not the digest of a plan", "Against a server, \"tutti apply\" takes the digest of a plan that the server keeps, as \"tutti plan\" tells it; %q is none. Plans in files are applied where they were made.", args[0])
+		case len(o.targets)+len(app.stacks) > 0 || o.destroy:
+			return app.failf("Options cannot change a saved plan", "A plan is carried out exactly as it is: options such as -stack, -target or -destroy belong to \"tutti plan\".")
+		}
+		if diags := c.read(ctx, args[0]); diags.HasErrors() {
+			return app.fail(diags)
+		}
+		if app.environment == "" {
+			c.environment = c.plan.Environment
+		}
+		return c.apply(ctx)
+	}
+	end, diags := c.make(ctx, o.requestThere("plan", app.stacks))
+	if diags.HasErrors() || end.detached {
+		return app.fail(diags)
+	}
+	if c.changes && !o.approved(ctx, app, o.mode()) {
+		return exitFailed
+	}
+	return c.apply(ctx)
+}
+
+// partsFromThere are the plans of a document, with what is shown of changes by name.
+func partsFromThere(doc *client.PlanDocument) ([]remotePart, error) {
+	var out []remotePart
+	for _, s := range doc.Stacks {
+		part := remotePart{stack: s.Stack}
+		var err error
+		if part.plan, err = planFromThere(s.Plan, modeOf(doc.Kind)); err != nil {
+			return nil, err
+		}
+		if len(s.Decision) > 0 {
+			part.decision = &policy.Decision{}
+			if err := json.Unmarshal(s.Decision, part.decision); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, part)
+	}
+	return out, nil
+}
+
+// planFromThere reads of plan JSON which objects and outputs change, and how.
+func planFromThere(data []byte, mode plans.Mode) (*plans.Plan, error) {
+	type change struct {
+		Address  string `json:"address"`
+		Previous string `json:"previous_address"`
+		Deposed  string `json:"deposed"`
+		Reason   string `json:"action_reason"`
+		Change   struct {
+			Actions   []string `json:"actions"`
+			Importing *struct {
+				ID string `json:"id"`
+			} `json:"importing"`
+		} `json:"change"`
+	}
+	var doc struct {
+		Changes []change `json:"resource_changes"`
+		Drift   []change `json:"resource_drift"`
+		Outputs map[string]struct {
+			Actions         []string `json:"actions"`
+			BeforeSensitive any      `json:"before_sensitive"`
+			AfterSensitive  any      `json:"after_sensitive"`
+		} `json:"output_changes"`
+	}
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return nil, err
+	}
+	p := &plans.Plan{Mode: mode}
+	read := func(list []change) (out []*plans.Change, err error) {
+		for _, c := range list {
+			one := &plans.Change{Action: actionOf(c.Change.Actions), Reason: plans.Reason(c.Reason)}
+			if one.Object.Instance, err = addrs.ParseResourceInstance(c.Address); err != nil {
+				return nil, err
+			}
+			one.Object.Deposed, one.PrevAddress = addrs.DeposedKey(c.Deposed), one.Object.Instance
+			if c.Previous != "" {
+				if one.PrevAddress, err = addrs.ParseResourceInstance(c.Previous); err != nil {
+					return nil, err
+				}
+			}
+			if c.Change.Importing != nil {
+				one.Importing = &plans.Importing{ID: c.Change.Importing.ID}
+			}
+			out = append(out, one)
+		}
+		return out, nil
+	}
+	var err error
+	if p.Changes, err = read(doc.Changes); err == nil {
+		p.Drift, err = read(doc.Drift)
+	}
+	for _, name := range sortedKeys(doc.Outputs) {
+		o := doc.Outputs[name]
+		p.Outputs = append(p.Outputs, &plans.OutputChange{Name: name, Action: actionOf(o.Actions), Sensitive: o.BeforeSensitive == true || o.AfterSensitive == true})
+	}
+	return p, err
+}
+
+// actionOf is the action that plan JSON has these words for.
+func actionOf(words []string) plans.Action {
+	for _, a := range []plans.Action{
+		plans.Create, plans.Read, plans.Update, plans.DeleteThenCreate, plans.CreateThenDelete, plans.Delete, plans.Forget, plans.ForgetThenCreate,
+	} {
+		if slices.Equal(jsonplan.Actions(a), words) {
+			return a
+		}
+	}
+	return plans.NoOp
+}
+
+func logFromThere(l client.Log) runs.LogChunk {
+	return runs.LogChunk{ID: l.ID, Name: l.Step, Stream: l.Stream, Time: l.Time, Data: []byte(l.Text)}
+}
+
+// outputsThere are the outputs of a stack, as the state here would have them.
+func (a *App) outputsThere(ctx context.Context, environment, stack string) (*states.State, error) {
+	if stack == "" {
+		stack = "-"
+	}
+	list, err := persist(ctx, func(ctx context.Context) (*client.PageOutput, error) {
+		return a.remote.ListOutputs(ctx, environment, stack)
+	})
+	if err != nil {
+		return nil, err
+	}
+	st := &states.State{Outputs: map[string]*states.Output{}}
+	for _, o := range list.Items {
+		st.Outputs[o.Name] = &states.Output{Sensitive: o.Sensitive, Type: o.Type, Value: o.Value}
+		if o.Sensitive {
+			st.Outputs[o.Name].Type, st.Outputs[o.Name].Value = json.RawMessage(`"dynamic"`), json.RawMessage(`null`)
+		}
+	}
+	return st, nil
+}
