@@ -88,9 +88,9 @@ func (b *browser) note(resp *http.Response) {
 	}
 }
 
-// visit goes to a page and fills in every form as somebody, until there is none or it
+// follow goes to a page and fills in every form as somebody, until there is none or it
 // is stopped.
-func (b *browser) visit(page, as string) (resp *http.Response, text string) {
+func (b *browser) follow(page, as string) (resp *http.Response, text string) {
 	b.t.Helper()
 	resp, err := b.http.Get(page)
 	for range 10 {
@@ -123,6 +123,13 @@ func (b *browser) visit(page, as string) (resp *http.Response, text string) {
 	}
 	b.t.Fatal("there are forms without end")
 	return nil, ""
+}
+
+// visit is follow for whoever wants to know no more than the status and the page.
+func (b *browser) visit(page, as string) (status int, text string) {
+	b.t.Helper()
+	resp, text := b.follow(page, as) //nolint:bodyclose // follow reads and closes it
+	return resp.StatusCode, text
 }
 
 // postForm is the first form of a page that is to be posted.
@@ -201,9 +208,9 @@ func TestServerLogin(t *testing.T) {
 	if who := b.session(s); who != "" {
 		t.Fatalf("a browser that has not logged in is %s", who)
 	}
-	resp, text := b.visit(s.url+"/login/corp?next="+url.QueryEscape("/runs?status=failed"), "ann")
-	if resp.StatusCode != 200 || !strings.Contains(text, `content="0;url='/runs?status=failed'"`) {
-		t.Fatalf("coming back: %d %s", resp.StatusCode, text)
+	status, text := b.visit(s.url+"/login/corp?next="+url.QueryEscape("/runs?status=failed"), "ann")
+	if status != http.StatusOK || !strings.Contains(text, `content="0;url='/runs?status=failed'"`) {
+		t.Fatalf("coming back: %d %s", status, text)
 	}
 	if who := b.session(s); !strings.Contains(who, `"user:ann@example.com"`) || !strings.Contains(who, `"group:corp-sre"`) {
 		t.Fatalf("the session is of %s", who)
@@ -226,8 +233,12 @@ func TestServerLogin(t *testing.T) {
 	u, _ := url.Parse(s.url)
 	old := b.http.Jar.Cookies(u)
 	out, err := b.http.Post(s.url+"/logout", "", nil)
-	if err != nil || out.StatusCode != 204 {
-		t.Fatalf("logging out: %v, %v", out, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = out.Body.Close()
+	if out.StatusCode != http.StatusNoContent {
+		t.Fatalf("logging out: %s", out.Status)
 	}
 	b.http.Jar.SetCookies(u, old)
 	if who := b.session(s); who != "" {
@@ -243,7 +254,7 @@ func TestServerLoginAttacks(t *testing.T) {
 	back := func(as string) (*browser, *url.URL) {
 		b := newBrowser(t)
 		b.stop = "/callback"
-		resp, text := b.visit(s.url+"/login/corp", as)
+		resp, text := b.follow(s.url+"/login/corp", as) //nolint:bodyclose // follow reads and closes it
 		at, err := resp.Location()
 		if err != nil {
 			t.Fatalf("nobody is sent back: %d %s", resp.StatusCode, text)
@@ -259,9 +270,9 @@ func TestServerLoginAttacks(t *testing.T) {
 	}
 	refused := func(what string, b *browser, page string) {
 		t.Helper()
-		resp, text := b.visit(page, "")
-		if resp.StatusCode != http.StatusForbidden || b.session(s) != "" {
-			t.Errorf("%s: %d %s", what, resp.StatusCode, text)
+		status, text := b.visit(page, "")
+		if status != http.StatusForbidden || b.session(s) != "" {
+			t.Errorf("%s: %d %s", what, status, text)
 		}
 	}
 	_, at := back("bob")
@@ -284,11 +295,11 @@ func TestServerLoginAttacks(t *testing.T) {
 
 	// A code that was used logs nobody in, not even who has used it.
 	b, at = back("ann")
-	if resp, text := b.visit(at.String(), ""); resp.StatusCode != 200 || b.session(s) == "" {
-		t.Fatalf("%d %s", resp.StatusCode, text)
+	if status, text := b.visit(at.String(), ""); status != http.StatusOK || b.session(s) == "" {
+		t.Fatalf("%d %s", status, text)
 	}
-	if resp, _ := b.visit(at.String(), ""); resp.StatusCode != http.StatusForbidden {
-		t.Errorf("a login is finished twice: %d", resp.StatusCode)
+	if status, _ := b.visit(at.String(), ""); status != http.StatusForbidden {
+		t.Errorf("a login is finished twice: %d", status)
 	}
 	again, next := back("ann")
 	used := at.Query().Get("code")
@@ -296,9 +307,9 @@ func TestServerLoginAttacks(t *testing.T) {
 
 	for _, next := range []string{"https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/%2f/../x\ny", "http:/x", "x", "///evil.example", "/login/corp"} {
 		b := newBrowser(t)
-		resp, text := b.visit(s.url+"/login/corp?next="+url.QueryEscape(next), "ann")
-		if resp.StatusCode != 200 || !strings.Contains(text, `content="0;url='/'"`) {
-			t.Errorf("next %q leads to %d %s", next, resp.StatusCode, text)
+		status, text := b.visit(s.url+"/login/corp?next="+url.QueryEscape(next), "ann")
+		if status != http.StatusOK || !strings.Contains(text, `content="0;url='/'"`) {
+			t.Errorf("next %q leads to %d %s", next, status, text)
 		}
 	}
 	if code, _, _ := s.do("GET", "/login/nobody", nil); code != 404 {

@@ -135,7 +135,7 @@ func TestNATS(t *testing.T) {
 		b.mutex.Unlock()
 		publish(js, 100, 200)
 		r.stop()
-		r = start(t, stored, b)
+		start(t, stored, b)
 		// The server dies and comes back.
 		stop()
 		serve(server, at, path, args...)
@@ -166,7 +166,7 @@ func TestNATS(t *testing.T) {
 }
 
 func TestMQTT(t *testing.T) {
-	path, at, dir := program(t, "usr/sbin/mosquitto"), address(t), t.TempDir()
+	path, at, dir := program(t, "usr/sbin/mosquitto"), address(t), t.TempDir() //nolint:misspell // its name
 	config := filepath.Join(dir, "mosquitto.conf")
 	host, port, _ := strings.Cut(at, ":")
 	if err := os.WriteFile(config, []byte("listener "+port+" "+host+"\nallow_anonymous true\npersistence true\nautosave_interval 1\nautosave_on_changes true\npersistence_location "+dir+"/\n"), 0o644); err != nil {
