@@ -117,13 +117,15 @@ func TestServerReading(t *testing.T) {
 		"get-session": lists, "list-runs": lists, "list-workflows": lists, "list-stacks": lists, "list-events": lists, "list-approvals": lists,
 		"list-triggers": lists, "list-dead-letters": lists, "list-deliveries": lists,
 		"get-run": 404, "list-steps": 404, "list-journal": 404, "list-logs": 404, "stream-run": 404, "get-workflow": 404, "get-event": 404,
-		"list-objects": 404, "list-outputs": 404, "list-revisions": 404, "get-drift": 404, "get-plan": 404,
-		"cancel-run": 404, "resume-run": 404, "retry-run": 404, "signal-run": 404, "decide-step": 404, "change-stack": 404, "observe-stack": 404, "start-run": 404,
+		"list-objects": 404, "list-outputs": 404, "list-run-outputs": 404, "list-revisions": 404, "get-drift": 404, "get-plan": 404,
+		"cancel-run": 404, "resume-run": 404, "retry-run": 404, "signal-run": 404, "decide-step": 404, "change-stack": 404, "change-stacks": 404, "observe-stack": 404, "start-run": 404,
 		"verify-audit": 403, "export-audit": 403, "accept-events": 403, "replay-event": 403, "retry-dead-letter": 403, "retry-delivery": 404, // there is none
-		"stream-events": 0, // TestServerReadingStream
+		"keep-configuration": 403, // such servers keep none
+		"stream-events":      0,   // TestServerReadingStream
 	}
 	body := map[string]any{
-		"start-run": map[string]any{"workflow": "hidden"}, "change-stack": map[string]any{"kind": "plan"}, "retry-run": map[string]any{},
+		"keep-configuration": "no archive",
+		"start-run":          map[string]any{"workflow": "hidden"}, "change-stack": map[string]any{"kind": "plan"}, "change-stacks": map[string]any{"kind": "plan", "stacks": []string{"vault"}}, "retry-run": map[string]any{},
 		"signal-run": map[string]any{"event": "x"}, "decide-step": map[string]any{"decision": "approve"}, "replay-event": map[string]any{},
 		"accept-events": map[string]any{"specversion": "1.0", "id": "1", "source": "/x", "type": "x"},
 	}

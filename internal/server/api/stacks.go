@@ -167,6 +167,11 @@ func (a *API) changeStacks(ctx context.Context, in *struct {
 ) (*body[Run], error) {
 	c := in.Body.change(in.Environment)
 	c.Several, c.Stacks, c.Configuration = true, in.Body.Stacks, in.Body.Configuration
+	for _, name := range c.Stacks {
+		if c.Configuration == "" && !a.viewer(ctx).Place(c.Environment, name) {
+			return nil, problem(fmt.Errorf("%w: the project declares no stack %q", ErrNotFound, name))
+		}
+	}
 	if c.Configuration != "" && (c.Apply || c.Plan != "") {
 		return nil, huma.Error422UnprocessableEntity("a configuration is only planned", &huma.ErrorDetail{Location: "body.configuration", Message: "kind must be plan, and no plan given"})
 	}
