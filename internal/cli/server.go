@@ -147,7 +147,7 @@ func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqli
 		driving: map[string]bool{}, alone: map[string]time.Time{},
 	}
 	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store), speculative: o.speculative}
-	work.observer.change = work.Change
+	work.observer.work = work
 	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf}
 	s := &server.Server{
 		API: &api.API{
