@@ -104,8 +104,12 @@ func allTriggers(p *projects.Project) []*projects.Trigger {
 // serveEvents hands over the webhooks and the event triggers of a project that was
 // checked.
 func (s *serverTriggers) serveEvents(ctx context.Context, p *projects.Project) {
-	s.hooks.Set(p)
 	set, _ := triggers.ReadEvents(p)
+	// Nothing is taken from outside before the triggers are known that it may be for.
+	if _, _, err := set.Follow(ctx, s.op.opened); err != nil {
+		fmt.Fprintf(s.op.app.Err, "Events: triggers that are new may miss some: %s\n", err)
+	}
+	s.hooks.Set(p)
 	select {
 	case s.events <- set:
 	case <-ctx.Done():

@@ -160,11 +160,7 @@ func (d *Dispatcher) sleep() time.Duration {
 
 // load reads up to where the feed was looked at, and what triggers know.
 func (d *Dispatcher) load(ctx context.Context) error {
-	states := make([]runs.WindowState, len(d.set.list))
-	for i, t := range d.set.list {
-		states[i] = runs.WindowState{Trigger: t.Name, Rule: t.rule()}
-	}
-	at, states, err := d.Store.Follow(ctx, states)
+	at, states, err := d.set.Follow(ctx, d.Store)
 	if err != nil {
 		return err
 	}

@@ -338,6 +338,26 @@ func TestLoops(t *testing.T) {
 	})
 }
 
+// TestKnownBeforeTheFirstLook: what comes once triggers are known is for them, also
+// where nobody looks yet.
+func TestKnownBeforeTheFirstLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, eventProject)
+		set, _ := ReadEvents(h.project)
+		h.send("push", "early", "", `{"ref":"early","size":6}`)
+		if _, _, err := set.Follow(t.Context(), h.store); err != nil {
+			t.Fatal(err)
+		}
+		h.send("push", "right", "", `{"ref":"right","size":6}`)
+		h.live()
+		defer h.die()
+		time.Sleep(time.Second)
+		if got := slices.Collect(maps.Values(h.started())); !slices.Equal(got, []string{"right in prod"}) {
+			t.Errorf("started were %q", got)
+		}
+	})
+}
+
 // TestKilledAnywhere has a process die at every write, before it has an effect and
 // after, and another one go on: what comes of the events is the same each time.
 func TestKilledAnywhere(t *testing.T) {
