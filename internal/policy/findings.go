@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,15 +31,35 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 		j.uncertain(nil, nil, asked)
 		return
 	}
+	bounded := slices.ContainsFunc(asked, attribute.isBound)
+	only := !slices.ContainsFunc(asked, func(a attribute) bool { return !a.isBound() })
+	var lasting map[string]bool
+	if bounded {
+		var more bool
+		if lasting, more = j.lasting(ctx, plain); only {
+			if len(lasting) == len(plain) && !more {
+				asked = nil // nothing can change
+			}
+			j.uncertain(plain, lasting, asked)
+			return
+		}
+	}
 	if !j.r.followed {
 		j.uncertain(plain, nil, asked)
 		return
 	}
 	w, in := j.worker.watched()
 	follow := &derivations{rule: j.r, certain: map[string]bool{}}
-	w.note = follow.noted
+	w.note = func(id int) {
+		if id < 0 || !w.names[id].isBound() { // those are asked for above
+			follow.noted(id)
+		}
+	}
 	if again, err := j.watch(ctx, j.r.query, j.r.says, w, in, follow); err != nil || !same(plain, again) {
 		follow.certain = nil
+	}
+	if bounded {
+		maps.DeleteFunc(follow.certain, func(term string, _ bool) bool { return !lasting[term] })
 	}
 	j.uncertain(plain, follow.certain, asked)
 }
