@@ -269,7 +269,7 @@ type StepState struct {
 	Done   int // of them, ended
 	Error  *Error
 	Undone bool // all that succeeded of it, or some of it; tried and failed does not count
-	// Waits says what a running step waits for: "for approval", "for event", or
+	// Waits says what a running step waits for: "for approval" (with how many there are where several are needed), "for event", or
 	// "until" an instant.
 	Waits string
 }
@@ -301,10 +301,13 @@ func (m *Machine) Steps() []StepState {
 		}
 		out[i] = one
 	}
-	m.effects.open(func(_ int, p *effect) {
+	m.effects.open(func(step int, p *effect) {
 		switch p.kind {
 		case approvalEffect:
 			out[p.node].Waits = "for approval"
+			if want, err := m.asked(p.target); err == nil && want.count > 1 {
+				out[p.node].Waits += fmt.Sprintf(" (%d of %d)", len(m.approvals[int32(step)].by), want.count)
+			}
 		case eventEffect:
 			out[p.node].Waits = "for event"
 		case waitEffect, backoffEffect:
