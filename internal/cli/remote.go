@@ -34,17 +34,23 @@ type remote struct {
 	session *client.Session
 }
 
+// planningThere are the options of commands that plan.
+var planningThere = []string{
+	"cancel-on-interrupt", "compact-warnings", "env", "exclude", "input", "json", "lock", "refresh", "refresh-only", "replace", "stack", "target", "var", "var-file",
+}
+
 // remoteOptions are, by command, the options that mean something against a server.
 // A command that is not listed works on files here only.
 var remoteOptions = map[string][]string{
-	"apply":         {"auto-approve", "cancel-on-interrupt", "compact-warnings", "destroy", "env", "input", "json", "lock", "override", "refresh", "stack", "target"},
+	"apply":         slices.Concat(planningThere, []string{"auto-approve", "destroy", "override"}),
 	"approve":       {"comment", "digest"},
 	"cancel":        {"env"},
-	"destroy":       {"auto-approve", "cancel-on-interrupt", "compact-warnings", "env", "input", "json", "lock", "override", "refresh", "stack", "target"},
+	"destroy":       slices.Concat(planningThere, []string{"auto-approve", "override"}),
 	"logs":          {"f", "follow", "json"},
 	"output":        {"env", "json", "raw", "stack"},
-	"plan":          {"cancel-on-interrupt", "compact-warnings", "destroy", "detailed-exitcode", "env", "input", "json", "lock", "refresh", "stack", "target", "upload"},
-	"policy check":  {"destroy", "env", "format", "input", "plan", "refresh", "stack", "target", "upload"},
+	"plan":          slices.Concat(planningThere, []string{"destroy", "detailed-exitcode", "upload"}),
+	"refresh":       planningThere,
+	"policy check":  {"destroy", "env", "exclude", "format", "input", "plan", "refresh", "replace", "stack", "target", "upload", "var", "var-file"},
 	"reject":        {"comment", "digest"},
 	"resume":        {"auto-approve", "cancel-on-interrupt", "env", "json"},
 	"run":           {"cancel-on-interrupt", "detach", "env", "json", "override", "var"},
