@@ -42,7 +42,7 @@ func (p *project) logsIn(as string, args ...string) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	newBrowser(c.t).visit(string(at), as)
+	newBrowser(p.t).visit(string(at), as)
 	if err := <-ended; err != nil {
 		p.t.Fatalf("tutti login: %v\n%s", err, said.String())
 	}
