@@ -68,6 +68,9 @@ func (o *planOptions) requestThere(kind string, stacks []string) client.ProjectC
 // write.
 func (c *remoteChange) carry(ctx context.Context, request client.ProjectChangeRequest) (remoteEnd, diag.List) {
 	there := c.app.remote
+	if !c.silent {
+		request.Source = c.app.sourceThere()
+	}
 	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) {
 		return there.ChangeStacks(ctx, c.environment, request)
 	})
