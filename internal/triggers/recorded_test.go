@@ -20,7 +20,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/states"
 )
 
 // recordedProject has what a project does with requests to merge and what becomes of
@@ -178,7 +177,7 @@ func TestRecordedRequests(t *testing.T) {
 					}
 				}
 				time.Sleep(time.Second)
-				list, err := h.store.Runs(t.Context(), states.Key{}, 0)
+				list, err := h.store.Runs(t.Context(), runs.RunQuery{})
 				if err != nil {
 					t.Fatal(err)
 				}
