@@ -160,8 +160,8 @@ type PlanPart struct {
 	Decision json.RawMessage // what policy says; nil where nothing is asked
 	Cost     json.RawMessage // what it costs; nil where nobody wants to know
 
-	// Plan, Judged and Priced are what the documents are made of; nil of a plan of which
-	// only the documents were kept.
+	// Plan, Judged and Priced are what the documents are made of. Of a plan of which only
+	// the documents were kept they are what those say.
 	Plan   *plans.Plan      `json:"-"`
 	Judged *policy.Decision `json:"-"`
 	Priced *cost.Estimate   `json:"-"`
