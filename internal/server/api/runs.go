@@ -49,6 +49,7 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 	Status      string `query:"status" enum:"pending,running,interrupted,succeeded,failed,cancelled" doc:"Only runs that stand so."`
 	Kind        string `query:"kind" doc:"Only runs of this kind."`
 	Parent      string `query:"parent" doc:"Only the steps of this run that are runs of their own."`
+	Top         bool   `query:"top" doc:"Only runs that are no steps of others."`
 	Cursor      string `query:"cursor" doc:"What the page before gave as next."`
 	Limit       int    `query:"limit" default:"50" minimum:"1" maximum:"500"`
 },
@@ -67,6 +68,7 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 		case in.Status != "" && string(r.Status) != in.Status,
 			in.Kind != "" && r.Kind != in.Kind,
 			in.Parent != "" && r.Parent != in.Parent,
+			in.Top && r.Parent != "",
 			!a.viewer(ctx).run(ctx, r):
 			continue
 		}
