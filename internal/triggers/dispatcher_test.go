@@ -149,7 +149,7 @@ func (h *house) send(kind, id, subject, data string) {
 // started are the runs with what they were started with.
 func (h *house) started() map[string]string {
 	h.t.Helper()
-	list, err := h.store.Runs(h.t.Context(), states.Key{}, 0)
+	list, err := h.store.Runs(h.t.Context(), runs.RunQuery{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -32,8 +31,7 @@ type API struct {
 	// Stop, once closed, ends streams: the server goes down.
 	Stop <-chan struct{}
 
-	names sync.Map // of workflows, by blob of the definition
-	tail  tail
+	tail tail
 }
 
 // collecting bounds how long the store is asked for what is not part of a request.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -205,33 +204,5 @@ func (f *follower) outputs() []Output {
 		}
 		out = append(out, one)
 	}
-	return out
-}
-
-// workflowOf is the name of the workflow that a run is of; empty where it is of
-// none that the project declared.
-func (a *API) workflowOf(ctx context.Context, r runs.Run) string {
-	if !r.Machine() {
-		return ""
-	}
-	if name, ok := a.names.Load(r.Blob); ok {
-		return name.(string)
-	}
-	source, err := a.Store.Blob(ctx, r.Blob)
-	if err != nil {
-		return ""
-	}
-	var d runs.WorkflowDefinition
-	if runs.IsWorkflow(source) {
-		_ = json.Unmarshal(source, &d) // one that cannot be read has no name
-	}
-	a.names.Store(r.Blob, d.Workflow)
-	return d.Workflow
-}
-
-// runOf describes a run for clients.
-func (a *API) runOf(ctx context.Context, r runs.Run) Run {
-	out := describeRun(r)
-	out.Workflow = a.workflowOf(ctx, r)
 	return out
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -56,17 +57,6 @@ func (a *API) listStacks(ctx context.Context, _ *struct{}) (*body[page[Stack]], 
 	if err != nil {
 		return nil, problem(err)
 	}
-	last := map[states.Key]*Run{}
-	all, err := a.Store.Runs(ctx, states.Key{}, 0)
-	if err != nil {
-		return nil, problem(err)
-	}
-	for _, r := range all {
-		if _, known := last[r.Key]; !known && !r.Machine() {
-			run := a.runOf(ctx, r)
-			last[r.Key] = &run
-		}
-	}
 	out := page[Stack]{Items: []Stack{}}
 	for _, s := range list {
 		if !a.viewer(ctx).Place(s.Environment, s.Stack) {
@@ -74,7 +64,14 @@ func (a *API) listStacks(ctx context.Context, _ *struct{}) (*body[page[Stack]], 
 		}
 		one := Stack{
 			Name: s.Stack, Environment: s.Environment, Source: s.Source, Needs: s.Needs, Serial: s.Serial, Objects: s.Objects, Observed: s.Observed, Drift: s.Drift,
-			LastRun: last[states.Key{Stack: s.Stack, Environment: s.Environment}],
+		}
+		last, err := a.Store.Runs(ctx, runs.RunQuery{State: &states.Key{Stack: s.Stack, Environment: s.Environment}, Limit: 1})
+		if err != nil {
+			return nil, problem(err)
+		}
+		if len(last) > 0 {
+			run := runOf(last[0])
+			one.LastRun = &run
 		}
 		if one.Needs == nil {
 			one.Needs = []string{}
@@ -203,14 +200,14 @@ func (r *ChangeRequest) change(environment string) Change {
 // change makes the run of a change, once.
 func (a *API) change(ctx context.Context, c Change) (*body[Run], error) {
 	if run, ok := a.startedBefore(ctx); ok {
-		return answer(a.runOf(ctx, run)), nil
+		return answer(runOf(run)), nil
 	}
 	c.ID = runID(ctx)
 	run, err := a.Work.Change(ctx, IdentityOf(ctx), c)
 	if err != nil {
 		return nil, problem(err)
 	}
-	return answer(a.runOf(ctx, run)), nil
+	return answer(runOf(run)), nil
 }
 
 func (a *API) getPlan(ctx context.Context, in *struct {

@@ -56,9 +56,10 @@ type Override struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"4000" doc:"Recorded with the run."`
 }
 
-func describeRun(r runs.Run) Run {
+// runOf describes a run for clients.
+func runOf(r runs.Run) Run {
 	out := Run{
-		ID: r.ID, Kind: r.Kind, Status: string(r.Status), Stack: r.Key.Stack, Environment: r.Key.Environment, Actor: r.Actor,
+		ID: r.ID, Kind: r.Kind, Workflow: r.Workflow, Status: string(r.Status), Stack: r.Key.Stack, Environment: r.Key.Environment, Actor: r.Actor,
 		Steps: r.Steps, Done: r.Done, Failed: r.Failed, Summary: r.Summary, Problem: r.Problem, Parent: r.Parent,
 		Cancelling: r.Cancelling > 0 && !r.Status.Ended(), Created: r.Created, Started: timeOf(r.Started), Ended: timeOf(r.Ended), Pruned: timeOf(r.Pruned),
 	}
