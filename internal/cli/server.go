@@ -249,9 +249,13 @@ func (w logWriter) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// breath is how long follow waits at least between two looks: what changes in
-// between is seen with the next.
-const breath = 20 * time.Millisecond
+// breath is how long follow waits at least between two looks, and breaths how many times
+// as long as it took to look: what changes in between is seen with the next, and many
+// open runs do not take up the process.
+const (
+	breath  = 20 * time.Millisecond
+	breaths = 10
+)
 
 // follow looks for runs to drive whenever something has changed, and from time to
 // time: the death of a process changes nothing.
@@ -259,10 +263,11 @@ func (d *runDriver) follow(ctx context.Context, changed func() <-chan struct{}) 
 	ticker := time.NewTicker(5 * time.Second)
 	defer ticker.Stop()
 	for {
-		next := changed()
+		next, began := changed(), time.Now()
 		if _, err := d.look(context.WithoutCancel(ctx)); err != nil {
 			d.op.app.show(diag.Warningf("Cannot look for runs", "%s.", err))
 		}
+		took := time.Since(began)
 		select {
 		case <-ctx.Done():
 			d.all.Wait()
@@ -271,7 +276,7 @@ func (d *runDriver) follow(ctx context.Context, changed func() <-chan struct{}) 
 		case <-next:
 			select {
 			case <-ctx.Done():
-			case <-time.After(breath):
+			case <-time.After(max(breath, breaths*took)):
 			}
 		case <-ticker.C:
 		}

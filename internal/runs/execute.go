@@ -157,6 +157,7 @@ func (r *Runner) newRun(ctx context.Context, e *Execution) (Run, diag.List) {
 	sum := sha256.Sum256(e.Definition)
 	run.PlanHash = hex.EncodeToString(sum[:])
 	run.Blob = definitionPrefix + run.PlanHash
+	run.Workflow = definedWorkflow(e.Definition)
 	if e.Admit != nil {
 		told, diags := e.Admit(ctx, run)
 		if diags.HasErrors() {

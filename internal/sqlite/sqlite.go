@@ -52,6 +52,8 @@ type Store struct {
 	writer *writer
 	using  *os.File // locked while the file is open
 
+	held sync.Map // runs whose locks this store has
+
 	watching sync.Mutex
 	watchers map[*Changes]bool
 
