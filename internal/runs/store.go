@@ -135,6 +135,10 @@ type Source struct {
 	Commit     string // in full, in hexadecimal
 	// PullRequest is the number of the request to merge; 0 for none.
 	PullRequest int `json:",omitempty"`
+	// Host is the kind of the host whose own webhook, signed, says so: github, gitlab
+	// or gitea. Empty where somebody claims it, who may start runs but need have
+	// nothing to do with that code.
+	Host string `json:",omitempty"`
 }
 
 // ErrPruned says that what would be needed of a run was removed because it was old.
