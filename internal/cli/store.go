@@ -195,7 +195,11 @@ func (a *App) prune(ctx context.Context, age string, only, asJSON bool) int {
 	before := time.Now().Add(-old)
 	done, err := store.Prune(ctx, before, a.actor(), only)
 	if err != nil {
-		return a.failf("Not everything was removed", "%s. Run the command again to go on.", strings.TrimSuffix(err.Error(), "."))
+		then := "Run the command again to go on."
+		if errors.Is(err, sqlite.ErrFull) {
+			then = "What is removed is written down first, which takes some room: make a little elsewhere on this disk, and run the command again to go on."
+		}
+		return a.failf("Not everything was removed", "%s. %s", strings.TrimSuffix(err.Error(), "."), then)
 	}
 	if asJSON {
 		return a.printJSONIndented(struct {
