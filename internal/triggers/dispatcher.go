@@ -236,7 +236,7 @@ func (d *Dispatcher) advance(ctx context.Context, p *runs.Progress) (bool, error
 		p.Windows = append(p.Windows, w.state)
 	}
 	p.Events = append(p.Events, d.told()...)
-	if len(p.Firings) == 0 && len(p.Windows) == 0 && len(p.Events) == 0 && (p.To == d.stored.Sequence || d.now().Before(d.saved.Add(saveAfter))) {
+	if len(p.Firings) == 0 && len(p.Windows) == 0 && len(p.Events) == 0 && (p.To == d.stored.Sequence || d.savedLately()) {
 		return true, nil
 	}
 	at, written, err := d.Store.Advance(ctx, *p)
@@ -246,6 +246,12 @@ func (d *Dispatcher) advance(ctx context.Context, p *runs.Progress) (bool, error
 	d.stored, d.saved = at, d.now()
 	d.due = d.due || len(p.Firings) > 0
 	return true, nil
+}
+
+// savedLately reports whether there is time yet until the place in the feed is written.
+func (d *Dispatcher) savedLately() bool {
+	since := d.now().Sub(d.saved)
+	return since >= 0 && since < saveAfter // the clock may have been ahead
 }
 
 // told are the events about what loop guards kept back.
@@ -393,7 +399,7 @@ func (d *Dispatcher) depth(ctx context.Context, e *events.Event) (int, error) {
 func (d *Dispatcher) pass(p *runs.Progress) {
 	now := d.now()
 	for i, w := range d.windows {
-		if !w.next.IsZero() && !w.next.After(now) {
+		if !w.next.IsZero() && (!w.next.After(now) || w.Ahead(now)) {
 			d.result(i, w.Advance(now), nil, 0, p)
 		}
 	}
