@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -179,11 +178,14 @@ func (s *Store) Memory(ctx context.Context, source string) ([]byte, error) {
 	return memory, err
 }
 
+// fedRows are the events behind a number, with what is known of those from outside.
+const fedRows = `SELECT e.sequence, e.id, e.source, e.type, e.subject, e.actor, e.time, e.data, i.extra, coalesce(i.at, e.time), i.at IS NOT NULL
+	FROM events e LEFT JOIN accepted i ON i.sequence = e.sequence WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?`
+
 // Fed implements runs.EventStore.
 func (s *Store) Fed(ctx context.Context, after int64, limit int) ([]runs.Fed, error) {
 	var out []runs.Fed
-	err := s.list(ctx, `SELECT e.sequence, e.id, e.source, e.type, e.subject, e.actor, e.time, e.data, i.extra, coalesce(i.at, e.time), i.at IS NOT NULL
-		FROM events e LEFT JOIN accepted i ON i.sequence = e.sequence WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?`, []any{after, limitOf(limit)}, func(rows *sql.Rows) error {
+	err := s.list(ctx, fedRows, []any{after, limitOf(limit)}, func(rows *sql.Rows) error {
 		var e runs.Fed
 		var happened, at int64
 		err := rows.Scan(&e.Sequence, &e.ID, &e.Source, &e.Type, &e.Subject, &e.Actor, &happened, (*[]byte)(&e.Data), (*[]byte)(&e.Extra), &at, &e.Outside)
@@ -306,20 +308,26 @@ func given(list ...condition) (where string, args []any) {
 	return "WHERE TRUE" + where + " ", args
 }
 
-// Firings implements runs.EventStore.
-func (s *Store) Firings(ctx context.Context, q runs.FiringQuery) ([]runs.Firing, error) {
+// firingSelection is which firings are read, in which order.
+func firingSelection(q runs.FiringQuery) (text string, args []any) {
 	where, args := given(
 		condition{"trigger = ?", q.Trigger, q.Trigger != ""},
 		condition{"event = ?", q.Event, q.Event != 0},
 		condition{"status = ?", string(q.Status), q.Status != ""},
 		condition{"event < ?", q.Before, q.Before != 0},
 	)
-	query := "SELECT document, status FROM firings " + where
-	if query += "ORDER BY event DESC, trigger LIMIT ?"; q.Status == runs.FiringDue {
-		query = strings.Replace(query, "DESC", "", 1)
+	order := "event DESC, trigger"
+	if q.Status == runs.FiringDue {
+		order = "event, trigger"
 	}
+	return where + "ORDER BY " + order + " LIMIT ?", append(args, limitOf(q.Limit))
+}
+
+// Firings implements runs.EventStore.
+func (s *Store) Firings(ctx context.Context, q runs.FiringQuery) ([]runs.Firing, error) {
+	text, args := firingSelection(q)
 	var out []runs.Firing
-	err := s.list(ctx, query, append(args, limitOf(q.Limit)), func(rows *sql.Rows) error {
+	err := s.list(ctx, "SELECT document, status FROM firings "+text, args, func(rows *sql.Rows) error {
 		var document []byte
 		var f runs.Firing
 		var status string

@@ -131,14 +131,20 @@ func (s *Store) RecordAttempt(ctx context.Context, d runs.Delivery, told ...even
 	})
 }
 
-// Deliveries implements runs.OutboxStore.
-func (s *Store) Deliveries(ctx context.Context, q runs.DeliveryQuery) ([]runs.Delivery, error) {
+// deliverySelection is which deliveries are read, in which order.
+func deliverySelection(q runs.DeliveryQuery) (text string, args []any) {
 	where, args := given(
 		condition{"notify = ?", q.Notify, q.Notify != ""},
 		condition{"status = ?", string(q.Status), q.Status != ""},
 		condition{"id < ?", q.Before, q.Before != 0},
 	)
-	return s.listDeliveries(ctx, where+"ORDER BY id DESC LIMIT ?", append(args, limitOf(q.Limit))...)
+	return where + "ORDER BY id DESC LIMIT ?", append(args, limitOf(q.Limit))
+}
+
+// Deliveries implements runs.OutboxStore.
+func (s *Store) Deliveries(ctx context.Context, q runs.DeliveryQuery) ([]runs.Delivery, error) {
+	text, args := deliverySelection(q)
+	return s.listDeliveries(ctx, text, args...)
 }
 
 // RetryDelivery implements runs.OutboxStore.

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -193,16 +192,6 @@ type eventsQuery struct {
 	Limit   int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 }
 
-func (q *eventsQuery) matches(l *events.Link) bool {
-	if q.Subject != "" && q.Subject != l.Subject {
-		return false
-	}
-	if prefix, ok := strings.CutSuffix(q.Type, "*"); ok {
-		return strings.HasPrefix(l.Type, prefix)
-	}
-	return q.Type == "" || q.Type == l.Type
-}
-
 func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*body[page[Event]], error) {
 	after := in.After
 	if in.Last > 0 {
@@ -213,8 +202,8 @@ func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*body[page[Event
 		after = max(0, last-int64(in.Last))
 	}
 	out := page[Event]{Items: []Event{}}
-	_, err := a.Store.Feed(ctx, after, func(l *events.Link) error {
-		if !in.matches(l) || !a.viewer(ctx).event(ctx, &l.Event) {
+	err := a.Store.FeedOf(ctx, runs.EventQuery{After: after, Type: in.Type, Subject: in.Subject}, func(l *events.Link) error {
+		if !a.viewer(ctx).event(ctx, &l.Event) {
 			return nil
 		}
 		if len(out.Items) == in.Limit {
