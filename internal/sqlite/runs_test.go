@@ -73,6 +73,7 @@ func TestRunQueries(t *testing.T) {
 			Stack: pick("", "", "x", "y"), Environment: pick("", "", "default", "staging"), Kind: pick("", "", "workflow", "apply"),
 			Workflow: pick("", "", "a", "c"), Parent: pick("", "", "p"), Status: runs.Status(pick("", "", "pending", "running", "interrupted", "cancelled", "failed")),
 		}
+		q.Top = rnd.IntN(4) == 0
 		if rnd.IntN(4) == 0 {
 			q.State = &states.Key{Stack: pick("", "x"), Environment: pick("default", "staging")}
 		}
@@ -99,7 +100,7 @@ func TestRunQueriesDoNotScan(t *testing.T) {
 	}
 	before := &runs.RunPosition{Created: time.Now(), ID: "r"}
 	for _, q := range []runs.RunQuery{
-		{}, {Before: before}, {Environment: "default", Before: before}, {Workflow: "w", Kind: "workflow"}, {Parent: "p"},
+		{}, {Before: before}, {Environment: "default", Before: before}, {Workflow: "w", Kind: "workflow"}, {Parent: "p"}, {Top: true, Before: before},
 		{State: &states.Key{Stack: "s", Environment: "default"}}, {Status: runs.Running}, {Status: runs.Interrupted, Environment: "default"},
 	} {
 		q.Limit = 20

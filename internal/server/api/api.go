@@ -57,6 +57,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	h := humago.New(mux, config)
 	a.guard(h)
 	a.runs(h)
+	a.items(h)
 	a.workflows(h)
 	a.stacks(h)
 	a.drift(h)

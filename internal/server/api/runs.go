@@ -49,11 +49,12 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 	Status      string `query:"status" enum:"pending,running,interrupted,succeeded,failed,cancelled" doc:"Only runs that stand so."`
 	Kind        string `query:"kind" doc:"Only runs of this kind."`
 	Parent      string `query:"parent" doc:"Only the steps of this run that are runs of their own."`
+	Top         bool   `query:"top" doc:"Only runs that are no steps of others."`
 	Cursor      string `query:"cursor" doc:"What the page before gave as next."`
 	Limit       int    `query:"limit" default:"50" minimum:"1" maximum:"500"`
 },
 ) (*body[page[Run]], error) {
-	q := runs.RunQuery{Stack: in.Stack, Environment: in.Environment, Status: runs.Status(in.Status), Kind: in.Kind, Parent: in.Parent, Limit: in.Limit + 1}
+	q := runs.RunQuery{Stack: in.Stack, Environment: in.Environment, Status: runs.Status(in.Status), Kind: in.Kind, Parent: in.Parent, Top: in.Top, Limit: in.Limit + 1}
 	if in.Cursor != "" {
 		var err error
 		if q.Before, err = positionOf(in.Cursor); err != nil {
