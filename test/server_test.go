@@ -14,11 +14,14 @@ import (
 	"os/exec"
 	"os/user"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tutti-dev/tutti/client"
 )
 
 const served = `
@@ -710,5 +713,51 @@ func TestServerMetrics(t *testing.T) {
 	closed := p.server("-require-token")
 	if code, _, _ := closed.do("GET", "/metrics", nil); code != 401 {
 		t.Errorf("anybody is told: %d", code)
+	}
+}
+
+// TestServerListsRuns goes through the runs page by page, and asks for some of them.
+func TestServerListsRuns(t *testing.T) {
+	p := newServed(t)
+	s := p.server()
+	c := &client.Client{URL: s.url}
+	var want []string
+	for i := range 5 {
+		run, err := c.StartRun(t.Context(), client.StartRequest{Workflow: "greet", Inputs: map[string]json.RawMessage{"name": json.RawMessage(`"x"`)}})
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		if run.Workflow != "greet" {
+			t.Errorf("run of workflow %q", run.Workflow)
+		}
+		want = slices.Insert(want, 0, run.ID)
+	}
+	page := func(q client.ListRunsQuery) (ids []string) {
+		for {
+			list, err := c.ListRuns(t.Context(), q)
+			if err != nil || len(list.Items) > int(q.Limit) {
+				t.Fatal(len(list.Items), err)
+			}
+			for _, r := range list.Items {
+				ids = append(ids, r.ID)
+			}
+			if q.Cursor = list.Next; q.Cursor == "" {
+				return ids
+			}
+		}
+	}
+	for _, limit := range []int64{1, 2, 5, 50} {
+		if got := page(client.ListRunsQuery{Limit: limit}); !slices.Equal(got, want) {
+			t.Errorf("%d a page: %v, want %v", limit, got, want)
+		}
+	}
+	if got := page(client.ListRunsQuery{Limit: 2, Environment: "default"}); !slices.Equal(got, want) {
+		t.Errorf("of the environment: %v", got)
+	}
+	if got := page(client.ListRunsQuery{Limit: 2, Environment: "elsewhere"}); got != nil {
+		t.Errorf("of another environment: %v", got)
+	}
+	if status, answer, _ := s.do("GET", "/api/v1/runs?cursor=some", nil); status != http.StatusUnprocessableEntity || !strings.Contains(string(answer), "the page before") {
+		t.Errorf("a cursor that is none: %d %s", status, answer)
 	}
 }

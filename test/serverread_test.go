@@ -71,7 +71,7 @@ func readingServer(t *testing.T) (p *project, s *httpServer, token map[string]st
 	p.write("hidden.tutti.hcl", hiddenParts)
 	p.write("vault/main.tf", "resource \"terraform_data\" \"unseen\" {}\noutput \"unseen\" {\n  value = 1\n}\n")
 	p.write("access.tutti.hcl", strings.ReplaceAll(readingRoles, "ROOT", p.whoami()))
-	token, hidden = map[string]string{}, map[string]string{"{stack}": "vault", "{environment}": "default", "{workflow}": "hidden", "{trigger}": "hiddenly", "{event}": "1", "{delivery}": "1"}
+	token, hidden = map[string]string{}, map[string]string{"{stack}": "vault", "{environment}": "default", "{workflow}": "hidden", "{trigger}": "hiddenly", "{event}": "1", "{delivery}": "1", "{step}": "say"}
 	for subject, role := range map[string]string{"ci": "reader", "audit": "auditor", "root": "root"} {
 		token[subject] = strings.TrimSpace(p.lastLine(p.mustRun("token", "create", "-as=service:"+subject, "-role="+role, "-expires=1h")))
 	}
@@ -116,7 +116,7 @@ func TestServerReading(t *testing.T) {
 	want := map[string]int{
 		"get-session": lists, "list-runs": lists, "list-workflows": lists, "list-stacks": lists, "list-events": lists, "list-approvals": lists,
 		"list-triggers": lists, "list-dead-letters": lists, "list-deliveries": lists,
-		"get-run": 404, "list-steps": 404, "list-journal": 404, "list-logs": 404, "stream-run": 404, "get-workflow": 404, "get-event": 404,
+		"get-run": 404, "list-steps": 404, "list-items": 404, "list-journal": 404, "list-logs": 404, "stream-run": 404, "get-workflow": 404, "get-event": 404,
 		"list-objects": 404, "list-outputs": 404, "list-run-outputs": 404, "list-revisions": 404, "get-drift": 404, "get-plan": 404,
 		"cancel-run": 404, "resume-run": 404, "retry-run": 404, "signal-run": 404, "decide-step": 404, "change-stack": 404, "change-stacks": 404, "observe-stack": 404, "start-run": 404,
 		"verify-audit": 403, "export-audit": 403, "accept-events": 403, "replay-event": 403, "retry-dead-letter": 403, "retry-delivery": 404, // there is none
@@ -381,7 +381,7 @@ func TestServerNothingForNobody(t *testing.T) {
 	for _, method := range []string{"GET", "POST", "DELETE", "LOCK", "UNLOCK"} {
 		routes = append(routes, [2]string{method, "/api/v1/state/default/site"})
 	}
-	fill := strings.NewReplacer("{run}", "x", "{stack}", "site", "{environment}", "default", "{workflow}", "greet", "{plan}", strings.Repeat("0", 64), "{sequence}", "1", "{trigger}", "t", "{event}", "1", "{delivery}", "1")
+	fill := strings.NewReplacer("{run}", "x", "{stack}", "site", "{environment}", "default", "{workflow}", "greet", "{plan}", strings.Repeat("0", 64), "{sequence}", "1", "{trigger}", "t", "{event}", "1", "{delivery}", "1", "{step}", "say")
 	for _, route := range routes {
 		if code, body, _ := s.do(route[0], fill.Replace(route[1]), map[string]any{}); code != 401 {
 			t.Errorf("%s %s: %d %s", route[0], route[1], code, body)

@@ -197,6 +197,9 @@ func (a *App) resourcesOf(ctx context.Context, store runs.Store, run runs.Run) (
 	if !run.Machine() {
 		return []string{run.Key.Stack}, nil
 	}
+	if run.Workflow != "" && run.Workflow != stacks.WorkflowName {
+		return []string{run.Workflow}, nil
+	}
 	source, err := store.Blob(ctx, run.Blob)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read the run's definition", "%s.", err)

@@ -12,7 +12,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -216,15 +215,13 @@ func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) 
 
 // endedStacks names the stacks of a run that were applied already.
 func endedStacks(ctx context.Context, store runs.Store, run runs.Run) (map[string]bool, error) {
-	list, err := store.Runs(ctx, states.Key{}, 0)
+	list, err := store.Runs(ctx, runs.RunQuery{Parent: run.ID, Status: runs.Succeeded})
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]bool{}
 	for _, r := range list {
-		if r.Parent == run.ID && r.Status == runs.Succeeded {
-			out[r.Key.Stack] = true
-		}
+		out[r.Key.Stack] = true
 	}
 	return out, nil
 }

@@ -27,7 +27,7 @@ func (o *workflowOptions) startThere(ctx context.Context, app *App, name string)
 	// Values are sent as text: the server reads them as a command does.
 	inputs := map[string]json.RawMessage{}
 	for _, v := range o.variableOptions.given {
-		variable, value, _ := strings.Cut(v.text, "=")
+		variable, value, _ := strings.Cut(v.Text, "=")
 		inputs[variable], _ = json.Marshal(value) // a text
 	}
 	overrides, diags := app.overridesThere()
@@ -35,7 +35,7 @@ func (o *workflowOptions) startThere(ctx context.Context, app *App, name string)
 		return app.fail(diags)
 	}
 	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) {
-		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs, Overrides: overrides})
+		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs, Overrides: overrides, Source: app.sourceThere()})
 	})
 	if err != nil {
 		return app.fail(app.remote.diagnose(err))

@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -116,13 +117,13 @@ func (o *operation) ofRun(ctx context.Context, id string) (*operation, diag.List
 	if !run.Machine() {
 		return o.on(run.Key), diags
 	}
-	all, err := store.Runs(ctx, states.Key{}, 0)
+	all, err := store.Runs(ctx, runs.RunQuery{Parent: id})
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
 	var steps []string
 	for _, step := range all {
-		if step.Parent == id && !step.Machine() {
+		if !step.Machine() {
 			steps = append(steps, fmt.Sprintf("%s (stack %s)", step.ID, step.Key.Stack))
 		}
 	}

@@ -119,7 +119,7 @@ func (a *App) runs(ctx context.Context, limit int) (*project, []runs.Run, diag.L
 		p.Close()
 		return nil, nil, diags
 	}
-	list, err := store.Runs(ctx, states.Key{}, limit)
+	list, err := store.Runs(ctx, runs.RunQuery{Limit: limit})
 	if err != nil {
 		p.Close()
 		return nil, nil, diag.FromError(err)
@@ -456,7 +456,7 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 		}
 		return run, nil
 	}
-	all, err := store.Runs(ctx, states.Key{}, 0)
+	all, err := store.Unended(ctx)
 	if err != nil {
 		return runs.Run{}, diag.FromError(err)
 	}

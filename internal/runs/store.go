@@ -47,11 +47,13 @@ func (s Status) Happened() string {
 
 // Run is one durable execution of a plan.
 type Run struct {
-	ID     string // sortable by creation, short enough to type
-	Kind   string // apply, destroy, refresh, import, rollback
-	Key    states.Key
-	Status Status
-	Actor  string // who started it
+	ID   string // sortable by creation, short enough to type
+	Kind string // apply, destroy, refresh, import, rollback
+	// Workflow is the name of the workflow that it is a run of; empty for none.
+	Workflow string `json:",omitempty"`
+	Key      states.Key
+	Status   Status
+	Actor    string // who started it
 	// Authority is what the actor's rights rest on; nil for what the operating system
 	// says of them when they are asked for.
 	Authority *access.Authority `json:",omitempty"`
@@ -82,6 +84,49 @@ type Run struct {
 	// Pruned is when its journal, its logs and what else only the run needed were
 	// removed; zero where they are there.
 	Pruned time.Time `json:",omitzero"`
+}
+
+// RunQuery chooses runs. What is empty chooses any.
+type RunQuery struct {
+	// State chooses the runs that change this state: no runs of machines, whose steps
+	// change states.
+	State       *states.Key
+	Stack       string
+	Environment string
+	Kind        string
+	Workflow    string
+	Parent      string
+	Top         bool // only runs that are no steps of others
+	Status      Status
+	// Before chooses those that are older than a run: its time of creation and id.
+	Before *RunPosition
+	Limit  int // 0 for all
+}
+
+// RunPosition is the place of a run among all, which are in order of their creation.
+type RunPosition struct {
+	Created time.Time
+	ID      string
+}
+
+// Position is the place of a run among all.
+func (r Run) Position() *RunPosition { return &RunPosition{r.Created, r.ID} }
+
+// Behind reports whether a run comes after this position in lists, which have the newest
+// first.
+func (p *RunPosition) Behind(r Run) bool {
+	if c := r.Created.Compare(p.Created); c != 0 {
+		return c < 0
+	}
+	return r.ID < p.ID
+}
+
+// Chooses reports whether a query chooses a run, whatever its limit.
+func (q RunQuery) Chooses(r Run) bool {
+	is := func(wanted, have string) bool { return wanted == "" || wanted == have }
+	return (q.State == nil || *q.State == r.Key && !r.Machine()) && is(q.Stack, r.Key.Stack) && is(q.Environment, r.Key.Environment) &&
+		is(q.Kind, r.Kind) && is(q.Workflow, r.Workflow) && is(q.Parent, r.Parent) && (!q.Top || r.Parent == "") && is(string(q.Status), string(r.Status)) &&
+		(q.Before == nil || q.Before.Behind(r))
 }
 
 // Source is a state of code at a host of code.
@@ -208,9 +253,8 @@ type Store interface {
 	Transfer(ctx context.Context, moves []states.Transfer, told ...events.Event) error
 
 	Run(ctx context.Context, id string) (Run, error)
-	// Runs lists runs, newest first; limit 0 means all. An empty stack and
-	// environment in key mean any.
-	Runs(ctx context.Context, key states.Key, limit int) ([]Run, error)
+	// Runs lists the runs that a query chooses, newest first.
+	Runs(ctx context.Context, q RunQuery) ([]Run, error)
 	// Unended lists the runs that have not ended, oldest first.
 	Unended(ctx context.Context) ([]Run, error)
 	// RequestCancel raises Cancelling of a run. The owner sees it by polling Run.

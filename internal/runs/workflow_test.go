@@ -19,7 +19,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/runs/runstest"
-	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/tutti-dev/tutti/internal/workflow"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -628,7 +627,7 @@ workflow "w" {
 	if _, diags := b.runner.EnqueueWorkflow(t.Context(), b.d, b.options()); !diags.HasErrors() {
 		t.Error("a run was made by who died")
 	}
-	if list, err := b.store.Runs(t.Context(), states.Key{}, 0); err != nil || len(list) != 0 {
+	if list, err := b.store.Runs(t.Context(), runs.RunQuery{}); err != nil || len(list) != 0 {
 		t.Errorf("there are runs %v, %v", list, err)
 	}
 	b.runner.Store = b.store

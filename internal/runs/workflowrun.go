@@ -76,6 +76,16 @@ type WorkflowDefinition struct {
 	Files    map[string]string `json:"files"`
 }
 
+// definedWorkflow is the name of the workflow that a definition is of; empty where it
+// is of none.
+func definedWorkflow(definition []byte) string {
+	var d WorkflowDefinition
+	if json.Unmarshal(definition, &d) != nil || d.Files == nil {
+		return ""
+	}
+	return d.Workflow
+}
+
 // EncodeDefinition writes what a run of a workflow is pinned to. It does not
 // depend on where in the project the program works.
 func EncodeDefinition(p *projects.Project, workflow string) []byte {
@@ -133,6 +143,13 @@ func (r *Runner) StartWorkflow(ctx context.Context, d *flow.Definition, o Workfl
 func (r *Runner) EnqueueWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (Run, diag.List) {
 	_, e := r.newWorkflow(d, o)
 	return r.Enqueue(ctx, e)
+}
+
+// PrepareWorkflow is a new run of a workflow as EnqueueWorkflow would make it, for
+// whoever makes it in one transaction with something else.
+func (r *Runner) PrepareWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (NewRun, diag.List) {
+	_, e := r.newWorkflow(d, o)
+	return r.prepare(ctx, e)
 }
 
 // newWorkflow is the execution of a new run.
@@ -392,11 +409,7 @@ func ChildRun(run string, step int) string { return run + "." + strconv.Itoa(ste
 // IsWorkflow reports whether the definition of a run is that of a project's
 // workflow, and not a bare state machine.
 func IsWorkflow(definition []byte) bool {
-	var d struct {
-		Workflow string            `json:"workflow"`
-		Files    map[string]string `json:"files"`
-	}
-	return json.Unmarshal(definition, &d) == nil && d.Workflow != "" && d.Files != nil
+	return definedWorkflow(definition) != ""
 }
 
 // Inputs reads what a run of a workflow was started with, and in which

@@ -117,8 +117,10 @@ func (s *Server) whoAsks(r *http.Request) (access.Identity, error) {
 // recorder remembers how a request was answered.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int
+	status  int
+	bytes   int
+	held    bool // what is flushed waits
+	waiting bool // for it is held
 }
 
 func (r *recorder) WriteHeader(status int) {
@@ -140,8 +142,21 @@ func (r *recorder) Write(p []byte) (int, error) {
 // Unwrap lets streams flush and set deadlines.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
+// hold keeps what a stream flushes back, until it is told not to: messages that are
+// there at once go in one piece.
+func (r *recorder) hold(held bool) {
+	if r.held = held; !held && r.waiting {
+		r.waiting = false
+		r.Flush()
+	}
+}
+
 // Flush implements http.Flusher for streams.
 func (r *recorder) Flush() {
+	if r.held {
+		r.waiting = true
+		return
+	}
 	if f, ok := r.ResponseWriter.(http.Flusher); ok {
 		f.Flush()
 	}

@@ -70,6 +70,9 @@ func (m *metrics) measured(mux *http.ServeMux) http.Handler {
 			defer m.streams.Dec()
 		}
 		rec := &recorder{ResponseWriter: w}
+		if stream {
+			r = r.WithContext(api.WithHold(r.Context(), rec.hold))
+		}
 		mux.ServeHTTP(rec, r)
 		operation := r.Pattern
 		if _, path, ok := strings.Cut(operation, " "); ok {

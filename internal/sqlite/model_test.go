@@ -418,7 +418,7 @@ func (m *model) checkPast(t *rapid.T) {
 // checkRuns compares runs, their journals and the events.
 func (m *model) checkRuns(t *rapid.T) {
 	ctx := context.Background()
-	list, err := m.store.Runs(ctx, states.Key{}, 0)
+	list, err := m.store.Runs(ctx, runs.RunQuery{})
 	if err != nil || len(list) != len(m.runs) {
 		t.Fatalf("%d runs, want %d: %v", len(list), len(m.runs), err)
 	}

@@ -237,7 +237,7 @@ func TestProcessesTakeTurns(t *testing.T) {
 	if n := counter(t, st); n != processes*turns || st.Serial != processes*turns {
 		t.Errorf("counted to %d, serial %d, want %d", n, st.Serial, processes*turns)
 	}
-	list, err := s.Runs(context.Background(), defaultKey, 0)
+	list, err := s.Runs(context.Background(), runs.RunQuery{})
 	if err != nil || len(list) != processes*turns {
 		t.Errorf("%d runs, %v", len(list), err)
 	}

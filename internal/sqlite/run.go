@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -208,14 +209,59 @@ func (s *Store) Run(ctx context.Context, id string) (runs.Run, error) {
 }
 
 // Runs implements runs.Store.
-func (s *Store) Runs(ctx context.Context, key states.Key, limit int) ([]runs.Run, error) {
-	if limit <= 0 {
-		limit = -1
+func (s *Store) Runs(ctx context.Context, q runs.RunQuery) ([]runs.Run, error) {
+	selection, args := runSelection(q)
+	list, err := s.listRuns(ctx, selection, args...)
+	if err != nil || q.Status == "" {
+		return list, err
 	}
-	if key == (states.Key{}) {
-		return s.listRuns(ctx, "ORDER BY created DESC, id DESC LIMIT ?", limit)
+	// What was chosen may have gone on meanwhile.
+	list = slices.DeleteFunc(list, func(r runs.Run) bool { return r.Status != q.Status })
+	if q.Limit > 0 && len(list) > q.Limit {
+		list = list[:q.Limit]
 	}
-	return s.listRuns(ctx, "WHERE stack = ? AND environment = ? ORDER BY created DESC, id DESC LIMIT ?", key.Stack, key.Environment, limit)
+	return list, nil
+}
+
+// runSelection is a query in SQL, as it goes on behind the table's name. Of the runs
+// that are asked for because somebody drives them or nobody does, it selects all that
+// have not ended: which of both is not stored.
+func runSelection(q runs.RunQuery) (string, []any) {
+	var conditions []string
+	var args []any
+	where := func(condition string, values ...any) {
+		conditions, args = append(conditions, condition), append(args, values...)
+	}
+	if q.State != nil {
+		where("stack = ? AND environment = ? AND "+changesState, q.State.Stack, q.State.Environment)
+	}
+	for _, is := range [][2]string{{"stack", q.Stack}, {"environment", q.Environment}, {runKind, q.Kind}, {runWorkflow, q.Workflow}, {runParent, q.Parent}} {
+		if column, value := is[0], is[1]; value != "" {
+			where(column+" = ?", value)
+		}
+	}
+	if q.Top {
+		where(runParent + " IS NULL")
+	}
+	open := q.Status == runs.Running || q.Status == runs.Interrupted
+	switch {
+	case open:
+		where("status NOT IN " + endedStatuses)
+	case q.Status != "":
+		where("status = ?", string(q.Status))
+	}
+	if q.Before != nil {
+		where("(created, id) < (?, ?)", q.Before.Created.UnixNano(), q.Before.ID)
+	}
+	selection := ""
+	if len(conditions) > 0 {
+		selection = "WHERE " + strings.Join(conditions, " AND ")
+	}
+	selection += " ORDER BY created DESC, id DESC"
+	if q.Limit > 0 && !open {
+		selection += " LIMIT " + strconv.Itoa(q.Limit)
+	}
+	return selection, args
 }
 
 // Unended implements runs.Store.

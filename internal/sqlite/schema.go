@@ -8,7 +8,7 @@ import (
 
 // migrations lead from an empty file to the layout this program knows, one
 // layout each. What was released is never changed, only added to.
-var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended, layoutSchedules, layoutChain, layoutTokens, layoutSecrets, layoutRotations, layoutLocks, layoutSecretStates, layoutInbox, layoutObservations, layoutOutbox, layoutSources}
+var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended, layoutSchedules, layoutChain, layoutTokens, layoutSecrets, layoutRotations, layoutLocks, layoutSecretStates, layoutInbox, layoutObservations, layoutOutbox, layoutSources, layoutRuns}
 
 const layout1 = `
 CREATE TABLE states(
@@ -119,6 +119,27 @@ CREATE TABLE backfills(
 // layoutLocks adds the locks that other tools hold.
 const layoutLocks = `
 CREATE TABLE locks(state INTEGER PRIMARY KEY, id TEXT NOT NULL, info BLOB NOT NULL);
+`
+
+// What is asked of runs and is in their documents.
+const (
+	runDocument  = "CAST(document AS TEXT)"
+	runKind      = "json_extract(" + runDocument + ", '$.Kind')"
+	runParent    = "json_extract(" + runDocument + ", '$.Parent')"
+	runWorkflow  = "json_extract(" + runDocument + ", '$.Workflow')"
+	changesState = "coalesce(json_extract(" + runDocument + ", '$.Blob'), '') NOT LIKE 'definition/%'"
+)
+
+// layoutRuns finds runs by what they are of, however many there are, and has those of
+// workflows say so: until now only the line about them did.
+const layoutRuns = `
+UPDATE runs SET document = CAST(json_set(` + runDocument + `, '$.Workflow', substr(line, 10, instr(line || ',', ',') - 10)) AS BLOB)
+  FROM (SELECT id AS told, json_extract(` + runDocument + `, '$.Summary') AS line FROM runs) WHERE told = id AND ` + runKind + ` = 'workflow' AND line LIKE 'workflow %';
+CREATE INDEX runs_created ON runs(created, id);
+CREATE INDEX runs_environment ON runs(environment, created, id);
+CREATE INDEX runs_state ON runs(stack, environment, created, id) WHERE ` + changesState + `;
+CREATE INDEX runs_workflow ON runs(` + runWorkflow + `, created, id) WHERE ` + runWorkflow + ` IS NOT NULL;
+CREATE INDEX runs_parent ON runs(` + runParent + `, created, id) WHERE ` + runParent + ` IS NOT NULL;
 `
 
 // layoutOf reads which layout a file has; 0 for an empty one.

@@ -331,7 +331,7 @@ func TestNothingIsMadeByReading(t *testing.T) {
 		if list, err := s.Environments(ctx, ""); err != nil || !slices.Equal(list, []string{"default"}) {
 			t.Errorf("environments: %v, %v", list, err)
 		}
-		if list, err := s.Runs(ctx, states.Key{}, 0); err != nil || list != nil {
+		if list, err := s.Runs(ctx, runs.RunQuery{}); err != nil || list != nil {
 			t.Errorf("runs: %v, %v", list, err)
 		}
 		if _, err := s.Run(ctx, "run"); !errors.Is(err, runs.ErrNotFound) {

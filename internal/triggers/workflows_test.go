@@ -83,7 +83,7 @@ func TestWorkflowsAreCarriedOutOnce(t *testing.T) {
 				t.Errorf("%+v, %v", run, err)
 			}
 		}
-		if all, _ := store.Runs(ctx, states.Key{}, 0); len(all) != 1 {
+		if all, _ := store.Runs(ctx, runs.RunQuery{}); len(all) != 1 {
 			t.Errorf("%+v", all)
 		}
 		m, diags := w.Runner.ReplayWorkflow(ctx, runOf(t, store, s.Run))
@@ -246,7 +246,7 @@ func TestWorkflowsThatCannotBegin(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if all, _ := store.Runs(ctx, states.Key{}, 0); len(all) != 0 {
+	if all, _ := store.Runs(ctx, runs.RunQuery{}); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}
 }

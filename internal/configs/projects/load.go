@@ -58,8 +58,13 @@ func Load(dir string) (*Project, diag.List) {
 }
 
 // Parse reads project files from their source text, by name. Definitions of
-// state machines are looked up there too: a snapshot has them.
+// state machines are looked up there too: a snapshot has them. What it returns is
+// shared with others who read the same text, but for Files, and must not be changed.
 func Parse(dir string, files map[string][]byte) (*Project, diag.List) {
+	return parsed.project(dir, files)
+}
+
+func parse(dir string, files map[string][]byte) (*Project, diag.List) {
 	d := &decoder{project: &Project{
 		Dir: dir, Environments: map[string]*Environment{}, Stacks: map[string]*Stack{}, Workflows: map[string]*Workflow{},
 		Pools: map[string]*Pool{}, Triggers: map[string]*Trigger{}, Webhooks: map[string]*Webhook{}, Notifies: map[string]*Notify{}, Sources: map[string]*Source{}, Policies: map[string]*Policy{}, Budgets: map[string]*Budget{}, Roles: map[string]*Role{}, Secrets: map[string]*Secret{}, Identities: map[string]*Identity{}, Files: map[string][]byte{},

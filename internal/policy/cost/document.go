@@ -108,5 +108,5 @@ func (a Amount) number() json.Number { return json.Number(a.String()) }
 // Later reports whether the cost of an instance depends on something that is
 // known only after apply.
 func (i *Item) Later() bool {
-	return i.After != nil && len(i.After.Unknown) > 0 && !i.instance.After.IsWhollyKnown()
+	return i.instance != nil && i.After != nil && len(i.After.Unknown) > 0 && !i.instance.After.IsWhollyKnown()
 }

@@ -173,7 +173,7 @@ func (s *stackSuite) apart() {
 	s.expect(staging, map[addrs.Object]string{Object(1): "shop1"})
 	s.expect(network, map[addrs.Object]string{Object(1): "network1"})
 	for key := range leases {
-		runsOf, err := s.store.Runs(s.Context(), key, 0)
+		runsOf, err := s.store.Runs(s.Context(), runs.RunQuery{State: &key})
 		s.ok(err)
 		if len(runsOf) != 1 || runsOf[0].Key != key {
 			s.Errorf("runs of %s: %+v", key, runsOf)
@@ -186,7 +186,7 @@ func (s *stackSuite) apart() {
 			}
 		}
 	}
-	all, err := s.store.Runs(s.Context(), states.Key{}, 0)
+	all, err := s.store.Runs(s.Context(), runs.RunQuery{})
 	s.ok(err)
 	if len(all) != 3 {
 		s.Errorf("%d runs in all", len(all))

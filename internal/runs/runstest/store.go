@@ -3,10 +3,12 @@
 package runstest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -489,22 +491,27 @@ func (r *stored) view() runs.Run {
 }
 
 // Runs lists runs, newest first.
-func (s *Store) Runs(_ context.Context, key states.Key, limit int) ([]runs.Run, error) {
+func (s *Store) Runs(_ context.Context, q runs.RunQuery) ([]runs.Run, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []runs.Run
-	for _, id := range slices.Backward(s.order) {
-		r := s.runs[id]
-		if (key == states.Key{} || r.run.Key == key) && (limit == 0 || len(out) < limit) {
-			out = append(out, r.view())
+	for _, id := range s.order {
+		if r := s.runs[id].view(); q.Chooses(r) {
+			out = append(out, r)
 		}
+	}
+	slices.SortFunc(out, func(a, b runs.Run) int {
+		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(b.ID, a.ID))
+	})
+	if q.Limit > 0 && len(out) > q.Limit {
+		out = out[:q.Limit]
 	}
 	return out, nil
 }
 
 // Unended implements runs.Store.
 func (s *Store) Unended(ctx context.Context) ([]runs.Run, error) {
-	all, err := s.Runs(ctx, states.Key{}, 0)
+	all, err := s.Runs(ctx, runs.RunQuery{})
 	slices.Reverse(all)
 	return slices.DeleteFunc(all, func(r runs.Run) bool { return r.Status.Ended() }), err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -32,8 +31,8 @@ type API struct {
 	// Stop, once closed, ends streams: the server goes down.
 	Stop <-chan struct{}
 
-	names sync.Map // of workflows, by blob of the definition
-	tail  tail
+	tail tail
+	open openRuns
 }
 
 // collecting bounds how long the store is asked for what is not part of a request.
@@ -58,6 +57,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	h := humago.New(mux, config)
 	a.guard(h)
 	a.runs(h)
+	a.items(h)
 	a.workflows(h)
 	a.stacks(h)
 	a.drift(h)

@@ -279,17 +279,31 @@ func (a *API) streamEvents(ctx context.Context, in *struct {
 	})
 }
 
+type holdKey struct{}
+
+// WithHold gives a stream the means to hold back what it sends, and to let it go
+// again: what has happened at once is sent at once.
+func WithHold(ctx context.Context, hold func(bool)) context.Context {
+	return context.WithValue(ctx, holdKey{}, hold)
+}
+
 // follow calls tell now and after every change of the store, until it says that
 // there is no more, the client is gone, or the server goes down.
 func (a *API) follow(ctx context.Context, send sse.Sender, tell func() (more bool, err error)) {
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
+	hold, held := ctx.Value(holdKey{}).(func(bool))
+	if !held {
+		hold = func(bool) {}
+	}
 	if send.Data(Alive{time.Now().UTC()}) != nil { // so that the client knows it is heard
 		return
 	}
 	for {
 		changed := a.Changed() // before looking, so that nothing falls between
+		hold(true)
 		more, err := tell()
+		hold(false)
 		if err == nil && !more {
 			_ = send.Data(End{time.Now().UTC()}) // who is gone needs no end
 		}
@@ -347,7 +361,7 @@ func (a *API) streamRun(ctx context.Context, in *struct {
 		}
 		if now := fmt.Sprint(run.Status, run.Cancelling, f.last); now != before {
 			before = now
-			if err := send.Data(RunNews{Run: a.runOf(ctx, run), Steps: f.steps()}); err != nil {
+			if err := send.Data(RunNews{Run: runOf(run), Steps: f.steps()}); err != nil {
 				return false, err
 			}
 		}

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
@@ -49,34 +49,51 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 	Status      string `query:"status" enum:"pending,running,interrupted,succeeded,failed,cancelled" doc:"Only runs that stand so."`
 	Kind        string `query:"kind" doc:"Only runs of this kind."`
 	Parent      string `query:"parent" doc:"Only the steps of this run that are runs of their own."`
+	Top         bool   `query:"top" doc:"Only runs that are no steps of others."`
 	Cursor      string `query:"cursor" doc:"What the page before gave as next."`
 	Limit       int    `query:"limit" default:"50" minimum:"1" maximum:"500"`
 },
 ) (*body[page[Run]], error) {
-	list, err := a.Store.Runs(ctx, states.Key{Stack: in.Stack, Environment: in.Environment}, 0)
-	if err != nil {
-		return nil, problem(err)
+	q := runs.RunQuery{Stack: in.Stack, Environment: in.Environment, Status: runs.Status(in.Status), Kind: in.Kind, Parent: in.Parent, Top: in.Top, Limit: in.Limit + 1}
+	if in.Cursor != "" {
+		var err error
+		if q.Before, err = positionOf(in.Cursor); err != nil {
+			return nil, huma.Error422UnprocessableEntity(err.Error())
+		}
 	}
 	out := page[Run]{Items: []Run{}}
-	if in.Cursor != "" {
-		i := slices.IndexFunc(list, func(r runs.Run) bool { return r.ID == in.Cursor })
-		list = list[i+1:]
-	}
-	for _, r := range list {
-		switch {
-		case in.Status != "" && string(r.Status) != in.Status,
-			in.Kind != "" && r.Kind != in.Kind,
-			in.Parent != "" && r.Parent != in.Parent,
-			!a.viewer(ctx).run(ctx, r):
-			continue
+	for {
+		list, err := a.Store.Runs(ctx, q)
+		if err != nil {
+			return nil, problem(err)
 		}
-		if len(out.Items) == in.Limit {
-			out.Next = out.Items[in.Limit-1].ID
-			break
+		for _, r := range list {
+			if !a.viewer(ctx).run(ctx, r) {
+				continue
+			}
+			if len(out.Items) == in.Limit {
+				out.Next = cursorAt(q.Before)
+				return answer(out), nil
+			}
+			out.Items, q.Before = append(out.Items, runOf(r)), r.Position()
 		}
-		out.Items = append(out.Items, a.runOf(ctx, r))
+		if len(list) < q.Limit {
+			return answer(out), nil
+		}
+		q.Before = list[len(list)-1].Position() // there may be more that may be looked at
 	}
-	return answer(out), nil
+}
+
+// cursorAt is the place of a run among all as clients give it back.
+func cursorAt(p *runs.RunPosition) string { return fmt.Sprintf("%d-%s", p.Created.UnixNano(), p.ID) }
+
+func positionOf(cursor string) (*runs.RunPosition, error) {
+	at, id, ok := strings.Cut(cursor, "-")
+	n, err := strconv.ParseInt(at, 10, 64)
+	if !ok || err != nil {
+		return nil, fmt.Errorf("the cursor %q is none: give what the page before gave as next", cursor)
+	}
+	return &runs.RunPosition{Created: time.Unix(0, n), ID: id}, nil
 }
 
 func (a *API) startRun(ctx context.Context, in *struct {
@@ -84,7 +101,7 @@ func (a *API) startRun(ctx context.Context, in *struct {
 },
 ) (*body[Run], error) {
 	if run, ok := a.startedBefore(ctx); ok {
-		return answer(a.runOf(ctx, run)), nil
+		return answer(runOf(run)), nil
 	}
 	if !a.viewer(ctx).Somewhere(in.Body.Workflow) {
 		return nil, problem(fmt.Errorf("%w: the project declares no workflow %q", ErrNotFound, in.Body.Workflow))
@@ -93,7 +110,7 @@ func (a *API) startRun(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, problem(err)
 	}
-	return answer(a.runOf(ctx, run)), nil
+	return answer(runOf(run)), nil
 }
 
 func (a *API) getRun(ctx context.Context, in *RunPath) (*body[Run], error) {
@@ -101,7 +118,7 @@ func (a *API) getRun(ctx context.Context, in *RunPath) (*body[Run], error) {
 	if err != nil {
 		return nil, problem(err)
 	}
-	return answer(a.runOf(ctx, run)), nil
+	return answer(runOf(run)), nil
 }
 
 func (a *API) listSteps(ctx context.Context, in *RunPath) (*body[page[Step]], error) {
@@ -209,7 +226,7 @@ func (a *API) cancelRun(ctx context.Context, in *RunPath) (*body[Run], error) {
 	if err := diagnosed(diags); err != nil {
 		return nil, err
 	}
-	return answer(a.runOf(ctx, run)), nil
+	return answer(runOf(run)), nil
 }
 
 func (a *API) resumeRun(ctx context.Context, in *RunPath) (*body[Run], error) {
@@ -227,7 +244,7 @@ func (a *API) resumeRun(ctx context.Context, in *RunPath) (*body[Run], error) {
 	if err := a.Work.Resume(ctx, run); err != nil {
 		return nil, problem(err)
 	}
-	return answer(a.runOf(ctx, run)), nil
+	return answer(runOf(run)), nil
 }
 
 func (a *API) retryRun(ctx context.Context, in *struct {
@@ -236,7 +253,7 @@ func (a *API) retryRun(ctx context.Context, in *struct {
 },
 ) (*body[Run], error) {
 	if run, ok := a.startedBefore(ctx); ok {
-		return answer(a.runOf(ctx, run)), nil
+		return answer(runOf(run)), nil
 	}
 	run, err := a.run(ctx, in.Run, access.Run)
 	if err != nil {
@@ -249,7 +266,7 @@ func (a *API) retryRun(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, problem(err)
 	}
-	return answer(a.runOf(ctx, made)), nil
+	return answer(runOf(made)), nil
 }
 
 func (a *API) signalRun(ctx context.Context, in *struct {
@@ -271,7 +288,7 @@ func (a *API) signalRun(ctx context.Context, in *struct {
 	if err := diagnosed(a.Runner.Signal(ctx, run.ID, s)); err != nil {
 		return nil, err
 	}
-	return answer(a.runOf(ctx, run)), nil
+	return answer(runOf(run)), nil
 }
 
 func (a *API) decideStep(ctx context.Context, in *struct {
@@ -290,7 +307,7 @@ func (a *API) decideStep(ctx context.Context, in *struct {
 	if run, err = a.Store.Run(ctx, in.Run); err != nil {
 		return nil, problem(err)
 	}
-	return answer(a.runOf(ctx, run)), nil
+	return answer(runOf(run)), nil
 }
 
 func (a *API) listApprovals(ctx context.Context, _ *struct{}) (*body[page[Approval]], error) {
@@ -299,20 +316,11 @@ func (a *API) listApprovals(ctx context.Context, _ *struct{}) (*body[page[Approv
 		return nil, problem(err)
 	}
 	out := page[Approval]{Items: []Approval{}}
-	for _, run := range list {
-		if !a.viewer(ctx).run(ctx, run) {
-			continue
-		}
-		f, err := a.follower(ctx, run)
-		if err != nil || f.machine == nil {
-			continue // what cannot be read waits for nobody here
-		}
-		for _, w := range f.machine.Waiting() {
-			if w.Approval {
-				out.Items = append(out.Items, Approval{
-					Run: a.runOf(ctx, run), Step: w.Key, Message: w.Message, Plan: w.Plan, Roles: w.Roles, Count: w.Count, By: w.By,
-				})
-			}
+	for run, wait := range a.open.waiting(ctx, a, list) {
+		if wait.Approval && a.viewer(ctx).run(ctx, run) {
+			out.Items = append(out.Items, Approval{
+				Run: runOf(run), Step: wait.Key, Message: wait.Message, Plan: wait.Plan, Roles: wait.Roles, Count: wait.Count, By: wait.By,
+			})
 		}
 	}
 	return answer(out), nil

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -56,17 +57,6 @@ func (a *API) listStacks(ctx context.Context, _ *struct{}) (*body[page[Stack]], 
 	if err != nil {
 		return nil, problem(err)
 	}
-	last := map[states.Key]*Run{}
-	all, err := a.Store.Runs(ctx, states.Key{}, 0)
-	if err != nil {
-		return nil, problem(err)
-	}
-	for _, r := range all {
-		if _, known := last[r.Key]; !known && !r.Machine() {
-			run := a.runOf(ctx, r)
-			last[r.Key] = &run
-		}
-	}
 	out := page[Stack]{Items: []Stack{}}
 	for _, s := range list {
 		if !a.viewer(ctx).Place(s.Environment, s.Stack) {
@@ -74,7 +64,14 @@ func (a *API) listStacks(ctx context.Context, _ *struct{}) (*body[page[Stack]], 
 		}
 		one := Stack{
 			Name: s.Stack, Environment: s.Environment, Source: s.Source, Needs: s.Needs, Serial: s.Serial, Objects: s.Objects, Observed: s.Observed, Drift: s.Drift,
-			LastRun: last[states.Key{Stack: s.Stack, Environment: s.Environment}],
+		}
+		last, err := a.Store.Runs(ctx, runs.RunQuery{State: &states.Key{Stack: s.Stack, Environment: s.Environment}, Limit: 1})
+		if err != nil {
+			return nil, problem(err)
+		}
+		if len(last) > 0 {
+			run := runOf(last[0])
+			one.LastRun = &run
 		}
 		if one.Needs == nil {
 			one.Needs = []string{}
@@ -154,8 +151,8 @@ func (a *API) changeStack(ctx context.Context, in *struct {
 	if (in.Body.Kind == "rollback") != (c.Rollback != "") {
 		return nil, huma.Error422UnprocessableEntity("kind rollback and run are given together", &huma.ErrorDetail{Location: "body.run", Message: "the run to undo, with kind rollback and only there"})
 	}
-	if c.Rollback != "" && (c.Plan != "" || c.Destroy || len(c.Targets) > 0) {
-		return nil, huma.Error422UnprocessableEntity("kind rollback takes neither plan, targets nor destroy")
+	if c.Rollback != "" && (c.Plan != "" || c.shaped()) {
+		return nil, huma.Error422UnprocessableEntity("kind rollback takes no plan, and nothing that says what is planned")
 	}
 	return a.change(ctx, c)
 }
@@ -196,21 +193,32 @@ func (a *API) keepConfiguration(ctx context.Context, in *struct {
 func (r *ChangeRequest) change(environment string) Change {
 	return Change{
 		Environment: environment, Destroy: r.Destroy || r.Kind == "destroy", Targets: r.Targets, Refresh: r.Refresh == nil || *r.Refresh,
+		RefreshOnly: r.RefreshOnly, Excludes: r.Excludes, Replaces: r.Replaces, Variables: r.Variables,
 		Plan: r.Plan, Apply: r.Kind != "plan", Approve: r.Approve, Rollback: r.Run, Overrides: r.Overrides, Source: r.Source.kept(),
 	}
 }
 
+// shaped reports whether something says how the plan of a change is to be.
+func (c *Change) shaped() bool {
+	return c.Destroy || c.RefreshOnly || len(c.Targets)+len(c.Excludes)+len(c.Replaces)+len(c.Variables) > 0
+}
+
 // change makes the run of a change, once.
 func (a *API) change(ctx context.Context, c Change) (*body[Run], error) {
+	for i, v := range c.Variables {
+		if (v.Name == "") == (v.File == "") || v.Name != "" && len(v.Value) == 0 || v.File != "" && len(v.Value) > 0 {
+			return nil, huma.Error422UnprocessableEntity("a value of a variable is not complete", &huma.ErrorDetail{Location: fmt.Sprintf("body.variables[%d]", i), Message: "give name and value, or file and content"})
+		}
+	}
 	if run, ok := a.startedBefore(ctx); ok {
-		return answer(a.runOf(ctx, run)), nil
+		return answer(runOf(run)), nil
 	}
 	c.ID = runID(ctx)
 	run, err := a.Work.Change(ctx, IdentityOf(ctx), c)
 	if err != nil {
 		return nil, problem(err)
 	}
-	return answer(a.runOf(ctx, run)), nil
+	return answer(runOf(run)), nil
 }
 
 func (a *API) getPlan(ctx context.Context, in *struct {

@@ -10,7 +10,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -30,17 +29,15 @@ func (a *API) listWorkflows(ctx context.Context, _ *struct{}) (*body[page[Workfl
 	if err != nil {
 		return nil, problem(err)
 	}
-	last, err := a.lastRuns(ctx)
-	if err != nil {
-		return nil, problem(err)
-	}
 	out := page[Workflow]{Items: []Workflow{}}
 	for _, name := range sortedKeys(p.Workflows) {
 		if !a.viewer(ctx).Somewhere(name) {
 			continue
 		}
 		w := describeWorkflow(p, p.Workflows[name])
-		w.LastRuns = last[name]
+		if w.LastRuns, err = a.lastRunsOf(ctx, name); err != nil {
+			return nil, err
+		}
 		out.Items = append(out.Items, w)
 	}
 	return answer(out), nil
@@ -59,29 +56,31 @@ func (a *API) getWorkflow(ctx context.Context, in *struct {
 		return nil, problem(fmt.Errorf("%w: the project declares no workflow %q", ErrNotFound, in.Workflow))
 	}
 	out := describeWorkflow(p, declared)
-	last, err := a.lastRuns(ctx)
-	if err != nil {
-		return nil, problem(err)
+	if out.LastRuns, err = a.lastRunsOf(ctx, in.Workflow); err != nil {
+		return nil, err
 	}
-	out.LastRuns = last[in.Workflow]
 	return answer(out), nil
 }
 
-// lastRuns are the newest runs of each workflow.
-func (a *API) lastRuns(ctx context.Context) (map[string][]Run, error) {
-	list, err := a.Store.Runs(ctx, states.Key{}, 0)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string][]Run{}
-	for _, r := range list {
-		name := a.workflowOf(ctx, r)
-		if !a.viewer(ctx).run(ctx, r) || r.Kind != runs.WorkflowKind || name == "" || len(out[name]) >= lastRuns {
-			continue
+// lastRunsOf are the newest runs of a workflow.
+func (a *API) lastRunsOf(ctx context.Context, name string) ([]Run, error) {
+	q := runs.RunQuery{Kind: runs.WorkflowKind, Workflow: name, Limit: lastRuns}
+	var out []Run
+	for {
+		list, err := a.Store.Runs(ctx, q)
+		if err != nil {
+			return nil, problem(err)
 		}
-		out[name] = append(out[name], a.runOf(ctx, r))
+		for _, r := range list {
+			if a.viewer(ctx).run(ctx, r) && len(out) < lastRuns {
+				out = append(out, runOf(r))
+			}
+		}
+		if len(out) == lastRuns || len(list) < q.Limit {
+			return out, nil
+		}
+		q.Before = list[len(list)-1].Position()
 	}
-	return out, nil
 }
 
 func describeWorkflow(p *projects.Project, w *projects.Workflow) Workflow {

@@ -1,0 +1,178 @@
+package sqlite
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
+)
+
+func idsOf(list []runs.Run) []string {
+	out := make([]string, len(list))
+	for i, r := range list {
+		out[i] = r.ID
+	}
+	return out
+}
+
+// TestRunQueries asks for runs in ways that are drawn, and compares what comes with
+// asking each of them.
+func TestRunQueries(t *testing.T) {
+	ctx, s := t.Context(), open(t, filepath.Join(t.TempDir(), "store"))
+	rnd := rand.New(rand.NewPCG(1, 2))
+	pick := func(of ...string) string { return of[rnd.IntN(len(of))] }
+	began := time.Unix(1_800_000_000, 0)
+	for i := range 300 {
+		run := runs.Run{
+			ID: fmt.Sprintf("r%03d", rnd.IntN(1000)*1000+i), Kind: pick("workflow", "apply", "destroy"), Workflow: pick("", "a", "b"), Parent: pick("", "", "p", "q"),
+			Key: states.Key{Stack: pick("", "x", "y"), Environment: pick("default", "staging")}, Status: runs.Pending,
+			Created: began.Add(time.Duration(rnd.IntN(50)) * time.Second), Blob: pick("plan/1", "definition/1"),
+		}
+		if rnd.IntN(3) > 0 {
+			if err := s.Enqueue(ctx, runs.NewRun{Run: run, Definition: []byte("{}")}); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			run.Status = runs.Running
+			lease, err := s.Start(ctx, run, []byte("{}"), runs.Claim{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rnd.IntN(2) == 0 {
+				defer lease.Release()
+				continue
+			}
+			lease.Release() // interrupted
+		}
+		if rnd.IntN(2) == 0 {
+			if err := s.Abandon(ctx, run.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	all, err := s.Runs(ctx, runs.RunQuery{})
+	if err != nil || len(all) != 300 {
+		t.Fatalf("%d runs, %v", len(all), err)
+	}
+	for i := range all[1:] {
+		if !all[i].Position().Behind(all[i+1]) {
+			t.Fatalf("run %s comes before %s", all[i].ID, all[i+1].ID)
+		}
+	}
+	for range 2000 {
+		q := runs.RunQuery{
+			Stack: pick("", "", "x", "y"), Environment: pick("", "", "default", "staging"), Kind: pick("", "", "workflow", "apply"),
+			Workflow: pick("", "", "a", "c"), Parent: pick("", "", "p"), Status: runs.Status(pick("", "", "pending", "running", "interrupted", "cancelled", "failed")),
+		}
+		q.Top = rnd.IntN(4) == 0
+		if rnd.IntN(4) == 0 {
+			q.State = &states.Key{Stack: pick("", "x"), Environment: pick("default", "staging")}
+		}
+		if rnd.IntN(2) == 0 {
+			q.Before = all[rnd.IntN(len(all))].Position()
+		}
+		want := slices.DeleteFunc(slices.Clone(all), func(r runs.Run) bool { return !q.Chooses(r) })
+		if q.Limit = rnd.IntN(5); q.Limit > 0 {
+			want = want[:min(q.Limit, len(want))]
+		}
+		list, err := s.Runs(ctx, q)
+		if d := cmp.Diff(idsOf(want), idsOf(list)); err != nil || d != "" {
+			t.Fatalf("%+v: %v (-want +got):\n%s", q, err, d)
+		}
+	}
+}
+
+// TestRunQueriesDoNotScan looks how queries that servers ask all the time are
+// answered: by an index, in the order in which they are wanted.
+func TestRunQueriesDoNotScan(t *testing.T) {
+	ctx, s := t.Context(), open(t, filepath.Join(t.TempDir(), "store"))
+	if _, err := s.writing(ctx); err != nil {
+		t.Fatal(err)
+	}
+	before := &runs.RunPosition{Created: time.Now(), ID: "r"}
+	for _, q := range []runs.RunQuery{
+		{}, {Before: before}, {Environment: "default", Before: before}, {Workflow: "w", Kind: "workflow"}, {Parent: "p"}, {Top: true, Before: before},
+		{State: &states.Key{Stack: "s", Environment: "default"}}, {Status: runs.Running}, {Status: runs.Interrupted, Environment: "default"},
+	} {
+		q.Limit = 20
+		text, args := runSelection(q)
+		db, err := s.reading(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := db.QueryContext(ctx, "EXPLAIN QUERY PLAN SELECT document, cancelling FROM runs "+text, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var plan []string
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+				t.Fatal(err)
+			}
+			plan = append(plan, detail)
+		}
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if how := strings.Join(plan, "; "); !strings.Contains(how, "USING INDEX runs_") || strings.Contains(how, "TEMP B-TREE") {
+			t.Errorf("%+v: %s", q, how)
+		}
+	}
+}
+
+// TestRunsOfBefore brings a file of the layout before up to date: runs of workflows say
+// of which, as far as it was told.
+func TestRunsOfBefore(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	db, err := sql.Open("sqlite", dataSource(filepath.Join(dir, fileName), false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := slices.Index(migrations[:], layoutRuns)
+	if _, err := db.ExecContext(ctx, strings.Join(migrations[:before], "")+fmt.Sprintf("PRAGMA user_version = %d;", before)); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	for i, r := range []runs.Run{
+		{Kind: "workflow", Summary: "workflow deploy", Workflow: "deploy"},
+		{Kind: "workflow", Summary: "workflow deploy, again after run x", Workflow: "deploy"},
+		{Kind: "workflow", Summary: "state machine machine.json"},
+		{Kind: "apply", Summary: "workflow of some kind"},
+		{Kind: "apply"},
+	} {
+		r.ID = fmt.Sprint("r", i)
+		want[r.ID], r.Workflow = r.Workflow, ""
+		document, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(ctx, "INSERT INTO runs VALUES(?, '', 'default', 'succeeded', ?, 1, 0, ?)", r.ID, i, document); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	list, err := open(t, dir).Runs(ctx, runs.RunQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, r := range list {
+		got[r.ID] = r.Workflow
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
