@@ -302,15 +302,15 @@ func (m *Machine) Steps() []StepState {
 		out[i] = one
 	}
 	m.effects.open(func(step int, p *effect) {
-		if waits := m.waits(step, p); waits != "" {
+		if waits := m.waitsFor(step, p); waits != "" {
 			out[p.node].Waits = waits
 		}
 	})
 	return out
 }
 
-// waits says what an effect waits for, as [StepState] has it.
-func (m *Machine) waits(step int, p *effect) string {
+// waitsFor says what an effect waits for, as [StepState] has it.
+func (m *Machine) waitsFor(step int, p *effect) string {
 	switch p.kind {
 	case approvalEffect:
 		if want, err := m.asked(p.target); err == nil && want.count > 1 {
@@ -369,7 +369,7 @@ func (m *Machine) Items(step string) ([]ItemState, bool) {
 	}
 	m.effects.open(func(step int, p *effect) {
 		if p.node == int32(n) && p.kind != readEffect && p.kind != deadlineEffect && p.kind != undoEffect {
-			out[p.item].Attempt, out[p.item].Waits = int(p.attempt), m.waits(step, p)
+			out[p.item].Attempt, out[p.item].Waits = int(p.attempt), m.waitsFor(step, p)
 		}
 	})
 	return out, true
