@@ -75,7 +75,7 @@ func (w *secretWork) rotateKey(ctx context.Context) int {
 	}
 	fmt.Fprintf(w.app.Out, "Sealed %d values anew. The key is %s now.\n", done.Values, r.Key)
 	if len(retired) > 0 {
-		fmt.Fprintf(w.app.Out, "Retired: %s. Plans saved in files and backups of the store still need the key they were made with.\n", strings.Join(retired, ", "))
+		fmt.Fprintf(w.app.Out, "Retired: %s.\nPlans saved in files, and backups of the store, need the key they were made with.\n", strings.Join(retired, ", "))
 	}
 	return exitOK
 }
