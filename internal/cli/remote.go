@@ -38,6 +38,7 @@ type remote struct {
 // planningThere are the options of commands that plan.
 var planningThere = []string{
 	"cancel-on-interrupt", "compact-warnings", "env", "exclude", "input", "json", "lock", "refresh", "refresh-only", "replace", "stack", "target", "var", "var-file",
+	"commit", "pull-request", "repository",
 }
 
 // remoteOptions are, by command, the options that mean something against a server.
@@ -54,7 +55,7 @@ var remoteOptions = map[string][]string{
 	"policy check":  {"destroy", "env", "exclude", "format", "input", "plan", "refresh", "replace", "stack", "target", "upload", "var", "var-file"},
 	"reject":        {"comment", "digest"},
 	"resume":        {"auto-approve", "cancel-on-interrupt", "env", "json"},
-	"run":           {"cancel-on-interrupt", "detach", "env", "json", "override", "var"},
+	"run":           {"cancel-on-interrupt", "commit", "detach", "env", "json", "override", "pull-request", "repository", "var"},
 	"runs":          {"env", "json", "limit"},
 	"runs cancel":   {"env"},
 	"runs list":     {"env", "json", "limit"},

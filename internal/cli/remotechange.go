@@ -63,7 +63,7 @@ func (a *App) newRemoteChange(asJSON, cancel bool) (*remoteChange, diag.List) {
 // requestThere is what the options ask for. Files with values of variables are sent.
 func (o *planOptions) requestThere(app *App) (client.ProjectChangeRequest, diag.List) {
 	out := client.ProjectChangeRequest{
-		Kind: "plan", Destroy: o.destroy, Refresh: &o.refresh, RefreshOnly: o.refreshOnly, Stacks: app.stacks,
+		Kind: "plan", Destroy: o.destroy, Refresh: &o.refresh, RefreshOnly: o.refreshOnly, Stacks: app.stacks, Source: app.sourceThere(),
 		Targets: o.targets, Excludes: o.excludes, Replaces: o.replaces,
 	}
 	plain := *o
@@ -259,7 +259,7 @@ func (c *remoteChange) apply(ctx context.Context, again func(because string) int
 	if mode == plans.Destroy {
 		kind = "destroy"
 	}
-	end, diags := c.carry(ctx, client.ProjectChangeRequest{Kind: kind, Plan: c.plan.Digest, Overrides: c.overrides})
+	end, diags := c.carry(ctx, client.ProjectChangeRequest{Kind: kind, Plan: c.plan.Digest, Overrides: c.overrides, Source: c.app.sourceThere()})
 	if end.run.ID == "" || end.detached {
 		return c.app.fail(diags)
 	}

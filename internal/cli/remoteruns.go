@@ -35,7 +35,7 @@ func (o *workflowOptions) startThere(ctx context.Context, app *App, name string)
 		return app.fail(diags)
 	}
 	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) {
-		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs, Overrides: overrides})
+		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs, Overrides: overrides, Source: app.sourceThere()})
 	})
 	if err != nil {
 		return app.fail(app.remote.diagnose(err))

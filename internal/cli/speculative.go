@@ -17,6 +17,9 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server/api"
@@ -104,7 +107,34 @@ func speculated(ctx context.Context, store *sqlite.Store, digest string) (*api.P
 		return nil, false
 	}
 	out := &api.Plan{}
-	return out, json.Unmarshal(data, out) == nil
+	if json.Unmarshal(data, out) != nil {
+		return nil, false
+	}
+	for i := range out.Parts {
+		if readPart(&out.Parts[i], modeOf(out.Kind)) != nil {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// readPart makes of the documents of a plan what they are made of, as far as they tell:
+// no values, but which objects change and how, what policy says and what it costs.
+func readPart(part *api.PlanPart, mode plans.Mode) (err error) {
+	if part.Plan, err = planFromThere(part.Document, mode); err != nil {
+		return err
+	}
+	if len(part.Decision) > 0 {
+		part.Judged = &policy.Decision{}
+		if err := json.Unmarshal(part.Decision, part.Judged); err != nil {
+			return err
+		}
+	}
+	if len(part.Cost) > 0 {
+		part.Priced = &cost.Estimate{}
+		return json.Unmarshal(part.Cost, part.Priced)
+	}
+	return nil
 }
 
 // speculate plans a configuration that was sent, in a directory of its own.
