@@ -549,7 +549,7 @@ secret "db" {
 	c.write("site/main.tf", strings.Replace(servedSite, `"welcome"`, `"curse"`, 1))
 	c.fails("no curses", "plan", "-upload")
 	for _, format := range []string{"sarif", "junit"} {
-		if out, code := c.run("policy", "check", "-upload", "-format="+format); code != 1 || !strings.Contains(out, "no curses") || strings.Contains(out, "tutti-configuration") {
+		if out, code := c.run("policy", "check", "-upload", "-format="+format); code != 1 || !strings.Contains(out, "no curses") || strings.Contains(out, "tutti-steps") {
 			t.Errorf("policy check -format=%s: %d %s", format, code, out)
 		}
 	}
@@ -557,7 +557,7 @@ secret "db" {
 		t.Errorf("policy check of the server's own files: %s", out)
 	}
 	c.write("site/broken.tf", "resource {")
-	if out, code := c.run("plan", "-upload"); code != 1 || !strings.Contains(out, "site/broken.tf") || strings.Contains(out, "tutti-configuration") {
+	if out, code := c.run("plan", "-upload"); code != 1 || !strings.Contains(out, "site/broken.tf") || strings.Contains(out, "tutti-steps") {
 		t.Errorf("files with errors: %d %s", code, out)
 	}
 	if err := os.Remove(filepath.Join(c.dir, "site", "broken.tf")); err != nil {
@@ -589,8 +589,54 @@ func TestRemoteUploadDirectory(t *testing.T) {
 	if out := c.mustRun("plan", "-upload"); !strings.Contains(out, "Plan: 1 to add, 1 to change, 0 to destroy.") {
 		t.Error(out)
 	}
-	if left, _ := filepath.Glob(filepath.Join(unpacked, "tutti-configuration-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(unpacked, "tutti-steps-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestRemoteUploadKilled: what a server unpacked that was killed meanwhile is removed by
+// the next one.
+func TestRemoteUploadKilled(t *testing.T) {
+	asked := make(chan bool, 10)
+	over := make(chan bool)
+	modules := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- true
+		<-over // for as long as it takes
+	}))
+	defer modules.Close()
+	defer close(over)
+	p := newProject(t, "")
+	unpacked := t.TempDir()
+	p.env = append(p.env, "TMPDIR="+unpacked)
+	s := p.server("-speculative-plans")
+	c := s.client()
+	c.write("main.tf", `module "slow" { source = "`+modules.URL+`/slow.tar.gz" }`)
+	cmd := c.command("plan", "-upload")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	<-asked
+	left := func() []string {
+		found, err := filepath.Glob(filepath.Join(unpacked, "tutti-steps-*", "*", "main.tf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if len(left()) != 1 {
+		t.Errorf("unpacked are %v", left())
+	}
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+	if len(left()) != 1 {
+		t.Errorf("a server that is killed has left %v", left())
+	}
+	other := newProject(t, "")
+	other.env = append(other.env, "TMPDIR="+unpacked)
+	other.server()
+	if len(left()) > 0 {
+		t.Errorf("left behind: %v", left())
 	}
 }
 

@@ -168,7 +168,7 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 		return a.usageError(cmd, name, err)
 	}
 	a.far = isRemote(name)
-	ctx, stop := a.watchInterrupts(context.Background())
+	ctx, stop := a.watchInterrupts(context.Background(), name == "server")
 	defer stop()
 	ctx, told := a.traced(ctx, name)
 	defer func() { told(code) }()

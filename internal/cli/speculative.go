@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -50,11 +48,11 @@ func (w *serverWork) Keep(ctx context.Context, who access.Identity, archive []by
 	if err := w.mayPlanSomething(ctx, who); err != nil {
 		return "", time.Time{}, err
 	}
-	dir, err := os.MkdirTemp("", "tutti-configuration-")
+	dir, err := actions.TakeScratch()
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer actions.GiveBackScratch(dir)
 	if err := archives.Unpack(archive, dir); err != nil { // so that whoever sent it is told
 		return "", time.Time{}, diag.Errorf("Invalid configuration", "What was sent cannot be unpacked: %s.", err).Err()
 	}
@@ -147,7 +145,7 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	if err != nil {
 		return runs.StackPlan{}, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer actions.GiveBackScratch(dir)
 	log := newLogView(req.Log)
 	defer log.settle()
 	e, diags := r.guest(store, dir)
@@ -215,7 +213,7 @@ func (e *ensemble) sentSources() map[string][]byte {
 	return out
 }
 
-// unpackSent unpacks a configuration that is kept into a new directory.
+// unpackSent unpacks a configuration that is kept into a new directory, to be given back.
 func unpackSent(ctx context.Context, store *sqlite.Store, id string) (string, error) {
 	data, known, err := store.Cached(ctx, sentPrefix+id, time.Now())
 	if err != nil {
@@ -225,12 +223,13 @@ func unpackSent(ctx context.Context, store *sqlite.Store, id string) (string, er
 	if !known || json.Unmarshal(data, &archive) != nil {
 		return "", actions.Errorf("Tutti.PlanFailed", "No configuration %q is kept: it is sent to a server, which keeps it for a day.", id)
 	}
-	dir, err := os.MkdirTemp("", "tutti-configuration-")
+	dir, err := actions.TakeScratch()
 	if err != nil {
 		return "", err
 	}
 	if err := archives.Unpack(archive, dir); err != nil {
-		return "", errors.Join(err, os.RemoveAll(dir))
+		actions.GiveBackScratch(dir)
+		return "", err
 	}
 	return dir, nil
 }
