@@ -154,6 +154,62 @@ func TestRemoteRuns(t *testing.T) {
 	}
 }
 
+// TestRemoteStateMachine: what a state machine is given and returns is the same on a
+// server as here, and told to whom its run is by.
+func TestRemoteStateMachine(t *testing.T) {
+	p := newServed(t)
+	p.write("machines.tutti.hcl", `
+workflow "double" { definition = "double.asl.json" }
+workflow "fails" { definition = "fails.asl.json" }
+role "all" { allow = ["*:*"] }
+grant {
+  role = role.all
+  to   = ["service:one", "service:two", "user:`+p.whoami()+`"]
+}
+`)
+	p.write("double.asl.json", `{"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {"Type": "Pass", "Output": {"z": "{% $states.input.n * 2 %}", "a": [1, null, "x"]}, "End": true}}}`)
+	p.write("fails.asl.json", `{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "Mine", "Cause": "because"}}}`)
+	p.write("input.json", `{"n": 21}`)
+	c := p.server().client()
+	c.write("input.json", `{"n": 21}`)
+	for _, args := range [][]string{{"run", "double", "-input", "input.json"}, {"run", "fails"}} {
+		there, code := c.run(args...)
+		here, want := p.run(args...)
+		if code != want || withoutIDs(there) != withoutIDs(here) {
+			t.Errorf("tutti %s: there, with exit code %d:\n%s\nhere, with exit code %d:\n%s", strings.Join(args, " "), code, there, want, here)
+		}
+	}
+	var said struct {
+		Status string
+		Output struct{ Z int }
+	}
+	var stdout strings.Builder
+	cmd := c.command("run", "double", "-input=input.json", "-json")
+	cmd.Stdout = &stdout
+	if err := cmd.Run(); err != nil || json.Unmarshal([]byte(stdout.String()), &said) != nil || said.Status != "SUCCEEDED" || said.Output.Z != 42 {
+		t.Errorf("%v: %s", err, stdout.String())
+	}
+	c.fails("takes variables, not an input", "run", "greet", "-input=input.json")
+	c.fails("Cannot read the input", "run", "double", "-input=none.json")
+
+	s := p.server("-require-token")
+	one := s.client("TUTTI_TOKEN=" + p.lastLine(p.mustRun("token", "create", "-as=service:one", "-role=all")))
+	two := s.client("TUTTI_TOKEN=" + p.lastLine(p.mustRun("token", "create", "-as=service:two", "-role=all")))
+	one.write("input.json", `{"n": 21}`)
+	id := strings.TrimSpace(one.mustRun("run", "-detach", "double", "-input=input.json"))
+	if out := one.mustRun("runs", "watch", id); !strings.Contains(out, "42") {
+		t.Errorf("to whom it is by: %s", out)
+	}
+	if out := two.mustRun("runs", "watch", id); strings.Contains(out, "42") || !strings.Contains(out, "Output is not told") {
+		t.Errorf("to somebody else: %s", out)
+	}
+}
+
+// withoutIDs leaves out the names of runs.
+func withoutIDs(text string) string {
+	return regexp.MustCompile(`(?m)^Run \S+`).ReplaceAllString(text, "Run")
+}
+
 // withoutPlans leaves out of a run what is said of its definition, which clients are
 // not told.
 func withoutPlans(text string) string {

@@ -55,7 +55,7 @@ var remoteOptions = map[string][]string{
 	"policy check":  {"destroy", "env", "exclude", "format", "input", "plan", "refresh", "replace", "stack", "target", "upload", "var", "var-file"},
 	"reject":        {"comment", "digest"},
 	"resume":        {"auto-approve", "cancel-on-interrupt", "env", "json"},
-	"run":           {"cancel-on-interrupt", "commit", "detach", "env", "json", "override", "pull-request", "repository", "var"},
+	"run":           {"cancel-on-interrupt", "commit", "detach", "env", "input", "json", "override", "pull-request", "repository", "var"},
 	"runs":          {"env", "json", "limit"},
 	"runs cancel":   {"env"},
 	"runs list":     {"env", "json", "limit"},

@@ -30,12 +30,20 @@ func (o *workflowOptions) startThere(ctx context.Context, app *App, name string)
 		variable, value, _ := strings.Cut(v.Text, "=")
 		inputs[variable], _ = json.Marshal(value) // a text
 	}
+	var input json.RawMessage
+	if o.aslOptions.input != "" {
+		start, diags := o.aslOptions.start(app)
+		if diags.HasErrors() {
+			return app.fail(diags)
+		}
+		input = start.Input
+	}
 	overrides, diags := app.overridesThere()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) {
-		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs, Overrides: overrides, Source: app.sourceThere()})
+		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs, Input: input, Overrides: overrides, Source: app.sourceThere()})
 	})
 	if err != nil {
 		return app.fail(app.remote.diagnose(err))

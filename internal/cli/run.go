@@ -308,7 +308,7 @@ func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do 
 		fmt.Fprintln(o.app.Out, run.ID)
 		return exitOK
 	}
-	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine)
+	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine.Result(), steps.Machine.Recorded)
 }
 
 // machineDefinition finds another state machine by name: a file beside the
