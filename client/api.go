@@ -282,6 +282,37 @@ type FlappingField struct {
 	Times int64 `json:"times"`
 }
 
+// Item is a shape of the API.
+type Item struct {
+	// How often it was tried.
+	Attempts int64      `json:"attempts,omitempty"`
+	Begun    *time.Time `json:"begun,omitempty"`
+	Ended    *time.Time `json:"ended,omitempty"`
+	Error    *StepError `json:"error,omitempty"`
+	// The step with the key of the item, as its logs and what it asks name it.
+	Name string `json:"name"`
+	// Its place among all items of the step, from 0.
+	Number int64 `json:"number"`
+	// The run of its own that the item is.
+	Run    string `json:"run,omitempty"`
+	Status string `json:"status"`
+	// Whether what it did was undone.
+	Undone bool `json:"undone,omitempty"`
+	// What it waits for.
+	Waits string `json:"waits,omitempty"`
+}
+
+// ItemList is a shape of the API.
+type ItemList struct {
+	// How many there are, by status.
+	Counts map[string]int64 `json:"counts"`
+	Items  []Item           `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+	// How many there are that stand as was asked for.
+	Total int64 `json:"total"`
+}
+
 // Log is a shape of the API.
 type Log struct {
 	// Where it stands in the order of all that was written.
@@ -1048,6 +1079,8 @@ type ListRunsQuery struct {
 	Kind string
 	// Only the steps of this run that are runs of their own.
 	Parent string
+	// Only runs that are no steps of others.
+	Top bool
 	// What the page before gave as next.
 	Cursor string
 	Limit  int64
@@ -1069,6 +1102,9 @@ func (q ListRunsQuery) values() url.Values {
 	}
 	if q.Parent != "" {
 		v.Set("parent", q.Parent)
+	}
+	if q.Top {
+		v.Set("top", "true")
 	}
 	if q.Cursor != "" {
 		v.Set("cursor", q.Cursor)
@@ -1196,6 +1232,35 @@ func (c *Client) SignalRun(ctx context.Context, run string, body SignalRequest) 
 func (c *Client) ListSteps(ctx context.Context, run string) (*PageStep, error) {
 	out := new(PageStep)
 	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/steps", nil, nil, out)
+}
+
+// ListItemsQuery are the parameters of [Client.ListItems]; what is zero is not sent.
+type ListItemsQuery struct {
+	// Only items that stand so.
+	Status string
+	// What the page before gave as next, or how many to leave out.
+	Cursor string
+	Limit  int64
+}
+
+func (q ListItemsQuery) values() url.Values {
+	v := url.Values{}
+	if q.Status != "" {
+		v.Set("status", q.Status)
+	}
+	if q.Cursor != "" {
+		v.Set("cursor", q.Cursor)
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.FormatInt(int64(q.Limit), 10))
+	}
+	return v
+}
+
+// ListItems: List the items of a step with for_each, in their order.
+func (c *Client) ListItems(ctx context.Context, run string, step string, query ListItemsQuery) (*ItemList, error) {
+	out := new(ItemList)
+	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/steps/"+url.PathEscape(step)+"/items", query.values(), nil, out)
 }
 
 // StreamRunQuery are the parameters of [Client.StreamRun]; what is zero is not sent.

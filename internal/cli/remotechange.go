@@ -97,6 +97,9 @@ func (o *planOptions) requestThere(app *App) (client.ProjectChangeRequest, diag.
 // write.
 func (c *remoteChange) carry(ctx context.Context, request client.ProjectChangeRequest) (remoteEnd, diag.List) {
 	there := c.app.remote
+	if !c.silent {
+		request.Source = c.app.sourceThere()
+	}
 	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) {
 		return there.ChangeStacks(ctx, c.environment, request)
 	})

@@ -289,11 +289,11 @@ func (a *App) decideThere(ctx context.Context, id string, d decision) int {
 	if _, err := persist(ctx, func(ctx context.Context) (*client.Run, error) { return a.remote.DecideStep(ctx, id, request) }); err != nil {
 		return a.aboutRun(id, err)
 	}
-	step := d.step
+	step, people := d.step, 0
 	if asked != nil {
-		step = asked.Step
+		step, people = asked.Step, int(asked.Count)
 	}
-	fmt.Fprintf(a.Out, "%s step %s (run %s).\n", decided(d.kind), step, id)
+	fmt.Fprint(a.Out, decided(d.kind, step, id, people))
 	return exitOK
 }
 

@@ -28,28 +28,38 @@ import (
 // Change implements [api.Work]: a change is a run of a workflow that is made for
 // it.
 func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Change) (runs.Run, error) {
-	p, err := w.Project(ctx)
+	d, o, err := w.changing(ctx, who, c)
 	if err != nil {
 		return runs.Run{}, err
+	}
+	run, diags := w.runner.EnqueueWorkflow(ctx, d, o)
+	return run, diags.Err()
+}
+
+// changing is the workflow of a change, and the run of it that is to be made.
+func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Change) (d *flow.Definition, o runs.WorkflowOptions, err error) {
+	p, err := w.Project(ctx)
+	if err != nil {
+		return nil, o, err
 	}
 	op := w.root()
 	environment, diags := op.chooseEnvironment(p, c.Environment)
 	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
+		return nil, o, diags.Err()
 	}
 	op.environment, c.Environment = environment, environment
 	if c.Configuration != "" {
 		if err := w.maySpeculate(ctx, who, c.Configuration); err != nil {
-			return runs.Run{}, err
+			return nil, o, err
 		}
 	}
 	vars, given, err := w.variablesOf(ctx, p, c)
 	if err != nil {
-		return runs.Run{}, err
+		return nil, o, err
 	}
 	parts, err := w.parts(ctx, p, &c)
 	if err != nil {
-		return runs.Run{}, err
+		return nil, o, err
 	}
 	verb := access.Plan
 	if c.Apply {
@@ -60,39 +70,38 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 	}
 	for _, part := range parts {
 		if err := w.Authorize(ctx, who, verb, environment, part.stack); err != nil {
-			return runs.Run{}, err
+			return nil, o, err
 		}
 	}
 	if c.Rollback != "" {
 		undone, err := w.runner.Store.Run(ctx, c.Rollback)
 		if err != nil {
-			return runs.Run{}, err
+			return nil, o, err
 		}
 		if undone.Machine() || undone.Key != (states.Key{Stack: c.Stack, Environment: environment}) {
-			return runs.Run{}, fmt.Errorf("%w: run %s changed nothing of this stack itself: roll back the run of its step that did", api.ErrConflict, undone.ID)
+			return nil, o, fmt.Errorf("%w: run %s changed nothing of this stack itself: roll back the run of its step that did", api.ErrConflict, undone.ID)
 		}
 		if !undone.Status.Ended() {
-			return runs.Run{}, fmt.Errorf("%w: run %s is %s: cancel it or let it end first", api.ErrConflict, undone.ID, undone.Status)
+			return nil, o, fmt.Errorf("%w: run %s is %s: cancel it or let it end first", api.ErrConflict, undone.ID, undone.Status)
 		}
 	}
 	made, summary, diags := changeWorkflow(p, c, parts, given)
 	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
+		return nil, o, diags.Err()
 	}
-	d := flow.Compile(made, made.Workflows[changeName])
+	d = flow.Compile(made, made.Workflows[changeName])
 	var inputs map[string]cty.Value
 	if c.Plan == "" && c.Configuration == "" { // else the variables are those of the plan, or of what was sent
 		if inputs, diags = workflowInputs(made, d, environment, vars); diags.HasErrors() {
-			return runs.Run{}, diags.Err()
+			return nil, o, diags.Err()
 		}
 	}
 	overrides, diags := op.overridesOf(p, c.Overrides)
 	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
+		return nil, o, diags.Err()
 	}
 	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary, Overrides: overrides, Source: c.Source}
-	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
-	return started, diags.Err()
+	return d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs}, nil
 }
 
 // variablesOf are the values that a change comes with, for the variables of the

@@ -116,8 +116,8 @@ func speculated(ctx context.Context, store *sqlite.Store, digest string) (*api.P
 	return out, true
 }
 
-// readPart makes of the documents of a plan what they are made of, as far as they tell:
-// no values, but which objects change and how, what policy says and what it costs.
+// readPart reads what a part of a plan was made of from its documents, as far as they
+// say it.
 func readPart(part *api.PlanPart, mode plans.Mode) (err error) {
 	if part.Plan, err = planFromThere(part.Document, mode); err != nil {
 		return err
@@ -135,13 +135,14 @@ func readPart(part *api.PlanPart, mode plans.Mode) (err error) {
 	return nil
 }
 
-// speculate plans a configuration that was sent, in a directory of its own.
+// speculate plans a configuration that was sent, or lies in another directory, in a
+// directory of its own.
 func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
 	store, diags := r.root.store(ctx)
 	if diags.HasErrors() {
 		return runs.StackPlan{}, diags.Err()
 	}
-	dir, err := unpackSent(ctx, store, req.Configuration)
+	dir, err := r.copyOf(ctx, store, req)
 	if err != nil {
 		return runs.StackPlan{}, err
 	}
@@ -213,15 +214,23 @@ func (e *ensemble) sentSources() map[string][]byte {
 	return out
 }
 
-// unpackSent unpacks a configuration that is kept into a new directory, to be given back.
-func unpackSent(ctx context.Context, store *sqlite.Store, id string) (string, error) {
-	data, known, err := store.Cached(ctx, sentPrefix+id, time.Now())
-	if err != nil {
-		return "", err
-	}
+// copyOf puts the files that a request is about into a new directory, from which
+// nothing of a checkout, an earlier plan or a state beside them is read.
+func (r *stackRunner) copyOf(ctx context.Context, store *sqlite.Store, req runs.StackRequest) (string, error) {
 	var archive []byte
-	if !known || json.Unmarshal(data, &archive) != nil {
-		return "", actions.Errorf("Tutti.PlanFailed", "No configuration %q is kept: it is sent to a server, which keeps it for a day.", id)
+	if req.Directory != "" {
+		var err error
+		if archive, err = archives.Pack(r.root.place(req.Directory)); err != nil {
+			return "", actions.Errorf("Tutti.PlanFailed", "The files in the directory %q cannot be taken: %s.", req.Directory, err)
+		}
+	} else {
+		data, known, err := store.Cached(ctx, sentPrefix+req.Configuration, time.Now())
+		if err != nil {
+			return "", err
+		}
+		if !known || json.Unmarshal(data, &archive) != nil {
+			return "", actions.Errorf("Tutti.PlanFailed", "No configuration %q is kept: it is sent to a server, which keeps it for a day.", req.Configuration)
+		}
 	}
 	dir, err := actions.TakeScratch()
 	if err != nil {

@@ -147,7 +147,7 @@ func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, err
 // Plan implements [runs.Stacks].
 func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
 	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
-	if req.Configuration != "" {
+	if req.Elsewhere() {
 		return r.speculate(ctx, req)
 	}
 	if req.Stack == "" {

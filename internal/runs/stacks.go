@@ -37,7 +37,10 @@ type StackRequest struct {
 	// project; empty for none. Its stacks are planned together, and its plan can only
 	// be looked at.
 	Configuration string
-	Inputs        cty.Value // object; null for none
+	// Directory holds a project that is planned instead, in the same way; empty for
+	// none. It is relative to the project's.
+	Directory string
+	Inputs    cty.Value // object; null for none
 	// Variables are the values of the project's variables, and of others, as the
 	// workflow has them; empty where a plan brings its own.
 	Variables map[string]cty.Value
@@ -66,6 +69,9 @@ type StackRequest struct {
 	Log       io.Writer
 	Asked     <-chan struct{} // closed when it should end early
 }
+
+// Elsewhere reports whether files are planned that are not the project's own.
+func (r *StackRequest) Elsewhere() bool { return r.Configuration != "" || r.Directory != "" }
 
 // StackPlan describes a plan.
 type StackPlan struct {

@@ -162,6 +162,8 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 				req.Given = v.AsString()
 			case "configuration":
 				req.Configuration = v.AsString()
+			case "directory":
+				req.Directory = v.AsString()
 			case "plan":
 				req.Plan = v.AsString()
 			case "rollback":
@@ -178,8 +180,8 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 		req := request(c)
 		planned := []string{req.Stack}
 		if req.Stack == "" {
-			// Which stacks a configuration has, [Stacks.Plan] finds out, and asks.
-			if len(req.Stacks) == 0 && req.Configuration == "" {
+			// Which stacks another project has, [Stacks.Plan] finds out, and asks.
+			if len(req.Stacks) == 0 && !req.Elsewhere() {
 				req.Stacks = slices.Sorted(maps.Keys(d.Project.Stacks))
 			}
 			planned = req.Stacks

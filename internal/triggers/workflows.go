@@ -195,8 +195,12 @@ func (w *Workflows) Enqueue(ctx context.Context, t *EventTrigger, f runs.Firing,
 		Summary: fmt.Sprintf("workflow %s for %s of event %d", workflow.Name, t.Name, f.Event),
 	}
 	for i := range list { // the last one that says so: the others came before
-		if s := sourceOf(&list[i].Event); s != nil && list[i].Outside {
-			run.Source = s
+		about, err := w.about(ctx, &list[i])
+		if err != nil {
+			return err
+		}
+		if about != nil {
+			run.Source = about
 		}
 	}
 	d, o, done, err := w.prepare(t.Project, t.Declared, run, environment, inputs, runs.Triggered{Name: t.Name, Kind: "event", At: f.At})
@@ -218,6 +222,22 @@ func (w *Workflows) Enqueue(ctx context.Context, t *EventTrigger, f runs.Firing,
 		return err
 	}
 	return diags.Err()
+}
+
+// about is the code that an event is about: what a host of code says, or that of the
+// run whose step emitted it; nil for none.
+func (w *Workflows) about(ctx context.Context, e *runs.Fed) (*runs.Source, error) {
+	if e.Outside {
+		return sourceOf(&e.Event), nil
+	}
+	if runs.Reserved(e.Type) {
+		return nil, nil
+	}
+	run, err := runs.RootOf(ctx, w.Runner.Store, runs.RunOf(&e.Event))
+	if errors.Is(err, runs.ErrNotFound) {
+		return nil, nil
+	}
+	return run.Source, err
 }
 
 // admitted turns a refusal into an error: nothing is gained by trying again.

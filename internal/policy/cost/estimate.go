@@ -24,7 +24,8 @@ type Total struct {
 	Difference Amount `json:"difference"`
 }
 
-// Item is one resource instance.
+// Item is one resource instance. Read from JSON it says what it said when it was
+// written, but for what [Item.Later] and [Item.Listed] know.
 type Item struct {
 	Stack   string  `json:"stack,omitempty"`
 	Address string  `json:"address"`

@@ -161,8 +161,8 @@ type PlanPart struct {
 	Decision json.RawMessage // what policy says; nil where nothing is asked
 	Cost     json.RawMessage // what it costs; nil where nobody wants to know
 
-	// Plan, Judged and Priced are what the documents are made of; of a plan of which only
-	// the documents were kept, what can be read from them: no values.
+	// Plan, Judged and Priced are what the documents are made of. Of a plan of which only
+	// the documents were kept they are what those say.
 	Plan   *plans.Plan      `json:"-"`
 	Judged *policy.Decision `json:"-"`
 	Priced *cost.Estimate   `json:"-"`
