@@ -71,7 +71,7 @@ type ChangeRequest struct {
 	RefreshOnly bool `json:"refresh_only,omitempty"`
 	// Replace these resource instances although an update or nothing would do; addresses as for targets.
 	Replaces []string `json:"replaces,omitempty"`
-	// With kind rollback: the run that is to be undone.
+	// With kind rollback: the run that is to be undone; with kind plan, what would undo it is planned only.
 	Run string `json:"run,omitempty"`
 	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
 	Source *Source `json:"source,omitempty"`
@@ -520,7 +520,7 @@ type ProjectChangeRequest struct {
 	RefreshOnly bool `json:"refresh_only,omitempty"`
 	// Replace these resource instances although an update or nothing would do; addresses as for targets.
 	Replaces []string `json:"replaces,omitempty"`
-	// With kind rollback: the run that is to be undone.
+	// With kind rollback: the run that is to be undone; with kind plan, what would undo it is planned only.
 	Run string `json:"run,omitempty"`
 	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
 	Source *Source `json:"source,omitempty"`

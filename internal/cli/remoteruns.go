@@ -320,26 +320,20 @@ func (a *App) outputThere(ctx context.Context, name string, asJSON, raw bool) in
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	list, err := persist(ctx, func(ctx context.Context) (*client.PageStack, error) { return a.remote.ListStacks(ctx) })
-	if err != nil {
-		return a.fail(a.remote.diagnose(err))
+	list, diags := a.stacksThere(ctx, environment)
+	if diags.HasErrors() {
+		return a.fail(diags)
 	}
 	var names []string
-	for _, s := range list.Items {
-		if s.Environment == environment && (len(a.stacks) == 0 || slices.Contains(a.stacks, s.Name)) {
-			names = append(names, s.Name)
-		}
+	for _, s := range list {
+		names = append(names, s.Name)
 	}
-	for _, wanted := range a.stacks {
-		if !slices.Contains(names, wanted) {
-			return a.failf("No such stack", "The project on the server has no stack %q in the environment %q.", wanted, environment)
-		}
-	}
-	if len(names) == 0 && len(a.stacks) == 0 {
+	if len(names) == 0 {
 		names = []string{""} // a plain directory without a state
 	}
 	found := map[string]*states.State{}
 	for _, stack := range names {
+		var err error
 		if found[stack], err = a.outputsThere(ctx, environment, stack); err != nil {
 			return a.fail(a.remote.diagnose(err))
 		}

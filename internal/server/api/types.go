@@ -317,7 +317,7 @@ type MachineResult struct {
 // ChangeRequest asks for a change of a stack.
 type ChangeRequest struct {
 	Kind        string          `json:"kind" enum:"plan,apply,destroy,rollback" doc:"Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed."`
-	Run         string          `json:"run,omitempty" doc:"With kind rollback: the run that is to be undone."`
+	Run         string          `json:"run,omitempty" doc:"With kind rollback: the run that is to be undone; with kind plan, what would undo it is planned only."`
 	Plan        string          `json:"plan,omitempty" pattern:"^[0-9a-f]{64}$" doc:"Digest of a plan that was made before: exactly this is applied."`
 	Destroy     bool            `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
 	Refresh     *bool           `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
