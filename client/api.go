@@ -57,6 +57,8 @@ type ChangeRequest struct {
 	Approve bool `json:"approve,omitempty"`
 	// With kind plan: plan to destroy everything.
 	Destroy bool `json:"destroy,omitempty"`
+	// All but these resources and what depends on them; addresses as for targets.
+	Excludes []string `json:"excludes,omitempty"`
 	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
 	Kind string `json:"kind"`
 	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
@@ -65,12 +67,18 @@ type ChangeRequest struct {
 	Plan string `json:"plan,omitempty"`
 	// Whether to read the real objects; true unless given.
 	Refresh *bool `json:"refresh,omitempty"`
+	// Only see whether real objects still are as recorded, and record the differences.
+	RefreshOnly bool `json:"refresh_only,omitempty"`
+	// Replace these resource instances although an update or nothing would do; addresses as for targets.
+	Replaces []string `json:"replaces,omitempty"`
 	// With kind rollback: the run that is to be undone.
 	Run string `json:"run,omitempty"`
 	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
 	Source *Source `json:"source,omitempty"`
 	// Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME.
 	Targets []string `json:"targets,omitempty"`
+	// Values for variables of the project, or of the root module of a plain directory; later ones win.
+	Variables []VariableValue `json:"variables,omitempty"`
 }
 
 // Configuration is a shape of the API.
@@ -274,6 +282,37 @@ type FlappingField struct {
 	Times int64 `json:"times"`
 }
 
+// Item is a shape of the API.
+type Item struct {
+	// How often it was tried.
+	Attempts int64      `json:"attempts,omitempty"`
+	Begun    *time.Time `json:"begun,omitempty"`
+	Ended    *time.Time `json:"ended,omitempty"`
+	Error    *StepError `json:"error,omitempty"`
+	// The step with the key of the item, as its logs and what it asks name it.
+	Name string `json:"name"`
+	// Its place among all items of the step, from 0.
+	Number int64 `json:"number"`
+	// The run of its own that the item is.
+	Run    string `json:"run,omitempty"`
+	Status string `json:"status"`
+	// Whether what it did was undone.
+	Undone bool `json:"undone,omitempty"`
+	// What it waits for.
+	Waits string `json:"waits,omitempty"`
+}
+
+// ItemList is a shape of the API.
+type ItemList struct {
+	// How many there are, by status.
+	Counts map[string]int64 `json:"counts"`
+	Items  []Item           `json:"items"`
+	// The cursor of the next page; none at the end.
+	Next string `json:"next,omitempty"`
+	// How many there are that stand as was asked for.
+	Total int64 `json:"total"`
+}
+
 // Log is a shape of the API.
 type Log struct {
 	// Where it stands in the order of all that was written.
@@ -456,6 +495,8 @@ type ProjectChangeRequest struct {
 	Configuration string `json:"configuration,omitempty"`
 	// With kind plan: plan to destroy everything.
 	Destroy bool `json:"destroy,omitempty"`
+	// All but these resources and what depends on them; addresses as for targets.
+	Excludes []string `json:"excludes,omitempty"`
 	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
 	Kind string `json:"kind"`
 	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
@@ -464,6 +505,10 @@ type ProjectChangeRequest struct {
 	Plan string `json:"plan,omitempty"`
 	// Whether to read the real objects; true unless given.
 	Refresh *bool `json:"refresh,omitempty"`
+	// Only see whether real objects still are as recorded, and record the differences.
+	RefreshOnly bool `json:"refresh_only,omitempty"`
+	// Replace these resource instances although an update or nothing would do; addresses as for targets.
+	Replaces []string `json:"replaces,omitempty"`
 	// With kind rollback: the run that is to be undone.
 	Run string `json:"run,omitempty"`
 	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
@@ -472,6 +517,8 @@ type ProjectChangeRequest struct {
 	Stacks []string `json:"stacks,omitempty"`
 	// Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME.
 	Targets []string `json:"targets,omitempty"`
+	// Values for variables of the project, or of the root module of a plain directory; later ones win.
+	Variables []VariableValue `json:"variables,omitempty"`
 }
 
 // ReplayRequest is a shape of the API.
@@ -665,6 +712,18 @@ type Trigger struct {
 	// How many of them in which time, as it is written.
 	Window   string `json:"window,omitempty"`
 	Workflow string `json:"workflow"`
+}
+
+// VariableValue is a shape of the API.
+type VariableValue struct {
+	// What is in the file.
+	Content string `json:"content,omitempty"`
+	// Instead of name and value: what a .tfvars file is called, or a .tfvars.json file.
+	File string `json:"file,omitempty"`
+	// Name of the variable.
+	Name string `json:"name,omitempty"`
+	// Its value. A text is read as the option -var reads it.
+	Value json.RawMessage `json:"value,omitempty"`
 }
 
 // Verification is a shape of the API.
@@ -1007,6 +1066,8 @@ type ListRunsQuery struct {
 	Kind string
 	// Only the steps of this run that are runs of their own.
 	Parent string
+	// Only runs that are no steps of others.
+	Top bool
 	// What the page before gave as next.
 	Cursor string
 	Limit  int64
@@ -1028,6 +1089,9 @@ func (q ListRunsQuery) values() url.Values {
 	}
 	if q.Parent != "" {
 		v.Set("parent", q.Parent)
+	}
+	if q.Top {
+		v.Set("top", "true")
 	}
 	if q.Cursor != "" {
 		v.Set("cursor", q.Cursor)
@@ -1149,6 +1213,35 @@ func (c *Client) SignalRun(ctx context.Context, run string, body SignalRequest) 
 func (c *Client) ListSteps(ctx context.Context, run string) (*PageStep, error) {
 	out := new(PageStep)
 	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/steps", nil, nil, out)
+}
+
+// ListItemsQuery are the parameters of [Client.ListItems]; what is zero is not sent.
+type ListItemsQuery struct {
+	// Only items that stand so.
+	Status string
+	// What the page before gave as next, or how many to leave out.
+	Cursor string
+	Limit  int64
+}
+
+func (q ListItemsQuery) values() url.Values {
+	v := url.Values{}
+	if q.Status != "" {
+		v.Set("status", q.Status)
+	}
+	if q.Cursor != "" {
+		v.Set("cursor", q.Cursor)
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.FormatInt(int64(q.Limit), 10))
+	}
+	return v
+}
+
+// ListItems: List the items of a step with for_each, in their order.
+func (c *Client) ListItems(ctx context.Context, run string, step string, query ListItemsQuery) (*ItemList, error) {
+	out := new(ItemList)
+	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/steps/"+url.PathEscape(step)+"/items", query.values(), nil, out)
 }
 
 // StreamRunQuery are the parameters of [Client.StreamRun]; what is zero is not sent.

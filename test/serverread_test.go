@@ -71,7 +71,7 @@ func readingServer(t *testing.T) (p *project, s *httpServer, token map[string]st
 	p.write("hidden.tutti.hcl", hiddenParts)
 	p.write("vault/main.tf", "resource \"terraform_data\" \"unseen\" {}\noutput \"unseen\" {\n  value = 1\n}\n")
 	p.write("access.tutti.hcl", strings.ReplaceAll(readingRoles, "ROOT", p.whoami()))
-	token, hidden = map[string]string{}, map[string]string{"{stack}": "vault", "{environment}": "default", "{workflow}": "hidden", "{trigger}": "hiddenly", "{event}": "1", "{delivery}": "1"}
+	token, hidden = map[string]string{}, map[string]string{"{stack}": "vault", "{environment}": "default", "{workflow}": "hidden", "{trigger}": "hiddenly", "{event}": "1", "{delivery}": "1", "{step}": "say"}
 	for subject, role := range map[string]string{"ci": "reader", "audit": "auditor", "root": "root"} {
 		token[subject] = strings.TrimSpace(p.lastLine(p.mustRun("token", "create", "-as=service:"+subject, "-role="+role, "-expires=1h")))
 	}
@@ -116,7 +116,7 @@ func TestServerReading(t *testing.T) {
 	want := map[string]int{
 		"get-session": lists, "list-runs": lists, "list-workflows": lists, "list-stacks": lists, "list-events": lists, "list-approvals": lists,
 		"list-triggers": lists, "list-dead-letters": lists, "list-deliveries": lists,
-		"get-run": 404, "list-steps": 404, "list-journal": 404, "list-logs": 404, "stream-run": 404, "get-workflow": 404, "get-event": 404,
+		"get-run": 404, "list-steps": 404, "list-items": 404, "list-journal": 404, "list-logs": 404, "stream-run": 404, "get-workflow": 404, "get-event": 404,
 		"list-objects": 404, "list-outputs": 404, "list-run-outputs": 404, "list-revisions": 404, "get-drift": 404, "get-plan": 404,
 		"cancel-run": 404, "resume-run": 404, "retry-run": 404, "signal-run": 404, "decide-step": 404, "change-stack": 404, "change-stacks": 404, "observe-stack": 404, "start-run": 404,
 		"verify-audit": 403, "export-audit": 403, "accept-events": 403, "replay-event": 403, "retry-dead-letter": 403, "retry-delivery": 404, // there is none
@@ -309,6 +309,66 @@ grant {
 	s.get(nil, 200, "GET", "/workflows/greet", nil)
 }
 
+// TestServerMetricsReading: who collects has the stacks that they may read, and how much
+// there is of the rest.
+func TestServerMetricsReading(t *testing.T) {
+	p, s, token, _ := readingServer(t)
+	p.mustRun("drift", "-now")
+	for subject, sees := range map[string][2]bool{"root": {true, true}, "ci": {true, false}, "audit": {false, false}} {
+		s.token = token[subject]
+		code, body, _ := s.do("GET", "/metrics", nil)
+		text := string(body)
+		if code != 200 || !strings.Contains(text, "tutti_events_total ") || !strings.Contains(text, "tutti_runs_open{") {
+			t.Errorf("%s: %d %s", subject, code, text)
+		}
+		for i, stack := range []string{"site", "vault"} {
+			if strings.Contains(text, `stack="`+stack+`"`) != sees[i] {
+				t.Errorf("%s sees %s: %t", subject, stack, !sees[i])
+			}
+		}
+	}
+}
+
+// TestStateBackendRefusals: a state that is there and one that is not are refused alike,
+// and not as Terraform takes for an empty state. Nothing is written by who is refused.
+func TestStateBackendRefusals(t *testing.T) {
+	p, s, token, _ := readingServer(t)
+	p.write("holder.tutti.hcl", `
+role "holder" {
+  allow = ["state:*"]
+  deny  = ["read:*/vault"]
+}
+grant {
+  role = role.holder
+  to   = ["service:holder"]
+}
+`)
+	holder := strings.TrimSpace(p.lastLine(p.mustRun("token", "create", "-as=service:holder", "-role=holder", "-expires=1h")))
+	lock := map[string]any{"ID": "a-lock", "Operation": "OperationTypeApply"}
+	for _, method := range []string{"GET", "POST", "DELETE", "LOCK", "UNLOCK"} {
+		s.token = token["ci"]
+		there, said, _ := s.do(method, "/api/v1/state/default/vault", lock)
+		absent, saidOther, _ := s.do(method, "/api/v1/state/default/nowhere", lock)
+		if there != 403 || absent != 403 || strings.ReplaceAll(string(said), "vault", "nowhere") != string(saidOther) {
+			t.Errorf("%s: %d %s, of one that is not there %d %s", method, there, said, absent, saidOther)
+		}
+		s.token = holder
+		if code, answer, _ := s.do(method, "/api/v1/state/default/vault", lock); code != 403 {
+			t.Errorf("%s by who may change it and not read it: %d %s", method, code, answer)
+		}
+	}
+	if code, answer, _ := s.do("GET", "/api/v1/state/default/site", nil); code != 200 {
+		t.Errorf("a state that may be had: %d %s", code, answer)
+	}
+	s.token = token["root"]
+	if code, answer, _ := s.do("GET", "/api/v1/state/default/nowhere", nil); code != 204 {
+		t.Errorf("who was refused wrote: %d %s", code, answer)
+	}
+	if code, answer, _ := s.do("GET", "/api/v1/state/default/vault", nil); code != 200 || !strings.Contains(string(answer), "unseen") {
+		t.Errorf("who was refused wrote: %d %s", code, answer)
+	}
+}
+
 // TestServerNothingForNobody goes through all routes beyond loopback without a token:
 // nothing is read and nothing is written.
 func TestServerNothingForNobody(t *testing.T) {
@@ -321,7 +381,7 @@ func TestServerNothingForNobody(t *testing.T) {
 	for _, method := range []string{"GET", "POST", "DELETE", "LOCK", "UNLOCK"} {
 		routes = append(routes, [2]string{method, "/api/v1/state/default/site"})
 	}
-	fill := strings.NewReplacer("{run}", "x", "{stack}", "site", "{environment}", "default", "{workflow}", "greet", "{plan}", strings.Repeat("0", 64), "{sequence}", "1", "{trigger}", "t", "{event}", "1", "{delivery}", "1")
+	fill := strings.NewReplacer("{run}", "x", "{stack}", "site", "{environment}", "default", "{workflow}", "greet", "{plan}", strings.Repeat("0", 64), "{sequence}", "1", "{trigger}", "t", "{event}", "1", "{delivery}", "1", "{step}", "say")
 	for _, route := range routes {
 		if code, body, _ := s.do(route[0], fill.Replace(route[1]), map[string]any{}); code != 401 {
 			t.Errorf("%s %s: %d %s", route[0], route[1], code, body)

@@ -161,7 +161,11 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	names, diags := e.graph.Select(req.Stacks)
 	e.names = names
 	o := &ensembleOperation{ensemble: e, app: e.root.app, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) > 0, by: req}
-	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism}
+	po, err := r.options(ctx, req)
+	if err != nil {
+		return runs.StackPlan{}, err
+	}
+	e.give(&po.variableOptions)
 	// Whoever may not plan a stack has nothing of it read or run.
 	if diags = append(diags, o.may(access.Plan)...); !diags.HasErrors() {
 		diags = append(diags, o.install(ctx, log)...)

@@ -269,7 +269,7 @@ type StepState struct {
 	Done   int // of them, ended
 	Error  *Error
 	Undone bool // all that succeeded of it, or some of it; tried and failed does not count
-	// Waits says what a running step waits for: "for approval", "for event", or
+	// Waits says what a running step waits for: "for approval" (with how many there are where several are needed), "for event", or
 	// "until" an instant.
 	Waits string
 }
@@ -301,15 +301,89 @@ func (m *Machine) Steps() []StepState {
 		}
 		out[i] = one
 	}
-	m.effects.open(func(_ int, p *effect) {
-		switch p.kind {
-		case approvalEffect:
-			out[p.node].Waits = "for approval"
-		case eventEffect:
-			out[p.node].Waits = "for event"
-		case waitEffect, backoffEffect:
-			out[p.node].Waits = "until " + time.Unix(0, p.until).UTC().Format(time.RFC3339)
+	m.effects.open(func(step int, p *effect) {
+		if waits := m.waitsFor(step, p); waits != "" {
+			out[p.node].Waits = waits
 		}
 	})
 	return out
+}
+
+// waitsFor says what an effect waits for, as [StepState] has it.
+func (m *Machine) waitsFor(step int, p *effect) string {
+	switch p.kind {
+	case approvalEffect:
+		if want, err := m.asked(p.target); err == nil && want.count > 1 {
+			return fmt.Sprintf("for approval (%d of %d)", len(m.approvals[int32(step)].by), want.count)
+		}
+		return "for approval"
+	case eventEffect:
+		return "for event"
+	case waitEffect, backoffEffect:
+		return "until " + time.Unix(0, p.until).UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// ItemState is how an item of a step with for_each stands, for people.
+type ItemState struct {
+	Key     string // NAME["key"] or NAME[index], as logs and signals name it
+	Status  Status // Waiting before it has begun
+	Attempt int    // the one under way; 0 where none is
+	Error   *Error
+	Undone  bool
+	Run     string // the run of its own that it was
+	Waits   string // as that of [StepState]
+}
+
+// Items tells how the items of a step stand, in their order; none where it has no
+// for_each or has not begun. It reports whether there is such a step.
+func (m *Machine) Items(step string) ([]ItemState, bool) {
+	n, ok := m.d.byName[step]
+	if !ok {
+		return nil, false
+	}
+	s := &m.nodes[n]
+	if s.items.kind == single {
+		return nil, true
+	}
+	out := make([]ItemState, len(s.items.list))
+	for i := range s.items.list {
+		it, t := &s.items.list[i], target{int32(n), int32(i)}
+		one := ItemState{Key: m.keyOf(t), Status: it.status()}
+		if it.undone {
+			one.Undone = !slices.Contains(m.result.NotUndone, one.Key)
+		}
+		if it.result != nil {
+			one.Error, one.Run = it.result.err, it.result.run
+		}
+		switch over := s.status != Waiting && s.status != Running; {
+		case one.Status == "" && !over:
+			one.Status = Waiting
+		case one.Status == "":
+			one.Status = m.unreached(int32(n))
+		case one.Status == Running && over:
+			one.Status = Cancelled
+		}
+		out[i] = one
+	}
+	m.effects.open(func(step int, p *effect) {
+		if p.node == int32(n) && p.kind != readEffect && p.kind != deadlineEffect && p.kind != undoEffect {
+			out[p.item].Attempt, out[p.item].Waits = int(p.attempt), m.waitsFor(step, p)
+		}
+	})
+	return out, true
+}
+
+// Attempt says what an effect that has not ended is an attempt at, which one of
+// them, and since when it is wanted; an empty key where it is none.
+func (m *Machine) Attempt(step int) (key string, attempt int, wanted time.Time) {
+	p := m.effects.at(step)
+	switch p.kind {
+	case taskEffect, waitEffect, eventEffect, approvalEffect:
+		if !p.ended {
+			return m.keyOf(p.target), int(p.attempt), time.Unix(0, p.at).UTC()
+		}
+	}
+	return "", 0, time.Time{}
 }

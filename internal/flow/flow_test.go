@@ -294,6 +294,54 @@ func TestItemsOfForEach(t *testing.T) {
 	w.run().check(Failed, `list each["a"] each["b"] each["d"]`)
 }
 
+func TestItemsAreToldOneByOne(t *testing.T) {
+	w := play(t, steps(`
+		step "each" {
+			for_each           = toset(["a", "b", "c", "d"])
+			concurrency        = 2
+			tolerated_failures = 1
+			retry {
+				attempts = 2
+				backoff  = "1s"
+			}
+			exec { command = ["do", each.key] }
+		}
+		step "one" {
+			exec { command = ["do"] }
+		}`), nil)
+	told := func(want string) {
+		t.Helper()
+		items, ok := w.m.Items("each")
+		var got []string
+		for _, it := range items {
+			text := fmt.Sprintf("%s %s %d", it.Key, it.Status, it.Attempt)
+			if it.Error != nil {
+				text += " " + it.Error.Name
+			}
+			if it.Waits != "" {
+				text += " " + it.Waits
+			}
+			got = append(got, text)
+		}
+		if list := strings.Join(got, "; "); !ok || list != want {
+			t.Errorf("told are\n%s, not\n%s", list, want)
+		}
+	}
+	told(`each["a"] running 1; each["b"] running 1; each["c"] waiting 0; each["d"] waiting 0`)
+	w.fails(`each["a"]`, "X", 2)
+	if key, attempt, wanted := w.m.Attempt(w.queue[0]); key != `each["a"]` || attempt != 1 || !wanted.Equal(w.now) {
+		t.Errorf("the first effect is attempt %d at %s, wanted at %s", attempt, key, wanted)
+	}
+	w.run()
+	told(`each["a"] failed 0 X; each["b"] succeeded 0; each["c"] succeeded 0; each["d"] succeeded 0`)
+	if items, ok := w.m.Items("one"); !ok || len(items) != 0 {
+		t.Errorf("a step without for_each has items: %v", items)
+	}
+	if _, ok := w.m.Items("none"); ok {
+		t.Error("a step that is not there has items")
+	}
+}
+
 func TestCatchEndsAStepAsCaught(t *testing.T) {
 	w := play(t, steps(`
 		step "bad" {

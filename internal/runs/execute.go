@@ -178,21 +178,29 @@ func (x *execution) begun() {
 // Enqueue makes a new run of a machine for somebody else to drive: whoever
 // continues it. It is there with all that it begins with, or not at all.
 func (r *Runner) Enqueue(ctx context.Context, e Execution) (Run, diag.List) {
+	n, diags := r.prepare(ctx, e)
+	if diags.HasErrors() {
+		return n.Run, diags
+	}
+	if err := r.Store.Enqueue(context.WithoutCancel(ctx), n); err != nil {
+		return n.Run, startProblem(err)
+	}
+	return n.Run, nil
+}
+
+// prepare is Enqueue without making the run.
+func (r *Runner) prepare(ctx context.Context, e Execution) (NewRun, diag.List) {
 	run, diags := r.newRun(ctx, &e)
 	if diags.HasErrors() {
-		return run, diags
+		return NewRun{Run: run}, diags
 	}
 	x := r.newExecution(e, run, Lease{Run: run.ID})
 	x.begun()
 	if x.broken != nil {
 		run.Status = ""
-		return run, diag.Errorf("Cannot start run", "Run %s cannot be started: %s.", run.ID, x.broken)
+		return NewRun{Run: run}, diag.Errorf("Cannot start run", "Run %s cannot be started: %s.", run.ID, x.broken)
 	}
-	n := NewRun{Run: x.run, Definition: e.Definition, Entries: x.pending.entries, Events: withBatchIDs(run.ID, 1, x.events)}
-	if err := r.Store.Enqueue(context.WithoutCancel(ctx), n); err != nil {
-		return run, startProblem(err)
-	}
-	return x.run, nil
+	return NewRun{Run: x.run, Definition: e.Definition, Entries: x.pending.entries, Events: withBatchIDs(run.ID, 1, x.events)}, nil
 }
 
 func (r *Runner) newID(now time.Time) string {

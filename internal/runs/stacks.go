@@ -44,11 +44,18 @@ type StackRequest struct {
 	// Variables are the values of the project's variables, and of others, as the
 	// workflow has them; empty where a plan brings its own.
 	Variables map[string]cty.Value
-	Targets   []string
-	Destroy   bool
-	Refresh   bool
-	Plan      string // digest of a kept plan; empty for none
-	Rollback  string // the run that is to be undone by the plan; empty for none
+	// Given names values of variables that came with a change and are kept; empty for
+	// none.
+	Given string
+	// Targets, Excludes and Replaces are addresses; of several stacks each begins with
+	// its own.
+	Targets, Excludes, Replaces []string
+	Destroy                     bool
+	Refresh                     bool
+	RefreshOnly                 bool
+
+	Plan     string // digest of a kept plan; empty for none
+	Rollback string // the run that is to be undone by the plan; empty for none
 	// Secrets are the versions of secrets that the stack is given instead of the
 	// current ones, by name.
 	Secrets   map[string]int

@@ -96,6 +96,7 @@ type RunQuery struct {
 	Kind        string
 	Workflow    string
 	Parent      string
+	Top         bool // only runs that are no steps of others
 	Status      Status
 	// Before chooses those that are older than a run: its time of creation and id.
 	Before *RunPosition
@@ -124,7 +125,7 @@ func (p *RunPosition) Behind(r Run) bool {
 func (q RunQuery) Chooses(r Run) bool {
 	is := func(wanted, have string) bool { return wanted == "" || wanted == have }
 	return (q.State == nil || *q.State == r.Key && !r.Machine()) && is(q.Stack, r.Key.Stack) && is(q.Environment, r.Key.Environment) &&
-		is(q.Kind, r.Kind) && is(q.Workflow, r.Workflow) && is(q.Parent, r.Parent) && is(string(q.Status), string(r.Status)) &&
+		is(q.Kind, r.Kind) && is(q.Workflow, r.Workflow) && is(q.Parent, r.Parent) && (!q.Top || r.Parent == "") && is(string(q.Status), string(r.Status)) &&
 		(q.Before == nil || q.Before.Behind(r))
 }
 

@@ -145,6 +145,13 @@ func (r *Runner) EnqueueWorkflow(ctx context.Context, d *flow.Definition, o Work
 	return r.Enqueue(ctx, e)
 }
 
+// PrepareWorkflow is a new run of a workflow as EnqueueWorkflow would make it, for
+// whoever makes it in one transaction with something else.
+func (r *Runner) PrepareWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (NewRun, diag.List) {
+	_, e := r.newWorkflow(d, o)
+	return r.prepare(ctx, e)
+}
+
 // newWorkflow is the execution of a new run.
 func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSteps, Execution) {
 	if o.Run.ID == "" {

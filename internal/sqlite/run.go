@@ -240,6 +240,9 @@ func runSelection(q runs.RunQuery) (string, []any) {
 			where(column+" = ?", value)
 		}
 	}
+	if q.Top {
+		where(runParent + " IS NULL")
+	}
 	open := q.Status == runs.Running || q.Status == runs.Interrupted
 	switch {
 	case open:

@@ -73,6 +73,7 @@ func TestRunQueries(t *testing.T) {
 			Stack: pick("", "", "x", "y"), Environment: pick("", "", "default", "staging"), Kind: pick("", "", "workflow", "apply"),
 			Workflow: pick("", "", "a", "c"), Parent: pick("", "", "p"), Status: runs.Status(pick("", "", "pending", "running", "interrupted", "cancelled", "failed")),
 		}
+		q.Top = rnd.IntN(4) == 0
 		if rnd.IntN(4) == 0 {
 			q.State = &states.Key{Stack: pick("", "x"), Environment: pick("default", "staging")}
 		}
@@ -99,29 +100,20 @@ func TestRunQueriesDoNotScan(t *testing.T) {
 	}
 	before := &runs.RunPosition{Created: time.Now(), ID: "r"}
 	for _, q := range []runs.RunQuery{
-		{}, {Before: before}, {Environment: "default", Before: before}, {Workflow: "w", Kind: "workflow"}, {Parent: "p"},
+		{}, {Before: before}, {Environment: "default", Before: before}, {Workflow: "w", Kind: "workflow"}, {Parent: "p"}, {Top: true, Before: before},
 		{State: &states.Key{Stack: "s", Environment: "default"}}, {Status: runs.Running}, {Status: runs.Interrupted, Environment: "default"},
 	} {
 		q.Limit = 20
 		text, args := runSelection(q)
-		db, err := s.reading(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows, err := db.QueryContext(ctx, "EXPLAIN QUERY PLAN SELECT document, cancelling FROM runs "+text, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var plan []string
-		for rows.Next() {
+		err := s.list(ctx, "EXPLAIN QUERY PLAN SELECT document, cancelling FROM runs "+text, args, func(rows *sql.Rows) error {
 			var id, parent, unused int
 			var detail string
-			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-				t.Fatal(err)
-			}
+			err := rows.Scan(&id, &parent, &unused, &detail)
 			plan = append(plan, detail)
-		}
-		if err := rows.Close(); err != nil {
+			return err
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		if how := strings.Join(plan, "; "); !strings.Contains(how, "USING INDEX runs_") || strings.Contains(how, "TEMP B-TREE") {

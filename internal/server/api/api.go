@@ -32,6 +32,7 @@ type API struct {
 	Stop <-chan struct{}
 
 	tail tail
+	open openRuns
 }
 
 // collecting bounds how long the store is asked for what is not part of a request.
@@ -56,6 +57,7 @@ func (a *API) Register(mux *http.ServeMux) *huma.OpenAPI {
 	h := humago.New(mux, config)
 	a.guard(h)
 	a.runs(h)
+	a.items(h)
 	a.workflows(h)
 	a.stacks(h)
 	a.drift(h)

@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/flow"
@@ -27,7 +29,8 @@ type follower struct {
 	runs    map[string]string // of them, the run, by name of the step
 	times   map[string]*span
 	order   []string
-	listed  map[string]*Step // operations of a plan's run, by address and operation
+	listed  map[string]*Step  // operations of a plan's run, by address and operation
+	tried   map[string]*tried // items of steps, by name; nil where nobody asks for them
 }
 
 // span is when a step began and when the last of it ended.
@@ -35,6 +38,15 @@ type span struct{ begun, ended *time.Time }
 
 // follower makes one that has read the journal up to now.
 func (a *API) follower(ctx context.Context, run runs.Run) (*follower, error) {
+	f, err := a.newFollower(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.read(ctx)
+}
+
+// newFollower makes one that has read nothing yet.
+func (a *API) newFollower(ctx context.Context, run runs.Run) (*follower, error) {
 	m, err := a.Work.Machine(ctx, run)
 	if err != nil {
 		return nil, err
@@ -48,7 +60,44 @@ func (a *API) follower(ctx context.Context, run runs.Run) (*follower, error) {
 			f.makers[s.Name] = slices.Contains([]string{"apply", "destroy", "rollback", "workflow"}, s.Action)
 		}
 	}
-	return f, f.read(ctx)
+	return f, nil
+}
+
+// openRuns are followers of the runs that have not ended, kept from one request to the
+// next: whoever looks at the UI asks what waits whenever something has happened.
+type openRuns struct {
+	mu        sync.Mutex
+	followers map[string]*follower
+}
+
+// waiting is what these runs wait for, which are all that have not ended.
+func (o *openRuns) waiting(ctx context.Context, a *API, list []runs.Run) iter.Seq2[runs.Run, flow.Wait] {
+	return func(yield func(runs.Run, flow.Wait) bool) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		before := o.followers
+		o.followers = make(map[string]*follower, len(list))
+		for _, run := range list {
+			if !run.Machine() {
+				continue
+			}
+			f, err := before[run.ID], error(nil)
+			if f == nil {
+				f, err = a.follower(ctx, run)
+			} else {
+				err = f.read(ctx)
+			}
+			if err != nil || f.machine == nil {
+				continue // what cannot be read waits for nobody here
+			}
+			o.followers[run.ID] = f
+			for _, w := range f.machine.Waiting() {
+				if !yield(run, w) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // read takes in what was written since.
@@ -61,6 +110,9 @@ func (f *follower) read(ctx context.Context) error {
 		return err
 	}
 	return f.a.Store.Each(ctx, f.run.ID, f.last, func(e workflow.Entry) error {
+		if f.tried != nil && e.Step >= 0 {
+			f.noteAttempt(e)
+		}
 		if _, err := f.machine.Apply(e); err != nil {
 			return err
 		}

@@ -49,11 +49,12 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 	Status      string `query:"status" enum:"pending,running,interrupted,succeeded,failed,cancelled" doc:"Only runs that stand so."`
 	Kind        string `query:"kind" doc:"Only runs of this kind."`
 	Parent      string `query:"parent" doc:"Only the steps of this run that are runs of their own."`
+	Top         bool   `query:"top" doc:"Only runs that are no steps of others."`
 	Cursor      string `query:"cursor" doc:"What the page before gave as next."`
 	Limit       int    `query:"limit" default:"50" minimum:"1" maximum:"500"`
 },
 ) (*body[page[Run]], error) {
-	q := runs.RunQuery{Stack: in.Stack, Environment: in.Environment, Status: runs.Status(in.Status), Kind: in.Kind, Parent: in.Parent, Limit: in.Limit + 1}
+	q := runs.RunQuery{Stack: in.Stack, Environment: in.Environment, Status: runs.Status(in.Status), Kind: in.Kind, Parent: in.Parent, Top: in.Top, Limit: in.Limit + 1}
 	if in.Cursor != "" {
 		var err error
 		if q.Before, err = positionOf(in.Cursor); err != nil {
@@ -315,20 +316,11 @@ func (a *API) listApprovals(ctx context.Context, _ *struct{}) (*body[page[Approv
 		return nil, problem(err)
 	}
 	out := page[Approval]{Items: []Approval{}}
-	for _, run := range list {
-		if !a.viewer(ctx).run(ctx, run) {
-			continue
-		}
-		f, err := a.follower(ctx, run)
-		if err != nil || f.machine == nil {
-			continue // what cannot be read waits for nobody here
-		}
-		for _, w := range f.machine.Waiting() {
-			if w.Approval {
-				out.Items = append(out.Items, Approval{
-					Run: runOf(run), Step: w.Key, Message: w.Message, Plan: w.Plan, Roles: w.Roles, Count: w.Count, By: w.By,
-				})
-			}
+	for run, wait := range a.open.waiting(ctx, a, list) {
+		if wait.Approval && a.viewer(ctx).run(ctx, run) {
+			out.Items = append(out.Items, Approval{
+				Run: runOf(run), Step: wait.Key, Message: wait.Message, Plan: wait.Plan, Roles: wait.Roles, Count: wait.Count, By: wait.By,
+			})
 		}
 	}
 	return answer(out), nil
