@@ -358,6 +358,18 @@ func TestGitea(t *testing.T) {
 		}
 	}
 	p.mustRun("apply", "-auto-approve")
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := p.run("runs")
+			for _, line := range strings.Split(out, "\n") {
+				if fields := strings.Fields(line); len(fields) > 0 {
+					said, _ := p.run("logs", fields[0])
+					out += fields[0] + ":\n" + said
+				}
+			}
+			t.Logf("The runs are\n%s", out)
+		}
+	})
 	address := unused(t)
 	serve := func() *httpServer {
 		s := p.server("-listen="+address, "-url=https://tutti.example.com")
