@@ -322,6 +322,23 @@ func (s *Store) enqueue(tx *transaction, n runs.NewRun) error {
 	return s.appendEvents(tx, n.Events)
 }
 
+// Begin implements runs.Store. The lock comes first: nobody finds a run that nobody
+// drives.
+func (s *Store) Begin(ctx context.Context, n runs.NewRun) (runs.Lease, error) {
+	release, err := s.lock(n.Run.ID)
+	if err != nil {
+		return runs.Lease{}, err
+	}
+	if err := s.Enqueue(ctx, n); err != nil {
+		if !errors.Is(err, states.ErrExists) {
+			s.dropLock(n.Run.ID)
+		}
+		release()
+		return runs.Lease{}, err
+	}
+	return runs.Lease{Run: n.Run.ID, Token: 1, Release: release}, nil
+}
+
 func either(err, otherwise error) error {
 	if err != nil {
 		return err

@@ -292,38 +292,24 @@ func (w *Workflows) resume(ctx context.Context, s Start, run runs.Run) (diag.Lis
 	if err != nil {
 		return nil, err
 	}
-	entries, err := w.Runner.Store.Read(ctx, run.ID, 0)
-	if err != nil {
-		return nil, err
-	}
-	// The process may have died between making the run and beginning it.
-	environment := run.Key.Environment
-	var inputs map[string]cty.Value
-	if len(entries) == 0 {
-		if environment, inputs, err = w.start(s); err != nil {
-			return nil, err
-		}
-	}
 	d, diags := runs.DecodeDefinition(source)
 	if diags.HasErrors() {
 		return nil, &InvalidError{diags.Err()}
 	}
+	environment := run.Key.Environment
+	var inputs map[string]cty.Value
 	machine := d.Workflow.Definition != ""
-	if len(entries) > 0 && !machine {
+	if !machine {
 		if inputs, environment, diags = w.Runner.Inputs(ctx, run); diags.HasErrors() {
 			return nil, &InvalidError{diags.Err()}
 		}
 	}
 	o, done := w.options(d.Project, run, environment, inputs)
 	defer done()
-	o.Begin = len(entries) == 0
 	if machine {
 		e, err := w.machine(d, source, o)
 		if err != nil {
 			return nil, &InvalidError{err}
-		}
-		if !o.Begin {
-			e.Start = nil
 		}
 		_, diags := w.Runner.Continue(ctx, e)
 		return diags, nil
