@@ -31,7 +31,7 @@ demo: build providers ## apply, repair, kill, resume and destroy an example on a
 test: lint providers dex senders test-acceptance test-web ## vet and run every test
 	$(GO) test ./...
 
-test-web: build providers ## test the UI, by itself and in a real browser
+test-web: build providers dex ## test the UI, by itself and in a real browser
 	@if command -v npm >/dev/null; then \
 	  cd web && npm test && CHROMIUM="$$(../scripts/browser.sh)" npx playwright test; \
 	else echo "no npm: the UI is not tested"; fi
