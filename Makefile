@@ -29,7 +29,7 @@ demo: build providers ## apply, repair, kill, resume and destroy an example on a
 	scripts/demo.sh
 
 test: lint providers dex senders test-acceptance test-web ## vet and run every test
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 test-web: build providers ## test the UI, by itself and in a real browser
 	@if command -v npm >/dev/null; then \
