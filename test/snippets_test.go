@@ -225,6 +225,18 @@ func TestSnippetsOfCI(t *testing.T) {
 				t.Fatalf("no jobs: %+v", ci)
 			}
 
+			// What happens before a block is known is not told.
+			eventually(t, "the notify block is at work", func() bool {
+				cmd := p.command("run", "release", "-var", "commit=x")
+				cmd.Env = append(slices.Clone(p.env), "TUTTI_COMMIT="+mergeCommit, "TUTTI_REPOSITORY=org/other")
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				sink.mu.Lock()
+				defer sink.mu.Unlock()
+				return len(sink.requests) > 0
+			})
+
 			// The tokens that GitHub gives to jobs.
 			issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Header.Get("Authorization") != "bearer of-the-job" || r.FormValue("audience") != "https://tutti.example.com" {
