@@ -29,12 +29,12 @@ demo: build providers ## apply, repair, kill, resume and destroy an example on a
 	scripts/demo.sh
 
 test: lint providers dex senders test-acceptance test-snippets test-web ## vet and run every test
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 test-snippets: ## check the files of CI systems in docs/ci.md as these systems would
 	cd tools/cisnippets && $(GO) test ./...
 
-test-web: build providers ## test the UI, by itself and in a real browser
+test-web: build providers dex ## test the UI, by itself and in a real browser
 	@if command -v npm >/dev/null; then \
 	  cd web && npm test && CHROMIUM="$$(../scripts/browser.sh)" npx playwright test; \
 	else echo "no npm: the UI is not tested"; fi

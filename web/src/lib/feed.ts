@@ -1,32 +1,29 @@
 import { createContext, useCallback, useContext, useEffect, useRef, useState, useSyncExternalStore } from "react";
-import { get, Problem, streamURL, type FeedEvent } from "../api/client";
+import { get, type FeedEvent, type Problem } from "../api/client";
+import { hear } from "./stream";
 
 type Listener = (event: FeedEvent) => void;
 
-/**
- * The live feed: one stream for the whole page. The browser comes back by itself
- * after a break, and says what it had heard last.
- */
+/** The live feed: one stream for the whole page. */
 export class Feed {
   private listeners = new Set<Listener>();
-  private source?: EventSource;
-  connected = false;
   private watchers = new Set<() => void>();
+  private end?: () => void;
+  connected = false;
 
-  start(after: number) {
+  /** Hears what happens from an event on. Refused is told when nobody may hear it any more. */
+  start(after: number, refused: (problem: Problem) => void) {
     this.stop();
-    this.source = new EventSource(streamURL(`/events/stream?after=${after}`));
-    this.source.onopen = () => this.tellConnected(true);
-    this.source.onerror = () => this.tellConnected(false);
-    this.source.addEventListener("event", (message) => {
-      const event = JSON.parse((message as MessageEvent<string>).data) as FeedEvent;
+    const event = (data: string) => {
+      const event = JSON.parse(data) as FeedEvent;
       for (const listener of [...this.listeners]) listener(event);
-    });
+    };
+    this.end = hear("/events/stream", after, { event }, { connected: (is) => this.tellConnected(is), refused });
   }
 
   stop() {
-    this.source?.close();
-    this.source = undefined;
+    this.end?.();
+    this.end = undefined;
   }
 
   listen(listener: Listener): () => void {
@@ -34,9 +31,10 @@ export class Feed {
     return () => this.listeners.delete(listener);
   }
 
+  /** Has a function called whenever the feed breaks or is there again. */
   watch(watcher: () => void): () => void {
     this.watchers.add(watcher);
-    return () => this.watchers.delete(watcher);
+    return () => void this.watchers.delete(watcher);
   }
 
   private tellConnected(connected: boolean) {
@@ -91,6 +89,10 @@ export function useResource<T>(
     // The query is compared by its text.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [key, turn]);
+  // What could not be read while the server was away is read when it is back.
+  const failed = useRef(false);
+  failed.current = state.problem !== undefined;
+  useEffect(() => feed.watch(() => feed.connected && failed.current && reload()), [feed, reload]);
   useEffect(() => {
     let timer: number | undefined;
     const stop = feed.listen((event) => {

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
-import { streamURL, type Log, type Run, type Step } from "../api/client";
+import type { Log, Problem, Run, Step } from "../api/client";
+import { hear } from "./stream";
 
 /** How many pieces of log a page keeps: more would make it slow. */
 const mostLogs = 20_000;
@@ -10,14 +11,14 @@ export interface LiveRun {
   logs: Log[];
   dropped: number;
   ended: boolean;
-  broken: boolean;
+  /** Why it cannot be heard. */
+  problem?: Problem;
 }
 
 /** A run with its steps and what they write, as it goes on. */
 export function useRun(id: string): LiveRun {
-  const [state, set] = useState<LiveRun>({ steps: [], logs: [], dropped: 0, ended: false, broken: false });
+  const [state, set] = useState<LiveRun>({ steps: [], logs: [], dropped: 0, ended: false });
   useEffect(() => {
-    const source = new EventSource(streamURL(`/runs/${encodeURIComponent(id)}/stream`));
     let logs: Log[] = [];
     let frame = 0;
     // Many pieces come at once: they are shown with the next frame.
@@ -31,20 +32,25 @@ export function useRun(id: string): LiveRun {
         return { ...before, logs: over ? all.slice(over) : all, dropped: before.dropped + over };
       });
     };
-    source.addEventListener("log", (message) => {
-      logs.push(JSON.parse((message as MessageEvent<string>).data) as Log);
+    const log = (data: string) => {
+      logs.push(JSON.parse(data) as Log);
       if (!frame) frame = requestAnimationFrame(flush);
-    });
-    source.addEventListener("run", (message) => {
-      const news = JSON.parse((message as MessageEvent<string>).data) as { run: Run; steps: Step[] };
+    };
+    const run = (data: string) => {
+      const news = JSON.parse(data) as { run: Run; steps: Step[] };
       const ended = ["succeeded", "failed", "cancelled"].includes(news.run.status);
-      if (ended) source.close();
-      set((before) => ({ ...before, run: news.run, steps: news.steps, ended, broken: false }));
-    });
-    source.onerror = () => set((before) => (before.ended ? before : { ...before, broken: true }));
+      if (ended) stop();
+      set((before) => ({ ...before, run: news.run, steps: news.steps, ended, problem: undefined }));
+    };
+    const stop = hear(
+      `/runs/${encodeURIComponent(id)}/stream`,
+      0,
+      { log, run },
+      { connected: () => undefined, refused: (problem) => set((before) => ({ ...before, problem })) },
+    );
     return () => {
       cancelAnimationFrame(frame);
-      source.close();
+      stop();
     };
   }, [id]);
   return state;
