@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -19,6 +22,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/notify"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -35,7 +39,9 @@ func serverCommand() *command {
 
 On this machine only (as it listens unless told), whoever can reach it acts as the user who started it. Elsewhere everybody has to come with a token ("tutti token create"), and the connection must be encrypted: give -tls-cert and -tls-key, or say with -behind-proxy that a proxy in front does it.
 
-Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to be gone on with by the next server. What has not ended within -grace, or at a second interrupt, is given up: the next server settles it.`,
+Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to be gone on with by the next server. What has not ended within -grace, or at a second interrupt, is given up: the next server settles it.
+
+A closed terminal does not end it. At SIGHUP it reads the certificate and its key again; the project's files it reads whenever they change.`,
 		example: "tutti server\ntutti server -listen=:7780 -tls-cert=server.pem -tls-key=server.key",
 		setup: func(f *flagSet) action {
 			o := serverOptions{most: 1000}
@@ -84,6 +90,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	actions.SweepScratch()
 	if app.egress, diags = guardOf(o.private); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -108,6 +115,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	readAgain(ctx, s, log)
 	var all sync.WaitGroup
 	err = s.Serve(ctx, listener, func(url string) {
 		fmt.Fprintf(app.Out, "Tutti serves %s at %s\n", op.workDir, url)
@@ -176,6 +184,31 @@ func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqli
 		func(ctx context.Context) { op.serveNotify(ctx, notifier) },
 		work.observer.serve,
 	}, nil
+}
+
+// readAgain has a server read at SIGHUP what it reads when it starts and can be replaced
+// meanwhile, until ctx ends. Where nohup has the signal ignored, it stays so.
+func readAgain(ctx context.Context, s *server.Server, log *slog.Logger) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+			}
+			if err := s.ReadCertificate(); err != nil {
+				log.Error("the former certificate stays", "error", err)
+				continue
+			}
+			log.Info("asked to read files again (SIGHUP)", "certificate", s.Certificate)
+		}
+	}()
 }
 
 // guardOf keeps requests out of networks that are not public, but for those given;

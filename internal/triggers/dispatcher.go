@@ -91,6 +91,12 @@ const (
 	depthsKept = 10_000
 )
 
+// Know takes the first triggers, before Run: whatever happens from now on, they see.
+func (d *Dispatcher) Know(ctx context.Context, set *EventTriggers) error {
+	d.set = set
+	return d.load(ctx)
+}
+
 // Run starts runs for the triggers that the channel brings, each list in place of the
 // one before, until ctx is cancelled. Until the first one comes, events wait.
 func (d *Dispatcher) Run(ctx context.Context, sets <-chan *EventTriggers) {

@@ -151,12 +151,21 @@ func (h *house) send(kind, id, subject, data string) {
 
 // started are the runs with what they were started with.
 func (h *house) started() map[string]string {
+	out := map[string]string{}
+	for run, inputs := range h.inputs() {
+		out[run] = inputs.GetAttr("text").AsString()
+	}
+	return out
+}
+
+// inputs are those of all runs.
+func (h *house) inputs() map[string]cty.Value {
 	h.t.Helper()
 	list, err := h.store.Runs(h.t.Context(), runs.RunQuery{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	out := map[string]string{}
+	out := map[string]cty.Value{}
 	for _, r := range list {
 		entries, err := h.store.Read(h.t.Context(), r.ID, 0)
 		if err != nil || len(entries) == 0 {
@@ -170,7 +179,7 @@ func (h *house) started() map[string]string {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		out[r.ID] = inputs.GetAttr("text").AsString()
+		out[r.ID] = inputs
 	}
 	return out
 }
