@@ -45,8 +45,9 @@ notify "guarded" {
 notify "code" {
   allow_private = ["127.0.0.0/8"]
   github {
-    api   = "ADDRESS/code"
-    token = secret.hook
+    api        = "ADDRESS/code"
+    token      = secret.hook
+    repository = "org/shop"
   }
 }
 `

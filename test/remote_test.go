@@ -2,6 +2,7 @@ package test
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -22,6 +23,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tutti-dev/tutti/client"
 )
 
 // client is a directory without any files of a project whose commands run against a
@@ -293,7 +296,7 @@ func TestRemoteChanges(t *testing.T) {
 	}
 	c.fails("Invalid address", "plan", "-target=***")
 	c.fails("Option works on files here", "plan", "-out=x")
-	c.fails("Works on files here", "state", "list")
+	c.fails("Works on files here", "state", "pull")
 	c.fails("Works on files here", "server")
 	c.mustRun("version")
 }
@@ -548,21 +551,71 @@ resource "terraform_data" "after" { input = terraform_data.page.output }
 	}
 }
 
-// TestRemoteRestart: a command goes on following when the server was killed and is
-// started again.
+// TestRemoteRestart: a command goes on following when the server was killed, or was
+// asked to end and did, and is started again.
 func TestRemoteRestart(t *testing.T) {
+	for name, end := range map[string]func(p *project, s *httpServer){
+		"killed": func(p *project, s *httpServer) {
+			_ = s.cmd.Process.Kill()
+			_ = s.cmd.Wait()
+			p.write("go", "")
+		},
+		"ended": func(p *project, s *httpServer) {
+			_ = s.cmd.Process.Signal(syscall.SIGTERM)
+			p.write("go", "") // the step ends, and with it the server
+			_ = s.cmd.Wait()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newServed(t)
+			p.write("more.tutti.hcl", remoteWorkflows)
+			s := p.server()
+			host := strings.TrimPrefix(s.url, "http://")
+			f := s.client().follow("run", "slow")
+			s.until(f.run, "logs", "begun")
+			end(p, s)
+			p.server("-listen=" + host)
+			if rest, code := f.end(); code != 0 || !strings.Contains(rest, "succeeded") {
+				t.Errorf("exit code %d: %s", code, rest)
+			}
+		})
+	}
+}
+
+// TestListenersMissNothing: who listens from now on, and has heard nothing yet when the
+// server ends, hears what happens while there is none.
+func TestListenersMissNothing(t *testing.T) {
 	p := newServed(t)
-	p.write("more.tutti.hcl", remoteWorkflows)
+	p.mustRun("run", "greet", "-var=name=you")
 	s := p.server()
 	host := strings.TrimPrefix(s.url, "http://")
-	f := s.client().follow("run", "slow")
-	s.until(f.run, "logs", "begun")
-	_ = s.cmd.Process.Kill()
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	there, heard := make(chan struct{}, 100), make(chan struct{}, 100)
+	c := &client.Client{URL: s.url}
+	go func() {
+		_ = c.StreamEvents(ctx, client.StreamEventsQuery{After: -1}, client.StreamEventsHearer{
+			Alive: func(client.Alive) error {
+				there <- struct{}{}
+				return nil
+			},
+			Event: func(e client.Event) error {
+				if e.Type == "run.succeeded" {
+					heard <- struct{}{}
+				}
+				return nil
+			},
+		})
+	}()
+	<-there
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	_ = s.cmd.Wait()
-	p.write("go", "")
+	p.mustRun("run", "greet", "-var=name=you")
 	p.server("-listen=" + host)
-	if rest, code := f.end(); code != 0 || !strings.Contains(rest, "succeeded") {
-		t.Errorf("exit code %d: %s", code, rest)
+	select {
+	case <-heard:
+	case <-ctx.Done():
+		t.Error("what happened while there was no server was not heard")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"os"
+	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -32,6 +33,10 @@ func sourceOf(getenv func(string) string) *runs.Source {
 		if number, head, ok := requestOfEvent(getenv("GITHUB_EVENT_PATH")); ok {
 			s.PullRequest, s.Commit = number, head // the other one is of a merge that nobody sees
 		}
+	case getenv("CIRCLECI") != "":
+		s = runs.Source{Repository: getenv("CIRCLE_PROJECT_USERNAME") + "/" + getenv("CIRCLE_PROJECT_REPONAME"), Commit: getenv("CIRCLE_SHA1")}
+		// An address that ends with the number.
+		s.PullRequest = requestNumber(path.Base(getenv("CIRCLE_PULL_REQUEST")))
 	}
 	if s.Commit = strings.ToLower(s.Commit); s.Commit == "" {
 		return nil

@@ -22,9 +22,9 @@ type Cause struct {
 	Depth int `json:",omitempty"`
 }
 
-// NewRun is a run that is made for somebody else to drive.
+// NewRun is a run of a machine that is made with what it begins with.
 type NewRun struct {
-	// Run has the status [Pending]. Where it has a cause, the firing of that is
+	// Run has the status [Pending] where somebody else is to drive it. Where it has a cause, the firing of that is
 	// started with it: it must be due.
 	Run        Run
 	Definition []byte // stored under Run.Blob

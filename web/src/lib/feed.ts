@@ -1,32 +1,34 @@
 import { createContext, useCallback, useContext, useEffect, useRef, useState, useSyncExternalStore } from "react";
-import { get, Problem, streamURL, type FeedEvent } from "../api/client";
+import { get, Problem, type FeedEvent } from "../api/client";
+import { follow } from "./stream";
 
 type Listener = (event: FeedEvent) => void;
 
-/**
- * The live feed: one stream for the whole page. The browser comes back by itself
- * after a break, and says what it had heard last.
- */
+/** The live feed: one stream for the whole page, which misses nothing after a break. */
 export class Feed {
   private listeners = new Set<Listener>();
-  private source?: EventSource;
+  private close?: () => void;
   connected = false;
   private watchers = new Set<() => void>();
 
   start(after: number) {
     this.stop();
-    this.source = new EventSource(streamURL(`/events/stream?after=${after}`));
-    this.source.onopen = () => this.tellConnected(true);
-    this.source.onerror = () => this.tellConnected(false);
-    this.source.addEventListener("event", (message) => {
-      const event = JSON.parse((message as MessageEvent<string>).data) as FeedEvent;
-      for (const listener of [...this.listeners]) listener(event);
-    });
+    this.close = follow(
+      (last) => `/events/stream?after=${last ?? after}`,
+      {
+        event: (data) => {
+          const event = JSON.parse(data) as FeedEvent;
+          for (const listener of [...this.listeners]) listener(event);
+        },
+        alive: () => {}, // says how far the feed was read
+      },
+      (connected) => this.tellConnected(connected),
+    );
   }
 
   stop() {
-    this.source?.close();
-    this.source = undefined;
+    this.close?.();
+    this.close = undefined;
   }
 
   listen(listener: Listener): () => void {

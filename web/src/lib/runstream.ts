@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
-import { streamURL, type Log, type Run, type Step } from "../api/client";
+import type { Log, Run, Step } from "../api/client";
+import { follow } from "./stream";
 
 /** How many pieces of log a page keeps: more would make it slow. */
 const mostLogs = 20_000;
@@ -17,7 +18,6 @@ export interface LiveRun {
 export function useRun(id: string): LiveRun {
   const [state, set] = useState<LiveRun>({ steps: [], logs: [], dropped: 0, ended: false, broken: false });
   useEffect(() => {
-    const source = new EventSource(streamURL(`/runs/${encodeURIComponent(id)}/stream`));
     let logs: Log[] = [];
     let frame = 0;
     // Many pieces come at once: they are shown with the next frame.
@@ -31,20 +31,25 @@ export function useRun(id: string): LiveRun {
         return { ...before, logs: over ? all.slice(over) : all, dropped: before.dropped + over };
       });
     };
-    source.addEventListener("log", (message) => {
-      logs.push(JSON.parse((message as MessageEvent<string>).data) as Log);
-      if (!frame) frame = requestAnimationFrame(flush);
-    });
-    source.addEventListener("run", (message) => {
-      const news = JSON.parse((message as MessageEvent<string>).data) as { run: Run; steps: Step[] };
-      const ended = ["succeeded", "failed", "cancelled"].includes(news.run.status);
-      if (ended) source.close();
-      set((before) => ({ ...before, run: news.run, steps: news.steps, ended, broken: false }));
-    });
-    source.onerror = () => set((before) => (before.ended ? before : { ...before, broken: true }));
+    const close = follow(
+      (last) => `/runs/${encodeURIComponent(id)}/stream${last ? `?after=${last}` : ""}`,
+      {
+        log: (data) => {
+          logs.push(JSON.parse(data) as Log);
+          if (!frame) frame = requestAnimationFrame(flush);
+        },
+        run: (data) => {
+          const news = JSON.parse(data) as { run: Run; steps: Step[] };
+          const ended = ["succeeded", "failed", "cancelled"].includes(news.run.status);
+          if (ended) close();
+          set((before) => ({ ...before, run: news.run, steps: news.steps, ended, broken: false }));
+        },
+      },
+      (connected) => set((before) => (connected || before.ended ? before : { ...before, broken: true })),
+    );
     return () => {
       cancelAnimationFrame(frame);
-      source.close();
+      close();
     };
   }, [id]);
   return state;
