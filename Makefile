@@ -34,7 +34,7 @@ test: lint providers dex senders test-acceptance test-snippets test-web ## vet a
 test-snippets: ## check the files of CI systems in docs/ci.md as these systems would
 	cd tools/cisnippets && $(GO) test ./...
 
-test-web: build providers ## test the UI, by itself and in a real browser
+test-web: build providers dex ## test the UI, by itself and in a real browser
 	@if command -v npm >/dev/null; then \
 	  cd web && npm test && CHROMIUM="$$(../scripts/browser.sh)" npx playwright test; \
 	else echo "no npm: the UI is not tested"; fi

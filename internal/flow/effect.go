@@ -269,7 +269,11 @@ type StepState struct {
 	Done   int // of them, ended
 	Error  *Error
 	Undone bool // all that succeeded of it, or some of it; tried and failed does not count
-	// Waits says what a running step waits for: "for approval" (with how many there are where several are needed), "for event", or
+	// Begun and Ended are when it began, whatever of it was to wait for room in a pool,
+	// and when the last of it ended; zero where that is not so.
+	Begun, Ended time.Time
+	// Waits says what a running step waits for: "for approval" (with how many there are
+	// where several are needed), "for event", or
 	// "until" an instant.
 	Waits string
 }
@@ -279,7 +283,7 @@ func (m *Machine) Steps() []StepState {
 	out := make([]StepState, len(m.nodes))
 	for i := range m.nodes {
 		s, def := &m.nodes[i], &m.d.nodes[i]
-		one := StepState{Name: def.step.Name, Action: def.step.Action.Kind, Status: s.status, Error: s.err}
+		one := StepState{Name: def.step.Name, Action: def.step.Action.Kind, Status: s.status, Error: s.err, Begun: s.begun, Ended: s.ended}
 		switch def.phase {
 		case phaseFailure:
 			one.Phase = "on_failure"

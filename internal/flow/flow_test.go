@@ -333,6 +333,9 @@ func TestItemsAreToldOneByOne(t *testing.T) {
 		t.Errorf("the first effect is attempt %d at %s, wanted at %s", attempt, key, wanted)
 	}
 	w.run()
+	if each := w.m.Steps()[0]; each.Ended.Sub(each.Begun) != time.Second {
+		t.Errorf("the step began at %s and ended at %s: it waits a second between its attempts", each.Begun, each.Ended)
+	}
 	told(`each["a"] failed 0 X; each["b"] succeeded 0; each["c"] succeeded 0; each["d"] succeeded 0`)
 	if items, ok := w.m.Items("one"); !ok || len(items) != 0 {
 		t.Errorf("a step without for_each has items: %v", items)

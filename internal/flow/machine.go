@@ -139,6 +139,8 @@ type effect struct {
 // nodeState is how a node stands.
 type nodeState struct {
 	status  Status
+	begun   time.Time // zero where it has not
+	ended   time.Time
 	waiting int32 // needs that have not ended
 	halted  bool
 	scope   *hcl.EvalContext // while it runs
@@ -326,7 +328,7 @@ func (m *Machine) cancel(e workflow.Entry) error {
 		default:
 			node := p.node
 			m.end(step, *p)
-			m.nodes[node].status = Cancelled
+			m.nodes[node].status, m.nodes[node].ended = Cancelled, m.now
 		}
 	})
 	return nil
@@ -483,7 +485,7 @@ func (m *Machine) ready(n int32) {
 		m.endNode(n, Halted)
 		return
 	}
-	s.status = Running
+	s.status, s.begun = Running, m.now
 	if len(def.stacks) == 0 {
 		m.open(n)
 		return
@@ -549,7 +551,7 @@ func (m *Machine) open(n int32) {
 // endNode gives a node its end and opens what waited for it.
 func (m *Machine) endNode(n int32, status Status) {
 	s, def := &m.nodes[n], &m.d.nodes[n]
-	s.status, s.scope = status, nil
+	s.status, s.scope, s.ended = status, nil, m.now
 	if def.step.Undo == nil {
 		s.stacks = nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -211,18 +212,21 @@ func (s *Server) cookie(name, value, path string, lasts time.Duration, site http
 	return &http.Cookie{Name: name, Value: value, Path: path, MaxAge: int(lasts.Seconds()), HttpOnly: true, Secure: s.secure, SameSite: site}
 }
 
+//go:embed login.html
+var loginHTML string
+
 // loginPage is a page that says something, and goes on where next says so.
 func loginPage(w http.ResponseWriter, status int, next, text string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	refresh, link := "", "/"
+	refresh, link, title, action := "", "/", "Not logged in", "Back to logging in"
 	if next != "" {
-		link = html.EscapeString(next)
+		link, title, action = html.EscapeString(next), "Welcome", "Go on to Tutti"
 		refresh = `<meta http-equiv="refresh" content="0;url='` + link + `'">`
 	}
-	_, _ = fmt.Fprintf(w, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tutti</title>%s</head><body><p>%s</p><p><a href=\"%s\">Go on to Tutti</a></p></body></html>\n",
-		refresh, html.EscapeString(text), link)
+	page := strings.NewReplacer("{{refresh}}", refresh, "{{title}}", title, "{{text}}", html.EscapeString(text), "{{link}}", link, "{{action}}", action)
+	_, _ = page.WriteString(w, loginHTML)
 }
 
 // login is a session of somebody who logged in with an issuer. Its ID token is

@@ -4,6 +4,7 @@ import { Feed, FeedContext } from "./lib/feed";
 import { match, useLocation } from "./lib/router";
 import { Shell } from "./parts/shell";
 import { Empty } from "./parts/basics";
+import { Boundary } from "./parts/boundary";
 import { Login } from "./pages/login";
 import { Overview } from "./pages/overview";
 import { Runs } from "./pages/runs";
@@ -16,6 +17,7 @@ import { WorkflowPage } from "./pages/workflow";
 import { Approvals } from "./pages/approvals";
 import { Events } from "./pages/events";
 import { Audit } from "./pages/audit";
+import { Deliveries } from "./pages/deliveries";
 import { Scalers } from "./pages/scalers";
 import { Triggers } from "./pages/triggers";
 
@@ -34,6 +36,7 @@ const pages: [string, (parameters: Record<string, string>) => ReactNode][] = [
   ["/workflows", () => <Workflows />],
   ["/workflows/:workflow", (p) => <WorkflowPage name={p.workflow!} key={p.workflow} />],
   ["/events", () => <Events />],
+  ["/deliveries", () => <Deliveries />],
   ["/audit", () => <Audit />],
   ["/triggers", () => <Triggers />],
   ["/scalers", () => <Scalers />],
@@ -47,7 +50,7 @@ export function App() {
     setProblem(undefined);
     get<Session>("/session").then((s) => {
       setSession(s);
-      feed.start(s.sequence);
+      feed.start(s.sequence, setProblem);
     }, setProblem);
   };
   useEffect(() => {
@@ -59,7 +62,7 @@ export function App() {
   if (problem?.status === 401) return <Login onDone={load} />;
   if (problem) {
     return (
-      <Empty icon="warning" title="The server does not answer">
+      <Empty alone icon="warning" title="The server does not answer">
         <p>{problem.message}</p>
         <button className="button" onClick={load}>
           Try again
@@ -79,12 +82,20 @@ export function App() {
 
 function Routed() {
   const { path } = useLocation();
+  return (
+    <Boundary page={path}>
+      <PageAt path={path} />
+    </Boundary>
+  );
+}
+
+function PageAt({ path }: { path: string }) {
   for (const [pattern, page] of pages) {
     const parameters = match(pattern, path);
     if (parameters) return page(parameters);
   }
   return (
-    <Empty icon="question" title="There is no such page">
+    <Empty alone icon="question" title="There is no such page">
       <p>
         <code>{path}</code>
       </p>

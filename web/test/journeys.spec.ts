@@ -162,3 +162,45 @@ test("an event starts a workflow, and is replayed", async ({ page, served }) => 
   await page.goto(served.url + "/triggers");
   await expect(page.getByRole("link", { name: "its run" })).toHaveCount(2);
 });
+
+test.describe("with somebody to tell", () => {
+  test.use({ options: { args: [], files: {}, notifies: true } });
+
+  test("what was told is listed, and what was given up is sent again", async ({ page, served }) => {
+    const run = await served.api<{ id: string }>("POST", "/runs", { workflow: "broken", environment: "dev" });
+    await settled(served, run.id, ["failed"]);
+    await page.goto(served.url);
+    await page.getByRole("link", { name: "Deliveries" }).click();
+    const table = page.getByRole("table", { name: "Deliveries" });
+    await expect(table.locator("[data-status=delivered]")).toHaveCount(1);
+    await expect(table.locator("[data-status=pending]")).toHaveCount(1);
+    await page.getByRole("button", { name: "dead", exact: true }).click();
+    await expect(table.getByRole("row")).toHaveCount(2); // one with the heads
+    await table.getByRole("button", { name: "ops" }).click();
+    const panel = page.getByRole("complementary", { name: /^Delivery/ });
+    await expect(panel.getByText("it was answered 410 Gone")).toBeVisible();
+    await panel.getByRole("button", { name: "Send again" }).click();
+    await expect(page.getByText("It is sent again.")).toBeVisible();
+    await panel.getByRole("link", { name: "run.failed" }).click();
+    await expect(page.getByRole("complementary", { name: /^Event/ })).toBeVisible();
+    await page.goto(served.url + "/events?search=delivery.retried");
+    await expect(page.getByRole("button", { name: "delivery.retried" })).toBeVisible();
+  });
+});
+
+test("the items of a step are looked at one by one", async ({ page, served }) => {
+  const run = await served.api<{ id: string }>("POST", "/runs", { workflow: "fan_out", environment: "dev" });
+  await settled(served, run.id, ["succeeded"]);
+  await page.goto(`${served.url}/runs/${run.id}`);
+  await page.getByRole("button", { name: "regions: succeeded" }).click();
+  await page.getByRole("button", { name: "Show its items" }).click();
+  const table = page.getByRole("table", { name: "Items of regions" });
+  await expect(table.getByRole("row")).toHaveCount(5);
+  await page.getByRole("button", { name: "failed 1" }).click();
+  await expect(table.getByRole("row")).toHaveCount(2);
+  await table.getByRole("button", { name: "sa" }).click();
+  const panel = page.getByRole("complementary", { name: /^Item/ });
+  await expect(panel.getByText("Tutti.CommandFailed")).toBeVisible();
+  // Both attempts wrote a line; the other items' lines are not here.
+  await expect(page.locator(".log-line")).toHaveText([/shipping to sa/, /shipping to sa/]);
+});

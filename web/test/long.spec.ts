@@ -1,5 +1,5 @@
 import type { Page } from "@playwright/test";
-import { expect, test } from "./server";
+import { expect, settled, test } from "./server";
 
 // What is large is made up here: to really make so many objects would take minutes.
 
@@ -98,4 +98,46 @@ test("a graph of 5,000 objects begins small, and opens group by group", async ({
   const drawn = await elements(page);
   console.log(`5,000 objects: shown after ${shown} ms, longest frame ${longest.toFixed(0)} ms, ${drawn} elements`);
   expect(drawn).toBeLessThan(1500);
+});
+
+test("10,000 items of a step are scrolled, of which only those in sight are read", async ({ page, served }) => {
+  const count = 10_000;
+  const item = (number: number) => ({
+    number,
+    name: `regions["n${number}"]`,
+    status: number % 100 === 7 ? "failed" : "succeeded",
+    attempts: 1,
+    begun: "2026-01-02T03:04:05Z",
+    ended: "2026-01-02T03:04:06Z",
+  });
+  const run = await served.api<{ id: string }>("POST", "/runs", { workflow: "fan_out", environment: "dev" });
+  await settled(served, run.id, ["succeeded"]);
+  let reads = 0;
+  await page.route("**/api/v1/runs/*/steps/*/items?*", (route) => {
+    reads++;
+    const query = new URL(route.request().url()).searchParams;
+    const all = Array.from({ length: count }, (_, i) => item(i)).filter(
+      (i) => !query.get("status") || i.status === query.get("status"),
+    );
+    const from = Number(query.get("cursor"));
+    const items = all.slice(from, from + Number(query.get("limit")));
+    return route.fulfill({
+      json: { items, total: all.length, counts: { failed: count / 100, succeeded: count - count / 100 } },
+    });
+  });
+  await page.goto(`${served.url}/runs/${run.id}?step=regions&tab=items`);
+  const table = page.getByRole("table", { name: "Items of regions" });
+  await expect(table.getByRole("button", { name: "n0", exact: true })).toBeVisible();
+  const longest = await longestFrame(page, async () => {
+    const box = table.locator(".rows-box");
+    for (const share of [0.2, 0.5, 0.8]) await box.evaluate((b, s) => b.scrollTo(0, b.scrollHeight * s), share);
+    await box.evaluate((b) => b.scrollTo(0, b.scrollHeight));
+    await expect(table.getByRole("button", { name: "n9999" })).toBeVisible();
+  });
+  const drawn = await elements(page);
+  expect(reads).toBeLessThan(12);
+  await page.getByRole("button", { name: "failed 100" }).click();
+  await expect(table.getByRole("button", { name: "n7", exact: true })).toBeVisible();
+  console.log(`10,000 items: longest frame ${longest.toFixed(0)} ms, ${drawn} elements, ${reads} readings`);
+  expect(drawn).toBeLessThan(1200);
 });

@@ -1,5 +1,7 @@
 import { test as base, expect } from "@playwright/test";
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -30,10 +32,11 @@ workflow "release" {
     description = "Which version is to be shipped."
   }
   step "build" {
-    exec { command = ["printf", "\\\\033[32mbuilding\\\\033[0m \${var.version}\\\\n"] }
+    exec { command = ["sh", "-c", "printf '\\\\033[32mbuilding\\\\033[0m \${var.version}\\\\n'; touch built"] }
   }
   step "test" {
-    exec { command = ["echo", "all is well"] }
+    # Side by side with the other, but what both write has one order.
+    exec { command = ["sh", "-c", "until [ -e built ]; do sleep 0.05; done; echo all is well"] }
   }
   step "sign_off" {
     needs = [step.build, step.test]
@@ -64,6 +67,19 @@ trigger "pushed" {
   environment = "dev"
 }
 
+workflow "fan_out" {
+  description = "Does the same in every region."
+  step "regions" {
+    for_each           = toset(["ap", "eu", "sa", "us"])
+    tolerated_failures = 1
+    retry {
+      attempts = 2
+      backoff  = "10ms"
+    }
+    exec { command = ["sh", "-c", "echo shipping to $0; test $0 != sa", each.value] }
+  }
+}
+
 workflow "broken" {
   step "prepare" {
     exec { command = ["echo", "ready"] }
@@ -73,6 +89,10 @@ workflow "broken" {
     exec { command = ["sh", "-c", "echo something is wrong >&2; exit 3"] }
   }
 }
+`,
+  "prices/house.csv": `provider,type,region,component,match,quantity,unit,price,currency,date,source
+,terraform_data,*,licence?,triggers_replace=1,,month,12.50,EUR,2025,price list
+,terraform_data,*,licence?,triggers_replace=2,,month,40,EUR,2025,price list
 `,
   "rules/house.rego": `package main
 
@@ -135,6 +155,45 @@ resource "terraform_data" "server" {
 `,
 };
 
+/** Notify blocks for a receiver: one that takes everything, one that refuses it, one that wants it later. */
+export const notified = (url: string) =>
+  ["chat", "ops", "code"]
+    .map(
+      (name) => `
+notify "${name}" {
+  on            = { type = ["run.failed"] }
+  allow_private = ["127.0.0.0/8"]
+  webhook { url = "${url}/${name}" }
+}
+`,
+    )
+    .join("");
+
+/** Takes what others are told: says how to answer by path. */
+async function receive(): Promise<{ url: string; stop: () => void }> {
+  const answers: Record<string, [status: number, headers: Record<string, string>]> = {
+    "/chat": [204, {}],
+    "/ops": [410, {}],
+    "/code": [503, { "Retry-After": "3600" }],
+  };
+  const receiver = createServer((request, response) => {
+    request.resume();
+    request.on("end", () => response.writeHead(...answers[request.url!]!).end());
+  });
+  await new Promise<void>((listening) => receiver.listen(0, "127.0.0.1", listening));
+  const { port } = receiver.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, stop: () => receiver.close() };
+}
+
+/** A port that nobody listens at. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
 /** Changes a stack, and waits until it is done. */
 export async function applied(served: Served, stack: string): Promise<string> {
   const path = `/environments/dev/stacks/${stack}/changes`;
@@ -175,8 +234,24 @@ export interface Served {
   api: <T>(method: string, path: string, body?: unknown) => Promise<T>;
   write: (name: string, text: string) => void;
   read: (name: string) => string;
-  /** Runs a command. */
-  tutti: (...args: string[]) => void;
+  /** Runs a command and returns what it prints. */
+  tutti: (...args: string[]) => string;
+  /** Kills the server, as a power cut would. */
+  kill: () => Promise<void>;
+  /** Starts the server again at the same address. */
+  restart: () => Promise<void>;
+}
+
+/** What a server is made with. */
+export interface Options {
+  /** Arguments of the server. */
+  args: string[];
+  /** More files of its project. */
+  files: Record<string, string>;
+  /** The name that browsers know it by; its address unless given. */
+  host?: string;
+  /** Whether it has notify blocks, which tell a receiver of runs that fail. */
+  notifies: boolean;
 }
 
 const binary = resolve(import.meta.dirname, "../../bin/tutti");
@@ -184,7 +259,7 @@ const binary = resolve(import.meta.dirname, "../../bin/tutti");
 /** Where the providers are that "make providers" builds. */
 const mirror = resolve(import.meta.dirname, "../../.cache/terraformrc");
 
-async function serve(): Promise<{ served: Served; stop: () => void }> {
+export async function serve(options: Options): Promise<{ served: Served; stop: () => void }> {
   const root = mkdtempSync(join(tmpdir(), "tutti-web-"));
   const dir = join(root, "acme"); // pages show the name of the directory
   const write = (name: string, text: string) => {
@@ -192,25 +267,40 @@ async function serve(): Promise<{ served: Served; stop: () => void }> {
     writeFileSync(join(dir, name), text);
   };
   const read = (name: string) => readFileSync(join(dir, name), "utf8");
-  for (const [name, text] of Object.entries(project)) write(name, text);
+  const receiver = options.notifies ? await receive() : undefined;
+  const more = receiver ? { "notify.tutti.hcl": notified(receiver.url) } : {};
+  for (const [name, text] of Object.entries({ ...project, ...more, ...options.files })) write(name, text);
   const env = { ...process.env, HOME: dir, XDG_CONFIG_HOME: join(dir, ".config"), TF_CLI_CONFIG_FILE: mirror };
-  const tutti = (...args: string[]) => void execFileSync(binary, args, { cwd: dir, env });
-  const server: ChildProcess = spawn(binary, ["server", "-listen=127.0.0.1:0"], {
-    cwd: dir,
-    env,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let told = "";
-  server.stderr!.on("data", (data) => (told += data));
-  const url = await new Promise<string>((found, failed) => {
-    let text = "";
-    server.stdout!.on("data", (data) => {
-      text += data;
-      const at = / at (http\S+)/.exec(text);
-      if (at) found(at[1]!);
+  const tutti = (...args: string[]) => execFileSync(binary, args, { cwd: dir, env, encoding: "utf8" });
+  let server: ChildProcess | undefined;
+  const start = async (address: string): Promise<string> => {
+    const named = options.host ? [`-url=http://${options.host}:${address.split(":")[1]}`] : [];
+    const begun = spawn(binary, ["server", `-listen=${address}`, ...named, ...options.args], {
+      cwd: dir,
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
     });
-    server.on("exit", () => failed(new Error("the server does not start: " + text + told)));
-  });
+    server = begun;
+    let told = "";
+    begun.stderr!.on("data", (data) => (told += data));
+    return new Promise<string>((found, failed) => {
+      let text = "";
+      begun.stdout!.on("data", (data) => {
+        text += data;
+        const at = / at (http\S+)/.exec(text);
+        if (at) found(at[1]!);
+      });
+      begun.on("exit", () => failed(new Error("the server does not start: " + text + told)));
+    });
+  };
+  const kill = async () => {
+    const gone = new Promise((done) => server!.once("exit", done));
+    server!.kill("SIGKILL");
+    await gone;
+  };
+  const address = `127.0.0.1:${await freePort()}`;
+  const url = await start(address);
+  const restart = async () => void (await start(address));
   const api = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
     const answer = await fetch(url + "/api/v1" + path, {
       method,
@@ -221,18 +311,19 @@ async function serve(): Promise<{ served: Served; stop: () => void }> {
     return (await answer.json()) as T;
   };
   const stop = () => {
-    server.removeAllListeners("exit");
-    server.kill("SIGKILL");
+    server!.removeAllListeners("exit");
+    server!.kill("SIGKILL");
+    receiver?.stop();
     rmSync(root, { recursive: true, force: true });
   };
-  return { served: { url, dir, api, write, read, tutti }, stop };
+  return { served: { url, dir, api, write, read, tutti, kill, restart }, stop };
 }
 
 /** A test with a server of its own. */
-export const test = base.extend<{ served: Served }>({
-  // eslint-disable-next-line no-empty-pattern
-  served: async ({}, use) => {
-    const { served, stop } = await serve();
+export const test = base.extend<{ served: Served; options: Options }>({
+  options: [{ args: [], files: {}, notifies: false }, { option: true }],
+  served: async ({ options }, use) => {
+    const { served, stop } = await serve(options);
     await use(served);
     stop();
   },

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
@@ -27,14 +26,10 @@ type follower struct {
 	numbers map[int]string    // of steps that have not ended: their names
 	makers  map[string]bool   // steps that are runs of their own
 	runs    map[string]string // of them, the run, by name of the step
-	times   map[string]*span
 	order   []string
 	listed  map[string]*Step  // operations of a plan's run, by address and operation
 	tried   map[string]*tried // items of steps, by name; nil where nobody asks for them
 }
-
-// span is when a step began and when the last of it ended.
-type span struct{ begun, ended *time.Time }
 
 // follower makes one that has read the journal up to now.
 func (a *API) follower(ctx context.Context, run runs.Run) (*follower, error) {
@@ -53,7 +48,7 @@ func (a *API) newFollower(ctx context.Context, run runs.Run) (*follower, error) 
 	}
 	f := &follower{
 		a: a, run: run, machine: m, numbers: map[int]string{}, makers: map[string]bool{}, runs: map[string]string{},
-		times: map[string]*span{}, listed: map[string]*Step{},
+		listed: map[string]*Step{},
 	}
 	if m != nil {
 		for _, s := range m.Steps() {
@@ -128,7 +123,6 @@ func (f *follower) read(ctx context.Context) error {
 		}
 		if name, _, _ = strings.Cut(name, "["); name != "" {
 			f.numbers[e.Step] = name
-			f.time(name, e)
 			if f.makers[name] {
 				f.runs[name] = runs.ChildRun(f.run.ID, e.Step)
 			}
@@ -138,17 +132,6 @@ func (f *follower) read(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-func (f *follower) time(name string, e workflow.Entry) {
-	s := f.times[name]
-	if s == nil {
-		s = &span{begun: &e.Time}
-		f.times[name] = s
-	}
-	if e.Kind != workflow.StepStarted {
-		s.ended = &e.Time
-	}
 }
 
 // operation takes an entry of a plan's run, which tells by itself what it is
@@ -209,12 +192,6 @@ func (f *follower) steps() []Step {
 	for _, s := range f.machine.Steps() {
 		one := stepOf(s)
 		one.Asks = asks[s.Name]
-		if t := f.times[s.Name]; t != nil {
-			one.Begun = t.begun
-			if s.Status != flow.Running && s.Status != flow.Waiting {
-				one.Ended = t.ended
-			}
-		}
 		one.Run = f.runs[s.Name]
 		out = append(out, one)
 	}

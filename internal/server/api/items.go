@@ -41,9 +41,8 @@ type ItemList struct {
 
 // tried is how an item was tried.
 type tried struct {
-	span
-
-	attempts int
+	begun, ended *time.Time
+	attempts     int
 }
 
 // noteAttempt keeps what is told of the items of one step, before the machine takes
@@ -56,7 +55,7 @@ func (f *follower) noteAttempt(e workflow.Entry) {
 	t := f.tried[key]
 	if t == nil {
 		// Steps that may be repeated leave no entry when they begin.
-		t = &tried{span: span{begun: &wanted}}
+		t = &tried{begun: &wanted}
 		f.tried[key] = t
 	}
 	t.attempts = attempt

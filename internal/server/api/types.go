@@ -120,7 +120,7 @@ type StepError struct {
 func stepOf(s flow.StepState) Step {
 	out := Step{
 		Name: s.Name, Action: s.Action, Phase: s.Phase, Needs: s.Needs, Status: string(s.Status),
-		Items: s.Items, Done: s.Done, Undone: s.Undone, Waits: s.Waits,
+		Items: s.Items, Done: s.Done, Undone: s.Undone, Waits: s.Waits, Begun: timeOf(s.Begun), Ended: timeOf(s.Ended),
 	}
 	if out.Needs == nil {
 		out.Needs = []string{}

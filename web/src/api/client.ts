@@ -45,13 +45,18 @@ async function request<T>(method: string, path: string, body?: unknown): Promise
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   if (answer.ok) return answer.status === 204 ? (undefined as T) : ((await answer.json()) as T);
+  throw await problemOf(answer);
+}
+
+/** What an answer says that is none of success. */
+export async function problemOf(answer: Response): Promise<Problem> {
   let problem: { detail?: string; title?: string; errors?: { message?: string; location?: string }[] } = {};
   try {
     problem = await answer.json();
   } catch {
     // The answer is none of the server's; its status has to do.
   }
-  throw new Problem(answer.status, problem.detail ?? problem.title ?? answer.statusText, problem.errors ?? []);
+  return new Problem(answer.status, problem.detail ?? problem.title ?? answer.statusText, problem.errors ?? []);
 }
 
 /** Reads something. Parameters without a value are left out. */

@@ -1,34 +1,29 @@
 import { createContext, useCallback, useContext, useEffect, useRef, useState, useSyncExternalStore } from "react";
-import { get, Problem, type FeedEvent } from "../api/client";
-import { follow } from "./stream";
+import { get, type FeedEvent, type Problem } from "../api/client";
+import { hear } from "./stream";
 
 type Listener = (event: FeedEvent) => void;
 
-/** The live feed: one stream for the whole page, which misses nothing after a break. */
+/** The live feed: one stream for the whole page. */
 export class Feed {
   private listeners = new Set<Listener>();
-  private close?: () => void;
-  connected = false;
   private watchers = new Set<() => void>();
+  private end?: () => void;
+  connected = false;
 
-  start(after: number) {
+  /** Hears what happens from an event on. Refused is told when nobody may hear it any more. */
+  start(after: number, refused: (problem: Problem) => void) {
     this.stop();
-    this.close = follow(
-      (last) => `/events/stream?after=${last ?? after}`,
-      {
-        event: (data) => {
-          const event = JSON.parse(data) as FeedEvent;
-          for (const listener of [...this.listeners]) listener(event);
-        },
-        alive: () => {}, // says how far the feed was read
-      },
-      (connected) => this.tellConnected(connected),
-    );
+    const event = (data: string) => {
+      const event = JSON.parse(data) as FeedEvent;
+      for (const listener of [...this.listeners]) listener(event);
+    };
+    this.end = hear("/events/stream", after, { event }, { connected: (is) => this.tellConnected(is), refused });
   }
 
   stop() {
-    this.close?.();
-    this.close = undefined;
+    this.end?.();
+    this.end = undefined;
   }
 
   listen(listener: Listener): () => void {
@@ -36,9 +31,10 @@ export class Feed {
     return () => this.listeners.delete(listener);
   }
 
+  /** Has a function called whenever the feed breaks or is there again. */
   watch(watcher: () => void): () => void {
     this.watchers.add(watcher);
-    return () => this.watchers.delete(watcher);
+    return () => void this.watchers.delete(watcher);
   }
 
   private tellConnected(connected: boolean) {
@@ -93,6 +89,10 @@ export function useResource<T>(
     // The query is compared by its text.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [key, turn]);
+  // What could not be read while the server was away is read when it is back.
+  const failed = useRef(false);
+  failed.current = state.problem !== undefined;
+  useEffect(() => feed.watch(() => feed.connected && failed.current && reload()), [feed, reload]);
   useEffect(() => {
     let timer: number | undefined;
     const stop = feed.listen((event) => {

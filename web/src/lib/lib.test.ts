@@ -4,9 +4,11 @@ import { adviceOn } from "./advice";
 import { Causes, reasonOf, resourceOf } from "./causes";
 import { find, score } from "./fuzzy";
 import { layered } from "./layers";
-import { linesOf, ofStep } from "./lines";
+import { joined, linesOf, ofStep } from "./lines";
 import { diffOf, type ResourceChange } from "./plandiff";
 import { kindOf, moduleOf, rowsOf } from "./plangroup";
+import { stackPlans } from "./plandocument";
+import { planRows } from "./planrows";
 import { firstOpen, groupObjects, visible, type GraphObject } from "./resources";
 import { hunks, middleOf, textDiff } from "./textdiff";
 
@@ -49,6 +51,15 @@ describe("groups of changes", () => {
     expect(rowsOf(list, { ...all, kind: "replace" }, new Set())).toHaveLength(2);
     expect(rowsOf(list, { ...all, withFindings: true }, new Set(["t.c"]))).toEqual([{ change: list[2] }]);
     expect(kindOf(list[2]!)).toBe("destroy");
+  });
+  it("are lines of a plan that all have a name of their own", () => {
+    const plan = { resource_changes: [change("t.a", ["create"]), change("module.m.t.b", ["create"])] };
+    const stacks = ["", "shop"].map((stack) => ({ stack, add: 0, change: 0, destroy: 0, plan, needs: {} }));
+    const plans = stackPlans({ digest: "", environment: "", kind: "apply", stacks });
+    const rows = planRows(plans, { search: "", withFindings: false }, new Set());
+    const one = ["stack", "module", "change", "module", "change"];
+    expect(rows.map((r) => r.is)).toEqual([...one, ...one]);
+    expect(new Set(rows.map((r) => r.id)).size).toBe(rows.length);
   });
 });
 
@@ -165,6 +176,10 @@ describe("pieces of logs", () => {
   it("become lines, each of its step", () => {
     const lines = linesOf([log(1, "a", "one\ntw"), log(2, "b", "other\n"), log(3, "a", "o\n\n")]);
     expect(lines.map((l) => `${l.step} ${l.text}`)).toEqual(["a one", "a two", "b other", "a "]);
+  });
+  it("are put together with earlier ones, each once", () => {
+    const whole = joined([log(1, "a", "one\n"), log(2, "a", "two\n")], [log(2, "a", "two\n"), log(3, "a", "three\n")]);
+    expect(whole.map((l) => l.id)).toEqual([1, 2, 3]);
   });
   it("of items are those of their step", () => {
     expect(ofStep({ step: 'a["x"]' }, "a")).toBe(true);

@@ -33,3 +33,10 @@ export function linesOf(logs: Log[]): Line[] {
 /** Whether what a step or one of its items wrote is among what is asked for. */
 export const ofStep = (line: { step: string }, step?: string) =>
   !step || line.step === step || line.step.startsWith(step + "[");
+
+/** Pieces of two readings of the same, each once and in order. */
+export function joined(earlier: Log[], later: Log[]): Log[] {
+  if (earlier.length === 0) return later;
+  const ids = new Set(earlier.map((l) => l.id));
+  return [...earlier, ...later.filter((l) => !ids.has(l.id))].sort((a, b) => a.id - b.id);
+}

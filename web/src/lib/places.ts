@@ -31,6 +31,7 @@ export const groups: [title: string, places: Place[]][] = [
     "Record",
     [
       { key: "e", href: "/events", title: "Events", icon: "events" },
+      { key: "d", href: "/deliveries", title: "Deliveries", icon: "deliveries" },
       { key: "u", href: "/audit", title: "Audit", icon: "audit" },
     ],
   ],

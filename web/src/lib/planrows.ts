@@ -19,7 +19,7 @@ export function planRows(plans: StackPlan[], filter: Filter, closed: Set<string>
     const inside = new Set([...closed].filter((c) => c.startsWith(at + "\0")).map((c) => c.slice(at.length + 1)));
     const rows = rowsOf(plan.changes, filter, found, inside);
     if (isFiltered && rows.length === 0) continue;
-    out.push({ id: `${at}\0`, is: "stack", plan });
+    out.push({ id: `stack ${at}`, is: "stack", plan });
     for (const row of rows) {
       if ("module" in row) {
         out.push({ ...row, id: `${at}\0${row.module}`, is: "module", closed: inside.has(row.module) });

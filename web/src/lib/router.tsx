@@ -7,11 +7,13 @@ export function go(to: string, replace = false) {
   if (!replace) window.scrollTo(0, 0);
 }
 
-/** Changes a parameter of the page's address; without a value it is left out. */
-export function setQuery(name: string, value: string | undefined) {
+/** Changes parameters of the page's address; those without a value are left out. */
+export function setQuery(values: Record<string, string | undefined>) {
   const query = new URLSearchParams(window.location.search);
-  if (value) query.set(name, value);
-  else query.delete(name);
+  for (const [name, value] of Object.entries(values)) {
+    if (value) query.set(name, value);
+    else query.delete(name);
+  }
   const text = query.toString();
   go(window.location.pathname + (text ? "?" + text : ""), true);
 }

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
-import type { Log, Run, Step } from "../api/client";
-import { follow } from "./stream";
+import type { Log, Problem, Run, Step } from "../api/client";
+import { hear } from "./stream";
 
 /** How many pieces of log a page keeps: more would make it slow. */
 const mostLogs = 20_000;
@@ -11,12 +11,13 @@ export interface LiveRun {
   logs: Log[];
   dropped: number;
   ended: boolean;
-  broken: boolean;
+  /** Why it cannot be heard. */
+  problem?: Problem;
 }
 
 /** A run with its steps and what they write, as it goes on. */
 export function useRun(id: string): LiveRun {
-  const [state, set] = useState<LiveRun>({ steps: [], logs: [], dropped: 0, ended: false, broken: false });
+  const [state, set] = useState<LiveRun>({ steps: [], logs: [], dropped: 0, ended: false });
   useEffect(() => {
     let logs: Log[] = [];
     let frame = 0;
@@ -31,25 +32,25 @@ export function useRun(id: string): LiveRun {
         return { ...before, logs: over ? all.slice(over) : all, dropped: before.dropped + over };
       });
     };
-    const close = follow(
-      (last) => `/runs/${encodeURIComponent(id)}/stream${last ? `?after=${last}` : ""}`,
-      {
-        log: (data) => {
-          logs.push(JSON.parse(data) as Log);
-          if (!frame) frame = requestAnimationFrame(flush);
-        },
-        run: (data) => {
-          const news = JSON.parse(data) as { run: Run; steps: Step[] };
-          const ended = ["succeeded", "failed", "cancelled"].includes(news.run.status);
-          if (ended) close();
-          set((before) => ({ ...before, run: news.run, steps: news.steps, ended, broken: false }));
-        },
-      },
-      (connected) => set((before) => (connected || before.ended ? before : { ...before, broken: true })),
+    const log = (data: string) => {
+      logs.push(JSON.parse(data) as Log);
+      if (!frame) frame = requestAnimationFrame(flush);
+    };
+    const run = (data: string) => {
+      const news = JSON.parse(data) as { run: Run; steps: Step[] };
+      const ended = ["succeeded", "failed", "cancelled"].includes(news.run.status);
+      if (ended) stop();
+      set((before) => ({ ...before, run: news.run, steps: news.steps, ended, problem: undefined }));
+    };
+    const stop = hear(
+      `/runs/${encodeURIComponent(id)}/stream`,
+      0,
+      { log, run },
+      { connected: () => undefined, refused: (problem) => set((before) => ({ ...before, problem })) },
     );
     return () => {
       cancelAnimationFrame(frame);
-      close();
+      stop();
     };
   }, [id]);
   return state;

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { follow } from "./stream";
+import type { Problem } from "../api/client";
+import { hear } from "./stream";
 
 /** A stream as a browser has it, of which the test says what becomes of it. */
 class Source extends EventTarget {
@@ -34,9 +35,15 @@ class Source extends EventTarget {
   }
 }
 
+/** How the server answers who asks why a stream has ended. */
+let answers: () => Promise<Response>;
+
 beforeEach(() => {
   vi.useFakeTimers();
   vi.stubGlobal("EventSource", Source);
+  vi.stubGlobal("window", globalThis);
+  vi.stubGlobal("fetch", () => answers());
+  answers = () => Promise.reject(new Error("nobody is there"));
   Source.all = [];
 });
 afterEach(() => {
@@ -47,12 +54,14 @@ afterEach(() => {
 describe("a stream", () => {
   const heard: string[] = [];
   const states: boolean[] = [];
+  const refusals: Problem[] = [];
   const begin = () => {
-    heard.length = states.length = 0;
-    return follow(
-      (after) => `/events/stream?after=${after ?? 7}`,
+    heard.length = states.length = refusals.length = 0;
+    return hear(
+      "/events/stream",
+      7,
       { event: (data) => heard.push(data) },
-      (connected) => states.push(connected),
+      { connected: (is) => states.push(is), refused: (problem) => refusals.push(problem) },
     );
   };
 
@@ -69,7 +78,7 @@ describe("a stream", () => {
     expect(Source.all[0]!.readyState).toBe(Source.CLOSED);
   });
 
-  it("is taken up behind what was heard where the browser gives up, later and later", () => {
+  it("is taken up behind what was heard where the browser gives up, later and later", async () => {
     const stop = begin();
     Source.all[0]!.opens();
     Source.all[0]!.says("event", "a", "8");
@@ -77,25 +86,34 @@ describe("a stream", () => {
     const waits: number[] = [];
     for (let i = 1; i < 8; i++) {
       const begun = Date.now();
-      while (Source.all.length === i) vi.advanceTimersByTime(100);
+      while (Source.all.length === i) await vi.advanceTimersByTimeAsync(100);
       waits.push(Date.now() - begun);
       if (i < 7) Source.all[i]!.fails();
     }
-    expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+    expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000]);
     Source.all[7]!.opens();
     Source.all[7]!.says("event", "b", "9");
     Source.all[7]!.fails();
-    vi.advanceTimersByTime(1_000);
+    await vi.advanceTimersByTimeAsync(1_000);
     expect(Source.all.map((s) => s.url.split("=")[1])).toEqual(["7", "8", "8", "8", "8", "8", "8", "8", "9"]);
     expect(heard).toEqual(["a", "b"]);
     stop();
   });
 
-  it("is not taken up once nobody wants it", () => {
+  it("is not taken up once nobody wants it", async () => {
     const stop = begin();
     Source.all[0]!.fails();
     stop();
-    vi.advanceTimersByTime(120_000);
+    await vi.advanceTimersByTimeAsync(120_000);
     expect(Source.all).toHaveLength(1);
+  });
+
+  it("is not taken up where nobody may hear it any more", async () => {
+    begin();
+    answers = () => Promise.resolve(new Response(JSON.stringify({ detail: "Come with a token." }), { status: 401 }));
+    Source.all[0]!.fails();
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(Source.all).toHaveLength(1);
+    expect(refusals.map((problem) => problem.status)).toEqual([401]);
   });
 });

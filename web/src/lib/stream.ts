@@ -1,48 +1,66 @@
-import { streamURL } from "../api/client";
+import { problemOf, streamURL, type Problem } from "../api/client";
 
-/** How long is waited before a stream is taken up again that the browser has given up, in milliseconds. */
-const firstWait = 1_000;
-const longestWait = 30_000;
+/** How long to wait before a stream is opened anew that the browser has given up, in milliseconds. */
+const firstWait = 1000;
+const longestWait = 20_000;
+
+/** Answers after which asking again is no use. */
+const final = [401, 403, 404];
 
 /**
- * Hears a stream of the server until the function that it returns is called. After a
- * break the browser comes back by itself, but not where it is answered with an error,
- * as by a proxy while the server is started again: then this does. Either way it goes
- * on behind what was heard last. path is where the stream is, behind a cursor if there
- * is one already; connected is told whenever the stream is there, or gone.
+ * Hears a stream of the API until it is told to stop. A stream that breaks is taken up
+ * where it broke off: by the browser where it does so, else by opening it anew.
  */
-export function follow(
-  path: (after?: string) => string,
-  hear: Record<string, (data: string) => void>,
-  connected: (connected: boolean) => void,
+export function hear(
+  path: string,
+  after: number,
+  handlers: Record<string, (data: string) => void>,
+  told: { connected: (is: boolean) => void; refused: (problem: Problem) => void },
 ): () => void {
   let source: EventSource;
-  let last: string | undefined;
+  let stopped = false;
+  let timer: number | undefined;
   let wait = firstWait;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const begin = () => {
-    source = new EventSource(streamURL(path(last)));
+  const open = () => {
+    source = new EventSource(streamURL(`${path}?after=${after}`));
     source.onopen = () => {
       wait = firstWait;
-      connected(true);
+      told.connected(true);
     };
     source.onerror = () => {
-      connected(false);
-      if (source.readyState !== EventSource.CLOSED) return;
-      timer = setTimeout(begin, wait);
-      wait = Math.min(2 * wait, longestWait);
+      told.connected(false);
+      if (source.readyState === EventSource.CLOSED) void ask();
     };
-    for (const [kind, take] of Object.entries(hear)) {
-      source.addEventListener(kind, (message) => {
+    for (const [name, handler] of Object.entries(handlers)) {
+      source.addEventListener(name, (message) => {
         const { data, lastEventId } = message as MessageEvent<string>;
-        if (lastEventId) last = lastEventId;
-        take(data);
+        after = Number(lastEventId) || after;
+        handler(data);
       });
     }
   };
-  begin();
+  /** Finds out why the browser has given up: it does not say. */
+  const ask = async () => {
+    const reading = new AbortController();
+    try {
+      const answer = await fetch(streamURL(path), { signal: reading.signal });
+      if (final.includes(answer.status)) {
+        if (!stopped) told.refused(await problemOf(answer));
+        return;
+      }
+    } catch {
+      // The server is not there: it may come back.
+    } finally {
+      reading.abort();
+    }
+    if (stopped) return;
+    timer = window.setTimeout(open, wait);
+    wait = Math.min(longestWait, wait * 2);
+  };
+  open();
   return () => {
-    clearTimeout(timer);
+    stopped = true;
+    window.clearTimeout(timer);
     source.close();
   };
 }

@@ -33,11 +33,12 @@ export function Audit() {
                 className="input mono"
                 value={head}
                 onChange={(e) => setHead(e.target.value.trim())}
-                placeholder="None: only whether the chain holds in itself"
+                placeholder="May be left empty"
                 spellCheck={false}
               />
               <span className="muted small">
-                Whoever can write the whole record anew can make it hold. A hash that is kept elsewhere shows that, too.
+                Without one, it is only verified that the chain holds in itself: whoever can write the whole record anew
+                can make it do so.
               </span>
             </label>
             <div>

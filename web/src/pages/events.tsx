@@ -4,8 +4,7 @@ import { FeedContext, useResource } from "../lib/feed";
 import { ago } from "../lib/format";
 import { Link, runHref, setQuery, useLocation } from "../lib/router";
 import { Act } from "../parts/act";
-import { Empty, FilterButton, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
-import { Icon } from "../parts/icons";
+import { Empty, Facts, PageHead, QueryFilter, Search, SidePanel, Skeleton, Trouble } from "../parts/basics";
 import { Rows } from "../parts/rows";
 import { FiredList } from "./triggers";
 
@@ -18,7 +17,7 @@ export function Events() {
   const kind = query.get("kind") ?? "";
   const events = useEvents();
   const chosen = Number(query.get("event") ?? 0);
-  const setChosen = (sequence?: number) => setQuery("event", sequence?.toString());
+  const setChosen = (sequence?: number) => setQuery({ event: sequence?.toString() });
   const kinds = useMemo(() => [...new Set(events.list.map((e) => kindOf(e)))].sort(), [events.list]);
   const shown = useMemo(() => {
     const want = search.toLowerCase();
@@ -33,14 +32,8 @@ export function Events() {
       <PageHead name="Events" sub="Everything that happened, newest first, as it comes." />
       <Trouble problem={events.problem} />
       <div className="toolbar">
-        <Search label="Search type, subject, actor, data" value={search} onChange={(v) => setQuery("search", v)} />
-        <div className="filters" role="group" aria-label="Kind">
-          {kinds.map((k) => (
-            <FilterButton key={k} on={k === kind} onClick={() => setQuery("kind", k === kind ? undefined : k)}>
-              {k}
-            </FilterButton>
-          ))}
-        </div>
+        <Search label="Search type, subject, actor, data" value={search} onChange={(v) => setQuery({ search: v })} />
+        <QueryFilter label="Kind" parameter="kind" values={kinds} />
       </div>
       {!events.loaded && !events.problem && <Skeleton lines={8} />}
       {events.loaded && shown.length === 0 && (
@@ -88,9 +81,9 @@ function EventCells({ event: e, chosen, onChoose }: { event: FeedEvent; chosen: 
           {e.type}
         </button>
       </span>
-      <span role="cell" className="clip">
+      <span role="cell" className="clip small">
         <Subject event={e} />
-        {e.actor && <div className="sub-line clip">by {e.actor}</div>}
+        {e.actor && <div className="sub-line clip small">by {e.actor}</div>}
       </span>
       <span role="cell" className="muted small" title={e.time} data-time>
         {ago(e.time)}
@@ -100,7 +93,8 @@ function EventCells({ event: e, chosen, onChoose }: { event: FeedEvent; chosen: 
 }
 
 function Subject({ event: e }: { event: FeedEvent }) {
-  if (!e.type.startsWith("run.") || !e.subject) return <span data-ref>{e.subject}</span>;
+  const isRun = ["run", "approval", "signal"].includes(kindOf(e));
+  if (!isRun || !e.subject) return <span data-ref>{e.subject}</span>;
   return (
     <Link href={runHref(e.subject)} data-ref>
       {e.subject}
@@ -118,37 +112,22 @@ function EventPanel({ sequence, onClose }: { sequence: number; onClose: () => vo
     details.reload();
   };
   return (
-    <aside className="panel" aria-label={`Event ${sequence}`}>
-      <div className="panel-head">
-        <h2 className="clip">{e?.type ?? "Event"}</h2>
-        <button className="icon-button" aria-label="Close" onClick={onClose}>
-          <Icon name="close" />
-        </button>
-      </div>
+    <SidePanel label={`Event ${sequence}`} title={e?.type ?? "Event"} onClose={onClose}>
       <Trouble problem={details.problem} />
       {!e && !details.problem && <Skeleton />}
       {e && (
         <div className="panel-body stack">
-          <dl className="facts">
-            <dt>Number</dt>
-            <dd>{e.sequence}</dd>
-            <dt>Time</dt>
-            <dd data-time>{new Date(e.time).toISOString()}</dd>
-            <dt>About</dt>
-            <dd>
-              <Subject event={e} />
-            </dd>
-            <dt>By</dt>
-            <dd>{e.actor}</dd>
-            <dt>Source</dt>
-            <dd data-ref>{e.source}</dd>
-            <dt>ID</dt>
-            <dd>
-              <code data-ref>{e.id}</code>
-            </dd>
-            <dt>From</dt>
-            <dd>{details.data!.accepted ? "outside" : "Tutti itself"}</dd>
-          </dl>
+          <Facts
+            list={[
+              ["Number", e.sequence],
+              ["Time", <span data-time>{new Date(e.time).toISOString()}</span>],
+              ["About", e.subject && <Subject event={e} />],
+              ["By", e.actor],
+              ["Source", <span data-ref>{e.source}</span>],
+              ["ID", <code data-ref>{e.id}</code>],
+              ["From", details.data!.accepted ? "outside" : "Tutti itself"],
+            ]}
+          />
           <pre className="json" tabIndex={0} aria-label="Data">
             {JSON.stringify(e.data ?? null, null, 2)}
           </pre>
@@ -158,20 +137,23 @@ function EventPanel({ sequence, onClose }: { sequence: number; onClose: () => vo
           ) : (
             <p className="muted small">No trigger is for it.</p>
           )}
-          <Act
-            icon="replay"
-            run={replay}
-            done="The event was given to triggers anew."
-            ask={{
-              title: "Replay this event?",
-              text: "It is given anew to all triggers that it is for, as if it had just come: their workflows run again.",
-            }}
-          >
-            Replay
-          </Act>
+          <div className="actions">
+            <Act
+              kind="slim"
+              icon="replay"
+              run={replay}
+              done="The event was given to triggers anew."
+              ask={{
+                title: "Replay this event?",
+                text: "It is given anew to all triggers that it is for, as if it had just come: their workflows run again.",
+              }}
+            >
+              Replay
+            </Act>
+          </div>
         </div>
       )}
-    </aside>
+    </SidePanel>
   );
 }
 

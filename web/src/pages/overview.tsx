@@ -1,5 +1,5 @@
 import type { Approval, Page, Run, Stack } from "../api/client";
-import { aboutRuns, useResource } from "../lib/feed";
+import { aboutRuns, aboutState, useResource } from "../lib/feed";
 import { ago, count } from "../lib/format";
 import { Link, planHref, runHref, stackHref } from "../lib/router";
 import { Empty, PageHead, Skeleton, Trouble } from "../parts/basics";
@@ -7,38 +7,60 @@ import { Icon, type IconName } from "../parts/icons";
 import { RunTable, title } from "../parts/runs";
 import { Status } from "../parts/status";
 
+/** How long ago a run may have failed to count, in milliseconds. */
+const lately = 24 * 3600 * 1000;
+
+/** So many runs are counted at most. */
+const most = 100;
+
 export function Overview() {
-  const runs = useResource<Page<Run>>("/runs", { limit: 10 }, aboutRuns);
-  const running = useResource<Page<Run>>("/runs", { status: "running", limit: 100 }, aboutRuns);
-  const failed = useResource<Page<Run>>("/runs", { status: "failed", limit: 100 }, aboutRuns);
-  const approvals = useResource<Page<Approval>>("/approvals", {}, aboutRuns);
-  const stacks = useResource<Page<Stack>>("/stacks", {}, aboutRuns);
-  const objects = stacks.data?.items.reduce((n, s) => n + s.objects, 0);
+  const of = (status: string) => ({ status, top: "true", limit: most });
+  const runs = useResource<Page<Run>>("/runs", { top: "true", limit: 10 }, aboutRuns);
+  const running = useResource<Page<Run>>("/runs", of("running"), aboutRuns).data?.items;
+  const failed = useResource<Page<Run>>("/runs", of("failed"), aboutRuns).data?.items.filter(
+    (r) => Date.now() - Date.parse(r.ended ?? r.created) < lately,
+  );
+  const approvals = useResource<Page<Approval>>("/approvals", {}, aboutRuns).data?.items;
+  const stacks = useResource<Page<Stack>>("/stacks", {}, aboutState).data?.items;
+  const sum = (of: (s: Stack) => number) => stacks?.reduce((n, s) => n + of(s), 0);
+  const objects = sum((s) => s.objects);
   return (
     <>
       <PageHead name="Overview" />
       <div className="stack">
         <Trouble problem={runs.problem} />
         <div className="tiles">
-          <Tile icon="runs" title="Running" value={running.data?.items.length} href="/runs?status=running" />
-          <Tile icon="approvals" title="Waiting for approval" value={approvals.data?.items.length} href="/approvals" />
-          <Tile icon="cross" title="Failed" value={failed.data?.items.length} href="/runs?status=failed" />
+          <Tile icon="runs" title="Running" value={running?.length} href="/runs?status=running" note="now" />
           <Tile
-            icon="box"
-            title="Objects"
-            value={objects}
+            icon="approvals"
+            title="To approve"
+            tone="accent"
+            value={approvals?.length}
+            href="/approvals"
+            note="by people"
+          />
+          <Tile
+            icon="cross"
+            title="Failed"
+            tone="bad"
+            value={failed?.length}
+            href="/runs?status=failed"
+            note="in the last 24 hours"
+          />
+          <Tile
+            icon="drift"
+            title="Drifted"
+            tone="warn"
+            value={sum((s) => s.drift?.drifted ?? 0)}
             href="/stacks"
-            note={stacks.data && `in ${count(stacks.data.items.length, "stack")}`}
+            note={objects !== undefined && `of ${count(objects, "object")}`}
           />
         </div>
         <div className="columns">
-          <section className="stack" style={{ gap: 8 }}>
-            <h2>Latest runs</h2>
-            {runs.data ? <RunTable slim runs={runs.data.items} /> : <Skeleton />}
-          </section>
+          {runs.data ? <RunTable slim head="Latest runs" runs={runs.data.items} /> : <Skeleton />}
           <div className="stack">
-            <Waiting list={approvals.data?.items} />
-            <StackList list={stacks.data?.items} />
+            <Waiting list={approvals} />
+            <StackList list={stacks} />
           </div>
         </div>
       </div>
@@ -52,15 +74,18 @@ function Tile({
   value,
   href,
   note,
+  tone,
 }: {
   icon: IconName;
   title: string;
   value?: number;
   href: string;
-  note?: string;
+  note?: string | false;
+  /** Its colour where there is any. */
+  tone?: "accent" | "bad" | "warn";
 }) {
   return (
-    <Link href={href} className="panel tile">
+    <Link href={href} className={`panel tile ${tone && value ? `tile-${tone}` : ""}`}>
       <span className="tile-title">
         <Icon name={icon} /> {title}
       </span>
@@ -74,7 +99,7 @@ function Waiting({ list }: { list?: Approval[] }) {
   return (
     <section className="panel">
       <div className="panel-head">
-        <h2>Waiting for you</h2>
+        <h2>Waiting for approval</h2>
       </div>
       {!list && <Skeleton lines={2} />}
       {list?.length === 0 && (
@@ -113,7 +138,7 @@ function StackList({ list }: { list?: Stack[] }) {
       {list?.slice(0, 8).map((s) => (
         <div
           className="grid-row"
-          style={{ gridTemplateColumns: "minmax(0, 1fr) auto auto" }}
+          style={{ gridTemplateColumns: "minmax(0, 1fr) auto 16px" }}
           key={s.environment + "/" + s.name}
         >
           <span className="clip">

@@ -8,6 +8,7 @@ import { useKeys } from "../lib/keys";
 import { stackPlans, sumOf, worst, type StackPlan } from "../lib/plandocument";
 import { kinds, type Filter, type Kind } from "../lib/plangroup";
 import { countKinds, planRows, type PlanRow } from "../lib/planrows";
+import { runHref, useLocation } from "../lib/router";
 import { Empty, FilterButton, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
 import { ChangeView } from "../parts/change";
 import { Findings } from "../parts/findings";
@@ -53,6 +54,7 @@ function Reviewed({ document, plans }: { document: PlanDocument; plans: StackPla
     },
     [rows, list],
   );
+  const run = useLocation().query.get("run");
   const status = worst(plans.map((p) => p.status));
   useKeys([
     { keys: "j", title: "Next change", run: () => list.step(1) },
@@ -65,6 +67,14 @@ function Reviewed({ document, plans }: { document: PlanDocument; plans: StackPla
       <div className="plan-head">
         <PageHead
           name={`Plan ${short(document.digest)}`}
+          crumbs={
+            run
+              ? [
+                  ["/runs", "Runs"],
+                  [runHref(run), "Its run"],
+                ]
+              : []
+          }
           title={
             <>
               Plan <code data-ref>{short(document.digest)}</code>
@@ -244,6 +254,7 @@ function StackHead({ plan }: { plan: StackPlan }) {
 /** The rows of a long page, of which only those in sight are drawn. */
 function useRows(rows: PlanRow[]) {
   const box = useRef<HTMLDivElement>(null);
+  const onTheWay = useRef<number>(undefined); // the change that is to have the focus, until it has
   const [margin, setMargin] = useState(0);
   useLayoutEffect(() => setMargin(box.current?.offsetTop ?? 0), []);
   const virtual = useWindowVirtualizer({
@@ -265,20 +276,25 @@ function useRows(rows: PlanRow[]) {
       focusHead(rows[index]!.id);
     },
     step: (by: number) => {
-      const current = document.activeElement?.closest<HTMLElement>("[role=listitem]")?.dataset.index;
+      const focused = document.activeElement?.closest<HTMLElement>("[role=listitem]")?.dataset.index;
+      const current = onTheWay.current ?? focused;
       let i = current === undefined ? (by > 0 ? -1 : rows.length) : Number(current);
       do i += by;
       while (rows[i] && rows[i]!.is !== "change");
       if (!rows[i]) return;
+      onTheWay.current = i;
       virtual.scrollToIndex(i, { align: "auto" });
-      focusHead(rows[i]!.id);
+      focusHead(rows[i]!.id, () => {
+        if (onTheWay.current === i) onTheWay.current = undefined;
+      });
     },
   };
 }
 
 /** Puts the focus on a change once it is drawn, which takes a frame or two. */
-function focusHead(id: string, tries = 10) {
+function focusHead(id: string, done: () => void = () => undefined, tries = 10) {
   const head = document.getElementById(`change-${id}`)?.querySelector<HTMLElement>(".change-head");
   if (head) head.focus({ preventScroll: true });
-  else if (tries > 0) requestAnimationFrame(() => focusHead(id, tries - 1));
+  else if (tries > 0) return void requestAnimationFrame(() => focusHead(id, done, tries - 1));
+  done();
 }

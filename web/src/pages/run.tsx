@@ -1,5 +1,5 @@
-import { useEffect, useState } from "react";
-import { post, type Page, type Run } from "../api/client";
+import { useEffect, useState, type ReactNode } from "react";
+import { post, type Page, type Problem, type Run } from "../api/client";
 import { adviceOn } from "../lib/advice";
 import { useResource } from "../lib/feed";
 import { ago, between, short } from "../lib/format";
@@ -8,29 +8,46 @@ import { go, Link, planHref, runHref, setQuery, stackHref, useLocation } from ".
 import { useRun, type LiveRun } from "../lib/runstream";
 import { Act } from "../parts/act";
 import { AskView } from "../parts/asks";
-import { Empty, PageHead, Skeleton, Tabs, type Tab } from "../parts/basics";
+import { Empty, PageHead, Skeleton, Tabs, Trouble, type Tab } from "../parts/basics";
 import { Gantt } from "../parts/gantt";
 import { StepGraph } from "../parts/graph";
 import { Icon } from "../parts/icons";
+import { ItemsView } from "../parts/items";
 import { Logs } from "../parts/logs";
+import { Remains } from "../parts/pruned";
 import { RunTable, title } from "../parts/runs";
 import { Status } from "../parts/status";
 import { StepPanel, StepTable } from "../parts/steps";
 
 export function RunPage({ id }: { id: string }) {
   const live = useRun(id);
+  if (live.run?.pruned) {
+    return (
+      <>
+        <RunHead run={live.run} now={Date.now()} />
+        <Remains run={live.run} />
+      </>
+    );
+  }
   if (live.run) return <RunView run={live.run} live={live} />;
-  return live.broken ? (
-    <Empty icon="runs" title="There is no such run">
-      <p>
-        <code>{id}</code>
-      </p>
-    </Empty>
-  ) : (
+  return (
     <>
-      <PageHead name="Run" />
-      <Skeleton lines={8} />
+      <PageHead name="Run" crumbs={[["/runs", "Runs"]]} />
+      {live.problem ? <NoRun id={id} problem={live.problem} /> : <Skeleton lines={8} />}
     </>
+  );
+}
+
+function NoRun({ id, problem }: { id: string; problem: Problem }) {
+  if (problem.status !== 404) return <Trouble problem={problem} />;
+  return (
+    <div className="panel">
+      <Empty icon="runs" title="There is no such run">
+        <p>
+          Nothing that you may look at is called <code>{id}</code>.
+        </p>
+      </Empty>
+    </div>
   );
 }
 
@@ -41,38 +58,44 @@ function RunView({ run, live }: { run: Run; live: LiveRun }) {
   const children = useResource<Page<Run>>(isGraph ? "/runs" : undefined, { parent: run.id, limit: 100 }, (e) =>
     e.type.startsWith("run."),
   );
+  const name = query.get("step") ?? undefined;
+  const step = live.steps.find((s) => s.name === name);
+  const item = (step?.items && query.get("item")) || undefined;
+  const select = (chosen?: string) => setQuery({ step: chosen === name ? undefined : chosen, item: undefined });
   const tabs: Tab[] = [
     ...(isGraph ? [{ id: "graph", title: "Graph" }] : []),
     { id: "timeline", title: "Timeline" },
     { id: "logs", title: "Logs" },
     { id: "steps", title: "Steps", count: live.steps.length },
+    ...(step?.items ? [{ id: "items", title: `Items of ${step.name}`, count: step.items }] : []),
     ...(children.data?.items.length ? [{ id: "runs", title: "Runs", count: children.data.items.length }] : []),
   ];
   const asked = query.get("tab");
   const active = tabs.find((t) => t.id === asked)?.id ?? tabs[0]!.id;
-  const name = query.get("step") ?? undefined;
-  const step = live.steps.find((s) => s.name === name);
-  const select = (chosen: string) => setQuery("step", chosen === name ? undefined : chosen);
   useKeys(
     tabs.map((t, i) => ({
       keys: String(i + 1),
       title: `Show ${t.title.toLowerCase()}`,
-      run: () => setQuery("tab", t.id),
+      run: () => setQuery({ tab: t.id }),
     })),
   );
-  const logs = <Logs run={run.id} logs={live.logs} step={name} dropped={live.dropped} />;
+  const logs = <Logs run={run.id} logs={live.logs} step={item ?? name} dropped={live.dropped} />;
+  const panel = step && (
+    <StepPanel
+      run={run}
+      step={step}
+      ended={live.ended}
+      onItems={() => setQuery({ tab: "items" })}
+      onClose={() => select(undefined)}
+    />
+  );
   return (
     <>
-      <PageHead
-        name={title(run)}
-        crumbs={[["/runs", "Runs"]]}
-        beside={<Status status={run.status} />}
-        sub={<Facts run={run} now={now} />}
-      >
+      <RunHead run={run} now={now}>
         <RunActions run={run} ended={live.ended} />
-      </PageHead>
+      </RunHead>
       <div className="stack">
-        <Trouble run={run} live={live} onSelect={select} />
+        <WhatNext run={run} live={live} onSelect={select} />
         {live.steps
           .flatMap((s) => s.asks ?? [])
           .map((ask) => (
@@ -91,23 +114,48 @@ function RunView({ run, live }: { run: Run; live: LiveRun }) {
         )}
       </div>
       <div style={{ height: 12 }} />
-      <Tabs label="About this run" tabs={tabs} active={active} onChange={(id) => setQuery("tab", id)} />
-      <div className={step ? "with-side" : ""}>
-        <div className="stack">
-          {active === "graph" && <StepGraph steps={live.steps} selected={name} onSelect={select} />}
-          {active === "timeline" && <Gantt steps={live.steps} now={now} onSelect={select} />}
-          {active === "steps" && <StepTable steps={live.steps} onSelect={select} />}
-          {active === "runs" && <RunTable runs={children.data?.items ?? []} />}
-          {(active === "logs" || (active === "graph" && (live.logs.length > 0 || step))) && logs}
+      <Tabs label="About this run" tabs={tabs} active={active} onChange={(id) => setQuery({ tab: id })} />
+      {active === "items" && step ? (
+        <ItemsView
+          run={run}
+          step={step}
+          chosen={item}
+          news={live.steps}
+          onChoose={(chosen) => setQuery({ item: chosen })}
+          logs={logs}
+          aside={panel}
+        />
+      ) : (
+        <div className={step ? "with-side" : ""}>
+          <div className="stack">
+            {active === "graph" && <StepGraph steps={live.steps} selected={name} onSelect={select} />}
+            {active === "timeline" && <Gantt steps={live.steps} now={now} onSelect={select} />}
+            {active === "steps" && <StepTable steps={live.steps} onSelect={select} />}
+            {active === "runs" && <RunTable runs={children.data?.items ?? []} />}
+            {(active === "logs" || (active === "graph" && (live.logs.length > 0 || step))) && logs}
+          </div>
+          {panel}
         </div>
-        {step && <StepPanel run={run} step={step} ended={live.ended} onClose={() => setQuery("step", undefined)} />}
-      </div>
+      )}
     </>
   );
 }
 
+function RunHead({ run, now, children }: { run: Run; now: number; children?: ReactNode }) {
+  return (
+    <PageHead
+      name={title(run)}
+      crumbs={[["/runs", "Runs"]]}
+      beside={<Status status={run.status} />}
+      sub={<RunFacts run={run} now={now} />}
+    >
+      {children}
+    </PageHead>
+  );
+}
+
 /** What went wrong and what to do about it. */
-function Trouble({ run, live, onSelect }: { run: Run; live: LiveRun; onSelect: (step: string) => void }) {
+function WhatNext({ run, live, onSelect }: { run: Run; live: LiveRun; onSelect: (step: string) => void }) {
   const advice = adviceOn(run, live.steps);
   if (!advice) return null;
   const isBad = run.status === "failed";
@@ -172,7 +220,7 @@ function RunActions({ run, ended }: { run: Run; ended: boolean }) {
   );
 }
 
-function Facts({ run, now }: { run: Run; now: number }) {
+function RunFacts({ run, now }: { run: Run; now: number }) {
   return (
     <>
       <code data-ref>{run.id}</code> in {run.environment || "no environment"}, by {run.actor},{" "}
@@ -188,9 +236,13 @@ function Facts({ run, now }: { run: Run; now: number }) {
       {run.plan && (
         <>
           , plan{" "}
-          <Link href={planHref(run.plan)}>
+          {run.pruned ? (
             <code data-ref>{short(run.plan)}</code>
-          </Link>
+          ) : (
+            <Link href={planHref(run.plan)}>
+              <code data-ref>{short(run.plan)}</code>
+            </Link>
+          )}
         </>
       )}
       {run.parent && (

@@ -1,9 +1,9 @@
-import { useMemo, useState } from "react";
-import { post, type Output, type Page, type Run, type Schemas, type StackObject } from "../api/client";
+import { Fragment, useMemo, useState } from "react";
+import { post, type Output, type Page, type Run, type Schemas, type Stack, type StackObject } from "../api/client";
 import { aboutRuns, aboutState, useResource } from "../lib/feed";
 import { ago, count } from "../lib/format";
 import { useKeys } from "../lib/keys";
-import { go, Link, runHref, setQuery, useLocation } from "../lib/router";
+import { go, Link, runHref, setQuery, stackHref, useLocation } from "../lib/router";
 import { Act } from "../parts/act";
 import { Empty, PageHead, Search, Skeleton, Tabs, Trouble, type Tab } from "../parts/basics";
 import { DriftView, type Drift } from "../parts/drift";
@@ -19,6 +19,8 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
   const outputs = useResource<Page<Output>>(`${path}/outputs`, {}, aboutRuns);
   const drift = useResource<Drift>(`${path}/drift`, {}, aboutState);
   const drifted = useMemo(() => new Set(drift.data?.changes.map((c) => c.address)), [drift.data]);
+  const stacks = useResource<Page<Stack>>("/stacks", {}, aboutState);
+  const about = stacks.data?.items.find((s) => (s.name || "-") === stack && s.environment === environment);
   const { query } = useLocation();
   const change = (body: object) => async () => {
     const run = await post<Run>(`${path}/changes`, body);
@@ -37,7 +39,7 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
     tabs.map((t, i) => ({
       keys: String(i + 1),
       title: `Show ${t.title.toLowerCase()}`,
-      run: () => setQuery("tab", t.id),
+      run: () => setQuery({ tab: t.id }),
     })),
   );
   return (
@@ -48,6 +50,7 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
           ["/stacks", "Stacks"],
           [`/stacks?environment=${encodeURIComponent(environment)}`, environment],
         ]}
+        sub={about && <About stack={about} />}
         beside={drifted.size > 0 && <Status status="drifted" word={`${count(drifted.size, "object")} drifted`} />}
       >
         <Act run={change({ kind: "plan" })}>Plan</Act>
@@ -66,7 +69,7 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
         </Act>
       </PageHead>
       <Trouble problem={objects.problem} />
-      <Tabs label="About this stack" tabs={tabs} active={active} onChange={(id) => setQuery("tab", id)} />
+      <Tabs label="About this stack" tabs={tabs} active={active} onChange={(id) => setQuery({ tab: id })} />
       {!objects.data && !objects.problem && <Skeleton />}
       {objects.data && active === "graph" && <Graph objects={objects.data.items} drifted={drifted} />}
       {objects.data && active === "objects" && <Objects objects={objects.data.items} />}
@@ -76,6 +79,31 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
       )}
       {active === "history" && <RunHistory environment={environment} stack={stack} change={change} />}
       {active === "revisions" && <Revisions path={path} />}
+    </>
+  );
+}
+
+function About({ stack }: { stack: Stack }) {
+  return (
+    <>
+      <code>{stack.source}</code> · {count(stack.objects, "object")}
+      {stack.needs.length > 0 && (
+        <>
+          {" · "}needs{" "}
+          {stack.needs.map((name, i) => (
+            <Fragment key={name}>
+              {i > 0 && ", "}
+              <Link href={stackHref({ environment: stack.environment, name })}>{name}</Link>
+            </Fragment>
+          ))}
+        </>
+      )}
+      {stack.last_run && (
+        <>
+          {" · "}last run <Link href={runHref(stack.last_run.id)}>{stack.last_run.status}</Link>{" "}
+          <span data-time>{ago(stack.last_run.created)}</span>
+        </>
+      )}
     </>
   );
 }
@@ -97,8 +125,7 @@ function Graph({ objects, drifted }: { objects: StackObject[]; drifted: Set<stri
 
 /** Goes to an object in the list. */
 function showObject(address: string) {
-  setQuery("tab", "objects");
-  setQuery("search", address);
+  setQuery({ tab: "objects", search: address });
 }
 
 function Objects({ objects }: { objects: StackObject[] }) {
@@ -109,7 +136,7 @@ function Objects({ objects }: { objects: StackObject[] }) {
   return (
     <>
       <div className="toolbar">
-        <Search label="Search objects" value={search} onChange={(value) => setQuery("search", value)} />
+        <Search label="Search objects" value={search} onChange={(value) => setQuery({ search: value })} />
         <span className="muted small">{shown.length.toLocaleString("en")} objects</span>
       </div>
       <Rows

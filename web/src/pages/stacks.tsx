@@ -2,8 +2,8 @@ import { useState } from "react";
 import type { Page, Stack } from "../api/client";
 import { aboutState, useResource } from "../lib/feed";
 import { ago, count } from "../lib/format";
-import { Link, runHref, setQuery, stackHref, useLocation } from "../lib/router";
-import { Empty, FilterButton, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
+import { Link, runHref, stackHref, useLocation } from "../lib/router";
+import { Empty, PageHead, QueryFilter, Search, Skeleton, Trouble } from "../parts/basics";
 import { Rows } from "../parts/rows";
 import { Status } from "../parts/status";
 
@@ -25,19 +25,7 @@ export function Stacks() {
       <Trouble problem={stacks.problem} />
       <div className="toolbar">
         <Search label="Search stacks" value={search} onChange={setSearch} />
-        {environments.length > 1 && (
-          <div className="filters" role="group" aria-label="Environment">
-            {environments.map((e) => (
-              <FilterButton
-                key={e}
-                on={e === environment}
-                onClick={() => setQuery("environment", e === environment ? undefined : e)}
-              >
-                {e}
-              </FilterButton>
-            ))}
-          </div>
-        )}
+        {environments.length > 1 && <QueryFilter label="Environment" parameter="environment" values={environments} />}
       </div>
       {!stacks.data && !stacks.problem && <Skeleton />}
       {stacks.data && shown.length === 0 && (
@@ -53,9 +41,9 @@ export function Stacks() {
         <Rows
           label="Stacks"
           columns="minmax(0, 1.4fr) minmax(0, 0.7fr) 72px minmax(0, 1fr)"
-          narrow="minmax(0, 1fr) 56px 128px"
+          narrow="minmax(0, 1fr) 108px"
           heads={["Stack", "Environment", "Objects", "Last run"]}
-          wide={["Objects"]}
+          wide={["Environment", "Objects"]}
           items={shown}
           keyOf={(s) => `${s.environment}/${s.name}`}
         >
@@ -66,15 +54,21 @@ export function Stacks() {
                 {s.drift && s.drift.drifted > 0 && (
                   <Status status="drifted" word={`${count(s.drift.drifted, "object")} drifted`} />
                 )}
-                {s.needs.length > 0 && <div className="sub-line clip">needs {s.needs.join(", ")}</div>}
+                <div className="sub-line clip">
+                  <span className="narrow">
+                    {s.environment} · {count(s.objects, "object")}
+                    {s.needs.length > 0 && " · "}
+                  </span>
+                  {s.needs.length > 0 && `needs ${s.needs.join(", ")}`}
+                </div>
               </span>
-              <span role="cell" className="clip">
+              <span role="cell" className="wide clip">
                 {s.environment}
               </span>
               <span role="cell" className="wide number">
                 {s.objects.toLocaleString("en")}
               </span>
-              <span role="cell" className="row">
+              <span role="cell" className="row tight">
                 {s.last_run ? (
                   <>
                     <Link href={runHref(s.last_run.id)}>

@@ -3,7 +3,7 @@ import { useResource } from "../lib/feed";
 import { ago, until } from "../lib/format";
 import { Link, runHref, workflowHref } from "../lib/router";
 import { Act } from "../parts/act";
-import { Empty, PageHead, Skeleton, Trouble } from "../parts/basics";
+import { Declared, Facts, PageHead } from "../parts/basics";
 import { Icon } from "../parts/icons";
 import { Rows } from "../parts/rows";
 import { Status } from "../parts/status";
@@ -20,22 +20,9 @@ export function Triggers() {
     <>
       <PageHead name="Triggers" sub="What starts workflows by itself: schedules and events." />
       <div className="stack">
-        <Trouble problem={list.problem} />
-        {!list.data && !list.problem && <Skeleton />}
-        {list.data?.items.length === 0 && (
-          <div className="panel">
-            <Empty icon="triggers" title="The project declares no triggers">
-              <p>
-                Write <code>trigger</code> blocks in a <code>*.tutti.hcl</code> file: they show up here.
-              </p>
-            </Empty>
-          </div>
-        )}
-        <ul className="cards">
-          {list.data?.items.map((t) => (
-            <TriggerCard key={t.kind + t.name} trigger={t} />
-          ))}
-        </ul>
+        <Declared icon="triggers" many="triggers" block="trigger" list={list} keyOf={(t) => t.kind + t.name}>
+          {(t) => <TriggerCard trigger={t} />}
+        </Declared>
         {dead.data && dead.data.items.length > 0 && <DeadLetters list={dead.data.items} onRetried={dead.reload} />}
       </div>
     </>
@@ -43,46 +30,39 @@ export function Triggers() {
 }
 
 function TriggerCard({ trigger: t }: { trigger: Trigger }) {
+  const code = (text?: string) => text && <code>{text}</code>;
   return (
-    <li className="panel card">
+    <>
       <div className="row">
         <Icon name={t.kind === "schedule" ? "waiting" : "triggers"} size={18} />
         <h2>{t.name}</h2>
         <span className="tag">{t.kind}</span>
       </div>
-      <dl className="facts">
-        <dt>Runs</dt>
-        <dd>
-          <Link href={workflowHref(t.workflow)}>{t.workflow}</Link>
-          {t.environment && ` in ${t.environment}`}
-        </dd>
-        {[
-          ["Schedule", t.schedule && `${t.schedule} ${t.timezone ?? ""}`],
-          ["On", t.on],
-          ["When", t.when],
-          ["Window", t.window],
-        ].map(
-          ([name, text]) =>
-            text && (
-              <div key={name} style={{ display: "contents" }}>
-                <dt>{name}</dt>
-                <dd>
-                  <code>{text}</code>
-                </dd>
-              </div>
+      <Facts
+        list={[
+          [
+            "Runs",
+            <>
+              <Link href={workflowHref(t.workflow)}>{t.workflow}</Link>
+              {t.environment && ` in ${t.environment}`}
+            </>,
+          ],
+          ["Schedule", code(t.schedule && `${t.schedule} ${t.timezone ?? ""}`)],
+          ["On", code(t.on)],
+          ["When", code(t.when)],
+          ["Window", code(t.window)],
+          [
+            "Next",
+            t.next?.[0] && (
+              <span title={t.next.join("\n")} data-time>
+                {until(t.next[0])}
+              </span>
             ),
-        )}
-        {t.next?.[0] && (
-          <>
-            <dt>Next</dt>
-            <dd title={t.next.join("\n")} data-time>
-              {until(t.next[0])}
-            </dd>
-          </>
-        )}
-      </dl>
+          ],
+        ]}
+      />
       <FiredList list={t.last ?? []} />
-    </li>
+    </>
   );
 }
 

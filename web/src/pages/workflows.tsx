@@ -3,7 +3,7 @@ import type { Page, Workflow } from "../api/client";
 import { aboutRuns, useResource } from "../lib/feed";
 import { ago, count } from "../lib/format";
 import { Link, workflowHref } from "../lib/router";
-import { Empty, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
+import { Declared, PageHead, Search } from "../parts/basics";
 import { History } from "../parts/runs";
 
 export function Workflows() {
@@ -15,44 +15,34 @@ export function Workflows() {
   return (
     <>
       <PageHead name="Workflows" sub="What the project declares to be done in steps." />
-      <Trouble problem={list.problem} />
-      {!list.data && !list.problem && <Skeleton />}
       {list.data && list.data.items.length > 6 && (
         <div className="toolbar">
           <Search label="Search workflows" value={search} onChange={setSearch} />
         </div>
       )}
-      {list.data?.items.length === 0 && (
-        <div className="panel">
-          <Empty icon="workflows" title="The project declares no workflows">
-            <p>
-              Write <code>workflow</code> blocks in a <code>*.tutti.hcl</code> file: they show up here.
-            </p>
-          </Empty>
-        </div>
-      )}
-      <ul className="cards">
-        {shown?.map((w) => (
-          <li key={w.name} className="panel card">
+      <Declared icon="workflows" many="workflows" block="workflow" list={list} shown={shown} keyOf={(w) => w.name}>
+        {(w) => (
+          <>
             <h2>
               <Link href={workflowHref(w.name)}>{w.name}</Link>
             </h2>
             {w.description && <p>{w.description}</p>}
-            <div className="row apart">
+            <div className="row apart card-foot">
               <span className="muted small">
-                {w.state_machine ? "state machine" : count(w.steps.length, "step")}
-                {w.last_runs?.[0] && (
+                {w.state_machine ? "state machine" : count(w.steps.length, "step")} ·{" "}
+                {w.last_runs?.[0] ? (
                   <>
-                    {" "}
-                    · last run <span data-time>{ago(w.last_runs[0].created)}</span>
+                    last run <span data-time>{ago(w.last_runs[0].created)}</span>
                   </>
+                ) : (
+                  "never run"
                 )}
               </span>
               <History runs={w.last_runs ?? []} />
             </div>
-          </li>
-        ))}
-      </ul>
+          </>
+        )}
+      </Declared>
     </>
   );
 }

@@ -1,14 +1,26 @@
-import { useEffect, useRef, type KeyboardEvent, type ReactNode } from "react";
-import type { Problem } from "../api/client";
-import { Link } from "../lib/router";
+import { Fragment, useEffect, useRef, type KeyboardEvent, type ReactNode } from "react";
+import type { Page, Problem } from "../api/client";
+import type { Resource } from "../lib/feed";
+import { Link, setQuery, useLocation } from "../lib/router";
 import { Icon, type IconName } from "./icons";
 
-/** What stands where there is nothing, and what to do about it. */
-export function Empty({ icon, title, children }: { icon: IconName; title: string; children?: ReactNode }) {
+/** What stands where there is nothing, and what to do about it; alone, where there is no page. */
+export function Empty({
+  icon,
+  title,
+  alone = false,
+  children,
+}: {
+  icon: IconName;
+  title: string;
+  alone?: boolean;
+  children?: ReactNode;
+}) {
+  const Heading = alone ? "h1" : "h2";
   return (
     <div className="empty">
       <Icon name={icon} size={32} />
-      <h2>{title}</h2>
+      <Heading>{title}</Heading>
       {children}
     </div>
   );
@@ -73,9 +85,10 @@ export function PageHead({
       <div>
         {crumbs.length > 0 && (
           <nav className="crumbs" aria-label="Where this is">
-            {crumbs.map(([href, text]) => (
+            {crumbs.map(([href, text], i) => (
               <span key={href} className="row">
-                <Link href={href}>{text}</Link> <span aria-hidden="true">/</span>
+                {i > 0 && <span aria-hidden="true">/</span>}
+                <Link href={href}>{text}</Link>
               </span>
             ))}
           </nav>
@@ -110,6 +123,9 @@ export function Tabs({
   onChange: (id: string) => void;
 }) {
   const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    box.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [active]);
   const move = (event: KeyboardEvent) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by) return;
@@ -160,6 +176,125 @@ export function Search({
         onChange={(e) => onChange(e.target.value)}
       />
     </label>
+  );
+}
+
+/** Facts about a thing, each with its name. What is empty is left out. */
+export function Facts({ list }: { list: [name: string, fact: ReactNode][] }) {
+  return (
+    <dl className="facts">
+      {list.map(
+        ([name, fact]) =>
+          fact !== undefined &&
+          fact !== null &&
+          fact !== false &&
+          fact !== "" && (
+            <Fragment key={name}>
+              <dt>{name}</dt>
+              <dd>{fact}</dd>
+            </Fragment>
+          ),
+      )}
+    </dl>
+  );
+}
+
+/** All about one thing of a list, beside it. */
+export function SidePanel({
+  label,
+  title,
+  beside,
+  onClose,
+  children,
+}: {
+  label: string;
+  title: string;
+  beside?: ReactNode;
+  onClose: () => void;
+  children: ReactNode;
+}) {
+  return (
+    <aside className="panel" aria-label={label}>
+      <div className="panel-head side-panel-head">
+        <h2 className="clip" title={title}>
+          {title}
+        </h2>
+        {beside}
+        <button className="icon-button" aria-label="Close" onClick={onClose}>
+          <Icon name="close" />
+        </button>
+      </div>
+      {children}
+    </aside>
+  );
+}
+
+/** What the project declares of one kind, as cards; where there is nothing, how to declare it. */
+export function Declared<T>({
+  icon,
+  many,
+  block,
+  list,
+  shown = list.data?.items ?? [],
+  keyOf,
+  children,
+}: {
+  icon: IconName;
+  /** What the things are called. */
+  many: string;
+  /** The kind of block that declares them. */
+  block: string;
+  list: Resource<Page<T>>;
+  shown?: T[];
+  keyOf: (item: T) => string;
+  children: (item: T) => ReactNode;
+}) {
+  return (
+    <>
+      <Trouble problem={list.problem} />
+      {!list.data && !list.problem && <Skeleton />}
+      {list.data?.items.length === 0 && (
+        <div className="panel">
+          <Empty icon={icon} title={`The project declares no ${many}`}>
+            <p>
+              Write <code>{block}</code> blocks in a <code>*.tutti.hcl</code> file: they show up here.
+            </p>
+          </Empty>
+        </div>
+      )}
+      <ul className="cards">
+        {shown.map((item) => (
+          <li key={keyOf(item)} className="panel card">
+            {children(item)}
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+/** Ways to narrow a list to one value, which is kept in the page's address. */
+export function QueryFilter({
+  label,
+  parameter,
+  values,
+  counts,
+}: {
+  label: string;
+  parameter: string;
+  values: string[];
+  /** How many things each value has. */
+  counts?: Record<string, number>;
+}) {
+  const now = useLocation().query.get(parameter);
+  return (
+    <div className="filters" role="group" aria-label={label}>
+      {values.map((v) => (
+        <FilterButton key={v} on={v === now} onClick={() => setQuery({ [parameter]: v === now ? undefined : v })}>
+          {v} {counts && <span className="number">{(counts[v] ?? 0).toLocaleString("en")}</span>}
+        </FilterButton>
+      ))}
+    </div>
   );
 }
 

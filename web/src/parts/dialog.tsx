@@ -23,10 +23,8 @@ export function Dialog({
       ref={box}
       className={`dialog ${className}`}
       aria-label={label}
-      onCancel={(event) => {
-        event.preventDefault();
-        onClose();
-      }}
+      // Not only "cancel": browsers leave that out where Escape is pressed twice in a row.
+      onClose={onClose}
       onClick={(event) => event.target === box.current && onClose()}
     >
       {children}

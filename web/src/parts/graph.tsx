@@ -1,33 +1,41 @@
-import { Handle, Position, type Edge, type Node, type NodeProps } from "@xyflow/react";
+import { Handle, type Edge, type Node, type NodeProps } from "@xyflow/react";
 import { memo, useMemo } from "react";
 import type { Step } from "../api/client";
 import { between } from "../lib/format";
 import { Canvas } from "./canvas";
-import { nodeHeight, nodeWidth, useLayout } from "./layout";
+import { nodeHeight, nodeWidth, sides, useLayout, type Layout } from "./layout";
 import { Status } from "./status";
 
-type StepNode = Node<{ step: Step; plain: boolean }, "step">;
+type StepNode = Node<{ step: Step; plain: boolean; direction: Layout["direction"] }, "step">;
 
 const StepView = memo(function StepView({ data, selected }: NodeProps<StepNode>) {
   const s = data.step;
   return (
-    <div className={`node node-${s.status} ${selected ? "selected" : ""}`}>
-      <Handle type="target" position={Position.Left} isConnectable={false} />
+    <div className={`node node-${data.plain ? "plain" : s.status} ${selected ? "selected" : ""}`}>
+      <Handle type="target" position={sides[data.direction].target} isConnectable={false} />
       {!data.plain && <Status status={s.status} alone />}
       <span className="clip">
         <span className="node-name clip">{s.name}</span>
-        <span className="node-sub clip">{data.plain ? s.action : wordsOf(s)}</span>
+        <span className="node-sub clip">
+          {data.plain ? s.action : wordsOf(s)}
+          {!data.plain && s.begun && s.ended && (
+            <>
+              {" · "}
+              <span data-time>{between(s.begun, s.ended)}</span>
+            </>
+          )}
+        </span>
       </span>
       {s.items ? <span className="node-meter" style={{ width: `${(100 * (s.done ?? 0)) / s.items}%` }} /> : null}
-      <Handle type="source" position={Position.Right} isConnectable={false} />
+      <Handle type="source" position={sides[data.direction].source} isConnectable={false} />
     </div>
   );
 });
 
 function wordsOf(s: Step): string {
-  const words = [s.action, s.waits ? `waits ${s.waits}` : s.status];
+  if (s.waits) return `waits ${s.waits}`;
+  const words = [s.action, s.status];
   if (s.items) words.push(`${s.done ?? 0} of ${s.items}`);
-  if (s.begun && s.ended) words.push(between(s.begun, s.ended));
   return words.join(" · ");
 }
 
@@ -52,20 +60,21 @@ export function StepGraph({
     }),
     [steps],
   );
-  const places = useLayout(shape);
+  const layout = useLayout(shape);
   const running = new Set(steps.filter((s) => s.status === "running").map((s) => s.name));
   const nodes =
-    places &&
+    layout &&
     steps
-      .filter((s) => places.has(s.name))
+      .filter((s) => layout.places.has(s.name))
       .map((s): StepNode => ({
         id: s.name,
         type: "step",
-        position: places.get(s.name)!,
-        data: { step: s, plain },
+        position: layout.places.get(s.name)!,
+        data: { step: s, plain, direction: layout.direction },
         selected: s.name === selected,
         width: nodeWidth,
         height: nodeHeight,
+        ariaRole: plain ? "group" : "button",
         ariaLabel: plain ? s.name : `${s.name}: ${s.status}`,
       }));
   const edges = shape.edges.map((e): Edge => ({
@@ -74,5 +83,7 @@ export function StepGraph({
     target: e.to,
     animated: running.has(e.to),
   }));
-  return <Canvas label="Graph of the steps" nodes={nodes} edges={edges} types={types} onSelect={onSelect} />;
+  return (
+    <Canvas label="Graph of the steps" layout={layout} nodes={nodes} edges={edges} types={types} onSelect={onSelect} />
+  );
 }

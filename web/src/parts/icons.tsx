@@ -8,6 +8,7 @@ const paths = {
   triggers: "M13 3 5 13.500h6L10 21l9-11h-6.500z",
   events: "M4 6h3M4 12h3M4 18h3M11 6h9M11 12h9M11 18h9",
   scalers: "M4 20V14M9.500 20V9M15 20v-7M20 20V4",
+  deliveries: "M21 3 3 10.500l7 3.500 3.500 7zM21 3 10 14",
   audit: "M7 3h8l4 4v14H7zM14 3v5h5M10 13h6M10 17h4",
   search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14zM16.200 16.200 20.500 20.500",
   menu: "M4 7h16M4 12h16M4 17h16",

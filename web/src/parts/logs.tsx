@@ -2,14 +2,16 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { get, type Log, type Page } from "../api/client";
 import { piecesOf } from "../lib/ansi";
-import { linesOf, ofStep } from "../lib/lines";
+import { count } from "../lib/format";
+import { joined, linesOf, ofStep } from "../lib/lines";
 import { Act } from "./act";
 import { Search } from "./basics";
 
 /** What steps wrote, as it comes. Only the lines in sight are drawn. */
 export function Logs({ run, logs, step, dropped }: { run: string; logs: Log[]; step?: string; dropped: number }) {
   const [search, setSearch] = useState("");
-  const lines = useMemo(() => linesOf(logs), [logs]);
+  const earlier = useEarlier(run, dropped > 0 ? step : undefined);
+  const lines = useMemo(() => linesOf(joined(earlier, logs)), [earlier, logs]);
   const shown = useMemo(() => {
     const want = search.toLowerCase();
     return lines.filter((l) => ofStep(l, step) && (!want || l.text.toLowerCase().includes(want)));
@@ -36,8 +38,8 @@ export function Logs({ run, logs, step, dropped }: { run: string; logs: Log[]; s
           Download
         </Act>
         <span className="muted small">
-          {shown.length.toLocaleString("en")} lines
-          {dropped > 0 && `; ${dropped.toLocaleString("en")} earlier pieces are in the download only`}
+          {count(shown.length, "line")}
+          {dropped > 0 && !step && `; ${dropped.toLocaleString("en")} earlier pieces are in the download only`}
         </span>
       </div>
       <div className="logs-box" ref={box} tabIndex={0} onWheel={() => setFollow(false)} role="log" aria-live="off">
@@ -74,6 +76,25 @@ export function Logs({ run, logs, step, dropped }: { run: string; logs: Log[]; s
     </section>
   );
 }
+
+/** What a step or an item wrote that the page does not keep; nothing where no step is asked for. */
+function useEarlier(run: string, step: string | undefined): Log[] {
+  const [found, set] = useState<{ step: string; logs: Log[] }>();
+  useEffect(() => {
+    if (!step) return;
+    let gone = false;
+    get<Page<Log>>(`/runs/${encodeURIComponent(run)}/logs`, { step, limit: 5000 }).then(
+      (page) => !gone && set({ step, logs: page.items }),
+      () => undefined, // what the page keeps is shown all the same
+    );
+    return () => {
+      gone = true;
+    };
+  }, [run, step]);
+  return found && found.step === step ? found.logs : none;
+}
+
+const none: Log[] = [];
 
 /** Saves all that a run or a step of it wrote, with what a page does not keep. */
 async function download(run: string, step?: string) {

@@ -1,4 +1,4 @@
-import { useMemo, useState, type KeyboardEvent } from "react";
+import { useEffect, useMemo, useState, type KeyboardEvent } from "react";
 import type { Page, Run, Stack, Workflow } from "../api/client";
 import { useResource } from "../lib/feed";
 import { find } from "../lib/fuzzy";
@@ -31,6 +31,9 @@ export function Palette({ onClose }: { onClose: () => void }) {
     onClose();
     command.run();
   };
+  useEffect(() => {
+    document.getElementById(`palette-${at}`)?.scrollIntoView({ block: "nearest" });
+  }, [at]);
   const pressed = (event: KeyboardEvent) => {
     if (event.key === "Enter") choose(shown[at]);
     else if (event.key === "ArrowDown") setAt((i) => Math.min(shown.length - 1, i + 1));

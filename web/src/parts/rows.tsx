@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useRef, type CSSProperties, type ReactNode } from "react";
+import { useEffect, useRef, type CSSProperties, type ReactNode } from "react";
 
 /** So many rows are drawn as they are; of more, only those in sight. */
 const few = 60;
@@ -19,6 +19,7 @@ export function Rows<T>({
   keyOf,
   children,
   height = "min(68vh, 720px)",
+  onSeen,
 }: {
   label: string;
   columns: string;
@@ -27,20 +28,26 @@ export function Rows<T>({
   /** The heads of cells that are called wide. */
   wide?: string[];
   items: T[];
-  keyOf: (item: T) => string;
+  keyOf: (item: T, index: number) => string;
   children: (item: T) => ReactNode;
   height?: string;
+  /** Told which rows are drawn, so that they can be read then. */
+  onSeen?: (first: number, last: number) => void;
 }) {
   const box = useRef<HTMLDivElement>(null);
   const rows = useVirtualizer({
     count: items.length,
     getScrollElement: () => box.current,
     estimateSize: () => 39,
-    getItemKey: (i) => keyOf(items[i]!),
+    getItemKey: (i) => keyOf(items[i]!, i),
     overscan: 12,
   });
   const style = { "--columns": columns, "--narrow": narrow } as CSSProperties;
   const isLong = items.length > few;
+  const drawn = rows.getVirtualItems();
+  const first = isLong ? (drawn[0]?.index ?? 0) : 0;
+  const last = isLong ? (drawn.at(-1)?.index ?? 0) : items.length - 1;
+  useEffect(() => onSeen?.(first, last), [onSeen, first, last]);
   return (
     <div className="panel" role="table" aria-label={label} aria-rowcount={items.length + 1}>
       <div className="grid-row grid-head" role="row" style={style}>
@@ -59,7 +66,7 @@ export function Rows<T>({
       >
         {isLong ? (
           <div className="rows" role="presentation" style={{ height: rows.getTotalSize() }}>
-            {rows.getVirtualItems().map((v) => (
+            {drawn.map((v) => (
               <div
                 key={v.key}
                 className="grid-row"
@@ -74,8 +81,8 @@ export function Rows<T>({
             ))}
           </div>
         ) : (
-          items.map((item) => (
-            <div key={keyOf(item)} className="grid-row" role="row" style={style}>
+          items.map((item, i) => (
+            <div key={keyOf(item, i)} className="grid-row" role="row" style={style}>
               {children(item)}
             </div>
           ))

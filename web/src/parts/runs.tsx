@@ -9,15 +9,19 @@ import { Status } from "./status";
 export function RunTable({
   runs,
   action,
+  head,
   slim = false,
 }: {
   runs: Run[];
+  /** What stands above it. */
+  head?: string;
   action?: (run: Run) => ReactNode;
   slim?: boolean;
 }) {
   if (runs.length === 0) {
     return (
       <div className="panel">
+        {head && <RunTableHead text={head} />}
         <Empty icon="runs" title="No runs yet">
           <p>Plan a stack or start a workflow, here or with the commands: it shows up at once.</p>
         </Empty>
@@ -25,8 +29,9 @@ export function RunTable({
     );
   }
   return (
-    <div className="panel table-wrap" tabIndex={0} role="region" aria-label="Runs">
-      <table>
+    <div className="panel">
+      {head && <RunTableHead text={head} />}
+      <table className={action && "acts"}>
         <thead>
           <tr>
             <th>Status</th>
@@ -35,7 +40,11 @@ export function RunTable({
             {!slim && <th className="wide">By</th>}
             {!slim && <th className="wide">Took</th>}
             <th className={action && "wide"}>When</th>
-            {action && <th>Action</th>}
+            {action && (
+              <th>
+                <span className="hidden-text">Action</span>
+              </th>
+            )}
           </tr>
         </thead>
         <tbody>
@@ -64,11 +73,20 @@ export function RunTable({
               <td className={action ? "wide fit muted" : "fit muted"} title={run.created} data-time>
                 {ago(run.created)}
               </td>
-              {action && <td>{action(run)}</td>}
+              {action && <td className="fit">{action(run)}</td>}
             </tr>
           ))}
         </tbody>
       </table>
+    </div>
+  );
+}
+
+function RunTableHead({ text }: { text: string }) {
+  return (
+    <div className="panel-head">
+      <h2>{text}</h2>
+      <Link href="/runs">All runs</Link>
     </div>
   );
 }

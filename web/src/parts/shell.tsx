@@ -1,4 +1,4 @@
-import { useEffect, useState, type ReactNode } from "react";
+import { useEffect, useRef, useState, type ReactNode } from "react";
 import type { Approval, Page, Session } from "../api/client";
 import logo from "../icon.svg";
 import { aboutRuns, useConnected, useResource } from "../lib/feed";
@@ -25,6 +25,7 @@ export function Shell({ session, onLogout, children }: Props & { children: React
   const waiting = useResource<Page<Approval>>("/approvals", {}, aboutRuns).data?.items.length ?? 0;
   useShortcuts(setOpen);
   useEffect(close, [path]);
+  useFocusOnMain(path);
   const side = <Side session={session} onLogout={onLogout} waiting={waiting} onFind={() => setOpen("palette")} />;
   return (
     <div className="shell">
@@ -39,6 +40,7 @@ export function Shell({ session, onLogout, children }: Props & { children: React
             <Icon name="search" size={20} />
           </button>
         </header>
+        <Connection />
         <main className="main" id="main" tabIndex={-1}>
           {children}
         </main>
@@ -60,6 +62,29 @@ export function Shell({ session, onLogout, children }: Props & { children: React
         </Dialog>
       )}
       <Toasts />
+    </div>
+  );
+}
+
+/** How long a break may last before it is told of, in milliseconds: most are over at once. */
+const shortBreak = 1500;
+
+/** Says that the page does not hear what happens, as long as it does not. */
+function Connection() {
+  const connected = useConnected();
+  const [told, tell] = useState(false);
+  useEffect(() => {
+    if (connected) {
+      tell(false);
+      return;
+    }
+    const timer = window.setTimeout(() => tell(true), shortBreak);
+    return () => window.clearTimeout(timer);
+  }, [connected]);
+  if (!told) return null;
+  return (
+    <div className="connection" role="status">
+      <Icon name="warning" /> The server does not answer: what is shown may be old. It is taken up again by itself.
     </div>
   );
 }
@@ -128,7 +153,7 @@ function Side({ session, onLogout, waiting, onFind }: Props & { waiting: number;
             Log out
           </button>
         </div>
-        <span className="muted clip small" title="Version of the server" data-version>
+        <span className="side-version muted clip small" title="Version of the server" data-version>
           {session.version}
         </span>
       </div>
@@ -175,6 +200,16 @@ function ThemeButton() {
       <Icon name="theme" /> {chosen}
     </button>
   );
+}
+
+/** Puts the focus on a page that was gone to, so that Tab goes on there and not at the top. */
+function useFocusOnMain(path: string) {
+  const before = useRef(path);
+  useEffect(() => {
+    if (before.current === path) return;
+    before.current = path;
+    document.getElementById("main")?.focus({ preventScroll: true });
+  }, [path]);
 }
 
 function useShortcuts(open: (what: "palette" | "help") => void) {

@@ -18,6 +18,7 @@ const looks: Record<string, [Tone, IconName]> = {
   queued: ["quiet", "waiting"],
   retried: ["quiet", "turning"],
   dead: ["bad", "cross"],
+  delivered: ["ok", "check"],
   caught: ["warn", "warning"],
   warn: ["warn", "warning"],
   drifted: ["warn", "drift"],

@@ -2,6 +2,7 @@ import { post, type Run, type Step } from "../api/client";
 import { between } from "../lib/format";
 import { go, Link, runHref } from "../lib/router";
 import { Act } from "./act";
+import { Facts, SidePanel } from "./basics";
 import { Rows } from "./rows";
 import { Status } from "./status";
 
@@ -27,14 +28,14 @@ export function StepTable({ steps, onSelect }: { steps: Step[]; onSelect: (name:
               {s.name}
             </button>
             {s.error && (
-              <div className="problem">
+              <div className="problem clip" title={s.error.cause}>
                 {s.error.name}: {s.error.cause}
               </div>
             )}
           </span>
           <span role="cell" className="wide clip muted">
             {s.action}
-            {s.items ? ` · ${s.done ?? 0} of ${s.items}` : ""}
+            {s.items ? ` · ${(s.done ?? 0).toLocaleString("en")} of ${s.items.toLocaleString("en")}` : ""}
           </span>
           <span role="cell" className="number small muted" data-time>
             {s.status === "waiting" ? "" : between(s.begun, s.ended)}
@@ -50,11 +51,13 @@ export function StepPanel({
   run,
   step: s,
   ended,
+  onItems,
   onClose,
 }: {
   run: Run;
   step: Step;
   ended: boolean;
+  onItems: () => void;
   onClose: () => void;
 }) {
   const retry = async () => {
@@ -62,59 +65,26 @@ export function StepPanel({
     go(runHref(again.id));
   };
   return (
-    <aside className="panel" aria-label={`Step ${s.name}`}>
-      <div className="panel-head">
-        <h2 className="clip">{s.name}</h2>
-        <Status status={s.status} />
-      </div>
+    <SidePanel label={`Step ${s.name}`} title={s.name} beside={<Status status={s.status} />} onClose={onClose}>
       <div className="panel-body stack">
-        <dl className="facts">
-          <dt>Does</dt>
-          <dd>{s.action}</dd>
-          {s.phase && (
-            <>
-              <dt>In</dt>
-              <dd>{s.phase}</dd>
-            </>
-          )}
-          {s.needs.length > 0 && (
-            <>
-              <dt>Needs</dt>
-              <dd>{s.needs.join(", ")}</dd>
-            </>
-          )}
-          {s.begun && (
-            <>
-              <dt>Took</dt>
-              <dd className="number" data-time>
-                {between(s.begun, s.ended)}
-              </dd>
-            </>
-          )}
-          {s.waits && (
-            <>
-              <dt>Waits</dt>
-              <dd>{s.waits}</dd>
-            </>
-          )}
-          {s.items ? (
-            <>
-              <dt>Items</dt>
-              <dd>
-                {s.done ?? 0} of {s.items} ended
-                <span className="meter">
-                  <span style={{ width: `${(100 * (s.done ?? 0)) / s.items}%` }} />
+        <Facts
+          list={[
+            ["Does", s.action],
+            ["In", s.phase],
+            ["Needs", s.needs.join(", ")],
+            [
+              "Took",
+              s.begun && (
+                <span className="number" data-time>
+                  {between(s.begun, s.ended)}
                 </span>
-              </dd>
-            </>
-          ) : null}
-          {s.undone && (
-            <>
-              <dt>Undone</dt>
-              <dd>What it did was taken back.</dd>
-            </>
-          )}
-        </dl>
+              ),
+            ],
+            ["Waits", s.waits],
+            ["Items", s.items && <Progress step={s} />],
+            ["Undone", s.undone && "What it did was taken back."],
+          ]}
+        />
         {s.error && (
           <div className="callout bad">
             <div>
@@ -124,6 +94,11 @@ export function StepPanel({
           </div>
         )}
         <div className="actions">
+          {s.items && (
+            <button className="button slim" onClick={onItems}>
+              Show its items
+            </button>
+          )}
           {s.run && (
             <Link className="button slim" href={runHref(s.run)}>
               Open its run
@@ -143,11 +118,21 @@ export function StepPanel({
               Run again from here
             </Act>
           )}
-          <button className="button slim quiet" onClick={onClose}>
-            Close
-          </button>
         </div>
       </div>
-    </aside>
+    </SidePanel>
+  );
+}
+
+/** How many of the items of a step have ended. */
+function Progress({ step: s }: { step: Step }) {
+  const done = s.done ?? 0;
+  return (
+    <>
+      {done.toLocaleString("en")} of {s.items!.toLocaleString("en")} ended
+      <span className="meter">
+        <span style={{ width: `${(100 * done) / s.items!}%` }} />
+      </span>
+    </>
   );
 }
