@@ -5,7 +5,7 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build web providers dex senders demo test test-acceptance test-cloud test-kube test-web race lint bench bench-temporal clean
+.PHONY: help build web providers dex senders demo test test-acceptance test-cloud test-gitea test-kube test-web race lint bench bench-temporal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,10 @@ test-cloud: build ## run a site on a real OpenStack on loopback (see docs/testin
 	@set -e; trap 'scripts/openstack.sh down' EXIT; trap 'exit 130' INT TERM; \
 	  scripts/openstack.sh up; eval "$$(scripts/openstack.sh env)"; \
 	  $(GO) test -count=1 -timeout 30m -tags cloud -v ./test/cloud
+
+test-gitea: providers ## follow pull requests at a real Gitea on loopback (see docs/testing.md)
+	scripts/gitea.sh
+	$(GO) test -count=1 -timeout 10m -tags gitea -run Gitea -v ./test
 
 test-kube: build ## read secrets from a real Kubernetes API on loopback (see docs/testing.md)
 	@set -e; trap 'scripts/kubernetes.sh down' EXIT; trap 'exit 130' INT TERM; \

@@ -57,6 +57,8 @@ type ChangeRequest struct {
 	Approve bool `json:"approve,omitempty"`
 	// With kind plan: plan to destroy everything.
 	Destroy bool `json:"destroy,omitempty"`
+	// All but these resources and what depends on them; addresses as for targets.
+	Excludes []string `json:"excludes,omitempty"`
 	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
 	Kind string `json:"kind"`
 	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
@@ -65,12 +67,18 @@ type ChangeRequest struct {
 	Plan string `json:"plan,omitempty"`
 	// Whether to read the real objects; true unless given.
 	Refresh *bool `json:"refresh,omitempty"`
+	// Only see whether real objects still are as recorded, and record the differences.
+	RefreshOnly bool `json:"refresh_only,omitempty"`
+	// Replace these resource instances although an update or nothing would do; addresses as for targets.
+	Replaces []string `json:"replaces,omitempty"`
 	// With kind rollback: the run that is to be undone.
 	Run string `json:"run,omitempty"`
 	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
 	Source *Source `json:"source,omitempty"`
 	// Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME.
 	Targets []string `json:"targets,omitempty"`
+	// Values for variables of the project, or of the root module of a plain directory; later ones win.
+	Variables []VariableValue `json:"variables,omitempty"`
 }
 
 // Configuration is a shape of the API.
@@ -487,6 +495,8 @@ type ProjectChangeRequest struct {
 	Configuration string `json:"configuration,omitempty"`
 	// With kind plan: plan to destroy everything.
 	Destroy bool `json:"destroy,omitempty"`
+	// All but these resources and what depends on them; addresses as for targets.
+	Excludes []string `json:"excludes,omitempty"`
 	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
 	Kind string `json:"kind"`
 	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
@@ -495,6 +505,10 @@ type ProjectChangeRequest struct {
 	Plan string `json:"plan,omitempty"`
 	// Whether to read the real objects; true unless given.
 	Refresh *bool `json:"refresh,omitempty"`
+	// Only see whether real objects still are as recorded, and record the differences.
+	RefreshOnly bool `json:"refresh_only,omitempty"`
+	// Replace these resource instances although an update or nothing would do; addresses as for targets.
+	Replaces []string `json:"replaces,omitempty"`
 	// With kind rollback: the run that is to be undone.
 	Run string `json:"run,omitempty"`
 	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
@@ -503,6 +517,8 @@ type ProjectChangeRequest struct {
 	Stacks []string `json:"stacks,omitempty"`
 	// Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME.
 	Targets []string `json:"targets,omitempty"`
+	// Values for variables of the project, or of the root module of a plain directory; later ones win.
+	Variables []VariableValue `json:"variables,omitempty"`
 }
 
 // ReplayRequest is a shape of the API.
@@ -696,6 +712,18 @@ type Trigger struct {
 	// How many of them in which time, as it is written.
 	Window   string `json:"window,omitempty"`
 	Workflow string `json:"workflow"`
+}
+
+// VariableValue is a shape of the API.
+type VariableValue struct {
+	// What is in the file.
+	Content string `json:"content,omitempty"`
+	// Instead of name and value: what a .tfvars file is called, or a .tfvars.json file.
+	File string `json:"file,omitempty"`
+	// Name of the variable.
+	Name string `json:"name,omitempty"`
+	// Its value. A text is read as the option -var reads it.
+	Value json.RawMessage `json:"value,omitempty"`
 }
 
 // Verification is a shape of the API.

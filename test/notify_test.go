@@ -130,7 +130,7 @@ func (s *httpServer) ready(t *testing.T, sink *sink) {
 func TestNotifyJourney(t *testing.T) {
 	sink := newSink(t)
 	p := newNotified(t, sink)
-	s := p.server()
+	s := p.server("-speculative-plans")
 	s.ready(t, sink)
 	var run servedRun
 	const commit = "0123456789abcdef0123456789abcdef01234567"
@@ -163,6 +163,23 @@ func TestNotifyJourney(t *testing.T) {
 		if strings.Contains(all, secret) {
 			t.Errorf("%q is told", secret)
 		}
+	}
+	// So is what the files of a client would change, where they are those of a request.
+	c := s.client("TUTTI_COMMIT="+commit, "TUTTI_REPOSITORY=org/shop", "TUTTI_PULL_REQUEST=8")
+	c.write("project.tutti.hcl", served)
+	c.write("site/main.tf", servedSite+"resource \"terraform_data\" \"sent\" {}\n")
+	c.mustRun("policy", "check", "-upload") // is told to nobody but who asks
+	c.mustRun("plan", "-upload")
+	eventually(t, "the comment on what was sent", func() bool {
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		return slices.Contains(sink.requests, "POST "+repository+"issues/8/comments")
+	})
+	sink.mu.Lock()
+	last := sink.bodies[len(sink.bodies)-1]
+	sink.mu.Unlock()
+	if !strings.Contains(last, "### ✅ Tutti: 2 to add, 0 to change, 0 to destroy") || !strings.Contains(last, "| create | `terraform_data.sent` |") {
+		t.Errorf("the comment on what was sent is\n%s", last)
 	}
 	var refused deliveryList
 	s.get(&refused, 200, "GET", "/deliveries?notify=guarded&status=pending&limit=1", nil)

@@ -318,9 +318,12 @@ func TestServerObservesAcrossKills(t *testing.T) {
 		}
 	}
 	for _, e := range s.driftEvents("found") {
-		if e.Data.Repair != "" {
-			delete(repairs, e.Data.Repair)
+		if run := e.Data.Repair; run != "" && !repairs[run] {
+			t.Errorf("told was of the repair %s, which there is not", run)
 		}
+	}
+	for _, e := range s.driftEvents("found") {
+		delete(repairs, e.Data.Repair)
 	}
 	if len(repairs) > 0 {
 		t.Errorf("these repairs were not decided: %v", repairs)

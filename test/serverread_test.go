@@ -309,6 +309,66 @@ grant {
 	s.get(nil, 200, "GET", "/workflows/greet", nil)
 }
 
+// TestServerMetricsReading: who collects has the stacks that they may read, and how much
+// there is of the rest.
+func TestServerMetricsReading(t *testing.T) {
+	p, s, token, _ := readingServer(t)
+	p.mustRun("drift", "-now")
+	for subject, sees := range map[string][2]bool{"root": {true, true}, "ci": {true, false}, "audit": {false, false}} {
+		s.token = token[subject]
+		code, body, _ := s.do("GET", "/metrics", nil)
+		text := string(body)
+		if code != 200 || !strings.Contains(text, "tutti_events_total ") || !strings.Contains(text, "tutti_runs_open{") {
+			t.Errorf("%s: %d %s", subject, code, text)
+		}
+		for i, stack := range []string{"site", "vault"} {
+			if strings.Contains(text, `stack="`+stack+`"`) != sees[i] {
+				t.Errorf("%s sees %s: %t", subject, stack, !sees[i])
+			}
+		}
+	}
+}
+
+// TestStateBackendRefusals: a state that is there and one that is not are refused alike,
+// and not as Terraform takes for an empty state. Nothing is written by who is refused.
+func TestStateBackendRefusals(t *testing.T) {
+	p, s, token, _ := readingServer(t)
+	p.write("holder.tutti.hcl", `
+role "holder" {
+  allow = ["state:*"]
+  deny  = ["read:*/vault"]
+}
+grant {
+  role = role.holder
+  to   = ["service:holder"]
+}
+`)
+	holder := strings.TrimSpace(p.lastLine(p.mustRun("token", "create", "-as=service:holder", "-role=holder", "-expires=1h")))
+	lock := map[string]any{"ID": "a-lock", "Operation": "OperationTypeApply"}
+	for _, method := range []string{"GET", "POST", "DELETE", "LOCK", "UNLOCK"} {
+		s.token = token["ci"]
+		there, said, _ := s.do(method, "/api/v1/state/default/vault", lock)
+		absent, saidOther, _ := s.do(method, "/api/v1/state/default/nowhere", lock)
+		if there != 403 || absent != 403 || strings.ReplaceAll(string(said), "vault", "nowhere") != string(saidOther) {
+			t.Errorf("%s: %d %s, of one that is not there %d %s", method, there, said, absent, saidOther)
+		}
+		s.token = holder
+		if code, answer, _ := s.do(method, "/api/v1/state/default/vault", lock); code != 403 {
+			t.Errorf("%s by who may change it and not read it: %d %s", method, code, answer)
+		}
+	}
+	if code, answer, _ := s.do("GET", "/api/v1/state/default/site", nil); code != 200 {
+		t.Errorf("a state that may be had: %d %s", code, answer)
+	}
+	s.token = token["root"]
+	if code, answer, _ := s.do("GET", "/api/v1/state/default/nowhere", nil); code != 204 {
+		t.Errorf("who was refused wrote: %d %s", code, answer)
+	}
+	if code, answer, _ := s.do("GET", "/api/v1/state/default/vault", nil); code != 200 || !strings.Contains(string(answer), "unseen") {
+		t.Errorf("who was refused wrote: %d %s", code, answer)
+	}
+}
+
 // TestServerNothingForNobody goes through all routes beyond loopback without a token:
 // nothing is read and nothing is written.
 func TestServerNothingForNobody(t *testing.T) {

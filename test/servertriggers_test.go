@@ -204,3 +204,25 @@ func TestServerEvents(t *testing.T) {
 	id := fmt.Sprintf("push-e%d", replayed.Sequence)
 	eventually(t, "the run of the event that is replayed", func() bool { return s.runsOf(id)[id] == "succeeded" })
 }
+
+// TestServerStartsByTheFiles: the run of an event has the files as they are when it is
+// made, however lately they have changed.
+func TestServerStartsByTheFiles(t *testing.T) {
+	p := newServed(t)
+	trigger := "trigger \"told\" {\n  on = { type = \"told\" }\n  run = workflow.greet\n  inputs = { name = \"%s\" }\n}\n"
+	p.write("told.tutti.hcl", fmt.Sprintf(trigger, "nobody"))
+	s := p.server()
+	said := func(id string) string {
+		var accepted struct{ Items []struct{ Sequence int64 } }
+		s.get(&accepted, http.StatusAccepted, http.MethodPost, "/events", fmt.Sprintf(`{"specversion":"1.0","type":"told","source":"/test","id":%q}`, id))
+		run := fmt.Sprintf("told-e%d", accepted.Items[0].Sequence)
+		eventually(t, "the end of "+run, func() bool { return s.runsOf(run)[run] == "succeeded" })
+		return p.mustRun("logs", run)
+	}
+	for _, name := range []string{"Ann", "Bob", "Carl"} {
+		p.write("told.tutti.hcl", fmt.Sprintf(trigger, name))
+		if out := said(name); !strings.Contains(out, "hello "+name) {
+			t.Errorf("after %s: %s", name, out)
+		}
+	}
+}

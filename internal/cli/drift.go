@@ -123,7 +123,7 @@ func (o *driftOptions) act(ctx context.Context, w *stackObserver, t observer.Tar
 		block.Repair = false // that is for a server, which is there to make the run
 		t.Block = &block
 	}
-	_, err := w.loop.Look(ctx, t, &observer.Asked{By: app.actor(), Authority: app.authority(), At: time.Now().UTC()})
+	err := w.loop.Look(ctx, t, &observer.Asked{By: app.actor(), Authority: app.authority(), At: time.Now().UTC()})
 	switch {
 	case errors.Is(err, observer.ErrUnsteady):
 		return diag.Errorf("Stack is being changed", "A run, or somebody who has locked the state, is changing %s: look again when that has ended.", place(t.Key))

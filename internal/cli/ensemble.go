@@ -34,6 +34,8 @@ type ensemble struct {
 	// host, where not nil, is the project of the server that was sent this one to be
 	// planned: its policies, prices and budgets hold, and its secrets are not given.
 	host *project
+	// given are values for the root module of a plain directory that stands for a stack.
+	given []configs.GivenVariable
 
 	mu        sync.Mutex
 	variables map[string]cty.Value // of the project; nil until asked for
@@ -326,7 +328,7 @@ func (e *ensemble) module(name string) (stacks.Module, diag.List) {
 		return m, diags
 	}
 	m = stacks.Module{Variables: root.Variables, Outputs: root.Outputs, Given: map[string]bool{}}
-	beside, d := configs.CollectVariables(p.rootDir(), root, nil, nil, files)
+	beside, d := e.beside(p, root, files)
 	for variable := range beside {
 		m.Given[variable] = true
 	}
@@ -365,11 +367,7 @@ func (e *ensemble) check(scope *stacks.Scope) diag.List {
 // stackInputs are the values of a stack's variables: from files beside its root
 // module, and what the project gives it. outputs stands for the stacks before it.
 func (p *project) stackInputs(cfg *configs.Config, scope *stacks.Scope, outputs func(string) (cty.Value, diag.List)) (map[string]configs.InputValue, diag.List) {
-	var environ []string
-	if p.stack == "" {
-		environ = os.Environ() // as in a directory, which no project gives anything
-	}
-	values, diags := configs.CollectVariables(p.rootDir(), cfg.Root, nil, environ, cfg.Files)
+	values, diags := p.ensemble.beside(p, cfg.Root, cfg.Files)
 	p.quote(cfg.Files)
 	given, d := scope.Inputs(p.declared, outputs)
 	diags = append(diags, d...)
@@ -377,6 +375,25 @@ func (p *project) stackInputs(cfg *configs.Config, scope *stacks.Scope, outputs 
 		values[name] = v
 	}
 	return values, diags
+}
+
+// beside are the values that a root module has from files beside it. A plain directory,
+// which no project gives anything, takes them from everywhere that a command does.
+func (e *ensemble) beside(p *project, root *configs.Module, files map[string][]byte) (map[string]configs.InputValue, diag.List) {
+	if p.stack != "" {
+		return configs.CollectVariables(p.rootDir(), root, nil, nil, files)
+	}
+	return configs.CollectVariables(p.rootDir(), root, e.given, os.Environ(), files)
+}
+
+// give has a plain directory take the values given for variables, which are then none
+// of the project's.
+func (e *ensemble) give(o *variableOptions) {
+	for _, s := range e.declared.Stacks {
+		if isDirectory(s) {
+			e.given, o.given = o.given, nil
+		}
+	}
 }
 
 // fromState returns what stands for a stack that is not planned along: the

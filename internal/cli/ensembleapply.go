@@ -278,7 +278,7 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *vari
 		return o.app.fail(diag.FromError(err))
 	}
 	return r.drive(ctx, shared.plan, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
-		w.Run, w.Begin = run, true
+		w.Run = run
 		return runner.ContinueWorkflow(ctx, d, w)
 	})
 }

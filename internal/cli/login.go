@@ -27,17 +27,22 @@ func loginCommand() *command {
 
 Without a host, app.terraform.io. Tokens are kept in ~/.terraform.d/credentials.tfrc.json, where other tools look as well.
 
-With -identity, logs in with an identity that the project's files declare (docs/access.md): from then on commands in this project act as whom the issuer says you are. The login is kept, sealed, in your configuration folder. "tutti whoami" shows it, "tutti logout -identity=NAME" ends it.`,
+With -identity, logs in with an identity that the project's files declare (docs/access.md): from then on commands in this project act as whom the issuer says you are. The login is kept, sealed, in your configuration folder. "tutti whoami" shows it, "tutti logout -identity=NAME" ends it.
+
+Where commands run against a server (` + addressVariable + `), and no host is given, logs in to that server, with one of its identities. That login is for the address in ` + addressVariable + `, and sent to no other; "tutti logout" ends it.`,
 		example: "tutti login -identity=corp",
 		setup: func(f *flagSet) action {
 			var identity, flow string
-			f.text(&identity, "identity", "NAME", "Log in with this identity of the project.")
+			f.text(&identity, "identity", "NAME", "Log in with this identity, of the project or of the server.")
 			f.text(&flow, "flow", "FLOW", "With -identity: \"device\" to enter a code on any device, \"browser\" for the browser of this computer. \"device\" where the issuer has it, unless given.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if identity != "" && len(args) > 0 {
+					return app.failf("Host or identity", "A login is to a host or with an identity of the project: give one of them.")
+				}
+				if serverAddress() != "" && len(args) == 0 {
+					return app.loginServer(ctx, identity, flow)
+				}
 				if identity != "" {
-					if len(args) > 0 {
-						return app.failf("Host or identity", "A login is to a host or with an identity of the project: give one of them.")
-					}
 					return app.loginIdentity(ctx, identity, flow)
 				}
 				l := &login{app: app, client: &http.Client{Timeout: 30 * time.Second}, prompt: app.prompter()}
@@ -53,12 +58,15 @@ func logoutCommand() *command {
 		about: "The token is removed from this computer only. The host keeps accepting it until it is revoked there.",
 		setup: func(f *flagSet) action {
 			var identity string
-			f.text(&identity, "identity", "NAME", "End the login with this identity of the project.")
+			f.text(&identity, "identity", "NAME", "End the login with this identity of the project. That to a server needs no name.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if identity != "" && len(args) > 0 {
+					return app.failf("Host or identity", "A login is to a host or with an identity of the project: give one of them.")
+				}
+				if serverAddress() != "" && len(args) == 0 {
+					return app.logoutServer()
+				}
 				if identity != "" {
-					if len(args) > 0 {
-						return app.failf("Host or identity", "A login is to a host or with an identity of the project: give one of them.")
-					}
 					return app.logoutIdentity(ctx, identity)
 				}
 				host, err := loginHost(args)

@@ -58,10 +58,17 @@ func (a *App) declaredIdentity(name string) (*identification, *projects.Identity
 	return i, i.project.Identities[name], nil
 }
 
+func checkFlow(flow string) diag.List {
+	if slices.Contains([]string{"", deviceFlow, browserFlow}, flow) {
+		return nil
+	}
+	return diag.Errorf("Invalid flow", "Option -flow must be %s or %s.", deviceFlow, browserFlow)
+}
+
 // loginIdentity logs in with an identity of the project.
 func (a *App) loginIdentity(ctx context.Context, name, flow string) int {
-	if !slices.Contains([]string{"", deviceFlow, browserFlow}, flow) {
-		return a.failf("Invalid flow", "Option -flow must be %s or %s.", deviceFlow, browserFlow)
+	if diags := checkFlow(flow); diags.HasErrors() {
+		return a.fail(diags)
 	}
 	i, d, diags := a.declaredIdentity(name)
 	if diags.HasErrors() {

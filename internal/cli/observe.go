@@ -34,8 +34,8 @@ type stackObserver struct {
 	store   *sqlite.Store
 	budgets observer.Budgets
 	loop    observer.Observer
-	// change makes the run of a repair; nil where there are none.
-	change func(context.Context, access.Identity, api.Change) (runs.Run, error)
+	// work makes the runs of repairs ready; nil where there are none.
+	work *serverWork
 }
 
 var _ observer.Work = (*stackObserver)(nil)
@@ -271,15 +271,15 @@ func (w *stackObserver) Open(ctx context.Context, run string) (bool, error) {
 }
 
 // Repair implements [observer.Work].
-func (w *stackObserver) Repair(ctx context.Context, t observer.Target, r observer.Repair) error {
-	_, err := w.store.Run(ctx, r.Run)
-	if !errors.Is(err, runs.ErrNotFound) {
-		return err // it was made before a crash
-	}
-	_, err = w.change(ctx, access.Identity{Subject: t.Block.As}, api.Change{
+func (w *stackObserver) Repair(ctx context.Context, t observer.Target, r observer.Repair) (runs.NewRun, error) {
+	d, o, err := w.work.changing(ctx, access.Identity{Subject: t.Block.As}, api.Change{
 		ID: r.Run, Stack: t.Key.Stack, Environment: t.Key.Environment, Refresh: true, Targets: r.Targets, Apply: true, Approve: t.Block.Approve, Repair: true,
 	})
-	return err
+	if err != nil {
+		return runs.NewRun{}, err
+	}
+	n, diags := w.work.runner.PrepareWorkflow(ctx, d, o)
+	return n, diags.Err()
 }
 
 // observed is what is known of a stack by looking.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
 )
@@ -15,16 +16,9 @@ import (
 // otherwise.
 const defaultParallelism = 10
 
-// variableFlag is one -var or -var-file; they keep their common order, because
-// later ones win.
-type variableFlag struct {
-	file bool
-	text string // NAME=VALUE, or the file's name
-}
-
 // variableOptions are the flags that give root variables a value.
 type variableOptions struct {
-	given []variableFlag
+	given []configs.GivenVariable // in their common order: later ones win
 	input bool
 }
 
@@ -40,11 +34,11 @@ func (o *variableOptions) registerValues(f *flagSet) {
 		if !strings.Contains(s, "=") {
 			return fmt.Errorf("%q must have the form NAME=VALUE", s)
 		}
-		o.given = append(o.given, variableFlag{text: s})
+		o.given = append(o.given, configs.GivenVariable{Text: s})
 		return nil
 	})
 	f.each("var-file", "FILE", "Read values of input variables from a file, besides terraform.tfvars and *.auto.tfvars. May be given several times.", func(s string) error {
-		o.given = append(o.given, variableFlag{file: true, text: s})
+		o.given = append(o.given, configs.GivenVariable{File: true, Text: s})
 		return nil
 	})
 }

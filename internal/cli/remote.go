@@ -32,19 +32,26 @@ const (
 type remote struct {
 	*client.Client
 	session *client.Session
+	login   *serverLogin // that the client comes with; nil for none
+}
+
+// planningThere are the options of commands that plan.
+var planningThere = []string{
+	"cancel-on-interrupt", "compact-warnings", "env", "exclude", "input", "json", "lock", "refresh", "refresh-only", "replace", "stack", "target", "var", "var-file",
 }
 
 // remoteOptions are, by command, the options that mean something against a server.
 // A command that is not listed works on files here only.
 var remoteOptions = map[string][]string{
-	"apply":         {"auto-approve", "cancel-on-interrupt", "compact-warnings", "destroy", "env", "input", "json", "lock", "override", "refresh", "stack", "target"},
+	"apply":         slices.Concat(planningThere, []string{"auto-approve", "destroy", "override"}),
 	"approve":       {"comment", "digest"},
 	"cancel":        {"env"},
-	"destroy":       {"auto-approve", "cancel-on-interrupt", "compact-warnings", "env", "input", "json", "lock", "override", "refresh", "stack", "target"},
+	"destroy":       slices.Concat(planningThere, []string{"auto-approve", "override"}),
 	"logs":          {"f", "follow", "json"},
 	"output":        {"env", "json", "raw", "stack"},
-	"plan":          {"cancel-on-interrupt", "compact-warnings", "destroy", "detailed-exitcode", "env", "input", "json", "lock", "refresh", "stack", "target", "upload"},
-	"policy check":  {"destroy", "env", "format", "input", "plan", "refresh", "stack", "target", "upload"},
+	"plan":          slices.Concat(planningThere, []string{"destroy", "detailed-exitcode", "upload"}),
+	"refresh":       planningThere,
+	"policy check":  {"destroy", "env", "exclude", "format", "input", "plan", "refresh", "replace", "stack", "target", "upload", "var", "var-file"},
 	"reject":        {"comment", "digest"},
 	"resume":        {"auto-approve", "cancel-on-interrupt", "env", "json"},
 	"run":           {"cancel-on-interrupt", "detach", "env", "json", "override", "var"},
@@ -91,6 +98,11 @@ func (a *App) reach(ctx context.Context, name string, f *flagSet) diag.List {
 		return diags
 	}
 	a.remote = &remote{Client: c}
+	if c.Token == "" {
+		if diags := a.remote.useLogin(); diags.HasErrors() {
+			return diags
+		}
+	}
 	session, err := c.GetSession(ctx)
 	if err != nil {
 		return a.remote.diagnose(err)
@@ -109,8 +121,10 @@ func newClient(address, token, authorities string) (*client.Client, diag.List) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return nil, diag.Errorf("Invalid address of the server", "%s must be the URL of a server, such as https://tutti.example.com: %q is none.", addressVariable, address)
 	}
-	if u.Scheme == "http" && token != "" && !onThisMachine(u.Hostname()) {
-		return nil, diag.Errorf("Token would be sent in clear", "%s is %s, an address without encryption, and %s has a token: others could read it on the way. Give an address that begins with https.", addressVariable, address, tokenVariable)
+	if token != "" {
+		if diags := clearText(address, "a token"); diags.HasErrors() {
+			return nil, diags
+		}
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = time.Minute
@@ -132,9 +146,35 @@ func newClient(address, token, authorities string) (*client.Client, diag.List) {
 	return &client.Client{URL: address, Token: token, HTTP: &http.Client{Transport: transport, CheckRedirect: stay}}, nil
 }
 
+// useLogin has the client come with the login to the server, where there is one.
+func (r *remote) useLogin() diag.List {
+	login, diags := loginTo(r.URL)
+	if diags.HasErrors() {
+		return diags
+	}
+	found, diags := login.read()
+	if !found || diags.HasErrors() {
+		return diags
+	}
+	if diags := clearText(r.URL, "a login"); diags.HasErrors() {
+		return diags
+	}
+	r.login, r.HTTP.Transport = login, withLogin{r.HTTP.Transport, login}
+	return nil
+}
+
+// clearText refuses to send something secret so that others can read it on the way.
+func clearText(address, what string) diag.List {
+	u, err := url.Parse(address)
+	if err == nil && (u.Scheme == "https" || onThisMachine(u.Hostname())) {
+		return nil
+	}
+	return diag.Errorf("Token would be sent in clear", "%s is %s, an address without encryption, and there is %s for it: others could read it on the way. Give an address that begins with https.", addressVariable, address, what)
+}
+
 func onThisMachine(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
+	return strings.EqualFold(host, "localhost") || err == nil && addr.IsLoopback()
 }
 
 func notTutti(address string) diag.List {
@@ -152,8 +192,10 @@ func (r *remote) diagnose(err error) diag.List {
 		text = said.Title
 	}
 	switch {
+	case said.Status == http.StatusUnauthorized && r.login != nil:
+		return r.login.over(err)
 	case said.Status == http.StatusUnauthorized && r.Token == "":
-		return diag.Errorf("Token needed", "The server %s lets nobody in without a token: give one in %s (\"tutti token create\" makes one there).", r.URL, tokenVariable)
+		return diag.Errorf("Token needed", "The server %s lets nobody in without a token: log in with \"tutti login\", or give a token in %s (\"tutti token create\" makes one there).", r.URL, tokenVariable)
 	case said.Status == http.StatusUnauthorized:
 		return diag.Errorf("Token refused", "The server %s does not accept the token in %s: it has expired, was revoked, or is not for this server.", r.URL, tokenVariable)
 	case said.Status == http.StatusMisdirectedRequest:

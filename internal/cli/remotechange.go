@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/client"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -59,15 +60,46 @@ func (a *App) newRemoteChange(asJSON, cancel bool) (*remoteChange, diag.List) {
 	return c, diags
 }
 
-// request is what the options ask for.
-func (o *planOptions) requestThere(kind string, stacks []string) client.ProjectChangeRequest {
-	return client.ProjectChangeRequest{Kind: kind, Destroy: o.destroy, Refresh: &o.refresh, Targets: o.targets, Stacks: stacks}
+// requestThere is what the options ask for. Files with values of variables are sent.
+func (o *planOptions) requestThere(app *App) (client.ProjectChangeRequest, diag.List) {
+	out := client.ProjectChangeRequest{
+		Kind: "plan", Destroy: o.destroy, Refresh: &o.refresh, RefreshOnly: o.refreshOnly, Stacks: app.stacks,
+		Targets: o.targets, Excludes: o.excludes, Replaces: o.replaces,
+	}
+	plain := *o
+	for _, list := range []*[]string{&plain.targets, &plain.excludes, &plain.replaces} {
+		*list = slices.Clone(*list)
+		for i, s := range *list {
+			_, (*list)[i], _ = stackAddress(s)
+		}
+	}
+	_, diags := plain.request() // for what is wrong with it
+	for _, v := range o.given {
+		if !v.File {
+			name, text, _ := strings.Cut(v.Text, "=")
+			value, _ := json.Marshal(text) // a text
+			out.Variables = append(out.Variables, client.VariableValue{Name: name, Value: value})
+			continue
+		}
+		src, d := configs.ReadValuesFile(v.Text)
+		if diags = append(diags, d...); d.HasErrors() {
+			continue
+		}
+		app.quoteToo(map[string][]byte{v.Text: src})
+		_, d = configs.ReadValues(v.Text, src)
+		diags = append(diags, d...)
+		out.Variables = append(out.Variables, client.VariableValue{File: v.Text, Content: string(src)})
+	}
+	return out, diags
 }
 
 // carry has a run of a change carried out on the server and shows what its steps
 // write.
 func (c *remoteChange) carry(ctx context.Context, request client.ProjectChangeRequest) (remoteEnd, diag.List) {
 	there := c.app.remote
+	if !c.silent {
+		request.Source = c.app.sourceThere()
+	}
 	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) {
 		return there.ChangeStacks(ctx, c.environment, request)
 	})
@@ -222,8 +254,9 @@ func (c *remoteChange) denied() diag.List {
 	return diags
 }
 
-// apply carries out the plan that was read.
-func (c *remoteChange) apply(ctx context.Context) int {
+// apply carries out the plan that was read. Where again is not nil, it is called when
+// the plan of a stack is out of date and nothing was done.
+func (c *remoteChange) apply(ctx context.Context, again func(because string) int) int {
 	mode := modeOf(c.plan.Kind)
 	kind := "apply"
 	if mode == plans.Destroy {
@@ -232,6 +265,9 @@ func (c *remoteChange) apply(ctx context.Context) int {
 	end, diags := c.carry(ctx, client.ProjectChangeRequest{Kind: kind, Plan: c.plan.Digest, Overrides: c.overrides})
 	if end.run.ID == "" || end.detached {
 		return c.app.fail(diags)
+	}
+	if why := resultThere(end, nil).Error; again != nil && len(c.parts) == 1 && why != nil && why.Name == runs.StaleError {
+		return again(why.Cause)
 	}
 	c.app.show(diags)
 	ctx = context.WithoutCancel(ctx) // the interrupt that ended the run was not meant for telling how
@@ -328,7 +364,10 @@ func (o *planCommandOptions) runThere(ctx context.Context, app *App) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	request := o.requestThere("plan", app.stacks)
+	request, diags := o.requestThere(app)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
 	if o.upload {
 		if diags := app.upload(ctx, &request); diags.HasErrors() {
 			return app.fail(diags)
@@ -360,8 +399,9 @@ func (o *policyCheckOptions) judgeThere(ctx context.Context, app *App) (*policy.
 		return nil, diags
 	}
 	c.silent, app.prose = true, false
-	request := o.requestThere("plan", app.stacks)
+	request, diags := o.requestThere(app)
 	switch {
+	case diags.HasErrors():
 	case o.plan != "" && o.upload:
 		return nil, diag.Errorf("Options that exclude each other", "Give either -plan or -upload.")
 	case o.plan != "" && !digestForm.MatchString(o.plan):
@@ -448,8 +488,8 @@ func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) in
 		switch {
 		case !digestForm.MatchString(args[0]):
 			return app.failf("Not the digest of a plan", "Against a server, \"tutti apply\" takes the digest of a plan that the server keeps, as \"tutti plan\" tells it; %q is none. Plans in files are applied where they were made.", args[0])
-		case len(o.targets)+len(app.stacks) > 0 || o.destroy:
-			return app.failf("Options cannot change a saved plan", "A plan is carried out exactly as it is: options such as -stack, -target or -destroy belong to \"tutti plan\".")
+		case len(o.targets)+len(o.excludes)+len(o.replaces)+len(o.given)+len(app.stacks) > 0 || o.destroy || o.refreshOnly:
+			return app.failf("Options cannot change a saved plan", "A plan is carried out exactly as it is: options such as -stack, -target, -var or -destroy belong to \"tutti plan\".")
 		}
 		if diags := c.read(ctx, args[0]); diags.HasErrors() {
 			return app.fail(diags)
@@ -457,16 +497,33 @@ func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) in
 		if app.environment == "" {
 			c.environment = c.plan.Environment
 		}
-		return c.apply(ctx)
+		return c.apply(ctx, nil)
 	}
-	end, diags := c.make(ctx, o.requestThere("plan", app.stacks))
-	if diags.HasErrors() || end.detached {
+	request, diags := o.requestThere(app)
+	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	if c.changes && !o.approved(ctx, app, o.mode()) {
+	return o.planAndApplyThere(ctx, c, request, maxPlans)
+}
+
+// planAndApplyThere plans, asks and carries out. As here, a plan that is out of date by
+// then, because another run was faster, is made again.
+func (o *applyOptions) planAndApplyThere(ctx context.Context, c *remoteChange, request client.ProjectChangeRequest, attempts int) int {
+	end, diags := c.make(ctx, request)
+	if diags.HasErrors() || end.detached {
+		return c.app.fail(diags)
+	}
+	if c.changes && !o.approved(ctx, c.app, o.mode()) {
 		return exitFailed
 	}
-	return c.apply(ctx)
+	var again func(string) int
+	if attempts > 1 {
+		again = func(because string) int {
+			c.app.tell("Planning again: " + because + ".\n")
+			return o.planAndApplyThere(ctx, c, request, attempts-1)
+		}
+	}
+	return c.apply(ctx, again)
 }
 
 // partsFromThere are the plans of a document, with what is shown of changes by name.

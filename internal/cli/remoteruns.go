@@ -27,7 +27,7 @@ func (o *workflowOptions) startThere(ctx context.Context, app *App, name string)
 	// Values are sent as text: the server reads them as a command does.
 	inputs := map[string]json.RawMessage{}
 	for _, v := range o.variableOptions.given {
-		variable, value, _ := strings.Cut(v.text, "=")
+		variable, value, _ := strings.Cut(v.Text, "=")
 		inputs[variable], _ = json.Marshal(value) // a text
 	}
 	overrides, diags := app.overridesThere()
@@ -35,7 +35,7 @@ func (o *workflowOptions) startThere(ctx context.Context, app *App, name string)
 		return app.fail(diags)
 	}
 	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) {
-		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs, Overrides: overrides})
+		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs, Overrides: overrides, Source: app.sourceThere()})
 	})
 	if err != nil {
 		return app.fail(app.remote.diagnose(err))
@@ -281,11 +281,11 @@ func (a *App) decideThere(ctx context.Context, id string, d decision) int {
 	if _, err := persist(ctx, func(ctx context.Context) (*client.Run, error) { return a.remote.DecideStep(ctx, id, request) }); err != nil {
 		return a.aboutRun(id, err)
 	}
-	step := d.step
+	step, people := d.step, 0
 	if asked != nil {
-		step = asked.Step
+		step, people = asked.Step, int(asked.Count)
 	}
-	fmt.Fprintf(a.Out, "%s step %s (run %s).\n", decided(d.kind), step, id)
+	fmt.Fprint(a.Out, decided(d.kind, step, id, people))
 	return exitOK
 }
 

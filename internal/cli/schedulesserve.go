@@ -98,20 +98,7 @@ func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *trigger
 			continue
 		}
 		before = now
-		p, diags := projects.Load(".")
-		var list []*triggers.Trigger
-		if !diags.HasErrors() {
-			if list, diags = triggers.Read(p); !diags.HasErrors() {
-				diags = append(diags, checkSchedules(p, served(p))...)
-			}
-		}
-		if !diags.HasErrors() {
-			checked := *w // the environment is chosen already, unless none was needed
-			diags = append(diags, op.checkTriggers(&checked, p, served(p), o.environment)...)
-			if checked.Environment != w.Environment {
-				diags = append(diags, diag.Errorf("Environment needed", "Triggers that name no environment are new here: start again.")...)
-			}
-		}
+		p, list, diags := o.readTriggers(op, w, served)
 		if diags.HasErrors() {
 			op.app.tell("The files have changed and are wrong; what they said before is still done.\n")
 			for _, d := range diags {
@@ -121,6 +108,26 @@ func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *trigger
 		}
 		hand(p, list)
 	}
+}
+
+// readTriggers reads and checks the project as its files are now, with its schedules.
+// served says which triggers matter.
+func (o *serveOptions) readTriggers(op *operation, w *triggers.Workflows, served func(*projects.Project) []*projects.Trigger) (*projects.Project, []*triggers.Trigger, diag.List) {
+	p, diags := projects.Load(".")
+	var list []*triggers.Trigger
+	if !diags.HasErrors() {
+		if list, diags = triggers.Read(p); !diags.HasErrors() {
+			diags = append(diags, checkSchedules(p, served(p))...)
+		}
+	}
+	if !diags.HasErrors() {
+		checked := *w // the environment is chosen already, unless none was needed
+		diags = append(diags, op.checkTriggers(&checked, p, served(p), o.environment)...)
+		if checked.Environment != w.Environment {
+			diags = append(diags, diag.Errorf("Environment needed", "Triggers that name no environment are new here: start again.")...)
+		}
+	}
+	return p, list, diags
 }
 
 // fingerprint tells the project's files apart from what they were before.

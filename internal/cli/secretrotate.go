@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
@@ -69,7 +70,7 @@ func (o *rotateOptions) rotate(ctx context.Context, app *App, name string, back 
 		if o.version == 0 {
 			o.version, diags = w.before(ctx, name)
 		}
-		o.given = append(o.given, variableFlag{text: fmt.Sprintf("%s=%d", projects.RotationVersion, o.version)})
+		o.given = append(o.given, configs.GivenVariable{Text: fmt.Sprintf("%s=%d", projects.RotationVersion, o.version)})
 	}
 	declared := w.declared
 	w.Close()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -18,6 +20,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/telemetry"
 )
 
@@ -60,20 +63,15 @@ type serverOptions struct {
 }
 
 func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
-	if o.listen == "" {
-		o.listen = defaultListen
-	}
 	grace, diags := o.prepare()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	ctx, let := within(ctx, grace)
 	defer let()
-	log := slog.New(slog.NewTextHandler(app.Err, nil))
-	if o.logFormat == "json" {
-		log = slog.New(slog.NewJSONHandler(app.Err, nil))
-		app.Err = logWriter{log} // what commands tell people, too
-	}
+	log := o.log(app)
 	ctx = telemetry.WithLog(ctx, log)
 	op, diags := app.openRootOperation(false)
 	if diags.HasErrors() {
@@ -84,12 +82,10 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	guard, err := guardOf(o.private)
-	if err != nil {
-		return app.failf("Invalid network", "Option -allow-private-requests: %s.", err)
+	if app.egress, diags = guardOf(o.private); diags.HasErrors() {
+		return app.fail(diags)
 	}
-	app.egress = guard
-	listener, err := net.Listen("tcp", o.listen)
+	listener, err := net.Listen("tcp", cmp.Or(o.listen, defaultListen))
 	if err != nil {
 		return app.failf("Cannot listen", "%s.", err)
 	}
@@ -102,22 +98,57 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if err != nil {
 		return app.failf("Cannot watch the store", "%s.", err)
 	}
+	s, beside, diags := o.assemble(ctx, op, store, changes, log)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	var all sync.WaitGroup
+	err = s.Serve(ctx, listener, func(url string) {
+		fmt.Fprintf(app.Out, "Tutti serves %s at %s\n", op.workDir, url)
+		for _, work := range beside {
+			all.Go(func() { work(ctx) })
+		}
+	})
+	stop() // what works beside it, where serving has failed
+	all.Wait()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return app.fail(diag.FromError(err))
+	}
+	return exitOK
+}
+
+// log is where the server says what it does: standard error, where what commands tell
+// people goes as well.
+func (o *serverOptions) log(app *App) *slog.Logger {
+	if o.logFormat != "json" {
+		return slog.New(slog.NewTextHandler(app.Err, nil))
+	}
+	log := slog.New(slog.NewJSONHandler(app.Err, nil))
+	app.Err = logWriter{log}
+	return log
+}
+
+// assemble makes the server and what works beside it. Each of these works until its
+// context ends, and returns when it has let go of what it had begun.
+func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqlite.Store, changes *sqlite.Changes, log *slog.Logger) (*server.Server, []func(context.Context), diag.List) {
+	app := op.app
 	app.refusals = newRefusals(store)
-	runner := &runs.Runner{Store: store, Actor: app.actor(), Egress: guard}
+	known, diags := app.serverIdentities(ctx, store)
+	if diags.HasErrors() {
+		return nil, nil, diags
+	}
+	started, diags := op.openServerTriggers(ctx)
+	if diags.HasErrors() {
+		return nil, nil, diags
+	}
+	runner := &runs.Runner{Store: store, Actor: app.actor(), Egress: app.egress}
 	driver := &runDriver{
 		o: &runnerOptions{most: o.most, quiet: true}, op: op, r: runner, drain: ctx.Done(), hard: hardContext(ctx).Done(),
 		driving: map[string]bool{}, alone: map[string]time.Time{},
 	}
-	known, diags := app.serverIdentities(ctx, store)
-	if diags.HasErrors() {
-		return app.fail(diags)
-	}
-	started, diags := op.openServerTriggers(ctx)
-	if diags.HasErrors() {
-		return app.fail(diags)
-	}
 	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store), speculative: o.speculative}
-	work.observer.change = work.Change
+	work.observer.work = work
+	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf}
 	s := &server.Server{
 		API: &api.API{
 			Store: store, Events: store, Outbox: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
@@ -133,56 +164,23 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		who := app.identity()
 		s.Local = &who
 	}
-	ready := func(url string) { fmt.Fprintf(app.Out, "Tutti serves %s at %s\n", op.workDir, url) }
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, listener, ready) }()
-	driven := make(chan struct{})
-	go func() {
-		defer close(driven)
-		driver.follow(ctx, changes.Next)
-	}()
-	triggered := make(chan struct{})
-	go func() {
-		defer close(triggered)
-		started.serve(ctx, changes.Next)
-	}()
-	notified := make(chan struct{})
-	go func() {
-		defer close(notified)
-		op.serveNotify(ctx, &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf})
-	}()
-	observed := make(chan struct{})
-	go func() {
-		defer close(observed)
-		work.observer.serve(ctx)
-	}()
-	select {
-	case err = <-served:
-		if err != nil {
-			end()
-			return app.fail(diag.FromError(err))
-		}
-	case <-ctx.Done():
-	}
-	<-driven
-	<-triggered
-	<-notified
-	<-observed
-	if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
-		return app.fail(diag.FromError(err))
-	}
-	return exitOK
+	return s, []func(context.Context){
+		func(ctx context.Context) { driver.follow(ctx, changes.Next) },
+		func(ctx context.Context) { started.serve(ctx, changes.Next) },
+		func(ctx context.Context) { op.serveNotify(ctx, notifier) },
+		work.observer.serve,
+	}, nil
 }
 
 // guardOf keeps requests out of networks that are not public, but for those given;
 // nil where all are.
-func guardOf(private []string) (*egress.Guard, error) {
+func guardOf(private []string) (*egress.Guard, diag.List) {
 	if slices.Contains(private, "all") {
 		return nil, nil
 	}
 	networks, err := egress.ParseNetworks(private)
 	if err != nil {
-		return nil, err
+		return nil, diag.Errorf("Invalid network", "Option -allow-private-requests: %s.", err)
 	}
 	return egress.New(networks...), nil
 }
@@ -217,9 +215,13 @@ func (w logWriter) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// breath is how long follow waits at least between two looks: what changes in
-// between is seen with the next.
-const breath = 20 * time.Millisecond
+// breath is how long follow waits at least between two looks, and breaths how many times
+// as long as it took to look: what changes in between is seen with the next, and many
+// open runs do not take up the process.
+const (
+	breath  = 20 * time.Millisecond
+	breaths = 10
+)
 
 // follow looks for runs to drive whenever something has changed, and from time to
 // time: the death of a process changes nothing.
@@ -227,10 +229,11 @@ func (d *runDriver) follow(ctx context.Context, changed func() <-chan struct{}) 
 	ticker := time.NewTicker(5 * time.Second)
 	defer ticker.Stop()
 	for {
-		next := changed()
+		next, began := changed(), time.Now()
 		if _, err := d.look(context.WithoutCancel(ctx)); err != nil {
 			d.op.app.show(diag.Warningf("Cannot look for runs", "%s.", err))
 		}
+		took := time.Since(began)
 		select {
 		case <-ctx.Done():
 			d.all.Wait()
@@ -239,7 +242,7 @@ func (d *runDriver) follow(ctx context.Context, changed func() <-chan struct{}) 
 		case <-next:
 			select {
 			case <-ctx.Done():
-			case <-time.After(breath):
+			case <-time.After(max(breath, breaths*took)):
 			}
 		case <-ticker.C:
 		}

@@ -2,44 +2,64 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // Change implements [api.Work]: a change is a run of a workflow that is made for
 // it.
 func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Change) (runs.Run, error) {
-	p, err := w.Project(ctx)
+	d, o, err := w.changing(ctx, who, c)
 	if err != nil {
 		return runs.Run{}, err
+	}
+	run, diags := w.runner.EnqueueWorkflow(ctx, d, o)
+	return run, diags.Err()
+}
+
+// changing is the workflow of a change, and the run of it that is to be made.
+func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Change) (d *flow.Definition, o runs.WorkflowOptions, err error) {
+	p, err := w.Project(ctx)
+	if err != nil {
+		return nil, o, err
 	}
 	op := w.root()
 	environment, diags := op.chooseEnvironment(p, c.Environment)
 	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
+		return nil, o, diags.Err()
 	}
 	op.environment, c.Environment = environment, environment
 	if c.Configuration != "" {
 		if err := w.maySpeculate(ctx, who, c.Configuration); err != nil {
-			return runs.Run{}, err
+			return nil, o, err
 		}
+	}
+	vars, given, err := w.variablesOf(ctx, p, c)
+	if err != nil {
+		return nil, o, err
 	}
 	parts, err := w.parts(ctx, p, &c)
 	if err != nil {
-		return runs.Run{}, err
+		return nil, o, err
 	}
 	verb := access.Plan
 	if c.Apply {
@@ -50,37 +70,80 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 	}
 	for _, part := range parts {
 		if err := w.Authorize(ctx, who, verb, environment, part.stack); err != nil {
-			return runs.Run{}, err
+			return nil, o, err
 		}
 	}
 	if c.Rollback != "" {
 		undone, err := w.runner.Store.Run(ctx, c.Rollback)
 		if err != nil {
-			return runs.Run{}, err
+			return nil, o, err
 		}
 		if undone.Machine() || undone.Key != (states.Key{Stack: c.Stack, Environment: environment}) {
-			return runs.Run{}, fmt.Errorf("%w: run %s changed nothing of this stack itself: roll back the run of its step that did", api.ErrConflict, undone.ID)
+			return nil, o, fmt.Errorf("%w: run %s changed nothing of this stack itself: roll back the run of its step that did", api.ErrConflict, undone.ID)
 		}
 		if !undone.Status.Ended() {
-			return runs.Run{}, fmt.Errorf("%w: run %s is %s: cancel it or let it end first", api.ErrConflict, undone.ID, undone.Status)
+			return nil, o, fmt.Errorf("%w: run %s is %s: cancel it or let it end first", api.ErrConflict, undone.ID, undone.Status)
 		}
 	}
-	made, summary, diags := changeWorkflow(p, c, parts)
+	made, summary, diags := changeWorkflow(p, c, parts, given)
 	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
+		return nil, o, diags.Err()
 	}
-	d := flow.Compile(made, made.Workflows[changeName])
-	inputs, diags := workflowInputs(made, d, environment, &variableOptions{})
-	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
+	d = flow.Compile(made, made.Workflows[changeName])
+	var inputs map[string]cty.Value
+	if c.Plan == "" && c.Configuration == "" { // else the variables are those of the plan, or of what was sent
+		if inputs, diags = workflowInputs(made, d, environment, vars); diags.HasErrors() {
+			return nil, o, diags.Err()
+		}
 	}
 	overrides, diags := op.overridesOf(p, c.Overrides)
 	if diags.HasErrors() {
-		return runs.Run{}, diags.Err()
+		return nil, o, diags.Err()
 	}
 	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary, Overrides: overrides, Source: c.Source}
-	started, diags := w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs})
-	return started, diags.Err()
+	return d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs}, nil
+}
+
+// variablesOf are the values that a change comes with, for the variables of the
+// project. Those for a configuration that was sent, or a plain directory, which are read
+// when it is planned, are kept until then, sealed, under the name returned.
+func (w *serverWork) variablesOf(ctx context.Context, p *projects.Project, c api.Change) (vars *variableOptions, kept string, err error) {
+	vars = &variableOptions{}
+	if len(c.Variables) == 0 {
+		return vars, "", nil
+	}
+	for _, v := range c.Variables {
+		if v.File == "" {
+			vars.given = append(vars.given, configs.GivenVariable{Text: v.Name + "=" + expressionOf(v.Value)})
+			continue
+		}
+		content := append([]byte{}, v.Content...) // not nil: nothing is read here
+		vars.given = append(vars.given, configs.GivenVariable{File: true, Text: v.File, Content: content})
+	}
+	if c.Configuration == "" && len(p.Stacks) > 0 {
+		return vars, "", nil
+	}
+	data, err := json.Marshal(vars.given)
+	if err != nil {
+		return nil, "", err
+	}
+	kept = uuid.NewString()
+	return &variableOptions{}, kept, w.runner.Store.Cache(ctx, givenPrefix+kept, data, true, time.Now().Add(sentFor))
+}
+
+// givenPrefix begins the keys of what [serverWork.variablesOf] keeps.
+const givenPrefix = "given/"
+
+// keptVariables finds what [serverWork.variablesOf] has kept.
+func keptVariables(ctx context.Context, store *sqlite.Store, id string) (given []configs.GivenVariable, err error) {
+	data, known, err := store.Cached(ctx, givenPrefix+id, time.Now())
+	if err == nil && !known {
+		err = actions.Errorf("Tutti.PlanFailed", "The values of variables that came with the change are kept no longer: ask for it again.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return given, json.Unmarshal(data, &given)
 }
 
 // overridesOf are the overrides that a client asks for, as the option -override would
@@ -141,8 +204,10 @@ func (w *serverWork) parts(ctx context.Context, p *projects.Project, c *api.Chan
 	}
 	if len(names) == 1 {
 		c.Several, c.Stack = false, names[0]
-		for i, target := range c.Targets {
-			c.Targets[i] = strings.TrimPrefix(target, "stack."+c.Stack+".")
+		for _, list := range [][]string{c.Targets, c.Excludes, c.Replaces} {
+			for i, address := range list {
+				list[i] = strings.TrimPrefix(address, "stack."+c.Stack+".")
+			}
 		}
 		return []changePart{{stack: c.Stack}}, nil
 	}
@@ -234,8 +299,9 @@ func literals(list []string) string {
 }
 
 // changeWorkflow adds the workflow of a change to a project's files. What it returns
-// is the digest of the plan and what the plan does.
-func changeWorkflow(p *projects.Project, c api.Change, parts []changePart) (*projects.Project, string, diag.List) {
+// is the digest of the plan and what the plan does. given names values of variables
+// that are kept for it; empty for none.
+func changeWorkflow(p *projects.Project, c api.Change, parts []changePart, given string) (*projects.Project, string, diag.List) {
 	if p.Workflows[changeName] != nil {
 		return nil, "", diag.ErrorAt(p.Workflows[changeName].DeclRange, "Name is taken", "Changes of stacks are workflows called %q: give this one another name.", changeName)
 	}
@@ -260,6 +326,8 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart) (*pro
 		kind = "repair"
 	case c.Destroy:
 		kind = "destroy"
+	case c.RefreshOnly:
+		kind = "refresh"
 	}
 	if c.Plan == "" {
 		which := "stacks  = " + literals(names)
@@ -270,11 +338,21 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart) (*pro
 			which = "stack   = stack." + names[0]
 		}
 		fmt.Fprintf(&b, "  step \"plan\" {\n    plan {\n      %s\n      destroy = %t\n      refresh = %t\n", which, c.Destroy, c.Refresh)
-		if len(c.Targets) > 0 {
-			fmt.Fprintf(&b, "      targets = %s\n", literals(c.Targets))
+		if c.RefreshOnly {
+			b.WriteString("      refresh_only = true\n")
 		}
-		if c.Rollback != "" {
-			fmt.Fprintf(&b, "      rollback = %s\n", literal(c.Rollback))
+		for _, list := range []struct {
+			name      string
+			addresses []string
+		}{{"targets", c.Targets}, {"excludes", c.Excludes}, {"replaces", c.Replaces}} {
+			if len(list.addresses) > 0 {
+				fmt.Fprintf(&b, "      %s = %s\n", list.name, literals(list.addresses))
+			}
+		}
+		for _, one := range [][2]string{{"rollback", c.Rollback}, {"given", given}} {
+			if one[1] != "" {
+				fmt.Fprintf(&b, "      %s = %s\n", one[0], literal(one[1]))
+			}
 		}
 		b.WriteString("    }\n  }\n")
 		for _, output := range []string{"add", "change", "destroy", "changes"} {

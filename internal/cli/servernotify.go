@@ -123,9 +123,6 @@ func (w *serverWork) plansOf(ctx context.Context, run runs.Run) ([]notify.Planne
 			return nil, err
 		}
 		for _, part := range p.Parts {
-			if part.Plan == nil {
-				continue // of a configuration that was sent only the documents are kept
-			}
 			out = append(out, notify.PlannedStack{Stack: part.Stack, Plan: part.Plan, Decision: part.Judged, Cost: part.Priced})
 		}
 	}

@@ -30,6 +30,10 @@ type serverTriggers struct {
 	schedules chan []*triggers.Trigger
 	events    chan *triggers.EventTriggers
 	before    string // the files as they were read
+
+	mu      sync.Mutex
+	current *triggers.EventTriggers // those of the files as they were when a run was started last
+	seen    string                  // these files
 }
 
 // openServerTriggers reads the triggers of the project. A project without any may be
@@ -125,7 +129,7 @@ func (s *serverTriggers) serve(ctx context.Context, changed func() <-chan struct
 		}
 	}}
 	dispatcher := &triggers.Dispatcher{
-		Store: s.op.opened, Start: s.workflows.Enqueue, Values: s.workflows.Values, Changed: changed,
+		Store: s.op.opened, Start: s.start, Values: s.workflows.Values, Changed: changed,
 		Environment: func() string { return s.workflows.Environment },
 		Trouble:     func(err error) { fmt.Fprintf(s.op.app.Err, "Events: trying again: %s\n", err) },
 	}
@@ -145,6 +149,26 @@ func (s *serverTriggers) serve(ctx context.Context, changed func() <-chan struct
 	scheduler.Run(ctx, s.schedules)
 	all.Wait()
 	s.workflows.Runner.Wait()
+}
+
+// start makes the run of a firing by the files as they are at this moment: what changed
+// them may be what the event tells of. While they are wrong, what they said before
+// counts.
+func (s *serverTriggers) start(ctx context.Context, t *triggers.EventTrigger, f runs.Firing, list []runs.Fed) error {
+	s.mu.Lock()
+	if now := fingerprint(); now != s.seen {
+		s.seen = now
+		if p, _, diags := s.options.readTriggers(s.op, s.workflows, allTriggers); !diags.HasErrors() {
+			s.current, _ = triggers.ReadEvents(p)
+		}
+	}
+	if s.current != nil {
+		if now := s.current.Find(t.Name); now != nil {
+			t = now
+		}
+	}
+	s.mu.Unlock()
+	return s.workflows.Enqueue(ctx, t, f, list)
 }
 
 const (

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
@@ -225,7 +226,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	}
 	vars := &variableOptions{}
 	for _, name := range sortedKeys(s.Inputs) {
-		vars.given = append(vars.given, variableFlag{text: name + "=" + expressionOf(s.Inputs[name])})
+		vars.given = append(vars.given, configs.GivenVariable{Text: name + "=" + expressionOf(s.Inputs[name])})
 	}
 	inputs, diags := workflowInputs(p, d, environment, vars)
 	if diags.HasErrors() {

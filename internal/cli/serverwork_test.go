@@ -18,7 +18,7 @@ func TestChangesAreNoTemplates(t *testing.T) {
 	}
 	for _, text := range []string{"${secret.db}", "x%{ if true }y%{ endif }", `"] } } step "more" {`} {
 		for _, c := range []api.Change{{Stack: "shop", Apply: true, Plan: text}, {Stack: "shop", Targets: []string{text}}} {
-			made, _, diags := changeWorkflow(p, c, []changePart{{stack: "shop"}})
+			made, _, diags := changeWorkflow(p, c, []changePart{{stack: "shop"}}, "")
 			if diags.HasErrors() {
 				t.Fatalf("%q: %s", text, diags)
 			}
@@ -45,7 +45,7 @@ func TestChangesOfSeveralStacks(t *testing.T) {
 		t.Fatal(diags)
 	}
 	parts := []changePart{{"plan", nil}, {"b", []string{"plan"}}}
-	made, summary, diags := changeWorkflow(p, api.Change{Several: true, Apply: true, Approve: true}, parts)
+	made, summary, diags := changeWorkflow(p, api.Change{Several: true, Apply: true, Approve: true}, parts, "")
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}

@@ -48,34 +48,42 @@ func decisionCommand(name, summary string, kind workflow.SignalKind, about strin
 				if app.remote != nil {
 					return app.decideThere(ctx, args[0], d)
 				}
-				return app.signalRun(ctx, args[0], access.Approve, func(p *project, r *runs.Runner, run runs.Run) (workflow.Signal, diag.List) {
-					return app.decide(ctx, p, r, run, d)
+				people := 0
+				return app.signalRun(ctx, args[0], access.Approve, func(p *project, r *runs.Runner, run runs.Run) (s workflow.Signal, diags diag.List) {
+					s, people, diags = app.decide(ctx, p, r, run, d)
+					return s, diags
 				}, func(s workflow.Signal) string {
-					return decided(kind) + " step " + s.Name
+					return decided(kind, s.Name, args[0], people)
 				})
 			}
 		},
 	}
 }
 
-// decided is a decision that was made, in a word.
-func decided(kind workflow.SignalKind) string {
-	if kind == workflow.SignalApprove {
-		return "Approved"
+// decided tells of a decision that was made, and whoever approves that they do not
+// decide alone, where so many people must.
+func decided(kind workflow.SignalKind, step, run string, people int) string {
+	if kind == workflow.SignalReject {
+		return fmt.Sprintf("Rejected step %s (run %s).\n", step, run)
 	}
-	return "Rejected"
+	text := fmt.Sprintf("Approved step %s (run %s).\n", step, run)
+	if people > 1 {
+		text += fmt.Sprintf("It needs the approval of %d people.\n", people)
+	}
+	return text
 }
 
-// decide makes the signal of a decision, after showing the plan it is about.
-func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.Run, d decision) (workflow.Signal, diag.List) {
-	s := workflow.Signal{Kind: d.kind, By: a.actor(), Name: d.step}
+// decide makes the signal of a decision, after showing the plan it is about. It says
+// how many people must approve.
+func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.Run, d decision) (s workflow.Signal, people int, diags diag.List) {
+	s = workflow.Signal{Kind: d.kind, By: a.actor(), Name: d.step}
 	m, diags := r.ReplayWorkflow(ctx, run)
 	if diags.HasErrors() {
-		return s, diags
+		return s, 0, diags
 	}
 	policy, diags := a.policy()
 	if diags.HasErrors() {
-		return s, diags
+		return s, 0, diags
 	}
 	out := workflow.Decision{Comment: d.comment, Digest: d.digest, Roles: policy.RolesOf(a.identity())}
 	if !policy.Declared() {
@@ -91,16 +99,21 @@ func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.R
 		step, err = m.Approval(s.Kind, d.step, s.By, out)
 	}
 	if err != nil {
-		return s, diag.Errorf("Cannot "+string(d.kind), "Run %s: %s.", run.ID, err)
+		return s, 0, diag.Errorf("Cannot "+string(d.kind), "Run %s: %s.", run.ID, err)
 	}
 	s.Name = m.Key(step)
+	for _, w := range m.Waiting() {
+		if w.Key == s.Name {
+			people = w.Count
+		}
+	}
 	if asks && out.Digest != "" {
 		if diags := a.confirmPlan(ctx, p, m, s.Name, out.Digest); diags.HasErrors() {
-			return s, diags
+			return s, 0, diags
 		}
 	}
 	s.Data, err = json.Marshal(out)
-	return s, diag.FromError(err)
+	return s, people, diag.FromError(err)
 }
 
 // confirmPlan shows what a plan does, and asks whether it is approved.
@@ -243,7 +256,7 @@ func signalCommand() *command {
 					return app.signalThere(ctx, args[0], s)
 				}
 				return app.signalRun(ctx, args[0], access.Signal, func(*project, *runs.Runner, runs.Run) (workflow.Signal, diag.List) { return s, nil },
-					func(s workflow.Signal) string { return "Told of " + s.Name })
+					func(s workflow.Signal) string { return fmt.Sprintf("Told of %s (run %s).\n", s.Name, args[0]) })
 			}
 		},
 	}
@@ -281,7 +294,7 @@ func (a *App) signalRun(ctx context.Context, id string, verb access.Verb, make f
 	if diags := r.Signal(ctx, id, s); diags.HasErrors() {
 		return a.fail(diags)
 	}
-	fmt.Fprintf(a.Out, "%s (run %s).\n", done(s), id)
+	fmt.Fprint(a.Out, done(s))
 	if run.Status == runs.Interrupted {
 		fmt.Fprintf(a.Out, "No process works on this run: it goes on with \"tutti resume %s\".\n", id)
 	}

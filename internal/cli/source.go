@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tutti-dev/tutti/client"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -35,6 +36,15 @@ func sourceOf(getenv func(string) string) *runs.Source {
 }
 
 func (a *App) source() *runs.Source { return sourceOf(os.Getenv) }
+
+// sourceThere is the same for a run that a server is to make.
+func (a *App) sourceThere() *client.Source {
+	s := a.source()
+	if s == nil {
+		return nil
+	}
+	return &client.Source{Repository: s.Repository, Commit: s.Commit, PullRequest: int64(s.PullRequest)}
+}
 
 func requestNumber(text string) int {
 	n, err := strconv.Atoi(text)

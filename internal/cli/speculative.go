@@ -17,6 +17,9 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server/api"
@@ -104,16 +107,44 @@ func speculated(ctx context.Context, store *sqlite.Store, digest string) (*api.P
 		return nil, false
 	}
 	out := &api.Plan{}
-	return out, json.Unmarshal(data, out) == nil
+	if json.Unmarshal(data, out) != nil {
+		return nil, false
+	}
+	for i := range out.Parts {
+		if readPart(&out.Parts[i], modeOf(out.Kind)) != nil {
+			return nil, false
+		}
+	}
+	return out, true
 }
 
-// speculate plans a configuration that was sent, in a directory of its own.
+// readPart reads what a part of a plan was made of from its documents, as far as they
+// say it.
+func readPart(part *api.PlanPart, mode plans.Mode) (err error) {
+	if part.Plan, err = planFromThere(part.Document, mode); err != nil {
+		return err
+	}
+	if len(part.Decision) > 0 {
+		part.Judged = &policy.Decision{}
+		if err := json.Unmarshal(part.Decision, part.Judged); err != nil {
+			return err
+		}
+	}
+	if len(part.Cost) > 0 {
+		part.Priced = &cost.Estimate{}
+		return json.Unmarshal(part.Cost, part.Priced)
+	}
+	return nil
+}
+
+// speculate plans a configuration that was sent, or lies in another directory, in a
+// directory of its own.
 func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
 	store, diags := r.root.store(ctx)
 	if diags.HasErrors() {
 		return runs.StackPlan{}, diags.Err()
 	}
-	dir, err := unpackSent(ctx, store, req.Configuration)
+	dir, err := r.copyOf(ctx, store, req)
 	if err != nil {
 		return runs.StackPlan{}, err
 	}
@@ -130,7 +161,11 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	names, diags := e.graph.Select(req.Stacks)
 	e.names = names
 	o := &ensembleOperation{ensemble: e, app: e.root.app, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) > 0, by: req}
-	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism}
+	po, err := r.options(ctx, req)
+	if err != nil {
+		return runs.StackPlan{}, err
+	}
+	e.give(&po.variableOptions)
 	// Whoever may not plan a stack has nothing of it read or run.
 	if diags = append(diags, o.may(access.Plan)...); !diags.HasErrors() {
 		diags = append(diags, o.install(ctx, log)...)
@@ -181,15 +216,23 @@ func (e *ensemble) sentSources() map[string][]byte {
 	return out
 }
 
-// unpackSent unpacks a configuration that is kept into a new directory.
-func unpackSent(ctx context.Context, store *sqlite.Store, id string) (string, error) {
-	data, known, err := store.Cached(ctx, sentPrefix+id, time.Now())
-	if err != nil {
-		return "", err
-	}
+// copyOf puts the files that a request is about into a new directory, from which
+// nothing of a checkout, an earlier plan or a state beside them is read.
+func (r *stackRunner) copyOf(ctx context.Context, store *sqlite.Store, req runs.StackRequest) (string, error) {
 	var archive []byte
-	if !known || json.Unmarshal(data, &archive) != nil {
-		return "", actions.Errorf("Tutti.PlanFailed", "No configuration %q is kept: it is sent to a server, which keeps it for a day.", id)
+	if req.Directory != "" {
+		var err error
+		if archive, err = archives.Pack(r.root.place(req.Directory)); err != nil {
+			return "", actions.Errorf("Tutti.PlanFailed", "The files in the directory %q cannot be taken: %s.", req.Directory, err)
+		}
+	} else {
+		data, known, err := store.Cached(ctx, sentPrefix+req.Configuration, time.Now())
+		if err != nil {
+			return "", err
+		}
+		if !known || json.Unmarshal(data, &archive) != nil {
+			return "", actions.Errorf("Tutti.PlanFailed", "No configuration %q is kept: it is sent to a server, which keeps it for a day.", req.Configuration)
+		}
 	}
 	dir, err := os.MkdirTemp("", "tutti-configuration-")
 	if err != nil {

@@ -147,7 +147,7 @@ func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, err
 // Plan implements [runs.Stacks].
 func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
 	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
-	if req.Configuration != "" {
+	if req.Elsewhere() {
 		return r.speculate(ctx, req)
 	}
 	if req.Stack == "" {
@@ -163,17 +163,39 @@ func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.Sta
 	}, nil
 }
 
+// options are what a step asks for, as the options of commands would say it.
+func (r *stackRunner) options(ctx context.Context, req runs.StackRequest) (*planOptions, error) {
+	po := &planOptions{
+		refresh: req.Refresh, refreshOnly: req.RefreshOnly, destroy: req.Destroy, targets: req.Targets, excludes: req.Excludes, replaces: req.Replaces,
+		parallelism: r.parallelism, variableOptions: *r.vars,
+	}
+	if req.Given == "" {
+		return po, nil
+	}
+	store, diags := r.root.store(ctx)
+	if diags.HasErrors() {
+		return nil, diags.Err()
+	}
+	given, err := keptVariables(ctx, store, req.Given)
+	po.given = given
+	return po, err
+}
+
 // makePlan plans one stack and keeps the plan.
 func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sharedPlan, *plans.Plan, error) {
 	e, err := r.ensemble()
 	if err != nil {
 		return nil, nil, err
 	}
+	po, err := r.options(ctx, req)
+	if err != nil {
+		return nil, nil, err
+	}
+	e.give(&po.variableOptions)
 	e.useVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
 	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
-	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism}
 	var loaded *loadedPlan
 	var own []string
 	var diags diag.List
@@ -182,16 +204,18 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 		if err := r.undoes(ctx, req, op); err != nil {
 			return nil, nil, err
 		}
-		kind, po.variableOptions = rollbackKind, *r.vars
+		kind = rollbackKind
 		loaded, diags = op.planRollback(ctx, po, req.Rollback)
 	} else {
-		loaded, own, diags = op.planStep(ctx, po, req.Inputs, r.vars)
+		loaded, own, diags = op.planStep(ctx, po, req.Inputs)
+	}
+	if !diags.HasErrors() {
+		log.plan(ctx, op, loaded)
+		op.showCost(ctx, loaded)
 	}
 	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
 		return nil, nil, problem("Tutti.PlanFailed", diags)
 	}
-	log.plan(ctx, op, loaded)
-	op.showCost(ctx, loaded)
 	if diags := loaded.encode(r.root.keyring); diags.HasErrors() {
 		return nil, nil, diags.Err()
 	}
@@ -220,7 +244,7 @@ func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *ope
 		return actions.Errorf("Tutti.PlanFailed", "Run %q cannot be rolled back: %s.", req.Rollback, err)
 	case undone.Key != op.key():
 		return actions.Errorf("Tutti.PlanFailed", "Run %s changed nothing of stack %q in environment %q itself.", undone.ID, req.Stack, op.environment)
-	case req.Destroy || len(req.Targets) > 0 || !req.Inputs.IsNull():
+	case req.Destroy || req.RefreshOnly || len(req.Targets)+len(req.Excludes)+len(req.Replaces) > 0 || !req.Inputs.IsNull():
 		return actions.Errorf("Tutti.PlanFailed", "What brings back what a run changed takes neither inputs nor targets, nor does it destroy: give rollback alone.")
 	}
 	return nil
@@ -228,7 +252,7 @@ func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *ope
 
 // planStep plans a stack with inputs of a step besides those that the project
 // gives it; own names them.
-func (o *operation) planStep(ctx context.Context, po *planOptions, inputs cty.Value, vars *variableOptions) (l *loadedPlan, own []string, diags diag.List) {
+func (o *operation) planStep(ctx context.Context, po *planOptions, inputs cty.Value) (l *loadedPlan, own []string, diags diag.List) {
 	req, diags := po.request()
 	if diags.HasErrors() {
 		return nil, nil, diags
@@ -237,7 +261,7 @@ func (o *operation) planStep(ctx context.Context, po *planOptions, inputs cty.Va
 	if diags = append(diags, d...); d.HasErrors() {
 		return nil, nil, diags
 	}
-	scope, d := o.ensemble.scope(ctx, vars)
+	scope, d := o.ensemble.scope(ctx, &po.variableOptions)
 	if diags = append(diags, d...); d.HasErrors() {
 		return nil, nil, diags
 	}
@@ -442,7 +466,7 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 		}
 	}()
 	opts.parallelism, opts.patience, opts.hard, opts.budgeted, opts.board = r.parallelism, r.patience, ctx.Done(), r.budgeted, r.board
-	result, _, diags := op.carryOut(soft, l, opts)
+	result, stale, diags := op.carryOut(soft, l, opts)
 	log.settle()
 	diags = append(before, diags...)
 	log.show(diags, r.root.app.quoted())
@@ -453,6 +477,8 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 	if result.Run.Status != runs.Succeeded || diags.HasErrors() {
 		err := r.failed(req, l.plan, result, diags)
 		switch {
+		case stale != nil:
+			err = actions.Errorf(runs.StaleError, "%s", stale)
 		case l.forbidden:
 			err = problem(runs.ForbiddenError, diags)
 		case l.refused:

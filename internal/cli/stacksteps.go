@@ -25,7 +25,10 @@ func (r *stackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
 	defer o.closeMembers()
-	po := &planOptions{refresh: req.Refresh, destroy: req.Destroy, targets: req.Targets, parallelism: r.parallelism, variableOptions: *r.vars}
+	po, err := r.options(ctx, req)
+	if err != nil {
+		return runs.StackPlan{}, err
+	}
 	diags = o.plan(ctx, po, po.kind())
 	if o.shared != nil {
 		o.show(ctx, po.mode(), diags)

@@ -33,11 +33,7 @@ func (p *project) variables(ctx context.Context, cfg *configs.Config, o *variabl
 // given gathers what is given for the variables of a module or a project. All of
 // it overrides what an environment of the project says.
 func (p *project) given(ctx context.Context, module *configs.Module, o *variableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
-	list := make([]configs.GivenVariable, len(o.given))
-	for i, g := range o.given {
-		list[i] = configs.GivenVariable{File: g.file, Text: g.text}
-	}
-	values, diags := configs.CollectVariables(p.rootDir(), module, list, os.Environ(), files)
+	values, diags := configs.CollectVariables(p.rootDir(), module, o.given, os.Environ(), files)
 	if diags.HasErrors() {
 		return nil, diags
 	}

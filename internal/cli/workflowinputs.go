@@ -39,10 +39,6 @@ func workflowInputs(p *projects.Project, d *flow.Definition, environment string,
 
 // variableValues gathers the values of some variables in an environment.
 func variableValues(p *projects.Project, declared map[string]*configs.Variable, environment string, o *variableOptions) (map[string]cty.Value, diag.List) {
-	given := make([]configs.GivenVariable, len(o.given))
-	for i, g := range o.given {
-		given[i] = configs.GivenVariable{File: g.file, Text: g.text}
-	}
 	raw := map[string]configs.InputValue{}
 	var diags diag.List
 	if e := p.Environments[environment]; e != nil {
@@ -57,7 +53,7 @@ func variableValues(p *projects.Project, declared map[string]*configs.Variable, 
 			raw[name] = configs.InputValue{Value: v, Source: configs.FromCaller, Range: &rng}
 		}
 	}
-	values, found := configs.CollectVariables(p.Dir, &configs.Module{Variables: declared}, given, os.Environ(), p.Files)
+	values, found := configs.CollectVariables(p.Dir, &configs.Module{Variables: declared}, o.given, os.Environ(), p.Files)
 	diags = append(diags, found...)
 	for name, v := range values {
 		raw[name] = v

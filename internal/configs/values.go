@@ -126,12 +126,15 @@ func parseValue(v *Variable, raw InputValue) (cty.Value, diag.List) {
 type GivenVariable struct {
 	File bool
 	Text string // NAME=VALUE, or the file's name
+	// Content is what is in the file, where it was sent from elsewhere; nil to read it.
+	// It is none of the files of the configuration, whatever its name.
+	Content []byte
 }
 
 // CollectVariables gathers values for the variables of a root module: from the
 // environment (TF_VAR_NAME), terraform.tfvars, terraform.tfvars.json and
 // *.auto.tfvars files in dir, and what was given; later ones win. The source text
-// of files is added to files, where not nil.
+// of files that are read is added to files, where not nil.
 func CollectVariables(dir string, m *Module, given []GivenVariable, environ []string, files map[string][]byte) (map[string]InputValue, diag.List) {
 	c := &collector{module: m, values: map[string]InputValue{}, files: files}
 	if c.files == nil {
@@ -144,17 +147,29 @@ func CollectVariables(dir string, m *Module, given []GivenVariable, environ []st
 		}
 	}
 	for _, name := range automaticFiles(dir) {
-		c.file(name, FromAutoFile)
+		c.file(name, nil, FromAutoFile)
 	}
 	for _, g := range given {
 		if g.File {
-			c.file(g.Text, FromFile)
+			c.file(g.Text, g.Content, FromFile)
 			continue
 		}
 		c.argument(g.Text)
 	}
 	c.reportUndeclared()
 	return c.values, c.diags
+}
+
+// ReadValuesFile reads a file for [ReadValues].
+func ReadValuesFile(name string) ([]byte, diag.List) {
+	src, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, diag.Errorf("Failed to read variables file", "The variables file %s does not exist.", name)
+	}
+	if err != nil {
+		return nil, diag.Errorf("Failed to read variables file", "The variables file %s cannot be read: %s.", name, unwrapPath(err))
+	}
+	return src, nil
 }
 
 // automaticFiles lists the files read without being named, in order.
@@ -191,8 +206,15 @@ type undeclaredValue struct {
 	rng  hcl.Range
 }
 
-func (c *collector) file(name string, from InputSource) {
-	values, diags := ReadValuesFile(name, c.files)
+func (c *collector) file(name string, content []byte, from InputSource) {
+	if content == nil {
+		read, diags := ReadValuesFile(name)
+		if c.diags = append(c.diags, diags...); diags.HasErrors() {
+			return
+		}
+		content, c.files[name] = read, read
+	}
+	values, diags := ReadValues(name, content)
 	c.diags = append(c.diags, diags...)
 	names := make([]string, 0, len(values))
 	for variable := range values {
@@ -242,19 +264,8 @@ func (c *collector) reportUndeclared() {
 	}
 }
 
-// ReadValuesFile reads a .tfvars or .tfvars.json file. Its source text is added
-// to files, where not nil.
-func ReadValuesFile(name string, files map[string][]byte) (map[string]InputValue, diag.List) {
-	src, err := os.ReadFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, diag.Errorf("Failed to read variables file", "The variables file %s does not exist.", name)
-	}
-	if err != nil {
-		return nil, diag.Errorf("Failed to read variables file", "The variables file %s cannot be read: %s.", name, unwrapPath(err))
-	}
-	if files != nil {
-		files[name] = src
-	}
+// ReadValues reads the text of a .tfvars or .tfvars.json file.
+func ReadValues(name string, src []byte) (map[string]InputValue, diag.List) {
 	var file *hcl.File
 	var hclDiags hcl.Diagnostics
 	if strings.HasSuffix(name, ".json") {

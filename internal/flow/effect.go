@@ -272,7 +272,7 @@ type StepState struct {
 	// Begun and Ended are when it began, whatever of it was to wait for room in a pool,
 	// and when the last of it ended; zero where that is not so.
 	Begun, Ended time.Time
-	// Waits says what a running step waits for: "for approval", "for event", or
+	// Waits says what a running step waits for: "for approval" (with how many there are where several are needed), "for event", or
 	// "until" an instant.
 	Waits string
 }
@@ -304,18 +304,21 @@ func (m *Machine) Steps() []StepState {
 		}
 		out[i] = one
 	}
-	m.effects.open(func(_ int, p *effect) {
-		if waits := p.waits(); waits != "" {
+	m.effects.open(func(step int, p *effect) {
+		if waits := m.waitsFor(step, p); waits != "" {
 			out[p.node].Waits = waits
 		}
 	})
 	return out
 }
 
-// waits says what an effect waits for, as [StepState] has it.
-func (p *effect) waits() string {
+// waitsFor says what an effect waits for, as [StepState] has it.
+func (m *Machine) waitsFor(step int, p *effect) string {
 	switch p.kind {
 	case approvalEffect:
+		if want, err := m.asked(p.target); err == nil && want.count > 1 {
+			return fmt.Sprintf("for approval (%d of %d)", len(m.approvals[int32(step)].by), want.count)
+		}
 		return "for approval"
 	case eventEffect:
 		return "for event"
@@ -367,9 +370,9 @@ func (m *Machine) Items(step string) ([]ItemState, bool) {
 		}
 		out[i] = one
 	}
-	m.effects.open(func(_ int, p *effect) {
+	m.effects.open(func(step int, p *effect) {
 		if p.node == int32(n) && p.kind != readEffect && p.kind != deadlineEffect && p.kind != undoEffect {
-			out[p.item].Attempt, out[p.item].Waits = int(p.attempt), p.waits()
+			out[p.item].Attempt, out[p.item].Waits = int(p.attempt), m.waitsFor(step, p)
 		}
 	})
 	return out, true

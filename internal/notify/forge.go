@@ -163,18 +163,23 @@ func (t *telling) setStatus(ctx context.Context) error {
 // maxPages bounds how many pages of comments are looked through.
 const maxPages = 100
 
-// setComment makes the comment, or changes the one that was made before.
+// setComment makes the comment, or changes the one that was made before. One about a
+// later run stays: that of an earlier push, which took longer, has nothing to say any
+// more.
 func (t *telling) setComment(ctx context.Context) error {
 	marker, err := t.marker()
 	if err != nil {
 		return err
 	}
-	body := map[string]string{"body": t.report.comment(marker, t.comment)}
+	created := t.report.run.Created.UnixMilli()
+	body := map[string]string{"body": t.report.comment(fmt.Sprintf("%s%d -->", marker, created), t.comment)}
 	all := t.API + t.commentsPath(t.report)
-	id, err := t.findComment(ctx, all, marker)
+	id, latest, err := t.findComment(ctx, all, marker)
 	switch {
 	case err != nil:
 		return err
+	case latest > created:
+		return nil
 	case id == 0:
 		_, err = t.call(ctx, http.MethodPost, all, body)
 	default:
@@ -183,20 +188,20 @@ func (t *telling) setComment(ctx context.Context) error {
 	return err
 }
 
-// marker begins a comment and is not shown. Nobody else can make one: another
-// comment is not taken for ours.
+// marker begins a comment and is not shown; when the run was made that the comment is
+// about follows. Nobody else can make one: another comment is not taken for ours.
 func (t *telling) marker() (string, error) {
 	about := fmt.Sprintf("%s %d %s", t.report.source.Repository, t.report.source.PullRequest, t.report.subject())
 	sum, err := t.Fingerprint("comment of "+t.Name, []byte(about))
 	if err != nil {
 		return "", err
 	}
-	return "<!-- tutti " + sum + " -->", nil
+	return "<!-- tutti " + sum + " ", nil
 }
 
-// findComment looks for the first comment that begins with a marker; 0 where there is
-// none.
-func (t *telling) findComment(ctx context.Context, all, marker string) (int64, error) {
+// findComment looks for the first comment that begins with a marker, and when the run was
+// made that it is about, in milliseconds since 1970; 0 where there is none.
+func (t *telling) findComment(ctx context.Context, all, marker string) (id, created int64, err error) {
 	page := all + "?per_page=100&page=1"
 	if t.Kind == projects.NotifyGitea {
 		page = all // its comments come all at once
@@ -207,25 +212,27 @@ func (t *telling) findComment(ctx context.Context, all, marker string) (int64, e
 	for range maxPages {
 		answer, err := t.call(ctx, http.MethodGet, page, nil)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		var list []struct {
 			ID   int64  `json:"id"`
 			Body string `json:"body"`
 		}
 		if err := json.Unmarshal(answer.body, &list); err != nil {
-			return 0, errors.New("the host does not answer with a list of comments")
+			return 0, 0, errors.New("the host does not answer with a list of comments")
 		}
 		for _, c := range list {
-			if strings.HasPrefix(c.Body, marker) {
-				return c.ID, nil
+			if rest, ours := strings.CutPrefix(c.Body, marker); ours {
+				number, _, _ := strings.Cut(rest, " ")
+				created, _ = strconv.ParseInt(number, 10, 64) // 0 where it was not written down yet
+				return c.ID, created, nil
 			}
 		}
 		if page = nextPage(answer, page); page == "" {
-			return 0, nil
+			return 0, 0, nil
 		}
 	}
-	return 0, &failure{problem: "the request to merge has too many comments to find ours among them", final: true}
+	return 0, 0, &failure{problem: "the request to merge has too many comments to find ours among them", final: true}
 }
 
 // nextPage is what follows a page, by the header Link (RFC 8288) that all these hosts

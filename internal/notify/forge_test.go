@@ -277,9 +277,9 @@ func (w *world) settled(count int) {
 // request to merge is planned and however many others there are.
 func TestForges(t *testing.T) {
 	for kind, want := range map[projects.NotifyKind]struct{ states, token string }{
-		projects.NotifyGitHub: {"pending failure pending success", "Bearer the-token"},
-		projects.NotifyGitLab: {"running failed running success", "the-token"},
-		projects.NotifyGitea:  {"pending failure pending success", "token the-token"},
+		projects.NotifyGitHub: {"pending failure pending success failure", "Bearer the-token"},
+		projects.NotifyGitLab: {"running failed running success failed", "the-token"},
+		projects.NotifyGitea:  {"pending failure pending success failure", "token the-token"},
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			h := newHost(t, kind)
@@ -299,6 +299,10 @@ func TestForges(t *testing.T) {
 			}
 			w.record(events.Event{Type: "run.started", Subject: "r2"}, events.Event{Type: "run.succeeded", Subject: "r2"})
 			w.settled(4)
+			// What an earlier push brought about takes longer, and says nothing any more.
+			w.started(runs.Run{ID: "r0", Kind: runs.WorkflowKind, Blob: "definition/x", Summary: "plan shop", Key: states.Key{Environment: "prod"}, Source: source, Created: time.UnixMilli(1)})
+			w.record(events.Event{Type: "run.failed", Subject: "r0"})
+			w.settled(5)
 			statuses, comments := h.see()
 			if len(comments) != 8 || !strings.Contains(comments[7].Body, "### ✅ Tutti: Succeeded") {
 				t.Errorf("%v", comments)

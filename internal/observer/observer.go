@@ -1,6 +1,7 @@
 package observer
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,9 +29,9 @@ type Store interface {
 	// Observations are all documents.
 	Observations(ctx context.Context) (map[states.Key]json.RawMessage, error)
 	// Observe replaces one, nil where there is none yet, in one transaction with
-	// events. change may be called more than once; what it returned last counts. An
-	// error of it is returned, and nothing is written.
-	Observe(ctx context.Context, key states.Key, change func(document json.RawMessage) (json.RawMessage, []events.Event, error)) error
+	// events and runs. change may be called more than once; what it returned last
+	// counts. An error of it is returned, and nothing is written.
+	Observe(ctx context.Context, key states.Key, change func(document json.RawMessage) (json.RawMessage, []events.Event, error), made ...runs.NewRun) error
 }
 
 // Work is what an observer has done for it. It is called by several goroutines.
@@ -40,9 +41,8 @@ type Work interface {
 	Look(ctx context.Context, t Target, asked *Asked) (Look, error)
 	// Busy reports whether a run is changing a stack.
 	Busy(ctx context.Context, key states.Key) (bool, error)
-	// Repair makes the run of a repair. Where there is a run of that name already
-	// nothing is done.
-	Repair(ctx context.Context, t Target, r Repair) error
+	// Repair is the run of a repair, to be made.
+	Repair(ctx context.Context, t Target, r Repair) (runs.NewRun, error)
 	// Open reports whether a run has not ended.
 	Open(ctx context.Context, run string) (bool, error)
 }
@@ -150,7 +150,7 @@ func (o *Observer) due(ctx context.Context, t Target, r Record) (time.Time, bool
 	o.mu.Unlock()
 	at, ok := time.Time{}, true
 	switch repair := r.Repair; {
-	case r.Asked != nil, repair != nil && !repair.Made:
+	case r.Asked != nil:
 	case repair != nil && !repair.Seen && t.Block != nil && !o.open(ctx, repair.Run):
 		// What has been put back is worth a look.
 	case t.Block == nil:
@@ -210,8 +210,7 @@ func (o *Observer) problem(ctx context.Context, err error) {
 	}
 }
 
-// attend does what is due about a stack: makes the run of a repair that was
-// decided, and looks.
+// attend looks at a stack if that is due.
 func (o *Observer) attend(ctx context.Context, t Target) error {
 	r, err := o.record(ctx, t.Key)
 	if err != nil {
@@ -220,14 +219,7 @@ func (o *Observer) attend(ctx context.Context, t Target) error {
 	if at, ok := o.due(ctx, t, r); !ok || at.After(time.Now()) {
 		return nil // somebody has ended meanwhile who was at it
 	}
-	if r.Repair != nil && !r.Repair.Made {
-		return o.repair(ctx, t, *r.Repair)
-	}
-	made, err := o.Look(ctx, t, r.Asked)
-	if err != nil || made == nil {
-		return err
-	}
-	return o.repair(ctx, t, *made)
+	return o.Look(ctx, t, r.Asked)
 }
 
 func (o *Observer) record(ctx context.Context, key states.Key) (Record, error) {
@@ -238,73 +230,81 @@ func (o *Observer) record(ctx context.Context, key states.Key) (Record, error) {
 	return Read(document)
 }
 
-// repair makes the run of a repair and says that it was.
-func (o *Observer) repair(ctx context.Context, t Target, r Repair) error {
-	problem := "the stack is no longer observed"
-	if t.Block != nil {
-		problem = ""
-		if err := o.Work.Repair(ctx, t, r); err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			problem = err.Error()
-		}
-	}
-	return o.Store.Observe(ctx, t.Key, func(document json.RawMessage) (json.RawMessage, []events.Event, error) {
-		now, err := Read(document)
-		if err != nil || now.Repair == nil || now.Repair.Run != r.Run {
-			return document, nil, err
-		}
-		return write(now.Made(problem), nil)
-	})
-}
-
-// Look looks at a stack now and records what it found. It returns the repair that
-// was decided, whose run is to be made; nil for none.
-func (o *Observer) Look(ctx context.Context, t Target, asked *Asked) (*Repair, error) {
+// Look looks at a stack now and records what it found, with the run of a repair where
+// one is decided.
+func (o *Observer) Look(ctx context.Context, t Target, asked *Asked) error {
 	if err := o.steady(ctx, t.Key); err != nil {
-		return nil, err
+		return err
 	}
 	l, err := o.watched(ctx, t, asked)
 	switch {
 	case ctx.Err() != nil:
-		return nil, context.Cause(ctx) // it says nothing about the stack
+		return context.Cause(ctx) // it says nothing about the stack
 	case errors.Is(err, ErrUnsteady):
-		return nil, err
+		return err
 	case err != nil:
 		l.Problem = err.Error()
 	default:
 		// What was read while a run was at work is neither before nor after it.
 		if err := o.steady(ctx, t.Key); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	settings := Settings{Run: runs.NewID(time.Now()), Jitter: o.jitter()}
 	if b := t.Block; b != nil {
 		settings.Every, settings.Flapping, settings.Within, settings.Repair = b.Every, b.Flapping, b.Within, b.Repair
 	}
-	before, err := o.record(ctx, t.Key)
-	if err != nil {
-		return nil, err
+	for {
+		err := o.take(ctx, t, asked, l, settings)
+		if !errors.Is(err, errOther) {
+			return err
+		}
 	}
-	settings.Open = before.Repair != nil && o.open(ctx, before.Repair.Run)
-	var decided *Repair
-	err = o.Store.Observe(ctx, t.Key, func(document json.RawMessage) (json.RawMessage, []events.Event, error) {
-		decided = nil
-		r, err := Read(document)
-		if err != nil {
-			return nil, nil, err
+}
+
+// errOther says that what was known of a stack has changed meanwhile.
+var errOther = errors.New("something else is known meanwhile")
+
+// take writes what is known with one more look: what comes of it, the run of a repair
+// included, is told only together with it. It returns [errOther] where it rests on
+// what is not known any more.
+func (o *Observer) take(ctx context.Context, t Target, asked *Asked, l Look, settings Settings) error {
+	before, err := o.Store.Observation(ctx, t.Key)
+	if err != nil {
+		return err
+	}
+	r, err := Read(before)
+	if err != nil {
+		return err
+	}
+	if r.Looked.After(l.Began) && l.Problem == "" {
+		return ErrUnsteady // somebody else has looked later
+	}
+	settings.Open = r.Repair != nil && o.open(ctx, r.Repair.Run)
+	next, notices := r.After(l, settings)
+	var made []runs.NewRun
+	if next.Repair != nil && next.Repair.Run == settings.Run {
+		n, err := o.Work.Repair(ctx, t, *next.Repair)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			next = next.refused(notices, err.Error())
+		default:
+			made = append(made, n)
 		}
-		if r.Looked.After(l.Began) && l.Problem == "" {
-			return nil, nil, ErrUnsteady // somebody else has looked later
+	}
+	document, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	list := told(t, asked, next, notices)
+	return o.Store.Observe(ctx, t.Key, func(now json.RawMessage) (json.RawMessage, []events.Event, error) {
+		if !bytes.Equal(now, before) {
+			return nil, nil, errOther
 		}
-		next, notices := r.After(l, settings)
-		if next.Repair != nil && !next.Repair.Made {
-			decided = next.Repair
-		}
-		return write(next, told(t, asked, next, notices))
-	})
-	return decided, err
+		return document, list, nil
+	}, made...)
 }
 
 // watched looks at a stack, and gives up when a run begins to change it.
@@ -364,11 +364,6 @@ func (o *Observer) jitter() float64 {
 		return o.Jitter()
 	}
 	return 2*rand.Float64() - 1
-}
-
-func write(r Record, list []events.Event) (json.RawMessage, []events.Event, error) {
-	document, err := json.Marshal(r)
-	return document, list, err
 }
 
 // told are the events about a look.

@@ -1,6 +1,7 @@
 package observer
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -24,6 +26,10 @@ type memory struct {
 	told      []events.Event
 	// fails has the next changes fail.
 	fails bool
+	// onWrite, where not nil, says of a change whether it takes effect, and what its
+	// caller is told.
+	onWrite func() (bool, error)
+	made    func(runs.NewRun) // is called for every run that is made
 }
 
 func (m *memory) Observation(_ context.Context, key states.Key) (json.RawMessage, error) {
@@ -38,7 +44,7 @@ func (m *memory) Observations(context.Context) (map[states.Key]json.RawMessage, 
 	return maps.Clone(m.documents), nil
 }
 
-func (m *memory) Observe(_ context.Context, key states.Key, change func(json.RawMessage) (json.RawMessage, []events.Event, error)) error {
+func (m *memory) Observe(_ context.Context, key states.Key, change func(json.RawMessage) (json.RawMessage, []events.Event, error), made ...runs.NewRun) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fails {
@@ -48,9 +54,18 @@ func (m *memory) Observe(_ context.Context, key states.Key, change func(json.Raw
 	if err != nil {
 		return err
 	}
+	if m.onWrite != nil {
+		var done bool
+		if done, err = m.onWrite(); !done {
+			return err
+		}
+	}
 	m.documents[key] = document
 	m.told = append(m.told, told...)
-	return nil
+	for _, n := range made {
+		m.made(n)
+	}
+	return err
 }
 
 // known is what is known of a stack.
@@ -93,8 +108,9 @@ type world struct {
 	problem error
 	busy    map[states.Key]bool
 	open    map[string]bool // runs of repairs
-	made    []Repair
-	refuse  error // why no repair can be made
+	made    []string        // runs of repairs, in order
+	tried   int             // repairs that were to be made
+	refuse  error           // why none can be
 	looks   []looked
 	now     map[states.Key]int // looks at work
 	most    int                // of all stacks
@@ -136,14 +152,19 @@ func (w *world) Busy(_ context.Context, key states.Key) (bool, error) {
 	return w.busy[key], nil
 }
 
-func (w *world) Repair(_ context.Context, t Target, r Repair) error {
+func (w *world) Repair(_ context.Context, t Target, r Repair) (runs.NewRun, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.refuse == nil {
-		w.open[r.Run] = true
-	}
-	w.made = append(w.made, r)
-	return w.refuse
+	w.tried++
+	return runs.NewRun{Run: runs.Run{ID: r.Run, Key: t.Key}}, w.refuse
+}
+
+// begin takes a run that was made: it is open from then on.
+func (w *world) begin(n runs.NewRun) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open[n.Run.ID] = true
+	w.made = append(w.made, n.Run.ID)
 }
 
 func (w *world) Open(_ context.Context, run string) (bool, error) {
@@ -171,15 +192,15 @@ func (w *world) count(key states.Key) (n int) {
 }
 
 // all are the looks and the repairs that were made.
-func (w *world) all() ([]looked, []Repair) {
+func (w *world) all() ([]looked, []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.looks), slices.Clone(w.made)
 }
 
 func newWorld() (*world, *memory) {
-	return &world{takes: time.Second, drift: map[states.Key][]Change{}, busy: map[states.Key]bool{}, open: map[string]bool{}, now: map[states.Key]int{}},
-		&memory{documents: map[states.Key]json.RawMessage{}}
+	w := &world{takes: time.Second, drift: map[states.Key][]Change{}, busy: map[states.Key]bool{}, open: map[string]bool{}, now: map[states.Key]int{}}
+	return w, &memory{documents: map[states.Key]json.RawMessage{}, made: w.begin}
 }
 
 // observe has an observer at work until the function returned is called, which
@@ -328,7 +349,8 @@ func TestAskedLooks(t *testing.T) {
 					return nil, nil, err
 				}
 				r.Asked = &Asked{By: "user:ann", At: time.Now()}
-				return write(r, nil)
+				document, err = json.Marshal(r)
+				return document, nil, err
 			}); err != nil {
 				t.Fatal(err)
 			}
@@ -354,8 +376,7 @@ func TestAskedLooks(t *testing.T) {
 	})
 }
 
-// TestRepairsAreMadeOnce: also where the process dies between deciding and making
-// them, and looked after when they have ended.
+// TestRepairsAreMadeOnce: and looked after when they have ended.
 func TestRepairsAreMadeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld()
@@ -372,28 +393,79 @@ func TestRepairsAreMadeOnce(t *testing.T) {
 		if n := w.count(shop.Key); n != 1 {
 			t.Errorf("it was looked at %d times while the repair is at work", n)
 		}
-		w.set(func() { w.open[made[0].Run] = false; delete(w.drift, shop.Key) })
+		w.set(func() { w.open[made[0]] = false; delete(w.drift, shop.Key) })
 		time.Sleep(10 * time.Second)
 		if m.count(Resolved) != 1 {
 			t.Error("nobody looked after the repair")
 		}
 		stop()
-
-		// Decided, and then the process died.
-		w.drift[shop.Key] = []Change{changed("b", "x", "1")}
-		r := m.known(shop.Key)
-		r, _ = r.After(Look{Began: time.Now(), Ended: time.Now(), Changes: w.drift[shop.Key]}, Settings{Every: time.Hour, Flapping: 3, Within: time.Hour, Repair: true, Run: "decided"})
-		m.documents[shop.Key], _ = json.Marshal(r)
-		_, stop = observe(t, w, m, shop)
-		time.Sleep(time.Minute)
-		stop()
-		_, stop = observe(t, w, m, shop)
-		defer stop()
-		time.Sleep(time.Minute)
-		if _, made := w.all(); len(made) != 2 || made[1].Run != "decided" {
-			t.Errorf("made were %+v", made)
-		}
 	})
+}
+
+// TestKilledAnywhere has a process die at every write, before it takes effect and
+// after, and another one go on: each drift is told once and put back by one run, which
+// is there when it is told of.
+func TestKilledAnywhere(t *testing.T) {
+	scenario := func(t *testing.T, killAt int, done bool) (writes int, story []string) {
+		synctest.Test(t, func(t *testing.T) {
+			w, m := newWorld()
+			shop := every("shop", time.Hour)
+			shop.Block.Repair = true
+			killed := make(chan struct{})
+			m.onWrite = func() (bool, error) {
+				if writes++; writes != killAt {
+					return true, nil
+				}
+				close(killed)
+				return done, errors.New("killed")
+			}
+			_, stop := observe(t, w, m, shop)
+			pass := func(length time.Duration) {
+				time.Sleep(length)
+				select {
+				case <-killed:
+					stop()
+					killed = make(chan struct{})
+					_, stop = observe(t, w, m, shop)
+				default:
+				}
+			}
+			for i := range 2 {
+				w.set(func() { w.drift[shop.Key] = []Change{changed(fmt.Sprint("a", i), "x", "1")} })
+				pass(10 * time.Second)
+				pass(2 * time.Hour)
+				w.set(func() { clear(w.open); delete(w.drift, shop.Key) }) // what is open has ended
+				pass(10 * time.Second)
+				pass(2 * time.Hour)
+			}
+			stop()
+			made := slices.Clone(w.made)
+			for _, e := range m.told {
+				var n Notice
+				if err := json.Unmarshal(e.Data, &n); err != nil {
+					t.Fatal(err)
+				}
+				at := slices.Index(w.made, n.Repair)
+				story = append(story, fmt.Sprint(e.Type, " ", n.Changes[0].Address, " run ", at))
+				made = slices.DeleteFunc(made, func(run string) bool { return run == n.Repair })
+			}
+			if len(made) > 0 {
+				t.Errorf("of the runs %v nobody was told", made)
+			}
+		})
+		return writes, story
+	}
+	most, want := scenario(t, 0, true)
+	if fmt.Sprint(want) != "[drift.found a0 run 0 drift.resolved a0 run 0 drift.found a1 run 1 drift.resolved a1 run 1]" || most < 6 {
+		t.Fatalf("%d writes: %q", most, want)
+	}
+	for n := 1; n <= most; n++ {
+		for _, done := range []bool{false, true} {
+			if _, got := scenario(t, n, done); !slices.Equal(got, want) {
+				t.Errorf("killed at write %d (done %t): %q", n, done, got)
+			}
+		}
+	}
 }
 
 func TestRefusedRepairIsKept(t *testing.T) {
@@ -406,8 +478,13 @@ func TestRefusedRepairIsKept(t *testing.T) {
 		time.Sleep(20 * time.Hour)
 		stop()
 		r := m.known(shop.Key)
-		if n := w.count(shop.Key); len(w.made) != n || r.Repair.Problem != "service:observer may not do this" {
-			t.Errorf("it was tried %d times, and known is %+v", len(w.made), r.Repair)
+		if n := w.count(shop.Key); w.tried != n || len(w.made) != 0 || r.Repair.Problem != "service:observer may not do this" {
+			t.Errorf("it was tried %d times, and known is %+v", w.tried, r.Repair)
+		}
+		for _, e := range m.told {
+			if bytes.Contains(e.Data, []byte(`"repair"`)) {
+				t.Errorf("told is a run that there is not: %s", e.Data)
+			}
 		}
 		if n := w.count(shop.Key); n < 18 || n > 24 {
 			t.Errorf("it was looked at %d times", n)

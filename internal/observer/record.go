@@ -73,8 +73,7 @@ type Repair struct {
 	At      time.Time `json:"at"` // when it was decided
 	Targets []string  `json:"targets"`
 	Of      string    `json:"of"` // print of the drift that it is about
-	// Made says that the run was made, or that it could not be: Problem.
-	Made    bool   `json:"made,omitempty"`
+	// Problem is why there is no such run; empty where there is.
 	Problem string `json:"problem,omitempty"`
 	// Seen says that somebody has looked since the run ended.
 	Seen bool `json:"seen,omitempty"`
@@ -171,7 +170,7 @@ func (r Record) After(l Look, s Settings) (Record, []Notice) {
 	if s.Repair {
 		d.repair(notices)
 	}
-	if out.Repair != nil && out.Repair.Made && !s.Open {
+	if out.Repair != nil && out.Repair.Run != s.Run && !s.Open {
 		seen := *out.Repair
 		seen.Seen = true
 		out.Repair = &seen
@@ -179,22 +178,29 @@ func (r Record) After(l Look, s Settings) (Record, []Notice) {
 	return out, notices
 }
 
-// Made is what is known when the run of a repair was made, or could not be.
-func (r Record) Made(problem string) Record {
-	made := *r.Repair
-	made.Made, made.Problem = true, problem
-	made.Seen = problem != "" // nothing comes of it that could be seen
-	r.Repair = &made
-	if problem != "" {
-		return r
-	}
-	r.Fields = copyFields(r.Fields)
-	for _, one := range r.Drift {
-		if slices.Contains(made.Targets, one.Target) {
-			r.each(one.Change, func(f *Field) { f.Repairs++ })
+// refused is what is known where the run of the repair that was just decided cannot be
+// made. What is told of the look then names no run.
+func (r Record) refused(notices []Notice, problem string) Record {
+	refused := *r.Repair
+	refused.Problem, refused.Seen = problem, true // nothing comes of it that could be seen
+	for i := range notices {
+		if notices[i].Kind == Found && notices[i].Repair == refused.Run {
+			notices[i].Repair = ""
 		}
 	}
+	r.Repair = &refused
+	r.Fields = copyFields(r.Fields)
+	r.repairs(refused.Targets, -1)
 	return r
+}
+
+// repairs counts how often repairs put something back.
+func (r Record) repairs(targets []string, more int) {
+	for _, one := range r.Drift {
+		if slices.Contains(targets, one.Target) {
+			r.each(one.Change, func(f *Field) { f.Repairs += more })
+		}
+	}
 }
 
 // Reset forgets what was found before: what flapped is repaired again.
@@ -447,12 +453,13 @@ func (d *differing) repair(notices []Notice) {
 	last := d.record.Repair
 	print := printOf(about)
 	switch {
-	case len(targets) == 0 || d.settings.Open || last != nil && !last.Made:
+	case len(targets) == 0 || d.settings.Open:
 		return
 	case last != nil && last.Problem == "" && last.Of == print && d.look.Ended.Sub(last.At) < repairAgain && d.allKnown(about, last.At):
 		return // it did not help
 	}
 	d.record.Repair = &Repair{Run: d.settings.Run, At: d.look.Ended, Targets: targets, Of: print}
+	d.record.repairs(targets, 1)
 	for i := range notices {
 		if notices[i].Kind == Found {
 			notices[i].Repair = d.settings.Run

@@ -58,9 +58,8 @@ func (s *story) look(want string, found ...Change) []Notice {
 func (s *story) repaired(want string) {
 	s.t.Helper()
 	got := ""
-	if s.r.Repair != nil && !s.r.Repair.Made {
+	if s.r.Repair != nil && s.r.Repair.Run == s.settings.Run {
 		got = s.r.Repair.Run + " " + strings.Join(s.r.Repair.Targets, " ")
-		s.r = s.r.Made("")
 	}
 	if got != want {
 		s.t.Errorf("after look %d the repair is %q, not %q", s.looks, got, want)
@@ -198,13 +197,13 @@ func TestRepairs(t *testing.T) {
 	s.look("", changed("a", "x", "1"), changed("b", "x", "1"))
 	s.repaired("run28 a b")
 	// One that could not be made is tried with each look.
-	s.r = s.r.Made("not allowed")
+	s.r = s.r.refused(nil, "not allowed")
 	for range 2 {
 		s.look("", changed("a", "x", "1"), changed("b", "x", "1"))
 		s.repaired(fmt.Sprintf("run%d a b", s.looks))
-		s.r = s.r.Made("not allowed")
+		s.r = s.r.refused(nil, "not allowed")
 	}
-	if n := s.r.Fields[keyOf("a", "x")].Repairs; n != 5 {
+	if n := s.r.Fields[keyOf("a", "x")].Repairs; n != 2 {
 		t.Errorf("it was put back %d times", n)
 	}
 	// What the files do not have is not put back: that would destroy it.
@@ -212,15 +211,6 @@ func TestRepairs(t *testing.T) {
 	orphan.Target = ""
 	s.look("found c x1, resolved a b x1", orphan)
 	s.repaired("")
-}
-
-// TestUnmadeRepairIsNotForgotten: what was decided before a crash stays decided.
-func TestUnmadeRepairIsNotForgotten(t *testing.T) {
-	s := newStory(t)
-	s.settings.Repair = true
-	s.look("found a x1", changed("a", "x", "1"))
-	s.look("found b x1", changed("a", "x", "1"), changed("b", "x", "1"))
-	s.repaired("run1 a")
 }
 
 func TestFailedLooks(t *testing.T) {
@@ -304,16 +294,12 @@ func TestRecordsHold(t *testing.T) {
 					t.Fatalf("look %d: of %s is told %q, not %q", i, address, told[address], want)
 				}
 			}
-			if p := next.Repair; p != nil && !p.Made {
+			if p := next.Repair; p != nil && p.Run == settings.Run {
 				for _, address := range []string{"a", "b", "c"} {
 					if wanted := is[address] != "" && !left[address]; slices.Contains(p.Targets, address) != wanted {
 						t.Fatalf("look %d: the repair is of %v", i, p.Targets)
 					}
 				}
-				if p.Run != settings.Run {
-					t.Fatalf("look %d: a repair was not made", i)
-				}
-				p.Made = true
 			}
 			if len(next.Drift) != len(found) {
 				t.Fatalf("look %d: known is %v", i, next.Drift)

@@ -15,7 +15,7 @@ import (
 // decisions that are named for it. A decision is one of
 //
 //   - true or false: whether the plan may be carried out. Undefined is false;
-//   - an object with "allow" or "allowed", true or false, and why, in "reason",
+//   - an object with "allow", "allowed" or "valid", true or false, and why, in "reason",
 //     "reasons", "message", "messages" or "msg";
 //   - a set or list of messages, as deny gives: none lets the plan pass.
 //
@@ -112,10 +112,11 @@ func (p *Policy) asks(found map[string]*rule, pkg, name string, m *ast.Module, r
 	if r.Default {
 		return out
 	}
-	if out.bodies++; out.bodies == 1 {
-		out.at, out.notes = place(r.Location), p.notesOf(r)
+	one := body{place(r.Location), p.notesOf(r)}
+	if out.bodies = append(out.bodies, one); len(out.bodies) == 1 {
+		out.at, out.notes = one.at, one.notes
 	} else {
-		out.notes = out.notes.common(p.notesOf(r))
+		out.notes = out.notes.common(one.notes)
 	}
 	return out
 }
@@ -141,32 +142,44 @@ func (p *Policy) hasInstead() string {
 
 // notes are what annotations (# METADATA) say of a rule.
 type notes struct {
-	title, description, severity string
-	entrypoint                   bool
+	title, description, severity, fix string
+	entrypoint                        bool
 }
 
 // notesOf collects the annotations of a rule: its own, those of all rules of the
-// name, and those of the package for what these leave open.
+// name, and for what these leave open those of the package, and what its file says
+// in __rego_metadata__, as Trivy and others have it.
 func (p *Policy) notesOf(r *ast.Rule) notes {
 	var n notes
-	set := p.annotations
-	if set == nil || r.Module == nil {
+	if r.Module == nil {
 		return n
 	}
+	say := func(title, description string, more map[string]any) {
+		n.title, n.description = orElse(n.title, title), orElse(n.description, description)
+		n.severity = orElse(n.severity, strings.ToLower(firstText(more, "severity")))
+		n.fix = orElse(n.fix, firstText(more, append([]string{"recommended_action", "recommended_actions"}, fixNames...)...))
+	}
 	add := func(a *ast.Annotations) {
-		if a == nil {
-			return
+		if a != nil {
+			say(a.Title, a.Description, a.Custom)
+			n.entrypoint = n.entrypoint || a.Entrypoint && a.Scope != "package"
 		}
-		severity, _ := a.Custom["severity"].(string)
-		n.title, n.description = orElse(n.title, a.Title), orElse(n.description, a.Description)
-		n.severity = orElse(n.severity, strings.ToLower(severity))
-		n.entrypoint = n.entrypoint || a.Entrypoint && a.Scope != "package"
 	}
-	for _, a := range r.Annotations {
-		add(a)
+	if set := p.annotations; set != nil {
+		for _, a := range r.Annotations {
+			add(a)
+		}
+		add(set.GetDocumentScope(r.Ref().GroundPrefix()))
+		add(set.GetPackageScope(r.Module.Package)) // it may hold one rule and describe that
 	}
-	add(set.GetDocumentScope(r.Ref().GroundPrefix()))
-	add(set.GetPackageScope(r.Module.Package)) // it may hold one rule and describe that
+	for _, about := range r.Module.Rules {
+		if ruleName(about) == "__rego_metadata__" && about.Head.Value != nil && about.Head.Value.IsGround() {
+			if v, err := ast.JSON(about.Head.Value.Value); err == nil {
+				m, _ := v.(map[string]any)
+				say(firstText(m, "title"), firstText(m, "description"), m)
+			}
+		}
+	}
 	return n
 }
 
@@ -178,7 +191,7 @@ func (n notes) common(other notes) notes {
 		}
 		return ""
 	}
-	return notes{same(n.title, other.title), same(n.description, other.description), same(n.severity, other.severity), n.entrypoint || other.entrypoint}
+	return notes{same(n.title, other.title), same(n.description, other.description), same(n.severity, other.severity), same(n.fix, other.fix), n.entrypoint || other.entrypoint}
 }
 
 // errNoDecision says that a decision is of no kind that is understood.
@@ -208,7 +221,7 @@ func (r *rule) decided(v ast.Value) ([]said, error) {
 	case ast.Set, *ast.Array:
 		return members(v)
 	case ast.Object:
-		for _, name := range []string{"allow", "allowed"} {
+		for _, name := range []string{"allow", "allowed", "valid"} {
 			allowed := v.Get(ast.StringTerm(name))
 			if allowed == nil {
 				continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,15 +31,35 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 		j.uncertain(nil, nil, asked)
 		return
 	}
+	bounded := slices.ContainsFunc(asked, attribute.isBound)
+	only := !slices.ContainsFunc(asked, func(a attribute) bool { return !a.isBound() })
+	var lasting map[string]bool
+	if bounded {
+		var more bool
+		if lasting, more = j.lasting(ctx, plain); only {
+			if len(lasting) == len(plain) && !more {
+				asked = nil // nothing can change
+			}
+			j.uncertain(plain, lasting, asked)
+			return
+		}
+	}
 	if !j.r.followed {
 		j.uncertain(plain, nil, asked)
 		return
 	}
 	w, in := j.worker.watched()
 	follow := &derivations{rule: j.r, certain: map[string]bool{}}
-	w.note = follow.noted
+	w.note = func(id int) {
+		if id < 0 || !w.names[id].isBound() { // those are asked for above
+			follow.noted(id)
+		}
+	}
 	if again, err := j.watch(ctx, j.r.query, j.r.says, w, in, follow); err != nil || !same(plain, again) {
 		follow.certain = nil
+	}
+	if bounded {
+		maps.DeleteFunc(follow.certain, func(term string, _ bool) bool { return !lasting[term] })
 	}
 	j.uncertain(plain, follow.certain, asked)
 }
@@ -127,10 +148,15 @@ func (j *judging) locate(address string) *Place {
 	return j.o.Locate(address)
 }
 
+// fixNames are where messages and annotations say how to mend what is wrong.
+var fixNames = []string{"fix", "remediation", "how_to_fix", "fix_hint", "recommendation"}
+
 // add adds a finding for something that the rule says: text, or an object with
 // the text as msg and more about it.
 func (j *judging) add(m said, unknown bool, awaits []string) {
 	f := j.finding(Deny)
+	origin := j.origin(m.term)
+	f.Title, f.RuleAt = origin.notes.title, origin.at
 	switch {
 	case unknown:
 		f.Status, f.Awaits = Unknown, awaits
@@ -141,21 +167,22 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 	case string:
 		f.Message = v
 	case map[string]any:
-		f.Message = firstText(v, "msg", "message", "description", "title")
+		f.Message = firstText(v, "msg", "message", "reason", "description", "title")
 		meta, _ := v["metadata"].(map[string]any)
 		details, _ := v["details"].(map[string]any)
 		for _, from := range []map[string]any{v, details, meta} {
 			f.Resource = orElse(f.Resource, firstText(from, "resource", "address", "resource_address"))
 			f.Attribute = orElse(f.Attribute, firstText(from, "attribute", "path", "key"))
 			f.Severity = orElse(f.Severity, strings.ToLower(firstText(from, "severity")))
-			f.Fix = orElse(f.Fix, firstText(from, "fix", "remediation", "how_to_fix"))
-			f.Severity = orElse(f.Severity, strings.ToLower(firstText(from, "severity")))
+			f.Fix = orElse(f.Fix, firstText(from, fixNames...))
 		}
 		if f.Message == "" {
-			f.Message = m.term
+			f.Message = orElse(origin.notes.title, m.term)
 		}
+	case []any:
+		f.Message = joined(v)
 	case bool:
-		f.Message = orElse(orElse(j.r.notes.title, j.r.notes.description), "The rule "+j.r.String()+" is not satisfied")
+		f.Message = orElse(orElse(origin.notes.title, origin.notes.description), "The rule "+j.r.String()+" is not satisfied")
 	default:
 		f.Message = fmt.Sprint(v)
 	}
@@ -170,11 +197,20 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 	if !j.d.names[f.Resource] {
 		f.Resource = shortened(j.d.mask(f.Resource))
 	}
-	f.Severity = orElse(f.Severity, j.r.notes.severity)
+	f.Severity, f.Fix = orElse(f.Severity, origin.notes.severity), orElse(f.Fix, origin.notes.fix)
 	if f.Source = j.locate(f.Resource); f.Source == nil {
 		f.Source = given(m.value)
 	}
 	j.findings = append(j.findings, f)
+}
+
+// joined is a message that is a list or a set of texts.
+func joined(list []any) string {
+	parts := make([]string, len(list))
+	for i, v := range list {
+		parts[i] = fmt.Sprint(v)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // given is the place that a message names itself, as conftest has it.

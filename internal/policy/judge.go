@@ -67,7 +67,7 @@ func Judge(ctx context.Context, policies []*Policy, d *Document, o Options) (*De
 	var diags diag.List
 	for _, p := range policies {
 		j := Judged{Policy: p.Name, Level: p.Level, Status: Pass, Rules: p.Rules()}
-		failed := 0
+		failed := map[Place]bool{}
 		for _, job := range jobs {
 			if job.p != p {
 				continue
@@ -76,12 +76,12 @@ func Judge(ctx context.Context, policies []*Policy, d *Document, o Options) (*De
 			out.Findings = append(out.Findings, job.findings...)
 			for _, f := range job.findings {
 				j.Status = worst(j.Status, f.Status)
-			}
-			if len(job.findings) > 0 {
-				failed++
+				if f.RuleAt != nil {
+					failed[*f.RuleAt] = true
+				}
 			}
 		}
-		j.Passed = max(0, j.Rules-failed)
+		j.Passed = max(0, j.Rules-len(failed))
 		out.Policies = append(out.Policies, j)
 		out.Status = worst(out.Status, j.Status)
 	}
@@ -166,6 +166,8 @@ type judging struct {
 	plain input // in the shape that the policy wants
 	// worker evaluates nothing else meanwhile.
 	worker *worker
+	// origins are the bodies that messages are of, where that is known.
+	origins map[string]body
 
 	findings []Finding
 	diags    diag.List
@@ -210,6 +212,9 @@ func (j *judging) run(ctx context.Context) {
 	if err != nil {
 		j.fail(err)
 		return
+	}
+	if len(said) > 0 {
+		j.follow(ctx)
 	}
 	if len(asked) > 0 {
 		j.uncertain(said, nil, asked)

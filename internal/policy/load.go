@@ -47,13 +47,13 @@ type rule struct {
 	warns     bool
 	decides   bool // it is a decision that the policy names, true or false
 	at        *Place
-	bodies    int
-	excepts   bool // the package has rules about exceptions
+	bodies    []body // those that give it, defaults left out
+	excepts   bool   // the package has rules about exceptions
 	// followed says that how each of its messages comes about can be followed: each
 	// by a way of its own. One of "else" or a default rests on what others did not say.
 	followed bool
-	alone    bool // it judges each object by itself; see [Policy.ByObject]
-	notes    notes
+	alone    bool  // it judges each object by itself; see [Policy.ByObject]
+	notes    notes // what its bodies say alike
 }
 
 func (r *rule) String() string { return r.pkg + "." + r.name }
@@ -73,7 +73,7 @@ func (p *Policy) ByObject(name string) bool {
 // Rules is how many rules the policy has.
 func (p *Policy) Rules() (n int) {
 	for _, r := range p.rules {
-		n += r.bodies
+		n += len(r.bodies)
 	}
 	return n
 }

@@ -45,10 +45,14 @@ func shapeOf(c *ast.Compiler) (shape, diag.List) {
 	var s shape
 	asked := map[string]*ast.Location{} // nil for what the compiler made of something
 	anything, contents := false, false
+	var through *ast.Location // where the members of the input are gone through
 	for _, file := range sorted(c.Modules) {
 		m := c.Modules[file]
 		note := func(t *ast.Term, at *ast.Location) {
 			name := text(t)
+			if name == "" && through == nil {
+				through = at
+			}
 			anything = anything || name == ""
 			if asked[name] == nil && name != "" {
 				asked[name] = at
@@ -95,6 +99,9 @@ func shapeOf(c *ast.Compiler) (shape, diag.List) {
 		}
 	}
 	if len(odd) == 0 {
+		if anything && len(asked) == 0 && !s.listed {
+			return s, onlyByVariable(through)
+		}
 		return s, nil
 	}
 	d := diag.Diagnostic{Severity: diag.Warning, Summary: "Policy asks for something that is not in a plan",
@@ -104,6 +111,18 @@ func shapeOf(c *ast.Compiler) (shape, diag.List) {
 		d.Subject = &subject
 	}
 	return s, diag.List{d}
+}
+
+// onlyByVariable warns of a policy that asks for no member of the input by its name:
+// it was written for a list of objects, or for plans of Terraform before 0.12.
+func onlyByVariable(at *ast.Location) diag.List {
+	d := diag.Diagnostic{Severity: diag.Warning, Summary: "Policy asks for no part of a plan",
+		Detail: "Rules go through the members of the input as if these were the objects of a plan, and ask for none by name. The input is plan JSON: the objects are in input.resource_changes. A rule that looks for them elsewhere finds none, and denies nothing."}
+	if at != nil {
+		subject := rangeOf(at)
+		d.Subject = &subject
+	}
+	return diag.List{d}
 }
 
 // unknownOfRun tells the path of what is asked of a run and is not known of any.

@@ -98,7 +98,7 @@ func (d *drive) loop(ctx context.Context) {
 	polling, stopPolling := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopPolling()
 	levels := make(chan int)
-	go d.r.poll(polling, d.lease.Run, d.baseline, levels)
+	go d.r.heed(polling, d.lease.Run, d.baseline, levels)
 
 	asked, hard := ctx.Done(), d.req.Hard
 	var grace <-chan time.Time
@@ -453,23 +453,25 @@ func patiently(do func() error, failed func(error)) error {
 	}
 }
 
-// poll looks for cancels of a run asked for by other processes, and tells how
-// far they go beyond what was asked before.
-func (r *Runner) poll(ctx context.Context, id string, baseline int, levels chan<- int) {
-	every := r.Poll
-	if every <= 0 {
-		every = 500 * time.Millisecond
-	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
+// heed hears that a cancel of a run is asked for, and tells how far it goes beyond what
+// was asked before.
+func (r *Runner) heed(ctx context.Context, id string, baseline int, levels chan<- int) {
+	rung, unhang := r.rung(id)
+	defer unhang()
+	var again <-chan time.Time
 	seen := baseline
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-rung:
+		case <-again:
 		}
+		again = nil
 		run, err := r.Store.Run(ctx, id)
+		if err != nil {
+			again = time.After(r.poll())
+		}
 		if err != nil || run.Cancelling <= seen {
 			continue
 		}

@@ -22,9 +22,9 @@ type Cause struct {
 	Depth int `json:",omitempty"`
 }
 
-// NewRun is a run that is made for somebody else to drive.
+// NewRun is a run of a machine that is made with what it begins with.
 type NewRun struct {
-	// Run has the status [Pending]. Where it has a cause, the firing of that is
+	// Run has the status [Pending] where somebody else is to drive it. Where it has a cause, the firing of that is
 	// started with it: it must be due.
 	Run        Run
 	Definition []byte // stored under Run.Blob
@@ -262,20 +262,26 @@ func cutLast(text, sep string) (before, after string, found bool) {
 // DepthOf is how many runs led to what a run does, that one included: each was started
 // by an event of the one before. A run that is a step counts as the run it is a step of.
 func DepthOf(ctx context.Context, store Store, id string) (int, error) {
-	for range maxNesting {
-		run, err := store.Run(ctx, id)
-		if err != nil {
-			return 0, err
-		}
-		switch {
-		case run.Cause != nil:
-			return run.Cause.Depth + 1, nil
-		case run.Parent == "":
-			return 1, nil
-		}
-		id = run.Parent
+	run, err := RootOf(ctx, store, id)
+	switch {
+	case err != nil:
+		return 0, err
+	case run.Cause != nil:
+		return run.Cause.Depth + 1, nil
+	case run.Parent != "":
+		return maxNesting, nil
 	}
-	return maxNesting, nil
+	return 1, nil
+}
+
+// RootOf is the run that a run belongs to as a step, or the step of a step: itself where
+// it is none, or where it has a cause of its own.
+func RootOf(ctx context.Context, store Store, id string) (Run, error) {
+	run, err := store.Run(ctx, id)
+	for depth := 0; err == nil && run.Cause == nil && run.Parent != "" && depth < maxNesting; depth++ {
+		run, err = store.Run(ctx, run.Parent)
+	}
+	return run, err
 }
 
 // maxNesting is how deep runs are steps of others at most.

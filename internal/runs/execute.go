@@ -123,27 +123,19 @@ type Execution struct {
 // asks it to end early. Run.ID may be given; a start that needs to know the id
 // uses it.
 func (r *Runner) Execute(ctx context.Context, e Execution) (Run, diag.List) {
-	x, diags := r.create(ctx, e)
+	x, n, diags := r.prepare(ctx, e, Running)
 	if diags.HasErrors() {
-		return x.run, diags
+		return n.Run, diags
 	}
-	defer x.lease.Release()
-	x.begun()
-	return x.carryOut(ctx)
-}
-
-// create makes a run, without its first entry.
-func (r *Runner) create(ctx context.Context, e Execution) (*execution, diag.List) {
-	run, diags := r.newRun(ctx, &e)
-	if diags.HasErrors() {
-		return &execution{run: run}, diags
-	}
-	run.Status, run.Started = Running, run.Created
-	lease, err := r.Store.Start(context.WithoutCancel(ctx), run, e.Definition, Claim{}, nil)
+	lease, err := r.Store.Begin(context.WithoutCancel(ctx), n)
 	if err != nil {
-		return &execution{run: run}, startProblem(err)
+		return n.Run, startProblem(err)
 	}
-	return r.newExecution(e, run, lease), nil
+	defer lease.Release()
+	x.lease, x.events = lease, nil
+	first := x.pending
+	x.first, x.pending = &first, batch{}
+	return x.carryOut(ctx)
 }
 
 // newRun is what is known of a run that may be made; one that may not has no status.
@@ -178,21 +170,32 @@ func (x *execution) begun() {
 // Enqueue makes a new run of a machine for somebody else to drive: whoever
 // continues it. It is there with all that it begins with, or not at all.
 func (r *Runner) Enqueue(ctx context.Context, e Execution) (Run, diag.List) {
+	_, n, diags := r.prepare(ctx, e, Pending)
+	if diags.HasErrors() {
+		return n.Run, diags
+	}
+	if err := r.Store.Enqueue(context.WithoutCancel(ctx), n); err != nil {
+		return n.Run, startProblem(err)
+	}
+	return n.Run, nil
+}
+
+// prepare makes an execution that has begun, and the run that is to be stored with that.
+func (r *Runner) prepare(ctx context.Context, e Execution, status Status) (*execution, NewRun, diag.List) {
 	run, diags := r.newRun(ctx, &e)
 	if diags.HasErrors() {
-		return run, diags
+		return nil, NewRun{Run: run}, diags
+	}
+	if run.Status = status; status == Running {
+		run.Started = run.Created
 	}
 	x := r.newExecution(e, run, Lease{Run: run.ID})
 	x.begun()
 	if x.broken != nil {
 		run.Status = ""
-		return run, diag.Errorf("Cannot start run", "Run %s cannot be started: %s.", run.ID, x.broken)
+		return nil, NewRun{Run: run}, diag.Errorf("Cannot start run", "Run %s cannot be started: %s.", run.ID, x.broken)
 	}
-	n := NewRun{Run: x.run, Definition: e.Definition, Entries: x.pending.entries, Events: withBatchIDs(run.ID, 1, x.events)}
-	if err := r.Store.Enqueue(context.WithoutCancel(ctx), n); err != nil {
-		return run, startProblem(err)
-	}
-	return x.run, nil
+	return x, NewRun{Run: x.run, Definition: e.Definition, Entries: x.pending.entries, Events: withBatchIDs(run.ID, 1, x.events)}, nil
 }
 
 func (r *Runner) newID(now time.Time) string {
@@ -241,7 +244,7 @@ func (r *Runner) executeOnce(ctx context.Context, e Execution) (Run, diag.List) 
 }
 
 // Continue takes over a run of a machine whose process died. The definition
-// must be the run's. A run that never began does so now, where e.Start is given.
+// must be the run's.
 func (r *Runner) Continue(ctx context.Context, e Execution) (Run, diag.List) {
 	store := context.WithoutCancel(ctx)
 	id := e.Run.ID
@@ -272,16 +275,12 @@ func (r *Runner) Continue(ctx context.Context, e Execution) (Run, diag.List) {
 		return run, diag.Errorf("Journal does not fit the definition", "The journal of run %s cannot be followed: %s.", id, unfit)
 	case err != nil:
 		return run, takeProblem(id, err)
-	case x.seq == 0 && e.Start == nil:
+	case x.seq == 0: // made by an older version of the program
 		return run, diag.Errorf("Run never began", "The process of run %s died before it began: nothing was done. Give it up with \"tutti cancel %s\" and start again.", id, id)
 	}
-	if x.seq == 0 {
-		x.begun()
-	} else {
-		x.asked = x.run.Steps
-		x.events = []events.Event{runEvent(run, r.now(), "run.resumed")}
-		x.append(workflow.Entry{Kind: workflow.RunResumed, Step: -1})
-	}
+	x.asked = x.run.Steps
+	x.events = []events.Event{runEvent(run, r.now(), "run.resumed")}
+	x.append(workflow.Entry{Kind: workflow.RunResumed, Step: -1})
 	return x.carryOut(ctx)
 }
 

@@ -48,6 +48,7 @@ type execution struct {
 	heard   int64 // number of the last signal in the journal
 	asked   int   // people know of the steps below that they are to decide about
 	pending batch
+	first   *batch // what the run was made with, until it goes on from there
 	writing *batch
 	events  []events.Event
 	writes  chan []Commit
@@ -232,6 +233,10 @@ func (x *execution) loop(ctx context.Context, heard <-chan news) {
 	defer x.r.noWakeUps(x.run.ID)
 	for pool, n := range x.waiting { // since the first entry
 		x.r.hungers(x.run.ID, pool, n > 0)
+	}
+	if x.first != nil {
+		x.writing, x.first = x.first, nil
+		x.acknowledge(nil)
 	}
 	for {
 		x.launch()

@@ -16,25 +16,26 @@ type news struct {
 	cancel  int // level asked for
 }
 
-// listen looks for what other processes ask of a run.
+// listen hears what is asked of a run.
 func (r *Runner) listen(ctx context.Context, id string, heard int64, out chan<- news) {
-	every := r.Poll
-	if every <= 0 {
-		every = 500 * time.Millisecond
-	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	defer r.unhung(id)
+	rung, unhang := r.rung(id)
+	defer unhang()
 	cancelling := 0
 	for {
 		var n news
-		if run, err := r.Store.Run(ctx, id); err == nil && run.Cancelling > cancelling {
+		run, bad := r.Store.Run(ctx, id)
+		if bad == nil && run.Cancelling > cancelling {
 			cancelling = run.Cancelling
 			n.cancel = cancelling
 		}
-		if signals, err := r.Store.Signals(ctx, id, heard); err == nil && len(signals) > 0 {
+		signals, err := r.Store.Signals(ctx, id, heard)
+		if err == nil && len(signals) > 0 {
 			n.signals = signals
 			heard = signals[len(signals)-1].Sequence
+		}
+		var again <-chan time.Time
+		if err != nil || bad != nil {
+			again = time.After(r.poll())
 		}
 		if n.cancel > 0 || len(n.signals) > 0 {
 			select {
@@ -46,18 +47,32 @@ func (r *Runner) listen(ctx context.Context, id string, heard int64, out chan<- 
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-		case <-r.rung(id):
+		case <-rung:
+		case <-again:
 		}
 	}
 }
 
-// bell lets executions of this process hear at once what they would find by
-// looking: signals, and places in pools.
+// poll is how often it is looked for what other processes ask.
+func (r *Runner) poll() time.Duration {
+	if r.Poll > 0 {
+		return r.Poll
+	}
+	return 500 * time.Millisecond
+}
+
+// bell lets runs of this process hear what is asked of them, and of places in pools.
 type bell struct {
 	mu    sync.Mutex
 	pools map[string]*hunger // by run
-	runs  map[string]chan struct{}
+	runs  map[string]*listener
+	stop  func() // looking for what other processes ask; nil while nobody listens
+}
+
+// listener is a run that listens.
+type listener struct {
+	ring chan struct{}
+	told Call // what it was rung for last by whoever looks
 }
 
 // hunger is an execution that may wait for pools.
@@ -132,28 +147,74 @@ func (h *hunger) ring() {
 	}
 }
 
-// rung returns a channel that tells when somebody in this process has signalled
-// a run.
-func (r *Runner) rung(id string) <-chan struct{} {
+// rung returns a channel that tells when something may be asked of a run, by this process
+// or another, until unhang is called. One look is for all runs, so that many may wait.
+func (r *Runner) rung(id string) (rung <-chan struct{}, unhang func()) {
 	r.bell.mu.Lock()
 	defer r.bell.mu.Unlock()
 	if r.bell.runs == nil {
-		r.bell.runs = map[string]chan struct{}{}
+		r.bell.runs = map[string]*listener{}
 	}
-	c := r.bell.runs[id]
-	if c == nil {
-		c = make(chan struct{}, 1)
-		r.bell.runs[id] = c
+	if r.bell.stop == nil {
+		ctx, stop := context.WithCancel(context.Background())
+		r.bell.stop = stop
+		go r.lookForCalls(ctx)
 	}
-	return c
+	l := &listener{ring: make(chan struct{}, 1)}
+	r.bell.runs[id] = l
+	return l.ring, func() {
+		r.bell.mu.Lock()
+		defer r.bell.mu.Unlock()
+		if r.bell.runs[id] != l {
+			return // the run was taken over again meanwhile
+		}
+		if delete(r.bell.runs, id); len(r.bell.runs) == 0 {
+			r.bell.stop()
+			r.bell.stop = nil
+		}
+	}
 }
 
-// unhung takes the bell of a run away that this process does not listen for any
-// more.
-func (r *Runner) unhung(id string) {
+// lookForCalls rings for what is asked of runs by other processes.
+func (r *Runner) lookForCalls(ctx context.Context) {
+	ticker := time.NewTicker(r.poll())
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		calls, err := r.Store.Calls(ctx)
+		if err != nil {
+			continue // whoever writes tells of a store that is broken
+		}
+		r.bell.mu.Lock()
+		for id, l := range r.bell.runs {
+			if call := calls[id]; call != l.told {
+				l.told = call
+				l.now()
+			}
+		}
+		r.bell.mu.Unlock()
+	}
+}
+
+// now rings.
+func (l *listener) now() {
+	select {
+	case l.ring <- struct{}{}:
+	default:
+	}
+}
+
+// ring tells a run, where this process drives it, that something is asked of it.
+func (r *Runner) ring(id string) {
 	r.bell.mu.Lock()
 	defer r.bell.mu.Unlock()
-	delete(r.bell.runs, id)
+	if l := r.bell.runs[id]; l != nil {
+		l.now()
+	}
 }
 
 // Signal says something to a run, whoever drives it.
@@ -169,14 +230,7 @@ func (r *Runner) Signal(ctx context.Context, id string, s workflow.Signal) diag.
 	case err != nil:
 		return diag.Errorf("Cannot signal the run", "Run %s cannot be signalled: %s.", id, err)
 	}
-	r.bell.mu.Lock()
-	defer r.bell.mu.Unlock()
-	if c := r.bell.runs[id]; c != nil {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
+	r.ring(id)
 	return nil
 }
 

@@ -52,8 +52,8 @@ type Runner struct {
 	Now func() time.Time
 	// NewID names a run; nil means [NewID].
 	NewID func(now time.Time) string
-	// Poll is how often a cancel asked for by another process is looked for; 0
-	// means half a second.
+	// Poll is how often it is looked for what other processes ask of runs; 0 means half
+	// a second.
 	Poll time.Duration
 	// Grace is how long operations get to return after a hard cancel before
 	// they are left in doubt; 0 means ten seconds.
@@ -236,6 +236,7 @@ func (r *Runner) Cancel(ctx context.Context, id string) (Run, diag.List) {
 		if err != nil {
 			return run, diag.Errorf("Cannot cancel run", "Run %s cannot be cancelled: %s.", id, err)
 		}
+		r.ring(id)
 		return run, nil
 	}
 	entries, err := r.Store.Read(ctx, id, 0)

@@ -37,15 +37,25 @@ type StackRequest struct {
 	// project; empty for none. Its stacks are planned together, and its plan can only
 	// be looked at.
 	Configuration string
-	Inputs        cty.Value // object; null for none
+	// Directory holds a project that is planned instead, in the same way; empty for
+	// none. It is relative to the project's.
+	Directory string
+	Inputs    cty.Value // object; null for none
 	// Variables are the values of the project's variables, and of others, as the
 	// workflow has them; empty where a plan brings its own.
 	Variables map[string]cty.Value
-	Targets   []string
-	Destroy   bool
-	Refresh   bool
-	Plan      string // digest of a kept plan; empty for none
-	Rollback  string // the run that is to be undone by the plan; empty for none
+	// Given names values of variables that came with a change and are kept; empty for
+	// none.
+	Given string
+	// Targets, Excludes and Replaces are addresses; of several stacks each begins with
+	// its own.
+	Targets, Excludes, Replaces []string
+	Destroy                     bool
+	Refresh                     bool
+	RefreshOnly                 bool
+
+	Plan     string // digest of a kept plan; empty for none
+	Rollback string // the run that is to be undone by the plan; empty for none
 	// Secrets are the versions of secrets that the stack is given instead of the
 	// current ones, by name.
 	Secrets   map[string]int
@@ -59,6 +69,9 @@ type StackRequest struct {
 	Log       io.Writer
 	Asked     <-chan struct{} // closed when it should end early
 }
+
+// Elsewhere reports whether files are planned that are not the project's own.
+func (r *StackRequest) Elsewhere() bool { return r.Configuration != "" || r.Directory != "" }
 
 // StackPlan describes a plan.
 type StackPlan struct {

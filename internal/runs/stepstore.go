@@ -33,6 +33,10 @@ type StepStore interface {
 	// Signals returns the signals of a run behind a number, in order.
 	Signals(ctx context.Context, run string, after int64) ([]workflow.Signal, error)
 
+	// Calls tells what is asked of the runs that have not ended, by run; those of which
+	// nothing is asked may be left out.
+	Calls(ctx context.Context) (map[string]Call, error)
+
 	// EnterPools queues steps of the lease's run for pools. A step has one place
 	// at a time: who is queued or in already stays where it is. Run and Granted of
 	// a ticket are not looked at. ErrFenced where the lease is outdated or the run
@@ -111,4 +115,10 @@ type Grant struct {
 type Leaving struct {
 	Pool string
 	Step int
+}
+
+// Call is what is asked of a run from outside.
+type Call struct {
+	Cancelling int   // see [Run]
+	Signal     int64 // the number of its last signal; 0 for none
 }

@@ -233,6 +233,9 @@ type Store interface {
 	// yet. [states.ErrExists] says that there is a run of this name already, or that
 	// the firing of its cause is not due.
 	Enqueue(ctx context.Context, n NewRun) error
+	// Begin makes a run like Enqueue, and gives the caller its first lease: nobody else
+	// drives it.
+	Begin(ctx context.Context, n NewRun) (Lease, error)
 	// Acquire takes a run over whose owner is gone; ErrHeld where it is not. What
 	// was asked of the former owner is done with: Cancelling is 0 again, and its
 	// steps are in no pool any more.

@@ -145,22 +145,25 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 			case "inputs":
 				req.Inputs = c.Effect.Arguments.GetAttr("inputs") // with its marks
 			case "targets":
-				for _, t := range v.AsValueSlice() {
-					req.Targets = append(req.Targets, t.AsString())
-				}
+				req.Targets = textsOf(v)
+			case "excludes":
+				req.Excludes = textsOf(v)
+			case "replaces":
+				req.Replaces = textsOf(v)
 			case "stacks":
-				for _, name := range v.AsValueSlice() {
-					if name.IsNull() {
-						name = cty.StringVal("")
-					}
-					req.Stacks = append(req.Stacks, name.AsString())
-				}
+				req.Stacks = textsOf(v)
 			case "destroy":
 				req.Destroy = v.True()
 			case "refresh":
 				req.Refresh = v.True()
+			case "refresh_only":
+				req.RefreshOnly = v.True()
+			case "given":
+				req.Given = v.AsString()
 			case "configuration":
 				req.Configuration = v.AsString()
+			case "directory":
+				req.Directory = v.AsString()
 			case "plan":
 				req.Plan = v.AsString()
 			case "rollback":
@@ -177,8 +180,8 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 		req := request(c)
 		planned := []string{req.Stack}
 		if req.Stack == "" {
-			// Which stacks a configuration has, [Stacks.Plan] finds out, and asks.
-			if len(req.Stacks) == 0 && req.Configuration == "" {
+			// Which stacks another project has, [Stacks.Plan] finds out, and asks.
+			if len(req.Stacks) == 0 && !req.Elsewhere() {
 				req.Stacks = slices.Sorted(maps.Keys(d.Project.Stacks))
 			}
 			planned = req.Stacks
@@ -242,6 +245,17 @@ func stackActions(d *flow.Definition, o WorkflowOptions, into map[string]Workflo
 	}
 }
 
+// textsOf is a list of texts; null is an empty one.
+func textsOf(list cty.Value) (out []string) {
+	for _, v := range list.AsValueSlice() {
+		if v.IsNull() {
+			v = cty.StringVal("")
+		}
+		out = append(out, v.AsString())
+	}
+	return out
+}
+
 // may asks whether whom the run is by may do something to a stack or a workflow.
 func (o *WorkflowOptions) may(c WorkflowCall, verb access.Verb, resource string) error {
 	if o.Authorize == nil {
@@ -254,8 +268,10 @@ func (o *WorkflowOptions) may(c WorkflowCall, verb access.Verb, resource string)
 }
 
 // The errors of steps that must not be done: ForbiddenError where whom the run is
-// by may not do it, DeniedError where a policy is against it.
+// by may not do it, DeniedError where a policy is against it, StaleError where objects
+// have changed since the plan was made.
 const (
+	StaleError     = "Tutti.StalePlan"
 	ForbiddenError = "Tutti.Forbidden"
 	DeniedError    = "Tutti.Denied"
 )

@@ -45,10 +45,7 @@ type WorkflowOptions struct {
 	Environment string
 	Inputs      map[string]cty.Value
 	Reuse       map[string]flow.Outcome
-	// Begin lets ContinueWorkflow begin a run that never did, with what is said
-	// here.
-	Begin  bool
-	Stacks Stacks // nil where there are none
+	Stacks      Stacks // nil where there are none
 	// Authorize says whether whom the run is by may do something to a stack or
 	// start a workflow; nil: they may. A run has no more rights than they have.
 	Authorize func(by Run, verb access.Verb, environment, resource string) error
@@ -145,6 +142,14 @@ func (r *Runner) EnqueueWorkflow(ctx context.Context, d *flow.Definition, o Work
 	return r.Enqueue(ctx, e)
 }
 
+// PrepareWorkflow is a new run of a workflow as EnqueueWorkflow would make it, for
+// whoever makes it in one transaction with something else.
+func (r *Runner) PrepareWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (NewRun, diag.List) {
+	_, e := r.newWorkflow(d, o)
+	_, n, diags := r.prepare(ctx, e, Pending)
+	return n, diags
+}
+
 // newWorkflow is the execution of a new run.
 func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSteps, Execution) {
 	if o.Run.ID == "" {
@@ -181,10 +186,7 @@ func (r *Runner) newWorkflow(d *flow.Definition, o WorkflowOptions) (*workflowSt
 
 // ContinueWorkflow takes over a run of a workflow whose process died.
 func (r *Runner) ContinueWorkflow(ctx context.Context, d *flow.Definition, o WorkflowOptions) (Run, *flow.Machine, diag.List) {
-	w, e := r.newWorkflow(d, o)
-	if !o.Begin {
-		e.Start = nil
-	}
+	w, e := r.workflow(d, o)
 	run, diags := r.Continue(ctx, e)
 	return run, w.machine, diags
 }

@@ -102,11 +102,26 @@ func (s *Server) canLogIn() []string {
 	return names
 }
 
-// listLogins says with which identities one can log in: for the page that asks.
+// listLogins says with which identities one can log in: for the page that asks, and for
+// programs that do without it.
 func (s *Server) listLogins(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(map[string]any{"identities": s.canLogIn()})
+	logins := []offeredLogin{}
+	for _, name := range s.canLogIn() {
+		d := s.Issuers[name].Declared
+		logins = append(logins, offeredLogin{name, d.Issuer, d.ClientID, d.Scopes})
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"identities": s.canLogIn(), "logins": logins})
+}
+
+// offeredLogin is what programs need to know that log somebody in by themselves. None
+// of it is secret: browsers are sent to the issuer with it.
+type offeredLogin struct {
+	Name     string   `json:"name"`
+	Issuer   string   `json:"issuer"`
+	ClientID string   `json:"client_id"`
+	Scopes   []string `json:"scopes"`
 }
 
 // redirectOf is where the issuer sends the browser back to.

@@ -40,13 +40,23 @@ func newMetrics(a *api.API) *metrics {
 		Name: "tutti_build_info", Help: "The version of the program; always 1.", ConstLabels: prometheus.Labels{"version": a.Version},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.took, m.streams, build, &storeCollector{a}, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.requests, m.took, m.streams, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+// handler answers who collects. Of stacks there are those that they may read.
+func (m *metrics) handler(a *api.API) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sight, err := a.Work.Sight(r.Context(), api.IdentityOf(r.Context()))
+		if err != nil {
+			tell(w, http.StatusInternalServerError, "It cannot be told who may read what.")
+			return
+		}
+		own := prometheus.NewRegistry()
+		own.MustRegister(&storeCollector{a, sight})
+		promhttp.HandlerFor(prometheus.Gatherers{m.registry, own}, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	})
 }
 
 // measured counts and times requests by the pattern of the multiplexer, so that
@@ -84,8 +94,11 @@ func method(name string) string {
 	return "other"
 }
 
-// storeCollector tells of what the store knows.
-type storeCollector struct{ a *api.API }
+// storeCollector tells of what the store knows, to whoever may read so much.
+type storeCollector struct {
+	a     *api.API
+	sight api.Sight
+}
 
 var (
 	openRuns   = prometheus.NewDesc("tutti_runs_open", "Runs that have not ended, by status.", []string{"status"}, nil)
@@ -156,7 +169,7 @@ func (c *storeCollector) drifts(ctx context.Context, out chan<- prometheus.Metri
 		return
 	}
 	for key, d := range known {
-		if d.Looked == nil {
+		if d.Looked == nil || !c.sight.Place(key.Environment, key.Stack) {
 			continue
 		}
 		for desc, value := range map[*prometheus.Desc]float64{

@@ -191,7 +191,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("/", s.ui())
 	m := newMetrics(s.API)
-	mux.Handle("GET "+MetricsPath, m.handler())
+	mux.Handle("GET "+MetricsPath, m.handler(s.API))
 	h := m.measured(mux)
 	h = s.tagged(h)
 	h = s.once(h)

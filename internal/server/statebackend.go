@@ -33,7 +33,7 @@ func (s *Server) stateBackend(mux *http.ServeMux) {
 			if key.Stack == "-" {
 				key.Stack = ""
 			}
-			err := s.API.Work.Authorize(r.Context(), api.IdentityOf(r.Context()), access.State, key.Environment, key.Stack)
+			err := s.mayHold(r, key)
 			if err == nil {
 				err = answer(w, r, key)
 			}
@@ -42,6 +42,18 @@ func (s *Server) stateBackend(mux *http.ServeMux) {
 			}
 		})
 	}
+}
+
+// mayHold refuses who may not both change and read the state. It is asked before
+// anything is looked up, so that a state that is there and one that is not are refused
+// alike; and with 403, because Terraform takes 404 for an empty state.
+func (s *Server) mayHold(r *http.Request, key states.Key) error {
+	for _, verb := range []access.Verb{access.State, access.Read} {
+		if err := s.API.Work.Authorize(r.Context(), api.IdentityOf(r.Context()), verb, key.Environment, key.Stack); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refuse answers with what Terraform expects: the lock where there is one.

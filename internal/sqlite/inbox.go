@@ -290,34 +290,53 @@ func (s *Store) RecordFiring(ctx context.Context, f runs.Firing, was runs.Firing
 
 // Enqueue implements runs.Store.
 func (s *Store) Enqueue(ctx context.Context, n runs.NewRun) error {
-	return s.write(ctx, func(tx *transaction) error {
-		exists := fmt.Errorf("cannot start run %s: %w", n.Run.ID, states.ErrExists)
-		var some int
-		if there, err := tx.row("SELECT 1 FROM runs WHERE id = ?", []any{n.Run.ID}, &some); err != nil || there {
+	return s.write(ctx, func(tx *transaction) error { return s.enqueue(tx, n) })
+}
+
+func (s *Store) enqueue(tx *transaction, n runs.NewRun) error {
+	exists := fmt.Errorf("cannot start run %s: %w", n.Run.ID, states.ErrExists)
+	var some int
+	if there, err := tx.row("SELECT 1 FROM runs WHERE id = ?", []any{n.Run.ID}, &some); err != nil || there {
+		return either(err, exists)
+	}
+	if c := n.Run.Cause; c != nil {
+		started, err := tx.exec("UPDATE firings SET status = ? WHERE trigger = ? AND event = ? AND status = ?",
+			string(runs.FiringStarted), c.Trigger, c.Event, string(runs.FiringDue))
+		if err != nil || started == 0 {
 			return either(err, exists)
 		}
-		if c := n.Run.Cause; c != nil {
-			started, err := tx.exec("UPDATE firings SET status = ? WHERE trigger = ? AND event = ? AND status = ?",
-				string(runs.FiringStarted), c.Trigger, c.Event, string(runs.FiringDue))
-			if err != nil || started == 0 {
-				return either(err, exists)
-			}
+	}
+	state, err := tx.ensureState(n.Run.Key)
+	if err != nil {
+		return err
+	}
+	if err := tx.insertRun(n.Run, state, nil); err != nil {
+		return err
+	}
+	if err := s.keepDefinition(tx, n.Run.Blob, n.Definition); err != nil {
+		return err
+	}
+	if err := s.appendEntries(tx, n.Run.ID, 0, n.Entries); err != nil {
+		return err
+	}
+	return s.appendEvents(tx, n.Events)
+}
+
+// Begin implements runs.Store. The lock comes first: nobody finds a run that nobody
+// drives.
+func (s *Store) Begin(ctx context.Context, n runs.NewRun) (runs.Lease, error) {
+	release, err := s.lock(n.Run.ID)
+	if err != nil {
+		return runs.Lease{}, err
+	}
+	if err := s.Enqueue(ctx, n); err != nil {
+		if !errors.Is(err, states.ErrExists) {
+			s.dropLock(n.Run.ID)
 		}
-		state, err := tx.ensureState(n.Run.Key)
-		if err != nil {
-			return err
-		}
-		if err := tx.insertRun(n.Run, state, nil); err != nil {
-			return err
-		}
-		if err := s.keepDefinition(tx, n.Run.Blob, n.Definition); err != nil {
-			return err
-		}
-		if err := s.appendEntries(tx, n.Run.ID, 0, n.Entries); err != nil {
-			return err
-		}
-		return s.appendEvents(tx, n.Events)
-	})
+		release()
+		return runs.Lease{}, err
+	}
+	return runs.Lease{Run: n.Run.ID, Token: 1, Release: release}, nil
 }
 
 func either(err, otherwise error) error {

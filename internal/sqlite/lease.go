@@ -87,12 +87,18 @@ func (s *Store) lock(run string) (release func(), err error) {
 		}
 		return nil, fmt.Errorf("cannot lock run %s: %w", run, err)
 	}
-	var once sync.Once
-	return func() { once.Do(func() { unlock(f) }) }, nil
+	s.held.Store(run, true)
+	return sync.OnceFunc(func() {
+		s.held.Delete(run)
+		unlock(f)
+	}), nil
 }
 
 // alive reports whether somebody works on a run.
 func (s *Store) alive(run string) bool {
+	if _, here := s.held.Load(run); here {
+		return true
+	}
 	path, err := s.lockPath(run)
 	if err != nil {
 		return false

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -23,10 +24,10 @@ CREATE TABLE observations(
 const observing = "~observer"
 
 // Observe replaces what is known of a stack; nil where nothing is known yet. It is
-// written in one transaction with the events that come of it. change may be called
-// more than once, and what it returned last counts; an error of it is returned,
-// and nothing is written.
-func (s *Store) Observe(ctx context.Context, key states.Key, change func(document json.RawMessage) (json.RawMessage, []events.Event, error)) error {
+// written in one transaction with the events that come of it and the runs made for
+// it. change may be called more than once, and what it returned last counts; an error
+// of it is returned, and nothing is written.
+func (s *Store) Observe(ctx context.Context, key states.Key, change func(document json.RawMessage) (json.RawMessage, []events.Event, error), made ...runs.NewRun) error {
 	return s.write(ctx, func(tx *transaction) error {
 		var document []byte
 		if _, err := tx.row("SELECT document FROM observations WHERE stack = ? AND environment = ?", []any{key.Stack, key.Environment}, &document); err != nil {
@@ -41,7 +42,15 @@ func (s *Store) Observe(ctx context.Context, key states.Key, change func(documen
 				return err
 			}
 		}
-		return s.appendEvents(tx, told)
+		if err := s.appendEvents(tx, told); err != nil {
+			return err
+		}
+		for _, n := range made {
+			if err := s.enqueue(tx, n); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

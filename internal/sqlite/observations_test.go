@@ -50,6 +50,27 @@ func TestObservations(t *testing.T) {
 		t.Errorf("told was %v, %v", list, err)
 	}
 
+	// A run is made with what is told of it, or neither.
+	n := runs.NewRun{Run: runs.Run{ID: "repair", Kind: runs.WorkflowKind, Key: states.Key{Environment: "other"}, Status: runs.Pending, Blob: "definition/a"}, Definition: []byte("a")}
+	repair := func(next string) error {
+		return s.Observe(t.Context(), key, func(json.RawMessage) (json.RawMessage, []events.Event, error) {
+			return json.RawMessage(next), []events.Event{{Type: "drift.found"}}, nil
+		}, n)
+	}
+	if err := repair("3"); err != nil {
+		t.Fatal(err)
+	}
+	if run, err := s.Run(t.Context(), "repair"); err != nil || run.Status != runs.Pending {
+		t.Errorf("the run is %+v, %v", run, err)
+	}
+	if err := repair("4"); !errors.Is(err, states.ErrExists) {
+		t.Errorf("the same run once more: %v", err)
+	}
+	document, err := s.Observation(t.Context(), key)
+	if list, _, _ := s.Events(t.Context(), 0, 0); err != nil || string(document) != "3" || len(list) != 2 {
+		t.Errorf("known is %s, %v; told was %v", document, err, list)
+	}
+
 	if err := s.Write(t.Context(), key, states.Write{}); err != nil { // makes the environment
 		t.Fatal(err)
 	}

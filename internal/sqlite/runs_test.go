@@ -105,24 +105,15 @@ func TestRunQueriesDoNotScan(t *testing.T) {
 	} {
 		q.Limit = 20
 		text, args := runSelection(q)
-		db, err := s.reading(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows, err := db.QueryContext(ctx, "EXPLAIN QUERY PLAN SELECT document, cancelling FROM runs "+text, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var plan []string
-		for rows.Next() {
+		err := s.list(ctx, "EXPLAIN QUERY PLAN SELECT document, cancelling FROM runs "+text, args, func(rows *sql.Rows) error {
 			var id, parent, unused int
 			var detail string
-			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-				t.Fatal(err)
-			}
+			err := rows.Scan(&id, &parent, &unused, &detail)
 			plan = append(plan, detail)
-		}
-		if err := rows.Close(); err != nil {
+			return err
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		if how := strings.Join(plan, "; "); !strings.Contains(how, "USING INDEX runs_") || strings.Contains(how, "TEMP B-TREE") {

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+	"golang.org/x/sys/unix"
 	driver "modernc.org/sqlite"
 )
 
@@ -50,6 +51,8 @@ type Store struct {
 	reader *sql.DB // nil while there is no file, as is writer
 	writer *writer
 	using  *os.File // locked while the file is open
+
+	held sync.Map // runs whose locks this store has
 
 	watching sync.Mutex
 	watchers map[*Changes]bool
@@ -131,9 +134,11 @@ func (s *Store) writing(ctx context.Context) (*writer, error) {
 
 // openFile opens or makes the file. s.mu is held.
 func (s *Store) openFile(ctx context.Context) error {
-	if err := s.prepare(); err != nil {
+	made, err := s.prepare()
+	if err != nil {
 		return fmt.Errorf("cannot open the store: %w", err)
 	}
+	defer made()
 	// What a commit waits for is then its data, not the file's times as well, of
 	// which nothing depends: on journaling file systems that is most of the time.
 	// The switch is the process's, and the same for all stores; where there is no
@@ -160,15 +165,46 @@ func (s *Store) openFile(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the folder and an empty file that nobody else may read.
-func (s *Store) prepare() error {
-	if _, err := os.Stat(s.path()); err == nil {
-		return nil
+// prepare makes the folder and an empty file that nobody else may read. Where the
+// file is not yet a store, no other process comes to here until made is called: to
+// give a file its write-ahead log SQLite needs it alone, and it does not wait for that
+// in all cases.
+func (s *Store) prepare() (made func(), err error) {
+	if hasLog(s.path()) {
+		return func() {}, nil
 	}
 	if err := makeFolder(s.dir); err != nil {
-		return err
+		return nil, err
 	}
-	return makeFile(s.path(), "")
+	lock, err := os.OpenFile(filepath.Join(s.dir, makingName), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err = flock(lock, unix.LOCK_EX); err == nil {
+		err = makeFile(s.path(), "")
+	}
+	if err != nil {
+		unlock(lock)
+		return nil, err
+	}
+	return func() { unlock(lock) }, nil
+}
+
+// makingName is locked by whoever makes the store.
+const makingName = ".making"
+
+// hasLog reports whether a file is a database with a write-ahead log, by the byte that
+// says what is needed to read it.
+func hasLog(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	const readVersion, withLog = 19, 2 // https://www.sqlite.org/fileformat.html
+	var version [1]byte
+	_, err = f.ReadAt(version[:], readVersion)
+	return err == nil && version[0] == withLog
 }
 
 // makeFolder makes the folder of a store, kept out of version control.

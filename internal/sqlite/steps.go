@@ -172,6 +172,24 @@ func (s *Store) Signals(ctx context.Context, run string, after int64) ([]workflo
 	return out, nil
 }
 
+// Calls implements runs.StepStore.
+func (s *Store) Calls(ctx context.Context) (map[string]runs.Call, error) {
+	out := map[string]runs.Call{}
+	err := s.list(ctx, "SELECT id, cancelling, (SELECT max(sequence) FROM signals WHERE run = id) AS signal FROM runs WHERE status NOT IN "+endedStatuses+" AND (cancelling > 0 OR signal > 0)", nil, func(rows *sql.Rows) error {
+		var id string
+		var call runs.Call
+		var signal sql.NullInt64
+		err := rows.Scan(&id, &call.Cancelling, &signal)
+		call.Signal = signal.Int64
+		out[id] = call
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what is asked of runs: %w", err)
+	}
+	return out, nil
+}
+
 // sealData seals data that is sensitive, where there is a key and any data.
 func (s *Store) sealData(data []byte, sensitive bool) (out []byte, isSealed bool, err error) {
 	if !sensitive || s.hider == nil || len(data) == 0 {

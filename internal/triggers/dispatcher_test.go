@@ -300,6 +300,39 @@ func TestRetried(t *testing.T) {
 	})
 }
 
+// TestAbout: the run of an event that a step emitted is about the code that the run of
+// the step is about, and that of an event about a run is not.
+func TestAbout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, eventProject)
+		h.live()
+		time.Sleep(time.Second)
+		source := &runs.Source{Repository: "org/shop", Commit: "0123456789abcdef0123456789abcdef01234567", PullRequest: 7}
+		for _, run := range []runs.Run{{ID: "first", Status: runs.Pending, Source: source}, {ID: "step", Parent: "first", Status: runs.Pending}} {
+			if err := h.store.Enqueue(t.Context(), runs.NewRun{Run: run}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for id, e := range map[string]events.Event{
+			"step-3": {Type: "push", Data: json.RawMessage(`{"ref":"main","size":6}`)},
+			"step-4": {Type: "run.failed", Subject: "step"},
+		} {
+			e.ID, e.Source, e.Time = id, "/state//prod", time.Now()
+			if err := h.store.Record(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		if run, err := h.store.Run(t.Context(), fmt.Sprintf("push-e%d", h.at("step-3"))); err != nil || run.Source == nil || *run.Source != *source {
+			t.Errorf("%+v, %v", run, err)
+		}
+		if run, err := h.store.Run(t.Context(), fmt.Sprintf("again-e%d", h.at("step-4"))); err != nil || run.Source != nil {
+			t.Errorf("%+v, %v", run, err)
+		}
+		h.die()
+	})
+}
+
 // TestLoops: what runs led to triggers as deep as it may, and no deeper.
 func TestLoops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -32,6 +32,14 @@ type EventTriggers struct {
 	owners  []part // of the patterns
 }
 
+// Find is the trigger of a name; nil where there is none.
+func (s *EventTriggers) Find(name string) *EventTrigger {
+	if i := slices.IndexFunc(s.list, func(t *EventTrigger) bool { return t.Name == name }); i >= 0 {
+		return s.list[i]
+	}
+	return nil
+}
+
 // part is a part of the window of a trigger: which trigger, and which of its parts.
 type part struct{ trigger, part int }
 

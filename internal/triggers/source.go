@@ -1,6 +1,7 @@
 package triggers
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 
@@ -12,6 +13,9 @@ import (
 // code they are about.
 type forgeEvent struct {
 	After      string `json:"after"` // of a push
+	HeadCommit struct {
+		ID string `json:"id"`
+	} `json:"head_commit"` // what an annotated tag is of, where After is the tag
 	Repository struct {
 		FullName string `json:"full_name"`
 	} `json:"repository"`
@@ -47,7 +51,7 @@ func sourceOf(e *events.Event) *runs.Source {
 	s := runs.Source{}
 	switch host + " " + kind {
 	case "github push", "gitea push":
-		s = runs.Source{Repository: f.Repository.FullName, Commit: f.After}
+		s = runs.Source{Repository: f.Repository.FullName, Commit: cmp.Or(f.HeadCommit.ID, f.After)}
 	case "github pull_request", "gitea pull_request":
 		s = runs.Source{Repository: f.Repository.FullName, Commit: f.PullRequest.Head.SHA, PullRequest: f.PullRequest.Number}
 	case "gitlab push", "gitlab tag_push":

@@ -15,6 +15,7 @@ func TestSourceOf(t *testing.T) {
 		want       *runs.Source
 	}{
 		{"com.github.push", `{"after":"` + sha + `","repository":{"full_name":"org/shop"}}`, &runs.Source{Repository: "org/shop", Commit: sha}},
+		{"com.github.push", `{"after":"ffffffffffffffffffffffffffffffffffffffff","head_commit":{"id":"` + sha + `"},"repository":{"full_name":"org/shop"}}`, &runs.Source{Repository: "org/shop", Commit: sha}},
 		{"com.gitea.push", `{"after":"0000000000000000000000000000000000000000","repository":{"full_name":"org/shop"}}`, nil},
 		{"com.github.pull_request.opened", `{"repository":{"full_name":"org/shop"},"pull_request":{"number":7,"head":{"sha":"` + sha + `"}}}`, &runs.Source{Repository: "org/shop", Commit: sha, PullRequest: 7}},
 		{"com.gitlab.push", `{"checkout_sha":null,"project":{"path_with_namespace":"org/sub/shop"}}`, nil},

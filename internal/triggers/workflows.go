@@ -195,8 +195,12 @@ func (w *Workflows) Enqueue(ctx context.Context, t *EventTrigger, f runs.Firing,
 		Summary: fmt.Sprintf("workflow %s for %s of event %d", workflow.Name, t.Name, f.Event),
 	}
 	for i := range list { // the last one that says so: the others came before
-		if s := sourceOf(&list[i].Event); s != nil && list[i].Outside {
-			run.Source = s
+		about, err := w.about(ctx, &list[i])
+		if err != nil {
+			return err
+		}
+		if about != nil {
+			run.Source = about
 		}
 	}
 	d, o, done, err := w.prepare(t.Project, t.Declared, run, environment, inputs, runs.Triggered{Name: t.Name, Kind: "event", At: f.At})
@@ -218,6 +222,22 @@ func (w *Workflows) Enqueue(ctx context.Context, t *EventTrigger, f runs.Firing,
 		return err
 	}
 	return diags.Err()
+}
+
+// about is the code that an event is about: what a host of code says, or that of the
+// run whose step emitted it; nil for none.
+func (w *Workflows) about(ctx context.Context, e *runs.Fed) (*runs.Source, error) {
+	if e.Outside {
+		return sourceOf(&e.Event), nil
+	}
+	if runs.Reserved(e.Type) {
+		return nil, nil
+	}
+	run, err := runs.RootOf(ctx, w.Runner.Store, runs.RunOf(&e.Event))
+	if errors.Is(err, runs.ErrNotFound) {
+		return nil, nil
+	}
+	return run.Source, err
 }
 
 // admitted turns a refusal into an error: nothing is gained by trying again.
@@ -272,38 +292,24 @@ func (w *Workflows) resume(ctx context.Context, s Start, run runs.Run) (diag.Lis
 	if err != nil {
 		return nil, err
 	}
-	entries, err := w.Runner.Store.Read(ctx, run.ID, 0)
-	if err != nil {
-		return nil, err
-	}
-	// The process may have died between making the run and beginning it.
-	environment := run.Key.Environment
-	var inputs map[string]cty.Value
-	if len(entries) == 0 {
-		if environment, inputs, err = w.start(s); err != nil {
-			return nil, err
-		}
-	}
 	d, diags := runs.DecodeDefinition(source)
 	if diags.HasErrors() {
 		return nil, &InvalidError{diags.Err()}
 	}
+	environment := run.Key.Environment
+	var inputs map[string]cty.Value
 	machine := d.Workflow.Definition != ""
-	if len(entries) > 0 && !machine {
+	if !machine {
 		if inputs, environment, diags = w.Runner.Inputs(ctx, run); diags.HasErrors() {
 			return nil, &InvalidError{diags.Err()}
 		}
 	}
 	o, done := w.options(d.Project, run, environment, inputs)
 	defer done()
-	o.Begin = len(entries) == 0
 	if machine {
 		e, err := w.machine(d, source, o)
 		if err != nil {
 			return nil, &InvalidError{err}
-		}
-		if !o.Begin {
-			e.Start = nil
 		}
 		_, diags := w.Runner.Continue(ctx, e)
 		return diags, nil

@@ -42,41 +42,69 @@ var ErrNoLogin = errors.New("nobody is logged in")
 // Session reads the login of an identity: that of its issuer and client, whatever
 // the project calls it. [ErrNoLogin] says that there is none.
 func (f *Folder) Session(d *projects.Identity) (Session, error) {
+	s, err := f.login(d).Session()
+	if err == nil && (s.Issuer != d.Issuer || s.Client != d.ClientID) {
+		return Session{}, errors.New("the login cannot be read: it is one of another issuer")
+	}
+	return s, err
+}
+
+// Keep keeps a login in the place of the former one.
+func (f *Folder) Keep(d *projects.Identity, s Session) error { return f.login(d).Keep(s) }
+
+// Forget removes a login. It reports whether there was one.
+func (f *Folder) Forget(d *projects.Identity) (bool, error) { return f.login(d).Forget() }
+
+// Locked does something while no other process does it to the same identity: a
+// refresh token may be good for one use.
+func (f *Folder) Locked(d *projects.Identity, do func() error) error { return f.login(d).Locked(do) }
+
+// login is where the login of an identity is kept.
+func (f *Folder) login(d *projects.Identity) *Kept {
+	return &Kept{f, f.file("login", d.Issuer+"\x00"+d.ClientID)}
+}
+
+// Server is where the login to the server at an address is kept: whatever the issuer, it
+// is for that server and no other.
+func (f *Folder) Server(address string) *Kept { return &Kept{f, f.file("server", address)} }
+
+// Kept is a place for one login.
+type Kept struct {
+	folder *Folder
+	path   string
+}
+
+// Session reads the login; [ErrNoLogin] says that there is none.
+func (k *Kept) Session() (Session, error) {
 	var s Session
-	err := f.read(f.sessionFile(d), &s)
+	err := k.folder.read(k.path, &s)
 	if errors.Is(err, os.ErrNotExist) {
 		return Session{}, ErrNoLogin
 	}
 	if err != nil {
 		return Session{}, fmt.Errorf("the login cannot be read: %w", err)
 	}
-	if s.Issuer != d.Issuer || s.Client != d.ClientID {
-		return Session{}, errors.New("the login cannot be read: it is one of another issuer")
-	}
 	return s, nil
 }
 
 // Keep keeps a login in the place of the former one.
-func (f *Folder) Keep(d *projects.Identity, s Session) error {
-	return f.write(f.sessionFile(d), s)
-}
+func (k *Kept) Keep(s Session) error { return k.folder.write(k.path, s) }
 
-// Forget removes a login. It reports whether there was one.
-func (f *Folder) Forget(d *projects.Identity) (bool, error) {
-	err := os.Remove(f.sessionFile(d))
+// Forget removes the login. It reports whether there was one.
+func (k *Kept) Forget() (bool, error) {
+	err := os.Remove(k.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// Locked does something while no other process does it to the same identity: a
-// refresh token may be good for one use.
-func (f *Folder) Locked(d *projects.Identity, do func() error) error {
-	if err := os.MkdirAll(f.Directory, 0o700); err != nil {
+// Locked does something while no other process does it to the same login.
+func (k *Kept) Locked(do func() error) error {
+	if err := os.MkdirAll(k.folder.Directory, 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(f.sessionFile(d)+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(k.path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -99,10 +127,6 @@ func (f *Folder) Facts(issuer string) (Facts, bool) {
 // KeepFacts implements [Cache]. What cannot be kept is asked for again.
 func (f *Folder) KeepFacts(facts Facts) {
 	_ = f.write(f.factsFile(facts.Issuer), facts)
-}
-
-func (f *Folder) sessionFile(d *projects.Identity) string {
-	return f.file("login", d.Issuer+"\x00"+d.ClientID)
 }
 
 func (f *Folder) factsFile(issuer string) string { return f.file("issuer", issuer) }

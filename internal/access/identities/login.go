@@ -31,6 +31,7 @@ type Session struct {
 	Refresh  string    `json:"refresh_token,omitempty"`
 	Subject  string    `json:"subject"` // sub of the ID token
 	Began    time.Time `json:"began"`
+	Expires  time.Time `json:"expires,omitzero"` // of the ID token
 }
 
 // DevicePrompt is what somebody is told who logs in on another device.
@@ -160,7 +161,7 @@ func (i *Issuer) session(ctx context.Context, token *oauth2.Token, nonce string)
 	}
 	return Session{
 		Identity: i.Declared.Name, Issuer: i.Declared.Issuer, Client: i.Declared.ClientID,
-		IDToken: raw, Refresh: token.RefreshToken, Subject: c.subject, Began: i.now().UTC(),
+		IDToken: raw, Refresh: token.RefreshToken, Subject: c.subject, Began: i.now().UTC(), Expires: c.expires,
 	}, who, nil
 }
 

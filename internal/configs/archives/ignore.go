@@ -17,7 +17,7 @@ const IgnoreFile = ".tuttiignore"
 
 // always is never packed: stores, states, what was installed, and what belongs to
 // Git. They are no configuration, and states have secrets in them.
-var always = []string{".git/", ".terraform/", ".tutti/", "*.tfstate", "*.tfstate.*", "crash.log"}
+var always = []string{".git", ".terraform/", ".tutti/", "*.tfstate", "*.tfstate.*", "crash.log"}
 
 // ignored are patterns, of which the last that matches decides. Those that are
 // always ignored come last, so that nothing takes them back.

@@ -358,7 +358,8 @@ var Actions = map[string]ActionSchema{
 	},
 	"plan": {
 		Arguments: map[string]Argument{
-			"stack": reference("stack"), "stacks": texts, "configuration": text, "inputs": anything, "destroy": flag, "rollback": text, "targets": texts, "refresh": flag,
+			"stack": reference("stack"), "stacks": texts, "configuration": text, "directory": text, "inputs": anything, "given": text, "rollback": text,
+			"destroy": flag, "refresh": flag, "refresh_only": flag, "targets": texts, "excludes": texts, "replaces": texts,
 		},
 		Outputs: cty.Object(map[string]cty.Type{
 			"digest": cty.String, "add": cty.Number, "change": cty.Number, "destroy": cty.Number, "changes": cty.Bool,

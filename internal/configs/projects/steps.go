@@ -217,6 +217,12 @@ func (d *decoder) checkAction(a *Action) {
 		if one && given("configuration") > 0 {
 			d.errorAt(a.Arguments["configuration"].Range(), "Invalid plan", "A configuration that was sent to the server has stacks of its own: name some of them with stacks, or none for all.")
 		}
+		if one && given("directory") > 0 {
+			d.errorAt(a.Arguments["directory"].Range(), "Invalid plan", "The project in another directory has stacks of its own: name some of them with stacks, or none for all.")
+		}
+		if given("configuration", "directory") > 1 {
+			d.errorAt(a.Arguments["directory"].Range(), "Invalid plan", "Give either a configuration that was sent to the server or a directory.")
+		}
 		if !one && given("inputs") > 0 {
 			d.errorAt(a.Arguments["inputs"].Range(), "Invalid plan", "inputs are those of one stack: say which with stack = stack.NAME.")
 		}

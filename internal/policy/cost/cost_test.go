@@ -2,10 +2,12 @@ package cost
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,6 +133,23 @@ func TestClouds(t *testing.T) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%s differs; run with -update and look at the difference. Got:\n%s", golden, got)
+	}
+	// Read from JSON it says the same.
+	data, err := json.Marshal(defaults(t).Estimate(list, usage))
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := &Estimate{}
+	if err := json.Unmarshal(data, back); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := json.Marshal(Join(back)); err != nil || !bytes.Equal(again, data) {
+		t.Errorf("it comes back as %s, %v", again, err)
+	}
+	for i, item := range defaults(t).Estimate(list, usage).Items {
+		if read := back.Items[i]; read.Name() != item.Name() || read.Changes() != item.Changes() || !slices.Equal(read.Unknown(), item.Unknown()) || read.Lost() != item.Lost() || read.Later() {
+			t.Errorf("%s comes back as %+v", item.Name(), read)
+		}
 	}
 	if bytes.Contains(got, []byte("x1.secret")) {
 		t.Error("a sensitive value is in the estimate")

@@ -84,9 +84,12 @@ func (d *document) sums(totals []Total, open sides) {
 const defaultCurrency = "USD"
 
 // sum is what one currency comes to. at_least is the known part of what comes
-// after.
+// after: a lower bound, which is marked where it may grow.
 func sum(t Total, open sides) (known, unknown map[string]any) {
 	known, unknown = map[string]any{"at_least": t.After.number()}, map[string]any{}
+	if open.after {
+		unknown["at_least"] = true
+	}
 	put := func(name string, a Amount, open bool) {
 		if open {
 			unknown[name] = true
@@ -105,5 +108,5 @@ func (a Amount) number() json.Number { return json.Number(a.String()) }
 // Later reports whether the cost of an instance depends on something that is
 // known only after apply.
 func (i *Item) Later() bool {
-	return i.After != nil && len(i.After.Unknown) > 0 && !i.instance.After.IsWhollyKnown()
+	return i.instance != nil && i.After != nil && len(i.After.Unknown) > 0 && !i.instance.After.IsWhollyKnown()
 }

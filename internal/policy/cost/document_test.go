@@ -34,10 +34,10 @@ func TestDocument(t *testing.T) {
 		{"all known", []Instance{disk("a", "update", of(2), of(3)), disk("b", "no-op", of(1), of(1))},
 			`{"after":6,"at_least":6,"before":4.5,"difference":1.5}`, `{}`, "USD"},
 		{"known later", []Instance{disk("a", "create", cty.NilVal, late), disk("b", "create", cty.NilVal, of(1))},
-			`{"at_least":1.5,"before":0}`, `{"after":true,"difference":true}`, "USD"},
+			`{"at_least":1.5,"before":0}`, `{"after":true,"at_least":true,"difference":true}`, "USD"},
 		{"unknown and left alone", []Instance{disk("a", "no-op", odd, odd), disk("b", "create", cty.NilVal, of(1))},
-			`{"at_least":1.5,"difference":1.5}`, `{"after":true,"before":true}`, "USD"},
-		{"only unknown", []Instance{disk("a", "create", cty.NilVal, late)}, `{"at_least":0,"before":0}`, `{"after":true,"difference":true}`, nil},
+			`{"at_least":1.5,"difference":1.5}`, `{"after":true,"at_least":true,"before":true}`, "USD"},
+		{"only unknown", []Instance{disk("a", "create", cty.NilVal, late)}, `{"at_least":0,"before":0}`, `{"after":true,"at_least":true,"difference":true}`, nil},
 		{"two currencies", []Instance{disk("a", "create", cty.NilVal, of(1)), disk("b", "create", cty.NilVal, swiss)},
 			`{}`, `{"after":true,"at_least":true,"before":true,"difference":true}`, nil},
 	} {

@@ -24,7 +24,8 @@ type Total struct {
 	Difference Amount `json:"difference"`
 }
 
-// Item is one resource instance.
+// Item is one resource instance. Read from JSON it says what it said when it was
+// written, but for what [Item.Later] and [Item.Listed] know.
 type Item struct {
 	Stack   string  `json:"stack,omitempty"`
 	Address string  `json:"address"`
@@ -41,10 +42,10 @@ type Item struct {
 }
 
 // Name is the address with the stack it is in.
-func (i *Item) Name() string { return i.instance.Name() }
+func (i *Item) Name() string { return (&Instance{Stack: i.Stack, Address: i.Address}).Name() }
 
 // Changes reports whether something happens to the instance.
-func (i *Item) Changes() bool { return i.instance.Changes() }
+func (i *Item) Changes() bool { return (&Instance{Action: i.Action}).Changes() }
 
 // Listed reports whether the book has prices of its type.
 func (i *Item) Listed() bool { return i.listed }

@@ -71,6 +71,25 @@ func (s *Store) Enqueue(_ context.Context, n runs.NewRun) error {
 	})
 }
 
+// Begin makes a run with what it begins with, and leases it. Like a commit, it may be
+// the moment in which the process dies.
+func (s *Store) Begin(ctx context.Context, n runs.NewRun) (runs.Lease, error) {
+	failure, err := s.committing()
+	if err == nil {
+		err = s.Enqueue(ctx, n)
+	}
+	if err != nil {
+		return runs.Lease{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lease := s.lease(n.Run.ID)
+	if failure != nil {
+		s.runs[n.Run.ID].held = false
+	}
+	return lease, failure
+}
+
 // Accept puts events from outside into the feed.
 func (s *Store) Accept(_ context.Context, list []runs.Inbound) (out []runs.Accepted, err error) {
 	err = s.call(func() error {

@@ -28,6 +28,7 @@ func CheckEventStore(t *testing.T, s FeedStore) {
 	checkInbox(t, s)
 	checkAdvance(t, s)
 	checkEnqueue(t, s)
+	checkBegin(t, s)
 	checkStartRace(t, s)
 }
 
@@ -188,6 +189,42 @@ func checkEnqueue(t *testing.T, s FeedStore) {
 	}
 	if run, err = s.Run(ctx, "r"); err != nil || run.Status != runs.Succeeded || run.Cause == nil {
 		t.Errorf("%+v, %v", run, err)
+	}
+}
+
+// checkBegin makes a run that its maker drives.
+func checkBegin(t *testing.T, s FeedStore) {
+	ctx := context.Background()
+	n := newRun("b", nil)
+	n.Run.Status = runs.Running
+	lease, err := s.Begin(ctx, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Acquire(ctx, "b"); !errors.Is(err, runs.ErrHeld) {
+		t.Errorf("taken from its maker: %v", err)
+	}
+	if run, err := s.Run(ctx, "b"); err != nil || run.Status != runs.Running {
+		t.Errorf("%+v, %v", run, err)
+	}
+	if entries, err := s.Read(ctx, "b", 0); err != nil || len(entries) != 1 {
+		t.Error(entries, err)
+	}
+	lease.Release()
+	if _, err := s.Begin(ctx, n); !errors.Is(err, states.ErrExists) {
+		t.Errorf("made twice: %v", err)
+	}
+	if run, err := s.Run(ctx, "b"); err != nil || run.Status != runs.Interrupted {
+		t.Errorf("let go: %+v, %v", run, err)
+	}
+	if lease, err = s.Acquire(ctx, "b"); err != nil {
+		t.Fatal(err)
+	}
+	defer lease.Release()
+	run := n.Run
+	run.Status = runs.Succeeded
+	if err := s.Commit(ctx, []runs.Commit{{Lease: lease, Run: &run, Entries: []workflow.Entry{{Sequence: 2, Kind: workflow.RunFinished, Step: -1}}}}); err != nil {
+		t.Error(err)
 	}
 }
 

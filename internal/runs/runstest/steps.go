@@ -131,6 +131,19 @@ func (s *Store) Signals(_ context.Context, run string, after int64) ([]workflow.
 	return out, nil
 }
 
+// Calls tells what is asked of runs.
+func (s *Store) Calls(context.Context) (map[string]runs.Call, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]runs.Call{}
+	for id, r := range s.runs {
+		if !r.run.Status.Ended() {
+			out[id] = runs.Call{Cancelling: r.run.Cancelling, Signal: int64(len(r.signals))}
+		}
+	}
+	return out, nil
+}
+
 // Cache keeps data under a key.
 func (s *Store) Cache(_ context.Context, key string, data json.RawMessage, _ bool, expires time.Time) error {
 	s.mu.Lock()

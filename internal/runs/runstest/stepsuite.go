@@ -278,7 +278,17 @@ func testSignals(t *testing.T, s suite) {
 	if _, err := s.Signal(ctx, "nobody", signal); !errors.Is(err, runs.ErrNotFound) {
 		t.Errorf("to an unknown run: %v", err)
 	}
+	_, err = s.RequestCancel(ctx, "other")
+	s.must(err)
+	calls := func(want map[string]runs.Call) {
+		t.Helper()
+		got, err := s.Calls(ctx)
+		s.must(err)
+		s.equal("calls", want, got)
+	}
+	calls(map[string]runs.Call{"run": {Signal: 3}, "other": {Signal: 1, Cancelling: 1}})
 	s.end(lease)
+	calls(map[string]runs.Call{"other": {Signal: 1, Cancelling: 1}})
 	if _, err := s.Signal(ctx, "run", signal); !errors.Is(err, runs.ErrEnded) {
 		t.Errorf("to a run that has ended: %v", err)
 	}

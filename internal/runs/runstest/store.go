@@ -333,19 +333,28 @@ func (s *Store) Steal(run string) {
 	s.runs[run].token, s.runs[run].held = s.token, false
 }
 
-// Commit writes commits.
-func (s *Store) Commit(_ context.Context, commits []runs.Commit) error {
+// committing asks what becomes of the next commit: it fails with err before it takes
+// effect, or is told to have failed afterwards.
+func (s *Store) committing() (failure, err error) {
 	s.mu.Lock()
 	s.commits++
 	n, on := s.commits, s.OnCommit
 	s.mu.Unlock()
-	var failure error
-	if on != nil {
-		written, err := on(n)
-		if err != nil && !written {
-			return err
-		}
-		failure = err
+	if on == nil {
+		return nil, nil
+	}
+	written, err := on(n)
+	if written {
+		return err, nil
+	}
+	return nil, err
+}
+
+// Commit writes commits.
+func (s *Store) Commit(_ context.Context, commits []runs.Commit) error {
+	failure, err := s.committing()
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,6 +32,7 @@ type API struct {
 	Stop <-chan struct{}
 
 	tail tail
+	open openRuns
 }
 
 // collecting bounds how long the store is asked for what is not part of a request.

@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
@@ -54,6 +56,43 @@ func (a *API) newFollower(ctx context.Context, run runs.Run) (*follower, error) 
 		}
 	}
 	return f, nil
+}
+
+// openRuns are followers of the runs that have not ended, kept from one request to the
+// next: whoever looks at the UI asks what waits whenever something has happened.
+type openRuns struct {
+	mu        sync.Mutex
+	followers map[string]*follower
+}
+
+// waiting is what these runs wait for, which are all that have not ended.
+func (o *openRuns) waiting(ctx context.Context, a *API, list []runs.Run) iter.Seq2[runs.Run, flow.Wait] {
+	return func(yield func(runs.Run, flow.Wait) bool) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		before := o.followers
+		o.followers = make(map[string]*follower, len(list))
+		for _, run := range list {
+			if !run.Machine() {
+				continue
+			}
+			f, err := before[run.ID], error(nil)
+			if f == nil {
+				f, err = a.follower(ctx, run)
+			} else {
+				err = f.read(ctx)
+			}
+			if err != nil || f.machine == nil {
+				continue // what cannot be read waits for nobody here
+			}
+			o.followers[run.ID] = f
+			for _, w := range f.machine.Waiting() {
+				if !yield(run, w) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // read takes in what was written since.

@@ -316,20 +316,11 @@ func (a *API) listApprovals(ctx context.Context, _ *struct{}) (*body[page[Approv
 		return nil, problem(err)
 	}
 	out := page[Approval]{Items: []Approval{}}
-	for _, run := range list {
-		if !a.viewer(ctx).run(ctx, run) {
-			continue
-		}
-		f, err := a.follower(ctx, run)
-		if err != nil || f.machine == nil {
-			continue // what cannot be read waits for nobody here
-		}
-		for _, w := range f.machine.Waiting() {
-			if w.Approval {
-				out.Items = append(out.Items, Approval{
-					Run: runOf(run), Step: w.Key, Message: w.Message, Plan: w.Plan, Roles: w.Roles, Count: w.Count, By: w.By,
-				})
-			}
+	for run, wait := range a.open.waiting(ctx, a, list) {
+		if wait.Approval && a.viewer(ctx).run(ctx, run) {
+			out.Items = append(out.Items, Approval{
+				Run: runOf(run), Step: wait.Key, Message: wait.Message, Plan: wait.Plan, Roles: wait.Roles, Count: wait.Count, By: wait.By,
+			})
 		}
 	}
 	return answer(out), nil

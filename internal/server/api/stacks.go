@@ -151,8 +151,8 @@ func (a *API) changeStack(ctx context.Context, in *struct {
 	if (in.Body.Kind == "rollback") != (c.Rollback != "") {
 		return nil, huma.Error422UnprocessableEntity("kind rollback and run are given together", &huma.ErrorDetail{Location: "body.run", Message: "the run to undo, with kind rollback and only there"})
 	}
-	if c.Rollback != "" && (c.Plan != "" || c.Destroy || len(c.Targets) > 0) {
-		return nil, huma.Error422UnprocessableEntity("kind rollback takes neither plan, targets nor destroy")
+	if c.Rollback != "" && (c.Plan != "" || c.shaped()) {
+		return nil, huma.Error422UnprocessableEntity("kind rollback takes no plan, and nothing that says what is planned")
 	}
 	return a.change(ctx, c)
 }
@@ -193,12 +193,23 @@ func (a *API) keepConfiguration(ctx context.Context, in *struct {
 func (r *ChangeRequest) change(environment string) Change {
 	return Change{
 		Environment: environment, Destroy: r.Destroy || r.Kind == "destroy", Targets: r.Targets, Refresh: r.Refresh == nil || *r.Refresh,
+		RefreshOnly: r.RefreshOnly, Excludes: r.Excludes, Replaces: r.Replaces, Variables: r.Variables,
 		Plan: r.Plan, Apply: r.Kind != "plan", Approve: r.Approve, Rollback: r.Run, Overrides: r.Overrides, Source: r.Source.kept(),
 	}
 }
 
+// shaped reports whether something says how the plan of a change is to be.
+func (c *Change) shaped() bool {
+	return c.Destroy || c.RefreshOnly || len(c.Targets)+len(c.Excludes)+len(c.Replaces)+len(c.Variables) > 0
+}
+
 // change makes the run of a change, once.
 func (a *API) change(ctx context.Context, c Change) (*body[Run], error) {
+	for i, v := range c.Variables {
+		if (v.Name == "") == (v.File == "") || v.Name != "" && len(v.Value) == 0 || v.File != "" && len(v.Value) > 0 {
+			return nil, huma.Error422UnprocessableEntity("a value of a variable is not complete", &huma.ErrorDetail{Location: fmt.Sprintf("body.variables[%d]", i), Message: "give name and value, or file and content"})
+		}
+	}
 	if run, ok := a.startedBefore(ctx); ok {
 		return answer(runOf(run)), nil
 	}

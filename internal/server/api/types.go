@@ -306,16 +306,28 @@ type StartRequest struct {
 
 // ChangeRequest asks for a change of a stack.
 type ChangeRequest struct {
-	Kind    string   `json:"kind" enum:"plan,apply,destroy,rollback" doc:"Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed."`
-	Run     string   `json:"run,omitempty" doc:"With kind rollback: the run that is to be undone."`
-	Plan    string   `json:"plan,omitempty" pattern:"^[0-9a-f]{64}$" doc:"Digest of a plan that was made before: exactly this is applied."`
-	Destroy bool     `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
-	Refresh *bool    `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
-	Targets []string `json:"targets,omitempty" doc:"Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME."`
-	Approve bool     `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
-	Source  *Source  `json:"source,omitempty" doc:"The code that it is about: hosts of code are told how it goes (docs/notify.md)."`
+	Kind        string          `json:"kind" enum:"plan,apply,destroy,rollback" doc:"Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed."`
+	Run         string          `json:"run,omitempty" doc:"With kind rollback: the run that is to be undone."`
+	Plan        string          `json:"plan,omitempty" pattern:"^[0-9a-f]{64}$" doc:"Digest of a plan that was made before: exactly this is applied."`
+	Destroy     bool            `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
+	Refresh     *bool           `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
+	Targets     []string        `json:"targets,omitempty" doc:"Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME."`
+	RefreshOnly bool            `json:"refresh_only,omitempty" doc:"Only see whether real objects still are as recorded, and record the differences."`
+	Excludes    []string        `json:"excludes,omitempty" doc:"All but these resources and what depends on them; addresses as for targets."`
+	Replaces    []string        `json:"replaces,omitempty" doc:"Replace these resource instances although an update or nothing would do; addresses as for targets."`
+	Variables   []VariableValue `json:"variables,omitempty" maxItems:"1000" doc:"Values for variables of the project, or of the root module of a plain directory; later ones win."`
+	Approve     bool            `json:"approve,omitempty" doc:"Have people approve the plan before it is carried out."`
+	Source      *Source         `json:"source,omitempty" doc:"The code that it is about: hosts of code are told how it goes (docs/notify.md)."`
 
 	Overrides []Override `json:"overrides,omitempty" doc:"Soft-mandatory policies and budgets that it may go against, where who asks may override them."`
+}
+
+// VariableValue is a value for a variable, or a file of such.
+type VariableValue struct {
+	Name    string          `json:"name,omitempty" doc:"Name of the variable."`
+	Value   json.RawMessage `json:"value,omitempty" doc:"Its value. A text is read as the option -var reads it."`
+	File    string          `json:"file,omitempty" maxLength:"1000" doc:"Instead of name and value: what a .tfvars file is called, or a .tfvars.json file."`
+	Content string          `json:"content,omitempty" doc:"What is in the file."`
 }
 
 // Configuration is what is kept of files that somebody sent.

@@ -105,7 +105,13 @@ type Change struct {
 	Environment string
 	Destroy     bool
 	Refresh     bool
-	Targets     []string
+	RefreshOnly bool
+	// Targets, Excludes and Replaces are addresses; of several stacks each begins with
+	// its own.
+	Targets, Excludes, Replaces []string
+	// Variables are values for variables of the project, or of the plain directory, in
+	// their order: later ones win.
+	Variables []VariableValue
 	// Configuration is one that was kept, to be planned instead of the project.
 	Configuration string
 	// Plan is the digest of a plan that was made before and is to be applied.
@@ -154,8 +160,8 @@ type PlanPart struct {
 	Decision json.RawMessage // what policy says; nil where nothing is asked
 	Cost     json.RawMessage // what it costs; nil where nobody wants to know
 
-	// Plan, Judged and Priced are what the documents are made of; nil of a plan of which
-	// only the documents were kept.
+	// Plan, Judged and Priced are what the documents are made of. Of a plan of which only
+	// the documents were kept they are what those say.
 	Plan   *plans.Plan      `json:"-"`
 	Judged *policy.Decision `json:"-"`
 	Priced *cost.Estimate   `json:"-"`
