@@ -5,7 +5,7 @@ BIN     ?= bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build web providers dex senders demo test test-acceptance test-cloud test-gitea test-kube test-web race lint bench bench-temporal clean
+.PHONY: help build web providers dex senders demo test test-acceptance test-cloud test-gitea test-kube test-snippets test-web race lint bench bench-temporal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,8 +28,11 @@ senders: ## fetch the servers whose events tests listen to: NATS, Mosquitto, Pro
 demo: build providers ## apply, repair, kill, resume and destroy an example on a PostgreSQL server
 	scripts/demo.sh
 
-test: lint providers dex senders test-acceptance test-web ## vet and run every test
-	$(GO) test ./...
+test: lint providers dex senders test-acceptance test-snippets test-web ## vet and run every test
+	$(GO) test -timeout 30m ./...
+
+test-snippets: ## check the files of CI systems in docs/ci.md as these systems would
+	cd tools/cisnippets && $(GO) test ./...
 
 test-web: build providers dex ## test the UI, by itself and in a real browser
 	@if command -v npm >/dev/null; then \

@@ -71,7 +71,7 @@ type ChangeRequest struct {
 	RefreshOnly bool `json:"refresh_only,omitempty"`
 	// Replace these resource instances although an update or nothing would do; addresses as for targets.
 	Replaces []string `json:"replaces,omitempty"`
-	// With kind rollback: the run that is to be undone.
+	// With kind rollback: the run that is to be undone; with kind plan, what would undo it is planned only.
 	Run string `json:"run,omitempty"`
 	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
 	Source *Source `json:"source,omitempty"`
@@ -323,6 +323,17 @@ type Log struct {
 	Time   time.Time `json:"time"`
 }
 
+// MachineResult is a shape of the API.
+type MachineResult struct {
+	Cause string `json:"cause,omitempty"`
+	Error string `json:"error,omitempty"`
+	// What it returned, where it succeeded.
+	Output json.RawMessage `json:"output,omitempty"`
+	Status string          `json:"status"`
+	// Whether there is an output that is not told: nobody knows what is in it, so it is told to whom the run is by.
+	Withheld bool `json:"withheld,omitempty"`
+}
+
 // Object is a shape of the API.
 type Object struct {
 	Address   string   `json:"address"`
@@ -509,7 +520,7 @@ type ProjectChangeRequest struct {
 	RefreshOnly bool `json:"refresh_only,omitempty"`
 	// Replace these resource instances although an update or nothing would do; addresses as for targets.
 	Replaces []string `json:"replaces,omitempty"`
-	// With kind rollback: the run that is to be undone.
+	// With kind rollback: the run that is to be undone; with kind plan, what would undo it is planned only.
 	Run string `json:"run,omitempty"`
 	// The code that it is about: hosts of code are told how it goes (docs/notify.md).
 	Source *Source `json:"source,omitempty"`
@@ -649,6 +660,8 @@ type Stack struct {
 type StartRequest struct {
 	// Where it is to work; the one selected unless given.
 	Environment string `json:"environment,omitempty"`
+	// The input of a state machine, instead of inputs; {} unless given.
+	Input json.RawMessage `json:"input,omitempty"`
 	// Values of its variables.
 	Inputs map[string]json.RawMessage `json:"inputs,omitempty"`
 	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
@@ -1189,6 +1202,12 @@ func (c *Client) ListLogs(ctx context.Context, run string, query ListLogsQuery) 
 func (c *Client) ListRunOutputs(ctx context.Context, run string) (*PageOutput, error) {
 	out := new(PageOutput)
 	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/outputs", nil, nil, out)
+}
+
+// GetRunResult: Say how a run of a state machine ended, and what it returned.
+func (c *Client) GetRunResult(ctx context.Context, run string) (*MachineResult, error) {
+	out := new(MachineResult)
+	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/result", nil, nil, out)
 }
 
 // ResumeRun: Go on with a run that nobody works on.

@@ -45,8 +45,9 @@ notify "guarded" {
 notify "code" {
   allow_private = ["127.0.0.0/8"]
   github {
-    api   = "ADDRESS/code"
-    token = secret.hook
+    api        = "ADDRESS/code"
+    token      = secret.hook
+    repository = "org/shop"
   }
 }
 `
@@ -58,11 +59,12 @@ type sink struct {
 	events   map[string][]int64 // numbers of the events heard, by path
 	requests []string
 	bodies   []string
+	comments map[string]string         // by the request to merge
 	trouble  func(r *http.Request) int // a status to answer with; 0 for none
 }
 
 func newSink(t *testing.T) *sink {
-	s := &sink{events: map[string][]int64{}}
+	s := &sink{events: map[string][]int64{}, comments: map[string]string{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		s.mu.Lock()
@@ -70,6 +72,11 @@ func newSink(t *testing.T) *sink {
 		if strings.HasPrefix(r.URL.Path, "/code/") {
 			s.requests = append(s.requests, r.Method+" "+r.URL.Path)
 			s.bodies = append(s.bodies, string(body))
+			if _, at, ok := strings.Cut(r.URL.Path, "/issues/"); ok && r.Method == http.MethodPost {
+				var doc struct{ Body string }
+				_ = json.Unmarshal(body, &doc)
+				s.comments[strings.TrimSuffix(at, "/comments")] = doc.Body
+			}
 			if r.Method == http.MethodGet {
 				_, _ = io.WriteString(w, "[]")
 			}
@@ -304,5 +311,50 @@ func TestServerGuardsRequests(t *testing.T) {
 	}
 	if out := p.mustRun("run", "request"); !strings.Contains(out, "succeeded") {
 		t.Errorf("the command says\n%s", out)
+	}
+}
+
+// TestNotifySpeculative: a plan of files that somebody sent is told to hosts of code as
+// one of the server's own files is, with policy and cost.
+func TestNotifySpeculative(t *testing.T) {
+	sink := newSink(t)
+	p := newNotified(t, sink)
+	p.write("policy.tutti.hcl", "policy \"quiet\" {\n  source      = \"./rules\"\n  enforcement = \"advisory\"\n}\n")
+	p.write("rules/quiet.rego", "package main\ndeny contains sprintf(\"%s is loud\", [c.address]) if {\n  some c in input.resource_changes\n  c.change.after.input.text == \"LOUD\"\n}\n")
+	p.write("prices/own.csv", "type,component,match,quantity,unit,price,currency\nterraform_data,text,input.text=LOUD,1,month,7,USD\nterraform_data,text,input.text!=LOUD,input.later,month,7,USD\n")
+	s := p.server("-speculative-plans")
+	s.ready(t, sink)
+	c := s.client()
+	const commit = "0123456789abcdef0123456789abcdef01234567"
+	site := strings.Replace(servedSite, `"welcome"`, `"LOUD"`, 1) + "resource \"terraform_data\" \"other\" { input = { text = \"x\", later = terraform_data.page.id } }\n"
+	told := func(request string) (text string) {
+		t.Helper()
+		eventually(t, "the comment on "+request, func() bool {
+			sink.mu.Lock()
+			defer sink.mu.Unlock()
+			_, text, _ = strings.Cut(sink.comments[request], "| Stack |")
+			return sink.comments[request] != ""
+		})
+		return text
+	}
+	c.fails("Which commit?", "plan", "-upload", "-pull-request=8")
+	c.fails("is not the hash of a commit", "plan", "-upload", "-commit=main")
+	c.fails("is not the path of a repository", "plan", "-upload", "-commit="+commit, "-repository=../x")
+	p.fails("No server", "plan", "-commit="+commit)
+
+	c.write("project.tutti.hcl", served)
+	c.write("site/main.tf", site)
+	c.mustRun("plan", "-upload", "-commit="+strings.ToUpper(commit), "-repository=org/shop", "-pull-request=8")
+	speculative := told("8")
+	for _, want := range []string{"| create | `terraform_data.page` |", "terraform_data.page is loud", "+$7.00", "1 unknown"} {
+		if !strings.Contains(speculative, want) {
+			t.Errorf("no %q in %s", want, speculative)
+		}
+	}
+	p.write("site/main.tf", site)
+	c.env = append(c.env, "GITHUB_ACTIONS=true", "GITHUB_REPOSITORY=org/shop", "GITHUB_SHA="+commit)
+	c.mustRun("plan", "-pull-request=9")
+	if own := told("9"); own != speculative {
+		t.Errorf("of the server's own files:\n%s\nof those sent:\n%s", own, speculative)
 	}
 }

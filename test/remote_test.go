@@ -2,6 +2,7 @@ package test
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -20,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tutti-dev/tutti/client"
 )
 
 // client is a directory without any files of a project whose commands run against a
@@ -152,6 +155,62 @@ func TestRemoteRuns(t *testing.T) {
 	if err := json.Unmarshal([]byte(c.mustRun("whoami", "-json")), &who); err != nil || who.Subject != "user:"+p.whoami() || who.Source != "server" {
 		t.Errorf("whoami: %+v, %v", who, err)
 	}
+}
+
+// TestRemoteStateMachine: what a state machine is given and returns is the same on a
+// server as here, and told to whom its run is by.
+func TestRemoteStateMachine(t *testing.T) {
+	p := newServed(t)
+	p.write("machines.tutti.hcl", `
+workflow "double" { definition = "double.asl.json" }
+workflow "fails" { definition = "fails.asl.json" }
+role "all" { allow = ["*:*"] }
+grant {
+  role = role.all
+  to   = ["service:one", "service:two", "user:`+p.whoami()+`"]
+}
+`)
+	p.write("double.asl.json", `{"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {"Type": "Pass", "Output": {"z": "{% $states.input.n * 2 %}", "a": [1, null, "x"]}, "End": true}}}`)
+	p.write("fails.asl.json", `{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "Mine", "Cause": "because"}}}`)
+	p.write("input.json", `{"n": 21}`)
+	c := p.server().client()
+	c.write("input.json", `{"n": 21}`)
+	for _, args := range [][]string{{"run", "double", "-input", "input.json"}, {"run", "fails"}} {
+		there, code := c.run(args...)
+		here, want := p.run(args...)
+		if code != want || withoutIDs(there) != withoutIDs(here) {
+			t.Errorf("tutti %s: there, with exit code %d:\n%s\nhere, with exit code %d:\n%s", strings.Join(args, " "), code, there, want, here)
+		}
+	}
+	var said struct {
+		Status string
+		Output struct{ Z int }
+	}
+	var stdout strings.Builder
+	cmd := c.command("run", "double", "-input=input.json", "-json")
+	cmd.Stdout = &stdout
+	if err := cmd.Run(); err != nil || json.Unmarshal([]byte(stdout.String()), &said) != nil || said.Status != "SUCCEEDED" || said.Output.Z != 42 {
+		t.Errorf("%v: %s", err, stdout.String())
+	}
+	c.fails("takes variables, not an input", "run", "greet", "-input=input.json")
+	c.fails("Cannot read the input", "run", "double", "-input=none.json")
+
+	s := p.server("-require-token")
+	one := s.client("TUTTI_TOKEN=" + p.lastLine(p.mustRun("token", "create", "-as=service:one", "-role=all")))
+	two := s.client("TUTTI_TOKEN=" + p.lastLine(p.mustRun("token", "create", "-as=service:two", "-role=all")))
+	one.write("input.json", `{"n": 21}`)
+	id := strings.TrimSpace(one.mustRun("run", "-detach", "double", "-input=input.json"))
+	if out := one.mustRun("runs", "watch", id); !strings.Contains(out, "42") {
+		t.Errorf("to whom it is by: %s", out)
+	}
+	if out := two.mustRun("runs", "watch", id); strings.Contains(out, "42") || !strings.Contains(out, "Output is not told") {
+		t.Errorf("to somebody else: %s", out)
+	}
+}
+
+// withoutIDs leaves out the names of runs.
+func withoutIDs(text string) string {
+	return regexp.MustCompile(`(?m)^Run \S+`).ReplaceAllString(text, "Run")
 }
 
 // withoutPlans leaves out of a run what is said of its definition, which clients are
@@ -355,36 +414,86 @@ func TestRemoteInterrupt(t *testing.T) {
 	}
 }
 
-// TestRemoteRestart: a command goes on following when the server was killed and is
-// started again.
+// TestRemoteRestart: a command goes on following when the server was killed, or was
+// asked to end and did, and is started again.
 func TestRemoteRestart(t *testing.T) {
+	for name, end := range map[string]func(p *project, s *httpServer){
+		"killed": func(p *project, s *httpServer) {
+			_ = s.cmd.Process.Kill()
+			_ = s.cmd.Wait()
+			p.write("go", "")
+		},
+		"ended": func(p *project, s *httpServer) {
+			_ = s.cmd.Process.Signal(syscall.SIGTERM)
+			p.write("go", "") // the step ends, and with it the server
+			_ = s.cmd.Wait()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newServed(t)
+			p.write("more.tutti.hcl", remoteWorkflows)
+			s := p.server()
+			host := strings.TrimPrefix(s.url, "http://")
+			c := s.client()
+			cmd := c.command("run", "slow")
+			said, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(said)
+			lines.Scan()
+			id := strings.TrimPrefix(lines.Text(), "Run ")
+			s.until(id, "logs", "begun")
+			end(p, s)
+			p.server("-listen=" + host)
+			rest := ""
+			for lines.Scan() {
+				rest += lines.Text() + "\n"
+			}
+			if err := cmd.Wait(); err != nil || !strings.Contains(rest, "succeeded") {
+				t.Errorf("%v: %s", err, rest)
+			}
+		})
+	}
+}
+
+// TestListenersMissNothing: who listens from now on, and has heard nothing yet when the
+// server ends, hears what happens while there is none.
+func TestListenersMissNothing(t *testing.T) {
 	p := newServed(t)
-	p.write("more.tutti.hcl", remoteWorkflows)
+	p.mustRun("run", "greet", "-var=name=you")
 	s := p.server()
 	host := strings.TrimPrefix(s.url, "http://")
-	c := s.client()
-	cmd := c.command("run", "slow")
-	said, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(said)
-	lines.Scan()
-	id := strings.TrimPrefix(lines.Text(), "Run ")
-	s.until(id, "logs", "begun")
-	_ = s.cmd.Process.Kill()
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	there, heard := make(chan struct{}, 100), make(chan struct{}, 100)
+	c := &client.Client{URL: s.url}
+	go func() {
+		_ = c.StreamEvents(ctx, client.StreamEventsQuery{After: -1}, client.StreamEventsHearer{
+			Alive: func(client.Alive) error {
+				there <- struct{}{}
+				return nil
+			},
+			Event: func(e client.Event) error {
+				if e.Type == "run.succeeded" {
+					heard <- struct{}{}
+				}
+				return nil
+			},
+		})
+	}()
+	<-there
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	_ = s.cmd.Wait()
-	p.write("go", "")
+	p.mustRun("run", "greet", "-var=name=you")
 	p.server("-listen=" + host)
-	rest := ""
-	for lines.Scan() {
-		rest += lines.Text() + "\n"
-	}
-	if err := cmd.Wait(); err != nil || !strings.Contains(rest, "succeeded") {
-		t.Errorf("%v: %s", err, rest)
+	select {
+	case <-heard:
+	case <-ctx.Done():
+		t.Error("what happened while there was no server was not heard")
 	}
 }
 
@@ -549,7 +658,7 @@ secret "db" {
 	c.write("site/main.tf", strings.Replace(servedSite, `"welcome"`, `"curse"`, 1))
 	c.fails("no curses", "plan", "-upload")
 	for _, format := range []string{"sarif", "junit"} {
-		if out, code := c.run("policy", "check", "-upload", "-format="+format); code != 1 || !strings.Contains(out, "no curses") || strings.Contains(out, "tutti-configuration") {
+		if out, code := c.run("policy", "check", "-upload", "-format="+format); code != 1 || !strings.Contains(out, "no curses") || strings.Contains(out, "tutti-steps") {
 			t.Errorf("policy check -format=%s: %d %s", format, code, out)
 		}
 	}
@@ -557,7 +666,7 @@ secret "db" {
 		t.Errorf("policy check of the server's own files: %s", out)
 	}
 	c.write("site/broken.tf", "resource {")
-	if out, code := c.run("plan", "-upload"); code != 1 || !strings.Contains(out, "site/broken.tf") || strings.Contains(out, "tutti-configuration") {
+	if out, code := c.run("plan", "-upload"); code != 1 || !strings.Contains(out, "site/broken.tf") || strings.Contains(out, "tutti-steps") {
 		t.Errorf("files with errors: %d %s", code, out)
 	}
 	if err := os.Remove(filepath.Join(c.dir, "site", "broken.tf")); err != nil {
@@ -589,8 +698,54 @@ func TestRemoteUploadDirectory(t *testing.T) {
 	if out := c.mustRun("plan", "-upload"); !strings.Contains(out, "Plan: 1 to add, 1 to change, 0 to destroy.") {
 		t.Error(out)
 	}
-	if left, _ := filepath.Glob(filepath.Join(unpacked, "tutti-configuration-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(unpacked, "tutti-steps-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestRemoteUploadKilled: what a server unpacked that was killed meanwhile is removed by
+// the next one.
+func TestRemoteUploadKilled(t *testing.T) {
+	asked := make(chan bool, 10)
+	over := make(chan bool)
+	modules := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- true
+		<-over // for as long as it takes
+	}))
+	defer modules.Close()
+	defer close(over)
+	p := newProject(t, "")
+	unpacked := t.TempDir()
+	p.env = append(p.env, "TMPDIR="+unpacked)
+	s := p.server("-speculative-plans")
+	c := s.client()
+	c.write("main.tf", `module "slow" { source = "`+modules.URL+`/slow.tar.gz" }`)
+	cmd := c.command("plan", "-upload")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	<-asked
+	left := func() []string {
+		found, err := filepath.Glob(filepath.Join(unpacked, "tutti-steps-*", "*", "main.tf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if len(left()) != 1 {
+		t.Errorf("unpacked are %v", left())
+	}
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+	if len(left()) != 1 {
+		t.Errorf("a server that is killed has left %v", left())
+	}
+	other := newProject(t, "")
+	other.env = append(other.env, "TMPDIR="+unpacked)
+	other.server()
+	if len(left()) > 0 {
+		t.Errorf("left behind: %v", left())
 	}
 }
 

@@ -340,6 +340,8 @@ func TestGitea(t *testing.T) {
 	ann.git("remote", "add", "origin", g.url+"/acme/infra.git")
 	ann.commit("main", "Begin", infraFiles(t, g))
 
+	g.api("POST", infra+"/branch_protections", map[string]any{"rule_name": "main", "enable_push": true, "enable_status_check": true, "status_check_contexts": []string{"tutti/*/review"}}, 201, nil)
+
 	// The server's directory is a clone.
 	p := newServed(t)
 	if err := os.RemoveAll(p.dir); err != nil {
@@ -356,6 +358,18 @@ func TestGitea(t *testing.T) {
 		}
 	}
 	p.mustRun("apply", "-auto-approve")
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := p.run("runs")
+			for _, line := range strings.Split(out, "\n") {
+				if fields := strings.Fields(line); len(fields) > 0 {
+					said, _ := p.run("logs", fields[0])
+					out += fields[0] + ":\n" + said
+				}
+			}
+			t.Logf("The runs are\n%s", out)
+		}
+	})
 	address := unused(t)
 	serve := func() *httpServer {
 		s := p.server("-listen="+address, "-url=https://tutti.example.com")
@@ -424,6 +438,21 @@ func TestGitea(t *testing.T) {
 		}
 	}
 
+	mergeable := func() {
+		t.Helper()
+		eventually(t, "Gitea finds that the request can be merged", func() bool {
+			var request struct{ Mergeable bool }
+			g.api("GET", infra+"/pulls/1", nil, 200, &request)
+			return request.Mergeable
+		})
+	}
+	mergeable()
+	var refused struct{ Message string }
+	g.api("POST", infra+"/pulls/1/merge", map[string]any{"Do": "merge"}, 405, &refused)
+	if !strings.Contains(refused.Message, "status checks") {
+		t.Errorf("the merge is refused with %q", refused.Message)
+	}
+
 	// A third one, with a stack that is new, is merged.
 	third := ann.commit("larger", "Make it large, and more", map[string]string{
 		"shop/main.tf":      strings.Replace(infraShop, "small", "large", 1),
@@ -451,11 +480,7 @@ func TestGitea(t *testing.T) {
 	if out := p.mustRun("output", "-stack=shop", "-raw", "class"); out != "small" {
 		t.Errorf("a review changes something: %s", out)
 	}
-	eventually(t, "Gitea finds that the request can be merged", func() bool {
-		var request struct{ Mergeable bool }
-		g.api("GET", infra+"/pulls/1", nil, 200, &request)
-		return request.Mergeable
-	})
+	mergeable()
 	g.api("POST", infra+"/pulls/1/merge", map[string]any{"Do": "merge"}, 200, nil)
 	eventually(t, "the run of the merge", func() bool { return len(s.runsOf("merged-")) == 1 })
 	_ = s.cmd.Process.Kill()

@@ -205,6 +205,45 @@ func TestServerEvents(t *testing.T) {
 	eventually(t, "the run of the event that is replayed", func() bool { return s.runsOf(id)[id] == "succeeded" })
 }
 
+// TestServerRetains: what is old goes by itself, and an event that comes again starts
+// nothing all the same.
+func TestServerRetains(t *testing.T) {
+	p := newServed(t)
+	p.write("github.secret", githubSecret)
+	p.write("hooks.tutti.hcl", hooked)
+	s := p.server("-retain=1s")
+	if status, answer := s.deliver("d1", push("one"), githubSecret); status != http.StatusAccepted {
+		t.Fatal(status, answer)
+	}
+	eventually(t, "the run and the firing to be removed", func() bool {
+		var list struct {
+			Items []struct {
+				Data struct {
+					Runs    []string
+					Firings int
+				}
+			}
+		}
+		s.get(&list, http.StatusOK, http.MethodGet, "/events?type=store.pruned&limit=1000", nil)
+		runs, firings := 0, 0
+		for _, e := range list.Items {
+			runs, firings = runs+len(e.Data.Runs), firings+e.Data.Firings
+		}
+		return runs == 1 && firings == 1
+	})
+	if status, answer := s.deliver("d2", push("one"), githubSecret); status != http.StatusAccepted || !strings.Contains(answer, `"duplicates":1`) {
+		t.Error(status, answer)
+	}
+	// Events are seen to in their order: what came before was.
+	if status, answer := s.deliver("d3", push("two"), githubSecret); status != http.StatusAccepted {
+		t.Error(status, answer)
+	}
+	eventually(t, "another run", func() bool { return len(s.runsOf("push-")) == 2 })
+	if status, answer, _ := s.do(http.MethodGet, "/api/v1/audit/verify", nil); status != http.StatusOK || !strings.Contains(string(answer), `"valid":true`) {
+		t.Error(status, string(answer))
+	}
+}
+
 // TestServerStartsByTheFiles: the run of an event has the files as they are when it is
 // made, however lately they have changed.
 func TestServerStartsByTheFiles(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/telemetry"
 )
 
@@ -58,6 +59,7 @@ type App struct {
 	stacks        []string
 	environment   string
 	overrides     []string                    // what -override says
+	about         *runs.Source                // the code that options name; nil for what the environment says
 	policyOptions *policyOptions              // nil where the command has none
 	gates         map[string]*projectPolicies // by directory
 	prepared      map[[sha256.Size]byte]*policy.Policy
@@ -166,7 +168,7 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 		return a.usageError(cmd, name, err)
 	}
 	a.far = isRemote(name)
-	ctx, stop := a.watchInterrupts(context.Background())
+	ctx, stop := a.watchInterrupts(context.Background(), name == "server")
 	defer stop()
 	ctx, told := a.traced(ctx, name)
 	defer func() { told(code) }()

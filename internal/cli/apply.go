@@ -19,6 +19,7 @@ type applyOptions struct {
 	stateOptions
 	outputOptions
 	policyOptions
+	sourceOptions
 	autoApprove bool
 	cancel      bool
 	overrides   []string
@@ -76,9 +77,13 @@ func (o *applyOptions) register(f *flagSet) {
 	cancelOnInterrupt(f, &o.cancel)
 	o.registerChange(f)
 	f.toggle(&o.compactWarnings, "compact-warnings", "Show warnings as one line each when there are no errors.")
+	o.sourceOptions.register(f)
 }
 
 func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
+	if diags := o.sourceOptions.use(app); diags.HasErrors() {
+		return app.fail(diags)
+	}
 	if app.remote != nil {
 		return o.runThere(ctx, app, args)
 	}

@@ -101,12 +101,11 @@ func (o *aslOptions) run(ctx context.Context, app *App, args []string) int {
 	if err := executeMachine(ctx, machine, start); err != nil {
 		return app.failf("The execution broke off", "%s.", err)
 	}
-	return o.report(app, machine)
+	return o.report(app, machine.Result(), machine.Recorded)
 }
 
-// report prints how an execution ended.
-func (o *aslOptions) report(app *App, machine *asl.Machine) int {
-	result := machine.Result()
+// report prints how an execution ended; history is nil where nobody knows it.
+func (o *aslOptions) report(app *App, result asl.Result, history func() []asl.Event) int {
 	code := exitFailed
 	if result.Status == "SUCCEEDED" {
 		code = exitOK
@@ -122,7 +121,9 @@ func (o *aslOptions) report(app *App, machine *asl.Machine) int {
 		if result.HasCause {
 			answer.Set("cause", result.Cause)
 		}
-		answer.Set("history", machine.Recorded())
+		if history != nil {
+			answer.Set("history", history())
+		}
 		if failed := app.printJSON(answer); failed != exitOK {
 			return failed
 		}

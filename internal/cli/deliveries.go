@@ -42,12 +42,19 @@ func deliveriesListCommand() *command {
 				if !slices.Contains([]runs.DeliveryStatus{"", runs.DeliveryPending, runs.DeliveryDelivered, runs.DeliveryDead}, q.Status) {
 					return app.failf("Invalid status", "Option -status must be pending, delivered or dead.")
 				}
+				if app.remote != nil {
+					return app.listDeliveriesThere(ctx, q, o.json)
+				}
 				return app.withOutbox(ctx, func(_ *project, store *sqlite.Store) int {
 					list, err := store.Deliveries(ctx, q)
 					if err != nil {
 						return app.fail(diag.FromError(err))
 					}
-					return app.showDeliveries(list, o.json)
+					docs := []api.Delivery{}
+					for _, d := range list {
+						docs = append(docs, api.DeliveryOf(d))
+					}
+					return app.showDeliveries(docs, o.json)
 				})
 			}
 		},
@@ -67,20 +74,16 @@ func (a *App) withOutbox(ctx context.Context, do func(*project, *sqlite.Store) i
 	return do(p, store)
 }
 
-func (a *App) showDeliveries(list []runs.Delivery, asJSON bool) int {
+func (a *App) showDeliveries(list []api.Delivery, asJSON bool) int {
 	if asJSON {
-		docs := []api.Delivery{}
-		for _, d := range list {
-			docs = append(docs, api.DeliveryOf(d))
-		}
-		return a.printJSONIndented(docs)
+		return a.printJSONIndented(list)
 	}
 	if len(list) == 0 {
 		fmt.Fprintln(a.Out, "No deliveries. Notify blocks say which events are told to others.")
 	}
 	for _, d := range list {
 		tried := ""
-		if d.Attempts > 1 || d.Status != runs.DeliveryDelivered && d.Attempts > 0 {
+		if d.Attempts > 1 || d.Status != string(runs.DeliveryDelivered) && d.Attempts > 0 {
 			tried = "  " + countOf(d.Attempts, "attempt")
 		}
 		fmt.Fprintf(a.Out, "%6d  %s  %-9s  %s  event %d  %s%s\n", d.ID, d.Queued.Local().Format(time.DateTime), d.Status, d.Notify, d.Sequence, d.Type, tried)
@@ -100,6 +103,9 @@ func deliveriesRetryCommand() *command {
 				id, err := strconv.ParseInt(args[0], 10, 64)
 				if err != nil {
 					return app.failf("Invalid delivery", "%q is not the number of a delivery; \"tutti deliveries\" lists them.", args[0])
+				}
+				if app.remote != nil {
+					return app.retryDeliveryThere(ctx, id)
 				}
 				return app.withOutbox(ctx, func(p *project, store *sqlite.Store) int { return app.retryDelivery(ctx, p, store, id) })
 			}

@@ -42,6 +42,9 @@ type driftOptions struct {
 }
 
 func (o *driftOptions) show(ctx context.Context, app *App, _ []string) int {
+	if app.remote != nil {
+		return o.showThere(ctx, app)
+	}
 	op, diags := app.openRootOperation(false)
 	app.jsonOut, app.prose = o.json, !o.json
 	if diags.HasErrors() {

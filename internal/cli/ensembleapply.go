@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -106,9 +107,13 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 		return nil, diags
 	}
 	shared := &sharedPlan{}
-	if shared.plan, err = stacks.DecodePlan(data, root.keyring); err != nil {
+	if shared.plan, err = stacks.DecodePlan(root.sealedNow(data), root.keyring); err != nil {
 		root.Close()
-		return nil, diag.Errorf("Cannot read plan", "%s: %s.", name, err)
+		again := ""
+		if errors.Is(err, plans.ErrSealed) {
+			again = " Or plan again: that needs no former key."
+		}
+		return nil, diag.Errorf("Cannot read plan", "%s: %s.%s", name, err, again)
 	}
 	if err := shared.open(ctx, root, vars); err != nil {
 		root.Close()

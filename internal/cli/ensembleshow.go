@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
@@ -104,13 +103,7 @@ func (e *ensemble) listObjects(ctx context.Context, args []string, id string) in
 		if diags.HasErrors() {
 			return app.fail(diags)
 		}
-		last := addrs.ResourceInstance{}
-		for _, inst := range st.Sorted() {
-			if (id == "" || objectID(inst) == id) && inst.Object.Instance != last {
-				fmt.Fprintf(app.Out, "stack.%s.%s\n", stack, inst.Object.Instance)
-				last = inst.Object.Instance
-			}
-		}
+		printAddresses(app.Out, "stack."+stack+".", withID(st.Sorted(), id))
 	}
 	return exitOK
 }

@@ -197,7 +197,7 @@ type judgement struct {
 	judged   *policy.Document  // while something is open
 	rest     *policy.Rest      // of judged; see apart
 	shown    bool
-	locate   func(string) *policy.Place
+	locate   locating
 	// estimate is the cost that the policies are told; nil where none looks at it.
 	estimate *cost.Estimate
 }
@@ -428,9 +428,12 @@ func choosesEnvironments(p *projects.Project) bool {
 	return false
 }
 
-// locator finds declarations of objects by address.
-func locator(cfg *configs.Config) func(string) *policy.Place {
-	return func(address string) *policy.Place {
+// locating finds where an attribute of an object is set, or the object is declared.
+type locating func(address, attribute string) *policy.Place
+
+// locator finds what is in a configuration.
+func locator(cfg *configs.Config) locating {
+	return func(address, attribute string) *policy.Place {
 		inst, err := addrs.ParseResourceInstance(address)
 		if cfg == nil || err != nil {
 			return nil
@@ -439,20 +442,23 @@ func locator(cfg *configs.Config) func(string) *policy.Place {
 		if r == nil {
 			return nil
 		}
-		rng := r.DeclRange
+		rng, ok := r.AttributeRange(attribute)
+		if !ok {
+			rng = r.DeclRange
+		}
 		return &policy.Place{File: rng.Filename, Line: rng.Start.Line, Range: &rng}
 	}
 }
 
 // locator finds declarations as whoever wrote the files knows them: what a client
 // sent is not where it was unpacked to.
-func (p *project) locator(cfg *configs.Config) func(string) *policy.Place {
+func (p *project) locator(cfg *configs.Config) locating {
 	locate := locator(cfg)
 	if p.ensemble == nil || p.ensemble.host == nil {
 		return locate
 	}
-	return func(address string) *policy.Place {
-		place := locate(address)
+	return func(address, attribute string) *policy.Place {
+		place := locate(address, attribute)
 		if place == nil {
 			return nil
 		}

@@ -17,18 +17,28 @@ type hardKey struct{}
 // running and records them. The second cancels the context of [hardContext]:
 // operations are given up, the journal stays resumable. A third ends the
 // process on the spot, which the journal survives as well.
-func (a *App) watchInterrupts(parent context.Context) (context.Context, func()) {
+//
+// A terminal that is closed (SIGHUP, which may come several times) is a first interrupt,
+// unless nohup has it ignored, or the command is one that lives on without a terminal.
+func (a *App) watchInterrupts(parent context.Context, livesOn bool) (context.Context, func()) {
 	hard, cancelHard := context.WithCancel(parent)
 	soft, cancelSoft := context.WithCancel(context.WithValue(hard, hardKey{}, hard))
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !livesOn && !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	done := make(chan struct{})
 	go func() {
 		for count := 1; ; count++ {
 			select {
 			case <-done:
 				return
-			case <-signals:
+			case s := <-signals:
+				if s == syscall.SIGHUP && count > 1 {
+					count--
+					continue
+				}
 			}
 			switch count {
 			case 1:

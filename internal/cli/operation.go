@@ -20,6 +20,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/secrets"
+	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -265,7 +266,7 @@ func (p *project) loadPlanFile(name string) (*loadedPlan, diag.List) {
 	if err != nil {
 		return nil, diag.Errorf("Cannot read plan file", "%s.", err)
 	}
-	loaded, diags := p.loadPlan(data)
+	loaded, diags := p.loadPlan(p.sealedNow(data))
 	if diags.HasErrors() {
 		for i := range diags {
 			if diags[i].Summary == "Cannot read plan" {
@@ -278,6 +279,20 @@ func (p *project) loadPlanFile(name string) (*loadedPlan, diag.List) {
 	return loaded, diags
 }
 
+// sealedNow is a plan file as the store takes it: sealed with the key in use, also
+// where that was changed since. Where it cannot be, reading the plan says why.
+func (p *project) sealedNow(data []byte) []byte {
+	anew := func(sealed []byte) ([]byte, error) { return p.keyring.Reseal(sealed, nil) }
+	reseal := func() ([]byte, error) { return plans.Reseal(data, anew) }
+	if stacks.IsPlan(data) {
+		reseal = func() ([]byte, error) { return stacks.Reseal(data, p.keyring.Open, anew) }
+	}
+	if out, err := reseal(); err == nil {
+		return out
+	}
+	return data
+}
+
 // loadPlan reads a plan and its configuration from the plan's bytes.
 func (p *project) loadPlan(data []byte) (*loadedPlan, diag.List) {
 	plan, err := plans.Decode(data, p.keyring)
@@ -288,6 +303,8 @@ func (p *project) loadPlan(data []byte) (*loadedPlan, diag.List) {
 		return nil, diag.Errorf("Cannot read plan", "this is not a plan file. Make one with \"tutti plan -out=FILE\"; to work in another directory, use -chdir=DIR.")
 	case errors.Is(err, secrets.ErrDamaged):
 		return nil, diag.Errorf("Cannot read plan", "the plan is damaged or was changed: it is not what was saved. Plan again.")
+	case errors.Is(err, plans.ErrSealed):
+		return nil, diag.Errorf("Cannot read plan", "%s. Or plan again: that needs no former key.", err)
 	case err != nil:
 		return nil, diag.Errorf("Cannot read plan", "%s.", err)
 	}

@@ -15,6 +15,7 @@ type planCommandOptions struct {
 	stateOptions
 	outputOptions
 	policyOptions
+	sourceOptions
 	out          string
 	detailedExit bool
 	cancel       bool
@@ -36,6 +37,7 @@ func planCommand() *command {
 			cancelOnInterrupt(f, &o.cancel)
 			o.registerChange(f)
 			f.toggle(&o.compactWarnings, "compact-warnings", "Show warnings as one line each when there are no errors.")
+			o.sourceOptions.register(f)
 			return o.run
 		},
 	}
@@ -43,11 +45,17 @@ func planCommand() *command {
 
 func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) int {
 	app.compactWarnings, app.policyOptions = o.compactWarnings, &o.policyOptions
+	if diags := o.sourceOptions.use(app); diags.HasErrors() {
+		return app.fail(diags)
+	}
 	if app.remote != nil {
 		return o.runThere(ctx, app)
 	}
 	if o.upload {
 		return app.failf("No server", "Option -upload sends the files here to a server to be planned, and %s says of none.", addressVariable)
+	}
+	if o.sourceOptions.named() {
+		return app.failf("No server", "Options -commit, -repository and -pull-request have a host of code told of the plan, which a server does (%s): a plan that is made here is no run.", addressVariable)
 	}
 	several, diags := app.openEnsembleOperation(o.json)
 	if diags.HasErrors() {

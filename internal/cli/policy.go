@@ -55,6 +55,10 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	if o.plan != "" && o.planJSON != "" || len(args) > 0 && o.plan+o.planJSON != "" {
 		return app.failf("Options that exclude each other", "Give one plan: a directory, -plan=FILE or -plan-json=FILE.")
 	}
+	start, err := os.Getwd()
+	if err != nil {
+		return app.failf("Cannot find the working directory", "%s.", err)
+	}
 	if len(args) == 1 {
 		for i, dir := range o.dirs {
 			o.dirs[i] = absolutePolicySource(dir)
@@ -76,6 +80,9 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	if decision == nil {
 		return app.failf("No policy", "No policy applies to this plan. Declare one with a policy block in a *.tutti.hcl file, or give one with -policy=DIR.")
 	}
+	if len(args) == 1 {
+		namePlacesFrom(start, decision)
+	}
 	if err := report(app.terminals().out, decision); err != nil {
 		return app.failf("Cannot write the report", "%s.", err)
 	}
@@ -83,6 +90,34 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 		return exitFailed
 	}
 	return exitOK
+}
+
+// namePlacesFrom names the files in a decision as they are seen from a directory, where
+// they are in it: reports are read where the command was given.
+func namePlacesFrom(dir string, d *policy.Decision) {
+	name := func(place *policy.Place) *policy.Place {
+		if place == nil {
+			return nil
+		}
+		full, err := filepath.Abs(place.File)
+		if err != nil {
+			return place
+		}
+		if _, err := os.Stat(full); err != nil {
+			return place // it is no file: of the library, say
+		}
+		rel, err := filepath.Rel(dir, full)
+		if err != nil || !filepath.IsLocal(rel) {
+			return place
+		}
+		out := *place
+		out.File = rel
+		return &out
+	}
+	for i := range d.Findings {
+		f := &d.Findings[i]
+		f.Source, f.RuleAt = name(f.Source), name(f.RuleAt)
+	}
 }
 
 // judge judges what the options name: the plan of one directory, or of several

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -38,33 +39,40 @@ type remote struct {
 // planningThere are the options of commands that plan.
 var planningThere = []string{
 	"cancel-on-interrupt", "compact-warnings", "env", "exclude", "input", "json", "lock", "refresh", "refresh-only", "replace", "stack", "target", "var", "var-file",
+	"commit", "pull-request", "repository",
 }
 
 // remoteOptions are, by command, the options that mean something against a server.
 // A command that is not listed works on files here only.
 var remoteOptions = map[string][]string{
-	"apply":         slices.Concat(planningThere, []string{"auto-approve", "destroy", "override"}),
-	"approve":       {"comment", "digest"},
-	"cancel":        {"env"},
-	"destroy":       slices.Concat(planningThere, []string{"auto-approve", "override"}),
-	"logs":          {"f", "follow", "json"},
-	"output":        {"env", "json", "raw", "stack"},
-	"plan":          slices.Concat(planningThere, []string{"destroy", "detailed-exitcode", "upload"}),
-	"refresh":       planningThere,
-	"policy check":  {"destroy", "env", "exclude", "format", "input", "plan", "refresh", "replace", "stack", "target", "upload", "var", "var-file"},
-	"reject":        {"comment", "digest"},
-	"resume":        {"auto-approve", "cancel-on-interrupt", "env", "json"},
-	"run":           {"cancel-on-interrupt", "detach", "env", "json", "override", "var"},
-	"runs":          {"env", "json", "limit"},
-	"runs cancel":   {"env"},
-	"runs list":     {"env", "json", "limit"},
-	"runs resume":   {"auto-approve", "cancel-on-interrupt", "env", "json"},
-	"runs retry":    {"cancel-on-interrupt", "env", "from", "json"},
-	"runs show":     {"env", "json"},
-	"runs watch":    {"cancel-on-interrupt", "env"},
-	"signal":        {"data"},
-	"whoami":        {"json"},
-	"workflow list": {"json"},
+	"apply":            slices.Concat(planningThere, []string{"auto-approve", "destroy", "override"}),
+	"approve":          {"comment", "digest"},
+	"cancel":           {"env"},
+	"deliveries":       {"json", "limit", "notify", "status"},
+	"deliveries list":  {"json", "limit", "notify", "status"},
+	"deliveries retry": {},
+	"drift":            {"detailed-exitcode", "env", "json", "now", "reset", "stack"},
+	"destroy":          slices.Concat(planningThere, []string{"auto-approve", "override"}),
+	"logs":             {"f", "follow", "json"},
+	"output":           {"env", "json", "raw", "stack"},
+	"plan":             slices.Concat(planningThere, []string{"destroy", "detailed-exitcode", "upload"}),
+	"refresh":          planningThere,
+	"policy check":     {"destroy", "env", "exclude", "format", "input", "plan", "refresh", "replace", "stack", "target", "upload", "var", "var-file"},
+	"reject":           {"comment", "digest"},
+	"resume":           {"auto-approve", "cancel-on-interrupt", "env", "json"},
+	"rollback":         {"auto-approve", "cancel-on-interrupt", "env", "json", "override", "refresh"},
+	"run":              {"cancel-on-interrupt", "commit", "detach", "env", "input", "json", "override", "pull-request", "repository", "var"},
+	"runs":             {"env", "json", "limit"},
+	"runs cancel":      {"env"},
+	"runs list":        {"env", "json", "limit"},
+	"runs resume":      {"auto-approve", "cancel-on-interrupt", "env", "json"},
+	"runs retry":       {"cancel-on-interrupt", "env", "from", "json"},
+	"runs show":        {"env", "json"},
+	"runs watch":       {"cancel-on-interrupt", "env"},
+	"signal":           {"data"},
+	"state list":       {"env", "stack"},
+	"whoami":           {"json"},
+	"workflow list":    {"json"},
 }
 
 // serverAddress is where the server is that commands run against; empty for none.
@@ -261,7 +269,8 @@ func persist[T any](ctx context.Context, ask func(context.Context) (T, error)) (
 	for {
 		out, err := ask(ctx)
 		var said *client.Problem
-		gone := err != nil && !errors.As(err, &said)
+		var other *json.SyntaxError // what answers is something else
+		gone := err != nil && !errors.As(err, &said) && !errors.As(err, &other)
 		if said != nil {
 			gone = said.Status == http.StatusBadGateway || said.Status == http.StatusServiceUnavailable || said.Status == http.StatusGatewayTimeout
 		}

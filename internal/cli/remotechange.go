@@ -33,6 +33,7 @@ type remoteChange struct {
 	silent      bool // shows nothing
 	cancel      bool // on interrupt
 	overrides   []client.Override
+	rollback    string // the run that is undone; empty for none
 	stream      *views.Stream
 
 	written []string // by its steps, where nothing is shown
@@ -95,16 +96,10 @@ func (o *planOptions) requestThere(app *App) (client.ProjectChangeRequest, diag.
 
 // carry has a run of a change carried out on the server and shows what its steps
 // write.
-func (c *remoteChange) carry(ctx context.Context, request client.ProjectChangeRequest) (remoteEnd, diag.List) {
-	there := c.app.remote
-	if !c.silent {
-		request.Source = c.app.sourceThere()
-	}
-	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) {
-		return there.ChangeStacks(ctx, c.environment, request)
-	})
+func (c *remoteChange) carry(ctx context.Context, begin func(context.Context) (*client.Run, error)) (remoteEnd, diag.List) {
+	run, err := persist(ctx, begin)
 	if err != nil {
-		return remoteEnd{}, there.diagnose(err)
+		return remoteEnd{}, c.app.remote.diagnose(err)
 	}
 	printer := &logPrinter{app: c.app, write: func(step, line string) {
 		stack, several := strings.CutPrefix(step, applyStep(""))
@@ -157,9 +152,19 @@ func runFailed(end remoteEnd) diag.List {
 	return diag.Errorf("Run failed", "Run %s on the server failed%s. %s", end.run.ID, where, why)
 }
 
+// asked begins the run of a change that somebody asks for.
+func (c *remoteChange) asked(request client.ProjectChangeRequest) func(context.Context) (*client.Run, error) {
+	if !c.silent {
+		request.Source = c.app.sourceThere()
+	}
+	return func(ctx context.Context) (*client.Run, error) {
+		return c.app.remote.ChangeStacks(ctx, c.environment, request)
+	}
+}
+
 // make plans on the server and shows the plan.
-func (c *remoteChange) make(ctx context.Context, request client.ProjectChangeRequest) (remoteEnd, diag.List) {
-	end, diags := c.carry(ctx, request)
+func (c *remoteChange) make(ctx context.Context, begin func(context.Context) (*client.Run, error)) (remoteEnd, diag.List) {
+	end, diags := c.carry(ctx, begin)
 	if diags.HasErrors() || end.detached {
 		return end, diags
 	}
@@ -262,7 +267,10 @@ func (c *remoteChange) apply(ctx context.Context, again func(because string) int
 	if mode == plans.Destroy {
 		kind = "destroy"
 	}
-	end, diags := c.carry(ctx, client.ProjectChangeRequest{Kind: kind, Plan: c.plan.Digest, Overrides: c.overrides})
+	end, diags := c.carry(ctx, c.asked(client.ProjectChangeRequest{Kind: kind, Plan: c.plan.Digest, Overrides: c.overrides}))
+	if c.rollback != "" {
+		kind = rollbackKind // as people are told
+	}
 	if end.run.ID == "" || end.detached {
 		return c.app.fail(diags)
 	}
@@ -373,7 +381,7 @@ func (o *planCommandOptions) runThere(ctx context.Context, app *App) int {
 			return app.fail(diags)
 		}
 	}
-	end, diags := c.make(ctx, request)
+	end, diags := c.make(ctx, c.asked(request))
 	if diags.HasErrors() || end.detached {
 		return app.fail(diags)
 	}
@@ -414,7 +422,7 @@ func (o *policyCheckOptions) judgeThere(ctx context.Context, app *App) (*policy.
 		}
 		if !diags.HasErrors() {
 			var end remoteEnd
-			if end, diags = c.make(ctx, request); end.detached {
+			if end, diags = c.make(ctx, c.asked(request)); end.detached {
 				diags = diag.Errorf("Interrupted", "The plan was not waited for.")
 			}
 		}
@@ -509,7 +517,7 @@ func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) in
 // planAndApplyThere plans, asks and carries out. As here, a plan that is out of date by
 // then, because another run was faster, is made again.
 func (o *applyOptions) planAndApplyThere(ctx context.Context, c *remoteChange, request client.ProjectChangeRequest, attempts int) int {
-	end, diags := c.make(ctx, request)
+	end, diags := c.make(ctx, c.asked(request))
 	if diags.HasErrors() || end.detached {
 		return c.app.fail(diags)
 	}
@@ -524,6 +532,49 @@ func (o *applyOptions) planAndApplyThere(ctx context.Context, c *remoteChange, r
 		}
 	}
 	return c.apply(ctx, again)
+}
+
+// rollbackThere plans on the server to undo what a run did there, asks here, and has the
+// plan carried out there.
+func (o *applyOptions) rollbackThere(ctx context.Context, app *App, id string) int {
+	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) { return app.remote.GetRun(ctx, id) })
+	if err != nil {
+		return app.aboutRun(id, err)
+	}
+	if run.Kind == runs.WorkflowKind {
+		children, err := app.childrenThere(ctx, id)
+		if err != nil {
+			return app.aboutRun(id, err)
+		}
+		var steps []runs.Run
+		for i := range children {
+			steps = append(steps, runFromThere(&children[i]))
+		}
+		return app.fail(ofSeveralStacks(id, steps))
+	}
+	app.environment, app.overrides = run.Environment, o.overrides
+	c, diags := app.newRemoteChange(o.json, o.cancel)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	c.rollback = id
+	if c.overrides, diags = app.overridesThere(); diags.HasErrors() {
+		return app.fail(diags)
+	}
+	request := client.ChangeRequest{Kind: "plan", Run: id, Refresh: &o.refresh, Source: app.sourceThere()}
+	end, diags := c.make(ctx, func(ctx context.Context) (*client.Run, error) {
+		return app.remote.ChangeStack(ctx, run.Environment, pathOf(run.Stack), request)
+	})
+	if diags.HasErrors() || end.detached {
+		return app.fail(diags)
+	}
+	if !c.changes {
+		return exitOK
+	}
+	if !o.approved(ctx, app, plans.Normal) {
+		return exitFailed
+	}
+	return c.apply(ctx, nil)
 }
 
 // partsFromThere are the plans of a document, with what is shown of changes by name.
@@ -621,11 +672,8 @@ func logFromThere(l client.Log) runs.LogChunk {
 
 // outputsThere are the outputs of a stack, as the state here would have them.
 func (a *App) outputsThere(ctx context.Context, environment, stack string) (*states.State, error) {
-	if stack == "" {
-		stack = "-"
-	}
 	list, err := persist(ctx, func(ctx context.Context) (*client.PageOutput, error) {
-		return a.remote.ListOutputs(ctx, environment, stack)
+		return a.remote.ListOutputs(ctx, environment, pathOf(stack))
 	})
 	if err != nil {
 		return nil, err

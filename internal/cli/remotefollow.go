@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/client"
+	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
@@ -90,11 +91,34 @@ func (a *App) watchThere(ctx context.Context, run *client.Run, cancel, asJSON bo
 		return exitFailed
 	}
 	ctx = context.WithoutCancel(ctx) // the interrupt that ended the run was not meant for telling how
+	if run.Kind == runs.WorkflowKind && len(end.steps) == 0 {
+		return a.machineResultThere(ctx, end.run, asJSON)
+	}
 	outputs, err := persist(ctx, func(ctx context.Context) (*client.PageOutput, error) { return a.remote.ListRunOutputs(ctx, run.ID) })
 	if err != nil {
 		return a.fail(a.remote.diagnose(err))
 	}
 	return a.reportEnd(end.run, resultThere(end, outputs.Items), end.steps, asJSON)
+}
+
+// machineResultThere prints how a run of a state machine on the server ended, and what it
+// returned, as the command that runs it here does.
+func (a *App) machineResultThere(ctx context.Context, run runs.Run, asJSON bool) int {
+	said, err := persist(ctx, func(ctx context.Context) (*client.MachineResult, error) { return a.remote.GetRunResult(ctx, run.ID) })
+	if err != nil {
+		return a.aboutRun(run.ID, err)
+	}
+	result := asl.Result{Status: said.Status, Error: said.Error, Cause: said.Cause, HasCause: said.Cause != ""}
+	if said.Withheld {
+		a.show(diag.Warningf("Output is not told", "What a state machine returned is told to whom its run is by: %s.", run.Actor))
+		return exitOK
+	}
+	if len(said.Output) > 0 {
+		if result.Output, err = asl.Decode(said.Output); err != nil {
+			return a.failf("Cannot read the output", "What run %s returned cannot be read: %s.", run.ID, err)
+		}
+	}
+	return (&aslOptions{json: asJSON}).report(a, result, nil)
 }
 
 // news tells what has become of steps since they were heard of last.

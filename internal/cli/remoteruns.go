@@ -30,12 +30,20 @@ func (o *workflowOptions) startThere(ctx context.Context, app *App, name string)
 		variable, value, _ := strings.Cut(v.Text, "=")
 		inputs[variable], _ = json.Marshal(value) // a text
 	}
+	var input json.RawMessage
+	if o.aslOptions.input != "" {
+		start, diags := o.aslOptions.start(app)
+		if diags.HasErrors() {
+			return app.fail(diags)
+		}
+		input = start.Input
+	}
 	overrides, diags := app.overridesThere()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) {
-		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs, Overrides: overrides, Source: app.sourceThere()})
+		return app.remote.StartRun(ctx, client.StartRequest{Workflow: name, Environment: environment, Inputs: inputs, Input: input, Overrides: overrides, Source: app.sourceThere()})
 	})
 	if err != nil {
 		return app.fail(app.remote.diagnose(err))
@@ -312,26 +320,20 @@ func (a *App) outputThere(ctx context.Context, name string, asJSON, raw bool) in
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	list, err := persist(ctx, func(ctx context.Context) (*client.PageStack, error) { return a.remote.ListStacks(ctx) })
-	if err != nil {
-		return a.fail(a.remote.diagnose(err))
+	list, diags := a.stacksThere(ctx, environment)
+	if diags.HasErrors() {
+		return a.fail(diags)
 	}
 	var names []string
-	for _, s := range list.Items {
-		if s.Environment == environment && (len(a.stacks) == 0 || slices.Contains(a.stacks, s.Name)) {
-			names = append(names, s.Name)
-		}
+	for _, s := range list {
+		names = append(names, s.Name)
 	}
-	for _, wanted := range a.stacks {
-		if !slices.Contains(names, wanted) {
-			return a.failf("No such stack", "The project on the server has no stack %q in the environment %q.", wanted, environment)
-		}
-	}
-	if len(names) == 0 && len(a.stacks) == 0 {
+	if len(names) == 0 {
 		names = []string{""} // a plain directory without a state
 	}
 	found := map[string]*states.State{}
 	for _, stack := range names {
+		var err error
 		if found[stack], err = a.outputsThere(ctx, environment, stack); err != nil {
 			return a.fail(a.remote.diagnose(err))
 		}

@@ -29,6 +29,7 @@ func rollbackCommand() *command {
 			f.toggle(&o.refresh, "refresh", "Whether to read every object before planning.")
 			f.number(&o.parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve or -out.")
+			cancelOnInterrupt(f, &o.cancel)
 			return func(ctx context.Context, app *App, args []string) int { return o.rollback(ctx, app, args[0], out) }
 		},
 	}
@@ -37,6 +38,9 @@ func rollbackCommand() *command {
 func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) int {
 	if o.json && !o.autoApprove && out == "" {
 		return app.failf("Auto-approve required", "With -json nobody can be asked: give -auto-approve or -out.")
+	}
+	if app.remote != nil {
+		return o.rollbackThere(ctx, app, run)
 	}
 	app.overrides, app.policyOptions = o.overrides, &o.policyOptions
 	root, diags := app.openRootOperation(o.json)
@@ -121,13 +125,18 @@ func (o *operation) ofRun(ctx context.Context, id string) (*operation, diag.List
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
+	return nil, ofSeveralStacks(id, all)
+}
+
+// ofSeveralStacks refuses to roll back a run that is made of others.
+func ofSeveralStacks(id string, children []runs.Run) diag.List {
 	var steps []string
-	for _, step := range all {
-		if !step.Machine() {
+	for _, step := range children {
+		if step.Kind != runs.WorkflowKind {
 			steps = append(steps, fmt.Sprintf("%s (stack %s)", step.ID, step.Key.Stack))
 		}
 	}
-	return nil, diag.Errorf("Run of several stacks", "Run %s is made of runs of its own. Roll those back that are to be undone, in this order: %s.", id, strings.Join(steps, ", "))
+	return diag.Errorf("Run of several stacks", "Run %s is made of runs of its own. Roll those back that are to be undone, in this order: %s.", id, strings.Join(steps, ", "))
 }
 
 // rollbackKind is the kind of runs that bring back what another changed.

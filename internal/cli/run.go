@@ -24,6 +24,7 @@ const machineSuffix = ".asl.json"
 type workflowOptions struct {
 	aslOptions
 	variableOptions
+	sourceOptions
 	environment string
 	parallelism int
 	detach      bool
@@ -50,6 +51,7 @@ Standard output is what the workflow returns: its outputs, or the output of the 
 			f.number(&o.parallelism, "parallelism", "N", "Bound on steps at work at once; 10 unless given here or in the workflow.")
 			registerOverride(f, &o.overrides)
 			o.registerValues(f)
+			o.sourceOptions.register(f)
 			return o.start
 		},
 		complete: completeWorkflows,
@@ -75,6 +77,9 @@ func completeWorkflows(*App, []string) []string {
 // start finds out what is meant and runs it.
 func (o *workflowOptions) start(ctx context.Context, app *App, args []string) int {
 	app.overrides = o.overrides
+	if diags := o.sourceOptions.use(app); diags.HasErrors() {
+		return app.fail(diags)
+	}
 	if app.remote != nil {
 		return o.startThere(ctx, app, args[0])
 	}
@@ -303,7 +308,7 @@ func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do 
 		fmt.Fprintln(o.app.Out, run.ID)
 		return exitOK
 	}
-	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine)
+	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine.Result(), steps.Machine.Recorded)
 }
 
 // machineDefinition finds another state machine by name: a file beside the

@@ -97,7 +97,9 @@ func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *trigger
 		if now == before {
 			continue
 		}
-		before = now
+		if before = now; !settled(ctx, now) {
+			continue // whoever writes them is not done
+		}
 		p, list, diags := o.readTriggers(op, w, served)
 		if diags.HasErrors() {
 			op.app.tell("The files have changed and are wrong; what they said before is still done.\n")
@@ -107,6 +109,20 @@ func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *trigger
 			continue
 		}
 		hand(p, list)
+	}
+}
+
+// settle is how long files have to stay as they are before they are read: editors empty
+// a file before they write it.
+const settle = 100 * time.Millisecond
+
+// settled reports whether the files are still the same a moment later.
+func settled(ctx context.Context, before string) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(settle):
+		return fingerprint() == before
 	}
 }
 

@@ -34,6 +34,11 @@ type secretWork struct {
 
 // openSecrets opens the project, its store and the environment.
 func (a *App) openSecrets(ctx context.Context) (*secretWork, diag.List) {
+	return a.openSecretsIn(ctx, (*project).chooseEnvironment)
+}
+
+// openSecretsIn is openSecrets with a choice of the environment.
+func (a *App) openSecretsIn(ctx context.Context, choose func(p *project, declared *projects.Project, named string) (string, diag.List)) (*secretWork, diag.List) {
 	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return nil, diags
@@ -49,7 +54,7 @@ func (a *App) openSecrets(ctx context.Context) (*secretWork, diag.List) {
 			return fail(d)
 		}
 		a.sources = w.declared.Files
-		if w.environment, d = p.chooseEnvironment(w.declared, a.environment); d.HasErrors() {
+		if w.environment, d = choose(p, w.declared, a.environment); d.HasErrors() {
 			return fail(d)
 		}
 	}
@@ -64,6 +69,10 @@ func (a *App) openSecrets(ctx context.Context) (*secretWork, diag.List) {
 // inSecrets runs what a command does with secrets.
 func (a *App) inSecrets(ctx context.Context, do func(w *secretWork) int) int {
 	w, diags := a.openSecrets(ctx)
+	return a.withSecrets(w, diags, do)
+}
+
+func (a *App) withSecrets(w *secretWork, diags diag.List, do func(w *secretWork) int) int {
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}

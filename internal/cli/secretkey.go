@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -16,15 +18,24 @@ func secretRotateKeyCommand() *command {
 		about: "Makes a new key in your configuration folder and seals everything in the store with it: attributes and outputs of states, their history, journals, signals, cached results, definitions, plans and secrets. Where TUTTI_STATE_KEY, TUTTI_STATE_KEY_FILE or TUTTI_STATE_KEY_COMMAND names keys, the first of them is the new one; the former ones must follow it until it is done.\n\nIt may be cut off at any time: both keys are valid until it is done, and running it again goes on. It is refused while a run is under way. In the end the former key opens nothing in the store, and a program that still has only that one can write nothing sealed.",
 		setup: func(*flagSet) action {
 			return func(ctx context.Context, app *App, _ []string) int {
-				return app.inSecrets(ctx, func(w *secretWork) int { return w.rotateKey(ctx) })
+				// It is about the store, and all environments in it.
+				whole := func(p *project, _ *projects.Project, _ string) (string, diag.List) { return p.environment, nil }
+				w, diags := app.openSecretsIn(ctx, whole)
+				return app.withSecrets(w, diags, func(w *secretWork) int { return w.rotateKey(ctx) })
 			}
 		},
 	}
 }
 
 func (w *secretWork) rotateKey(ctx context.Context) int {
-	if diags := w.may(""); diags.HasErrors() {
-		return w.app.fail(diags)
+	environments := []string{w.environment}
+	if w.declared != nil && len(w.declared.Environments) > 0 {
+		environments = sortedKeys(w.declared.Environments)
+	}
+	for _, environment := range environments {
+		if diags := w.app.may(access.Secret, environment, ""); diags.HasErrors() {
+			return w.app.fail(diags)
+		}
 	}
 	unended, err := w.store.Unended(ctx)
 	if err != nil {
@@ -64,7 +75,7 @@ func (w *secretWork) rotateKey(ctx context.Context) int {
 	}
 	fmt.Fprintf(w.app.Out, "Sealed %d values anew. The key is %s now.\n", done.Values, r.Key)
 	if len(retired) > 0 {
-		fmt.Fprintf(w.app.Out, "Retired: %s. Plans saved in files and backups of the store still need the key they were made with.\n", strings.Join(retired, ", "))
+		fmt.Fprintf(w.app.Out, "Retired: %s.\nPlans saved in files, and backups of the store, need the key they were made with.\n", strings.Join(retired, ", "))
 	}
 	return exitOK
 }

@@ -7,17 +7,22 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/notify"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -34,7 +39,9 @@ func serverCommand() *command {
 
 On this machine only (as it listens unless told), whoever can reach it acts as the user who started it. Elsewhere everybody has to come with a token ("tutti token create"), and the connection must be encrypted: give -tls-cert and -tls-key, or say with -behind-proxy that a proxy in front does it.
 
-Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to be gone on with by the next server. What has not ended within -grace, or at a second interrupt, is given up: the next server settles it.`,
+Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to be gone on with by the next server. What has not ended within -grace, or at a second interrupt, is given up: the next server settles it.
+
+A closed terminal does not end it. At SIGHUP it reads the certificate and its key again; the project's files it reads whenever they change.`,
 		example: "tutti server\ntutti server -listen=:7780 -tls-cert=server.pem -tls-key=server.key",
 		setup: func(f *flagSet) action {
 			o := serverOptions{most: 1000}
@@ -48,6 +55,7 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 			f.list(&o.private, "allow-private-requests", "NETWORK", "Let http steps of runs that are driven here reach this network, which is not public (10.0.0.0/8, 127.0.0.1). May be given several times; \"all\" lets them go anywhere.")
 			f.text(&o.logFormat, "log-format", "FORMAT", "How the log on standard error is written: text, or json for an object a line.")
 			f.text(&o.grace, "grace", "TIME", "How long running steps may take to end once the server is asked to; 10m unless given, 0s for as long as they take. Give less than what your supervisor waits before it kills.")
+			f.text(&o.retain, "retain", "TIME", "Remove what runs left that ended so long ago, as \"tutti store prune -older-than\" does: 90d, 12h. It is kept for ever unless given.")
 			f.number(&o.most, "max-runs", "N", "How many runs to drive at once; 1000 unless given.")
 			return o.serve
 		},
@@ -56,14 +64,14 @@ Interrupting it (Ctrl-C, SIGTERM) lets running steps end and leaves the runs to 
 
 type serverOptions struct {
 	listen, certificate, key, url string
-	logFormat, grace              string
+	logFormat, grace, retain      string
 	proxied, tokens, speculative  bool
 	private                       []string // networks
 	most                          int
 }
 
 func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
-	grace, diags := o.prepare()
+	grace, age, diags := o.prepare()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -82,6 +90,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	actions.SweepScratch()
 	if app.egress, diags = guardOf(o.private); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -99,9 +108,14 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		return app.failf("Cannot watch the store", "%s.", err)
 	}
 	s, beside, diags := o.assemble(ctx, op, store, changes, log)
+	if o.retain != "" && !diags.HasErrors() {
+		diags = app.may(access.Admin, op.environment, "")
+		beside = append(beside, func(ctx context.Context) { app.retain(ctx, store, age, log) })
+	}
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	readAgain(ctx, s, log)
 	var all sync.WaitGroup
 	err = s.Serve(ctx, listener, func(url string) {
 		fmt.Fprintf(app.Out, "Tutti serves %s at %s\n", op.workDir, url)
@@ -172,6 +186,31 @@ func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqli
 	}, nil
 }
 
+// readAgain has a server read at SIGHUP what it reads when it starts and can be replaced
+// meanwhile, until ctx ends. Where nohup has the signal ignored, it stays so.
+func readAgain(ctx context.Context, s *server.Server, log *slog.Logger) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+			}
+			if err := s.ReadCertificate(); err != nil {
+				log.Error("the former certificate stays", "error", err)
+				continue
+			}
+			log.Info("asked to read files again (SIGHUP)", "certificate", s.Certificate)
+		}
+	}()
+}
+
 // guardOf keeps requests out of networks that are not public, but for those given;
 // nil where all are.
 func guardOf(private []string) (*egress.Guard, diag.List) {
@@ -188,21 +227,49 @@ func guardOf(private []string) (*egress.Guard, diag.List) {
 // defaultGrace is how long running steps may take to end.
 const defaultGrace = 10 * time.Minute
 
+// pruneEvery is how often a server looks for what has become old.
+const pruneEvery = time.Hour
+
+// retain removes what is older than age, again and again until ctx is cancelled.
+func (a *App) retain(ctx context.Context, store *sqlite.Store, age time.Duration, log *slog.Logger) {
+	ticker := time.NewTicker(max(min(pruneEvery, age), time.Second))
+	defer ticker.Stop()
+	for {
+		switch done, err := store.Prune(ctx, time.Now().Add(-age), a.actor(), false); {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			log.Warn("not everything that is old was removed; trying again", "error", err)
+		case len(done.Runs)+done.Firings+done.Deliveries > 0:
+			log.Info("removed what is old", "runs", len(done.Runs), "firings", done.Firings, "deliveries", done.Deliveries, "freed_bytes", done.Freed)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
 // prepare looks at the options that are texts.
-func (o *serverOptions) prepare() (grace time.Duration, diags diag.List) {
+func (o *serverOptions) prepare() (grace, age time.Duration, diags diag.List) {
 	switch o.logFormat {
 	case "", "text", "json":
 	default:
 		diags = diag.Errorf("Invalid format", "The value of -log-format is text or json, not %q.", o.logFormat)
 	}
-	if o.grace == "" {
-		return defaultGrace, diags
+	length := func(name, given string, otherwise time.Duration) time.Duration {
+		if given == "" {
+			return otherwise
+		}
+		length, err := projects.ParseDuration(given)
+		if err != nil {
+			diags = append(diags, diag.Errorf("Invalid time", "The value of -%s is no length of time such as \"90s\", \"5m\" or \"90d\": %q.", name, given)...)
+		}
+		return length
 	}
-	grace, err := projects.ParseDuration(o.grace)
-	if err != nil || grace < 0 {
-		diags = append(diags, diag.Errorf("Invalid time", "The value of -grace is no length of time such as \"90s\" or \"5m\": %q.", o.grace)...)
-	}
-	return grace, diags
+	grace, age = length("grace", o.grace, defaultGrace), length("retain", o.retain, 0)
+	return grace, age, diags
 }
 
 // logWriter makes an entry of a log of each text written.

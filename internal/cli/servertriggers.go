@@ -21,15 +21,16 @@ import (
 // serverTriggers is what starts runs by itself beside a server: schedules, and events
 // with the webhooks that let them in.
 type serverTriggers struct {
-	op        *operation
-	options   serveOptions
-	workflows *triggers.Workflows
-	hooks     *triggers.Hooks
-	sources   *triggers.Sources
-	watched   chan *projects.Project // whose sources are watched
-	schedules chan []*triggers.Trigger
-	events    chan *triggers.EventTriggers
-	before    string // the files as they were read
+	op         *operation
+	options    serveOptions
+	workflows  *triggers.Workflows
+	hooks      *triggers.Hooks
+	sources    *triggers.Sources
+	watched    chan *projects.Project // whose sources are watched
+	schedules  chan []*triggers.Trigger
+	dispatcher *triggers.Dispatcher
+	events     chan *triggers.EventTriggers
+	before     string // the files as they were read
 
 	mu      sync.Mutex
 	current *triggers.EventTriggers // those of the files as they were when a run was started last
@@ -85,13 +86,23 @@ func (o *operation) openServerTriggers(ctx context.Context) (*serverTriggers, di
 		}
 		fmt.Fprintf(o.app.Err, "Source %s: well again\n", source)
 	}}
+	s.dispatcher = &triggers.Dispatcher{
+		Store: o.opened, Start: s.start, Values: s.workflows.Values,
+		Environment: func() string { return s.workflows.Environment },
+		Trouble:     func(err error) { fmt.Fprintf(o.app.Err, "Events: trying again: %s\n", err) },
+	}
 	if diags = append(diags, found...); diags.HasErrors() {
 		o.app.tell("The triggers of the project are not served until its files are put right:\n")
 		p, list = nil, nil
 	}
 	o.app.show(diags)
 	if s.schedules <- list; p != nil {
-		s.serveEvents(ctx, p)
+		s.hooks.Set(p)
+		set, _ := triggers.ReadEvents(p)
+		if err := s.dispatcher.Know(ctx, set); err != nil {
+			return nil, diag.Errorf("Cannot look at events", "%s.", err)
+		}
+		s.watched <- p
 	}
 	return s, nil
 }
@@ -108,8 +119,12 @@ func allTriggers(p *projects.Project) []*projects.Trigger {
 // serveEvents hands over the webhooks and the event triggers of a project that was
 // checked.
 func (s *serverTriggers) serveEvents(ctx context.Context, p *projects.Project) {
-	s.hooks.Set(p)
 	set, _ := triggers.ReadEvents(p)
+	// Nothing is taken from outside before the triggers are known that it may be for.
+	if _, _, err := set.Follow(ctx, s.op.opened); err != nil {
+		fmt.Fprintf(s.op.app.Err, "Events: triggers that are new may miss some: %s\n", err)
+	}
+	s.hooks.Set(p)
 	select {
 	case s.events <- set:
 	case <-ctx.Done():
@@ -128,11 +143,7 @@ func (s *serverTriggers) serve(ctx context.Context, changed func() <-chan struct
 			fmt.Fprintf(s.op.app.Err, "Schedule %s: %s: %s\n", e.Schedule, e.Kind, e.Problem)
 		}
 	}}
-	dispatcher := &triggers.Dispatcher{
-		Store: s.op.opened, Start: s.start, Values: s.workflows.Values, Changed: changed,
-		Environment: func() string { return s.workflows.Environment },
-		Trouble:     func(err error) { fmt.Fprintf(s.op.app.Err, "Events: trying again: %s\n", err) },
-	}
+	s.dispatcher.Changed = changed
 	var all sync.WaitGroup
 	all.Go(func() {
 		s.options.watchFiles(ctx, s.op, s.workflows, s.before, allTriggers, func(p *projects.Project, list []*triggers.Trigger) {
@@ -144,7 +155,7 @@ func (s *serverTriggers) serve(ctx context.Context, changed func() <-chan struct
 			s.serveEvents(ctx, p)
 		})
 	})
-	all.Go(func() { dispatcher.Run(ctx, s.events) })
+	all.Go(func() { s.dispatcher.Run(ctx, s.events) })
 	all.Go(func() { s.sources.Run(ctx, s.watched) })
 	scheduler.Run(ctx, s.schedules)
 	all.Wait()

@@ -206,9 +206,11 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		if diags := checkWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
 			return runs.Run{}, diags.Err()
 		}
-		input, err := json.Marshal(s.Inputs)
-		if err != nil || s.Inputs == nil {
-			input = []byte("{}")
+		input := s.Input
+		if len(input) == 0 {
+			if input, err = json.Marshal(s.Inputs); err != nil || s.Inputs == nil {
+				input = []byte("{}")
+			}
 		}
 		_, e, done, diags := op.machineExecution(w.runner, runs.EncodeDefinition(p, s.Workflow))
 		if diags.HasErrors() {
@@ -219,6 +221,9 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		e.Admit = (&runs.WorkflowOptions{Admit: op.admit}).Admits(s.Workflow, nil)
 		e.Start, e.Sensitive = runs.MachineStart("", input, runs.NewID(time.Now())), true
 		return admitted(w.runner.Enqueue(ctx, e))
+	}
+	if len(s.Input) > 0 {
+		return runs.Run{}, fmt.Errorf("%w: the workflow %q takes variables, not an input", api.ErrConflict, s.Workflow)
 	}
 	d, diags := flow.New(p, s.Workflow, stackOutputNames(p))
 	if diags.HasErrors() {

@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -50,11 +48,11 @@ func (w *serverWork) Keep(ctx context.Context, who access.Identity, archive []by
 	if err := w.mayPlanSomething(ctx, who); err != nil {
 		return "", time.Time{}, err
 	}
-	dir, err := os.MkdirTemp("", "tutti-configuration-")
+	dir, err := actions.TakeScratch()
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer actions.GiveBackScratch(dir)
 	if err := archives.Unpack(archive, dir); err != nil { // so that whoever sent it is told
 		return "", time.Time{}, diag.Errorf("Invalid configuration", "What was sent cannot be unpacked: %s.", err).Err()
 	}
@@ -148,7 +146,7 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	if err != nil {
 		return runs.StackPlan{}, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer actions.GiveBackScratch(dir)
 	log := newLogView(req.Log)
 	defer log.settle()
 	e, diags := r.guest(store, dir)
@@ -234,12 +232,13 @@ func (r *stackRunner) copyOf(ctx context.Context, store *sqlite.Store, req runs.
 			return "", actions.Errorf("Tutti.PlanFailed", "No configuration %q is kept: it is sent to a server, which keeps it for a day.", req.Configuration)
 		}
 	}
-	dir, err := os.MkdirTemp("", "tutti-configuration-")
+	dir, err := actions.TakeScratch()
 	if err != nil {
 		return "", err
 	}
 	if err := archives.Unpack(archive, dir); err != nil {
-		return "", errors.Join(err, os.RemoveAll(dir))
+		actions.GiveBackScratch(dir)
+		return "", err
 	}
 	return dir, nil
 }

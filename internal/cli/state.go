@@ -114,6 +114,9 @@ func stateListCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
+				if app.remote != nil {
+					return app.listObjectsThere(ctx, args, targets)
+				}
 				several, diags := app.openSeveral()
 				if diags.HasErrors() {
 					return app.fail(diags)
@@ -131,22 +134,29 @@ func stateListCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				var b strings.Builder
-				last := addrs.ResourceInstance{}
-				for _, inst := range list {
-					if id != "" && objectID(inst) != id {
-						continue
-					}
-					if inst.Object.Instance != last {
-						b.WriteString(inst.Object.Instance.String() + "\n")
-					}
-					last = inst.Object.Instance
-				}
-				fmt.Fprint(app.Out, b.String())
+				printAddresses(app.Out, "", withID(list, id))
 				return exitOK
 			}
 		},
 	}
+}
+
+// withID leaves those that have this id; all where it is empty.
+func withID(list []*states.Instance, id string) []*states.Instance {
+	return slices.DeleteFunc(list, func(inst *states.Instance) bool { return id != "" && objectID(inst) != id })
+}
+
+// printAddresses prints the address of each instance once, whatever it has deposed.
+func printAddresses(out io.Writer, prefix string, list []*states.Instance) {
+	var b strings.Builder
+	last := addrs.ResourceInstance{}
+	for _, inst := range list {
+		if inst.Object.Instance != last {
+			b.WriteString(prefix + inst.Object.Instance.String() + "\n")
+		}
+		last = inst.Object.Instance
+	}
+	fmt.Fprint(out, b.String())
 }
 
 // objectID is the id attribute of an object; empty where it has none.

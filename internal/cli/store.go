@@ -154,7 +154,7 @@ func (a *App) restore(ctx context.Context, file string, o sqlite.RestoreOptions)
 func storePruneCommand() *command {
 	return &command{
 		name: "prune", summary: "Remove what runs left that ended long ago",
-		about: `Removes the journals, logs, files and plans of runs that ended before the time given, and cached results that have expired, while everything goes on. What stays for ever: the runs themselves (who, when, what came of it), the history of every object, the definitions of workflows, and all events, so that the chain still verifies.
+		about: `Removes the journals, logs, files and plans of runs that ended before the time given, cached results that have expired, and firings of triggers (dead letters, too) and deliveries that are done with and as old, while everything goes on. What stays for ever: the runs themselves (who, when, what came of it), the history of every object, the definitions of workflows, and all events, so that the chain still verifies.
 
 A run whose journal was removed can be listed and shown, and rolled back. It cannot be run again from a step on ("tutti runs retry"), and what its steps did and wrote is not known any more.
 
@@ -195,15 +195,21 @@ func (a *App) prune(ctx context.Context, age string, only, asJSON bool) int {
 	before := time.Now().Add(-old)
 	done, err := store.Prune(ctx, before, a.actor(), only)
 	if err != nil {
-		return a.failf("Not everything was removed", "%s. Run the command again to go on.", strings.TrimSuffix(err.Error(), "."))
+		then := "Run the command again to go on."
+		if errors.Is(err, sqlite.ErrFull) {
+			then = "What is removed is written down first, which takes some room: make a little elsewhere on this disk, and run the command again to go on."
+		}
+		return a.failf("Not everything was removed", "%s. %s", strings.TrimSuffix(err.Error(), "."), then)
 	}
 	if asJSON {
 		return a.printJSONIndented(struct {
-			Before time.Time `json:"before"`
-			Runs   []string  `json:"runs"`
-			Freed  int64     `json:"freed_bytes"`
-			Only   bool      `json:"dry_run,omitempty"`
-		}{before.UTC(), append([]string{}, done.Runs...), done.Freed, only})
+			Before     time.Time `json:"before"`
+			Runs       []string  `json:"runs"`
+			Firings    int       `json:"firings"`
+			Deliveries int       `json:"deliveries"`
+			Freed      int64     `json:"freed_bytes"`
+			Only       bool      `json:"dry_run,omitempty"`
+		}{before.UTC(), append([]string{}, done.Runs...), done.Firings, done.Deliveries, done.Freed, only})
 	}
 	since := before.Local().Format(time.DateTime)
 	switch {
@@ -213,6 +219,13 @@ func (a *App) prune(ctx context.Context, age string, only, asJSON bool) int {
 		fmt.Fprintf(a.Out, "Would remove the records of %d runs that ended before %s:\n  %s\n", len(done.Runs), since, strings.Join(done.Runs, "\n  "))
 	default:
 		fmt.Fprintf(a.Out, "Removed the records of %d runs that ended before %s. They cannot be run again from a step on.\n", len(done.Runs), since)
+	}
+	if done.Firings+done.Deliveries > 0 {
+		verb := "Removed"
+		if only {
+			verb = "Would remove"
+		}
+		fmt.Fprintf(a.Out, "%s %d firings of triggers and %d deliveries from before then.\n", verb, done.Firings, done.Deliveries)
 	}
 	if !only {
 		fmt.Fprintf(a.Out, "Freed: %s.\n", sizeText(done.Freed))

@@ -123,7 +123,7 @@ func (a *App) createToken(ctx context.Context, store *sqlite.Store, policy *acce
 			access.Token
 		}{shown, kept})
 	}
-	fmt.Fprintf(a.Err, "Token %s for %s (%s), until %s. It is shown only now:\n", kept.ID, kept.Subject, strings.Join(kept.Roles, ", "), kept.Expires.Local().Format(time.DateTime))
+	fmt.Fprintf(a.Err, "Token %s for %s (%s), until %s.\nIt is shown only now:\n", kept.ID, kept.Subject, strings.Join(kept.Roles, ", "), kept.Expires.Local().Format(time.DateTime))
 	fmt.Fprintln(a.Out, shown)
 	return exitOK
 }

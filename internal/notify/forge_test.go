@@ -287,7 +287,7 @@ func TestForges(t *testing.T) {
 				h.comments = append(h.comments, hostComment{int64(i + 1), "what somebody said, quoting <!-- tutti x -->"})
 			}
 			w := forgeWorld(t, h)
-			source := &runs.Source{Repository: "org/shop", Commit: commit, PullRequest: 7}
+			source := &runs.Source{Repository: "org/shop", Commit: commit, PullRequest: 7, Host: string(kind)}
 			w.started(runs.Run{ID: "r1", Kind: runs.WorkflowKind, Blob: "definition/x", Summary: "plan shop", Key: states.Key{Environment: "prod"}, Source: source})
 			w.started(runs.Run{ID: "r2", Kind: runs.WorkflowKind, Blob: "definition/x", Summary: "plan shop", Key: states.Key{Environment: "prod"}, Source: source})
 			w.started(runs.Run{ID: "child", Kind: "apply", Key: states.Key{Stack: "shop", Environment: "prod"}})
@@ -432,10 +432,15 @@ func TestHostileSources(t *testing.T) {
 		{Repository: "org/shop/../../admin", Commit: commit}, {Repository: "org/shop?x=", Commit: commit}, {Commit: commit},
 	} {
 		id := fmt.Sprint("h", i)
+		s.Host = "github"
 		w.started(runs.Run{ID: id, Kind: "apply", Source: &s})
 		w.record(events.Event{Type: "run.failed", Subject: id})
 	}
-	w.started(runs.Run{ID: "good", Kind: "apply", Source: &runs.Source{Repository: "org/shop", Commit: commit}})
+	for _, host := range []string{"", "gitlab"} { // somebody claims it, or another host says so
+		w.started(runs.Run{ID: "of" + host, Kind: "apply", Source: &runs.Source{Repository: "org/shop", Commit: commit, Host: host}})
+		w.record(events.Event{Type: "run.failed", Subject: "of" + host})
+	}
+	w.started(runs.Run{ID: "good", Kind: "apply", Source: &runs.Source{Repository: "org/shop", Commit: commit, Host: "github"}})
 	w.record(events.Event{Type: "run.failed", Subject: "good"})
 	w.settled(1)
 	h.mu.Lock()

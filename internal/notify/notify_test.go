@@ -484,3 +484,27 @@ func BenchmarkDeliveries(b *testing.B) {
 	r.await(b, b.N)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
+
+// TestAttemptsOfAClockThatWasAhead: what was to be tried again in a year, by a clock that
+// was wrong, is tried at once.
+func TestAttemptsOfAClockThatWasAhead(t *testing.T) {
+	r := newReceiver(t, nil)
+	block := &projects.Notify{Name: "a", On: pattern(t, `{"type": ["x"]}`), Kind: projects.NotifyWebhook, URL: r.URL, AllowPrivate: here}
+	w := newWorld(t, block)
+	w.stop()
+	w.record(events.Event{Source: "/test", Type: "x"})
+	last, err := w.store.Feed(t.Context(), 0, func(*events.Link) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.store.AdvanceOutbox(t.Context(), []string{"a"}, last, []runs.Delivery{{Notify: "a", Sequence: last, Event: "e", Type: "x", Queued: time.Now()}}); err != nil {
+		t.Fatal(err)
+	}
+	d := w.deliveries()[0]
+	d.Attempts, d.Next = 1, time.Now().AddDate(1, 0, 0)
+	if err := w.store.RecordAttempt(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	w.begin(block)
+	r.await(t, 1)
+}

@@ -55,6 +55,9 @@ func (b *block) reportOf(ctx context.Context, e *events.Event) (*report, bool, e
 		return nil, false, err
 	}
 	r := &report{run: run, source: *run.Source, status: status, url: b.runURL(run.ID), waits: e.Type == approvalNeeded}
+	if b.Repository == "" && r.source.Host != string(b.Kind) {
+		return nil, false, nil // a claim, which is not enough to write anywhere
+	}
 	if b.Repository != "" {
 		if r.source.Repository != "" && r.source.Repository != b.Repository {
 			return nil, false, nil // another one

@@ -23,17 +23,25 @@ var DefaultSchedule = Schedule{First: time.Second, Longest: 30 * time.Minute, Mo
 // is in [0, 1): the time between is anything from half to all of what it may be, so
 // that what failed together is not sent again together.
 func (s Schedule) next(attempts int, queued, now time.Time, asked time.Duration, random float64) (time.Time, bool) {
-	if s == (Schedule{}) {
-		s = DefaultSchedule
-	}
+	s = s.orDefault()
 	wait := s.Longest
 	if attempts < 32 {
 		wait = min(s.First<<(attempts-1), s.Longest)
 	}
 	wait = wait/2 + time.Duration(random*float64(wait/2))
-	at := now.Add(max(wait, min(asked, 2*s.Longest)))
+	at := now.Add(max(wait, min(asked, s.furthest())))
 	return at, attempts < s.Most && at.Sub(queued) <= s.Life
 }
+
+func (s Schedule) orDefault() Schedule {
+	if s == (Schedule{}) {
+		return DefaultSchedule
+	}
+	return s
+}
+
+// furthest is how far ahead an attempt is at most, whatever a recipient asks for.
+func (s Schedule) furthest() time.Duration { return 2 * s.orDefault().Longest }
 
 func jitter() float64 { return rand.Float64() } //nolint:gosec // nobody gains by guessing it
 

@@ -60,7 +60,8 @@ func (b *block) send(ctx context.Context) {
 			pause(ctx, lookAgain, b.poke)
 			continue
 		}
-		if wait := d.Next.Sub(b.now()); wait > 0 {
+		// No attempt is put off for longer: the clock was ahead.
+		if wait := d.Next.Sub(b.now()); wait > 0 && wait <= b.Schedule.furthest() {
 			// Somebody may have it sent at once meanwhile, or another one before it.
 			pause(ctx, min(wait, lookAgain), nil)
 			continue

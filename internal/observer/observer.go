@@ -155,6 +155,7 @@ func (o *Observer) due(ctx context.Context, t Target, r Record) (time.Time, bool
 		// What has been put back is worth a look.
 	case t.Block == nil:
 		return at, false
+	case r.ahead(time.Now()):
 	default:
 		at = r.Next
 		if r.Failures == 0 && !r.Looked.IsZero() {
@@ -277,7 +278,7 @@ func (o *Observer) take(ctx context.Context, t Target, asked *Asked, l Look, set
 	if err != nil {
 		return err
 	}
-	if r.Looked.After(l.Began) && l.Problem == "" {
+	if r.Looked.After(l.Began) && l.Problem == "" && !r.ahead(l.Ended) {
 		return ErrUnsteady // somebody else has looked later
 	}
 	settings.Open = r.Repair != nil && o.open(ctx, r.Repair.Run)

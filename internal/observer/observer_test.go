@@ -303,6 +303,43 @@ func TestRestartLooksWhenDue(t *testing.T) {
 	})
 }
 
+// TestClockThatWasAhead: a stack that was looked at while the clock was a year ahead, with
+// or without success, is looked at again at once when it is right, and then in time.
+func TestClockThatWasAhead(t *testing.T) {
+	for _, problem := range []error{nil, errors.New("no network")} {
+		synctest.Test(t, func(t *testing.T) {
+			w, m := newWorld()
+			shop := every("shop", time.Hour)
+			ahead := time.Now().AddDate(1, 0, 0)
+			l := Look{Began: ahead, Ended: ahead}
+			if problem != nil {
+				l.Problem = problem.Error()
+			}
+			r, _ := Record{}.After(l, Settings{Every: time.Hour})
+			m.documents[shop.Key], _ = json.Marshal(r)
+			_, stop := observe(t, w, m, shop)
+			time.Sleep(time.Minute)
+			if n := w.count(shop.Key); n != 1 {
+				t.Errorf("it was looked at %d times", n)
+			}
+			time.Sleep(5 * time.Hour)
+			if n := w.count(shop.Key); n < 5 || n > 7 {
+				t.Errorf("in five hours it was looked at %d times", n)
+			}
+			stop()
+			r.Failures, w.problem = 0, errors.New("no network") // and now it fails
+			m.documents[shop.Key], _ = json.Marshal(r)
+			before := w.count(shop.Key)
+			_, stop = observe(t, w, m, shop)
+			time.Sleep(time.Hour)
+			stop()
+			if n := w.count(shop.Key) - before; n < 2 || n > 10 {
+				t.Errorf("in an hour of failures it was looked at %d times", n)
+			}
+		})
+	}
+}
+
 // TestPausedWhileChanged: nobody looks while a run is at work, and a look that a run
 // comes in between counts for nothing.
 func TestPausedWhileChanged(t *testing.T) {

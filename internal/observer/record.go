@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/events/windows"
 )
 
 // Record is what is known of a stack in one environment. It holds no sensitive
@@ -39,6 +40,12 @@ type Record struct {
 	Drift  []Drift           `json:"drift,omitempty"` // what differs, by address
 	Fields map[string]*Field `json:"fields,omitempty"`
 	Repair *Repair           `json:"repair,omitempty"` // the last one; nil for none
+}
+
+// ahead reports whether the clock was ahead when somebody looked last: it says nothing
+// about when to look again.
+func (r Record) ahead(now time.Time) bool {
+	return r.Looked.Sub(now) > windows.Skew || r.Failed.Sub(now) > windows.Skew
 }
 
 // Asked is who asked for a look.
@@ -149,6 +156,9 @@ func (r Record) After(l Look, s Settings) (Record, []Notice) {
 	out := r
 	if out.Asked != nil && !l.Began.Before(out.Asked.At) {
 		out.Asked = nil
+	}
+	if out.ahead(l.Ended) {
+		out.Looked = l.Ended // at the latest
 	}
 	if l.Problem != "" {
 		out.Problem, out.Failed, out.Failures = l.Problem, l.Ended, r.Failures+1

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,6 +125,7 @@ func (j *judging) uncertain(messages []said, certain map[string]bool, asked []at
 		told[f.Resource] = true
 		if path, ok := first[f.Resource]; ok && f.Attribute == "" {
 			f.Attribute = path
+			f.Source = cmp.Or(j.locate(f.Resource, path), f.Source)
 		}
 	}
 	for _, address := range awaits {
@@ -132,7 +134,7 @@ func (j *judging) uncertain(messages []said, certain map[string]bool, asked []at
 		}
 		f := j.finding(Unknown)
 		f.Resource, f.Attribute, f.Awaits = address, first[address], []string{address}
-		f.Source, f.Severity = j.locate(address), j.r.notes.severity
+		f.Source, f.Severity = j.locate(address, f.Attribute), j.r.notes.severity
 		j.findings = append(j.findings, f)
 	}
 }
@@ -141,11 +143,11 @@ func (j *judging) finding(s Status) Finding {
 	return Finding{Policy: j.p.Name, Rule: j.r.String(), Level: j.p.Level, Status: s, Title: j.r.notes.title, RuleAt: j.r.at, Stack: j.o.Stack}
 }
 
-func (j *judging) locate(address string) *Place {
+func (j *judging) locate(address, attribute string) *Place {
 	if j.o.Locate == nil || address == "" {
 		return nil
 	}
-	return j.o.Locate(address)
+	return j.o.Locate(address, attribute)
 }
 
 // fixNames are where messages and annotations say how to mend what is wrong.
@@ -198,7 +200,7 @@ func (j *judging) add(m said, unknown bool, awaits []string) {
 		f.Resource = shortened(j.d.mask(f.Resource))
 	}
 	f.Severity, f.Fix = orElse(f.Severity, origin.notes.severity), orElse(f.Fix, origin.notes.fix)
-	if f.Source = j.locate(f.Resource); f.Source == nil {
+	if f.Source = j.locate(f.Resource, f.Attribute); f.Source == nil {
 		f.Source = given(m.value)
 	}
 	j.findings = append(j.findings, f)

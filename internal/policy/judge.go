@@ -19,8 +19,9 @@ import (
 type Options struct {
 	Plan  string // digest
 	Stack string
-	// Locate finds the line of an object's declaration; nil where nothing is known.
-	Locate func(address string) *Place
+	// Locate finds the line where an attribute of an object is set, or the object is
+	// declared; nil where nothing is known.
+	Locate func(address, attribute string) *Place
 	Now    time.Time
 	// Time is how long one rule may take, and Memory by how many bytes the heap may
 	// grow; 0 for [MostTime] and [MostMemory].

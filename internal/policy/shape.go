@@ -45,6 +45,7 @@ func shapeOf(c *ast.Compiler) (shape, diag.List) {
 	var s shape
 	asked := map[string]*ast.Location{} // nil for what the compiler made of something
 	anything, contents := false, false
+	replaced := false         // some rules are given another input by others
 	var through *ast.Location // where the members of the input are gone through
 	for _, file := range sorted(c.Modules) {
 		m := c.Modules[file]
@@ -69,6 +70,10 @@ func shapeOf(c *ast.Compiler) (shape, diag.List) {
 			return false
 		})
 		ast.WalkExprs(m, func(e *ast.Expr) bool {
+			for _, with := range e.With {
+				ref, _ := with.Target.Value.(ast.Ref)
+				replaced = replaced || ref.HasPrefix(ast.InputRootRef)
+			}
 			// object.get(input, "plan", {}), or with a path. The compiler has put the
 			// input into a variable.
 			if !e.IsCall() || !e.Operator().Equal(ast.ObjectGet.Ref()) || len(e.Operands()) < 2 {
@@ -87,11 +92,12 @@ func shapeOf(c *ast.Compiler) (shape, diag.List) {
 	s.listed = anything && contents && len(asked) == 0
 	var odd []string
 	var at *ast.Location
+	anything = anything && !replaced
 	for _, name := range sorted(asked) {
 		switch {
 		case planNames[name] || runNames[name] != nil:
 			s.names = append(s.names, name)
-		case !slices.Contains(planMembers, name):
+		case !slices.Contains(planMembers, name) && !replaced:
 			odd = append(odd, "input."+name)
 			if at == nil {
 				at = asked[name]

@@ -129,12 +129,30 @@ func (q RunQuery) Chooses(r Run) bool {
 		(q.Before == nil || q.Before.Behind(r))
 }
 
+// EventQuery says which events of the feed are asked for; what is empty, any.
+type EventQuery struct {
+	After   int64  // only those behind this number
+	Type    string // of this type or, ending in *, those that begin so
+	Subject string
+}
+
+// Chooses reports whether an event is one of those asked for.
+func (q EventQuery) Chooses(l *events.Link) bool {
+	prefix, begins := strings.CutSuffix(q.Type, "*")
+	return l.Sequence > q.After && (q.Subject == "" || q.Subject == l.Subject) &&
+		(q.Type == "" || q.Type == l.Type || begins && strings.HasPrefix(l.Type, prefix))
+}
+
 // Source is a state of code at a host of code.
 type Source struct {
 	Repository string // "org/shop"; empty where the notify block names it
 	Commit     string // in full, in hexadecimal
 	// PullRequest is the number of the request to merge; 0 for none.
 	PullRequest int `json:",omitempty"`
+	// Host is the kind of the host whose own webhook, signed, says so: github, gitlab
+	// or gitea. Empty where somebody claims it, who may start runs but need have
+	// nothing to do with that code.
+	Host string `json:",omitempty"`
 }
 
 // ErrPruned says that what would be needed of a run was removed because it was old.
@@ -276,6 +294,8 @@ type Store interface {
 	// not look whether the chain holds: [events.Chain] does. An error of each
 	// ends it and is returned.
 	Feed(ctx context.Context, after int64, each func(*events.Link) error) (made int64, err error)
+	// FeedOf is Feed for the events that a query chooses.
+	FeedOf(ctx context.Context, q EventQuery, each func(*events.Link) error) error
 	// Record writes events that belong to nothing else that is written. Events
 	// without an ID or a time are given one.
 	Record(ctx context.Context, list ...events.Event) error

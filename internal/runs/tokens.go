@@ -2,6 +2,7 @@ package runs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tutti-dev/tutti/internal/asl"
@@ -26,6 +27,44 @@ func StateMachineOf(pinned []byte) (*asl.Definition, *StateMachine, diag.List) {
 		return nil, nil, diag.Errorf("Invalid state machine", "%s.", err)
 	}
 	return definition, steps, nil
+}
+
+// ErrNoMachine says that a run is none of a state machine.
+var ErrNoMachine = errors.New("it is no run of a state machine")
+
+// MachineResult says how a run of a state machine stands or ended, from its journal. The
+// error may be [ErrNoMachine] or [ErrPruned].
+func (r *Runner) MachineResult(ctx context.Context, run Run) (asl.Result, error) {
+	if !run.Machine() {
+		return asl.Result{}, ErrNoMachine
+	}
+	if err := run.Kept(); err != nil {
+		return asl.Result{}, err
+	}
+	pinned, err := r.Store.Blob(ctx, run.Blob)
+	if err != nil {
+		return asl.Result{}, err
+	}
+	if IsWorkflow(pinned) {
+		d, diags := DecodeDefinition(pinned)
+		if diags.HasErrors() {
+			return asl.Result{}, diags.Err()
+		}
+		if d.Workflow.Definition == "" {
+			return asl.Result{}, ErrNoMachine
+		}
+	}
+	definition, _, diags := StateMachineOf(pinned)
+	if diags.HasErrors() {
+		return asl.Result{}, diags.Err()
+	}
+	m := asl.NewMachine(definition)
+	m.Forget()
+	err = r.Store.Each(ctx, run.ID, 0, func(e workflow.Entry) error {
+		_, err := m.Apply(e)
+		return err
+	})
+	return m.Result(), err
 }
 
 // Waiting is a step of a state machine that somebody outside has to end.

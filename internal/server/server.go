@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -43,10 +45,13 @@ type Server struct {
 	// URL is where clients find the server, if not where it listens: its host is one
 	// that requests may name.
 	URL string
-	// Certificate and Key are files in PEM; empty for no encryption.
+	// Certificate and Key are files in PEM; empty for no encryption. See
+	// [Server.ReadCertificate].
 	Certificate, Key string
 	// Proxied says that a proxy in front encrypts connections.
 	Proxied bool
+
+	certificate atomic.Pointer[tls.Certificate]
 
 	sessions sessions
 	pending  pendingLogins
@@ -115,10 +120,16 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, ready func(url strin
 		Handler: s.Handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
 	}
+	if scheme == "https" {
+		if err := s.ReadCertificate(); err != nil {
+			return err
+		}
+		h.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil }}
+	}
 	done := make(chan error, 1)
 	go func() {
 		if scheme == "https" {
-			done <- h.ServeTLS(l, s.Certificate, s.Key)
+			done <- h.ServeTLS(l, "", "")
 			return
 		}
 		done <- h.Serve(l)
@@ -141,6 +152,20 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, ready func(url strin
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
+	return nil
+}
+
+// ReadCertificate reads the files with the certificate and its key, again where they have
+// been replaced: new connections use it. Where they cannot be read, the former one stays.
+func (s *Server) ReadCertificate() error {
+	if s.Certificate == "" {
+		return nil
+	}
+	read, err := tls.LoadX509KeyPair(s.Certificate, s.Key)
+	if err != nil {
+		return fmt.Errorf("the certificate cannot be read: %w", err)
+	}
+	s.certificate.Store(&read)
 	return nil
 }
 

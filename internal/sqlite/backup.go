@@ -90,7 +90,7 @@ func (s *Store) backUp(ctx context.Context, f *os.File) (Contents, error) {
 		return Contents{}, err
 	}
 	_, err = db.ExecContext(ctx, "VACUUM INTO ?", f.Name())
-	if err := errors.Join(err, db.Close()); err != nil {
+	if err := errors.Join(plainly(err), db.Close()); err != nil {
 		return Contents{}, err
 	}
 	if err := f.Sync(); err != nil {

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
 )
 
 // layoutChain makes the feed a chain of hashes; what is there already is chained
@@ -17,6 +20,12 @@ const layoutChain = `
 ALTER TABLE events ADD COLUMN actor TEXT NOT NULL DEFAULT '';
 ALTER TABLE events ADD COLUMN previous BLOB;
 ALTER TABLE events ADD COLUMN hash BLOB;
+`
+
+// layoutFound finds events by what they are and what they are about.
+const layoutFound = `
+CREATE INDEX events_type ON events(type);
+CREATE INDEX events_subject ON events(subject);
 `
 
 const (
@@ -185,7 +194,13 @@ func readFeed(ctx context.Context, tx *sql.Tx, after int64, each func(*events.Li
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fail(err)
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT "+linkRow+" FROM events WHERE sequence > ? ORDER BY sequence", after)
+	return made, readLinks(ctx, tx, "WHERE sequence > ?", []any{after}, each)
+}
+
+// readLinks goes through some events, in order.
+func readLinks(ctx context.Context, tx *sql.Tx, where string, args []any, each func(*events.Link) error) error {
+	fail := func(err error) error { return fmt.Errorf("cannot read the events: %w", err) }
+	rows, err := tx.QueryContext(ctx, "SELECT "+linkRow+" FROM events "+where+" ORDER BY sequence", args...)
 	if err != nil {
 		return fail(err)
 	}
@@ -196,13 +211,33 @@ func readFeed(ctx context.Context, tx *sql.Tx, after int64, each func(*events.Li
 			return fail(err)
 		}
 		if err := each(l); err != nil {
-			return made, err
+			return err
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return fail(err)
 	}
-	return made, nil
+	return nil
+}
+
+// FeedOf implements runs.Store. Events of one type, or about one thing, are found
+// without looking at the others.
+func (s *Store) FeedOf(ctx context.Context, q runs.EventQuery, each func(*events.Link) error) error {
+	where, args := eventSelection(q)
+	return s.snapshot(ctx, func(tx *sql.Tx) error { return readLinks(ctx, tx, where, args, each) })
+}
+
+// eventSelection is which events are read.
+func eventSelection(q runs.EventQuery) (where string, args []any) {
+	prefix, begins := strings.CutSuffix(q.Type, "*")
+	return given(
+		condition{"sequence > ?", q.After, true},
+		condition{"type = ?", q.Type, q.Type != "" && !begins},
+		// The sign keeps the index out, by which they would have to be sorted.
+		condition{"+type >= ?", prefix, begins},
+		condition{"+type < ?", prefix + string(utf8.MaxRune), begins},
+		condition{"subject = ?", q.Subject, q.Subject != ""},
+	)
 }
 
 // Record implements runs.Store.

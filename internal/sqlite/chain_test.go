@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -277,5 +278,39 @@ func TestVerifyingIsFast(t *testing.T) {
 	t.Logf("verified in %s", best)
 	if best > 2*time.Second {
 		t.Errorf("verifying 100,000 events takes %s, more than 2 s", best)
+	}
+}
+
+// TestFeedOf compares what is found with what a look at every event finds.
+func TestFeedOf(t *testing.T) {
+	ctx := t.Context()
+	s := open(t, t.TempDir())
+	types := []string{"run.started", "run.succeeded", "run", "run.", "RUN.started", "drift.found", "rün.started", "run*"}
+	var list []events.Event
+	for i := range 200 {
+		list = append(list, events.Event{Source: "/test", Type: types[i%len(types)], Subject: []string{"", "a", "b"}[i%3]})
+	}
+	if err := s.Record(ctx, list...); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range append([]string{"", "*", "run.*", "run*", "r*", "none", "none*", "rü*"}, types...) {
+		for _, subject := range []string{"", "a", "none"} {
+			for _, after := range []int64{0, 100, 500} {
+				q := runs.EventQuery{After: after, Type: kind, Subject: subject}
+				var want, got []int64
+				_, err := s.Feed(ctx, 0, func(l *events.Link) error {
+					if q.Chooses(l) {
+						want = append(want, l.Sequence)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.FeedOf(ctx, q, func(l *events.Link) error { got = append(got, l.Sequence); return nil }); err != nil || !slices.Equal(got, want) {
+					t.Errorf("%+v: %v, %v, want %v", q, got, err, want)
+				}
+			}
+		}
 	}
 }

@@ -3,26 +3,29 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
+	driver "modernc.org/sqlite"
 )
 
 var _ runs.SourceStore = (*Store)(nil)
 
-// layoutInbox has events from outside by what they are known by, what triggers
-// know, up to where they have looked at the feed, and each time that one fired: the
-// primary key lets it be acted on once.
+// layoutSources has what sources have told of.
 const layoutSources = `
 CREATE TABLE sources(name TEXT PRIMARY KEY, memory BLOB NOT NULL) WITHOUT ROWID;
 `
 
+// layoutInbox has events from outside by what they are known by, what triggers
+// know, up to where they have looked at the feed, and each time that one fired: the
+// primary key lets it be acted on once.
 const layoutInbox = `
 CREATE TABLE inbox(
   sequence INTEGER PRIMARY KEY, source TEXT NOT NULL, id TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL, extra BLOB,
@@ -36,6 +39,47 @@ CREATE INDEX firings_event ON firings(event);
 CREATE TABLE windows(trigger TEXT PRIMARY KEY, rule TEXT NOT NULL, since INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE position(one INTEGER PRIMARY KEY CHECK(one = 1), sequence INTEGER NOT NULL, version INTEGER NOT NULL);
 `
+
+// layoutMarks keeps what events from outside are known by as marks. They are kept for
+// ever, so that an event is accepted once however late it comes again, and take less
+// than a third of the room of the texts. Deliveries are found by notify block and by status.
+const layoutMarks = `
+CREATE TABLE marks(mark BLOB PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
+INSERT OR IGNORE INTO marks SELECT ` + markFunction + `(source, id), sequence FROM inbox ORDER BY sequence;
+INSERT OR IGNORE INTO marks SELECT ` + markFunction + `(digest), sequence FROM inbox WHERE digest <> '' ORDER BY sequence;
+CREATE TABLE accepted(sequence INTEGER PRIMARY KEY, at INTEGER NOT NULL, extra BLOB);
+INSERT INTO accepted SELECT sequence, at, extra FROM inbox;
+DROP TABLE inbox;
+CREATE INDEX deliveries_notify ON deliveries(notify, id);
+CREATE INDEX deliveries_status ON deliveries(status, id);
+`
+
+// markFunction is markOf in SQL.
+const markFunction = "tutti_mark"
+
+func init() {
+	driver.MustRegisterDeterministicScalarFunction(markFunction, -1, func(_ *driver.FunctionContext, args []sqldriver.Value) (sqldriver.Value, error) {
+		texts := make([]string, len(args))
+		for i, a := range args {
+			text, ok := a.(string)
+			if !ok {
+				return nil, fmt.Errorf("%s is for texts", markFunction)
+			}
+			texts[i] = text
+		}
+		return markOf(texts...), nil
+	})
+}
+
+// markOf is what tells an event by its source and id, or a request by its digest, from
+// all others.
+func markOf(texts ...string) []byte {
+	h := sha256.New()
+	for _, text := range texts {
+		fmt.Fprintf(h, "%d %s", len(text), text)
+	}
+	return h.Sum(nil)[:16]
+}
 
 // Accept implements runs.EventStore. What comes at the same time is written together.
 func (s *Store) Accept(ctx context.Context, list []runs.Inbound) ([]runs.Accepted, error) {
@@ -58,16 +102,17 @@ func (s *Store) accept(tx *transaction, list []runs.Inbound) ([]runs.Accepted, e
 		if _, asked := known[e.Digest]; e.Digest == "" || asked {
 			continue
 		}
-		var first int64
-		if _, err := tx.row("SELECT sequence FROM inbox WHERE digest = ? AND digest <> '' ORDER BY sequence LIMIT 1", []any{e.Digest}, &first); err != nil {
+		first, err := tx.marked(markOf(e.Digest))
+		if err != nil {
 			return nil, err
 		}
 		known[e.Digest] = first
 	}
 	for i, e := range list {
-		first := known[e.Digest]
+		mark, first := markOf(e.Source, e.ID), known[e.Digest]
 		if first == 0 {
-			if _, err := tx.row("SELECT sequence FROM inbox WHERE source = ? AND id = ?", []any{e.Source, e.ID}, &first); err != nil {
+			var err error
+			if first, err = tx.marked(mark); err != nil {
 				return nil, err
 			}
 		}
@@ -79,12 +124,26 @@ func (s *Store) accept(tx *transaction, list []runs.Inbound) ([]runs.Accepted, e
 			return nil, err
 		}
 		out[i].Sequence = tx.feed.Last
-		if _, err := tx.exec("INSERT INTO inbox(sequence, source, id, digest, at, extra) VALUES(?, ?, ?, ?, ?, ?)",
-			tx.feed.Last, e.Source, e.ID, e.Digest, nanoseconds(s.now()), nonEmpty(e.Extra)); err != nil {
+		marks := [][]byte{mark}
+		if e.Digest != "" {
+			marks = append(marks, markOf(e.Digest))
+		}
+		for _, mark := range marks {
+			if _, err := tx.exec("INSERT OR IGNORE INTO marks(mark, sequence) VALUES(?, ?)", mark, tx.feed.Last); err != nil {
+				return nil, err
+			}
+		}
+		if _, err := tx.exec("INSERT INTO accepted(sequence, at, extra) VALUES(?, ?, ?)", tx.feed.Last, nanoseconds(s.now()), nonEmpty(e.Extra)); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// marked is the number of the event that has left a mark; 0 where none has.
+func (tx *transaction) marked(mark []byte) (sequence int64, err error) {
+	_, err = tx.row("SELECT sequence FROM marks WHERE mark = ?", []any{mark}, &sequence)
+	return sequence, err
 }
 
 // Remember implements runs.SourceStore.
@@ -119,11 +178,14 @@ func (s *Store) Memory(ctx context.Context, source string) ([]byte, error) {
 	return memory, err
 }
 
+// fedRows are the events behind a number, with what is known of those from outside.
+const fedRows = `SELECT e.sequence, e.id, e.source, e.type, e.subject, e.actor, e.time, e.data, i.extra, coalesce(i.at, e.time), i.at IS NOT NULL
+	FROM events e LEFT JOIN accepted i ON i.sequence = e.sequence WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?`
+
 // Fed implements runs.EventStore.
 func (s *Store) Fed(ctx context.Context, after int64, limit int) ([]runs.Fed, error) {
 	var out []runs.Fed
-	err := s.list(ctx, `SELECT e.sequence, e.id, e.source, e.type, e.subject, e.actor, e.time, e.data, i.extra, coalesce(i.at, e.time), i.at IS NOT NULL
-		FROM events e LEFT JOIN inbox i ON i.sequence = e.sequence WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?`, []any{after, limitOf(limit)}, func(rows *sql.Rows) error {
+	err := s.list(ctx, fedRows, []any{after, limitOf(limit)}, func(rows *sql.Rows) error {
 		var e runs.Fed
 		var happened, at int64
 		err := rows.Scan(&e.Sequence, &e.ID, &e.Source, &e.Type, &e.Subject, &e.Actor, &happened, (*[]byte)(&e.Data), (*[]byte)(&e.Extra), &at, &e.Outside)
@@ -227,33 +289,45 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// Firings implements runs.EventStore.
-func (s *Store) Firings(ctx context.Context, q runs.FiringQuery) ([]runs.Firing, error) {
-	var where []string
-	var args []any
-	for _, c := range []struct {
-		condition string
-		value     any
-		given     bool
-	}{
-		{"trigger = ?", q.Trigger, q.Trigger != ""},
-		{"event = ?", q.Event, q.Event != 0},
-		{"status = ?", string(q.Status), q.Status != ""},
-		{"event < ?", q.Before, q.Before != 0},
-	} {
-		if c.given {
-			where, args = append(where, c.condition), append(args, c.value)
+// condition is one of rows that may be asked for.
+type condition struct {
+	text  string
+	value any
+	asked bool
+}
+
+// given is the WHERE of the conditions that are asked for, with its parameters. Those
+// that are not are left out: with them no index would be used.
+func given(list ...condition) (where string, args []any) {
+	for _, c := range list {
+		if c.asked {
+			where += " AND " + c.text
+			args = append(args, c.value)
 		}
 	}
-	query := "SELECT document, status FROM firings"
-	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
+	return "WHERE TRUE" + where + " ", args
+}
+
+// firingSelection is which firings are read, in which order.
+func firingSelection(q runs.FiringQuery) (text string, args []any) {
+	where, args := given(
+		condition{"trigger = ?", q.Trigger, q.Trigger != ""},
+		condition{"event = ?", q.Event, q.Event != 0},
+		condition{"status = ?", string(q.Status), q.Status != ""},
+		condition{"event < ?", q.Before, q.Before != 0},
+	)
+	order := "event DESC, trigger"
+	if q.Status == runs.FiringDue {
+		order = "event, trigger"
 	}
-	if query += " ORDER BY event DESC, trigger LIMIT ?"; q.Status == runs.FiringDue {
-		query = strings.Replace(query, "DESC", "", 1)
-	}
+	return where + "ORDER BY " + order + " LIMIT ?", append(args, limitOf(q.Limit))
+}
+
+// Firings implements runs.EventStore.
+func (s *Store) Firings(ctx context.Context, q runs.FiringQuery) ([]runs.Firing, error) {
+	text, args := firingSelection(q)
 	var out []runs.Firing
-	err := s.list(ctx, query, append(args, limitOf(q.Limit)), func(rows *sql.Rows) error {
+	err := s.list(ctx, "SELECT document, status FROM firings "+text, args, func(rows *sql.Rows) error {
 		var document []byte
 		var f runs.Firing
 		var status string

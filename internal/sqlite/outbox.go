@@ -131,13 +131,20 @@ func (s *Store) RecordAttempt(ctx context.Context, d runs.Delivery, told ...even
 	})
 }
 
+// deliverySelection is which deliveries are read, in which order.
+func deliverySelection(q runs.DeliveryQuery) (text string, args []any) {
+	where, args := given(
+		condition{"notify = ?", q.Notify, q.Notify != ""},
+		condition{"status = ?", string(q.Status), q.Status != ""},
+		condition{"id < ?", q.Before, q.Before != 0},
+	)
+	return where + "ORDER BY id DESC LIMIT ?", append(args, limitOf(q.Limit))
+}
+
 // Deliveries implements runs.OutboxStore.
 func (s *Store) Deliveries(ctx context.Context, q runs.DeliveryQuery) ([]runs.Delivery, error) {
-	if q.Limit <= 0 {
-		q.Limit = -1
-	}
-	return s.listDeliveries(ctx, "WHERE (?1 = '' OR notify = ?1) AND (?2 = '' OR status = ?2) AND (?3 = 0 OR id < ?3) ORDER BY id DESC LIMIT ?4",
-		q.Notify, string(q.Status), q.Before, q.Limit)
+	text, args := deliverySelection(q)
+	return s.listDeliveries(ctx, text, args...)
 }
 
 // RetryDelivery implements runs.OutboxStore.

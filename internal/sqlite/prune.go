@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,8 +19,10 @@ import (
 
 // Pruned is what was removed, or would be.
 type Pruned struct {
-	Runs  []string // oldest first; what they changed, and that they were, stays
-	Freed int64    // bytes of the file that what is written next takes
+	Runs       []string // oldest first; what they changed, and that they were, stays
+	Firings    int      // of triggers, dead letters among them
+	Deliveries int      // that were made, or are dead
+	Freed      int64    // bytes of the file that what is written next takes
 }
 
 const (
@@ -31,7 +34,8 @@ const (
 // Prune removes what is only needed to go on with runs or to look at them closely:
 // journals, logs, signals, artifacts and plans of runs that ended before an instant,
 // as did the runs that they are steps of. The runs themselves stay, marked as pruned,
-// and so do the history of objects, definitions of workflows, and all events.
+// and so do the history of objects, definitions of workflows, and all events. With
+// them go firings of triggers and deliveries that are done with or dead, and older.
 //
 // A run is marked before anything of it is removed, and the feed is told in the same
 // transaction; what was cut off is finished by the next call. Where only is asked for,
@@ -43,8 +47,17 @@ func (s *Store) Prune(ctx context.Context, before time.Time, by string, only boo
 		return fail(err)
 	}
 	out := Pruned{Runs: prunable(all, before)}
-	if only || len(all) == 0 {
+	if only {
+		if out.Firings, err = s.count(ctx, oldFirings, before); err == nil {
+			out.Deliveries, err = s.count(ctx, oldDeliveries, before)
+		}
+		if err != nil {
+			return fail(err)
+		}
 		return out, nil
+	}
+	if blank, err := s.blankStill(ctx); err != nil || blank {
+		return out, err
 	}
 	free, err := s.freeBytes(ctx)
 	if err != nil {
@@ -64,6 +77,12 @@ func (s *Store) Prune(ctx context.Context, before time.Time, by string, only boo
 	}
 	if err == nil {
 		err = s.removeBlobs(ctx, before)
+	}
+	if err == nil {
+		out.Firings, err = s.removeOld(ctx, oldFirings, before, by)
+	}
+	if err == nil {
+		out.Deliveries, err = s.removeOld(ctx, oldDeliveries, before, by)
 	}
 	if err != nil {
 		return fail(err)
@@ -95,9 +114,15 @@ func prunable(all []runs.Run, before time.Time) (out []string) {
 	return out
 }
 
-// prunedData is what the feed is told of runs that are pruned.
+// prunedData is what the feed is told of what is pruned.
 type prunedData struct {
-	Runs []string `json:"runs"`
+	Runs       []string `json:"runs,omitempty"`
+	Firings    int64    `json:"firings,omitempty"`
+	Deliveries int64    `json:"deliveries,omitempty"`
+}
+
+func prunedEvent(before time.Time, by string, what prunedData) events.Event {
+	return storeEvent("store.pruned", before.UTC().Format(time.RFC3339), by, what)
 }
 
 // markPruned marks runs, from when on nobody reads their journals any more.
@@ -129,7 +154,7 @@ func (s *Store) markPruned(ctx context.Context, ids []string, before time.Time, 
 		if len(marked.Runs) == 0 {
 			return nil
 		}
-		return s.appendEvents(tx, []events.Event{storeEvent("store.pruned", before.UTC().Format(time.RFC3339), by, marked)})
+		return s.appendEvents(tx, []events.Event{prunedEvent(before, by, marked)})
 	})
 }
 
@@ -298,6 +323,85 @@ func (s *Store) unusedStackPlans(ctx context.Context, before time.Time) (out []s
 		out = append(out, stackPlans+digest)
 	}
 	return out, nil
+}
+
+// oldRows are rows that nobody needs once they are old.
+type oldRows struct {
+	table string
+	key   []string // columns that tell them apart
+	first string   // a key before all others, as a JSON array
+	done  string   // what holds of those that nothing is to come of
+	at    string   // their instant, in seconds
+	told  func(removed int64) prunedData
+}
+
+var (
+	// oldFirings are firings whose runs were made, or that are dead or were done again.
+	// Their events stay, and what they are known by: nothing fires for them again.
+	oldFirings = oldRows{
+		table: "firings", key: []string{"event", "trigger"}, first: `[0,""]`,
+		done: "status <> '" + string(runs.FiringDue) + "'", at: "unixepoch(json_extract(CAST(document AS TEXT), '$.At'))",
+		told: func(n int64) prunedData { return prunedData{Firings: n} },
+	}
+	// oldDeliveries are those that were made, or are dead. How far the feed was looked
+	// at stays: none is made again.
+	oldDeliveries = oldRows{
+		table: "deliveries", key: []string{"id"}, first: `[0]`,
+		done: "status <> '" + string(runs.DeliveryPending) + "'", at: "ended / 1000000000",
+		told: func(n int64) prunedData { return prunedData{Deliveries: n} },
+	}
+)
+
+// count is how many there are from before an instant.
+func (s *Store) count(ctx context.Context, o oldRows, before time.Time) (n int, err error) {
+	err = s.list(ctx, "SELECT count(*) FROM "+o.table+" WHERE "+o.done+" AND "+o.at+" < ?", []any{before.Unix()}, func(rows *sql.Rows) error { return rows.Scan(&n) })
+	return n, err
+}
+
+// removeOld removes rows from before an instant, a few in each transaction, and tells
+// of it there. The table is gone through once.
+func (s *Store) removeOld(ctx context.Context, o oldRows, before time.Time, by string) (removed int, err error) {
+	of := func(array string) string { // the parts of a key
+		parts := make([]string, len(o.key))
+		for i := range parts {
+			parts[i] = array + " ->> " + strconv.Itoa(i)
+		}
+		return strings.Join(parts, ", ")
+	}
+	key := strings.Join(o.key, ", ")
+	list := "SELECT json_array(" + key + ") FROM " + o.table + " WHERE (" + key + ") > (" + of("?1") + ") AND " + o.done + " AND " + o.at + " < ?2 ORDER BY " + key + " LIMIT ?3"
+	remove := "DELETE FROM " + o.table + " WHERE " + o.done + " AND (" + key + ") IN (SELECT " + of("value") + " FROM json_each(?))"
+	for last := o.first; ; {
+		var keys []string
+		err := s.list(ctx, list, []any{last, before.Unix(), pruneRows}, func(rows *sql.Rows) error {
+			err := rows.Scan(&last)
+			keys = append(keys, last)
+			return err
+		})
+		if err != nil || len(keys) == 0 {
+			return removed, err
+		}
+		var gone int64
+		err = s.write(ctx, func(tx *transaction) error {
+			var err error
+			if gone, err = tx.exec(remove, "["+strings.Join(keys, ",")+"]"); err != nil || gone == 0 {
+				return err
+			}
+			return s.appendEvents(tx, []events.Event{prunedEvent(before, by, o.told(gone))})
+		})
+		if err != nil {
+			return removed, err
+		}
+		removed += int(gone)
+	}
+}
+
+// blankStill reports whether nothing was ever written.
+func (s *Store) blankStill(ctx context.Context) (bool, error) {
+	db, err := s.reading(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return db == s.blank, err
 }
 
 // freeBytes is how much of the file is free to be written to.

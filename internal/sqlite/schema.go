@@ -8,7 +8,7 @@ import (
 
 // migrations lead from an empty file to the layout this program knows, one
 // layout each. What was released is never changed, only added to.
-var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended, layoutSchedules, layoutChain, layoutTokens, layoutSecrets, layoutRotations, layoutLocks, layoutSecretStates, layoutInbox, layoutObservations, layoutOutbox, layoutSources, layoutRuns}
+var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended, layoutSchedules, layoutChain, layoutTokens, layoutSecrets, layoutRotations, layoutLocks, layoutSecretStates, layoutInbox, layoutObservations, layoutOutbox, layoutSources, layoutRuns, layoutMarks, layoutFound}
 
 const layout1 = `
 CREATE TABLE states(

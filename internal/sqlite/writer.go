@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/tutti-dev/tutti/internal/events"
+	driver "modernc.org/sqlite"
 )
 
 // writer is the one connection that writes. Whoever writes joins a queue; who
@@ -163,9 +164,22 @@ func (w *writer) writeQueue(ctx context.Context, own *request) {
 func (w *writer) begin(ctx context.Context) error {
 	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		w.rollBack() // it may have succeeded just when ctx ended
-		return fmt.Errorf("cannot write to the store: %w", err)
+		return fmt.Errorf("cannot write to the store: %w", plainly(err))
 	}
 	return nil
+}
+
+// ErrFull says that there is no room left where something is to be written.
+var ErrFull = errors.New("the disk is full")
+
+// plainly says what SQLite means where its own words leave that open.
+func plainly(err error) error {
+	const full = 13 // https://www.sqlite.org/rescode.html
+	var told *driver.Error
+	if errors.As(err, &told) && told.Code() == full {
+		return ErrFull
+	}
+	return err
 }
 
 func (w *writer) rollBack() { _, _ = w.conn.ExecContext(context.Background(), "ROLLBACK") }
@@ -185,7 +199,7 @@ func (w *writer) attempt(batch []*request) (refused int, err error) {
 		}
 	}
 	if _, err := w.conn.ExecContext(context.Background(), "COMMIT"); err != nil {
-		return -1, fmt.Errorf("cannot write to the store: %w", err)
+		return -1, fmt.Errorf("cannot write to the store: %w", plainly(err))
 	}
 	committed = true
 	w.committed()
@@ -222,7 +236,7 @@ func (tx *transaction) exec(query string, args ...any) (int64, error) {
 	}
 	result, err := stmt.Exec(args...)
 	if err != nil {
-		return 0, fmt.Errorf("cannot write to the store: %w", err)
+		return 0, fmt.Errorf("cannot write to the store: %w", plainly(err))
 	}
 	return result.RowsAffected()
 }

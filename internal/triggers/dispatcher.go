@@ -91,6 +91,12 @@ const (
 	depthsKept = 10_000
 )
 
+// Know takes the first triggers, before Run: whatever happens from now on, they see.
+func (d *Dispatcher) Know(ctx context.Context, set *EventTriggers) error {
+	d.set = set
+	return d.load(ctx)
+}
+
 // Run starts runs for the triggers that the channel brings, each list in place of the
 // one before, until ctx is cancelled. Until the first one comes, events wait.
 func (d *Dispatcher) Run(ctx context.Context, sets <-chan *EventTriggers) {
@@ -160,11 +166,7 @@ func (d *Dispatcher) sleep() time.Duration {
 
 // load reads up to where the feed was looked at, and what triggers know.
 func (d *Dispatcher) load(ctx context.Context) error {
-	states := make([]runs.WindowState, len(d.set.list))
-	for i, t := range d.set.list {
-		states[i] = runs.WindowState{Trigger: t.Name, Rule: t.rule()}
-	}
-	at, states, err := d.Store.Follow(ctx, states)
+	at, states, err := d.set.Follow(ctx, d.Store)
 	if err != nil {
 		return err
 	}
@@ -240,7 +242,7 @@ func (d *Dispatcher) advance(ctx context.Context, p *runs.Progress) (bool, error
 		p.Windows = append(p.Windows, w.state)
 	}
 	p.Events = append(p.Events, d.told()...)
-	if len(p.Firings) == 0 && len(p.Windows) == 0 && len(p.Events) == 0 && (p.To == d.stored.Sequence || d.now().Before(d.saved.Add(saveAfter))) {
+	if len(p.Firings) == 0 && len(p.Windows) == 0 && len(p.Events) == 0 && (p.To == d.stored.Sequence || d.savedLately()) {
 		return true, nil
 	}
 	at, written, err := d.Store.Advance(ctx, *p)
@@ -250,6 +252,12 @@ func (d *Dispatcher) advance(ctx context.Context, p *runs.Progress) (bool, error
 	d.stored, d.saved = at, d.now()
 	d.due = d.due || len(p.Firings) > 0
 	return true, nil
+}
+
+// savedLately reports whether there is time yet until the place in the feed is written.
+func (d *Dispatcher) savedLately() bool {
+	since := d.now().Sub(d.saved)
+	return since >= 0 && since < saveAfter // the clock may have been ahead
 }
 
 // told are the events about what loop guards kept back.
@@ -397,7 +405,7 @@ func (d *Dispatcher) depth(ctx context.Context, e *events.Event) (int, error) {
 func (d *Dispatcher) pass(p *runs.Progress) {
 	now := d.now()
 	for i, w := range d.windows {
-		if !w.next.IsZero() && !w.next.After(now) {
+		if !w.next.IsZero() && (!w.next.After(now) || w.Ahead(now)) {
 			d.result(i, w.Advance(now), nil, 0, p)
 		}
 	}

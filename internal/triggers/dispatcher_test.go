@@ -78,6 +78,7 @@ type house struct {
 	store   *runstest.Store
 	project *projects.Project
 	refuse  map[string]bool // triggers whose runs are not allowed
+	ahead   time.Duration   // how far the clock was ahead of that of the next process
 	stop    func()          // ends the process that is at work
 	ended   chan struct{}
 }
@@ -104,7 +105,9 @@ func (h *house) live() {
 	if diags.HasErrors() {
 		h.t.Fatal(diags.Err())
 	}
+	ahead := h.ahead
 	d := &Dispatcher{
+		Now:   func() time.Time { return time.Now().Add(-ahead) },
 		Store: h.store, Values: w.Values, Environment: func() string { return w.Environment },
 		Start: func(ctx context.Context, t *EventTrigger, f runs.Firing, list []runs.Fed) error {
 			if h.refuse[t.Name] {
@@ -148,12 +151,21 @@ func (h *house) send(kind, id, subject, data string) {
 
 // started are the runs with what they were started with.
 func (h *house) started() map[string]string {
+	out := map[string]string{}
+	for run, inputs := range h.inputs() {
+		out[run] = inputs.GetAttr("text").AsString()
+	}
+	return out
+}
+
+// inputs are those of all runs.
+func (h *house) inputs() map[string]cty.Value {
 	h.t.Helper()
 	list, err := h.store.Runs(h.t.Context(), runs.RunQuery{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	out := map[string]string{}
+	out := map[string]cty.Value{}
 	for _, r := range list {
 		entries, err := h.store.Read(h.t.Context(), r.ID, 0)
 		if err != nil || len(entries) == 0 {
@@ -167,7 +179,7 @@ func (h *house) started() map[string]string {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		out[r.ID] = inputs.GetAttr("text").AsString()
+		out[r.ID] = inputs
 	}
 	return out
 }
@@ -368,6 +380,50 @@ func TestLoops(t *testing.T) {
 			t.Errorf("told: %v", told)
 		}
 		h.die()
+	})
+}
+
+// TestWaitsOfAClockThatWasAhead: what is waited for since the clock was a year ahead
+// does not take a year.
+func TestWaitsOfAClockThatWasAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, eventProject)
+		h.live()
+		time.Sleep(time.Second)
+		h.send("beat", "b", "lab", `{}`)
+		time.Sleep(time.Minute)
+		h.die()
+		h.ahead = 365 * 24 * time.Hour
+		h.live()
+		defer h.die()
+		time.Sleep(3 * time.Minute)
+		if got := h.started(); len(got) > 0 {
+			t.Errorf("before its time was started %q", got)
+		}
+		time.Sleep(3 * time.Minute)
+		if got := slices.Collect(maps.Values(h.started())); !slices.Equal(got, []string{"no lab"}) {
+			t.Errorf("started were %q", got)
+		}
+	})
+}
+
+// TestKnownBeforeTheFirstLook: what comes once triggers are known is for them, also
+// where nobody looks yet.
+func TestKnownBeforeTheFirstLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, eventProject)
+		set, _ := ReadEvents(h.project)
+		h.send("push", "early", "", `{"ref":"early","size":6}`)
+		if _, _, err := set.Follow(t.Context(), h.store); err != nil {
+			t.Fatal(err)
+		}
+		h.send("push", "right", "", `{"ref":"right","size":6}`)
+		h.live()
+		defer h.die()
+		time.Sleep(time.Second)
+		if got := slices.Collect(maps.Values(h.started())); !slices.Equal(got, []string{"right in prod"}) {
+			t.Errorf("started were %q", got)
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package triggers
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -89,6 +90,17 @@ func newEventTrigger(p *projects.Project, declared *projects.Trigger) (*EventTri
 
 // List are the triggers, by name.
 func (s *EventTriggers) List() []*EventTrigger { return s.list }
+
+// Follow makes the triggers known to a store, in place of those before: they are for
+// what is accepted from then on. It returns what [runs.EventStore] does, in the order
+// of the list.
+func (s *EventTriggers) Follow(ctx context.Context, store runs.EventStore) (runs.Position, []runs.WindowState, error) {
+	states := make([]runs.WindowState, len(s.list))
+	for i, t := range s.list {
+		states[i] = runs.WindowState{Trigger: t.Name, Rule: t.rule()}
+	}
+	return store.Follow(ctx, states)
+}
 
 // find is the trigger of a name; nil where there is none.
 func (s *EventTriggers) find(name string) *EventTrigger {

@@ -71,6 +71,10 @@ const (
 	bodyTimeout = 30 * time.Second
 )
 
+// hookActor begins the name of whoever tells of what came by a webhook. Nobody else is
+// called so.
+const hookActor = "webhook:"
+
 // defaultHookRate is how many requests a webhook takes unless it says otherwise.
 var defaultHookRate = windows.Rate{Limit: 1000, Per: time.Second}
 
@@ -220,7 +224,7 @@ func (h *Hooks) accept(w http.ResponseWriter, r *http.Request, k *hook, d *webho
 			digest = k.declared.Name + " " + one.Digest
 		}
 		var err error
-		if list[i], err = runs.InboundOf(one, "webhook:"+k.declared.Name, digest); err != nil {
+		if list[i], err = runs.InboundOf(one, hookActor+k.declared.Name, digest); err != nil {
 			refuse(w, http.StatusBadRequest, "The event cannot be written down.")
 			return
 		}

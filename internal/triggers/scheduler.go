@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/events/windows"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -149,7 +150,13 @@ func (s *Scheduler) Run(ctx context.Context, lists <-chan []*Trigger) {
 	var fresh []*Trigger // not yet known to the store
 	isFresh := false
 	var retry time.Time
+	last := s.now()
 	for ctx.Err() == nil {
+		now := s.now()
+		if last.Sub(now) > windows.Skew && fresh != nil {
+			isFresh, retry = true, time.Time{} // the clock was ahead
+		}
+		last = now
 		if isFresh && !s.now().Before(retry) {
 			if err := s.set(ctx, fresh); err != nil {
 				retry = s.failed(err)
@@ -230,12 +237,7 @@ func (s *Scheduler) set(ctx context.Context, list []*Trigger) error {
 	for i, t := range list {
 		sightings[i] = runs.Sighting{Schedule: t.Name, Expression: t.expression(), UpTo: now}
 	}
-	if len(sightings) > 0 {
-		if err := s.Store.See(ctx, sightings); err != nil {
-			return err
-		}
-	}
-	known, err := s.Store.Sightings(ctx)
+	known, err := s.see(ctx, sightings)
 	if err != nil {
 		return err
 	}
@@ -288,6 +290,35 @@ func (s *Scheduler) set(ctx context.Context, list []*Trigger) error {
 		s.push(e)
 	}
 	return nil
+}
+
+// see makes schedules known and returns all that are. Those that are done with instants
+// that are far from having come begin anew: the clock was ahead. What was taken then is
+// not taken again.
+func (s *Scheduler) see(ctx context.Context, list []runs.Sighting) ([]runs.Sighting, error) {
+	for {
+		if len(list) > 0 {
+			if err := s.Store.See(ctx, list); err != nil {
+				return nil, err
+			}
+		}
+		known, err := s.Store.Sightings(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var ahead []string
+		for _, one := range known {
+			if one.UpTo.Sub(s.now()) > windows.Skew {
+				ahead = append(ahead, one.Schedule)
+			}
+		}
+		if len(ahead) == 0 {
+			return known, nil
+		}
+		if err := s.Store.Forget(ctx, ahead); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // plan finds the next instant.

@@ -62,6 +62,41 @@ func TestSleepOfTheMachine(t *testing.T) {
 	})
 }
 
+// TestClockThatWasAhead: where the clock was three days ahead and is put right, in the
+// same process or before the next one, schedules go on at once, and no instant comes
+// twice.
+func TestClockThatWasAhead(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld("2026-05-01T00:30:00Z")
+			list := triggerOf(t, "@hourly")
+			p := w.boot(0, false, list)
+			set := func(ahead time.Duration) {
+				w.mu.Lock()
+				w.leap = ahead
+				w.mu.Unlock()
+			}
+			pass(time.Hour)
+			set(72 * time.Hour)
+			pass(time.Hour)
+			if again {
+				p.kill()
+			}
+			set(0)
+			if again {
+				p = w.boot(0, false, list)
+			}
+			pass(time.Hour)
+			p.kill()
+			w.story(t, `
+				01:00:00 begin s-20260501T010000Z
+				01:31:00 begin s-20260504T010000Z
+				02:00:00 begin s-20260504T020000Z
+				03:00:00 begin s-20260501T030000Z`)
+		})
+	}
+}
+
 // TestFirstSight starts in the very moment of an instant, and when one has just
 // passed: neither is due.
 func TestFirstSight(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
@@ -40,8 +41,8 @@ type forgeEvent struct {
 }
 
 // sourceOf is the code that a push or a request to merge is about; nil for other
-// events.
-func sourceOf(e *events.Event) *runs.Source {
+// events. What came by a webhook of the project is the host's own word; others claim it.
+func sourceOf(p *projects.Project, e *events.Event) *runs.Source {
 	host, kind, _ := strings.Cut(strings.TrimPrefix(e.Type, "com."), ".")
 	kind, _, _ = strings.Cut(kind, ".")
 	var f forgeEvent
@@ -61,6 +62,11 @@ func sourceOf(e *events.Event) *runs.Source {
 	}
 	if s.Commit == "" || strings.Trim(s.Commit, "0") == "" {
 		return nil // a branch that was deleted, or nothing of all this
+	}
+	if name, ok := strings.CutPrefix(e.Actor, hookActor); ok {
+		if hook := p.Webhooks[name]; hook != nil && hook.Kind == host && !hook.Open {
+			s.Host = host
+		}
 	}
 	return &s
 }

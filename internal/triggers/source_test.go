@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
@@ -26,9 +27,24 @@ func TestSourceOf(t *testing.T) {
 		{"push", `{"after":"` + sha + `"}`, nil},
 		{"com.github.push", ``, nil},
 	} {
-		got := sourceOf(&events.Event{Type: c.kind, Data: json.RawMessage(c.data)})
+		got := sourceOf(&projects.Project{}, &events.Event{Type: c.kind, Data: json.RawMessage(c.data)})
 		if (got == nil) != (c.want == nil) || got != nil && *got != *c.want {
 			t.Errorf("%s %s: %+v, want %+v", c.kind, c.data, got, c.want)
+		}
+	}
+}
+
+// TestWhoseWordCounts: a host's own, by a webhook of its kind that lets in nobody else.
+func TestWhoseWordCounts(t *testing.T) {
+	p := &projects.Project{Webhooks: map[string]*projects.Webhook{
+		"code": {Kind: "github"}, "lab": {Kind: "gitlab"}, "relay": {Kind: "cloudevents"}, "open": {Kind: "github", Open: true},
+	}}
+	for actor, want := range map[string]string{
+		"webhook:code": "github", "webhook:lab": "", "webhook:relay": "", "webhook:open": "", "webhook:none": "", "user:code": "", "service:webhook:code": "", "": "",
+	} {
+		got := sourceOf(p, &events.Event{Type: "com.github.push", Actor: actor, Data: json.RawMessage(`{"after":"0123456789abcdef","repository":{"full_name":"org/shop"}}`)})
+		if got == nil || got.Host != want || got.Commit == "" {
+			t.Errorf("what %q says is %+v", actor, got)
 		}
 	}
 }

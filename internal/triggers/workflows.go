@@ -195,7 +195,7 @@ func (w *Workflows) Enqueue(ctx context.Context, t *EventTrigger, f runs.Firing,
 		Summary: fmt.Sprintf("workflow %s for %s of event %d", workflow.Name, t.Name, f.Event),
 	}
 	for i := range list { // the last one that says so: the others came before
-		about, err := w.about(ctx, &list[i])
+		about, err := w.about(ctx, t.Project, &list[i])
 		if err != nil {
 			return err
 		}
@@ -226,9 +226,9 @@ func (w *Workflows) Enqueue(ctx context.Context, t *EventTrigger, f runs.Firing,
 
 // about is the code that an event is about: what a host of code says, or that of the
 // run whose step emitted it; nil for none.
-func (w *Workflows) about(ctx context.Context, e *runs.Fed) (*runs.Source, error) {
+func (w *Workflows) about(ctx context.Context, p *projects.Project, e *runs.Fed) (*runs.Source, error) {
 	if e.Outside {
-		return sourceOf(&e.Event), nil
+		return sourceOf(p, &e.Event), nil
 	}
 	if runs.Reserved(e.Type) {
 		return nil, nil

@@ -115,6 +115,9 @@ func (t *Terminal) finding(stack string, d *policy.Decision, f policy.Finding) {
 // unknownText says what a rule that may yet say something waits for. A cost may
 // be unknown for good: somebody has to give a price or an expected usage.
 func unknownText(f policy.Finding) string {
+	if strings.HasSuffix(f.Attribute, "monthly.at_least") {
+		return fmt.Sprintf("%s: %s may still grow", f.Resource, f.Attribute)
+	}
 	if f.Resource == policy.CostObject || strings.HasPrefix(f.Attribute, "cost.") {
 		return fmt.Sprintf("%s: %s is not known", f.Resource, f.Attribute)
 	}

@@ -1,10 +1,13 @@
 package views
 
 import (
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
+	"net/url"
+	"path/filepath"
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/policy"
@@ -47,13 +50,14 @@ type (
 	}
 	sarifRule struct {
 		ID         string            `json:"id"`
+		Short      *sarifText        `json:"shortDescription,omitempty"`
 		Properties map[string]string `json:"properties,omitempty"`
 	}
 	sarifResult struct {
 		Rule      string          `json:"ruleId"`
 		Level     string          `json:"level"`
 		Message   sarifText       `json:"message"`
-		Locations []sarifLocation `json:"locations,omitempty"`
+		Locations []sarifLocation `json:"locations"`
 
 		Properties map[string]string `json:"properties,omitempty"`
 	}
@@ -86,7 +90,11 @@ func sarifOf(d *policy.Decision) sarifLog {
 		id := f.Policy + "/" + f.Rule
 		if rules[id] == nil {
 			rules[id] = map[string]string{"enforcement": string(f.Level)}
-			run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{ID: id, Properties: rules[id]})
+			rule := sarifRule{ID: id, Properties: rules[id]}
+			if f.Title != "" {
+				rule.Short = &sarifText{f.Title}
+			}
+			run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, rule)
 		}
 		// A rule is as severe as the worst it says.
 		if score := securitySeverity[f.Severity]; score > rules[id]["security-severity"] {
@@ -106,15 +114,16 @@ func sarifOf(d *policy.Decision) sarifLog {
 			r.Message.Text += "\nHow to fix it: " + f.Fix
 		}
 		var at sarifLocation
-		if f.Source != nil {
-			at.Physical = &sarifPhysical{Artifact: sarifArtifact{f.Source.File}, Region: sarifRegion{f.Source.Line}}
+		// What is about no object of the configuration is of the rule: GitHub takes no
+		// result without a place.
+		if place := cmp.Or(f.Source, f.RuleAt); place != nil {
+			uri := url.URL{Path: filepath.ToSlash(place.File)}
+			at.Physical = &sarifPhysical{Artifact: sarifArtifact{uri.String()}, Region: sarifRegion{max(1, place.Line)}}
 		}
 		if subject := d.Subject(f); subject != "" {
 			at.Logical = []sarifLogical{{subject}}
 		}
-		if at.Physical != nil || at.Logical != nil {
-			r.Locations = []sarifLocation{at}
-		}
+		r.Locations = []sarifLocation{at}
 		run.Results = append(run.Results, r)
 	}
 	return sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
@@ -151,7 +160,7 @@ func policyJUnit(out io.Writer, d *policy.Decision) error {
 				c.Failure = &junitMessage{Message: f.Message, Text: placeText(d, f)}
 			default:
 				suite.Skipped++
-				c.Skipped = &struct{}{}
+				c.Skipped = &junitMessage{Message: findingText(f), Text: placeText(d, f)}
 			}
 			suite.Cases = append(suite.Cases, c)
 		}
@@ -253,7 +262,7 @@ func PolicyTestsJUnit(out io.Writer, list []PolicyTests) error {
 			switch r.Status {
 			case "skip":
 				suite.Skipped++
-				c.Skipped = &struct{}{}
+				c.Skipped = &junitMessage{}
 			case "fail":
 				suite.Failures++
 				c.Failure = said

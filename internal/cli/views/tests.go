@@ -324,12 +324,12 @@ type (
 		Class     string        `xml:"classname,attr"`
 		Time      float64       `xml:"time,attr"`
 		Timestamp string        `xml:"timestamp,attr,omitempty"`
-		Skipped   *struct{}     `xml:"skipped,omitempty"`
+		Skipped   *junitMessage `xml:"skipped,omitempty"`
 		Failure   *junitMessage `xml:"failure,omitempty"`
 		Error     *junitMessage `xml:"error,omitempty"`
 	}
 	junitMessage struct {
-		Message string `xml:"message,attr"`
+		Message string `xml:"message,attr,omitempty"`
 		Text    string `xml:",chardata"`
 	}
 )
@@ -348,7 +348,7 @@ func WriteJUnit(out io.Writer, results []*tests.FileResult) error {
 			switch r.Status {
 			case tests.Skip:
 				suite.Skipped++
-				c.Skipped = &struct{}{}
+				c.Skipped = &junitMessage{}
 			case tests.Fail:
 				suite.Failures++
 				c.Failure = said

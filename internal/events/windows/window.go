@@ -3,6 +3,7 @@ package windows
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -93,8 +94,12 @@ func (w *Window) Empty() bool {
 	return len(w.state.Keys) == 0 && len(w.state.Seen) == 0 && len(w.state.Caused) == 0
 }
 
+// Skew is how far clocks may be apart, or be put right, without it meaning anything.
+const Skew = 5 * time.Minute
+
 // Take takes an event in. Time does not go back: an earlier now counts as the latest
-// there was.
+// there was. Where it is earlier by more than [Skew] the clock was ahead, and is right
+// now: all that the window knows is then as long ago as it was.
 func (w *Window) Take(e Event, now time.Time) Result {
 	var r Result
 	now = w.advance(now, &r)
@@ -120,7 +125,10 @@ func (w *Window) Advance(now time.Time) Result {
 // advance does what is due, and forgets what is over.
 func (w *Window) advance(now time.Time, r *Result) time.Time {
 	now = now.Round(0) // what is written down has no monotonic clock
-	if now.Before(w.state.Now) {
+	switch {
+	case w.Ahead(now):
+		w.shift(now.Sub(w.state.Now))
+	case now.Before(w.state.Now):
 		now = w.state.Now
 	}
 	w.state.Now = now
@@ -152,6 +160,35 @@ func (w *Window) advance(now time.Time, r *Result) time.Time {
 	w.state.Seen = w.state.Seen[old:]
 	w.state.Caused = within(w.state.Caused, w.rule.Caused.Per, now)
 	return now
+}
+
+// Ahead reports whether what the window knows is from a clock that was ahead: it has to
+// be told what time it is, whatever [Window.Next] says.
+func (w *Window) Ahead(now time.Time) bool { return w.state.Now.Sub(now) > Skew }
+
+// shift moves all times.
+func (w *Window) shift(by time.Duration) {
+	move := func(list []time.Time) {
+		for i := range list {
+			list[i] = list[i].Add(by)
+		}
+	}
+	w.queue = nil
+	for _, key := range slices.Sorted(maps.Keys(w.state.Keys)) {
+		k := w.state.Keys[key]
+		k.Touched, k.scheduled = k.Touched.Add(by), time.Time{}
+		move(k.Fired)
+		for i := range k.Entries {
+			if !k.Entries[i].empty() {
+				k.Entries[i].At = k.Entries[i].At.Add(by)
+			}
+		}
+		w.schedule(key, k)
+	}
+	for i := range w.state.Seen {
+		w.state.Seen[i].At = w.state.Seen[i].At.Add(by)
+	}
+	move(w.state.Caused)
 }
 
 // over reports whether a while from an instant is over.

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scratchFolders has a private folder for each step that runs something, all in one
+// scratchFolders has a private folder for each step that needs one, all in one
 // folder of this process. A lock in it tells whether the process still lives, in
 // whatever container it does so: those of dead ones are removed when this one makes
 // its own.
@@ -26,6 +26,17 @@ const (
 )
 
 var scratch scratchFolders
+
+// TakeScratch makes a folder that only this user may look into, to be given back with
+// [GiveBackScratch]. If this process dies before, the next one that makes such folders
+// removes it.
+func TakeScratch() (string, error) { return scratch.take() }
+
+// GiveBackScratch removes a folder that [TakeScratch] made, with all that is in it.
+func GiveBackScratch(path string) { scratch.giveBack(path) }
+
+// SweepScratch removes what this user's processes that are gone have left.
+func SweepScratch() { sweepScratch(os.TempDir()) }
 
 // take makes a folder that only this user may look into, to be given back.
 func (s *scratchFolders) take() (string, error) {

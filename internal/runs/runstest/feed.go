@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/runs"
 )
 
 // Events returns events behind a number.
@@ -48,6 +49,17 @@ func (s *Store) Feed(_ context.Context, after int64, each func(*events.Link) err
 		}
 	}
 	return made, nil
+}
+
+// FeedOf goes through the links that a query chooses.
+func (s *Store) FeedOf(ctx context.Context, q runs.EventQuery, each func(*events.Link) error) error {
+	_, err := s.Feed(ctx, q.After, func(l *events.Link) error {
+		if !q.Chooses(l) {
+			return nil
+		}
+		return each(l)
+	})
+	return err
 }
 
 // Record writes events.

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -193,16 +192,6 @@ type eventsQuery struct {
 	Limit   int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 }
 
-func (q *eventsQuery) matches(l *events.Link) bool {
-	if q.Subject != "" && q.Subject != l.Subject {
-		return false
-	}
-	if prefix, ok := strings.CutSuffix(q.Type, "*"); ok {
-		return strings.HasPrefix(l.Type, prefix)
-	}
-	return q.Type == "" || q.Type == l.Type
-}
-
 func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*body[page[Event]], error) {
 	after := in.After
 	if in.Last > 0 {
@@ -213,8 +202,8 @@ func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*body[page[Event
 		after = max(0, last-int64(in.Last))
 	}
 	out := page[Event]{Items: []Event{}}
-	_, err := a.Store.Feed(ctx, after, func(l *events.Link) error {
-		if !in.matches(l) || !a.viewer(ctx).event(ctx, &l.Event) {
+	err := a.Store.FeedOf(ctx, runs.EventQuery{After: after, Type: in.Type, Subject: in.Subject}, func(l *events.Link) error {
+		if !a.viewer(ctx).event(ctx, &l.Event) {
 			return nil
 		}
 		if len(out.Items) == in.Limit {
@@ -252,7 +241,7 @@ func (a *API) streamEvents(ctx context.Context, in *struct {
 		}
 		cursor = last
 	}
-	a.follow(ctx, send, func() (bool, error) {
+	a.follow(ctx, send, &cursor, func() (bool, error) {
 		for {
 			list, err := a.links(ctx, cursor, feedBatch)
 			if err != nil {
@@ -288,15 +277,17 @@ func WithHold(ctx context.Context, hold func(bool)) context.Context {
 }
 
 // follow calls tell now and after every change of the store, until it says that
-// there is no more, the client is gone, or the server goes down.
-func (a *API) follow(ctx context.Context, send sse.Sender, tell func() (more bool, err error)) {
+// there is no more, the client is gone, or the server goes down. With every sign of
+// life goes the cursor, up to where it has told, for a client that comes back.
+func (a *API) follow(ctx context.Context, send sse.Sender, cursor *int64, tell func() (more bool, err error)) {
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
 	hold, held := ctx.Value(holdKey{}).(func(bool))
 	if !held {
 		hold = func(bool) {}
 	}
-	if send.Data(Alive{time.Now().UTC()}) != nil { // so that the client knows it is heard
+	alive := func(now time.Time) error { return send(sse.Message{ID: int(*cursor), Data: Alive{now.UTC()}}) }
+	if alive(time.Now()) != nil { // so that the client knows it is heard
 		return
 	}
 	for {
@@ -322,7 +313,7 @@ func (a *API) follow(ctx context.Context, send sse.Sender, tell func() (more boo
 				if _, err := a.viewerAgain(ctx); err != nil {
 					return // whoever listens may do so no more
 				}
-				if send.Data(Alive{now.UTC()}) != nil {
+				if alive(now) != nil {
 					return
 				}
 			}
@@ -339,7 +330,7 @@ func (a *API) streamRun(ctx context.Context, in *struct {
 	cursor := cursorOf(in.LastEventID, in.After)
 	var f *follower
 	before := ""
-	a.follow(ctx, send, func() (bool, error) {
+	a.follow(ctx, send, &cursor, func() (bool, error) {
 		// Whether it has ended is asked first: nothing comes after the end.
 		run, err := a.Store.Run(ctx, in.Run)
 		if err != nil {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -31,6 +32,7 @@ func (a *API) runs(h huma.API) {
 	huma.Register(h, operation("get-run", http.MethodGet, "/runs/{run}", "Look at a run", tagRuns), a.getRun)
 	huma.Register(h, operation("list-steps", http.MethodGet, "/runs/{run}/steps", "List the steps of a run", tagRuns), a.listSteps)
 	huma.Register(h, operation("list-run-outputs", http.MethodGet, "/runs/{run}/outputs", "List what a run of a workflow returned", tagRuns), a.listRunOutputs)
+	huma.Register(h, operation("get-run-result", http.MethodGet, "/runs/{run}/result", "Say how a run of a state machine ended, and what it returned", tagRuns), a.getRunResult)
 	huma.Register(h, operation("list-journal", http.MethodGet, "/runs/{run}/journal", "Read the journal of a run", tagRuns), a.listJournal)
 	huma.Register(h, operation("list-logs", http.MethodGet, "/runs/{run}/logs", "Read what the steps of a run wrote", tagRuns), a.listLogs)
 	huma.Register(h, operation("cancel-run", http.MethodPost, "/runs/{run}/cancel", "Cancel a run; asked a second time, cut it off", tagRuns), a.cancelRun)
@@ -106,7 +108,7 @@ func (a *API) startRun(ctx context.Context, in *struct {
 	if !a.viewer(ctx).Somewhere(in.Body.Workflow) {
 		return nil, problem(fmt.Errorf("%w: the project declares no workflow %q", ErrNotFound, in.Body.Workflow))
 	}
-	run, err := a.Work.Start(ctx, IdentityOf(ctx), Start{ID: runID(ctx), Workflow: in.Body.Workflow, Environment: in.Body.Environment, Inputs: in.Body.Inputs, Overrides: in.Body.Overrides, Source: in.Body.Source.kept()})
+	run, err := a.Work.Start(ctx, IdentityOf(ctx), Start{ID: runID(ctx), Workflow: in.Body.Workflow, Environment: in.Body.Environment, Inputs: in.Body.Inputs, Input: in.Body.Input, Overrides: in.Body.Overrides, Source: in.Body.Source.kept()})
 	if err != nil {
 		return nil, problem(err)
 	}
@@ -143,6 +145,29 @@ func (a *API) listRunOutputs(ctx context.Context, in *RunPath) (*body[page[Outpu
 		return nil, problem(err)
 	}
 	return answer(page[Output]{Items: f.outputs()}), nil
+}
+
+func (a *API) getRunResult(ctx context.Context, in *RunPath) (*body[MachineResult], error) {
+	run, err := a.Store.Run(ctx, in.Run)
+	if err != nil {
+		return nil, problem(err)
+	}
+	result, err := a.Runner.MachineResult(ctx, run)
+	if errors.Is(err, runs.ErrNoMachine) || errors.Is(err, runs.ErrPruned) {
+		return nil, huma.Error409Conflict(err.Error())
+	}
+	if err != nil {
+		return nil, problem(err)
+	}
+	out := MachineResult{Status: result.Status, Error: result.Error, Cause: result.Cause}
+	if result.Status == "SUCCEEDED" {
+		if out.Withheld = IdentityOf(ctx).Subject != access.Subject(run.Actor); !out.Withheld {
+			if out.Output, err = json.Marshal(result.Output); err != nil {
+				return nil, problem(err)
+			}
+		}
+	}
+	return answer(out), nil
 }
 
 func (a *API) listJournal(ctx context.Context, in *struct {

@@ -148,11 +148,11 @@ func (a *API) changeStack(ctx context.Context, in *struct {
 ) (*body[Run], error) {
 	c := in.Body.change(in.Environment)
 	c.Stack = in.key().Stack
-	if (in.Body.Kind == "rollback") != (c.Rollback != "") {
-		return nil, huma.Error422UnprocessableEntity("kind rollback and run are given together", &huma.ErrorDetail{Location: "body.run", Message: "the run to undo, with kind rollback and only there"})
+	if undoes := in.Body.Kind == "rollback" || in.Body.Kind == "plan"; in.Body.Kind == "rollback" && c.Rollback == "" || c.Rollback != "" && !undoes {
+		return nil, huma.Error422UnprocessableEntity("kind rollback and run are given together", &huma.ErrorDetail{Location: "body.run", Message: "the run to undo, with kind rollback, or plan to plan that only"})
 	}
 	if c.Rollback != "" && (c.Plan != "" || c.shaped()) {
-		return nil, huma.Error422UnprocessableEntity("kind rollback takes no plan, and nothing that says what is planned")
+		return nil, huma.Error422UnprocessableEntity("what undoes a run takes no plan, and nothing that says what is planned")
 	}
 	return a.change(ctx, c)
 }

@@ -300,14 +300,24 @@ type StartRequest struct {
 	Workflow    string                     `json:"workflow" minLength:"1" doc:"Name of the workflow."`
 	Environment string                     `json:"environment,omitempty" doc:"Where it is to work; the one selected unless given."`
 	Inputs      map[string]json.RawMessage `json:"inputs,omitempty" doc:"Values of its variables."`
+	Input       json.RawMessage            `json:"input,omitempty" doc:"The input of a state machine, instead of inputs; {} unless given."`
 	Overrides   []Override                 `json:"overrides,omitempty" doc:"Soft-mandatory policies and budgets that it may go against, where who asks may override them."`
 	Source      *Source                    `json:"source,omitempty" doc:"The code that it is about: hosts of code are told how it goes (docs/notify.md)."`
+}
+
+// MachineResult is how a run of a state machine stands or ended.
+type MachineResult struct {
+	Status   string          `json:"status" enum:"RUNNING,SUCCEEDED,FAILED,TIMED_OUT,ABORTED"`
+	Output   json.RawMessage `json:"output,omitempty" doc:"What it returned, where it succeeded."`
+	Error    string          `json:"error,omitempty"`
+	Cause    string          `json:"cause,omitempty"`
+	Withheld bool            `json:"withheld,omitempty" doc:"Whether there is an output that is not told: nobody knows what is in it, so it is told to whom the run is by."`
 }
 
 // ChangeRequest asks for a change of a stack.
 type ChangeRequest struct {
 	Kind        string          `json:"kind" enum:"plan,apply,destroy,rollback" doc:"Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed."`
-	Run         string          `json:"run,omitempty" doc:"With kind rollback: the run that is to be undone."`
+	Run         string          `json:"run,omitempty" doc:"With kind rollback: the run that is to be undone; with kind plan, what would undo it is planned only."`
 	Plan        string          `json:"plan,omitempty" pattern:"^[0-9a-f]{64}$" doc:"Digest of a plan that was made before: exactly this is applied."`
 	Destroy     bool            `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
 	Refresh     *bool           `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`

@@ -91,6 +91,7 @@ type Start struct {
 	Workflow    string
 	Environment string
 	Inputs      map[string]json.RawMessage
+	Input       json.RawMessage // of a state machine; nil for inputs
 	Overrides   []Override
 	Source      *runs.Source // nil for none
 }
