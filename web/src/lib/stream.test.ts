@@ -91,6 +91,28 @@ describe("a stream", () => {
     stop();
   });
 
+  it("is over where the server will not have it heard, and not where it does not answer", async () => {
+    const answers = [new TypeError("gone"), new Response("", { status: 502 }), new Response("{}", { status: 401 })];
+    vi.stubGlobal("fetch", () => {
+      const answer = answers.shift()!;
+      return answer instanceof Response ? Promise.resolve(answer) : Promise.reject(answer);
+    });
+    const refused: number[] = [];
+    const stop = follow(
+      () => "/runs/r1/stream",
+      {},
+      () => undefined,
+      (problem) => refused.push(problem.status),
+    );
+    for (let i = 0; i < 3; i++) {
+      Source.all[i]!.fails();
+      await vi.advanceTimersByTimeAsync(120_000);
+    }
+    expect(refused).toEqual([401]);
+    expect(Source.all).toHaveLength(3);
+    stop();
+  });
+
   it("is not taken up once nobody wants it", () => {
     const stop = begin();
     Source.all[0]!.fails();
