@@ -1,10 +1,10 @@
 import { createContext, useCallback, useContext, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { get, type FeedEvent, type Problem } from "../api/client";
-import { hear } from "./stream";
+import { follow } from "./stream";
 
 type Listener = (event: FeedEvent) => void;
 
-/** The live feed: one stream for the whole page. */
+/** The live feed: one stream for the whole page, which misses nothing after a break. */
 export class Feed {
   private listeners = new Set<Listener>();
   private watchers = new Set<() => void>();
@@ -14,11 +14,18 @@ export class Feed {
   /** Hears what happens from an event on. Refused is told when nobody may hear it any more. */
   start(after: number, refused: (problem: Problem) => void) {
     this.stop();
-    const event = (data: string) => {
-      const event = JSON.parse(data) as FeedEvent;
-      for (const listener of [...this.listeners]) listener(event);
-    };
-    this.end = hear("/events/stream", after, { event }, { connected: (is) => this.tellConnected(is), refused });
+    this.end = follow(
+      (last) => `/events/stream?after=${last ?? after}`,
+      {
+        event: (data) => {
+          const event = JSON.parse(data) as FeedEvent;
+          for (const listener of [...this.listeners]) listener(event);
+        },
+        alive: () => {}, // says how far the feed was read
+      },
+      (connected) => this.tellConnected(connected),
+      refused,
+    );
   }
 
   stop() {

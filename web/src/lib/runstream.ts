@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 import type { Log, Problem, Run, Step } from "../api/client";
-import { hear } from "./stream";
+import { follow } from "./stream";
 
 /** How many pieces of log a page keeps: more would make it slow. */
 const mostLogs = 20_000;
@@ -42,11 +42,11 @@ export function useRun(id: string): LiveRun {
       if (ended) stop();
       set((before) => ({ ...before, run: news.run, steps: news.steps, ended, problem: undefined }));
     };
-    const stop = hear(
-      `/runs/${encodeURIComponent(id)}/stream`,
-      0,
+    const stop = follow(
+      (last) => `/runs/${encodeURIComponent(id)}/stream${last ? `?after=${last}` : ""}`,
       { log, run },
-      { connected: () => undefined, refused: (problem) => set((before) => ({ ...before, problem })) },
+      () => undefined, // the feed says so
+      (problem) => set((before) => ({ ...before, problem })),
     );
     return () => {
       cancelAnimationFrame(frame);

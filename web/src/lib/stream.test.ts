@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Problem } from "../api/client";
-import { hear } from "./stream";
+import { follow } from "./stream";
 
 /** A stream as a browser has it, of which the test says what becomes of it. */
 class Source extends EventTarget {
@@ -35,15 +34,9 @@ class Source extends EventTarget {
   }
 }
 
-/** How the server answers who asks why a stream has ended. */
-let answers: () => Promise<Response>;
-
 beforeEach(() => {
   vi.useFakeTimers();
   vi.stubGlobal("EventSource", Source);
-  vi.stubGlobal("window", globalThis);
-  vi.stubGlobal("fetch", () => answers());
-  answers = () => Promise.reject(new Error("nobody is there"));
   Source.all = [];
 });
 afterEach(() => {
@@ -54,14 +47,12 @@ afterEach(() => {
 describe("a stream", () => {
   const heard: string[] = [];
   const states: boolean[] = [];
-  const refusals: Problem[] = [];
   const begin = () => {
-    heard.length = states.length = refusals.length = 0;
-    return hear(
-      "/events/stream",
-      7,
+    heard.length = states.length = 0;
+    return follow(
+      (after) => `/events/stream?after=${after ?? 7}`,
       { event: (data) => heard.push(data) },
-      { connected: (is) => states.push(is), refused: (problem) => refusals.push(problem) },
+      (connected) => states.push(connected),
     );
   };
 
@@ -78,7 +69,7 @@ describe("a stream", () => {
     expect(Source.all[0]!.readyState).toBe(Source.CLOSED);
   });
 
-  it("is taken up behind what was heard where the browser gives up, later and later", async () => {
+  it("is taken up behind what was heard where the browser gives up, later and later", () => {
     const stop = begin();
     Source.all[0]!.opens();
     Source.all[0]!.says("event", "a", "8");
@@ -86,34 +77,78 @@ describe("a stream", () => {
     const waits: number[] = [];
     for (let i = 1; i < 8; i++) {
       const begun = Date.now();
-      while (Source.all.length === i) await vi.advanceTimersByTimeAsync(100);
+      while (Source.all.length === i) vi.advanceTimersByTime(100);
       waits.push(Date.now() - begun);
       if (i < 7) Source.all[i]!.fails();
     }
-    expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000]);
+    expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
     Source.all[7]!.opens();
     Source.all[7]!.says("event", "b", "9");
     Source.all[7]!.fails();
-    await vi.advanceTimersByTimeAsync(1_000);
+    vi.advanceTimersByTime(1_000);
     expect(Source.all.map((s) => s.url.split("=")[1])).toEqual(["7", "8", "8", "8", "8", "8", "8", "8", "9"]);
     expect(heard).toEqual(["a", "b"]);
     stop();
   });
 
-  it("is not taken up once nobody wants it", async () => {
+  it("is over where the server will not have it heard, and not where it does not answer", async () => {
+    const answers = [new TypeError("gone"), new Response("", { status: 502 }), new Response("{}", { status: 401 })];
+    vi.stubGlobal("fetch", () => {
+      const answer = answers.shift()!;
+      return answer instanceof Response ? Promise.resolve(answer) : Promise.reject(answer);
+    });
+    const refused: number[] = [];
+    const stop = follow(
+      () => "/runs/r1/stream",
+      {},
+      () => undefined,
+      (problem) => refused.push(problem.status),
+    );
+    for (let i = 0; i < 3; i++) {
+      Source.all[i]!.fails();
+      await vi.advanceTimersByTimeAsync(120_000);
+    }
+    expect(refused).toEqual([401]);
+    expect(Source.all).toHaveLength(3);
+    stop();
+  });
+
+  it("is not taken up once nobody wants it", () => {
     const stop = begin();
     Source.all[0]!.fails();
     stop();
-    await vi.advanceTimersByTimeAsync(120_000);
+    vi.advanceTimersByTime(120_000);
     expect(Source.all).toHaveLength(1);
   });
 
   it("is not taken up where nobody may hear it any more", async () => {
-    begin();
-    answers = () => Promise.resolve(new Response(JSON.stringify({ detail: "Come with a token." }), { status: 401 }));
+    const refusals: number[] = [];
+    vi.stubGlobal("fetch", () =>
+      Promise.resolve(new Response(JSON.stringify({ detail: "Come with a token." }), { status: 401 })),
+    );
+    follow(
+      () => "/events/stream",
+      {},
+      () => {},
+      (problem) => refusals.push(problem.status),
+    );
     Source.all[0]!.fails();
     await vi.advanceTimersByTimeAsync(120_000);
+    expect(refusals).toEqual([401]);
     expect(Source.all).toHaveLength(1);
-    expect(refusals.map((problem) => problem.status)).toEqual([401]);
+  });
+
+  it("is taken up where the server is not there to say why it broke", async () => {
+    vi.stubGlobal("fetch", () => Promise.reject(new Error("nobody is there")));
+    const stop = follow(
+      () => "/events/stream",
+      {},
+      () => {},
+      () => {},
+    );
+    Source.all[0]!.fails();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(Source.all).toHaveLength(2);
+    stop();
   });
 });
