@@ -375,15 +375,17 @@ notify "wrong" {
 notify "code" {
   allow_private = ["127.0.0.0/8"]
   github {
-    api   = "ADDRESS/code"
-    token = secret.forge
+    api        = "ADDRESS/code"
+    token      = secret.forge
+    repository = "org/shop"
   }
 }
 notify "badtoken" {
   allow_private = ["127.0.0.0/8"]
   gitea {
-    api   = "ADDRESS/code"
-    token = secret.wrong
+    api        = "ADDRESS/code"
+    token      = secret.wrong
+    repository = "org/shop"
   }
 }
 `, "ADDRESS", server.URL))
