@@ -10,11 +10,13 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -294,7 +296,7 @@ func TestRemoteChanges(t *testing.T) {
 	}
 	c.fails("Invalid address", "plan", "-target=***")
 	c.fails("Option works on files here", "plan", "-out=x")
-	c.fails("Works on files here", "state", "list")
+	c.fails("Works on files here", "state", "pull")
 	c.fails("Works on files here", "server")
 	c.mustRun("version")
 }
@@ -364,6 +366,72 @@ func TestRemoteStacksKilled(t *testing.T) {
 	}
 }
 
+// following is a command that follows a run on a server.
+type following struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	run   string
+	lines *bufio.Scanner // of standard error
+	out   strings.Builder
+}
+
+// follow starts a command and reads which run it follows.
+func (p *project) follow(args ...string) *following {
+	p.t.Helper()
+	f := &following{t: p.t, cmd: p.command(args...)}
+	f.cmd.Stdout = &f.out
+	said, err := f.cmd.StderrPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := f.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	f.lines = bufio.NewScanner(said)
+	f.next()
+	return f
+}
+
+// next reads on to the next run that the command follows.
+func (f *following) next() {
+	f.t.Helper()
+	for f.lines.Scan() {
+		if id, ok := strings.CutPrefix(f.lines.Text(), "Run "); ok {
+			f.run = id
+			return
+		}
+	}
+	f.t.Fatalf("tutti %s follows no run: %s", strings.Join(f.cmd.Args[1:], " "), f.out.String())
+}
+
+func (f *following) interrupt() {
+	f.t.Helper()
+	if err := f.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// until reads on until something is said.
+func (f *following) until(words string) {
+	f.t.Helper()
+	for f.lines.Scan() {
+		if strings.Contains(f.lines.Text(), words) {
+			return
+		}
+	}
+	f.t.Errorf("tutti %s does not say %q: %s", strings.Join(f.cmd.Args[1:], " "), words, f.out.String())
+}
+
+// end is what the command says from now on, and its exit code.
+func (f *following) end() (rest string, code int) {
+	f.t.Helper()
+	for f.lines.Scan() {
+		rest += f.lines.Text() + "\n"
+	}
+	_ = f.cmd.Wait()
+	return rest + f.out.String(), f.cmd.ProcessState.ExitCode()
+}
+
 // TestRemoteInterrupt interrupts commands that follow a run: it goes on, or is
 // cancelled where that was asked for.
 func TestRemoteInterrupt(t *testing.T) {
@@ -372,45 +440,114 @@ func TestRemoteInterrupt(t *testing.T) {
 	s := p.server()
 	c := s.client()
 	for _, cancel := range []bool{false, true} {
-		args := []string{"run", "slow"}
-		if cancel {
-			args = append(args, "-cancel-on-interrupt")
+		f := c.follow("run", "slow", fmt.Sprintf("-cancel-on-interrupt=%t", cancel))
+		s.until(f.run, "logs", "begun")
+		f.interrupt()
+		s.interrupted(c, f, cancel)
+	}
+}
+
+// interrupted looks at what became of a command that was interrupted, and of its run.
+func (s *httpServer) interrupted(c *project, f *following, cancel bool) {
+	s.t.Helper()
+	what := strings.Join(f.cmd.Args[1:], " ")
+	rest, code := f.end()
+	if code != 1 {
+		s.t.Errorf("tutti %s: exit code %d", what, code)
+	}
+	var run servedRun
+	s.get(&run, 200, "GET", "/runs/"+f.run, nil)
+	if cancel {
+		if run.Status != "cancelled" || !strings.Contains(rest, "cancelled") {
+			s.t.Errorf("tutti %s: the run is %s: %s", what, run.Status, rest)
 		}
-		cmd := c.command(args...)
-		said, err := cmd.StderrPipe()
-		if err != nil {
+		return
+	}
+	if run.Status != "running" || !strings.Contains(rest, "tutti runs watch "+f.run) || !strings.Contains(rest, "tutti cancel "+f.run) {
+		s.t.Errorf("tutti %s: the run is %s: %s", what, run.Status, rest)
+	}
+	c.mustRun("cancel", f.run)
+}
+
+// TestRemoteInterruptChanges does so to commands that plan and change stacks.
+func TestRemoteInterruptChanges(t *testing.T) {
+	p := newServed(t)
+	// Each waits in the directory of the server for as long as there is a file.
+	hold := func(name string) string {
+		at := filepath.Join(p.dir, name)
+		return "touch " + at + "; while test -e " + at + ".hold; do sleep 0.05; done"
+	}
+	p.write("project.tutti.hcl", `
+stack "site" {
+  source = "./site"
+  inputs = { word = secret.slow }
+}
+secret "slow" {
+  exec { command = ["sh", "-c", "`+hold("planning")+`; echo word"] }
+}
+`)
+	p.write("site/main.tf", `
+variable "word" {}
+resource "terraform_data" "page" {
+  input = "x"
+  provisioner "local-exec" { command = "`+hold("applying")+`" }
+  provisioner "local-exec" {
+    when    = destroy
+    command = "`+hold("destroying")+`"
+  }
+}
+resource "terraform_data" "after" { input = terraform_data.page.output }
+`)
+	s := p.server()
+	c := s.client()
+	remove := func(name string) {
+		t.Helper()
+		if err := os.Remove(filepath.Join(p.dir, name)); err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(said)
-		lines.Scan()
-		id := strings.TrimPrefix(lines.Text(), "Run ")
-		s.until(id, "logs", "begun")
-		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-			t.Fatal(err)
-		}
-		rest := ""
-		for lines.Scan() {
-			rest += lines.Text() + "\n"
-		}
-		if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 {
-			t.Errorf("exit code %d", cmd.ProcessState.ExitCode())
-		}
-		var run servedRun
-		s.get(&run, 200, "GET", "/runs/"+id, nil)
-		if cancel {
-			if run.Status != "cancelled" || !strings.Contains(rest, "was cancelled") {
-				t.Errorf("the run is %s: %s", run.Status, rest)
+	}
+	for _, story := range []struct {
+		args []string
+		at   string
+		then []string // after it was cancelled
+	}{
+		{[]string{"plan"}, "planning", nil},
+		{[]string{"apply", "-auto-approve", "-replace=terraform_data.page"}, "applying", []string{"terraform_data.page"}},
+		{[]string{"destroy", "-auto-approve"}, "destroying", nil},
+	} {
+		for _, cancel := range []bool{false, true} {
+			if story.at == "destroying" {
+				c.mustRun("apply", "-auto-approve")
 			}
-			continue
+			p.write(story.at+".hold", "")
+			if _, err := os.Stat(filepath.Join(p.dir, story.at)); err == nil {
+				remove(story.at)
+			}
+			f := c.follow(append(story.args, fmt.Sprintf("-cancel-on-interrupt=%t", cancel))...)
+			if story.at != "planning" {
+				f.next() // that carries out what the first planned
+			}
+			p.await(story.at)
+			f.interrupt()
+			if cancel {
+				f.until("Interrupt received")
+			}
+			if cancel && story.at != "planning" { // which is given up as it is
+				s.until(f.run, "logs", "Stopping: ")
+				remove(story.at + ".hold")
+			}
+			s.interrupted(c, f, cancel)
+			if story.at != "planning" && !cancel {
+				remove(story.at + ".hold")
+			}
+			_, _ = c.run("runs", "watch", f.run)
+			_ = os.Remove(filepath.Join(p.dir, story.at+".hold"))
 		}
-		if run.Status != "running" || !strings.Contains(rest, "tutti runs watch "+id) {
-			t.Errorf("the run is %s: %s", run.Status, rest)
+		for _, address := range story.then {
+			if out := p.mustRun("state", "list"); !strings.Contains(out, address) {
+				t.Errorf("after tutti %s there is no %s: %s", strings.Join(story.args, " "), address, out)
+			}
 		}
-		c.mustRun("cancel", id)
-		_, _ = c.run("runs", "watch", id)
 	}
 }
 
@@ -434,27 +571,12 @@ func TestRemoteRestart(t *testing.T) {
 			p.write("more.tutti.hcl", remoteWorkflows)
 			s := p.server()
 			host := strings.TrimPrefix(s.url, "http://")
-			c := s.client()
-			cmd := c.command("run", "slow")
-			said, err := cmd.StderrPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			lines := bufio.NewScanner(said)
-			lines.Scan()
-			id := strings.TrimPrefix(lines.Text(), "Run ")
-			s.until(id, "logs", "begun")
+			f := s.client().follow("run", "slow")
+			s.until(f.run, "logs", "begun")
 			end(p, s)
 			p.server("-listen=" + host)
-			rest := ""
-			for lines.Scan() {
-				rest += lines.Text() + "\n"
-			}
-			if err := cmd.Wait(); err != nil || !strings.Contains(rest, "succeeded") {
-				t.Errorf("%v: %s", err, rest)
+			if rest, code := f.end(); code != 0 || !strings.Contains(rest, "succeeded") {
+				t.Errorf("exit code %d: %s", code, rest)
 			}
 		})
 	}

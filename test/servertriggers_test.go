@@ -251,10 +251,19 @@ func TestServerStartsByTheFiles(t *testing.T) {
 	trigger := "trigger \"told\" {\n  on = { type = \"told\" }\n  run = workflow.greet\n  inputs = { name = \"%s\" }\n}\n"
 	p.write("told.tutti.hcl", fmt.Sprintf(trigger, "nobody"))
 	s := p.server()
-	said := func(id string) string {
+	tell := func(id string) string {
 		var accepted struct{ Items []struct{ Sequence int64 } }
 		s.get(&accepted, http.StatusAccepted, http.MethodPost, "/events", fmt.Sprintf(`{"specversion":"1.0","type":"told","source":"/test","id":%q}`, id))
-		run := fmt.Sprintf("told-e%d", accepted.Items[0].Sequence)
+		return fmt.Sprintf("told-e%d", accepted.Items[0].Sequence)
+	}
+	sent := 0
+	eventually(t, "the trigger is at work", func() bool {
+		sent++
+		tell(fmt.Sprint("early ", sent))
+		return len(s.runsOf("told-")) > 0
+	})
+	said := func(id string) string {
+		run := tell(id)
 		eventually(t, "the end of "+run, func() bool { return s.runsOf(run)[run] == "succeeded" })
 		return p.mustRun("logs", run)
 	}

@@ -184,8 +184,9 @@ secret "host" {
 notify "code" {
   allow_private = ["127.0.0.0/8"]
   github {
-    api   = "ADDRESS/code"
-    token = secret.host
+    api        = "ADDRESS/code"
+    token      = secret.host
+    repository = "REPOSITORY"
   }
 }
 workflow "release" {
@@ -217,13 +218,25 @@ func TestSnippetsOfCI(t *testing.T) {
 			sink := newSink(t)
 			p := newServed(t)
 			p.env = append(p.env, "HOST_TOKEN=token-of-the-host", "TF_WORKSPACE=prod")
-			p.write("project.tutti.hcl", strings.NewReplacer("ADDRESS", sink.URL, "USER", p.whoami()).Replace(snippetsProject))
+			p.write("project.tutti.hcl", strings.NewReplacer("ADDRESS", sink.URL, "USER", p.whoami(), "REPOSITORY", ci.repository).Replace(snippetsProject))
 			p.write("rules/names.rego", "package main\ndeny contains \"no curses\" if input.resource_changes[_].change.after.input.text == \"curse\"\n")
 			s := p.server("-require-token", "-speculative-plans")
 			token := p.lastLine(p.mustRun("token", "create", "-as=service:ci", "-role=ci"))
 			if len(ci.plan) == 0 || len(ci.apply) == 0 {
 				t.Fatalf("no jobs: %+v", ci)
 			}
+
+			// What happens before a block is known is not told.
+			eventually(t, "the notify block is at work", func() bool {
+				cmd := p.command("run", "release", "-var", "commit=x")
+				cmd.Env = append(slices.Clone(p.env), "TUTTI_COMMIT="+mergeCommit)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				sink.mu.Lock()
+				defer sink.mu.Unlock()
+				return len(sink.requests) > 0
+			})
 
 			// The tokens that GitHub gives to jobs.
 			issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

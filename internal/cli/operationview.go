@@ -73,12 +73,20 @@ func (v *humanView) watch() views.Watcher {
 func (v *humanView) progress(p engine.Progress) { v.watch().Progress(p) }
 
 func (v *humanView) event(e runs.Event) {
+	if text := toldOf(e); text != "" {
+		v.watch().Tell(text)
+	}
+}
+
+// toldOf is what people are told of an event of a run; empty for nothing.
+func toldOf(e runs.Event) string {
 	switch e.Kind {
 	case runs.Unrecorded:
-		v.watch().Tell(fmt.Sprintf("The store does not take what was done (%s). Trying again...", e.Problem))
+		return fmt.Sprintf("The store does not take what was done (%s). Trying again...", e.Problem)
 	case runs.Cancelling:
-		v.watch().Tell("Stopping: what is being done is finished and recorded, nothing more is begun.")
+		return "Stopping: what is being done is finished and recorded, nothing more is begun."
 	}
+	return ""
 }
 
 func (v *humanView) settle() {

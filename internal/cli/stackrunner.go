@@ -144,8 +144,26 @@ func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, err
 	return plans.OutputsObject(values, sortedKeys(m.Outputs)), nil
 }
 
-// Plan implements [runs.Stacks].
+// Plan implements [runs.Stacks]. A plan that is to end early is given up: it has changed
+// nothing.
 func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
+	wanted, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	go func() {
+		select {
+		case <-req.Asked:
+			giveUp()
+		case <-wanted.Done():
+		}
+	}()
+	made, err := r.plan(wanted, req)
+	if err != nil && wanted.Err() != nil && ctx.Err() == nil {
+		err = actions.Errorf("Tutti.Cancelled", "The plan was given up.")
+	}
+	return made, err
+}
+
+func (r *stackRunner) plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
 	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
 	if req.Elsewhere() {
 		return r.speculate(ctx, req)

@@ -31,7 +31,12 @@ func newLogView(w io.Writer) *logView {
 }
 
 func (v *logView) progress(p engine.Progress) { v.watcher.Progress(p) }
-func (v *logView) settle()                    { v.watcher.Close() }
+func (v *logView) event(e runs.Event) {
+	if text := toldOf(e); text != "" {
+		v.watcher.Tell(text)
+	}
+}
+func (v *logView) settle() { v.watcher.Close() }
 
 func (v *logView) plan(ctx context.Context, o *operation, l *loadedPlan) {
 	v.terminal.Plan(l.plan, o.schemas(ctx))
@@ -83,6 +88,11 @@ type teeView struct {
 func (v teeView) progress(p engine.Progress) {
 	v.log.progress(p)
 	v.operationView.progress(p)
+}
+
+func (v teeView) event(e runs.Event) {
+	v.log.event(e)
+	v.operationView.event(e)
 }
 
 func (v teeView) decision(d *policy.Decision) {

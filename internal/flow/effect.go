@@ -272,7 +272,8 @@ type StepState struct {
 	// Begun and Ended are when it began, whatever of it was to wait for room in a pool,
 	// and when the last of it ended; zero where that is not so.
 	Begun, Ended time.Time
-	// Waits says what a running step waits for: "for approval" (with how many there are where several are needed), "for event", or
+	// Waits says what a running step waits for: "for approval" (with how many there are
+	// where several are needed), "for event", or
 	// "until" an instant.
 	Waits string
 }

@@ -188,9 +188,13 @@ func (x *execution) carryOut(ctx context.Context) (run Run, diags diag.List) {
 	}()
 	polling, stopPolling := context.WithCancel(store)
 	heard := make(chan news)
-	go x.r.listen(polling, x.run.ID, x.heard, heard)
+	// Not in the goroutine: one that comes late would take the place of whoever goes on
+	// with the run in this process.
+	rung, unhang := x.r.rung(x.run.ID)
+	go x.r.listen(polling, x.run.ID, rung, x.heard, heard)
 	x.loop(ctx, heard)
 	stopPolling()
+	unhang()
 	if x.broken != nil && !x.hard {
 		close(x.leaving)
 	}

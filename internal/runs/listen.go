@@ -16,10 +16,8 @@ type news struct {
 	cancel  int // level asked for
 }
 
-// listen hears what is asked of a run.
-func (r *Runner) listen(ctx context.Context, id string, heard int64, out chan<- news) {
-	rung, unhang := r.rung(id)
-	defer unhang()
+// listen hears what is asked of a run, whenever it is rung for.
+func (r *Runner) listen(ctx context.Context, id string, rung <-chan struct{}, heard int64, out chan<- news) {
 	cancelling := 0
 	for {
 		var n news

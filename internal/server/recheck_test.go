@@ -113,7 +113,7 @@ func listen(t *testing.T) (l *listening, stop func()) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer secret")
-	resp, err := client.Do(req)
+	resp, err := client.Do(req) //nolint:bodyclose // stop does
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatal(resp, err)
 	}

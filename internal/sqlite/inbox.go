@@ -57,19 +57,19 @@ CREATE INDEX deliveries_status ON deliveries(status, id);
 // markFunction is markOf in SQL.
 const markFunction = "tutti_mark"
 
-func init() {
-	driver.MustRegisterDeterministicScalarFunction(markFunction, -1, func(_ *driver.FunctionContext, args []sqldriver.Value) (sqldriver.Value, error) {
-		texts := make([]string, len(args))
-		for i, a := range args {
-			text, ok := a.(string)
-			if !ok {
-				return nil, fmt.Errorf("%s is for texts", markFunction)
-			}
-			texts[i] = text
+// errMarks says why files have no markFunction; connections have it that are opened
+// later.
+var errMarks = driver.RegisterDeterministicScalarFunction(markFunction, -1, func(_ *driver.FunctionContext, args []sqldriver.Value) (sqldriver.Value, error) {
+	texts := make([]string, len(args))
+	for i, a := range args {
+		text, ok := a.(string)
+		if !ok {
+			return nil, fmt.Errorf("%s is for texts", markFunction)
 		}
-		return markOf(texts...), nil
-	})
-}
+		texts[i] = text
+	}
+	return markOf(texts...), nil
+})
 
 // markOf is what tells an event by its source and id, or a request by its digest, from
 // all others.

@@ -156,6 +156,9 @@ func layoutOf(ctx context.Context, conn *sql.Conn) (int, error) {
 
 // migrate brings a file to this program's layout, inside a transaction.
 func migrate(ctx context.Context, conn *sql.Conn) error {
+	if errMarks != nil {
+		return errMarks
+	}
 	// Another process may have been faster.
 	have, err := layoutOf(ctx, conn)
 	if err != nil {

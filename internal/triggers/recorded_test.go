@@ -208,7 +208,7 @@ func TestRecordedRequests(t *testing.T) {
 				var want []start
 				if c.want != nil {
 					if c.want.Source != nil {
-						c.want.Source.Host = host // it is the host's own word
+						c.want.Source.Host = filepath.Dir(c.file) // it is the host's own word
 					}
 					want = append(want, *c.want)
 				}
