@@ -120,4 +120,35 @@ describe("a stream", () => {
     vi.advanceTimersByTime(120_000);
     expect(Source.all).toHaveLength(1);
   });
+
+  it("is not taken up where nobody may hear it any more", async () => {
+    const refusals: number[] = [];
+    vi.stubGlobal("fetch", () =>
+      Promise.resolve(new Response(JSON.stringify({ detail: "Come with a token." }), { status: 401 })),
+    );
+    follow(
+      () => "/events/stream",
+      {},
+      () => {},
+      (problem) => refusals.push(problem.status),
+    );
+    Source.all[0]!.fails();
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(refusals).toEqual([401]);
+    expect(Source.all).toHaveLength(1);
+  });
+
+  it("is taken up where the server is not there to say why it broke", async () => {
+    vi.stubGlobal("fetch", () => Promise.reject(new Error("nobody is there")));
+    const stop = follow(
+      () => "/events/stream",
+      {},
+      () => {},
+      () => {},
+    );
+    Source.all[0]!.fails();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(Source.all).toHaveLength(2);
+    stop();
+  });
 });
