@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,6 +64,10 @@ func TestHangupServer(t *testing.T) {
 // TestHangupApply: an apply whose terminal is closed finishes what it is doing and
 // records it, however often it is told; under nohup it goes on.
 func TestHangupApply(t *testing.T) {
+	// Whoever runs the tests may ignore the signal, and with them what they start.
+	own := make(chan os.Signal, 1)
+	signal.Notify(own, syscall.SIGHUP)
+	defer signal.Stop(own)
 	for _, ignored := range []bool{false, true} {
 		p := newProject(t, twins)
 		p.pipe("go")

@@ -187,15 +187,11 @@ func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqli
 }
 
 // readAgain has a server read at SIGHUP what it reads when it starts and can be replaced
-// meanwhile, until ctx ends. Where nohup has the signal ignored, it stays so.
+// meanwhile, until ctx ends. From then on the signal does nothing: runs are being let go.
 func readAgain(ctx context.Context, s *server.Server, log *slog.Logger) {
-	if signal.Ignored(syscall.SIGHUP) {
-		return
-	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
 	go func() {
-		defer signal.Stop(signals)
 		for {
 			select {
 			case <-ctx.Done():
