@@ -40,11 +40,11 @@ type serverLogin struct {
 }
 
 // loginTo is the login to a server; nobody's until it is read.
-func loginTo(address string) (*serverLogin, diag.List) {
+func loginTo(address string) (*serverLogin, error) {
 	// Logins are sealed with the key of the configuration folder.
 	folder, err := identities.UserFolder(secrets.NewKeyring(secrets.Options{}))
 	if err != nil {
-		return nil, diag.FromError(err)
+		return nil, err
 	}
 	return &serverLogin{address: address, folder: folder, kept: folder.Server(canonicalAddress(address))}, nil
 }
@@ -142,6 +142,9 @@ type withLogin struct {
 func (t withLogin) RoundTrip(r *http.Request) (*http.Response, error) {
 	token, err := t.login.token(r.Context())
 	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close()
+		}
 		return nil, errLogin{err}
 	}
 	r = r.Clone(r.Context())
@@ -252,8 +255,8 @@ func serverToLogInTo() (*serverLogin, *client.Client, diag.List) {
 	if diags := clearText(c.URL, "a login"); diags.HasErrors() {
 		return nil, nil, diags
 	}
-	l, diags := loginTo(c.URL)
-	return l, c, diags
+	l, err := loginTo(c.URL)
+	return l, c, diag.FromError(err)
 }
 
 // offered asks the server which identities people log in with.

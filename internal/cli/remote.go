@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/tutti-dev/tutti/client"
+	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
 )
 
@@ -156,9 +157,12 @@ func newClient(address, token, authorities string) (*client.Client, diag.List) {
 
 // useLogin has the client come with the login to the server, where there is one.
 func (r *remote) useLogin() diag.List {
-	login, diags := loginTo(r.URL)
-	if diags.HasErrors() {
-		return diags
+	login, err := loginTo(r.URL)
+	switch {
+	case errors.Is(err, identities.ErrNoFolder):
+		return nil // so that nobody is logged in
+	case err != nil:
+		return diag.FromError(err)
 	}
 	found, diags := login.read()
 	if !found || diags.HasErrors() {

@@ -282,8 +282,9 @@ func (w logWriter) Write(text []byte) (int, error) {
 // as long as it took to look: what changes in between is seen with the next, and many
 // open runs do not take up the process.
 const (
-	breath  = 20 * time.Millisecond
-	breaths = 10
+	breath        = 20 * time.Millisecond
+	breaths       = 10
+	longestBreath = time.Second
 )
 
 // follow looks for runs to drive whenever something has changed, and from time to
@@ -305,7 +306,7 @@ func (d *runDriver) follow(ctx context.Context, changed func() <-chan struct{}) 
 		case <-next:
 			select {
 			case <-ctx.Done():
-			case <-time.After(max(breath, breaths*took)):
+			case <-time.After(min(max(breath, breaths*took), longestBreath)):
 			}
 		case <-ticker.C:
 		}

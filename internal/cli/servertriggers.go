@@ -124,11 +124,11 @@ func (s *serverTriggers) serveEvents(ctx context.Context, p *projects.Project) {
 	if _, _, err := set.Follow(ctx, s.op.opened); err != nil {
 		fmt.Fprintf(s.op.app.Err, "Events: triggers that are new may miss some: %s\n", err)
 	}
-	s.hooks.Set(p)
 	select {
 	case s.events <- set:
 	case <-ctx.Done():
 	}
+	s.hooks.Set(p)
 	select {
 	case s.watched <- p:
 	case <-ctx.Done():

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"os"
 	"strings"
 
@@ -53,7 +54,7 @@ func variableValues(p *projects.Project, declared map[string]*configs.Variable, 
 			raw[name] = configs.InputValue{Value: v, Source: configs.FromCaller, Range: &rng}
 		}
 	}
-	values, found := configs.CollectVariables(p.Dir, &configs.Module{Variables: declared}, o.given, os.Environ(), p.Files)
+	values, found := configs.CollectVariables(p.Dir, &configs.Module{Variables: declared}, o.given, os.Environ(), maps.Clone(p.Files)) // others read the project at the same time
 	diags = append(diags, found...)
 	for name, v := range values {
 		raw[name] = v

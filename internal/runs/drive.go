@@ -98,7 +98,9 @@ func (d *drive) loop(ctx context.Context) {
 	polling, stopPolling := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopPolling()
 	levels := make(chan int)
-	go d.r.heed(polling, d.lease.Run, d.baseline, levels)
+	rung, unhang := d.r.rung(d.lease.Run) // not by who heeds it: a run that is over must not take the bell of the next
+	defer unhang()
+	go d.r.heed(polling, d.lease.Run, d.baseline, rung, levels)
 
 	asked, hard := ctx.Done(), d.req.Hard
 	var grace <-chan time.Time
@@ -455,9 +457,7 @@ func patiently(do func() error, failed func(error)) error {
 
 // heed hears that a cancel of a run is asked for, and tells how far it goes beyond what
 // was asked before.
-func (r *Runner) heed(ctx context.Context, id string, baseline int, levels chan<- int) {
-	rung, unhang := r.rung(id)
-	defer unhang()
+func (r *Runner) heed(ctx context.Context, id string, baseline int, rung <-chan struct{}, levels chan<- int) {
 	var again <-chan time.Time
 	seen := baseline
 	for {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2/sse"
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/server/api"
 )
@@ -147,6 +148,8 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *recorder) hold(held bool) {
 	if r.held = held; !held && r.waiting {
 		r.waiting = false
+		// That of the last message may be over.
+		_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(sse.WriteTimeout))
 		r.Flush()
 	}
 }

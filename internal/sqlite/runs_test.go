@@ -138,6 +138,10 @@ func TestRunsOfBefore(t *testing.T) {
 	for i, r := range []runs.Run{
 		{Kind: "workflow", Summary: "workflow deploy", Workflow: "deploy"},
 		{Kind: "workflow", Summary: "workflow deploy, again after run x", Workflow: "deploy"},
+		{Kind: "workflow", Summary: "workflow deploy for nightly of 2026-01-01T00:00:00Z", Workflow: "deploy"},
+		{Kind: "workflow", Summary: "workflow deploy for hook of event 12", Workflow: "deploy"},
+		{Kind: "workflow", Summary: "workflow deploy of run abc", Workflow: "deploy"},
+		{Kind: "workflow", Summary: "workflow x.asl.json"},
 		{Kind: "workflow", Summary: "state machine machine.json"},
 		{Kind: "apply", Summary: "workflow of some kind"},
 		{Kind: "apply"},

@@ -133,8 +133,8 @@ const (
 // layoutRuns finds runs by what they are of, however many there are, and has those of
 // workflows say so: until now only the line about them did.
 const layoutRuns = `
-UPDATE runs SET document = CAST(json_set(` + runDocument + `, '$.Workflow', substr(line, 10, instr(line || ',', ',') - 10)) AS BLOB)
-  FROM (SELECT id AS told, json_extract(` + runDocument + `, '$.Summary') AS line FROM runs) WHERE told = id AND ` + runKind + ` = 'workflow' AND line LIKE 'workflow %';
+UPDATE runs SET document = CAST(json_set(` + runDocument + `, '$.Workflow', rtrim(substr(line, 10, instr(substr(line, 10) || ' ', ' ') - 1), ',')) AS BLOB)
+  FROM (SELECT id AS told, json_extract(` + runDocument + `, '$.Summary') AS line FROM runs) WHERE told = id AND ` + runKind + ` = 'workflow' AND line LIKE 'workflow %' AND line NOT LIKE 'workflow %.json';
 CREATE INDEX runs_created ON runs(created, id);
 CREATE INDEX runs_environment ON runs(environment, created, id);
 CREATE INDEX runs_state ON runs(stack, environment, created, id) WHERE ` + changesState + `;

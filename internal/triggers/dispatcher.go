@@ -104,6 +104,11 @@ func (d *Dispatcher) Run(ctx context.Context, sets <-chan *EventTriggers) {
 	defer clock.Stop()
 	for ctx.Err() == nil {
 		changed := d.Changed()
+		select { // nothing is looked at by triggers that are of the past
+		case d.set = <-sets:
+			d.loaded = false
+		default:
+		}
 		wait := longestSleep
 		if d.set != nil {
 			more, err := d.step(ctx)
@@ -487,7 +492,7 @@ func (d *Dispatcher) startOne(ctx context.Context, f runs.Firing) error {
 }
 
 func (d *Dispatcher) attempt(ctx context.Context, f runs.Firing) error {
-	t := d.set.find(f.Trigger)
+	t := d.set.Find(f.Trigger)
 	if t == nil {
 		return &InvalidError{errors.New("the project does not have this trigger any more")}
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -433,15 +434,20 @@ func TestKilledAnywhere(t *testing.T) {
 	scenario := func(t *testing.T, killAt int, done bool) (calls int, runsMade map[string]string, firings int) {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHouse(t, eventProject)
-			h.live()
-			time.Sleep(time.Second)
+			counts := &atomic.Bool{}
 			h.store.OnCall = func() (bool, error) {
+				if !counts.Load() {
+					return true, nil
+				}
 				if calls++; calls != killAt {
 					return true, nil
 				}
 				h.stop()
 				return done, errors.New("killed")
 			}
+			h.live()
+			time.Sleep(time.Second)
+			counts.Store(true)
 			again := func() {
 				time.Sleep(time.Second)
 				select {

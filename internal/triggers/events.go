@@ -33,14 +33,6 @@ type EventTriggers struct {
 	owners  []part // of the patterns
 }
 
-// Find is the trigger of a name; nil where there is none.
-func (s *EventTriggers) Find(name string) *EventTrigger {
-	if i := slices.IndexFunc(s.list, func(t *EventTrigger) bool { return t.Name == name }); i >= 0 {
-		return s.list[i]
-	}
-	return nil
-}
-
 // part is a part of the window of a trigger: which trigger, and which of its parts.
 type part struct{ trigger, part int }
 
@@ -102,8 +94,8 @@ func (s *EventTriggers) Follow(ctx context.Context, store runs.EventStore) (runs
 	return store.Follow(ctx, states)
 }
 
-// find is the trigger of a name; nil where there is none.
-func (s *EventTriggers) find(name string) *EventTrigger {
+// Find is the trigger of a name; nil where there is none.
+func (s *EventTriggers) Find(name string) *EventTrigger {
 	i, found := slices.BinarySearchFunc(s.list, name, func(t *EventTrigger, name string) int { return strings.Compare(t.Name, name) })
 	if !found {
 		return nil

@@ -31,10 +31,13 @@ type Folder struct {
 func UserFolder(sealer Sealer) (*Folder, error) {
 	base, err := os.UserConfigDir()
 	if err != nil {
-		return nil, fmt.Errorf("there is no configuration folder to keep logins in: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrNoFolder, err)
 	}
 	return &Folder{filepath.Join(base, "tutti", "logins"), sealer}, nil
 }
+
+// ErrNoFolder says that there is nowhere to keep logins, so that there are none.
+var ErrNoFolder = errors.New("there is no configuration folder to keep logins in")
 
 // ErrNoLogin says that nobody is logged in.
 var ErrNoLogin = errors.New("nobody is logged in")

@@ -241,8 +241,11 @@ func (a *API) streamEvents(ctx context.Context, in *struct {
 		}
 		cursor = last
 	}
+	hold := holdOf(ctx)
 	a.follow(ctx, send, &cursor, func() (bool, error) {
 		for {
+			hold(false)
+			hold(true)
 			list, err := a.links(ctx, cursor, feedBatch)
 			if err != nil {
 				return false, err
@@ -276,16 +279,20 @@ func WithHold(ctx context.Context, hold func(bool)) context.Context {
 	return context.WithValue(ctx, holdKey{}, hold)
 }
 
+func holdOf(ctx context.Context) func(bool) {
+	if hold, given := ctx.Value(holdKey{}).(func(bool)); given {
+		return hold
+	}
+	return func(bool) {}
+}
+
 // follow calls tell now and after every change of the store, until it says that
 // there is no more, the client is gone, or the server goes down. With every sign of
 // life goes the cursor, up to where it has told, for a client that comes back.
 func (a *API) follow(ctx context.Context, send sse.Sender, cursor *int64, tell func() (more bool, err error)) {
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
-	hold, held := ctx.Value(holdKey{}).(func(bool))
-	if !held {
-		hold = func(bool) {}
-	}
+	hold := holdOf(ctx)
 	alive := func(now time.Time) error { return send(sse.Message{ID: int(*cursor), Data: Alive{now.UTC()}}) }
 	if alive(time.Now()) != nil { // so that the client knows it is heard
 		return

@@ -82,10 +82,13 @@ func (o *openRuns) waiting(ctx context.Context, a *API, list []runs.Run) iter.Se
 			} else {
 				err = f.read(ctx)
 			}
-			if err != nil || f.machine == nil {
+			if err != nil {
 				continue // what cannot be read waits for nobody here
 			}
 			o.followers[run.ID] = f
+			if f.machine == nil {
+				continue // a state machine, which waits for no approval
+			}
 			for _, w := range f.machine.Waiting() {
 				if !yield(run, w) {
 					return

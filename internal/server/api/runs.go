@@ -82,9 +82,13 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 		if len(list) < q.Limit {
 			return answer(out), nil
 		}
-		q.Before = list[len(list)-1].Position() // there may be more that may be looked at
+		// There may be more that may be looked at.
+		q.Before, q.Limit = list[len(list)-1].Position(), max(q.Limit, runsAtOnce)
 	}
 }
+
+// runsAtOnce is how many runs are read at a time where some of them may not be looked at.
+const runsAtOnce = 500
 
 // cursorAt is the place of a run among all as clients give it back.
 func cursorAt(p *runs.RunPosition) string { return fmt.Sprintf("%d-%s", p.Created.UnixNano(), p.ID) }

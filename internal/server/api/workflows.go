@@ -79,7 +79,7 @@ func (a *API) lastRunsOf(ctx context.Context, name string) ([]Run, error) {
 		if len(out) == lastRuns || len(list) < q.Limit {
 			return out, nil
 		}
-		q.Before = list[len(list)-1].Position()
+		q.Before, q.Limit = list[len(list)-1].Position(), runsAtOnce
 	}
 }
 
