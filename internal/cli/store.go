@@ -225,7 +225,7 @@ func (a *App) prune(ctx context.Context, age string, only, asJSON bool) int {
 		if only {
 			verb = "Would remove"
 		}
-		fmt.Fprintf(a.Out, "%s %d firings of triggers and %d deliveries from before then.\n", verb, done.Firings, done.Deliveries)
+		fmt.Fprintf(a.Out, "%s from before then: firings %d, deliveries %d.\n", verb, done.Firings, done.Deliveries)
 	}
 	if !only {
 		fmt.Fprintf(a.Out, "Freed: %s.\n", sizeText(done.Freed))
