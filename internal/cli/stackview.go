@@ -22,11 +22,14 @@ type logView struct {
 	watcher  views.Watcher
 }
 
+// logWidth is how wide texts in logs of runs are: nobody knows where they will be read.
+const logWidth = 80
+
 func newLogView(w io.Writer) *logView {
 	if w == nil {
 		w = io.Discard
 	}
-	t := &views.Terminal{Out: w, Width: 120}
+	t := &views.Terminal{Out: w, Width: logWidth}
 	return &logView{terminal: t, watcher: t.Watch(0)}
 }
 

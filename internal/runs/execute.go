@@ -261,7 +261,8 @@ func (r *Runner) Continue(ctx context.Context, e Execution) (Run, diag.List) {
 		return run, diag.Errorf("Run has ended", "Run %s %s already. %s", id, run.Status.Happened(), afterEnd(run))
 	}
 	run.Status, run.Cancelling, run.Problem = Running, 0, ""
-	if run.Started.IsZero() {
+	waited := run.Started.IsZero() // to be driven for the first time
+	if waited {
 		run.Started = r.now()
 	}
 	x := r.newExecution(e, run, lease)
@@ -279,7 +280,9 @@ func (r *Runner) Continue(ctx context.Context, e Execution) (Run, diag.List) {
 		return run, diag.Errorf("Run never began", "The process of run %s died before it began: nothing was done. Give it up with \"tutti cancel %s\" and start again.", id, id)
 	}
 	x.asked = x.run.Steps
-	x.events = []events.Event{runEvent(run, r.now(), "run.resumed")}
+	if !waited {
+		x.events = []events.Event{runEvent(run, r.now(), "run.resumed")}
+	}
 	x.append(workflow.Entry{Kind: workflow.RunResumed, Step: -1})
 	return x.carryOut(ctx)
 }
