@@ -57,6 +57,9 @@ func (o *driftOptions) show(ctx context.Context, app *App, _ []string) int {
 	}
 	app.show(diags)
 	p, err := loadedProject(op.rootDir())
+	if p != nil {
+		app.quoteToo(p.Files)
+	}
 	if err != nil {
 		return app.fail(diag.FromError(err))
 	}

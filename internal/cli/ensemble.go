@@ -125,20 +125,23 @@ const projectVariable = "TUTTI_PROJECT"
 
 // findProject finds the project of stacks that the working directory belongs to:
 // the one whose files are there, or the one above that declares the directory as
-// a stack; here names such stacks.
+// a stack; here names such stacks. Files with errors are no absence of a project:
+// what they declare is not known, so no command may work on a plain directory
+// instead.
 func findProject() (p *projects.Project, here []string, diags diag.List) {
 	if os.Getenv(projectVariable) == "off" {
 		return nil, nil, nil
 	}
 	if projects.Exists(".") {
 		p, diags := projects.Load(".")
-		if p == nil || len(p.Stacks) == 0 {
-			return nil, nil, nil // whoever reads the files says what is wrong with them
+		if !diags.HasErrors() && len(p.Stacks) == 0 {
+			return nil, nil, nil
 		}
 		return p, nil, diags
 	}
-	if p, here, diags = projectAbove(); p == nil || len(here) == 0 {
-		return nil, nil, nil
+	p, here, diags = projectAbove()
+	if p == nil || len(here) == 0 && !(p.Guarded && diags.HasErrors()) {
+		return nil, nil, nil // this directory is none of its stacks
 	}
 	return p, here, diags
 }

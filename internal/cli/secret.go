@@ -50,10 +50,13 @@ func (a *App) openSecretsIn(ctx context.Context, choose func(p *project, declare
 	}
 	if projects.Exists(p.place(".")) {
 		var d diag.List
-		if w.declared, d = projects.Load(p.place(".")); d.HasErrors() {
+		w.declared, d = projects.Load(p.place("."))
+		if w.declared != nil {
+			a.sources = w.declared.Files
+		}
+		if d.HasErrors() {
 			return fail(d)
 		}
-		a.sources = w.declared.Files
 		if w.environment, d = choose(p, w.declared, a.environment); d.HasErrors() {
 			return fail(d)
 		}
