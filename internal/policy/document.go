@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -36,8 +37,33 @@ func (d *Document) Hide(value []byte) error {
 	return nil
 }
 
-// ParsePlan reads plan JSON. about becomes input.tutti.
+// ParsePlan reads plan JSON. about becomes input.tutti. What has nothing of a plan is an
+// error: rules find nothing to deny in it.
 func ParsePlan(data []byte, about map[string]any) (*Document, error) {
+	d, err := parsePlan(data, about)
+	if err != nil || isPlan(d.plan) {
+		return d, err
+	}
+	for name := range planNames {
+		if plan, ok := d.plan[name].(map[string]any); ok && isPlan(plan) {
+			return d, nil
+		}
+	}
+	if _, several := d.plan["stacks"].([]any); several {
+		return nil, errors.New("it is of a plan of several stacks: judge the saved plan itself, with -plan=FILE, or give the \"plan\" of one of its \"stacks\"")
+	}
+	return nil, errors.New("not a plan: it has neither resource_changes, planned_values nor configuration. Give the output of \"terraform show -json PLANFILE\"; without a file, that is the state")
+}
+
+// isPlan reports whether an object has a member that only plans have.
+func isPlan(object map[string]any) bool {
+	_, changes := object["resource_changes"].([]any)
+	_, planned := object["planned_values"].(map[string]any)
+	_, configuration := object["configuration"].(map[string]any)
+	return changes || planned || configuration
+}
+
+func parsePlan(data []byte, about map[string]any) (*Document, error) {
 	d := &Document{unknown: map[string]any{}, names: map[string]bool{}}
 	if err := util.UnmarshalJSON(data, &d.plan); err != nil {
 		return nil, fmt.Errorf("it is not a JSON object: %w", err)
@@ -189,7 +215,7 @@ var changing = map[string]bool{"resource_changes": true, "planned_values": true,
 // With returns the plan with only some objects, from plan JSON that has nothing but
 // their changes.
 func (r *Rest) With(objects []byte) (*Document, error) {
-	d, err := ParsePlan(objects, nil)
+	d, err := parsePlan(objects, nil)
 	if err != nil {
 		return nil, err
 	}
