@@ -410,6 +410,8 @@ func (o *policyCheckOptions) judgeThere(ctx context.Context, app *App) (*policy.
 	request, diags := o.requestThere(app)
 	switch {
 	case diags.HasErrors():
+	case o.planJSON != "":
+		return nil, diag.Errorf("Works on files here", "A file is judged here, by the policies of the files here: unset %s for -plan-json.", addressVariable)
 	case o.plan != "" && o.upload:
 		return nil, diag.Errorf("Options that exclude each other", "Give either -plan or -upload.")
 	case o.plan != "" && !digestForm.MatchString(o.plan):

@@ -136,6 +136,7 @@ func flatmapValue(flat map[string]string) cty.Value {
 type planJSON struct {
 	FormatVersion   string       `json:"format_version"`
 	ResourceChanges []changeJSON `json:"resource_changes"`
+	PlannedValues   any          `json:"planned_values"`
 	PriorState      struct {
 		Values struct {
 			Root moduleJSON `json:"root_module"`
@@ -189,6 +190,9 @@ func FromPlanJSON(src []byte) ([]Instance, error) {
 	}
 	if doc.FormatVersion == "" {
 		return nil, errNotPlanJSON
+	}
+	if doc.ResourceChanges == nil && doc.PlannedValues == nil {
+		return nil, errNothingPlanned
 	}
 	regions := doc.regions()
 	var out []Instance

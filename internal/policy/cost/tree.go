@@ -10,6 +10,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
+var errNothingPlanned = errors.New("this is not plan JSON: it has neither resource_changes nor planned_values. Without the file of a plan, \"terraform show -json\" prints the state")
+
 var errNotPlanJSON = errors.New("this is not plan JSON, as \"terraform show -json PLAN\" or \"tutti show -json PLAN\" prints it: there is no format_version")
 
 // decode reads JSON with numbers as they are written.
