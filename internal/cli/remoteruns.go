@@ -289,11 +289,11 @@ func (a *App) decideThere(ctx context.Context, id string, d decision) int {
 	if _, err := persist(ctx, func(ctx context.Context) (*client.Run, error) { return a.remote.DecideStep(ctx, id, request) }); err != nil {
 		return a.aboutRun(id, err)
 	}
-	step, people := d.step, 0
+	step, have, people := d.step, 0, 0
 	if asked != nil {
-		step, people = asked.Step, int(asked.Count)
+		step, have, people = asked.Step, len(asked.By)+1, int(asked.Count)
 	}
-	fmt.Fprint(a.Out, decided(d.kind, step, id, people))
+	fmt.Fprint(a.Out, decided(d.kind, step, id, have, people))
 	return exitOK
 }
 

@@ -136,6 +136,9 @@ func ofSeveralStacks(id string, children []runs.Run) diag.List {
 			steps = append(steps, fmt.Sprintf("%s (stack %s)", step.ID, step.Key.Stack))
 		}
 	}
+	if len(steps) == 0 {
+		return diag.Errorf(nothingToRollBack, "Run %s changed no stack.", id)
+	}
 	return diag.Errorf("Run of several stacks", "Run %s is made of runs of its own. Roll those back that are to be undone, in this order: %s.", id, strings.Join(steps, ", "))
 }
 

@@ -243,7 +243,7 @@ func (a *App) stepsOf(ctx context.Context, store runs.Store, run runs.Run) *flow
 	if err != nil || !runs.IsWorkflow(source) {
 		return nil
 	}
-	m, diags := (&runs.Runner{Store: store}).ReplayWorkflow(ctx, run)
+	m, diags := (&runs.Runner{Store: store}).HearWorkflow(ctx, run)
 	if diags.HasErrors() {
 		return nil
 	}

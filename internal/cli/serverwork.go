@@ -302,7 +302,7 @@ func (w *serverWork) Decide(ctx context.Context, who access.Identity, run runs.R
 	if run.Status.Ended() {
 		return runs.ErrEnded
 	}
-	m, diags := w.runner.ReplayWorkflow(ctx, run)
+	m, diags := w.runner.HearWorkflow(ctx, run)
 	if diags.HasErrors() {
 		return diags.Err()
 	}

@@ -48,12 +48,12 @@ func decisionCommand(name, summary string, kind workflow.SignalKind, about strin
 				if app.remote != nil {
 					return app.decideThere(ctx, args[0], d)
 				}
-				people := 0
+				have, people := 0, 0
 				return app.signalRun(ctx, args[0], access.Approve, func(p *project, r *runs.Runner, run runs.Run) (s workflow.Signal, diags diag.List) {
-					s, people, diags = app.decide(ctx, p, r, run, d)
+					s, have, people, diags = app.decide(ctx, p, r, run, d)
 					return s, diags
 				}, func(s workflow.Signal) string {
-					return decided(kind, s.Name, args[0], people)
+					return decided(kind, s.Name, args[0], have, people)
 				})
 			}
 		},
@@ -62,28 +62,32 @@ func decisionCommand(name, summary string, kind workflow.SignalKind, about strin
 
 // decided tells of a decision that was made, and whoever approves that they do not
 // decide alone, where so many people must.
-func decided(kind workflow.SignalKind, step, run string, people int) string {
+func decided(kind workflow.SignalKind, step, run string, have, people int) string {
 	if kind == workflow.SignalReject {
 		return fmt.Sprintf("Rejected step %s (run %s).\n", step, run)
 	}
 	text := fmt.Sprintf("Approved step %s (run %s).\n", step, run)
-	if people > 1 {
-		text += fmt.Sprintf("It needs the approval of %d people.\n", people)
+	switch {
+	case people < 2:
+	case have < people:
+		text += fmt.Sprintf("%d of %d people have approved it.\n", have, people)
+	default:
+		text += fmt.Sprintf("%d of %d people have approved it: that is enough.\n", have, people)
 	}
 	return text
 }
 
 // decide makes the signal of a decision, after showing the plan it is about. It says
-// how many people must approve.
-func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.Run, d decision) (s workflow.Signal, people int, diags diag.List) {
+// how many people have approved with it, and how many must.
+func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.Run, d decision) (s workflow.Signal, have, people int, diags diag.List) {
 	s = workflow.Signal{Kind: d.kind, By: a.actor(), Name: d.step}
-	m, diags := r.ReplayWorkflow(ctx, run)
+	m, diags := r.HearWorkflow(ctx, run)
 	if diags.HasErrors() {
-		return s, 0, diags
+		return s, 0, 0, diags
 	}
 	policy, diags := a.policy()
 	if diags.HasErrors() {
-		return s, 0, diags
+		return s, 0, 0, diags
 	}
 	out := workflow.Decision{Comment: d.comment, Digest: d.digest, Roles: policy.RolesOf(a.identity())}
 	if !policy.Declared() {
@@ -99,21 +103,21 @@ func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.R
 		step, err = m.Approval(s.Kind, d.step, s.By, out)
 	}
 	if err != nil {
-		return s, 0, diag.Errorf("Cannot "+string(d.kind), "Run %s: %s.", run.ID, err)
+		return s, 0, 0, diag.Errorf("Cannot "+string(d.kind), "Run %s: %s.", run.ID, err)
 	}
 	s.Name = m.Key(step)
 	for _, w := range m.Waiting() {
 		if w.Key == s.Name {
-			people = w.Count
+			have, people = len(w.By)+1, w.Count
 		}
 	}
 	if asks && out.Digest != "" {
 		if diags := a.confirmPlan(ctx, p, m, s.Name, out.Digest); diags.HasErrors() {
-			return s, 0, diags
+			return s, 0, 0, diags
 		}
 	}
 	s.Data, err = json.Marshal(out)
-	return s, people, diag.FromError(err)
+	return s, have, people, diag.FromError(err)
 }
 
 // confirmPlan shows what a plan does, and asks whether it is approved.

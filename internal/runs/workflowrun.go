@@ -193,6 +193,10 @@ func (r *Runner) ContinueWorkflow(ctx context.Context, d *flow.Definition, o Wor
 
 // ReplayWorkflow rebuilds the machine of a run from its journal, to look at it.
 func (r *Runner) ReplayWorkflow(ctx context.Context, run Run) (*flow.Machine, diag.List) {
+	return r.replayWorkflow(ctx, run, func(workflow.Entry) {})
+}
+
+func (r *Runner) replayWorkflow(ctx context.Context, run Run, seen func(workflow.Entry)) (*flow.Machine, diag.List) {
 	if err := run.Kept(); err != nil {
 		return nil, diag.Errorf("Journal was removed", "%s.", err)
 	}
@@ -206,11 +210,42 @@ func (r *Runner) ReplayWorkflow(ctx context.Context, run Run) (*flow.Machine, di
 	}
 	m := flow.NewMachine(d)
 	err = r.Store.Each(ctx, run.ID, 0, func(e workflow.Entry) error {
+		seen(e)
 		_, err := m.Apply(e)
 		return err
 	})
 	if err != nil {
 		return nil, diag.Errorf("Cannot follow the journal", "The journal of run %s cannot be followed: %s.", run.ID, err)
+	}
+	return m, nil
+}
+
+// HearWorkflow is [Runner.ReplayWorkflow] with the decisions that were made about
+// steps and that nobody who drives the run has taken yet.
+func (r *Runner) HearWorkflow(ctx context.Context, run Run) (*flow.Machine, diag.List) {
+	var last, heard int64
+	m, diags := r.replayWorkflow(ctx, run, func(e workflow.Entry) {
+		last = e.Sequence
+		var s workflow.Signal
+		if e.Kind == workflow.SignalReceived && json.Unmarshal(e.Data, &s) == nil {
+			heard = max(heard, s.Sequence)
+		}
+	})
+	if diags.HasErrors() || run.Status.Ended() || last == 0 {
+		return m, diags
+	}
+	signals, err := r.Store.Signals(ctx, run.ID, heard)
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	for _, s := range signals {
+		if s.Kind != workflow.SignalApprove && s.Kind != workflow.SignalReject {
+			continue
+		}
+		last++
+		if _, err := m.Apply(workflow.Entry{Sequence: last, Time: s.Time, Kind: workflow.SignalReceived, Step: -1, Data: encode(s)}); err != nil {
+			return nil, diag.FromError(err)
+		}
 	}
 	return m, nil
 }
