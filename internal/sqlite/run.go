@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -227,41 +226,30 @@ func (s *Store) Runs(ctx context.Context, q runs.RunQuery) ([]runs.Run, error) {
 // that are asked for because somebody drives them or nobody does, it selects all that
 // have not ended: which of both is not stored.
 func runSelection(q runs.RunQuery) (string, []any) {
-	var conditions []string
-	var args []any
-	where := func(condition string, values ...any) {
-		conditions, args = append(conditions, condition), append(args, values...)
-	}
+	open := q.Status == runs.Running || q.Status == runs.Interrupted
+	where, args := given(
+		condition{"stack = ?", q.Stack, q.Stack != ""},
+		condition{"environment = ?", q.Environment, q.Environment != ""},
+		condition{runKind + " = ?", q.Kind, q.Kind != ""},
+		condition{runWorkflow + " = ?", q.Workflow, q.Workflow != ""},
+		condition{runParent + " = ?", q.Parent, q.Parent != ""},
+		condition{"status = ?", string(q.Status), q.Status != "" && !open},
+	)
+	and := func(text string, values ...any) { where, args = where+"AND "+text+" ", append(args, values...) }
 	if q.State != nil {
-		where("stack = ? AND environment = ? AND "+changesState, q.State.Stack, q.State.Environment)
-	}
-	for _, is := range [][2]string{{"stack", q.Stack}, {"environment", q.Environment}, {runKind, q.Kind}, {runWorkflow, q.Workflow}, {runParent, q.Parent}} {
-		if column, value := is[0], is[1]; value != "" {
-			where(column+" = ?", value)
-		}
+		and("stack = ? AND environment = ? AND "+changesState, q.State.Stack, q.State.Environment)
 	}
 	if q.Top {
-		where(runParent + " IS NULL")
+		and(runParent + " IS NULL")
 	}
-	open := q.Status == runs.Running || q.Status == runs.Interrupted
-	switch {
-	case open:
-		where("status NOT IN " + endedStatuses)
-	case q.Status != "":
-		where("status = ?", string(q.Status))
+	if open {
+		and("status NOT IN " + endedStatuses)
+		q.Limit = 0
 	}
 	if q.Before != nil {
-		where("(created, id) < (?, ?)", q.Before.Created.UnixNano(), q.Before.ID)
+		and("(created, id) < (?, ?)", q.Before.Created.UnixNano(), q.Before.ID)
 	}
-	selection := ""
-	if len(conditions) > 0 {
-		selection = "WHERE " + strings.Join(conditions, " AND ")
-	}
-	selection += " ORDER BY created DESC, id DESC"
-	if q.Limit > 0 && !open {
-		selection += " LIMIT " + strconv.Itoa(q.Limit)
-	}
-	return selection, args
+	return where + "ORDER BY created DESC, id DESC LIMIT ?", append(args, limitOf(q.Limit))
 }
 
 // Unended implements runs.Store.
