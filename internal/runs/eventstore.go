@@ -24,8 +24,8 @@ type Cause struct {
 
 // NewRun is a run of a machine that is made with what it begins with.
 type NewRun struct {
-	// Run has the status [Pending] where somebody else is to drive it. Where it has a cause, the firing of that is
-	// started with it: it must be due.
+	// Run has the status [Pending] where somebody else is to drive it. Where it has a
+	// cause, the firing of that is started with it: it must be due.
 	Run        Run
 	Definition []byte // stored under Run.Blob
 	Entries    []workflow.Entry

@@ -120,7 +120,7 @@ func (r *Runner) wakeUp(leaves []Leaving) {
 		done[l.Pool] = true
 		for _, h := range r.bell.pools {
 			if h.waits[l.Pool] {
-				h.ring()
+				ring(h.wake)
 				break
 			}
 		}
@@ -133,14 +133,16 @@ func (r *Runner) wakeOthers(ids []string) {
 	defer r.bell.mu.Unlock()
 	for _, id := range ids {
 		if h := r.bell.pools[id]; h != nil {
-			h.ring()
+			ring(h.wake)
 		}
 	}
 }
 
-func (h *hunger) ring() {
+// ring wakes whoever waits at a channel with room for one; who is being woken already
+// needs no more.
+func ring(c chan<- struct{}) {
 	select {
-	case h.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -191,18 +193,10 @@ func (r *Runner) lookForCalls(ctx context.Context) {
 		for id, l := range r.bell.runs {
 			if call := calls[id]; call != l.told {
 				l.told = call
-				l.now()
+				ring(l.ring)
 			}
 		}
 		r.bell.mu.Unlock()
-	}
-}
-
-// now rings.
-func (l *listener) now() {
-	select {
-	case l.ring <- struct{}{}:
-	default:
 	}
 }
 
@@ -211,7 +205,7 @@ func (r *Runner) ring(id string) {
 	r.bell.mu.Lock()
 	defer r.bell.mu.Unlock()
 	if l := r.bell.runs[id]; l != nil {
-		l.now()
+		ring(l.ring)
 	}
 }
 
