@@ -244,8 +244,6 @@ func (a *API) streamEvents(ctx context.Context, in *struct {
 	hold := holdOf(ctx)
 	a.follow(ctx, send, &cursor, func() (bool, error) {
 		for {
-			hold(false)
-			hold(true)
 			list, err := a.links(ctx, cursor, feedBatch)
 			if err != nil {
 				return false, err
@@ -267,6 +265,8 @@ func (a *API) streamEvents(ctx context.Context, in *struct {
 			if len(list) < feedBatch {
 				return true, nil
 			}
+			hold(false) // a feed may be long
+			hold(true)
 		}
 	})
 }

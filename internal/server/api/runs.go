@@ -127,7 +127,8 @@ func (a *API) getRun(ctx context.Context, in *RunPath) (*body[Run], error) {
 	return answer(runOf(run)), nil
 }
 
-func (a *API) listSteps(ctx context.Context, in *RunPath) (*body[page[Step]], error) {
+// followed is a follower of the run that a request names.
+func (a *API) followed(ctx context.Context, in *RunPath) (*follower, error) {
 	run, err := a.Store.Run(ctx, in.Run)
 	if err != nil {
 		return nil, problem(err)
@@ -135,18 +136,22 @@ func (a *API) listSteps(ctx context.Context, in *RunPath) (*body[page[Step]], er
 	f, err := a.follower(ctx, run)
 	if err != nil {
 		return nil, problem(err)
+	}
+	return f, nil
+}
+
+func (a *API) listSteps(ctx context.Context, in *RunPath) (*body[page[Step]], error) {
+	f, err := a.followed(ctx, in)
+	if err != nil {
+		return nil, err
 	}
 	return answer(page[Step]{Items: f.steps()}), nil
 }
 
 func (a *API) listRunOutputs(ctx context.Context, in *RunPath) (*body[page[Output]], error) {
-	run, err := a.Store.Run(ctx, in.Run)
+	f, err := a.followed(ctx, in)
 	if err != nil {
-		return nil, problem(err)
-	}
-	f, err := a.follower(ctx, run)
-	if err != nil {
-		return nil, problem(err)
+		return nil, err
 	}
 	return answer(page[Output]{Items: f.outputs()}), nil
 }
