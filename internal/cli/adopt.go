@@ -31,13 +31,15 @@ type stateFile struct {
 const stateFileVariable = "TUTTI_STATE_FILE"
 
 // useStateFile makes the project work on a tfstate file that an option names,
-// instead of the state of the environment.
-func (p *project) useStateFile(o *stateOptions) {
-	if o.state == "" && o.stateOut == "" {
+// instead of the state of the environment. What is written goes to out, and what was
+// there before to backup; where these are empty, the file is kept up to date, and the
+// backup beside it.
+func (p *Directory) useStateFile(path, out, backup string) {
+	if path == "" && out == "" {
 		return
 	}
-	p.file = &stateFile{path: o.state, out: o.stateOut, backup: o.backup, export: true}
-	if o.state == "" {
+	p.file = &stateFile{path: path, out: out, backup: backup, export: true}
+	if path == "" {
 		p.file.path = p.stateFile().path
 	}
 	if p.file.out == "" {
@@ -49,7 +51,7 @@ func (p *project) useStateFile(o *stateOptions) {
 }
 
 // stateFile finds where the configuration, read or not, has its state file.
-func (p *project) stateFile() stateFile {
+func (p *Directory) stateFile() stateFile {
 	if p.file != nil && p.file.export {
 		return *p.file
 	}
@@ -89,7 +91,7 @@ func (p *project) stateFile() stateFile {
 // adopt takes over the state file of another tool, once: when the store knows
 // nothing yet about the environment. The file is left as it was. A file that
 // has moved on since is worth a warning.
-func (p *project) adopt(ctx context.Context) diag.List {
+func (p *Directory) adopt(ctx context.Context) diag.List {
 	file := p.stateFile()
 	data, err := os.ReadFile(file.path)
 	if errors.Is(err, os.ErrNotExist) || len(bytes.TrimSpace(data)) == 0 && err == nil {
@@ -107,7 +109,7 @@ func (p *project) adopt(ctx context.Context) diag.List {
 		if have.Serial > 0 {
 			return nil // adopted before: what became of the file does not matter
 		}
-		return inFile(file.path+" cannot be adopted", diag.FromError(err))
+		return diag.InFile(file.path+" cannot be adopted", diag.FromError(err))
 	}
 	if have.Serial > 0 && p.file == nil {
 		if have.Lineage == st.Lineage && st.Serial > have.Serial {
@@ -118,42 +120,18 @@ func (p *project) adopt(ctx context.Context) diag.List {
 	if have.Lineage == st.Lineage && have.Serial == st.Serial && have.Serial > 0 {
 		return nil
 	}
-	if err := p.opened.Write(ctx, p.key(), wholeState(p.app.actor(), p.key(), have, st, "adopt")); err != nil {
+	if err := p.opened.Write(ctx, p.key(), wholeState(p.session.actor(), p.key(), have, st, "adopt")); err != nil {
 		return diag.Errorf("Cannot adopt state", "%s cannot be brought into Tutti's own store: %s.", file.path, err)
 	}
 	if p.file != nil {
 		return nil // named on purpose: nothing to tell
 	}
-	p.app.tell(fmt.Sprintf("Adopted the state in %s (%d objects) into %s/. The file stays as it is.\n\n", file.path, len(st.Instances), p.storeDir()))
+	p.session.Tell(fmt.Sprintf("Adopted the state in %s (%d objects) into %s/. The file stays as it is.\n\n", file.path, len(st.Instances), p.storeDir()))
 	return nil
 }
 
-// wholeState is the write that makes one state be as another.
-func wholeState(actor string, key states.Key, have, want *states.State, cause string) states.Write {
-	w := states.Write{
-		Cause: cause, Lineage: want.Lineage, Serial: want.Serial, TerraformVersion: want.TerraformVersion,
-		CheckResults: want.CheckResults, Outputs: map[string]*states.Output{},
-	}
-	for _, inst := range want.Sorted() {
-		w.Changes = append(w.Changes, states.Change{Object: inst.Object, Before: have.Instances[inst.Object], After: inst})
-	}
-	for _, inst := range have.Sorted() {
-		if want.Instances[inst.Object] == nil {
-			w.Changes = append(w.Changes, states.Change{Object: inst.Object, Before: inst})
-		}
-	}
-	for name := range have.Outputs {
-		w.Outputs[name] = nil
-	}
-	for name, o := range want.Outputs {
-		w.Outputs[name] = o
-	}
-	w.Events = stateEvents(actor, key, cause, w.Changes)
-	return w
-}
-
 // export writes the state file that the configuration names, after a change.
-func (p *project) export(ctx context.Context) diag.List {
+func (p *Directory) export(ctx context.Context) diag.List {
 	file := p.stateFile()
 	if !file.export || p.file == nil && p.stack != "" && !p.isStack() {
 		return nil // the file in this directory is not that of another stack
@@ -185,4 +163,28 @@ func writeState(path string, st *states.State) error {
 		}
 	}
 	return replaceFile(path, data, 0o600)
+}
+
+// wholeState is the write that makes one state be as another.
+func wholeState(actor string, key states.Key, have, want *states.State, cause string) states.Write {
+	w := states.Write{
+		Cause: cause, Lineage: want.Lineage, Serial: want.Serial, TerraformVersion: want.TerraformVersion,
+		CheckResults: want.CheckResults, Outputs: map[string]*states.Output{},
+	}
+	for _, inst := range want.Sorted() {
+		w.Changes = append(w.Changes, states.Change{Object: inst.Object, Before: have.Instances[inst.Object], After: inst})
+	}
+	for _, inst := range have.Sorted() {
+		if want.Instances[inst.Object] == nil {
+			w.Changes = append(w.Changes, states.Change{Object: inst.Object, Before: inst})
+		}
+	}
+	for name := range have.Outputs {
+		w.Outputs[name] = nil
+	}
+	for name, o := range want.Outputs {
+		w.Outputs[name] = o
+	}
+	w.Events = stateEvents(actor, key, cause, w.Changes)
+	return w
 }

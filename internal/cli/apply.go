@@ -69,7 +69,7 @@ func refreshCommand() *command {
 }
 
 func (o *applyOptions) register(f *flagSet) {
-	o.planOptions.register(f)
+	registerPlan(f, &o.planOptions)
 	o.policyOptions.register(f)
 	f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
 	registerOverride(f, &o.overrides)
@@ -88,7 +88,7 @@ func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 		return o.runThere(ctx, app, args)
 	}
 	ctx = withNewRun(ctx)
-	app.compactWarnings, app.overrides, app.policyOptions = o.compactWarnings, o.overrides, &o.policyOptions
+	app.compactWarnings, app.overrides, app.morePolicies = o.compactWarnings, o.overrides, o.policyOptions.dirs
 	if len(args) == 1 {
 		if startsWith(args[0], stacks.IsPlan) {
 			return o.applyStacks(ctx, app, args[0])
@@ -182,13 +182,14 @@ func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts
 	if op.refused(ctx, loaded) || !o.confirm(ctx, op, loaded.plan) {
 		return exitFailed
 	}
+	var again func(*states.StaleError) int
 	if attempts > 1 {
-		opts.again = func(stale *states.StaleError) int {
-			app.tell("Planning again: " + stale.Error() + ".\n")
+		again = func(stale *states.StaleError) int {
+			app.Tell("Planning again: " + stale.Error() + ".\n")
 			return o.planAndApply(ctx, op, attempts-1)
 		}
 	}
-	return op.execute(ctx, loaded, opts)
+	return op.execute(ctx, loaded, opts, again)
 }
 
 func (o *applyOptions) kindOf(p *plans.Plan) string {
@@ -211,12 +212,12 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 	if len(o.targets)+len(o.excludes)+len(o.replaces) > 0 || o.destroy || o.refreshOnly {
 		return op.app.failf("Options cannot change a saved plan", "A saved plan is carried out exactly as it is: options such as -target, -replace or -destroy belong to \"tutti plan\".")
 	}
-	loaded, diags := op.loadPlanFile(name)
+	loaded, diags := loadPlanFile(op.Directory, name)
 	if diags.HasErrors() {
 		return op.app.fail(diags)
 	}
 	if file, ok := strings.CutPrefix(loaded.plan.StateKey.Stack, "file:"); ok && op.file == nil {
-		op.useStateFile(&stateOptions{state: file, backup: o.backup})
+		op.useStateFile(file, "", o.backup)
 	}
 	diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
 	if loaded.plan.StateKey.Environment != "" && loaded.plan.StateKey.Environment != op.environment {
@@ -234,10 +235,10 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 	}
 	op.app.show(diags)
 	if o.json {
-		op.view.plan(ctx, op, loaded)
+		op.view.plan(ctx, op.Operation, loaded)
 		op.showCost(ctx, loaded)
 	}
-	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout})
+	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout}, nil)
 }
 
 // otherStack says that a plan is for another state than the command works on.

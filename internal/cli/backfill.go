@@ -37,7 +37,7 @@ TIME is an instant (2026-01-02T15:04:05Z), or a date or a time in the time zone 
 			f.toggle(&o.dryRun, "dry-run", "Only say what would be done.")
 			f.toggle(&o.again, "again", "Run those again that have a run already.")
 			f.text(&o.environment, "env", "NAME", "The environment to work in, where the trigger names none.")
-			o.registerValues(f)
+			registerValues(f, &o.variableOptions)
 			return o.run
 		},
 		complete: completeTriggers,
@@ -45,7 +45,7 @@ TIME is an instant (2026-01-02T15:04:05Z), or a date or a time in the time zone 
 }
 
 func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int {
-	p, list, diags := app.openTriggers()
+	p, list, diags := openTriggers(app.Session)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -83,7 +83,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 	}
 	fmt.Fprintf(app.Out, "%d succeeded, %d failed, %d had a run already.\n", result.Succeeded, result.Failed, result.Had)
 	if result.Left > 0 {
-		fmt.Fprintf(app.Out, "%s not done: the same command goes on with what nobody else works on.\n", countOf(result.Left, "instant"))
+		fmt.Fprintf(app.Out, "%s not done: the same command goes on with what nobody else works on.\n", diag.CountOf(result.Left, "instant"))
 	}
 	if result.Failed+result.Left > 0 {
 		return exitFailed

@@ -47,7 +47,7 @@ func (j *judged) advice() diag.List {
 }
 
 // judge prices a plan and holds it against the budgets, once.
-func (o *operation) judge(ctx context.Context, l *loadedPlan) *judged {
+func (o *Operation) judge(ctx context.Context, l *loadedPlan) *judged {
 	if l.costs == nil {
 		l.costs = o.judgePlans(ctx, map[string]*loadedPlan{o.stack: l})
 	}
@@ -55,7 +55,7 @@ func (o *operation) judge(ctx context.Context, l *loadedPlan) *judged {
 }
 
 // judge is the same for the plans of several stacks.
-func (o *ensembleOperation) judge(ctx context.Context) *judged {
+func (o *EnsembleOperation) judge(ctx context.Context) *judged {
 	if o.judged == nil {
 		if len(o.names) == 0 {
 			return &judged{}
@@ -68,13 +68,13 @@ func (o *ensembleOperation) judge(ctx context.Context) *judged {
 // judgePlans prices plans, by stack, and holds what their stacks come to against
 // the budgets. It is the one place where budgets are judged: everything that is
 // applied passes it, in operation.carryOut or ensembleOperation.execute.
-func (o *operation) judgePlans(ctx context.Context, planned map[string]*loadedPlan) *judged {
+func (o *Operation) judgePlans(ctx context.Context, planned map[string]*loadedPlan) *judged {
 	j := &judged{}
-	prices, diags := o.pricing()
+	prices, diags := pricingOf(o.Directory)
 	j.diags = diags
 	if diags.HasErrors() {
 		// Without budgets nothing depends on it, so it stops nobody.
-		j.denied = prices == nil && o.hasBudgets()
+		j.denied = prices == nil && hasBudgets(o.Directory)
 		if !j.denied {
 			j.diags = j.advice()
 		}
@@ -83,7 +83,7 @@ func (o *operation) judgePlans(ctx context.Context, planned map[string]*loadedPl
 	names := sortedKeys(planned)
 	budgets := prices.budgets(names, o.environment)
 	concerned := func(name string) bool { return prices.concerns(planned[name].plan) }
-	if len(budgets) == 0 && len(o.app.overrides)+len(o.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
+	if len(budgets) == 0 && len(o.session.overrides)+len(o.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
 		return j // nobody wants to know
 	}
 	board := &budgetBoard{prices: prices, environment: o.environment, single: len(planned) == 1, scope: names, instances: map[string][]cost.Instance{}}
@@ -107,7 +107,7 @@ func (o *operation) judgePlans(ctx context.Context, planned map[string]*loadedPl
 				continue
 			}
 			var d diag.List
-			if board.instances[name], d = o.recorded(ctx, name); d.HasErrors() {
+			if board.instances[name], d = recorded(ctx, o.Directory, name); d.HasErrors() {
 				j.diags, j.denied = append(j.diags, d...), true
 			}
 		}
@@ -130,13 +130,13 @@ func (o *operation) judgePlans(ctx context.Context, planned map[string]*loadedPl
 }
 
 // hasBudgets reports whether any budgets are declared, as far as can be told.
-func (p *project) hasBudgets() bool {
-	declared, _ := p.costRoot().governing(p.ensemble)
+func hasBudgets(p *Directory) bool {
+	declared, _ := governingIn(p.costRoot(), p.ensemble)
 	return declared != nil && len(declared.Budgets) > 0
 }
 
 // recorded are the resources of a stack that is not planned along.
-func (p *project) recorded(ctx context.Context, stack string) ([]cost.Instance, diag.List) {
+func recorded(ctx context.Context, p *Directory, stack string) ([]cost.Instance, diag.List) {
 	store, diags := p.store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
@@ -149,7 +149,7 @@ func (p *project) recorded(ctx context.Context, stack string) ([]cost.Instance, 
 }
 
 // showCost shows what a plan costs, where that is of interest.
-func (o *operation) showCost(ctx context.Context, l *loadedPlan) {
+func (o *Operation) showCost(ctx context.Context, l *loadedPlan) {
 	if l.plan.Errored {
 		return
 	}
@@ -191,8 +191,8 @@ func (j *judged) record(by string) ([]events.Event, []runs.Override) {
 
 // refused judges a plan before anybody is asked whether to carry it out. It
 // reports whether it must not be.
-func (o *operation) refused(ctx context.Context, l *loadedPlan) bool {
+func (o *Operation) refused(ctx context.Context, l *loadedPlan) bool {
 	j := o.judge(ctx, l)
-	o.app.show(j.take())
+	o.session.show(j.take())
 	return j.denied
 }

@@ -81,7 +81,7 @@ func (b *budgetBoard) awaits(stack string) []string {
 // budgetGuard judges open budgets again, during a run, each time the cost of an
 // object becomes known.
 type budgetGuard struct {
-	o     *operation
+	o     *Operation
 	l     *loadedPlan
 	board *budgetBoard
 	await map[string]bool // addresses
@@ -93,7 +93,7 @@ type budgetGuard struct {
 }
 
 // newBudgetGuard returns nil where no budget may yet be exceeded.
-func newBudgetGuard(o *operation, l *loadedPlan, board *budgetBoard) *budgetGuard {
+func newBudgetGuard(o *Operation, l *loadedPlan, board *budgetBoard) *budgetGuard {
 	waiting := board.awaits(o.stack)
 	if len(waiting) == 0 {
 		return nil
@@ -181,7 +181,7 @@ func (g *budgetGuard) tell(ctx context.Context, v cost.Verdict) error {
 
 // boardOf is what the budgets are held against when plans are gone on with that
 // were let pass when their run began.
-func (o *operation) boardOf(ctx context.Context, run runs.Run, planned map[string]*loadedPlan) *budgetBoard {
+func (o *Operation) boardOf(ctx context.Context, run runs.Run, planned map[string]*loadedPlan) *budgetBoard {
 	own := *o
 	own.actor, own.overrides = run.Actor, joinOverrides(slices.Clone(run.Overrides), o.overrides...)
 	return own.judgePlans(ctx, planned).board
@@ -195,13 +195,13 @@ func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) 
 		return nil, err
 	}
 	planned := map[string]*loadedPlan{}
-	var o *operation
+	var o *Operation
 	for _, part := range s.plan.Stacks {
 		if ended[part.Name] {
 			continue
 		}
-		o = &operation{project: s.ensemble.member(part.Name), view: silentView{}}
-		l, diags := o.loadPlan(part.Encoded)
+		o = &Operation{Directory: s.ensemble.member(part.Name), view: silentView{}}
+		l, diags := loadPlan(o.Directory, part.Encoded)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}

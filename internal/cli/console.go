@@ -22,7 +22,7 @@ func consoleCommand() *command {
 		setup: func(f *flagSet) action {
 			var vars variableOptions
 			var st stateOptions
-			vars.register(f)
+			registerVariables(f, &vars)
 			f.text(&st.state, "state", "FILE", "Read this tfstate file instead of the state of the environment.")
 			f.accept("plan")
 			return func(ctx context.Context, app *App, _ []string) int { return runConsole(ctx, app, &vars, &st) }
@@ -105,7 +105,7 @@ func readExpressions(app *App, console *engine.Console) int {
 		}
 		value, diags := console.Eval(line)
 		if diags.HasErrors() {
-			app.showWith(diags, map[string][]byte{"<console-input>": []byte(line)})
+			app.Diagnostics(diags, map[string][]byte{"<console-input>": []byte(line)})
 			if !interactive {
 				code = exitFailed
 			}

@@ -34,7 +34,7 @@ What is not known is said with its reason, and never taken as zero.`,
 			f.text(&o.planJSON, "plan-json", "FILE", "Price a plan in its JSON form, as \"terraform show -json\" prints it; - for standard input.")
 			f.toggle(&o.recorded, "recorded", "Price what is recorded in the state, without planning.")
 			f.toggle(&o.refresh, "refresh", "Whether to read every object before planning.")
-			o.variableOptions.register(f)
+			registerVariables(f, &o.variableOptions)
 			return o.run
 		},
 	}
@@ -64,7 +64,7 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 		return app.fail(diags)
 	}
 	if e != nil && len(e.names) > 1 {
-		several := &ensembleOperation{ensemble: e, app: app, view: silentView{}, plans: map[string]*loadedPlan{}}
+		several := &ensembleOperation{&EnsembleOperation{Ensemble: e, session: app.Session, view: silentView{}, plans: map[string]*loadedPlan{}}, app}
 		defer several.Close()
 		return o.ofStacks(ctx, several)
 	}
@@ -74,12 +74,12 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	return o.ofDirectory(ctx, &operation{project: p, view: silentView{}})
+	return o.ofDirectory(ctx, app.operation(&Operation{Directory: p, view: silentView{}}))
 }
 
 // read adds the usage files of the options to what a project is priced by.
-func (o *costOptions) read(p *project) diag.List {
-	prices, diags := p.pricing()
+func (o *costOptions) read(p *Directory) diag.List {
+	prices, diags := pricingOf(p)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -90,7 +90,7 @@ func (o *costOptions) read(p *project) diag.List {
 			diags = append(diags, diag.Errorf("Cannot read file", "%s.", err)...)
 			continue
 		}
-		diags = append(diags, prices.addUsage(p.app, name, src)...)
+		diags = append(diags, prices.addUsage(p.session, name, src)...)
 	}
 	return diags
 }
@@ -119,7 +119,11 @@ func (o *costOptions) ofPlanJSON(app *App) int {
 	if diags := o.read(p); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	e, diags := p.priced.estimate(list)
+	prices, diags := pricingOf(p)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	e, diags := prices.estimate(list)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -146,23 +150,23 @@ func (o *costOptions) ofPlan(ctx context.Context, app *App, name string) int {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	l, diags := p.loadPlanFile(name)
+	l, diags := loadPlanFile(p, name)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	if diags := o.read(p); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	return o.show(app, (&operation{project: p, view: silentView{}}).judge(ctx, l))
+	return o.show(app, (&Operation{Directory: p, view: silentView{}}).judge(ctx, l))
 }
 
 // ofDirectory prices the configuration of a directory, or what is recorded of it.
 func (o *costOptions) ofDirectory(ctx context.Context, op *operation) int {
-	if diags := o.read(op.project); diags.HasErrors() {
+	if diags := o.read(op.Directory); diags.HasErrors() {
 		return op.app.fail(diags)
 	}
 	if o.recorded {
-		return o.ofStates(ctx, op.project, []string{op.stack})
+		return o.ofStates(ctx, op.app, op.Directory, []string{op.stack})
 	}
 	in, diags := op.planInput(ctx, o.plan())
 	if diags.HasErrors() {
@@ -186,7 +190,7 @@ func (o *costOptions) ofStacks(ctx context.Context, e *ensembleOperation) int {
 		return e.app.fail(diags)
 	}
 	if o.recorded {
-		return o.ofStates(ctx, e.member(e.names[0]), e.names)
+		return o.ofStates(ctx, e.app, e.member(e.names[0]), e.names)
 	}
 	diags := e.plan(ctx, o.plan(), "apply")
 	if diags.HasErrors() {
@@ -197,12 +201,12 @@ func (o *costOptions) ofStacks(ctx context.Context, e *ensembleOperation) int {
 }
 
 // ofStates prices what is recorded in states.
-func (o *costOptions) ofStates(ctx context.Context, p *project, names []string) int {
+func (o *costOptions) ofStates(ctx context.Context, app *App, p *Directory, names []string) int {
 	var all []cost.Instance
 	for _, name := range names {
-		list, diags := p.recorded(ctx, name)
+		list, diags := recorded(ctx, p, name)
 		if diags.HasErrors() {
-			return p.app.fail(diags)
+			return app.fail(diags)
 		}
 		if len(names) == 1 {
 			for i := range list {
@@ -211,15 +215,15 @@ func (o *costOptions) ofStates(ctx context.Context, p *project, names []string) 
 		}
 		all = append(all, list...)
 	}
-	prices, diags := p.pricing()
+	prices, diags := pricingOf(p)
 	if diags.HasErrors() {
-		return p.app.fail(diags)
+		return app.fail(diags)
 	}
 	e, diags := prices.estimate(all)
 	if diags.HasErrors() {
-		return p.app.fail(diags)
+		return app.fail(diags)
 	}
-	return o.show(p.app, &judged{estimate: e})
+	return o.show(app, &judged{estimate: e})
 }
 
 // costJSON is the document that -json prints.

@@ -63,7 +63,7 @@ func (o *driftOptions) show(ctx context.Context, app *App, _ []string) int {
 	if err != nil {
 		return app.fail(diag.FromError(err))
 	}
-	w := newStackObserver(op, store)
+	w := newStackObserver(op.Operation, store)
 	targets, _, err := w.targets(ctx)
 	if err != nil {
 		return app.fail(diag.FromError(err))
@@ -109,7 +109,7 @@ func (o *driftOptions) selected(op *operation, p *projects.Project, targets []ob
 
 // act does what the options ask for about one stack.
 func (o *driftOptions) act(ctx context.Context, w *stackObserver, t observer.Target) diag.List {
-	app := w.op.app
+	app := w.op.session
 	if o.reset {
 		if diags := app.may(access.Apply, t.Key.Environment, t.Key.Stack); diags.HasErrors() {
 			return diags
@@ -177,9 +177,9 @@ func (a *App) showDrift(d *api.Drift) {
 	} else {
 		what := "everything is as it was left"
 		if d.Drifted > 0 {
-			what = countOf(d.Drifted, "object") + " not as it was left"
+			what = diag.CountOf(d.Drifted, "object") + " not as it was left"
 			if d.Drifted > 1 {
-				what = countOf(d.Drifted, "object") + " not as they were left"
+				what = diag.CountOf(d.Drifted, "object") + " not as they were left"
 			}
 		}
 		fmt.Fprintf(a.Out, "%s: %s, %s ago.\n", name, what, age(*d.Looked, time.Now()))

@@ -23,17 +23,17 @@ import (
 // ensemble is a project of stacks, as a command works on it: the directory with
 // the project files, and each stack's own, which share its store, environment
 // and settings.
-type ensemble struct {
-	root        *project
+type Ensemble struct {
+	root        *Directory
 	declared    *projects.Project
 	graph       *stacks.Graph
 	names       []string // of the stacks selected, in order
 	environment string
-	members     map[string]*project
+	members     map[string]*Directory
 	schemas     providers.KnownSchemas
 	// host, where not nil, is the project of the server that was sent this one to be
 	// planned: its policies, prices and budgets hold, and its secrets are not given.
-	host *project
+	host *Directory
 	// given are values for the root module of a plain directory that stands for a stack.
 	given []configs.GivenVariable
 
@@ -46,8 +46,8 @@ type ensemble struct {
 // openEnsemble opens the project of stacks that the working directory belongs
 // to; nil where it belongs to none. The environment must be one of those
 // declared.
-func (a *App) openEnsemble() (*ensemble, diag.List) {
-	e, diags := a.findEnsemble()
+func (s *Session) openEnsemble() (*Ensemble, diag.List) {
+	e, diags := s.findEnsemble()
 	if e == nil || diags.HasErrors() {
 		return nil, diags
 	}
@@ -60,19 +60,19 @@ func (a *App) openEnsemble() (*ensemble, diag.List) {
 
 // findEnsemble is openEnsemble for commands that do not depend on the
 // environment. In the directory of a stack, that stack is the one selected.
-func (a *App) findEnsemble() (*ensemble, diag.List) {
-	if e := a.found; e != nil {
-		a.found = nil
+func (s *Session) findEnsemble() (*Ensemble, diag.List) {
+	if e := s.found; e != nil {
+		s.found = nil
 		return e, nil
 	}
 	declared, here, diags := findProject()
 	if declared == nil {
-		if len(a.stacks) > 0 && !diags.HasErrors() {
+		if len(s.stacks) > 0 && !diags.HasErrors() {
 			diags = diag.Errorf("No project", "Option -stack selects a stack of a project, but no *%s file here declares any.", projects.Suffix)
 		}
 		return nil, diags
 	}
-	a.sources = declared.Files
+	s.sources = declared.Files
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -80,7 +80,7 @@ func (a *App) findEnsemble() (*ensemble, diag.List) {
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, diags
 	}
-	selected := a.stacks
+	selected := s.stacks
 	if len(selected) == 0 {
 		selected = here
 	}
@@ -92,7 +92,7 @@ func (a *App) findEnsemble() (*ensemble, diag.List) {
 	if dir == "." {
 		dir = ""
 	}
-	root, d := a.openDirectory(dir)
+	root, d := s.openDirectory(dir)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, diags
 	}
@@ -102,26 +102,22 @@ func (a *App) findEnsemble() (*ensemble, diag.List) {
 	return e, diags
 }
 
-func openedEnsemble(root *project, declared *projects.Project, graph *stacks.Graph) *ensemble {
-	return &ensemble{
+func openedEnsemble(root *Directory, declared *projects.Project, graph *stacks.Graph) *Ensemble {
+	return &Ensemble{
 		root: root, declared: declared, graph: graph, names: graph.Order, environment: root.environment,
-		members: map[string]*project{}, modules: map[string]stacks.Module{},
+		members: map[string]*Directory{}, modules: map[string]stacks.Module{},
 	}
 }
 
 // newEnsemble makes a project of stacks from files as they were at some time, in
 // a directory that is open already.
-func newEnsemble(root *project, declared *projects.Project) (*ensemble, diag.List) {
+func newEnsemble(root *Directory, declared *projects.Project) (*Ensemble, diag.List) {
 	graph, diags := stacks.NewGraph(declared)
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	return openedEnsemble(root, declared, graph), diags
 }
-
-// projectVariable is the environment variable that, set to "off", makes the
-// directory of a stack a plain one.
-const projectVariable = "TUTTI_PROJECT"
 
 // findProject finds the project of stacks that the working directory belongs to:
 // the one whose files are there, or the one above that declares the directory as
@@ -147,19 +143,19 @@ func findProject() (p *projects.Project, here []string, diags diag.List) {
 }
 
 // Close closes the store and ends the providers of all stacks.
-func (e *ensemble) Close() {
+func (e *Ensemble) Close() {
 	e.closeMembers()
 	e.root.Close()
 }
 
-func (e *ensemble) closeMembers() {
+func (e *Ensemble) closeMembers() {
 	for _, p := range e.members {
 		p.Close()
 	}
 }
 
 // member opens a stack.
-func (e *ensemble) member(name string) *project {
+func (e *Ensemble) member(name string) *Directory {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if p := e.members[name]; p != nil {
@@ -169,8 +165,8 @@ func (e *ensemble) member(name string) *project {
 	if dir == "." {
 		dir = ""
 	}
-	p := &project{
-		app: e.root.app, dir: dir, ensemble: e, stack: name, declared: name, environment: e.environment,
+	p := &Directory{
+		session: e.root.session, dir: dir, ensemble: e, stack: name, declared: name, environment: e.environment,
 		cliConfig: e.root.cliConfig, keyring: e.root.keyring, installing: e.root.installing,
 	}
 	if isDirectory(e.declared.Stacks[name]) {
@@ -194,7 +190,7 @@ func (e *ensemble) member(name string) *project {
 
 // ofState opens the stack that a state belongs to; nil where the project does not
 // declare it.
-func (e *ensemble) ofState(key states.Key) *project {
+func (e *Ensemble) ofState(key states.Key) *Directory {
 	for name, s := range e.declared.Stacks {
 		if name == key.Stack || key.Stack == "" && isDirectory(s) {
 			return e.member(name)
@@ -204,7 +200,7 @@ func (e *ensemble) ofState(key states.Key) *project {
 }
 
 // only returns the one stack selected; closing it closes the project.
-func (e *ensemble) only() *project {
+func (e *Ensemble) only() *Directory {
 	p := e.member(e.names[0])
 	p.closing = true
 	return p
@@ -212,7 +208,7 @@ func (e *ensemble) only() *project {
 
 // adoptStack is adopt for a stack. A store that the directory has of its own is
 // not looked into, but must not be overlooked.
-func (p *project) adoptStack(ctx context.Context) diag.List {
+func (p *Directory) adoptStack(ctx context.Context) diag.List {
 	if p.adopted {
 		return nil
 	}
@@ -227,7 +223,7 @@ func (p *project) adoptStack(ctx context.Context) diag.List {
 }
 
 // projectVariables are the values of the project's variables.
-func (e *ensemble) projectVariables(ctx context.Context, o *variableOptions) (map[string]cty.Value, diag.List) {
+func (e *Ensemble) projectVariables(ctx context.Context, o *variableOptions) (map[string]cty.Value, diag.List) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.variables != nil {
@@ -249,7 +245,7 @@ func (e *ensemble) projectVariables(ctx context.Context, o *variableOptions) (ma
 
 // useVariables takes the values of the project's variables from those given,
 // unless they are known already.
-func (e *ensemble) useVariables(given map[string]cty.Value) {
+func (e *Ensemble) useVariables(given map[string]cty.Value) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.variables != nil || len(given) == 0 {
@@ -270,8 +266,8 @@ func (e *ensemble) useVariables(given map[string]cty.Value) {
 
 // selectStackOf selects the stack that a saved plan is for, where the project
 // has several and none is named.
-func (a *App) selectStackOf(file string) {
-	e, diags := a.findEnsemble()
+func (s *Session) selectStackOf(file string) {
+	e, diags := s.findEnsemble()
 	if e == nil || diags.HasErrors() {
 		return // it is said when the plan is applied
 	}
@@ -281,12 +277,12 @@ func (a *App) selectStackOf(file string) {
 		return
 	}
 	if plan, err := plans.Decode(data, e.root.keyring); err == nil && e.declared.Stacks[plan.StateKey.Stack] != nil {
-		a.stacks = []string{plan.StateKey.Stack}
+		s.stacks = []string{plan.StateKey.Stack}
 	}
 }
 
 // scope evaluates the project's expressions.
-func (e *ensemble) scope(ctx context.Context, o *variableOptions) (*stacks.Scope, diag.List) {
+func (e *Ensemble) scope(ctx context.Context, o *variableOptions) (*stacks.Scope, diag.List) {
 	values, diags := e.projectVariables(ctx, o)
 	if diags.HasErrors() {
 		return nil, diags
@@ -299,7 +295,7 @@ func (e *ensemble) scope(ctx context.Context, o *variableOptions) (*stacks.Scope
 }
 
 // secrets reads the project's secrets in the environment worked in.
-func (e *ensemble) secrets() *secretReader {
+func (e *Ensemble) secrets() *secretReader {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.reader == nil {
@@ -309,7 +305,7 @@ func (e *ensemble) secrets() *secretReader {
 }
 
 // module returns what a stack's root module declares.
-func (e *ensemble) module(name string) (stacks.Module, diag.List) {
+func (e *Ensemble) module(name string) (stacks.Module, diag.List) {
 	e.mu.Lock()
 	m, ok := e.modules[name]
 	e.mu.Unlock()
@@ -345,7 +341,7 @@ func (e *ensemble) module(name string) (stacks.Module, diag.List) {
 
 // check finds everything about the stacks selected that can be known to be wrong
 // before any of them is planned.
-func (e *ensemble) check(scope *stacks.Scope) diag.List {
+func (e *Ensemble) check(scope *stacks.Scope) diag.List {
 	var diags diag.List
 	known := map[string]stacks.Module{}
 	load := func(name string) {
@@ -369,7 +365,7 @@ func (e *ensemble) check(scope *stacks.Scope) diag.List {
 
 // stackInputs are the values of a stack's variables: from files beside its root
 // module, and what the project gives it. outputs stands for the stacks before it.
-func (p *project) stackInputs(cfg *configs.Config, scope *stacks.Scope, outputs func(string) (cty.Value, diag.List)) (map[string]configs.InputValue, diag.List) {
+func (p *Directory) stackInputs(cfg *configs.Config, scope *stacks.Scope, outputs func(string) (cty.Value, diag.List)) (map[string]configs.InputValue, diag.List) {
 	values, diags := p.ensemble.beside(p, cfg.Root, cfg.Files)
 	p.quote(cfg.Files)
 	given, d := scope.Inputs(p.declared, outputs)
@@ -382,7 +378,7 @@ func (p *project) stackInputs(cfg *configs.Config, scope *stacks.Scope, outputs 
 
 // beside are the values that a root module has from files beside it. A plain directory,
 // which no project gives anything, takes them from everywhere that a command does.
-func (e *ensemble) beside(p *project, root *configs.Module, files map[string][]byte) (map[string]configs.InputValue, diag.List) {
+func (e *Ensemble) beside(p *Directory, root *configs.Module, files map[string][]byte) (map[string]configs.InputValue, diag.List) {
 	if p.stack != "" {
 		return configs.CollectVariables(p.rootDir(), root, nil, nil, files)
 	}
@@ -391,7 +387,7 @@ func (e *ensemble) beside(p *project, root *configs.Module, files map[string][]b
 
 // give has a plain directory take the values given for variables, which are then none
 // of the project's.
-func (e *ensemble) give(o *variableOptions) {
+func (e *Ensemble) give(o *variableOptions) {
 	for _, s := range e.declared.Stacks {
 		if isDirectory(s) {
 			e.given, o.given = o.given, nil
@@ -402,7 +398,7 @@ func (e *ensemble) give(o *variableOptions) {
 // fromState returns what stands for a stack that is not planned along: the
 // outputs in its state. What is referred to must be there, unless something is
 // to be destroyed.
-func (e *ensemble) fromState(ctx context.Context, user string, mode plans.Mode) func(string) (cty.Value, diag.List) {
+func (e *Ensemble) fromState(ctx context.Context, user string, mode plans.Mode) func(string) (cty.Value, diag.List) {
 	return func(name string) (cty.Value, diag.List) {
 		m, diags := e.module(name)
 		if diags.HasErrors() {
@@ -433,7 +429,7 @@ func (e *ensemble) fromState(ctx context.Context, user string, mode plans.Mode) 
 }
 
 // states reads the states of stacks.
-func (e *ensemble) states(ctx context.Context, names []string, mode plans.Mode) (map[string]*states.State, diag.List) {
+func (e *Ensemble) states(ctx context.Context, names []string, mode plans.Mode) (map[string]*states.State, diag.List) {
 	out := map[string]*states.State{}
 	var diags diag.List
 	for _, name := range names {
@@ -456,7 +452,7 @@ func inStack(name string, diags diag.List) diag.List {
 }
 
 // stray warns about configuration at the root that belongs to no stack.
-func (e *ensemble) stray() diag.List {
+func (e *Ensemble) stray() diag.List {
 	for _, s := range e.declared.Stacks {
 		if filepath.Clean(s.Source) == "." {
 			return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -77,22 +76,6 @@ func (o *applyOptions) applyStacks(ctx context.Context, app *App, name string) i
 	return e.execute(ctx, o)
 }
 
-// decide judges the plans of all stacks, before any of them is carried out.
-func (o *ensembleOperation) decide(ctx context.Context, mode plans.Mode, kind string) diag.List {
-	order := slices.Clone(o.names)
-	if mode == plans.Destroy {
-		slices.Reverse(order)
-	}
-	var diags diag.List
-	for _, name := range order {
-		if l := o.plans[name]; l != nil {
-			_, d := o.operation(name).decide(ctx, l, runOptions{kind: kind, parent: o.by.Parent})
-			diags = append(diags, inStack(name, d)...)
-		}
-	}
-	return diags
-}
-
 // openPlanOfStacks opens the project that a saved plan of several stacks was
 // made in, as it was then, here.
 // Without vars it is only looked at: what has to be given again is not asked for.
@@ -107,7 +90,7 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 		return nil, diags
 	}
 	shared := &sharedPlan{}
-	if shared.plan, err = stacks.DecodePlan(root.sealedNow(data), root.keyring); err != nil {
+	if shared.plan, err = stacks.DecodePlan(sealedNow(root, data), root.keyring); err != nil {
 		root.Close()
 		again := ""
 		if errors.Is(err, plans.ErrSealed) {
@@ -123,18 +106,18 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 		root.Close()
 		return nil, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", shared.plan.Environment, root.environment)
 	}
-	e := &ensembleOperation{ensemble: shared.ensemble, app: a, view: a.operationView(asJSON), shared: shared.plan, plans: map[string]*loadedPlan{}}
+	e := &ensembleOperation{&EnsembleOperation{Ensemble: shared.ensemble, session: a.Session, view: a.operationView(asJSON), shared: shared.plan, plans: map[string]*loadedPlan{}}, a}
 	e.names = nil
 	for _, s := range shared.plan.Stacks {
 		e.names = append(e.names, s.Name)
 		op := e.operation(s.Name)
-		l, d := op.loadPlan(s.Encoded)
+		l, d := loadPlan(op.Directory, s.Encoded)
 		if d.HasErrors() {
-			return nil, inFile(name, d)
+			return nil, diag.InFile(name, d)
 		}
 		l.file = name
 		if l.plan.Digest != s.Digest {
-			return nil, inFile(name, diag.FromError(plans.ErrTampered))
+			return nil, diag.InFile(name, diag.FromError(plans.ErrTampered))
 		}
 		e.plans[s.Name] = l
 		if vars != nil {
@@ -159,10 +142,10 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	}
 	r := newStackRunner(o.root, o.declared)
 	r.budgeted, r.board = true, j.board
-	r.own, r.view, r.vars, r.parallelism, r.patience = o.ensemble, o.view, &opts.variableOptions, opts.parallelism, opts.lockTimeout
+	r.own, r.view, r.vars, r.parallelism, r.patience = o.Ensemble, o.view, &opts.variableOptions, opts.parallelism, opts.lockTimeout
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
-	made := &sharedPlan{plan: o.shared, ensemble: o.ensemble, made: o.plans}
+	made := &sharedPlan{plan: o.shared, ensemble: o.Ensemble, made: o.plans}
 	id := takeNewRun(ctx)
 	made.evaluate(readSecretsFor(ctx, id, nil))
 	r.shared[o.shared.Digest] = made
@@ -177,7 +160,7 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 		return o.app.fail(diags)
 	}
 	d := flow.Compile(definition, definition.Workflows[stacks.WorkflowName])
-	return r.drive(ctx, o.shared, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
+	return o.app.drive(ctx, r, o.shared, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = runs.Run{
 			ID: id, Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: o.summary(),
 			Source: o.app.source(),
@@ -192,38 +175,24 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	})
 }
 
-// moveObjects carries out the moves between stacks, all of them or none, unless
-// they were made before.
-func (o *ensembleOperation) moveObjects(ctx context.Context, store runs.Store) error {
-	pending, err := stacks.Pending(o.shared.Moves, func(key states.Key) (*states.State, error) { return store.State(ctx, key) })
-	if err != nil || len(pending) == 0 {
-		return err
-	}
-	if err := store.Transfer(ctx, pending, transferEvents(o.operation(o.names[0]).by(), pending)...); err != nil {
-		return diag.Errorf("Cannot move objects between stacks", "%s. Nothing was done; plan again.", err).Err()
-	}
-	return nil
-}
-
 // drive has the run of a plan carried out, shows it and reports.
-func (r *stackRunner) drive(ctx context.Context, plan *stacks.Plan, do func(*runs.Runner, runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List)) int {
-	app := r.root.app
+func (a *App) drive(ctx context.Context, r *stackRunner, plan *stacks.Plan, do func(*runs.Runner, runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List)) int {
 	runner := &runs.Runner{Store: r.root.opened}
 	atOnce := defaultParallelism
 	if shared := r.shared[plan.Digest]; shared != nil {
-		atOnce, r.parallelism = shared.ensemble.share(r.parallelism)
+		atOnce, r.parallelism = share(shared.ensemble, r.parallelism)
 	}
 	run, machine, diags := do(runner, runs.WorkflowOptions{
-		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(), Authorize: app.authorizer(r.root.opened),
+		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(), Authorize: a.authorizer(r.root.opened),
 	})
 	runner.Wait()
 	r.view.settle()
 	if machine == nil {
-		return app.fail(diags)
+		return a.fail(diags)
 	}
 	for _, s := range plan.Stacks {
 		if outcome := r.outcomes[s.Name]; outcome != nil {
-			app.show(outcome.diags)
+			a.show(outcome.diags)
 		}
 	}
 	for _, s := range machine.Steps() {
@@ -234,7 +203,7 @@ func (r *stackRunner) drive(ctx context.Context, plan *stacks.Plan, do func(*run
 			diags = append(diags, diag.Warningf("Stack was not applied", "The stack %q was left as it is, because a stack before it failed.", s.Name)...)
 		}
 	}
-	app.show(diags)
+	a.show(diags)
 	r.report(plan, run)
 	if run.Status != runs.Succeeded || diags.HasErrors() {
 		return exitFailed
@@ -267,11 +236,11 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *vari
 	if err != nil {
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
 	}
-	d, diags := o.definitionOf(source)
+	d, diags := definitionOf(o.Directory, source)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	r := newStackRunner(o.project, d.Project)
+	r := newStackRunner(o.Directory, d.Project)
 	r.budgeted = true // when it was started
 	r.view, r.vars, r.parallelism = o.view, vars, parallelism
 	defer r.Close()
@@ -282,15 +251,10 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *vari
 	if r.board, err = shared.board(ctx, o.opened, run); err != nil {
 		return o.app.fail(diag.FromError(err))
 	}
-	return r.drive(ctx, shared.plan, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
+	return o.app.drive(ctx, r, shared.plan, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = run
 		return runner.ContinueWorkflow(ctx, d, w)
 	})
-}
-
-// isStacksRun reports whether a run applies a plan of several stacks.
-func isStacksRun(run runs.Run) bool {
-	return run.Machine() && slices.Contains([]string{"apply", "destroy", "refresh"}, run.Kind)
 }
 
 // approved asks whether to carry out what was shown.

@@ -24,61 +24,44 @@ const maxAtOnce = 8
 
 // share divides what may be done in parallel among stacks: how many of them are
 // at work at once, and how much each may do.
-func (e *ensemble) share(parallelism int) (atOnce, each int) {
+func share(e *Ensemble, parallelism int) (atOnce, each int) {
 	atOnce = max(1, min(maxAtOnce, parallelism, e.graph.Width(e.names)))
 	return atOnce, max(1, parallelism/atOnce)
 }
 
 // ensembleOperation is one command that plans or applies several stacks.
-type ensembleOperation struct {
-	*ensemble
-	app    *App
-	view   operationView
-	shared *stacks.Plan           // what was planned, or read from a file
-	plans  map[string]*loadedPlan // by stack
-	judged *judged                // see judge
+type EnsembleOperation struct {
+	*Ensemble
+	session *Session
+	view    operationView
+	shared  *stacks.Plan           // what was planned, or read from a file
+	plans   map[string]*loadedPlan // by stack
+	judged  *judged                // see judge
 	// named says that somebody chose the stacks by name.
 	named bool
 	// by is the run that it is done for; the zero value: what somebody asked for here.
 	by runs.StackRequest
 }
 
-// openEnsembleOperation opens the project where several stacks, or none by name,
-// are to be planned together; nil where an operation on one directory is meant.
-func (a *App) openEnsembleOperation(asJSON bool) (*ensembleOperation, diag.List) {
-	a.jsonOut, a.prose = asJSON, true
-	e, diags := a.openEnsemble()
-	if e == nil || diags.HasErrors() {
-		return nil, diags
-	}
-	if len(e.names) == 1 {
-		a.found = e // for the operation on one directory
-		a.show(diags)
-		return nil, nil
-	}
-	a.show(append(diags, e.stray()...))
-	return &ensembleOperation{ensemble: e, app: a, view: a.operationView(asJSON), plans: map[string]*loadedPlan{}, named: len(a.stacks) > 0}, nil
-}
-
 // member opens a stack for an operation.
-func (o *ensembleOperation) operation(name string) *operation {
-	return &operation{project: o.member(name), view: o.view.forStack(name), actor: o.by.Actor, authority: o.by.Authority, overrides: o.by.Overrides}
+func (o *EnsembleOperation) operation(name string) *Operation {
+	return &Operation{Directory: o.member(name), view: o.view.forStack(name), actor: o.by.Actor, authority: o.by.Authority, overrides: o.by.Overrides}
 }
 
 // may refuses what the roles do not allow on one of the stacks selected.
-func (o *ensembleOperation) may(verb access.Verb) diag.List {
+func (o *EnsembleOperation) may(verb access.Verb) diag.List {
 	var diags diag.List
 	for _, name := range o.names {
 		op := o.operation(name)
 		who, _ := op.who()
-		diags = append(diags, o.app.mayBe(who, verb, o.environment, op.stack, "")...)
+		diags = append(diags, o.session.mayBe(who, verb, o.environment, op.stack, "")...)
 	}
 	return diags
 }
 
 // plan plans all stacks selected, each from what is planned for those before it.
 // Stacks whose upstream could not be planned are left out.
-func (o *ensembleOperation) plan(ctx context.Context, po *planOptions, kind string) diag.List {
+func (o *EnsembleOperation) plan(ctx context.Context, po *planOptions, kind string) diag.List {
 	if diags := o.may(access.Plan); diags.HasErrors() {
 		return diags
 	}
@@ -113,7 +96,7 @@ func (o *ensembleOperation) plan(ctx context.Context, po *planOptions, kind stri
 }
 
 // finish makes one plan of those of the stacks, in the order they are applied.
-func (o *ensembleOperation) finish(mode plans.Mode) diag.List {
+func (o *EnsembleOperation) finish(mode plans.Mode) diag.List {
 	needs := o.graph.Among(o.names)
 	order := slices.Clone(o.names)
 	if mode == plans.Destroy {
@@ -134,7 +117,7 @@ func (o *ensembleOperation) finish(mode plans.Mode) diag.List {
 }
 
 // encode fills in the digest of the plan and returns its bytes.
-func (o *ensembleOperation) encode() ([]byte, diag.List) {
+func (o *EnsembleOperation) encode() ([]byte, diag.List) {
 	data, err := o.shared.Encode(o.root.keyring)
 	return data, diag.FromError(err)
 }
@@ -142,7 +125,7 @@ func (o *ensembleOperation) encode() ([]byte, diag.List) {
 // requests says what is asked of each stack. Addresses name it: stack.NAME.ADDRESS.
 // Where targets are given, stacks without any are left out, unless they were
 // named.
-func (o *ensembleOperation) requests(po *planOptions) (map[string]planRequest, plans.Mode, diag.List) {
+func (o *EnsembleOperation) requests(po *planOptions) (map[string]planRequest, plans.Mode, diag.List) {
 	if po.generateConfigOut != "" {
 		return nil, 0, diag.Errorf("Which stack?", "Option -generate-config-out writes the configuration of one stack: choose it with -stack=NAME.")
 	}
@@ -197,7 +180,7 @@ func stackAddress(s string) (stack, address string, ok bool) {
 
 // priors are the states to plan from: as they will be once objects have moved
 // between stacks.
-func (o *ensembleOperation) priors(ctx context.Context, mode plans.Mode) (map[string]*states.State, []states.Transfer, diag.List) {
+func (o *EnsembleOperation) priors(ctx context.Context, mode plans.Mode) (map[string]*states.State, []states.Transfer, diag.List) {
 	names := slices.Clone(o.names)
 	for _, m := range o.declared.Moves {
 		names = append(names, m.FromStack, m.ToStack)
@@ -225,7 +208,7 @@ func apart(moves []states.Transfer, names []string) diag.List {
 
 // pendingMoves reports objects that are to move into or out of a stack which is
 // planned alone.
-func (e *ensemble) pendingMoves(ctx context.Context, name string) diag.List {
+func pendingMoves(ctx context.Context, e *Ensemble, name string) diag.List {
 	var names []string
 	for _, m := range e.declared.Moves {
 		if m.FromStack == name || m.ToStack == name {
@@ -243,7 +226,7 @@ func (e *ensemble) pendingMoves(ctx context.Context, name string) diag.List {
 
 // planning is the work of planning several stacks.
 type planning struct {
-	o        *ensembleOperation
+	o        *EnsembleOperation
 	ctx      context.Context
 	po       *planOptions
 	requests map[string]planRequest
@@ -276,7 +259,7 @@ func (p *planning) all() diag.List {
 	for _, name := range p.o.names {
 		done[name] = make(chan struct{})
 	}
-	atOnce, each := p.o.share(p.po.parallelism)
+	atOnce, each := share(p.o.Ensemble, p.po.parallelism)
 	po := *p.po
 	po.parallelism = each
 	p.po = &po
@@ -363,7 +346,7 @@ func (p *planning) outputs(user string) func(string) (cty.Value, diag.List) {
 }
 
 // totals sums up what is planned.
-func (o *ensembleOperation) totals() plans.Counts {
+func (o *EnsembleOperation) totals() plans.Counts {
 	var n plans.Counts
 	for _, l := range o.plans {
 		c := l.plan.Count()
@@ -374,7 +357,7 @@ func (o *ensembleOperation) totals() plans.Counts {
 }
 
 // changes reports whether anything is planned at all.
-func (o *ensembleOperation) changes() bool {
+func (o *EnsembleOperation) changes() bool {
 	for _, l := range o.plans {
 		if l.plan.HasChanges() {
 			return true
@@ -384,7 +367,7 @@ func (o *ensembleOperation) changes() bool {
 }
 
 // show shows the plans in the order they are applied, and what they come to.
-func (o *ensembleOperation) show(ctx context.Context, mode plans.Mode, diags diag.List) {
+func (o *EnsembleOperation) show(ctx context.Context, mode plans.Mode, diags diag.List) {
 	order := slices.Clone(o.names)
 	if mode == plans.Destroy {
 		slices.Reverse(order)
@@ -406,7 +389,7 @@ func (o *ensembleOperation) show(ctx context.Context, mode plans.Mode, diags dia
 }
 
 // summary says in a line what the plans do.
-func (o *ensembleOperation) summary() string {
+func (o *EnsembleOperation) summary() string {
 	n := o.totals()
 	return fmt.Sprintf("%d stacks: %d to add, %d to change, %d to destroy", len(o.names), n.Add, n.Change, n.Destroy)
 }

@@ -17,7 +17,7 @@ import (
 
 // factory returns the project's providers: the built-in one, and processes of
 // those that are installed.
-func (p *project) factory() providers.Factory {
+func (p *Directory) factory() providers.Factory {
 	p.starting.Lock()
 	defer p.starting.Unlock()
 	if p.providers != nil {
@@ -72,7 +72,7 @@ func (f brokenFactory) Close() error { return nil }
 
 // installer installs and finds providers as the user's configuration says, or
 // from the mirrors given alone.
-func (p *project) installer(mirrors []string) *install.Installer {
+func (p *Directory) installer(mirrors []string) *install.Installer {
 	if len(mirrors) > 0 {
 		return &install.Installer{Config: p.cliConfig.ForMirrors(mirrors...)}
 	}
@@ -82,12 +82,12 @@ func (p *project) installer(mirrors []string) *install.Installer {
 	return p.installing
 }
 
-func (p *project) installOptions() install.Options {
+func (p *Directory) installOptions() install.Options {
 	return install.Options{DataDir: p.dataDir, LockFile: p.place(lockFileName)}
 }
 
 // knownSchemas are shared by the stacks of a project.
-func (p *project) knownSchemas() *providers.KnownSchemas {
+func (p *Directory) knownSchemas() *providers.KnownSchemas {
 	if p.ensemble == nil {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (p *project) knownSchemas() *providers.KnownSchemas {
 }
 
 // providerLock says which build of a provider is installed.
-func (p *project) providerLock(_ context.Context, addr addrs.Provider) (plans.ProviderLock, bool) {
+func (p *Directory) providerLock(_ context.Context, addr addrs.Provider) (plans.ProviderLock, bool) {
 	found, diags := p.installer(nil).Find(addr, p.installOptions())
 	if diags.HasErrors() {
 		return plans.ProviderLock{}, false
@@ -104,6 +104,6 @@ func (p *project) providerLock(_ context.Context, addr addrs.Provider) (plans.Pr
 }
 
 // services are the hosts and credentials that modules are downloaded with.
-func (p *project) services() modules.Services {
+func (p *Directory) services() modules.Services {
 	return modules.Services{Tokens: p.cliConfig.Tokens, Overrides: p.cliConfig.Services}
 }

@@ -54,53 +54,46 @@ type projectPolicies struct {
 	told     sync.Once // idle was
 }
 
-// policies are those of the project in a directory.
-func (a *App) policies(root string) *projectPolicies {
-	a.quoting.Lock()
-	if a.gates == nil {
-		a.gates = map[string]*projectPolicies{}
-	}
-	g := a.gates[root]
-	if g == nil {
-		g = &projectPolicies{ready: map[string]*policy.Policy{}}
-		a.gates[root] = g
-	}
-	a.quoting.Unlock()
-	g.once.Do(func() { g.diags = g.load(a, root) })
+// policiesKey is where a session keeps the policies of a directory.
+type policiesKey string
+
+// policiesIn are those of the project in a directory.
+func policiesIn(s *Session, root string) *projectPolicies {
+	kept, _ := s.kept.LoadOrStore(policiesKey(root), &projectPolicies{ready: map[string]*policy.Policy{}})
+	g := kept.(*projectPolicies)
+	g.once.Do(func() { g.diags = g.load(s, root) })
 	return g
 }
 
-func (g *projectPolicies) load(a *App, root string) diag.List {
+func (g *projectPolicies) load(s *Session, root string) diag.List {
 	var diags diag.List
 	if projects.Exists(root) {
 		g.declared, diags = projects.Load(root)
 		if g.declared != nil {
-			a.quoteMore(g.declared.Files)
+			s.quoteToo(g.declared.Files)
 		}
 		if diags.HasErrors() {
 			return diags
 		}
 		for _, name := range sortedKeys(g.declared.Policies) {
 			p := g.declared.Policies[name]
-			ready, d := readPolicy(a, p.Name, policy.Level(p.Enforcement), policySourceOf(root, p.Source).with(root, p), &p.SourceRange)
+			ready, d := readPolicy(s, p.Name, policy.Level(p.Enforcement), policySourceOf(root, p.Source).with(root, p), &p.SourceRange)
 			diags = append(diags, d...)
 			g.ready[name] = ready
 			g.idle = append(g.idle, neverApplies(g.declared, p)...)
 		}
 	}
-	if a.policyOptions != nil {
-		for _, dir := range a.policyOptions.dirs {
-			from := policySourceOf("", dir)
-			p, d := readPolicy(a, from.name, policy.Mandatory, from, nil)
-			diags = append(diags, d...)
-			g.adHoc = append(g.adHoc, p)
-		}
+	for _, dir := range s.morePolicies {
+		from := policySourceOf("", dir)
+		p, d := readPolicy(s, from.name, policy.Mandatory, from, nil)
+		diags = append(diags, d...)
+		g.adHoc = append(g.adHoc, p)
 	}
 	return diags
 }
 
 // readPolicy reads and prepares a policy.
-func readPolicy(a *App, name string, level policy.Level, from policySource, at *hcl.Range) (*policy.Policy, diag.List) {
+func readPolicy(s *Session, name string, level policy.Level, from policySource, at *hcl.Range) (*policy.Policy, diag.List) {
 	files, err := from.read()
 	var missing *fs.PathError
 	if errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
@@ -115,7 +108,7 @@ func readPolicy(a *App, name string, level policy.Level, from policySource, at *
 	for file, src := range files {
 		sources[filepath.ToSlash(filepath.Join(from.dir, filepath.FromSlash(file)))] = src
 	}
-	a.quoteMore(sources)
+	s.quoteToo(sources)
 	in := policy.Source{Dir: filepath.ToSlash(from.dir), Files: files, Decisions: from.decisions}
 	for _, dir := range from.data {
 		more, err := policy.ReadData(dir)
@@ -129,63 +122,37 @@ func readPolicy(a *App, name string, level policy.Level, from policySource, at *
 			sources["data "+dir+" "+file] = src
 		}
 	}
-	key := policyKey(name, level, from.decisions, sources)
-	a.quoting.Lock()
-	ready := a.prepared[key]
-	a.quoting.Unlock()
-	if ready != nil {
-		return ready, nil
+	key := policyKeyOf(name, level, from.decisions, sources)
+	if ready, ok := s.kept.Load(key); ok {
+		return ready.(*policy.Policy), nil
 	}
 	ready, diags := policy.PrepareSource(name, level, in)
 	if !diags.HasErrors() {
-		a.quoting.Lock()
-		if a.prepared == nil {
-			a.prepared = map[[sha256.Size]byte]*policy.Policy{}
-		}
-		a.prepared[key] = ready
-		a.quoting.Unlock()
+		s.kept.Store(key, ready)
 	}
 	return ready, diags
 }
 
-// policyKey tells policies apart by all that they are made of.
-func policyKey(name string, level policy.Level, decisions []string, sources map[string][]byte) [sha256.Size]byte {
+// policyKey is where a session keeps a policy that is prepared: it tells policies apart
+// by all that they are made of.
+type policyKey [sha256.Size]byte
+
+func policyKeyOf(name string, level policy.Level, decisions []string, sources map[string][]byte) policyKey {
 	h := sha256.New()
 	_, _ = fmt.Fprintf(h, "%q %q %q", name, level, decisions)
 	for _, file := range sortedKeys(sources) {
 		_, _ = fmt.Fprintf(h, " %q %q", file, sources[file])
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	return policyKey(h.Sum(nil))
 }
 
 // readRulesAnew has policies, prices and budgets read again: what is carried out
 // next, by a process that has been working for long, is held to what the files have
 // then.
-func (p *project) readRulesAnew() {
+func readRulesAnew(p *Directory) {
 	root := p.costRoot()
-	root.opening.Lock()
-	root.priced = nil
-	root.opening.Unlock()
-	p.app.quoting.Lock()
-	delete(p.app.gates, p.policyRoot())
-	p.app.quoting.Unlock()
-}
-
-// quoteMore adds text that diagnostics may quote.
-func (a *App) quoteMore(files map[string][]byte) {
-	a.quoting.Lock()
-	defer a.quoting.Unlock()
-	merged := maps.Clone(a.sources)
-	if merged == nil {
-		merged = map[string][]byte{}
-	}
-	maps.Copy(merged, files)
-	a.sources = merged
-}
-
-// policyRoot is the directory whose project files have the policies.
-func (p *project) policyRoot() string {
-	return p.costRoot().rootDir()
+	root.session.kept.Delete(pricesKey(root.rootDir()))
+	p.session.kept.Delete(policiesKey(p.policyRoot()))
 }
 
 // judgement is what policy says about a plan, with what it was made from.
@@ -210,7 +177,7 @@ func (j *judgement) tell(e *cost.Estimate) {
 
 // holdToPolicy holds a plan to the policies that apply to it. It is done once; nil where
 // there are none.
-func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOptions) (*judgement, diag.List) {
+func (o *Operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOptions) (*judgement, diag.List) {
 	if l.decided != nil {
 		return l.decided, nil
 	}
@@ -218,7 +185,7 @@ func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	j.locate, j.hidden = o.locator(l.config), sensitiveInputs(l.plan)
+	j.locate, j.hidden = locatorIn(o.Directory, l.config), sensitiveInputs(l.plan)
 	if d := l.encode(o.keyring); d.HasErrors() {
 		return nil, d
 	}
@@ -238,14 +205,14 @@ func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 
 // applicable finds the policies that apply here, and what they are told about
 // the run; nil where there are none. Warnings about policies are given once.
-func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement, diag.List) {
-	g := o.app.policies(o.policyRoot())
+func (o *Operation) applicable(ctx context.Context, opts runOptions) (*judgement, diag.List) {
+	g := policiesIn(o.session, o.policyRoot())
 	if g.diags.HasErrors() {
 		return nil, g.diags
 	}
 	var diags diag.List
 	g.warned.Do(func() { diags = g.diags })
-	g.told.Do(func() { o.app.show(g.idle) })
+	g.told.Do(func() { o.session.show(g.idle) })
 	j := &judgement{policies: slices.Clone(g.adHoc)}
 	labels := map[string]string{}
 	if g.declared != nil {
@@ -282,9 +249,9 @@ func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement
 
 // whoAsks tells policies who wants something done: the subject of grants, its
 // groups and its roles.
-func (o *operation) whoAsks(about map[string]any) diag.List {
+func (o *Operation) whoAsks(about map[string]any) diag.List {
 	who, _ := o.who()
-	declared, diags := o.app.policy()
+	declared, diags := o.session.policy()
 	if diags.HasErrors() {
 		return diags
 	}
@@ -294,11 +261,11 @@ func (o *operation) whoAsks(about map[string]any) diag.List {
 
 // tellCost prices resources for the policies, where a rule may look at that. What
 // cannot be priced then stops the plan: nobody knows what the rule would say.
-func (o *operation) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
+func (o *Operation) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
 	if !slices.ContainsFunc(j.policies, func(p *policy.Policy) bool { return p.Mentions("tutti") }) {
 		return nil
 	}
-	prices, diags := o.pricing()
+	prices, diags := pricingOf(o.Directory)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -316,7 +283,7 @@ func (o *operation) tellCost(j *judgement, list func() ([]cost.Instance, error))
 
 // judgeDocument evaluates the policies on plan JSON. A rule that cannot be
 // evaluated is an error: it must not let anything pass.
-func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
+func (o *Operation) judgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
 	doc, err := j.document(data)
 	if err != nil {
 		return diag.Errorf("Cannot read plan JSON", "%s.", err)
@@ -379,7 +346,7 @@ func sensitiveInputs(p *plans.Plan) (out []json.RawMessage) {
 }
 
 // workflowOf names the workflow that a run is a step of.
-func (o *operation) workflowOf(ctx context.Context, run string) map[string]any {
+func (o *Operation) workflowOf(ctx context.Context, run string) map[string]any {
 	out := map[string]any{"run": run}
 	store, diags := o.store(ctx)
 	if diags.HasErrors() {
@@ -450,9 +417,9 @@ func locator(cfg *configs.Config) locating {
 	}
 }
 
-// locator finds declarations as whoever wrote the files knows them: what a client
+// locatorIn finds declarations as whoever wrote the files knows them: what a client
 // sent is not where it was unpacked to.
-func (p *project) locator(cfg *configs.Config) locating {
+func locatorIn(p *Directory, cfg *configs.Config) locating {
 	locate := locator(cfg)
 	if p.ensemble == nil || p.ensemble.host == nil {
 		return locate
@@ -475,7 +442,7 @@ func (p *project) locator(cfg *configs.Config) locating {
 
 // decide judges a plan and shows what came out, once. The diagnostics have an
 // error where the plan must not be carried out.
-func (o *operation) decide(ctx context.Context, l *loadedPlan, opts runOptions) (*judgement, diag.List) {
+func (o *Operation) decide(ctx context.Context, l *loadedPlan, opts runOptions) (*judgement, diag.List) {
 	j, diags := o.holdToPolicy(ctx, l, opts)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
@@ -505,7 +472,7 @@ func denied(d *policy.Decision, mustNot string) diag.List {
 	}
 	var lines, options []string
 	for _, name := range sortedKeys(by) {
-		lines = append(lines, fmt.Sprintf("  - %s (%s): %s", name, by[name].level, countOf(by[name].n, "finding")))
+		lines = append(lines, fmt.Sprintf("  - %s (%s): %s", name, by[name].level, diag.CountOf(by[name].n, "finding")))
 		if by[name].level == policy.SoftMandatory {
 			options = append(options, overrideOption(name))
 		}
@@ -525,7 +492,7 @@ func denied(d *policy.Decision, mustNot string) diag.List {
 // nil where there are no policies, and for runs that are resumed: it was kept when
 // they began. The guard goes on judging what becomes known during the run; nil
 // where nothing is left open.
-func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*policy.Decision, *guard, diag.List) {
+func (o *Operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*policy.Decision, *guard, diag.List) {
 	if opts.resume == "" {
 		j, diags := o.decide(ctx, l, opts)
 		if j == nil || diags.HasErrors() {
@@ -565,11 +532,11 @@ func deniedBecause(d *policy.Decision) string {
 			continue
 		}
 		if more++; more == 0 {
-			text = fmt.Sprintf("%s (policy %s, rule %s)", firstLine(f.Message), f.Policy, f.Rule)
+			text = fmt.Sprintf("%s (policy %s, rule %s)", diag.FirstLine(f.Message), f.Policy, f.Rule)
 		}
 	}
 	if more > 0 {
-		text += ", and " + countOf(more, "more finding")
+		text += ", and " + diag.CountOf(more, "more finding")
 	}
 	return text
 }

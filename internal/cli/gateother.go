@@ -36,7 +36,7 @@ func (o *gateOptions) register(f *flagSet) {
 }
 
 // hold has the command hold what it does to these options.
-func (o *gateOptions) hold(a *App) { a.policyOptions, a.overrides = &o.policyOptions, o.overrides }
+func (o *gateOptions) hold(a *App) { a.morePolicies, a.overrides = o.policyOptions.dirs, o.overrides }
 
 // deed is something to be done that has no plan.
 type deed struct {
@@ -53,7 +53,7 @@ type deed struct {
 // pass holds something that has no plan to the policies that apply here, and
 // shows what they say, where that is anything. The events are to be written with
 // it: what was decided, and what was overridden.
-func (o *operation) pass(ctx context.Context, d deed) ([]events.Event, diag.List) {
+func (o *Operation) pass(ctx context.Context, d deed) ([]events.Event, diag.List) {
 	j, diags := o.applicable(ctx, d.opts)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
@@ -124,16 +124,16 @@ func emptyPlan() ([]byte, error) {
 // noticeView shows decisions beside what a command prints, and nothing else.
 type noticeView struct {
 	silentView
-	app *App
+	session *Session
 }
 
-func (v noticeView) decision(d *policy.Decision) { v.app.terminals().err.Decision(d) }
+func (v noticeView) decision(d *policy.Decision) { v.session.Decision(d) }
 
 // hiddenInput stands for the value of a sensitive variable.
 const hiddenInput = "(sensitive value)"
 
 // admit holds a run of a workflow to the policies before it is made.
-func (o *operation) admit(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
+func (o *Operation) admit(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
 	inputs := map[string]any{}
 	for name, v := range a.Inputs {
 		if inputs[name] = plainJSON(v); v.HasMarkDeep(marks.Sensitive) {
@@ -144,12 +144,12 @@ func (o *operation) admit(ctx context.Context, a runs.Admission) ([]events.Event
 	if t := a.Trigger; t != nil {
 		about["trigger"] = map[string]any{"name": t.Name, "kind": t.Kind, "instant": t.At.UTC().Format(time.RFC3339)}
 	}
-	view := operationView(noticeView{app: o.app})
+	view := operationView(noticeView{session: o.session})
 	if _, silent := o.view.(silentView); silent {
 		view = o.view
 	}
-	own := &operation{
-		project: o.aside(states.Key{Environment: a.Run.Key.Environment}), view: view,
+	own := &Operation{
+		Directory: o.aside(states.Key{Environment: a.Run.Key.Environment}), view: view,
 		actor: a.Run.Actor, authority: a.Run.Authority, overrides: a.Run.Overrides, starts: a.Workflow,
 	}
 	return own.pass(ctx, deed{opts: runOptions{kind: runs.WorkflowKind, parent: a.Run.Parent}, about: about, subject: a.Run.ID, document: emptyPlan})
@@ -157,8 +157,8 @@ func (o *operation) admit(ctx context.Context, a runs.Admission) ([]events.Event
 
 // passState holds a change of a state by hand to the policies. moved says where
 // objects were before, of those that get another address.
-func (p *project) passState(ctx context.Context, command string, st *states.State, changes []states.Change, moved map[addrs.Object]addrs.Object) ([]events.Event, diag.List) {
-	o := &operation{project: p, view: p.app.operationView(false)}
+func passState(ctx context.Context, p *Directory, view operationView, command string, st *states.State, changes []states.Change, moved map[addrs.Object]addrs.Object) ([]events.Event, diag.List) {
+	o := &Operation{Directory: p, view: view}
 	return o.pass(ctx, deed{
 		opts: runOptions{kind: "state"}, run: map[string]any{"command": command},
 		document: func() ([]byte, error) {

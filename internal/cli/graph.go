@@ -37,7 +37,7 @@ func graphCommand() *command {
 				cfg := p.loaded
 				if planFile != "" {
 					var loaded *loadedPlan
-					if loaded, diags = p.loadPlanFile(planFile); loaded != nil {
+					if loaded, diags = loadPlanFile(p, planFile); loaded != nil {
 						cfg = loaded.config
 					}
 				} else {

@@ -22,7 +22,7 @@ import (
 // whose outcome was unknown, each time an object they wait for becomes known. Rules
 // that judge each object by itself are given that object only; others the whole plan.
 type guard struct {
-	o    *operation
+	o    *Operation
 	l    *loadedPlan
 	j    *judgement
 	rest *policy.Rest // the plan without its objects; nil where no open rule judges these by themselves
@@ -69,7 +69,7 @@ const patience = 10
 var _ engine.Guard = (*guard)(nil)
 
 // newGuard returns nil where nothing is open.
-func newGuard(o *operation, l *loadedPlan, j *judgement) (*guard, diag.List) {
+func newGuard(o *Operation, l *loadedPlan, j *judgement) (*guard, diag.List) {
 	if !j.decision.Open() {
 		return nil, nil
 	}

@@ -29,7 +29,7 @@ const tokenVariable = "TUTTI_TOKEN"
 // identification is how commands find out for whom they act where it is not whom
 // the operating system says: by a token, or by a login.
 type identification struct {
-	app      *App
+	session  *Session
 	project  *projects.Project // nil where there is none
 	folder   *identities.Folder
 	verifier *identities.Verifier
@@ -37,11 +37,11 @@ type identification struct {
 
 // identification reads what the project declares. Find looks up Tutti's own
 // tokens; nil to open the store for it.
-func (a *App) identification(find func(context.Context, string) (access.Token, bool, error)) (*identification, diag.List) {
+func (s *Session) identification(find func(context.Context, string) (access.Token, bool, error)) (*identification, diag.List) {
 	p, diags := governing()
 	if diags.HasErrors() && (p == nil || p.Guarded || len(p.Identities) > 0) {
 		if p != nil {
-			a.sources = p.Files
+			s.sources = p.Files
 		}
 		return nil, append(diags, diag.Errorf("Cannot tell who you are", "The project's files have errors, so that it is not known whose word about who somebody is counts.")...)
 	}
@@ -51,7 +51,7 @@ func (a *App) identification(find func(context.Context, string) (access.Token, b
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
-	i := &identification{app: a, project: p, folder: folder}
+	i := &identification{session: s, project: p, folder: folder}
 	// Connections are not kept: nothing is to be open when the command goes on.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true
@@ -64,13 +64,13 @@ func (a *App) identification(find func(context.Context, string) (access.Token, b
 
 // identify finds out for whom the command acts. Nobody is taken for somebody else
 // because something could not be found out.
-func (a *App) identify(ctx context.Context, command string) diag.List {
+func (s *Session) identify(ctx context.Context, command string) diag.List {
 	bearer := strings.TrimSpace(os.Getenv(tokenVariable))
 	if p, diags := governing(); bearer == "" && (p == nil || len(p.Identities) == 0) {
 		_ = diags // whoever needs the project will say so
 		return nil
 	}
-	i, diags := a.identification(nil)
+	i, diags := s.identification(nil)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -79,14 +79,14 @@ func (a *App) identify(ctx context.Context, command string) diag.List {
 		if who == nil && !diags.HasErrors() {
 			diags = i.demanded()
 		}
-		a.acting = who
+		s.acting = who
 		return diags
 	}
 	who, err := i.verify(ctx, bearer)
 	if err != nil {
 		return i.refuse(ctx, who, err)
 	}
-	a.acting = &who
+	s.acting = &who
 	if err := i.record(ctx, tokenUsed(who, command)); err != nil {
 		return diag.Errorf("Cannot record the use of a token", "%s.", err)
 	}
@@ -107,50 +107,6 @@ func (i *identification) verify(ctx context.Context, bearer string) (identities.
 func tokenUsed(who identities.Credential, command string) events.Event {
 	data := tokenEventData{Source: who.Source, Command: command, Issued: who.Issued.ID, For: who.Issued.Subject, Expires: who.Expires}
 	return runs.AuditEvent(states.Key{}, "token.used", who.ID, who.Subject, data)
-}
-
-// serverIdentities is how a server finds out who somebody is.
-type serverIdentities struct {
-	// token says whom a bearer token stands for. The first use of each is told of.
-	token func(shown string) (access.Identity, error)
-	// issuers are those that people log in with, by identity.
-	issuers map[string]*identities.Issuer
-	// loggedIn tells of somebody who did.
-	loggedIn func(ctx context.Context, identity string, who identities.Credential) error
-}
-
-func (a *App) serverIdentities(ctx context.Context, store *sqlite.Store) (*serverIdentities, diag.List) {
-	i, diags := a.identification(store.Token)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	out := &serverIdentities{issuers: map[string]*identities.Issuer{}}
-	if i.project != nil {
-		for name, d := range i.project.Identities {
-			if d.ClientID != "" {
-				out.issuers[name] = i.verifier.Issuer(name)
-			}
-		}
-	}
-	out.loggedIn = func(ctx context.Context, name string, who identities.Credential) error {
-		data := loginEventData{Issuer: i.project.Identities[name].Issuer, Flow: "server", Groups: who.Groups, Expires: who.Expires}
-		return store.Record(ctx, runs.AuditEvent(states.Key{}, "login.succeeded", "identity."+name, who.Subject, data))
-	}
-	var told sync.Map // by id
-	out.token = func(shown string) (access.Identity, error) {
-		who, err := i.verify(ctx, shown)
-		if err != nil {
-			return access.Identity{}, err
-		}
-		if _, before := told.LoadOrStore(who.ID, true); !before {
-			if err := store.Record(ctx, tokenUsed(who, "server")); err != nil {
-				told.Delete(who.ID)
-				return access.Identity{}, err
-			}
-		}
-		return who.Identity, nil
-	}
-	return out, nil
 }
 
 // tokenEventData is what is told of a token: never the token.
@@ -184,7 +140,7 @@ func (i *identification) explain(source, summary, what string, err error) diag.L
 	if !ok || i.project == nil || i.project.Identities[name] == nil {
 		return diag.Errorf(summary, "%s", detail)
 	}
-	i.app.sources = i.project.Files
+	i.session.sources = i.project.Files
 	return diag.ErrorAt(i.project.Identities[name].IssuerRange, summary, "%s", detail)
 }
 
@@ -192,7 +148,7 @@ func (i *identification) explain(source, summary, what string, err error) diag.L
 func (i *identification) demanded() diag.List {
 	for _, name := range sortedKeys(i.project.Identities) {
 		if d := i.project.Identities[name]; d.Required {
-			i.app.sources = i.project.Files
+			i.session.sources = i.project.Files
 			return diag.ErrorAt(d.DeclRange, "Not logged in", "In this project only those act who have logged in. Run \"tutti login -identity=%s\", or give a token in %s.", name, tokenVariable)
 		}
 	}
@@ -203,7 +159,7 @@ func (i *identification) demanded() diag.List {
 // none. One that has expired is renewed. One that cannot be used is an error:
 // acting as somebody else instead would surprise.
 func (i *identification) login(ctx context.Context) (*identities.Credential, diag.List) {
-	d, session, diags := i.session()
+	d, session, diags := i.lastLogin()
 	if d == nil || diags.HasErrors() {
 		return nil, diags
 	}
@@ -236,9 +192,9 @@ func (i *identification) login(ctx context.Context) (*identities.Credential, dia
 	return &who, nil
 }
 
-// session is the last login of those that the project's identities have; no
+// lastLogin is the last login of those that the project's identities have; no
 // identity where there is none.
-func (i *identification) session() (*projects.Identity, identities.Session, diag.List) {
+func (i *identification) lastLogin() (*projects.Identity, identities.Session, diag.List) {
 	var last *projects.Identity
 	var session identities.Session
 	if i.project == nil {
@@ -310,39 +266,92 @@ func (i *identification) ownToken(ctx context.Context, id string) (t access.Toke
 
 // actor is for whom the program acts, as runs keep it: whom a token or a login
 // stands for, or who the operating system says it is.
-func (a *App) actor() string {
-	if a.acting == nil {
+func (s *Session) actor() string {
+	if s.acting == nil {
 		return osUser()
 	}
-	return strings.TrimPrefix(a.acting.Subject, access.UserKind+":")
+	return strings.TrimPrefix(s.acting.Subject, access.UserKind+":")
 }
 
 // identity is for whom the program acts, with their groups.
-func (a *App) identity() access.Identity { return a.identityOf(a.actor()) }
+func (s *Session) identity() access.Identity { return s.identityOf(s.actor()) }
 
 // authority is what runs keep of for whom the program acts; nil for whom the
 // operating system says it is.
-func (a *App) authority() *access.Authority {
-	if a.acting == nil {
+func (s *Session) authority() *access.Authority {
+	if s.acting == nil {
 		return nil
 	}
-	return a.identity().Authority()
+	return s.identity().Authority()
 }
 
 // identityIn is somebody with the authority that a run has of them, if it has one.
-func (a *App) identityIn(actor string, authority *access.Authority) access.Identity {
+func (s *Session) identityIn(actor string, authority *access.Authority) access.Identity {
 	if authority != nil {
 		return authority.Identity(actor)
 	}
-	return a.identityOf(actor)
+	return s.identityOf(actor)
 }
 
 // identityOf is somebody with the groups that are known of them.
-func (a *App) identityOf(actor string) access.Identity {
-	if a.acting != nil && access.Subject(actor) == a.acting.Subject {
-		who := a.acting.Identity
+func (s *Session) identityOf(actor string) access.Identity {
+	if s.acting != nil && access.Subject(actor) == s.acting.Subject {
+		who := s.acting.Identity
 		who.Groups, who.Roles = slices.Clone(who.Groups), slices.Clone(who.Roles)
 		return who
 	}
 	return osIdentity(actor)
+}
+
+// serverIdentities is how a server finds out who somebody is.
+type serverIdentities struct {
+	// token says whom a bearer token stands for. The first use of each is told of.
+	token func(shown string) (access.Identity, error)
+	// issuers are those that people log in with, by identity.
+	issuers map[string]*identities.Issuer
+	// loggedIn tells of somebody who did.
+	loggedIn func(ctx context.Context, identity string, who identities.Credential) error
+}
+
+func (s *Session) serverIdentities(ctx context.Context, store *sqlite.Store) (*serverIdentities, diag.List) {
+	i, diags := s.identification(store.Token)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	out := &serverIdentities{issuers: map[string]*identities.Issuer{}}
+	if i.project != nil {
+		for name, d := range i.project.Identities {
+			if d.ClientID != "" {
+				out.issuers[name] = i.verifier.Issuer(name)
+			}
+		}
+	}
+	out.loggedIn = func(ctx context.Context, name string, who identities.Credential) error {
+		data := loginEventData{Issuer: i.project.Identities[name].Issuer, Flow: "server", Groups: who.Groups, Expires: who.Expires}
+		return store.Record(ctx, runs.AuditEvent(states.Key{}, "login.succeeded", "identity."+name, who.Subject, data))
+	}
+	var told sync.Map // by id
+	out.token = func(shown string) (access.Identity, error) {
+		who, err := i.verify(ctx, shown)
+		if err != nil {
+			return access.Identity{}, err
+		}
+		if _, before := told.LoadOrStore(who.ID, true); !before {
+			if err := store.Record(ctx, tokenUsed(who, "server")); err != nil {
+				told.Delete(who.ID)
+				return access.Identity{}, err
+			}
+		}
+		return who.Identity, nil
+	}
+	return out, nil
+}
+
+// loginEventData is what is told of a login.
+type loginEventData struct {
+	Issuer  string    `json:"issuer"`
+	Flow    string    `json:"flow,omitempty"`
+	Groups  []string  `json:"groups,omitempty"`
+	Expires time.Time `json:"expires,omitzero"` // of the ID token
+	Reason  string    `json:"reason,omitempty"`
 }

@@ -24,7 +24,7 @@ func importCommand() *command {
 			var vars variableOptions
 			var st stateOptions
 			parallelism := defaultParallelism
-			vars.register(f)
+			registerVariables(f, &vars)
 			st.registerChange(f)
 			st.gate.register(f)
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
@@ -76,7 +76,7 @@ func runImport(ctx context.Context, app *App, address, id string, vars *variable
 		return app.failf("Nothing was imported", "The provider found no object with the id %q for %s.", id, addr)
 	}
 	fmt.Fprintf(app.Out, "%s: Importing from ID %q...\n", addr, id)
-	code := op.execute(ctx, loaded, opts)
+	code := op.execute(ctx, loaded, opts, nil)
 	if code == exitOK {
 		fmt.Fprint(app.Out, "\nImport successful! The object is in the state and managed from now on.\n")
 	}

@@ -26,15 +26,6 @@ const (
 	browserFlow = "browser"
 )
 
-// loginEventData is what is told of a login.
-type loginEventData struct {
-	Issuer  string    `json:"issuer"`
-	Flow    string    `json:"flow,omitempty"`
-	Groups  []string  `json:"groups,omitempty"`
-	Expires time.Time `json:"expires,omitzero"` // of the ID token
-	Reason  string    `json:"reason,omitempty"`
-}
-
 // declaredIdentity finds an identity that people can log in with.
 func (a *App) declaredIdentity(name string) (*identification, *projects.Identity, diag.List) {
 	i, diags := a.identification(nil)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -30,7 +29,7 @@ import (
 // stackObserver looks at the stacks of a project: for a server again and again, for
 // "tutti drift -now" once.
 type stackObserver struct {
-	op      *operation // of the project's root
+	op      *Operation // of the project's root
 	store   *sqlite.Store
 	budgets observer.Budgets
 	loop    observer.Observer
@@ -41,9 +40,9 @@ type stackObserver struct {
 var _ observer.Work = (*stackObserver)(nil)
 
 // newStackObserver makes one that tells the program's own log what does not work.
-func newStackObserver(op *operation, store *sqlite.Store) *stackObserver {
+func newStackObserver(op *Operation, store *sqlite.Store) *stackObserver {
 	w := &stackObserver{op: op, store: store}
-	w.loop = observer.Observer{Store: store, Work: w, Problem: func(err error) { fmt.Fprintf(op.app.Err, "Observer: %s\n", err) }}
+	w.loop = observer.Observer{Store: store, Work: w, Problem: func(err error) { op.session.Tell(fmt.Sprintf("Observer: %s\n", err)) }}
 	return w
 }
 
@@ -127,51 +126,23 @@ func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, kn
 	return list, fmt.Sprint(environments), nil
 }
 
-// loadedProject reads a project. A plain directory is one without declarations.
-func loadedProject(dir string) (*projects.Project, error) {
-	if !projects.Exists(dir) {
-		return &projects.Project{Dir: dir}, nil
-	}
-	p, diags := projects.Load(dir)
-	return p, diags.Err()
-}
-
-// environmentsOf are those that a project declares or else those that have a state,
-// and the one that is selected.
-func environmentsOf(ctx context.Context, p *projects.Project, store *sqlite.Store, selected string) ([]string, error) {
-	if declared := sortedKeys(p.Environments); len(declared) > 0 {
-		return declared, nil
-	}
-	var list []string
-	for _, stack := range append(sortedKeys(p.Stacks), "") {
-		names, err := store.Environments(ctx, stack)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, names...)
-	}
-	list = append(list, selected)
-	slices.Sort(list)
-	return slices.Compact(list), nil
-}
-
 // operation is one on a stack as the files are now. Nothing of it is shown. done
 // is to be called in the end.
-func (w *stackObserver) operation(key states.Key) (op *operation, done func(), diags diag.List) {
+func (w *stackObserver) operation(key states.Key) (op *Operation, done func(), diags diag.List) {
 	p, err := loadedProject(w.op.rootDir())
 	if err != nil {
 		return nil, nil, diag.FromError(err)
 	}
 	root := w.op.aside(key)
-	root.app = w.op.app.fresh()
-	root.app.Out, root.app.Err = io.Discard, io.Discard
+	root.session = w.op.session.fresh()
+	root.session.Terminal = Muted{}
 	if key.Stack == "" && len(p.Stacks) == 0 {
 		done = func() {
 			if root.providers != nil {
 				_ = root.providers.Close()
 			}
 		}
-		return &operation{project: root, view: silentView{}}, done, nil
+		return &Operation{Directory: root, view: silentView{}}, done, nil
 	}
 	e, diags := newEnsemble(root, p)
 	if diags.HasErrors() {
@@ -181,7 +152,7 @@ func (w *stackObserver) operation(key states.Key) (op *operation, done func(), d
 		return nil, nil, diag.Errorf("No such stack", "The project declares no stack %q.", key.Stack)
 	}
 	e.names, e.environment, root.stack = []string{key.Stack}, key.Environment, ""
-	return &operation{project: e.member(key.Stack), view: silentView{}}, e.closeMembers, diags
+	return &Operation{Directory: e.member(key.Stack), view: silentView{}}, e.closeMembers, diags
 }
 
 // Look implements [observer.Work]: it makes a plan that would only record what is
@@ -232,7 +203,7 @@ func inALine(diags diag.List) error {
 			if d.Address != "" {
 				where = d.Address + ": "
 			}
-			return fmt.Errorf("%s%s: %s", where, d.Summary, firstLine(d.Detail))
+			return fmt.Errorf("%s%s: %s", where, d.Summary, diag.FirstLine(d.Detail))
 		}
 	}
 	return nil

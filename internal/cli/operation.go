@@ -17,7 +17,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
-	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/secrets"
 	"github.com/tutti-dev/tutti/internal/stacks"
@@ -45,8 +44,8 @@ type loadedPlan struct {
 
 // operation is one command that plans or applies: plan, apply, destroy, refresh
 // and import share it.
-type operation struct {
-	*project
+type Operation struct {
+	*Directory
 	view operationView
 	// actor is on whose behalf it is done; empty for who runs the program.
 	actor string
@@ -59,7 +58,7 @@ type operation struct {
 }
 
 // resource is what is worked on, as permissions name it.
-func (o *operation) resource() string {
+func (o *Operation) resource() string {
 	if o.starts != "" {
 		return o.starts
 	}
@@ -67,66 +66,42 @@ func (o *operation) resource() string {
 }
 
 // who is on whose behalf it is done, with what their rights rest on.
-func (o *operation) who() (access.Identity, *access.Authority) {
+func (o *Operation) who() (access.Identity, *access.Authority) {
 	if o.actor == "" {
-		return o.app.identity(), o.app.authority()
+		return o.session.identity(), o.session.authority()
 	}
-	return o.app.identityIn(o.actor, o.authority), o.authority
+	return o.session.identityIn(o.actor, o.authority), o.authority
 }
 
 // by is on whose behalf it is done.
-func (o *operation) by() string {
+func (o *Operation) by() string {
 	if o.actor != "" {
 		return o.actor
 	}
-	return o.app.actor()
+	return o.session.actor()
 }
 
 // subject is [operation.by] as grants, policies and the feed name them.
-func (o *operation) subject() string { return access.Subject(o.by()) }
-
-func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.List) {
-	a.jsonOut, a.prose = asJSON, true
-	view := a.operationView(asJSON)
-	p, diags := a.openProject()
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	if st != nil {
-		p.useStateFile(st)
-	}
-	return &operation{project: p, view: view}, nil
-}
-
-// openRootOperation is openOperation for commands about no one stack.
-func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
-	a.jsonOut, a.prose = asJSON, true
-	view := a.operationView(asJSON)
-	p, diags := a.openRoot()
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	return &operation{project: p, view: view}, nil
-}
+func (o *Operation) subject() string { return access.Subject(o.by()) }
 
 // on is the operation on the state of a run: on the stack it is about, where
 // there is such a one.
-func (o *operation) on(key states.Key) *operation {
+func (o *Operation) on(key states.Key) *Operation {
 	if e := o.ensemble; e != nil && e.declared.Stacks[key.Stack] != nil {
 		e.environment = key.Environment
-		return &operation{project: e.member(key.Stack), view: o.view}
+		return &Operation{Directory: e.member(key.Stack), view: o.view}
 	}
 	o.useKey(key)
 	return o
 }
 
 // planInput gathers what a plan is made from.
-func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
+func (o *Operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
 	who, _ := o.who()
-	if diags := o.app.mayBe(who, access.Plan, o.environment, o.stack, ""); diags.HasErrors() {
+	if diags := o.session.mayBe(who, access.Plan, o.environment, o.stack, ""); diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	req, diags := o.withoutStack(po).request()
+	req, diags := withoutStack(o.Directory, po).request()
 	if diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
@@ -145,7 +120,7 @@ func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.Plan
 		return engine.PlanInput{}, diags
 	}
 	if o.isStack() && req.mode == plans.Normal {
-		if d := o.ensemble.pendingMoves(ctx, o.declared); d.HasErrors() {
+		if d := pendingMoves(ctx, o.ensemble, o.declared); d.HasErrors() {
 			return engine.PlanInput{}, append(diags, d...)
 		}
 	}
@@ -154,7 +129,7 @@ func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.Plan
 
 // withoutStack takes the name of the stack that is worked on off addresses that
 // begin with it.
-func (p *project) withoutStack(po *planOptions) *planOptions {
+func withoutStack(p *Directory, po *planOptions) *planOptions {
 	if !p.isStack() {
 		return po
 	}
@@ -168,18 +143,7 @@ func (p *project) withoutStack(po *planOptions) *planOptions {
 	return &out
 }
 
-// prior is the state to plan from. One that cannot be read in full will do for
-// destroying only.
-func (p *project) prior(ctx context.Context, mode plans.Mode) (*states.State, diag.List) {
-	prior, diags := p.state(ctx)
-	if !diags.HasErrors() && len(prior.Problems) > 0 && mode != plans.Destroy {
-		// Planned from nulls, everything that uses these values would change.
-		diags = append(diags, unreadable(prior, diag.Error, "A plan made without them would be wrong.")...)
-	}
-	return prior, diags
-}
-
-func (o *operation) inputFrom(cfg *configs.Config, values map[string]configs.InputValue, prior *states.State, req planRequest, po *planOptions) engine.PlanInput {
+func (o *Operation) inputFrom(cfg *configs.Config, values map[string]configs.InputValue, prior *states.State, req planRequest, po *planOptions) engine.PlanInput {
 	return engine.PlanInput{
 		Config: cfg, Variables: values, Prior: prior, StateKey: o.key(), Providers: o.factory(),
 		Mode: req.mode, Targets: req.targets, Excludes: req.excludes, ForceReplace: req.replaces,
@@ -191,7 +155,7 @@ func (o *operation) inputFrom(cfg *configs.Config, values map[string]configs.Inp
 
 // makePlan plans and completes the plan with what pins it: provider versions
 // and the list of installed modules. A plan with errors is returned as well.
-func (o *operation) makePlan(ctx context.Context, in engine.PlanInput) (*loadedPlan, diag.List) {
+func (o *Operation) makePlan(ctx context.Context, in engine.PlanInput) (*loadedPlan, diag.List) {
 	plan, diags := engine.Plan(ctx, in)
 	if plan == nil {
 		return nil, diags
@@ -210,7 +174,7 @@ func (o *operation) makePlan(ctx context.Context, in engine.PlanInput) (*loadedP
 
 // completePlan adds what pins a plan: the providers and modules it was made
 // with.
-func (o *operation) completePlan(ctx context.Context, l *loadedPlan, in engine.PlanInput) {
+func (o *Operation) completePlan(ctx context.Context, l *loadedPlan, in engine.PlanInput) {
 	for _, p := range usedProviders(in.Config, in.Prior) {
 		if p.IsBuiltIn() {
 			continue
@@ -261,12 +225,12 @@ func (l *loadedPlan) encodeLate(sealer plans.Sealer) ([]byte, diag.List) {
 }
 
 // loadPlanFile reads a saved plan.
-func (p *project) loadPlanFile(name string) (*loadedPlan, diag.List) {
+func loadPlanFile(p *Directory, name string) (*loadedPlan, diag.List) {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read plan file", "%s.", err)
 	}
-	loaded, diags := p.loadPlan(p.sealedNow(data))
+	loaded, diags := loadPlan(p, sealedNow(p, data))
 	if diags.HasErrors() {
 		for i := range diags {
 			if diags[i].Summary == "Cannot read plan" {
@@ -281,7 +245,7 @@ func (p *project) loadPlanFile(name string) (*loadedPlan, diag.List) {
 
 // sealedNow is a plan file as the store takes it: sealed with the key in use, also
 // where that was changed since. Where it cannot be, reading the plan says why.
-func (p *project) sealedNow(data []byte) []byte {
+func sealedNow(p *Directory, data []byte) []byte {
 	anew := func(sealed []byte) ([]byte, error) { return p.keyring.Reseal(sealed, nil) }
 	reseal := func() ([]byte, error) { return plans.Reseal(data, anew) }
 	if stacks.IsPlan(data) {
@@ -294,7 +258,7 @@ func (p *project) sealedNow(data []byte) []byte {
 }
 
 // loadPlan reads a plan and its configuration from the plan's bytes.
-func (p *project) loadPlan(data []byte) (*loadedPlan, diag.List) {
+func loadPlan(p *Directory, data []byte) (*loadedPlan, diag.List) {
 	plan, err := plans.Decode(data, p.keyring)
 	switch {
 	case errors.Is(err, plans.ErrNotPlan) && len(data) > 1 && data[0] == 'P' && data[1] == 'K':
@@ -323,7 +287,7 @@ func (p *project) loadPlan(data []byte) (*loadedPlan, diag.List) {
 }
 
 // giveEphemeral asks again for the values that a saved plan does not keep.
-func (o *operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *variableOptions) diag.List {
+func (o *Operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *variableOptions) diag.List {
 	wanted := false
 	for name, v := range l.plan.Variables {
 		if v.Ephemeral && v.Given {
@@ -378,7 +342,7 @@ func usedProviders(cfg *configs.Config, st *states.State) []addrs.Provider {
 }
 
 // checkLocks refuses a saved plan whose providers have changed meanwhile.
-func (o *operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List {
+func (o *Operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List {
 	var diags diag.List
 	for p, want := range plan.Providers {
 		have, ok := o.providerLock(ctx, p)
@@ -397,9 +361,9 @@ type runOptions struct {
 	resume      string        // id of the run to resume; empty for a new one
 	id, parent  string        // of a new run: its id, and the run it is a step of; may be empty
 	patience    time.Duration // how long to wait for what another run is changing
-	// again is called when the plan is out of date before anything was done; nil:
-	// that is an error.
-	again func(*states.StaleError) int
+	// repeats says that a plan that is out of date before anything was done is made
+	// again: that is no error.
+	repeats bool
 	// budgeted says that the plan was held against the budgets with others that it
 	// is applied with, on this board.
 	budgeted bool
@@ -408,31 +372,11 @@ type runOptions struct {
 	hard <-chan struct{}
 }
 
-// execute carries out a plan as a durable run and tells how it ended.
-func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions) int {
-	result, stale, diags := o.carryOut(ctx, l, opts)
-	o.view.settle()
-	if stale != nil && opts.again != nil {
-		return opts.again(stale)
-	}
-	o.app.show(diags)
-	if result.Run.Status == "" {
-		return exitFailed // it could not even be tried
-	}
-	if opts.kind != "import" || result.Run.Status != runs.Succeeded {
-		o.view.applied(l.plan, result)
-	}
-	if diags.HasErrors() || result.Run.Status != runs.Succeeded {
-		return exitFailed
-	}
-	return exitOK
-}
-
 // mayCarryOut refuses what the roles do not allow of what carrying out a plan is.
-func (o *operation) mayCarryOut(l *loadedPlan, kind string) diag.List {
+func (o *Operation) mayCarryOut(l *loadedPlan, kind string) diag.List {
 	who, _ := o.who()
 	for _, verb := range verbsOf(kind, l.plan) {
-		if diags := o.app.mayBe(who, verb, o.environment, o.stack, ""); diags.HasErrors() {
+		if diags := o.session.mayBe(who, verb, o.environment, o.stack, ""); diags.HasErrors() {
 			return diags
 		}
 	}
@@ -441,7 +385,7 @@ func (o *operation) mayCarryOut(l *loadedPlan, kind string) diag.List {
 
 // carryOut carries out a plan as a durable run. What it returns besides the
 // result is why the run could not start, where the plan is out of date.
-func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
+func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
 	_, authority := o.who()
 	if diags := o.mayCarryOut(l, opts.kind); diags.HasErrors() {
 		l.forbidden = true
@@ -492,7 +436,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	case id == "":
 		id = takeNewRun(ctx)
 	}
-	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.app.tell}
+	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.session.Tell}
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
@@ -502,7 +446,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		Watch: o.view.event, Hard: opts.hard,
 	}
 	if opts.parent == "" {
-		request.Run.Source = o.app.source()
+		request.Run.Source = o.session.source()
 	}
 	input := engine.ApplyInput{
 		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
@@ -530,15 +474,15 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		result, diags = runner.Apply(ctx, request, open)
 	}
 	diags = append(policed, append(told, diags...)...)
-	if waiting.stale != nil && opts.again != nil {
+	if waiting.stale != nil && opts.repeats {
 		return result, waiting.stale, diags
 	}
-	diags = append(diags, o.keepUnrecorded(result.Unrecorded)...)
+	diags = append(diags, keepUnrecorded(o.Directory, result.Unrecorded)...)
 	return result, waiting.stale, append(diags, o.export(context.WithoutCancel(ctx))...)
 }
 
 // keepUnrecorded saves what the store did not take, so that nothing is lost.
-func (p *project) keepUnrecorded(rows []states.Change) diag.List {
+func keepUnrecorded(p *Directory, rows []states.Change) diag.List {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -551,31 +495,14 @@ func (p *project) keepUnrecorded(rows []states.Change) diag.List {
 	name := p.place("errored.tfstate")
 	if err := writeState(name, st); err != nil {
 		data, _ := states.Encode(st)
-		p.app.tell(string(data))
+		p.session.Tell(string(data))
 		return diag.Errorf("State could not be stored", "Neither the store nor the file %s could be written (%s). The objects concerned are printed above: keep that text, it is the only record of them.", name, err)
 	}
-	return diag.Errorf("State could not be stored", "The store did not take %s. They are in the file %s: when the store can be written again, bring each in with \"tutti import\", or merge the file by hand into the output of \"tutti state pull\" and push it.", countOf(len(rows), "changed object"), name)
+	return diag.Errorf("State could not be stored", "The store did not take %s. They are in the file %s: when the store can be written again, bring each in with \"tutti import\", or merge the file by hand into the output of \"tutti state pull\" and push it.", diag.CountOf(len(rows), "changed object"), name)
 }
 
 // summaryLine says in a line what a plan does.
 func summaryLine(p *plans.Plan) string {
 	n := p.Count()
 	return fmt.Sprintf("%d to add, %d to change, %d to destroy", n.Add, n.Change, n.Destroy)
-}
-
-// schemas finds schemas for showing values; nil where a provider is missing.
-func (p *project) schemas(ctx context.Context) func(addrs.Provider) *providers.Schemas {
-	factory := p.factory()
-	known := map[addrs.Provider]*providers.Schemas{}
-	return func(addr addrs.Provider) *providers.Schemas {
-		if s, ok := known[addr]; ok {
-			return s
-		}
-		s, diags := factory.Schemas(ctx, addr)
-		if diags.HasErrors() {
-			s = nil
-		}
-		known[addr] = s
-		return s
-	}
 }

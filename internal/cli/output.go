@@ -11,7 +11,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 func outputCommand() *command {
@@ -38,7 +37,7 @@ func outputCommand() *command {
 				}
 				if several != nil {
 					defer several.Close()
-					return several.outputs(ctx, strings.Join(args, ""), o.json)
+					return app.outputsOfSeveral(ctx, several, strings.Join(args, ""), o.json)
 				}
 				e, diags := app.openState(ctx, &st)
 				if diags.HasErrors() {
@@ -65,15 +64,6 @@ func completeOutputs(app *App, args []string) []string {
 	}
 	defer e.Close()
 	return sortedKeys(e.st.Outputs)
-}
-
-// outputValue decodes a stored output.
-func outputValue(o *states.Output) (cty.Value, error) {
-	ty, err := ctyjson.UnmarshalType(o.Type)
-	if err != nil {
-		return cty.DynamicVal, err
-	}
-	return ctyjson.Unmarshal(o.Value, ty)
 }
 
 // outputJSON is one entry of "output -json".

@@ -30,10 +30,10 @@ func registerOverride(f *flagSet, into *[]string) {
 
 // overridesAsked reads what the options -override say. A rule is named as it was
 // written: with its kind, or without.
-func (a *App) overridesAsked() ([]runs.Override, diag.List) {
+func overridesAsked(s *Session) ([]runs.Override, diag.List) {
 	var out []runs.Override
 	var diags diag.List
-	for _, text := range a.overrides {
+	for _, text := range s.overrides {
 		name, reason, _ := strings.Cut(text, "=")
 		o := runs.Override{Rule: strings.TrimSpace(name), Reason: strings.TrimSpace(reason)}
 		if o.Reason == "" {
@@ -48,8 +48,8 @@ func (a *App) overridesAsked() ([]runs.Override, diag.List) {
 // overridesFor are the overrides that a run of a workflow takes along: whoever
 // drives it, its steps may go against these rules where its actor may override
 // them.
-func (a *App) overridesFor(declared *projects.Project) ([]runs.Override, diag.List) {
-	asked, diags := a.overridesAsked()
+func overridesFor(s *Session, declared *projects.Project) ([]runs.Override, diag.List) {
+	asked, diags := overridesAsked(s)
 	budgets, policies, d := overriding(asked, declared)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, diags
@@ -66,11 +66,11 @@ func (a *App) overridesFor(declared *projects.Project) ([]runs.Override, diag.Li
 
 // asked is what is to be overridden here: what the run says that this is done
 // for, or else the options of the command.
-func (o *operation) asked() ([]runs.Override, diag.List) {
+func (o *Operation) asked() ([]runs.Override, diag.List) {
 	if o.overrides != nil {
 		return o.overrides, nil
 	}
-	return o.app.overridesAsked()
+	return overridesAsked(o.session)
 }
 
 // overriding finds the rules that are to be overridden among those a project
@@ -101,7 +101,7 @@ func overriding(asked []runs.Override, declared *projects.Project) (budgets, pol
 
 // budgetsOverridden are the budgets that are overridden for some stacks: reasons
 // by name.
-func (o *operation) budgetsOverridden(declared *projects.Project, stacks []string) (map[string]string, diag.List) {
+func (o *Operation) budgetsOverridden(declared *projects.Project, stacks []string) (map[string]string, diag.List) {
 	asked, diags := o.asked()
 	budgets, _, d := overriding(asked, declared)
 	if diags = append(diags, d...); len(budgets) > 0 {
@@ -113,9 +113,9 @@ func (o *operation) budgetsOverridden(declared *projects.Project, stacks []strin
 // overridePolicies lets pass in a decision what is overridden. An override of a
 // policy that is about other stacks only has no effect here; without a decision
 // it is only checked what the options say.
-func (o *operation) overridePolicies(d *policy.Decision) diag.List {
+func (o *Operation) overridePolicies(d *policy.Decision) diag.List {
 	asked, diags := o.asked()
-	_, policies, found := overriding(asked, o.app.policies(o.policyRoot()).declared)
+	_, policies, found := overriding(asked, policiesIn(o.session, o.policyRoot()).declared)
 	if diags = append(diags, found...); d == nil || diags.HasErrors() {
 		return diags
 	}
@@ -131,11 +131,11 @@ func (o *operation) overridePolicies(d *policy.Decision) diag.List {
 }
 
 // mayOverride refuses overrides to whom the roles do not allow them.
-func (o *operation) mayOverride(stacks ...string) diag.List {
+func (o *Operation) mayOverride(stacks ...string) diag.List {
 	var diags diag.List
 	for _, stack := range stacks {
 		who, _ := o.who()
-		diags = append(diags, o.app.mayBe(who, access.Override, o.environment, stack, "")...)
+		diags = append(diags, o.session.mayBe(who, access.Override, o.environment, stack, "")...)
 	}
 	return diags
 }

@@ -28,7 +28,7 @@ func planCommand() *command {
 		about: "Reads the real objects, compares them with the configuration, and shows what would have to be done. Nothing is changed.\n\nWith -out the plan is saved; \"tutti apply FILE\" then does precisely what was shown, or refuses if anything it rests on has changed since.",
 		setup: func(f *flagSet) action {
 			o := &planCommandOptions{}
-			o.planOptions.register(f)
+			registerPlan(f, &o.planOptions)
 			o.policyOptions.register(f)
 			f.text(&o.out, "out", "FILE", "Save the plan for \"tutti apply FILE\".")
 			f.toggle(&o.detailedExit, "detailed-exitcode", "Exit with 2 if there are changes, 0 if there are none, 1 on errors.")
@@ -44,7 +44,7 @@ func planCommand() *command {
 }
 
 func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) int {
-	app.compactWarnings, app.policyOptions = o.compactWarnings, &o.policyOptions
+	app.compactWarnings, app.morePolicies = o.compactWarnings, o.policyOptions.dirs
 	if diags := o.sourceOptions.use(app); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -153,7 +153,7 @@ func (o *operation) showPlan(ctx context.Context, l *loadedPlan, diags diag.List
 	if diags.HasErrors() && len(l.plan.Changes) == 0 {
 		return
 	}
-	o.view.plan(ctx, o, l)
+	o.view.plan(ctx, o.Operation, l)
 	if !diags.HasErrors() {
 		o.showCost(ctx, l)
 	}

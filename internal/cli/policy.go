@@ -41,7 +41,7 @@ func policyCheckCommand() *command {
 			f.text(&o.format, "format", "FORMAT", "How to report: text, json, sarif or junit.")
 			f.toggle(&o.upload, "upload", "Against a server ("+addressVariable+"): plan and judge the project as the files here have it, which are sent there.")
 			o.policyOptions.register(f)
-			o.planOptions.register(f)
+			registerPlan(f, &o.planOptions)
 			return o.run
 		},
 	}
@@ -67,7 +67,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 			return app.failf("Cannot change to another directory", "%s.", err)
 		}
 	}
-	app.policyOptions = &o.policyOptions
+	app.morePolicies = o.policyOptions.dirs
 	judge := o.judge
 	if app.remote != nil {
 		judge = o.judgeThere
@@ -203,7 +203,7 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy
 	var l *loadedPlan
 	var diags diag.List
 	if o.plan != "" {
-		l, diags = op.loadPlanFile(o.plan)
+		l, diags = loadPlanFile(op.Directory, o.plan)
 	} else {
 		in, d := op.planInput(ctx, &o.planOptions)
 		if d.HasErrors() {
@@ -266,7 +266,7 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 		for name, src := range files {
 			sources[filepath.ToSlash(filepath.Join(dir, filepath.FromSlash(name)))] = src
 		}
-		app.quoteMore(sources)
+		app.quoteToo(sources)
 		list, cover, diags := policy.Test(ctx, filepath.ToSlash(dir), o.filter, files)
 		if diags.HasErrors() {
 			return app.fail(diags)
@@ -303,7 +303,7 @@ func (a *App) policyDirs() ([]string, diag.List) {
 	}
 	defer p.Close()
 	root := p.policyRoot()
-	g := a.policies(root)
+	g := policiesIn(a.Session, root)
 	if g.declared == nil {
 		return []string{"policy"}, nil
 	}

@@ -12,7 +12,9 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/modules"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/tutti-dev/tutti/internal/providers/install"
 	"github.com/tutti-dev/tutti/internal/secrets"
@@ -32,12 +34,12 @@ const (
 // environment and providers, each opened when first needed. Close gives all
 // back. It is the working directory, or that of a stack of a project; what
 // belongs to it is found with place.
-type project struct {
-	app      *App
+type Directory struct {
+	session  *Session
 	dir      string    // of the configuration; empty for the working directory
 	dataDir  string    // .terraform, or what TF_DATA_DIR says
 	workDir  string    // absolute
-	ensemble *ensemble // the project that this is a stack of; nil for none
+	ensemble *Ensemble // the project that this is a stack of; nil for none
 	closing  bool      // closes the ensemble as well
 	adopted  bool      // of a stack: adopt was done
 
@@ -56,13 +58,12 @@ type project struct {
 	declared    string // what the project calls the stack: like stack, but for a plain directory in a project made for it
 	environment string
 	file        *stateFile // named by an option; nil where none is
-	priced      *pricing   // see project.pricing
 
 	toldUnreadable bool // that values of the state cannot be read was said
 }
 
 // place is where something lies that belongs to the configuration.
-func (p *project) place(name string) string {
+func (p *Directory) place(name string) string {
 	if p.dir == "" || filepath.IsAbs(name) {
 		return name
 	}
@@ -71,13 +72,13 @@ func (p *project) place(name string) string {
 
 // openProject opens what a command works on that is about one configuration:
 // the working directory or, in a project, the stack that is selected.
-func (a *App) openProject() (*project, diag.List) {
-	e, diags := a.openEnsemble()
+func (s *Session) openProject() (*Directory, diag.List) {
+	e, diags := s.openEnsemble()
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	if e == nil {
-		return a.openDirectory("")
+		return s.openDirectory("")
 	}
 	if len(e.names) != 1 {
 		e.Close()
@@ -88,25 +89,25 @@ func (a *App) openProject() (*project, diag.List) {
 
 // openRoot opens what a command works on that is about no configuration: the
 // working directory or the root of the project.
-func (a *App) openRoot() (*project, diag.List) {
-	e, diags := a.findEnsemble()
+func (s *Session) openRoot() (*Directory, diag.List) {
+	e, diags := s.findEnsemble()
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	if e == nil {
-		return a.openDirectory("")
+		return s.openDirectory("")
 	}
 	e.root.ensemble, e.root.closing = e, true
 	return e.root, diags
 }
 
 // openDirectory opens a directory as it is.
-func (a *App) openDirectory(dir string) (*project, diag.List) {
+func (s *Session) openDirectory(dir string) (*Directory, diag.List) {
 	workDir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, diag.Errorf("Cannot find the working directory", "%s.", err)
 	}
-	p := &project{app: a, dir: dir, dataDir: filepath.Join(dir, ".terraform"), workDir: workDir}
+	p := &Directory{session: s, dir: dir, dataDir: filepath.Join(dir, ".terraform"), workDir: workDir}
 	if data := os.Getenv("TF_DATA_DIR"); data != "" {
 		p.dataDir = p.place(data)
 	}
@@ -114,7 +115,7 @@ func (a *App) openDirectory(dir string) (*project, diag.List) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	a.remark(append(diags, cliConfig.OverrideWarning()...))
+	s.remark(append(diags, cliConfig.OverrideWarning()...))
 	p.cliConfig = cliConfig
 	keys := secrets.FromEnvironment()
 	keys.Marker = markerOf(p.storeDir())
@@ -127,7 +128,7 @@ func (a *App) openDirectory(dir string) (*project, diag.List) {
 }
 
 // Close ends provider processes and closes the store.
-func (p *project) Close() {
+func (p *Directory) Close() {
 	if p.closing {
 		p.closing = false
 		p.ensemble.Close()
@@ -143,9 +144,9 @@ func (p *project) Close() {
 
 // selectedEnvironment is what -env, TF_WORKSPACE or the last "workspace select"
 // say.
-func (p *project) selectedEnvironment() (string, error) {
-	if p.app.environment != "" {
-		return p.app.environment, nil
+func (p *Directory) selectedEnvironment() (string, error) {
+	if p.session.environment != "" {
+		return p.session.environment, nil
 	}
 	if name := os.Getenv("TF_WORKSPACE"); name != "" {
 		return name, nil
@@ -164,10 +165,10 @@ func (p *project) selectedEnvironment() (string, error) {
 }
 
 // key names the state that is worked on. Every command has it from here.
-func (p *project) key() states.Key { return p.keyIn(p.environment) }
+func (p *Directory) key() states.Key { return p.keyIn(p.environment) }
 
 // keyIn names the state in another environment than the selected one.
-func (p *project) keyIn(environment string) states.Key {
+func (p *Directory) keyIn(environment string) states.Key {
 	stack := p.stack
 	if p.file != nil {
 		// A file of its own is a state of its own.
@@ -177,22 +178,22 @@ func (p *project) keyIn(environment string) states.Key {
 }
 
 // useKey has the project work on the state of a run.
-func (p *project) useKey(key states.Key) {
+func (p *Directory) useKey(key states.Key) {
 	p.stack, p.environment = key.Stack, key.Environment
 }
 
 // aside is the same directory and store for work on another state beside this
 // one. It is not to be closed.
-func (p *project) aside(key states.Key) *project {
-	return &project{
-		app: p.app, dir: p.dir, dataDir: p.dataDir, workDir: p.workDir, cliConfig: p.cliConfig, keyring: p.keyring,
+func (p *Directory) aside(key states.Key) *Directory {
+	return &Directory{
+		session: p.session, dir: p.dir, dataDir: p.dataDir, workDir: p.workDir, cliConfig: p.cliConfig, keyring: p.keyring,
 		installing: p.installing, opened: p.opened, stack: key.Stack, environment: key.Environment,
 	}
 }
 
 // config loads the configuration. Its source text is what diagnostics quote
 // from then on.
-func (p *project) config(ctx context.Context) (*configs.Config, diag.List) {
+func (p *Directory) config(ctx context.Context) (*configs.Config, diag.List) {
 	p.loading.Lock()
 	defer p.loading.Unlock()
 	if p.loaded != nil {
@@ -221,7 +222,7 @@ func (p *project) config(ctx context.Context) (*configs.Config, diag.List) {
 }
 
 // rootDir is the directory of the root module.
-func (p *project) rootDir() string {
+func (p *Directory) rootDir() string {
 	if p.dir == "" {
 		return "."
 	}
@@ -229,7 +230,7 @@ func (p *project) rootDir() string {
 }
 
 // configOrEmpty is config for commands that can do without one.
-func (p *project) configOrEmpty(ctx context.Context) (*configs.Config, diag.List) {
+func (p *Directory) configOrEmpty(ctx context.Context) (*configs.Config, diag.List) {
 	if has, err := configs.HasConfig(p.rootDir()); err == nil && has {
 		return p.config(ctx)
 	}
@@ -238,7 +239,7 @@ func (p *project) configOrEmpty(ctx context.Context) (*configs.Config, diag.List
 
 // checkBackend refuses settings about where state is kept that cannot be
 // honoured: state lives in Tutti's own store.
-func (p *project) checkBackend(ctx context.Context, cfg *configs.Config) diag.List {
+func (p *Directory) checkBackend(ctx context.Context, cfg *configs.Config) diag.List {
 	b := cfg.Root.Backend
 	if b == nil || b.Type == "local" || p.hasState(ctx) {
 		return nil
@@ -253,7 +254,7 @@ func (p *project) checkBackend(ctx context.Context, cfg *configs.Config) diag.Li
 
 // hasState reports whether the store holds a state already. A foreign backend's
 // block is then left alone, so that other tools can still read the files.
-func (p *project) hasState(ctx context.Context) bool {
+func (p *Directory) hasState(ctx context.Context) bool {
 	if !p.hasStore() && (p.ensemble == nil || p.ensemble.host == nil) {
 		return false
 	}
@@ -266,13 +267,13 @@ func (p *project) hasState(ctx context.Context) bool {
 }
 
 // hasStore reports whether anything was written to the store yet.
-func (p *project) hasStore() bool {
+func (p *Directory) hasStore() bool {
 	_, err := os.Stat(filepath.Join(p.storeDir(), "store.db"))
 	return err == nil
 }
 
 // storeDir is where the store lies: one for all stacks of a project.
-func (p *project) storeDir() string {
+func (p *Directory) storeDir() string {
 	if p.isStack() {
 		return p.ensemble.root.place(storeDir)
 	}
@@ -280,11 +281,11 @@ func (p *project) storeDir() string {
 }
 
 // isStack reports whether this is a stack of a project.
-func (p *project) isStack() bool { return p.ensemble != nil && p != p.ensemble.root }
+func (p *Directory) isStack() bool { return p.ensemble != nil && p != p.ensemble.root }
 
 // store opens the state store and adopts a state file that other tools left
 // beside the configuration.
-func (p *project) store(ctx context.Context) (*sqlite.Store, diag.List) {
+func (p *Directory) store(ctx context.Context) (*sqlite.Store, diag.List) {
 	p.opening.Lock()
 	defer p.opening.Unlock()
 	if p.opened != nil {
@@ -310,7 +311,7 @@ func (p *project) store(ctx context.Context) (*sqlite.Store, diag.List) {
 }
 
 // state reads the state of the selected environment.
-func (p *project) state(ctx context.Context) (*states.State, diag.List) {
+func (p *Directory) state(ctx context.Context) (*states.State, diag.List) {
 	store, diags := p.store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
@@ -324,7 +325,7 @@ func (p *project) state(ctx context.Context) (*states.State, diag.List) {
 	}
 	if len(st.Problems) > 0 && !p.toldUnreadable {
 		p.toldUnreadable = true
-		p.app.show(unreadable(st, diag.Warning, "They are shown as null."))
+		p.session.show(unreadable(st, diag.Warning, "They are shown as null."))
 	}
 	return st, diags
 }
@@ -342,4 +343,53 @@ func unreadable(st *states.State, severity diag.Severity, consequence string) di
 		Severity: severity, Summary: "Values of the state cannot be read",
 		Detail: consequence + " Sensitive values are sealed with a key: give the one they were written with, in TUTTI_STATE_KEY, TUTTI_STATE_KEY_FILE or TUTTI_STATE_KEY_COMMAND.\n\n  " + strings.Join(shown, "\n  ") + more,
 	}}
+}
+
+// projectVariable is the environment variable that, set to "off", makes the
+// directory of a stack a plain one.
+const projectVariable = "TUTTI_PROJECT"
+
+// prior is the state to plan from. One that cannot be read in full will do for
+// destroying only.
+func (p *Directory) prior(ctx context.Context, mode plans.Mode) (*states.State, diag.List) {
+	prior, diags := p.state(ctx)
+	if !diags.HasErrors() && len(prior.Problems) > 0 && mode != plans.Destroy {
+		// Planned from nulls, everything that uses these values would change.
+		diags = append(diags, unreadable(prior, diag.Error, "A plan made without them would be wrong.")...)
+	}
+	return prior, diags
+}
+
+// costRoot is the project that prices and budgets belong to: that of all stacks.
+func (p *Directory) costRoot() *Directory {
+	switch {
+	case p.ensemble == nil:
+		return p
+	case p.ensemble.host != nil:
+		return p.ensemble.host
+	}
+	return p.ensemble.root
+}
+
+// policyRoot is the directory whose project files have the policies.
+func (p *Directory) policyRoot() string {
+	return p.costRoot().rootDir()
+}
+
+// markerOf is the file of a store that names its key.
+func markerOf(storeDir string) string { return filepath.Join(storeDir, "key") }
+
+// changeName is what the workflow of a change is called. It is no name that a
+// project could give one of its own in a file of the name below.
+const (
+	changeName = "change"
+	// directoryName is the stack that stands for a plain directory there.
+	directoryName = "directory"
+	changeFile    = ".change" + projects.Suffix
+)
+
+// isDirectory reports whether a stack stands for a plain directory, in a project
+// that was made for a change of it. Its state is the directory's own.
+func isDirectory(s *projects.Stack) bool {
+	return s.Name == directoryName && filepath.Base(s.DeclRange.Filename) == changeFile
 }

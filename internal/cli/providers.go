@@ -142,7 +142,7 @@ func providersLockCommand() *command {
 			f.acceptText("net-mirror", "test-directory")
 			f.accept("enable-plugin-cache")
 			return func(ctx context.Context, app *App, args []string) int {
-				return app.withRequirements(ctx, func(p *project, cfg *configs.Config) diag.List {
+				return app.withRequirements(ctx, func(p *Directory, cfg *configs.Config) diag.List {
 					wanted, diags := only(requirements(cfg, nil), args)
 					if diags.HasErrors() {
 						return diags
@@ -163,7 +163,7 @@ func providersMirrorCommand() *command {
 			f.list(&platforms, "platform", "OS_ARCH", "A platform to include, for example linux_amd64. May be given several times.")
 			f.accept("lock-file")
 			return func(ctx context.Context, app *App, args []string) int {
-				return app.withRequirements(ctx, func(p *project, cfg *configs.Config) diag.List {
+				return app.withRequirements(ctx, func(p *Directory, cfg *configs.Config) diag.List {
 					return p.installer(nil).Mirror(ctx, args[0], requirements(cfg, nil), platforms, p.installOptions())
 				})
 			}
@@ -198,7 +198,7 @@ func only(all []install.Request, names []string) ([]install.Request, diag.List) 
 }
 
 // withRequirements runs what needs the configuration's provider requirements.
-func (a *App) withRequirements(ctx context.Context, do func(*project, *configs.Config) diag.List) int {
+func (a *App) withRequirements(ctx context.Context, do func(*Directory, *configs.Config) diag.List) int {
 	p, diags := a.openProject()
 	if diags.HasErrors() {
 		return a.fail(diags)

@@ -10,11 +10,9 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
-	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -196,49 +194,34 @@ const mostPending = 100
 
 // refuse tells of something that somebody was not let do: at once where the program
 // works for long, otherwise when the command has ended and has let go of the store.
-func (a *App) refuse(e refusal) {
+func (s *Session) refuse(e refusal) {
 	if e.data.Route == "" {
-		e.data.Route = a.command
+		e.data.Route = s.command
 	}
-	if a.refusals == nil {
-		a.quoting.Lock()
-		defer a.quoting.Unlock()
-		if len(a.pending) < mostPending {
-			a.pending = append(a.pending, e)
+	if s.refusals == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.pending) < mostPending {
+			s.pending = append(s.pending, e)
 		}
 		return
 	}
-	if err := a.refusals.tell(context.Background(), e); err != nil {
-		a.show(diag.Warningf("Cannot record a refusal", "%s.", err))
+	if err := s.refusals.tell(context.Background(), e); err != nil {
+		s.show(diag.Warningf("Cannot record a refusal", "%s.", err))
 	}
-}
-
-// refuseRequest tells of somebody who was not let in by a server.
-func (a *App) refuseRequest(r server.Refusal) {
-	e := refusal{kind: "token.refused", data: refusalData{Route: r.Route, Address: r.Address, Reason: r.Err.Error()}}
-	if r.Token != "" {
-		e.subject = identities.TokenID(r.Token)
-	}
-	if r.Login {
-		e.kind = "login.failed"
-	}
-	if r.Name != "" {
-		e.subject = "identity." + r.Name
-	}
-	a.refuse(e)
 }
 
 // tellPending tells of what the command was refused.
-func (a *App) tellPending(ctx context.Context) {
+func (session *Session) tellPending(ctx context.Context) {
 	p, _ := governing()
-	i := &identification{app: a, project: p}
-	if len(a.pending) == 0 || !i.hasStore() {
+	i := &identification{session: session, project: p}
+	if len(session.pending) == 0 || !i.hasStore() {
 		return
 	}
 	err := i.inStore(ctx, func(s *sqlite.Store) error {
 		r := newRefusals(s)
 		r.each = true
-		for _, e := range a.pending {
+		for _, e := range session.pending {
 			if err := r.tell(ctx, e); err != nil {
 				return err
 			}
@@ -246,6 +229,6 @@ func (a *App) tellPending(ctx context.Context) {
 		return nil
 	})
 	if err != nil {
-		a.show(diag.Warningf("Cannot record a refusal", "%s.", err))
+		session.show(diag.Warningf("Cannot record a refusal", "%s.", err))
 	}
 }

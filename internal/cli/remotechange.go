@@ -126,7 +126,7 @@ func (c *remoteChange) carry(ctx context.Context, begin func(context.Context) (*
 	printer.end()
 	if !diags.HasErrors() && !end.detached && end.run.Status != runs.Succeeded {
 		for _, line := range c.written { // what it says of why it failed
-			c.app.tell(line + "\n")
+			c.app.Tell(line + "\n")
 		}
 		diags = runFailed(end)
 	}
@@ -467,7 +467,7 @@ func (a *App) upload(ctx context.Context, request *client.ProjectChangeRequest) 
 
 // overridesThere are the overrides that the options ask for, as a server takes them.
 func (a *App) overridesThere() ([]client.Override, diag.List) {
-	asked, diags := a.overridesAsked()
+	asked, diags := overridesAsked(a.Session)
 	var out []client.Override
 	for _, o := range asked {
 		out = append(out, client.Override{Rule: o.Rule, Reason: o.Reason})
@@ -529,7 +529,7 @@ func (o *applyOptions) planAndApplyThere(ctx context.Context, c *remoteChange, r
 	var again func(string) int
 	if attempts > 1 {
 		again = func(because string) int {
-			c.app.tell("Planning again: " + because + ".\n")
+			c.app.Tell("Planning again: " + because + ".\n")
 			return o.planAndApplyThere(ctx, c, request, attempts-1)
 		}
 	}

@@ -65,7 +65,7 @@ func (a *App) cancelThere(ctx context.Context, run string, over <-chan struct{})
 			return
 		case <-interrupt:
 		}
-		a.tell([]string{
+		a.Tell([]string{
 			"\nInterrupt received. The run is asked to stop after what it is doing; a second\ninterrupt cuts it off.\n",
 			"\nSecond interrupt received. The run is asked to cut off what it is doing.\n",
 		}[i])

@@ -17,9 +17,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// machineSuffix is how files with state machines end.
-const machineSuffix = ".asl.json"
-
 // workflowOptions are the flags of the run command.
 type workflowOptions struct {
 	aslOptions
@@ -50,7 +47,7 @@ Standard output is what the workflow returns: its outputs, or the output of the 
 			cancelOnInterrupt(f, &o.cancel)
 			f.number(&o.parallelism, "parallelism", "N", "Bound on steps at work at once; 10 unless given here or in the workflow.")
 			registerOverride(f, &o.overrides)
-			o.registerValues(f)
+			registerValues(f, &o.variableOptions)
 			o.sourceOptions.register(f)
 			return o.start
 		},
@@ -89,7 +86,7 @@ func (o *workflowOptions) start(ctx context.Context, app *App, args []string) in
 	}
 	defer op.Close()
 	if projects.Exists(".") {
-		p, diags := op.projectFiles()
+		p, diags := app.projectFiles()
 		if diags.HasErrors() {
 			return app.fail(diags)
 		}
@@ -111,10 +108,10 @@ func (o *workflowOptions) start(ctx context.Context, app *App, args []string) in
 }
 
 // projectFiles reads the project's files; diagnostics quote them from then on.
-func (p *project) projectFiles() (*projects.Project, diag.List) {
+func (a *App) projectFiles() (*projects.Project, diag.List) {
 	loaded, diags := projects.Load(".")
 	if loaded != nil {
-		p.app.sources = loaded.Files
+		a.sources = loaded.Files
 	}
 	return loaded, diags
 }
@@ -139,7 +136,7 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 	}
 	app.show(diags)
 	op.environment = environment
-	overrides, d2 := app.overridesFor(p)
+	overrides, d2 := overridesFor(app.Session, p)
 	if d2.HasErrors() {
 		return app.fail(d2)
 	}
@@ -188,18 +185,6 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	return code
 }
 
-// stackOutputNames tells which outputs a stack declares, for checking workflows.
-func stackOutputNames(p *projects.Project) func(string) (map[string]bool, bool) {
-	known := map[string]map[string]bool{}
-	return func(name string) (map[string]bool, bool) {
-		if out, ok := known[name]; ok {
-			return out, out != nil
-		}
-		known[name] = declaredOutputs(p, name)
-		return known[name], known[name] != nil
-	}
-}
-
 func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file string, p *projects.Project, w *projects.Workflow) int {
 	app := op.app
 	name, pinned := strings.TrimSuffix(file, machineSuffix), []byte(nil)
@@ -231,7 +216,7 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 	if diags := app.may(access.Run, op.environment, name); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	overrides, diags := app.overridesFor(p)
+	overrides, diags := overridesFor(app.Session, p)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -259,7 +244,7 @@ func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON b
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
 	}
 	o.useKey(run.Key)
-	d, diags := o.definitionOf(source)
+	d, diags := definitionOf(o.Directory, source)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
@@ -309,15 +294,6 @@ func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do 
 		return exitOK
 	}
 	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine.Result(), steps.Machine.Recorded)
-}
-
-// machineDefinition finds another state machine by name: a file beside the
-// project's.
-func machineDefinition(name string) ([]byte, error) {
-	if strings.ContainsAny(name, `/\`) {
-		return nil, fmt.Errorf("%q is not a name", name)
-	}
-	return os.ReadFile(name + machineSuffix)
 }
 
 // workflowJSON is how a run of a workflow ended, for programs.
@@ -407,12 +383,4 @@ func outputsOf(result flow.Result) map[string]cty.Value {
 		return nil
 	}
 	return result.Outputs.AsValueMap()
-}
-
-// stacks plans and changes the stacks of a project for steps of workflows.
-func (o *operation) stacks(p *projects.Project) *stackRunner {
-	if len(p.Stacks) == 0 {
-		return nil
-	}
-	return newStackRunner(o.project, p)
 }

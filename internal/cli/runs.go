@@ -10,7 +10,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
-	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -109,7 +108,7 @@ func environmentOf(run runs.Run) string {
 }
 
 // runs opens the store and lists the newest runs.
-func (a *App) runs(ctx context.Context, limit int) (*project, []runs.Run, diag.List) {
+func (a *App) runs(ctx context.Context, limit int) (*Directory, []runs.Run, diag.List) {
 	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
@@ -309,7 +308,7 @@ func (a *App) showRun(run runs.Run, steps []flow.StepState, entries []workflow.E
 		}
 		fmt.Fprintf(&b, "  %s  %s\n", e.Time.Local().Format("15:04:05.000"), strings.TrimRight(text, " "))
 		for _, problem := range data.Problems {
-			fmt.Fprintf(&b, "                %s: %s\n", problem.Summary, firstLine(problem.Detail))
+			fmt.Fprintf(&b, "                %s: %s\n", problem.Summary, diag.FirstLine(problem.Detail))
 		}
 	}
 	if run.Status == runs.Interrupted {
@@ -348,11 +347,6 @@ func signalText(data []byte) string {
 	return text
 }
 
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
-}
-
 func completeRuns(app *App, _ []string) []string {
 	p, list, diags := app.runs(context.Background(), 20)
 	if diags.HasErrors() {
@@ -375,7 +369,7 @@ func resumeCommand() *command {
 			var vars variableOptions
 			var autoApprove, cancel bool
 			parallelism := defaultParallelism
-			vars.register(f)
+			registerVariables(f, &vars)
 			f.toggle(&autoApprove, "auto-approve", "Do not ask.")
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve.")
@@ -409,7 +403,7 @@ func resumeCommand() *command {
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
 				}
-				op = op.on(run.Key)
+				op = app.operation(op.on(run.Key))
 				loaded, diags := op.planOf(ctx, run)
 				if !diags.HasErrors() {
 					diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
@@ -421,7 +415,7 @@ func resumeCommand() *command {
 				if !autoApprove && !app.approvedResume(ctx, run) {
 					return exitFailed
 				}
-				return op.execute(ctx, loaded, runOptions{kind: run.Kind, parallelism: parallelism, resume: run.ID})
+				return op.execute(ctx, loaded, runOptions{kind: run.Kind, parallelism: parallelism, resume: run.ID}, nil)
 			}
 		},
 	}
@@ -481,31 +475,6 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 		names = append(names, run.ID)
 	}
 	return runs.Run{}, diag.Errorf("Several runs were interrupted", "Say which one to resume: %s.", strings.Join(names, ", "))
-}
-
-// planOf reads the plan a run carries out, and the values it was given besides.
-func (o *operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag.List) {
-	store, diags := o.store(ctx)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	data, err := store.Blob(ctx, run.Blob)
-	if err != nil {
-		return nil, diag.Errorf("Cannot read the run's plan", "%s.", err)
-	}
-	o.useKey(run.Key)
-	loaded, diags := o.loadPlan(data)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	late, err := runs.Late(ctx, o.opened, run.ID)
-	if err == nil && late != nil {
-		loaded.late, err = plans.DecodeValues(late, o.keyring)
-	}
-	if err != nil {
-		return nil, append(diags, diag.Errorf("Cannot read the run's inputs", "%s.", err)...)
-	}
-	return loaded, diags
 }
 
 func cancelCommand() *command {
@@ -612,7 +581,7 @@ func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, c
 }
 
 // findLock looks for a lock in all states of the project.
-func findLock(ctx context.Context, store *sqlite.Store, p *project, id string) (states.Key, *states.Lock, error) {
+func findLock(ctx context.Context, store *sqlite.Store, p *Directory, id string) (states.Key, *states.Lock, error) {
 	stacks := []string{p.stack}
 	if p.ensemble != nil {
 		stacks = p.ensemble.graph.Order

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/tutti-dev/tutti/client"
@@ -13,49 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/zclconf/go-cty/cty"
 )
-
-// pastRun is a run of a workflow that is looked at to make another one of it.
-type pastRun struct {
-	run         runs.Run
-	machine     *flow.Machine
-	definition  *flow.Definition
-	inputs      map[string]cty.Value
-	environment string
-}
-
-// past reads a run of a workflow of the project.
-func (o *operation) past(ctx context.Context, id string) (*pastRun, diag.List) {
-	store, diags := o.store(ctx)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	run, err := store.Run(ctx, id)
-	if err != nil {
-		return nil, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
-	}
-	source, err := store.Blob(ctx, run.Blob)
-	if err != nil {
-		return nil, diag.Errorf("Cannot read the run's definition", "%s.", err)
-	}
-	if run.Kind != runs.WorkflowKind || !runs.IsWorkflow(source) {
-		return nil, diag.Errorf("Not a workflow of the project", "Run %s is no run of a workflow with steps.", id)
-	}
-	p := &pastRun{run: run}
-	if p.definition, diags = o.definitionOf(source); diags.HasErrors() {
-		return nil, diags
-	}
-	if p.definition.Workflow.Definition != "" {
-		return nil, diag.Errorf("Not a workflow of the project", "Run %s is one of a state machine: it has no steps that could be taken over.", id)
-	}
-	r := &runs.Runner{Store: store}
-	if p.machine, diags = r.ReplayWorkflow(ctx, run); diags.HasErrors() {
-		return nil, diags
-	}
-	p.inputs, p.environment, diags = r.Inputs(ctx, run)
-	return p, diags
-}
 
 func runsRetryCommand() *command {
 	return &command{
@@ -97,20 +54,6 @@ func runsRetryCommand() *command {
 	}
 }
 
-// reusable is what a new run takes over of a past one if it begins with a step;
-// with what did not succeed where none is named.
-func (p *pastRun) reusable(from string) (map[string]flow.Outcome, diag.List) {
-	without := p.definition.Closing()
-	if from != "" {
-		again, ok := p.definition.Behind(from)
-		if !ok {
-			return nil, diag.Errorf("No such step", "The workflow %q had no step %q.", p.definition.Workflow.Name, from)
-		}
-		maps.Copy(without, again)
-	}
-	return p.machine.Outcomes(without), nil
-}
-
 // again starts a new run that takes over what another one has done. instead,
 // where not nil, ends that one, once it is clear that the new run may be made.
 func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, reuse map[string]flow.Outcome, why string, asJSON bool, instead func() error) int {
@@ -123,7 +66,7 @@ func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, r
 	if len(o.app.overrides) > 0 {
 		declared, diags := projects.Load(".") // as the files are now, by which it is judged
 		if !diags.HasErrors() {
-			overrides, diags = o.app.overridesFor(declared)
+			overrides, diags = overridesFor(o.app.Session, declared)
 		}
 		if diags.HasErrors() {
 			return o.app.fail(diags)

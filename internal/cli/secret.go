@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -26,7 +25,8 @@ func secretCommand() *command {
 
 // secretWork is what the commands about secrets work with.
 type secretWork struct {
-	*project
+	*Directory
+	app         *App
 	declared    *projects.Project // nil where there are no project files
 	store       *sqlite.Store
 	environment string
@@ -34,16 +34,16 @@ type secretWork struct {
 
 // openSecrets opens the project, its store and the environment.
 func (a *App) openSecrets(ctx context.Context) (*secretWork, diag.List) {
-	return a.openSecretsIn(ctx, (*project).chooseEnvironment)
+	return a.openSecretsIn(ctx, (*Directory).chooseEnvironment)
 }
 
 // openSecretsIn is openSecrets with a choice of the environment.
-func (a *App) openSecretsIn(ctx context.Context, choose func(p *project, declared *projects.Project, named string) (string, diag.List)) (*secretWork, diag.List) {
+func (a *App) openSecretsIn(ctx context.Context, choose func(p *Directory, declared *projects.Project, named string) (string, diag.List)) (*secretWork, diag.List) {
 	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	w := &secretWork{project: p, environment: p.environment}
+	w := &secretWork{Directory: p, app: a, environment: p.environment}
 	fail := func(d diag.List) (*secretWork, diag.List) {
 		p.Close()
 		return nil, append(diags, d...)
@@ -391,6 +391,3 @@ func secretRemoveCommand() *command {
 		},
 	}
 }
-
-// markerOf is the file of a store that names its key.
-func markerOf(storeDir string) string { return filepath.Join(storeDir, "key") }

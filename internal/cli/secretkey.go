@@ -19,7 +19,7 @@ func secretRotateKeyCommand() *command {
 		setup: func(*flagSet) action {
 			return func(ctx context.Context, app *App, _ []string) int {
 				// It is about the store, and all environments in it.
-				whole := func(p *project, _ *projects.Project, _ string) (string, diag.List) { return p.environment, nil }
+				whole := func(p *Directory, _ *projects.Project, _ string) (string, diag.List) { return p.environment, nil }
 				w, diags := app.openSecretsIn(ctx, whole)
 				return app.withSecrets(w, diags, func(w *secretWork) int { return w.rotateKey(ctx) })
 			}

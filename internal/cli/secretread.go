@@ -16,7 +16,7 @@ import (
 
 // secretReader reads the secrets of the project in an environment. What is read
 // is told in the feed: which secret, which version, who and for which run.
-func (p *project) secretReader(environment string) *secretReader {
+func (p *Directory) secretReader(environment string) *secretReader {
 	root := p
 	if p.ensemble != nil && p.ensemble.root != nil {
 		root = p.ensemble.root
@@ -33,11 +33,11 @@ func (p *project) secretReader(environment string) *secretReader {
 		if diags.HasErrors() {
 			return diags.Err()
 		}
-		data, err := json.Marshal(secretRead{environment, version, p.app.actor(), run})
+		data, err := json.Marshal(secretRead{environment, version, p.session.actor(), run})
 		if err != nil {
 			return err
 		}
-		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Actor: access.Subject(p.app.actor()), Time: time.Now(), Data: data})
+		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Actor: access.Subject(p.session.actor()), Time: time.Now(), Data: data})
 	}
 	return &secretReader{r, func(ctx context.Context, secret string, change runs.SecretChange) (runs.SecretStanding, error) {
 		store, diags := root.store(ctx)

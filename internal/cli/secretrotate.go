@@ -26,7 +26,7 @@ func (o *rotateOptions) register(f *flagSet) {
 	f.text(&o.environment, "env", "NAME", "The environment to work in.")
 	f.text(&o.environment, "environment", "NAME", "The same as -env.")
 	f.toggle(&o.detach, "detach", "Only make the run and print its name: a runner (\"tutti runner\") drives it.")
-	o.registerValues(f)
+	registerValues(f, &o.variableOptions)
 }
 
 func secretRotateCommand() *command {

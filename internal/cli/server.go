@@ -107,7 +107,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if err != nil {
 		return app.failf("Cannot watch the store", "%s.", err)
 	}
-	s, beside, diags := o.assemble(ctx, op, store, changes, log)
+	s, beside, diags := o.assemble(ctx, app, op.Operation, store, changes, log)
 	if o.retain != "" && !diags.HasErrors() {
 		diags = app.may(access.Admin, op.environment, "")
 		beside = append(beside, func(ctx context.Context) { app.retain(ctx, store, age, log) })
@@ -144,8 +144,7 @@ func (o *serverOptions) log(app *App) *slog.Logger {
 
 // assemble makes the server and what works beside it. Each of these works until its
 // context ends, and returns when it has let go of what it had begun.
-func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqlite.Store, changes *sqlite.Changes, log *slog.Logger) (*server.Server, []func(context.Context), diag.List) {
-	app := op.app
+func (o *serverOptions) assemble(ctx context.Context, app *App, op *Operation, store *sqlite.Store, changes *sqlite.Changes, log *slog.Logger) (*server.Server, []func(context.Context), diag.List) {
 	app.refusals = newRefusals(store)
 	known, diags := app.serverIdentities(ctx, store)
 	if diags.HasErrors() {
@@ -156,10 +155,7 @@ func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqli
 		return nil, nil, diags
 	}
 	runner := &runs.Runner{Store: store, Actor: app.actor(), Egress: app.egress}
-	driver := &runDriver{
-		o: &runnerOptions{most: o.most, quiet: true}, op: op, r: runner, drain: ctx.Done(), hard: hardContext(ctx).Done(),
-		driving: map[string]bool{}, alone: map[string]time.Time{},
-	}
+	driver := newRunDriver(op, runner, o.most, func(string, ...any) {}, ctx.Done(), hardContext(ctx).Done())
 	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store), speculative: o.speculative}
 	work.observer.work = work
 	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf}
@@ -168,7 +164,7 @@ func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqli
 			Store: store, Events: store, Outbox: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
-		Token: known.token, Issuers: known.issuers, LoggedIn: known.loggedIn, Refused: app.refuseRequest,
+		Token: known.token, Issuers: known.issuers, LoggedIn: known.loggedIn, Refused: func(r server.Refusal) { refuseRequest(app.Session, r) },
 		Locks: store,
 		Hooks: started.hooks,
 		Log:   log,
@@ -276,39 +272,4 @@ func (w logWriter) Write(text []byte) (int, error) {
 		w.log.Warn(said)
 	}
 	return len(text), nil
-}
-
-// breath is how long follow waits at least between two looks, and breaths how many times
-// as long as it took to look: what changes in between is seen with the next, and many
-// open runs do not take up the process.
-const (
-	breath        = 20 * time.Millisecond
-	breaths       = 10
-	longestBreath = time.Second
-)
-
-// follow looks for runs to drive whenever something has changed, and from time to
-// time: the death of a process changes nothing.
-func (d *runDriver) follow(ctx context.Context, changed func() <-chan struct{}) {
-	ticker := time.NewTicker(5 * time.Second)
-	defer ticker.Stop()
-	for {
-		next, began := changed(), time.Now()
-		if _, err := d.look(context.WithoutCancel(ctx)); err != nil {
-			d.op.app.show(diag.Warningf("Cannot look for runs", "%s.", err))
-		}
-		took := time.Since(began)
-		select {
-		case <-ctx.Done():
-			d.all.Wait()
-			d.r.Wait()
-			return
-		case <-next:
-			select {
-			case <-ctx.Done():
-			case <-time.After(min(max(breath, breaths*took), longestBreath)):
-			}
-		case <-ticker.C:
-		}
-	}
 }

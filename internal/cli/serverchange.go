@@ -17,7 +17,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/stacks"
@@ -131,30 +130,6 @@ func (w *serverWork) variablesOf(ctx context.Context, p *projects.Project, c api
 	return &variableOptions{}, kept, w.runner.Store.Cache(ctx, givenPrefix+kept, data, true, time.Now().Add(sentFor))
 }
 
-// givenPrefix begins the keys of what [serverWork.variablesOf] keeps.
-const givenPrefix = "given/"
-
-// keptVariables finds what [serverWork.variablesOf] has kept.
-func keptVariables(ctx context.Context, store *sqlite.Store, id string) (given []configs.GivenVariable, err error) {
-	data, known, err := store.Cached(ctx, givenPrefix+id, time.Now())
-	if err == nil && !known {
-		err = actions.Errorf("Tutti.PlanFailed", "The values of variables that came with the change are kept no longer: ask for it again.")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return given, json.Unmarshal(data, &given)
-}
-
-// overridesOf are the overrides that a client asks for, as the option -override would
-// have them. Whether somebody may override what, is asked where it is judged.
-func (o *operation) overridesOf(p *projects.Project, list []api.Override) ([]runs.Override, diag.List) {
-	for _, one := range list {
-		o.app.overrides = append(o.app.overrides, one.Rule+"="+one.Reason)
-	}
-	return o.app.overridesFor(p)
-}
-
 // changePart is a stack that a change is of, and which of the others are applied
 // before it.
 type changePart struct {
@@ -230,7 +205,7 @@ func (w *serverWork) partsOfPlan(ctx context.Context, p *projects.Project, c *ap
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
 	}
-	r := newStackRunner(w.root().project, nil)
+	r := newStackRunner(w.root().Directory, nil)
 	defer r.Close()
 	r.root.opened = store
 	shared, err := r.planned(ctx, c.Plan)
@@ -254,33 +229,6 @@ func (w *serverWork) partsOfPlan(ctx context.Context, p *projects.Project, c *ap
 		c.Several, c.Stack = false, out[0].stack
 	}
 	return out, nil
-}
-
-// reversedNeeds turns the order of stacks round: what is needed waits for those
-// that need it.
-func reversedNeeds(names []string, needs map[string][]string) map[string][]string {
-	out := map[string][]string{}
-	for _, name := range names {
-		for _, need := range needs[name] {
-			out[need] = append(out[need], name)
-		}
-	}
-	return out
-}
-
-// changeName is what the workflow of a change is called. It is no name that a
-// project could give one of its own in a file of the name below.
-const (
-	changeName = "change"
-	// directoryName is the stack that stands for a plain directory there.
-	directoryName = "directory"
-	changeFile    = ".change" + projects.Suffix
-)
-
-// isDirectory reports whether a stack stands for a plain directory, in a project
-// that was made for a change of it. Its state is the directory's own.
-func isDirectory(s *projects.Stack) bool {
-	return s.Name == directoryName && filepath.Base(s.DeclRange.Filename) == changeFile
 }
 
 // literal is text as an expression in which nothing is evaluated: who asks for a

@@ -18,7 +18,7 @@ import (
 
 // notifying are the notify blocks of a project as its files are now.
 type notifying struct {
-	op *operation
+	op *Operation
 
 	mu      sync.Mutex
 	project *projects.Project
@@ -28,10 +28,10 @@ type notifying struct {
 // serveNotify tells others what happens, as the notify blocks of the project say,
 // until ctx is cancelled. Files that change are read again; while they are wrong,
 // what they said before counts.
-func (o *operation) serveNotify(ctx context.Context, n *notify.Notifier) {
+func (o *Operation) serveNotify(ctx context.Context, n *notify.Notifier) {
 	s := &notifying{op: o}
 	n.Secret, n.Fingerprint = s.secret, o.keyring.Fingerprint
-	n.Problem = func(err error) { o.app.show(diag.Warningf("Cannot notify", "%s.", err)) }
+	n.Problem = func(err error) { o.session.show(diag.Warningf("Cannot notify", "%s.", err)) }
 	lists := make(chan []*projects.Notify, 1)
 	done := make(chan struct{})
 	go func() {
@@ -64,7 +64,7 @@ func (s *notifying) read() ([]*projects.Notify, bool) {
 	if projects.Exists(".") {
 		var diags diag.List
 		if p, diags = projects.Load("."); diags.HasErrors() {
-			s.op.app.tell("The notify blocks of the project are not read again until its files are put right.\n")
+			s.op.session.Tell("The notify blocks of the project are not read again until its files are put right.\n")
 			return nil, false
 		}
 	}

@@ -25,9 +25,9 @@ import (
 )
 
 // serverWork does what the API of a server asks for. Requests come side by side:
-// each works with a program of its own, so that none sees another's files.
+// each works with a session of its own, so that none sees another's files.
 type serverWork struct {
-	op       *operation // of the project's root
+	op       *Operation // of the project's root
 	runner   *runs.Runner
 	observer *stackObserver
 	// speculative says that clients may send configurations to be planned.
@@ -36,16 +36,11 @@ type serverWork struct {
 
 var _ api.Work = (*serverWork)(nil)
 
-// fresh is the program for one request or run: it has read nothing yet.
-func (a *App) fresh() *App {
-	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting, egress: a.egress, command: a.command, refusals: a.refusals}
-}
-
 // root is the project's root for one request.
-func (w *serverWork) root() *operation {
+func (w *serverWork) root() *Operation {
 	p := w.op.aside(w.op.key())
-	p.app = w.op.app.fresh()
-	return &operation{project: p, view: silentView{}}
+	p.session = w.op.session.fresh()
+	return &Operation{Directory: p, view: silentView{}}
 }
 
 // Project implements [api.Work].
@@ -65,7 +60,7 @@ func (w *serverWork) Environment(ctx context.Context) (string, error) {
 
 // Authorize implements [api.Work].
 func (w *serverWork) Authorize(ctx context.Context, who access.Identity, verb access.Verb, environment, resource string) error {
-	if diags := w.root().app.mayBe(who, verb, environment, resource, api.RouteOf(ctx)); diags.HasErrors() {
+	if diags := w.root().session.mayBe(who, verb, environment, resource, api.RouteOf(ctx)); diags.HasErrors() {
 		return fmt.Errorf("%w: %w", api.ErrForbidden, diags.Err())
 	}
 	return nil
@@ -73,7 +68,7 @@ func (w *serverWork) Authorize(ctx context.Context, who access.Identity, verb ac
 
 // Sight implements [api.Work].
 func (w *serverWork) Sight(ctx context.Context, who access.Identity) (api.Sight, error) {
-	policy, diags := w.root().app.policy()
+	policy, diags := w.root().session.policy()
 	if diags.HasErrors() {
 		return api.Sight{}, diags.Err()
 	}
@@ -95,7 +90,7 @@ func (w *serverWork) Sight(ctx context.Context, who access.Identity) (api.Sight,
 
 // Resources implements [api.Work].
 func (w *serverWork) Resources(ctx context.Context, run runs.Run) ([]string, error) {
-	names, diags := w.root().app.resourcesOf(ctx, w.runner.Store, run)
+	names, diags := w.root().session.resourcesOf(ctx, w.runner.Store, run)
 	if diags.HasErrors() {
 		return nil, diags.Err()
 	}
@@ -148,7 +143,7 @@ func (w *serverWork) changedStacks(ctx context.Context, run runs.Run) ([]string,
 
 // AuthorizeRun implements [api.Work].
 func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb access.Verb, run runs.Run) error {
-	names, diags := w.root().app.resourcesOf(ctx, w.runner.Store, run)
+	names, diags := w.root().session.resourcesOf(ctx, w.runner.Store, run)
 	if diags.HasErrors() {
 		return diags.Err()
 	}
@@ -171,7 +166,7 @@ func (w *serverWork) AuthorizeNotify(ctx context.Context, who access.Identity, v
 
 // Roles implements [api.Work].
 func (w *serverWork) Roles(who access.Identity) ([]string, bool, error) {
-	policy, diags := w.root().app.policy()
+	policy, diags := w.root().session.policy()
 	if diags.HasErrors() || !policy.Declared() {
 		return nil, false, diags.Err()
 	}
@@ -290,7 +285,7 @@ func (w *serverWork) Machine(ctx context.Context, run runs.Run) (*flow.Machine, 
 	if err != nil {
 		return nil, err
 	}
-	d, diags := w.root().definitionOf(source)
+	d, diags := definitionOf(w.root().Directory, source)
 	if diags.HasErrors() || d == nil || d.Workflow.Definition != "" {
 		return nil, diags.Err()
 	}
@@ -335,7 +330,7 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
 	}
-	r := newStackRunner(w.root().project, nil)
+	r := newStackRunner(w.root().Directory, nil)
 	defer r.Close()
 	r.root.opened = store
 	shared, err := r.planned(ctx, digest)
@@ -347,8 +342,8 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 	}
 	out := &api.Plan{Digest: digest, Environment: shared.plan.Environment, Kind: shared.plan.Kind}
 	for _, part := range shared.plan.Stacks {
-		op := &operation{project: shared.ensemble.member(part.Name), view: silentView{}}
-		l, diags := op.loadPlan(part.Encoded)
+		op := &Operation{Directory: shared.ensemble.member(part.Name), view: silentView{}}
+		l, diags := loadPlan(op.Directory, part.Encoded)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
@@ -362,7 +357,7 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 }
 
 // part describes the plan of one stack to clients.
-func (o *operation) part(ctx context.Context, l *loadedPlan, kind string) (api.PlanPart, error) {
+func (o *Operation) part(ctx context.Context, l *loadedPlan, kind string) (api.PlanPart, error) {
 	out := api.PlanPart{Stack: o.stack, Resource: o.stack, Counts: l.plan.Count(), Needs: api.NeedsOf(l.plan), Plan: l.plan}
 	document, err := jsonplan.Plan(l.plan, nil, o.jsonOptions(ctx))
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // sharedPlan is a plan of stacks with the project it was made in.
 type sharedPlan struct {
 	plan     *stacks.Plan
-	ensemble *ensemble
+	ensemble *Ensemble
 	scope    *stacks.Scope          // for applying
 	made     map[string]*loadedPlan // the parts, where they were made here
 	err      error
@@ -29,7 +29,7 @@ type sharedPlan struct {
 }
 
 // open makes the project that the plan was made in, with its variables.
-func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOptions) error {
+func (s *sharedPlan) open(ctx context.Context, root *Directory, vars *variableOptions) error {
 	declared, diags := s.plan.Project(root.rootDir())
 	if diags.HasErrors() {
 		return diags.Err()
@@ -95,16 +95,16 @@ func (s *sharedPlan) outputs(ctx context.Context, store *sqlite.Store) func(stri
 }
 
 // loaded reads a stack's plan, with the values that it was made without.
-func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack string) (*operation, *loadedPlan, diag.List) {
+func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack string) (*Operation, *loadedPlan, diag.List) {
 	part := s.plan.Stack(stack)
 	if part == nil {
 		return nil, nil, diag.Errorf("Plan is for other stacks", "The plan %s has no part for the stack %q.", s.plan.Digest, stack)
 	}
-	op := &operation{project: s.ensemble.member(stack), view: silentView{}}
+	op := &Operation{Directory: s.ensemble.member(stack), view: silentView{}}
 	var diags diag.List
 	l := s.made[stack]
 	if l == nil {
-		if l, diags = op.loadPlan(part.Encoded); diags.HasErrors() {
+		if l, diags = loadPlan(op.Directory, part.Encoded); diags.HasErrors() {
 			return nil, nil, diags
 		}
 	}

@@ -49,7 +49,7 @@ func decisionCommand(name, summary string, kind workflow.SignalKind, about strin
 					return app.decideThere(ctx, args[0], d)
 				}
 				have, people := 0, 0
-				return app.signalRun(ctx, args[0], access.Approve, func(p *project, r *runs.Runner, run runs.Run) (s workflow.Signal, diags diag.List) {
+				return app.signalRun(ctx, args[0], access.Approve, func(p *Directory, r *runs.Runner, run runs.Run) (s workflow.Signal, diags diag.List) {
 					s, have, people, diags = app.decide(ctx, p, r, run, d)
 					return s, diags
 				}, func(s workflow.Signal) string {
@@ -79,7 +79,7 @@ func decided(kind workflow.SignalKind, step, run string, have, people int) strin
 
 // decide makes the signal of a decision, after showing the plan it is about. It says
 // how many people have approved with it, and how many must.
-func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.Run, d decision) (s workflow.Signal, have, people int, diags diag.List) {
+func (a *App) decide(ctx context.Context, p *Directory, r *runs.Runner, run runs.Run, d decision) (s workflow.Signal, have, people int, diags diag.List) {
 	s = workflow.Signal{Kind: d.kind, By: a.actor(), Name: d.step}
 	m, diags := r.HearWorkflow(ctx, run)
 	if diags.HasErrors() {
@@ -121,8 +121,8 @@ func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.R
 }
 
 // confirmPlan shows what a plan does, and asks whether it is approved.
-func (a *App) confirmPlan(ctx context.Context, p *project, m *flow.Machine, step, digest string) diag.List {
-	text, diags := p.describePlan(ctx, digest)
+func (a *App) confirmPlan(ctx context.Context, p *Directory, m *flow.Machine, step, digest string) diag.List {
+	text, diags := describePlan(ctx, p, digest)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -162,7 +162,7 @@ func (a *App) confirmText(ctx context.Context, text, message, step, digest strin
 const maxShownChanges = 50
 
 // describePlan says what a plan that was kept does.
-func (p *project) describePlan(ctx context.Context, digest string) (string, diag.List) {
+func describePlan(ctx context.Context, p *Directory, digest string) (string, diag.List) {
 	cannot := func(err error) (string, diag.List) {
 		return "", diag.Errorf("Cannot show the plan", "The plan %s cannot be read: %s. Nobody should approve what cannot be seen; somebody who knows what it is can give -digest.", digest, err)
 	}
@@ -259,7 +259,7 @@ func signalCommand() *command {
 				if app.remote != nil {
 					return app.signalThere(ctx, args[0], s)
 				}
-				return app.signalRun(ctx, args[0], access.Signal, func(*project, *runs.Runner, runs.Run) (workflow.Signal, diag.List) { return s, nil },
+				return app.signalRun(ctx, args[0], access.Signal, func(*Directory, *runs.Runner, runs.Run) (workflow.Signal, diag.List) { return s, nil },
 					func(s workflow.Signal) string { return fmt.Sprintf("Told of %s (run %s).\n", s.Name, args[0]) })
 			}
 		},
@@ -267,7 +267,7 @@ func signalCommand() *command {
 }
 
 // signalRun finds a run, makes a signal for it and sends it.
-func (a *App) signalRun(ctx context.Context, id string, verb access.Verb, make func(*project, *runs.Runner, runs.Run) (workflow.Signal, diag.List), done func(workflow.Signal) string) int {
+func (a *App) signalRun(ctx context.Context, id string, verb access.Verb, make func(*Directory, *runs.Runner, runs.Run) (workflow.Signal, diag.List), done func(workflow.Signal) string) int {
 	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)

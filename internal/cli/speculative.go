@@ -7,10 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -151,14 +149,14 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	defer log.settle()
 	e, diags := r.guest(store, dir)
 	if diags.HasErrors() {
-		diags = (&ensemble{root: &project{dir: dir}}).asSent(diags)
+		diags = (&Ensemble{root: &Directory{dir: dir}}).asSent(diags)
 		log.show(diags, nil)
 		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
 	defer e.closeMembers()
 	names, diags := e.graph.Select(req.Stacks)
 	e.names = names
-	o := &ensembleOperation{ensemble: e, app: e.root.app, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) > 0, by: req}
+	o := &EnsembleOperation{Ensemble: e, session: e.root.session, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) > 0, by: req}
 	po, err := r.options(ctx, req)
 	if err != nil {
 		return runs.StackPlan{}, err
@@ -180,38 +178,6 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	}
 	n := o.totals()
 	return runs.StackPlan{Digest: o.shared.Digest, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Changes: o.changes(), Stacks: o.names}, nil
-}
-
-// sentName is what a file is called in the project that was sent.
-func (e *ensemble) sentName(name string) string {
-	if rel, err := filepath.Rel(e.root.dir, name); err == nil && filepath.IsLocal(rel) {
-		return rel
-	}
-	return name
-}
-
-// asSent has diagnostics name files as whoever sent them knows them.
-func (e *ensemble) asSent(diags diag.List) diag.List {
-	out := slices.Clone(diags)
-	for i := range out {
-		for _, at := range []**hcl.Range{&out[i].Subject, &out[i].Context} {
-			if *at != nil {
-				rng := **at
-				rng.Filename = e.sentName(rng.Filename)
-				*at = &rng
-			}
-		}
-	}
-	return out
-}
-
-// sentSources is the text that such diagnostics quote.
-func (e *ensemble) sentSources() map[string][]byte {
-	out := map[string][]byte{}
-	for name, src := range e.root.app.quoted() {
-		out[e.sentName(name)] = src
-	}
-	return out
 }
 
 // copyOf puts the files that a request is about into a new directory, from which
@@ -246,7 +212,7 @@ func (r *stackRunner) copyOf(ctx context.Context, store *sqlite.Store, req runs.
 // guest is the project in a directory that a client's files were unpacked to, beside
 // the server's own: it has the server's states to plan from, and is held to the
 // server's rules.
-func (r *stackRunner) guest(store *sqlite.Store, dir string) (*ensemble, diag.List) {
+func (r *stackRunner) guest(store *sqlite.Store, dir string) (*Ensemble, diag.List) {
 	declared, diags := projects.Load(dir)
 	if declared == nil || diags.HasErrors() {
 		return nil, diags
@@ -263,8 +229,8 @@ func (r *stackRunner) guest(store *sqlite.Store, dir string) (*ensemble, diag.Li
 	if diags := stacks.CheckEnvironment(declared, r.root.environment); diags.HasErrors() {
 		return nil, diags
 	}
-	root := &project{
-		app: r.root.app.fresh(), dir: dir, dataDir: filepath.Join(dir, ".terraform"), workDir: dir, cliConfig: r.root.cliConfig, keyring: r.root.keyring,
+	root := &Directory{
+		session: r.root.session.fresh(), dir: dir, dataDir: filepath.Join(dir, ".terraform"), workDir: dir, cliConfig: r.root.cliConfig, keyring: r.root.keyring,
 		opened: store, environment: r.root.environment,
 	}
 	e, diags := newEnsemble(root, declared)
@@ -277,20 +243,20 @@ func (r *stackRunner) guest(store *sqlite.Store, dir string) (*ensemble, diag.Li
 }
 
 // install brings the modules and providers that the stacks need, which are not sent.
-func (o *ensembleOperation) install(ctx context.Context, log *logView) diag.List {
+func (o *EnsembleOperation) install(ctx context.Context, log *logView) diag.List {
 	var diags diag.List
 	for _, name := range o.names {
 		if _, d := o.module(name); d.HasErrors() {
 			diags = append(diags, d...)
 			continue
 		}
-		diags = append(diags, (&initOptions{get: true}).prepareWith(ctx, o.member(name), log.watcher.Tell)...)
+		diags = append(diags, o.member(name).install(ctx, &installation{modules: true}, log.watcher.Tell)...)
 	}
 	return diags
 }
 
 // planSent plans the stacks and shows their plans.
-func (o *ensembleOperation) planSent(ctx context.Context, po *planOptions) diag.List {
+func (o *EnsembleOperation) planSent(ctx context.Context, po *planOptions) diag.List {
 	diags := o.plan(ctx, po, po.kind())
 	if o.shared != nil {
 		o.show(ctx, po.mode(), diags)
@@ -304,7 +270,7 @@ func (o *ensembleOperation) planSent(ctx context.Context, po *planOptions) diag.
 }
 
 // keepSpeculated keeps of the plan what clients are shown.
-func (o *ensembleOperation) keepSpeculated(ctx context.Context, store *sqlite.Store, kind string) error {
+func (o *EnsembleOperation) keepSpeculated(ctx context.Context, store *sqlite.Store, kind string) error {
 	out := api.Plan{Digest: o.shared.Digest, Environment: o.environment, Kind: kind}
 	for _, part := range o.shared.Stacks {
 		one, err := o.operation(part.Name).part(ctx, o.plans[part.Name], kind)

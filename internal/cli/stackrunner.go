@@ -26,7 +26,7 @@ import (
 // applies a plan of several stacks included. Plans are kept in the store, under
 // the digest of the whole.
 type stackRunner struct {
-	root *project
+	root *Directory
 	// declared is the project that the workflow belongs to; a plan brings its own.
 	declared *projects.Project
 	// view, where not nil, shows what happens; else it only goes into the logs.
@@ -38,7 +38,7 @@ type stackRunner struct {
 	board       *budgetBoard
 
 	mu       sync.Mutex
-	own      *ensemble
+	own      *Ensemble
 	shared   map[string]*sharedPlan
 	outcomes map[string]*stackOutcome // by stack
 }
@@ -55,7 +55,7 @@ type stackOutcome struct {
 // sharedPrefix begins the names of blobs with plans of stacks.
 const sharedPrefix = "stacks/"
 
-func newStackRunner(root *project, declared *projects.Project) *stackRunner {
+func newStackRunner(root *Directory, declared *projects.Project) *stackRunner {
 	return &stackRunner{
 		root: root, declared: declared, vars: &variableOptions{}, parallelism: defaultParallelism,
 		shared: map[string]*sharedPlan{}, outcomes: map[string]*stackOutcome{},
@@ -77,7 +77,7 @@ func (r *stackRunner) Close() {
 }
 
 // ensemble is the project of the workflow.
-func (r *stackRunner) ensemble() (*ensemble, error) {
+func (r *stackRunner) ensemble() (*Ensemble, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.own == nil {
@@ -213,7 +213,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	e.useVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
+	op := &Operation{Directory: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
 	var loaded *loadedPlan
 	var own []string
 	var diags diag.List
@@ -231,7 +231,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 		log.plan(ctx, op, loaded)
 		op.showCost(ctx, loaded)
 	}
-	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
+	if log.show(diags, r.root.session.quoted()); diags.HasErrors() {
 		return nil, nil, problem("Tutti.PlanFailed", diags)
 	}
 	if diags := loaded.encode(r.root.keyring); diags.HasErrors() {
@@ -255,7 +255,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 
 // undoes refuses a plan that is to bring back what another stack's run changed, or to
 // do something else besides.
-func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *operation) error {
+func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *Operation) error {
 	undone, err := r.root.opened.Run(ctx, req.Rollback)
 	switch {
 	case err != nil:
@@ -270,7 +270,7 @@ func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *ope
 
 // planStep plans a stack with inputs of a step besides those that the project
 // gives it; own names them.
-func (o *operation) planStep(ctx context.Context, po *planOptions, inputs cty.Value) (l *loadedPlan, own []string, diags diag.List) {
+func (o *Operation) planStep(ctx context.Context, po *planOptions, inputs cty.Value) (l *loadedPlan, own []string, diags diag.List) {
 	req, diags := po.request()
 	if diags.HasErrors() {
 		return nil, nil, diags
@@ -310,7 +310,7 @@ func (o *operation) planStep(ctx context.Context, po *planOptions, inputs cty.Va
 func problem(name string, diags diag.List) error {
 	for _, d := range diags.Sorted() {
 		if d.Severity == diag.Error {
-			return actions.Errorf(name, "%s: %s", d.Summary, firstLine(d.Detail))
+			return actions.Errorf(name, "%s: %s", d.Summary, diag.FirstLine(d.Detail))
 		}
 	}
 	return actions.Errorf(name, "It did not succeed.")
@@ -412,7 +412,7 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 
 // ephemeralAgain evaluates the ephemeral inputs of a plan anew that was made for
 // one step: they are kept nowhere.
-func (o *operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.StackRequest, vars *variableOptions) diag.List {
+func (o *Operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.StackRequest, vars *variableOptions) diag.List {
 	var names []string
 	for name, planned := range l.plan.Variables {
 		if planned.Ephemeral && planned.Given {
@@ -443,7 +443,7 @@ func (o *operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.
 }
 
 // operation is an operation on the stack of a run, in the project it belongs to.
-func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run runs.Run) (*operation, error) {
+func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run runs.Run) (*Operation, error) {
 	e, err := r.ensemble()
 	if req.Plan != "" {
 		var shared *sharedPlan
@@ -458,13 +458,13 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 	if p == nil {
 		return nil, fmt.Errorf("run %s is about the stack %q, which this project does not declare", run.ID, run.Key.Stack)
 	}
-	return &operation{project: p, view: silentView{}, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}, nil
+	return &Operation{Directory: p, view: silentView{}, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}, nil
 }
 
 // carryOut has a run driven to its end and says what came of it.
-func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
+func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *Operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
 	if !r.budgeted { // else the stacks were judged together
-		r.root.readRulesAnew()
+		readRulesAnew(r.root)
 	}
 	log := newLogView(req.Log)
 	op.actor, op.authority, op.overrides = req.Actor, req.Authority, req.Overrides
@@ -487,7 +487,7 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 	result, stale, diags := op.carryOut(soft, l, opts)
 	log.settle()
 	diags = append(before, diags...)
-	log.show(diags, r.root.app.quoted())
+	log.show(diags, r.root.session.quoted())
 	if result.Run.Status == runs.Interrupted {
 		r.note(req, l.plan, result, diags)
 		return cty.DynamicVal, runs.ErrDetached
@@ -595,7 +595,7 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 	e.useVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
+	op := &Operation{Directory: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
 	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, variableOptions: *r.vars})
 	name := "Tutti.ActionFailed"
 	allow := func(a engine.PlannedAction) diag.List {
@@ -620,7 +620,7 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 	if !diags.HasErrors() {
 		diags = append(diags, engine.InvokeAction(ctx, in, action, config, allow, log.watcher.Tell)...)
 	}
-	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
+	if log.show(diags, r.root.session.quoted()); diags.HasErrors() {
 		return problem(name, diags)
 	}
 	return nil

@@ -21,7 +21,7 @@ func (r *stackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 	defer log.settle()
 	o, diags := r.together(req, log)
 	if diags.HasErrors() {
-		log.show(diags, r.root.app.quoted())
+		log.show(diags, r.root.session.quoted())
 		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
 	defer o.closeMembers()
@@ -36,7 +36,7 @@ func (r *stackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 	if !diags.HasErrors() {
 		diags = append(diags, o.finish(po.mode())...)
 	}
-	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
+	if log.show(diags, r.root.session.quoted()); diags.HasErrors() {
 		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
 	store, diags := r.root.store(ctx)
@@ -56,7 +56,7 @@ func (r *stackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 
 // together opens the stacks that a step names, beside whatever else is done with
 // them.
-func (r *stackRunner) together(req runs.StackRequest, log *logView) (*ensembleOperation, diag.List) {
+func (r *stackRunner) together(req runs.StackRequest, log *logView) (*EnsembleOperation, diag.List) {
 	shared, err := r.ensemble()
 	if err != nil {
 		return nil, diag.FromError(err)
@@ -68,7 +68,7 @@ func (r *stackRunner) together(req runs.StackRequest, log *logView) (*ensembleOp
 	}
 	e.names = names
 	e.useVariables(req.Variables)
-	return &ensembleOperation{ensemble: e, app: r.root.app, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) < len(e.graph.Order), by: req}, diags
+	return &EnsembleOperation{Ensemble: e, session: r.root.session, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) < len(e.graph.Order), by: req}, diags
 }
 
 // begin does what comes before the first of several stacks is applied: the plans of
@@ -86,11 +86,11 @@ func (r *stackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 	}
 	log := newLogView(req.Log)
 	defer log.settle()
-	o := &ensembleOperation{ensemble: shared.ensemble, app: r.root.app, view: log, shared: shared.plan, plans: map[string]*loadedPlan{}, by: req}
+	o := &EnsembleOperation{Ensemble: shared.ensemble, session: r.root.session, view: log, shared: shared.plan, plans: map[string]*loadedPlan{}, by: req}
 	o.names = nil
 	var diags diag.List
 	for _, part := range shared.plan.Stacks {
-		l, d := o.operation(part.Name).loadPlan(part.Encoded)
+		l, d := loadPlan(o.member(part.Name), part.Encoded)
 		diags = append(diags, inStack(part.Name, d)...)
 		if !d.HasErrors() && l.plan.Digest != part.Digest {
 			diags = append(diags, diag.FromError(plans.ErrTampered)...)
@@ -102,7 +102,7 @@ func (r *stackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 	}
 	name := "Tutti.ApplyFailed"
 	if !diags.HasErrors() && !r.budgeted {
-		r.root.readRulesAnew()
+		readRulesAnew(r.root)
 		diags = append(diags, o.decide(ctx, plans.Normal, shared.plan.Kind)...)
 		j := o.judge(ctx)
 		diags = append(diags, j.take()...)
@@ -110,7 +110,7 @@ func (r *stackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 			name = runs.DeniedError
 		}
 	}
-	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
+	if log.show(diags, r.root.session.quoted()); diags.HasErrors() {
 		return problem(name, diags)
 	}
 	store, diags := r.root.store(ctx)
@@ -126,7 +126,7 @@ func (r *stackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 
 // mayMove refuses to move objects out of stacks, or into them, that whoever it is
 // done for may not change.
-func (o *ensembleOperation) mayMove(verb access.Verb, moves []states.Transfer) diag.List {
+func (o *EnsembleOperation) mayMove(verb access.Verb, moves []states.Transfer) diag.List {
 	var names []string
 	for _, t := range moves {
 		names = append(names, t.From.Stack, t.To.Stack)
@@ -135,7 +135,7 @@ func (o *ensembleOperation) mayMove(verb access.Verb, moves []states.Transfer) d
 	var diags diag.List
 	for _, name := range slices.Compact(names) {
 		who, _ := o.operation(name).who()
-		diags = append(diags, o.app.mayBe(who, verb, o.environment, name, "")...)
+		diags = append(diags, o.session.mayBe(who, verb, o.environment, name, "")...)
 	}
 	return diags
 }

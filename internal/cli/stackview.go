@@ -41,7 +41,7 @@ func (v *logView) event(e runs.Event) {
 }
 func (v *logView) settle() { v.watcher.Close() }
 
-func (v *logView) plan(ctx context.Context, o *operation, l *loadedPlan) {
+func (v *logView) plan(ctx context.Context, o *Operation, l *loadedPlan) {
 	v.terminal.Plan(l.plan, o.schemas(ctx))
 }
 
@@ -51,8 +51,8 @@ func (v *logView) stack(name string, moves []states.Transfer) {
 	(&humanView{terminal: v.terminal}).stack(name, moves)
 }
 
-func (v *logView) total(stacks int, n plans.Counts, operation string) {
-	v.terminal.StackTotal(stacks, n, operation)
+func (v *logView) total(stacks int, n plans.Counts, Operation string) {
+	v.terminal.StackTotal(stacks, n, Operation)
 }
 
 // stackLog is the log of one stack among several.
@@ -102,20 +102,3 @@ func (v teeView) decision(d *policy.Decision) {
 	v.log.decision(d)
 	v.operationView.decision(d)
 }
-
-// silentView shows nothing.
-type silentView struct{}
-
-func (silentView) progress(engine.Progress)                      {}
-func (silentView) event(runs.Event)                              {}
-func (silentView) settle()                                       {}
-func (silentView) plan(context.Context, *operation, *loadedPlan) {}
-func (silentView) decision(*policy.Decision)                     {}
-func (silentView) cost(*judged)                                  {}
-func (silentView) saved(bool, string)                            {}
-func (silentView) applied(*plans.Plan, runs.Result)              {}
-func (v silentView) forStack(string) operationView               { return v }
-func (silentView) stack(string, []states.Transfer)               {}
-func (silentView) total(int, plans.Counts, string)               {}
-func (silentView) appliedAll(plans.Mode, runs.Result)            {}
-func (silentView) outputs(string, map[string]*states.Output)     {}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -30,8 +29,9 @@ func stateCommand() *command {
 
 // stateEdit opens the state for a command that reads or changes it.
 type stateEdit struct {
-	*project
-	st *states.State
+	*Directory
+	app *App
+	st  *states.State
 }
 
 func (a *App) openState(ctx context.Context, o *stateOptions) (*stateEdit, diag.List) {
@@ -39,7 +39,7 @@ func (a *App) openState(ctx context.Context, o *stateOptions) (*stateEdit, diag.
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	p.useStateFile(o)
+	p.useStateFile(o.state, o.stateOut, o.backup)
 	o.gate.hold(a)
 	st, diags := p.state(ctx)
 	if diags.HasErrors() {
@@ -47,7 +47,7 @@ func (a *App) openState(ctx context.Context, o *stateOptions) (*stateEdit, diag.
 		return nil, diags
 	}
 	a.show(diags)
-	return &stateEdit{project: p, st: st}, nil
+	return &stateEdit{Directory: p, app: a, st: st}, nil
 }
 
 // write records changes and brings an exported file up to date.
@@ -65,7 +65,7 @@ func (e *stateEdit) writeMoved(ctx context.Context, cause string, changes []stat
 		return e.app.fail(unreadable(e.st, diag.Error, "Nothing was changed, because they would be lost."))
 	}
 	if len(changes) > 0 {
-		told, diags := e.passState(ctx, cause, e.st, changes, moved)
+		told, diags := passState(ctx, e.Directory, e.app.operationView(false), cause, e.st, changes, moved)
 		if diags.HasErrors() {
 			return e.app.fail(diags)
 		}
@@ -123,7 +123,7 @@ func stateListCommand() *command {
 				}
 				if several != nil {
 					defer several.Close()
-					return several.listObjects(ctx, args, id)
+					return app.listObjects(ctx, several, args, id)
 				}
 				e, diags := app.openState(ctx, &o)
 				if diags.HasErrors() {
@@ -159,17 +159,6 @@ func printAddresses(out io.Writer, prefix string, list []*states.Instance) {
 	fmt.Fprint(out, b.String())
 }
 
-// objectID is the id attribute of an object; empty where it has none.
-func objectID(inst *states.Instance) string {
-	var doc struct {
-		ID string `json:"id"`
-	}
-	if json.Unmarshal(inst.Attributes, &doc) != nil {
-		return ""
-	}
-	return doc.ID
-}
-
 func stateShowCommand() *command {
 	return &command{
 		name: "show", args: "ADDRESS", summary: "Show one object in the state", minArgs: 1, maxArgs: 1, complete: completeAddresses,
@@ -191,7 +180,7 @@ func stateShowCommand() *command {
 				for _, inst := range e.st.Sorted() {
 					if inst.Object.Instance == addr {
 						found = true
-						e.showInstance(ctx, inst)
+						app.showInstance(ctx, e.Directory, inst)
 					}
 				}
 				if !found {
@@ -244,7 +233,7 @@ func stateMoveCommand() *command {
 				if code := e.writeMoved(ctx, "move", moveChanges(e.st, list), from); code != exitOK {
 					return code
 				}
-				fmt.Fprintf(app.Out, "Successfully moved %s.\n", countOf(len(list), "object"))
+				fmt.Fprintf(app.Out, "Successfully moved %s.\n", diag.CountOf(len(list), "object"))
 				return exitOK
 			}
 		},
@@ -288,7 +277,7 @@ func stateRemoveCommand() *command {
 				if code := e.write(ctx, "remove", removal(list)); code != exitOK {
 					return code
 				}
-				fmt.Fprintf(app.Out, "Successfully removed %s.\n", countOf(len(list), "object"))
+				fmt.Fprintf(app.Out, "Successfully removed %s.\n", diag.CountOf(len(list), "object"))
 				return exitOK
 			}
 		},
@@ -356,7 +345,7 @@ func statePushCommand() *command {
 				}
 				pushed.Serial = max(pushed.Serial, e.st.Serial+1)
 				write := wholeState(e.app.actor(), e.key(), e.st, pushed, "push")
-				told, diags := e.passState(ctx, "push", e.st, write.Changes, nil)
+				told, diags := passState(ctx, e.Directory, e.app.operationView(false), "push", e.st, write.Changes, nil)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -382,7 +371,7 @@ func (a *App) readPushed(name string) (*states.State, diag.List) {
 	}
 	st, err := states.Decode(data)
 	if err != nil {
-		return nil, inFile("Standard input", diag.FromError(err))
+		return nil, diag.InFile("Standard input", diag.FromError(err))
 	}
 	return st, nil
 }
@@ -395,17 +384,9 @@ func readStateFile(name string) (*states.State, diag.List) {
 	}
 	st, err := states.Decode(data)
 	if err != nil {
-		return nil, inFile(name, diag.FromError(err))
+		return nil, diag.InFile(name, diag.FromError(err))
 	}
 	return st, nil
-}
-
-// inFile says in every diagnostic which file it is about.
-func inFile(name string, diags diag.List) diag.List {
-	for i := range diags {
-		diags[i].Detail = name + ": " + diags[i].Detail
-	}
-	return diags
 }
 
 func stateReplaceProviderCommand() *command {
@@ -451,7 +432,7 @@ func stateReplaceProviderCommand() *command {
 				if code := e.write(ctx, "replace-provider", changes); code != exitOK {
 					return code
 				}
-				fmt.Fprintf(app.Out, "\nSuccessfully replaced the provider of %s.\n", countOf(len(changes), "object"))
+				fmt.Fprintf(app.Out, "\nSuccessfully replaced the provider of %s.\n", diag.CountOf(len(changes), "object"))
 				return exitOK
 			}
 		},

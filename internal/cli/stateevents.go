@@ -32,26 +32,3 @@ func stateEvents(actor string, key states.Key, cause string, changes []states.Ch
 func place(key states.Key) string {
 	return strings.TrimSuffix(key.Environment+"/"+key.Stack, "/")
 }
-
-// transferEvents says who moved what between states, once for each state that
-// objects leave.
-func transferEvents(actor string, moves []states.Transfer) []events.Event {
-	type moved struct {
-		Object string `json:"object"`
-		To     string `json:"to"`
-		As     string `json:"as"`
-	}
-	var order []states.Key
-	by := map[states.Key][]moved{}
-	for _, m := range moves {
-		if by[m.From] == nil {
-			order = append(order, m.From)
-		}
-		by[m.From] = append(by[m.From], moved{m.Object.String(), m.To.String(), m.As.String()})
-	}
-	var out []events.Event
-	for _, key := range order {
-		out = append(out, runs.AuditEvent(key, "state.transfer", place(key), actor, map[string]any{"count": len(by[key]), "objects": by[key][:min(len(by[key]), maxNamed)]}))
-	}
-	return out
-}

@@ -35,7 +35,7 @@ func testCommand() *command {
 		about: "Runs the files that end in .tftest.hcl or .tftest.json, beside the configuration and in the folder tests. Each run block plans or applies the module, for real or against mocks, and asserts what comes of it. What was made is destroyed at the end of each file. The state of the project is neither read nor changed.",
 		setup: func(f *flagSet) action {
 			o := &testOptions{directory: "tests"}
-			o.variableOptions.register(f)
+			registerVariables(f, &o.variableOptions)
 			f.list(&o.filters, "filter", "FILE", "Run this test file only. May be given several times.")
 			f.text(&o.directory, "test-directory", "DIR", "The folder of tests, seen from the module.")
 			f.text(&o.junit, "junit-xml", "FILE", "Write a report in JUnit's XML as well.")
@@ -82,7 +82,7 @@ func (o *testOptions) run(ctx context.Context, app *App, _ []string) int {
 	}
 	app.show(diags)
 	results := tests.Run(ctx, files, tests.Options{
-		Load:      func(dir string) (*configs.Config, diag.List) { return p.loadTested(dir) },
+		Load:      func(dir string) (*configs.Config, diag.List) { return loadTested(p, dir) },
 		Providers: p.factory(), Variables: variables, WorkDir: p.workDir, Program: programVersion(),
 		Parallelism: o.parallelism, Watch: o.watcher(app, p, files),
 	})
@@ -118,19 +118,19 @@ func (o *testOptions) load(app *App) ([]*configs.TestFile, diag.List) {
 }
 
 // loadTested reads a module anew: runs change what they are given.
-func (p *project) loadTested(dir string) (*configs.Config, diag.List) {
+func loadTested(p *Directory, dir string) (*configs.Config, diag.List) {
 	manifest, err := modules.ReadManifest(p.dataDir)
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
 	cfg, diags := configs.Load(filepath.Clean(dir), configs.LoadOptions{Resolve: manifest.Resolve(dir), TerraformVersion: terraformVersion})
 	if cfg != nil {
-		maps.Copy(p.app.sources, cfg.Files)
+		maps.Copy(p.session.sources, cfg.Files)
 	}
 	return cfg, diags
 }
 
-func (o *testOptions) watcher(app *App, p *project, files []*configs.TestFile) tests.Watcher {
+func (o *testOptions) watcher(app *App, p *Directory, files []*configs.TestFile) tests.Watcher {
 	if o.json {
 		stream := &views.TestStream{Stream: views.NewStream(app.Out, time.Now)}
 		stream.Stream.Version(terraformVersion, programVersion())

@@ -77,17 +77,17 @@ func (a *App) validate(ctx context.Context) diag.List {
 	}
 	if e != nil {
 		defer e.Close()
-		return append(diags, e.validate(ctx)...)
+		return append(diags, validateStacks(ctx, e)...)
 	}
 	p, diags := a.openDirectory("")
 	if diags.HasErrors() {
 		return diags
 	}
 	defer p.Close()
-	return p.validate(ctx)
+	return validateDirectory(ctx, p)
 }
 
-func (p *project) validate(ctx context.Context) diag.List {
+func validateDirectory(ctx context.Context, p *Directory) diag.List {
 	cfg, diags := p.config(ctx)
 	if cfg == nil || diags.HasErrors() {
 		return diags
@@ -96,7 +96,7 @@ func (p *project) validate(ctx context.Context) diag.List {
 }
 
 // validate checks the project, and the stacks selected.
-func (e *ensemble) validate(ctx context.Context) diag.List {
+func validateStacks(ctx context.Context, e *Ensemble) diag.List {
 	diags := stacks.Validate(e.declared)
 	if e.environment != defaultEnv {
 		diags = append(diags, stacks.CheckEnvironment(e.declared, e.environment)...)
@@ -105,7 +105,7 @@ func (e *ensemble) validate(ctx context.Context) diag.List {
 	diags = append(diags, e.stray()...)
 	for _, name := range e.names {
 		if _, d := e.module(name); !d.HasErrors() { // else reported already
-			diags = append(diags, e.member(name).validate(ctx)...)
+			diags = append(diags, validateDirectory(ctx, e.member(name))...)
 		}
 	}
 	return diags

@@ -15,7 +15,7 @@ import (
 // variables gathers the values of root variables from the environment, files,
 // the command line and, where that is allowed, from the person typing. Those of
 // a stack come from its project instead.
-func (p *project) variables(ctx context.Context, cfg *configs.Config, o *variableOptions, mode plans.Mode) (map[string]configs.InputValue, diag.List) {
+func (p *Directory) variables(ctx context.Context, cfg *configs.Config, o *variableOptions, mode plans.Mode) (map[string]configs.InputValue, diag.List) {
 	if !p.isStack() {
 		return p.given(ctx, cfg.Root, o, cfg.Files, nil)
 	}
@@ -32,7 +32,7 @@ func (p *project) variables(ctx context.Context, cfg *configs.Config, o *variabl
 
 // given gathers what is given for the variables of a module or a project. All of
 // it overrides what an environment of the project says.
-func (p *project) given(ctx context.Context, module *configs.Module, o *variableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
+func (p *Directory) given(ctx context.Context, module *configs.Module, o *variableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
 	values, diags := configs.CollectVariables(p.rootDir(), module, o.given, os.Environ(), files)
 	if diags.HasErrors() {
 		return nil, diags
@@ -48,24 +48,32 @@ func (p *project) given(ctx context.Context, module *configs.Module, o *variable
 			missing = append(missing, name)
 		}
 	}
-	if len(missing) == 0 || !o.input || p.app.jsonOut {
+	var ask func(context.Context, string, bool) (string, error)
+	if len(missing) > 0 && o.input {
+		ask = p.session.Asker()
+	}
+	if ask == nil {
 		return values, diags // whoever uses them says which are missing
 	}
 	sort.Strings(missing)
-	ask := p.app.prompter()
 	for _, name := range missing {
 		v := module.Variables[name]
 		question := "var." + name + "\n"
 		if v.Description != "" {
 			question += "  " + v.Description + "\n"
 		}
-		text, err := ask.ask(ctx, fmt.Sprintf("%s\n  Enter a value: ", question), v.Sensitive)
+		text, err := ask(ctx, fmt.Sprintf("%s\n  Enter a value: ", question), v.Sensitive)
 		if err != nil {
 			return nil, append(diags, diag.ErrorAt(v.DeclRange, "No value for required variable",
 				"The input variable %q is not set, and nobody is there to be asked. Use -var, a .tfvars file or the environment variable TF_VAR_%[1]s.", name)...)
 		}
-		fmt.Fprintln(p.app.Out)
 		values[name] = configs.InputValue{Value: cty.StringVal(text), Source: configs.FromPrompt}
 	}
 	return values, diags
+}
+
+// variableOptions are the flags that give root variables a value.
+type variableOptions struct {
+	given []configs.GivenVariable // in their common order: later ones win
+	input bool
 }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/tutti-dev/tutti/internal/asl"
-	"github.com/tutti-dev/tutti/internal/configs/projects"
-	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
@@ -17,18 +14,6 @@ func workflowCommand() *command {
 		about: "Workflows are declared in *.tutti.hcl files, by workflow blocks. \"tutti run\" runs them.",
 		sub:   []*command{workflowGraphCommand(), workflowListCommand(), workflowTestCommand(), workflowValidateCommand()},
 	}
-}
-
-// openWorkflows reads the project in the current directory.
-func (a *App) openWorkflows() (*projects.Project, diag.List) {
-	if !projects.Exists(".") {
-		return nil, diag.Errorf("No project files", "There are no *%s files in this directory. Workflows are declared there, in workflow blocks.", projects.Suffix)
-	}
-	p, diags := projects.Load(".")
-	if p != nil {
-		a.sources = p.Files
-	}
-	return p, diags
 }
 
 func completeProjectWorkflows(app *App, _ []string) []string {
@@ -114,43 +99,6 @@ func workflowValidateCommand() *command {
 			}
 		},
 	}
-}
-
-// checkWorkflows checks those named, or all.
-func checkWorkflows(p *projects.Project, names []string) diag.List {
-	if len(names) == 0 {
-		names = sortedKeys(p.Workflows)
-	}
-	var diags diag.List
-	for _, name := range names {
-		w := p.Workflows[name]
-		if w == nil {
-			diags = append(diags, diag.Errorf("No such workflow", "This project has no workflow %q.", name)...)
-			continue
-		}
-		if w.Definition == "" {
-			_, found := flow.New(p, name, stackOutputNames(p))
-			diags = append(diags, found...)
-			continue
-		}
-		if source := p.DefinitionOf(w); source != nil {
-			diags = append(diags, machineErrors(p, w, asl.Validate(source, asl.Options{}))...)
-		}
-	}
-	return diags
-}
-
-// machineErrors turns findings about a workflow's state machine into
-// diagnostics.
-func machineErrors(p *projects.Project, w *projects.Workflow, found []asl.Diagnostic) diag.List {
-	if !w.Inline() {
-		return definitionErrors(p.DefinitionFile(w), found)
-	}
-	diags := definitionErrors("workflow "+w.Name, found)
-	for i := range diags {
-		diags[i].Subject = w.DefinitionRange.Ptr()
-	}
-	return diags
 }
 
 func workflowGraphCommand() *command {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -90,7 +91,7 @@ func (v *workflowView) change(c flow.Change, at time.Time) {
 			return
 		}
 		v.line(c.Step, text+": "+c.Error.Name)
-		v.app.terminals().err.Indented(firstLine(c.Error.Cause), 23)
+		v.app.terminals().err.Indented(diag.FirstLine(c.Error.Cause), 23)
 	}
 }
 

@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -84,7 +82,7 @@ func workspaceCommand() *command {
 
 // environments opens the project and lists its environments: those of the store
 // and those that other tools left as folders.
-func (a *App) environments(ctx context.Context) (*project, []string, diag.List) {
+func (a *App) environments(ctx context.Context) (*Directory, []string, diag.List) {
 	p, diags := a.openRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
@@ -113,43 +111,6 @@ func (a *App) environments(ctx context.Context) (*project, []string, diag.List) 
 	}
 	slices.Sort(names)
 	return p, names, nil
-}
-
-// stateKeys are the states of an environment: one, or one for each stack.
-func (p *project) stateKeys(environment string) []states.Key {
-	if p.ensemble == nil {
-		return []states.Key{p.keyIn(environment)}
-	}
-	keys := []states.Key{{Environment: environment}}
-	for _, name := range p.ensemble.graph.Order {
-		keys = append(keys, states.Key{Stack: name, Environment: environment})
-	}
-	return keys
-}
-
-// knownEnvironments lists what the store has and, in a project, what is
-// declared. The default one is there unless others are declared.
-func (p *project) knownEnvironments(ctx context.Context, store *sqlite.Store) ([]string, error) {
-	var names []string
-	for _, key := range p.stateKeys("") {
-		list, err := store.Environments(ctx, key.Stack)
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, list...)
-	}
-	if p.ensemble != nil {
-		declared := sortedKeys(p.ensemble.declared.Environments)
-		if len(declared) > 0 {
-			names = slices.DeleteFunc(names, func(name string) bool { return name == defaultEnv })
-		}
-		names = append(names, declared...)
-		if !slices.Contains(names, p.environment) && len(declared) == 0 {
-			names = append(names, p.environment)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
 }
 
 func completeEnvironments(app *App, _ []string) []string {
@@ -211,8 +172,8 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 			return app.fail(diags)
 		}
 		none := states.New()
-		write = wholeState(p.app.actor(), key, none, st, "push")
-		told, diags := p.aside(key).passState(ctx, "push", none, write.Changes, nil)
+		write = wholeState(p.session.actor(), key, none, st, "push")
+		told, diags := passState(ctx, p.aside(key), app.operationView(false), "push", none, write.Changes, nil)
 		if diags.HasErrors() {
 			return app.fail(diags)
 		}
@@ -292,13 +253,13 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 			continue
 		}
 		var diags diag.List
-		if told[key], diags = p.aside(key).passState(ctx, "workspace delete", st, removal(st.Sorted()), nil); diags.HasErrors() {
+		if told[key], diags = passState(ctx, p.aside(key), app.operationView(false), "workspace delete", st, removal(st.Sorted()), nil); diags.HasErrors() {
 			return app.fail(diags)
 		}
 		app.show(diags)
 	}
 	if objects > 0 && !force {
-		return app.failf("Environment is not empty", "The state of environment %q still has %s. Destroy them first, or give -force to leave them behind unmanaged.", name, countOf(objects, "object"))
+		return app.failf("Environment is not empty", "The state of environment %q still has %s. Destroy them first, or give -force to leave them behind unmanaged.", name, diag.CountOf(objects, "object"))
 	}
 	for _, key := range p.stateKeys(name) {
 		deleted := runs.AuditEvent(key, "environment.deleted", name, app.actor(), map[string]int{"objects": objects})
@@ -308,16 +269,7 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 	}
 	fmt.Fprintf(app.Out, "Deleted environment \"%s\".\n", name)
 	if objects > 0 {
-		app.show(diag.Warningf("Objects left behind", "%s that the environment managed still exist, but are no longer managed by Tutti.", countOf(objects, "object")))
+		app.show(diag.Warningf("Objects left behind", "%s that the environment managed still exist, but are no longer managed by Tutti.", diag.CountOf(objects, "object")))
 	}
 	return exitOK
-}
-
-// remember writes down the selected environment where other tools look for it.
-func (p *project) remember(name string) error {
-	if err := os.MkdirAll(p.dataDir, 0o755); err != nil {
-		return err
-	}
-	p.environment = name
-	return replaceFile(filepath.Join(p.dataDir, environmentFile), []byte(name), 0o644)
 }
