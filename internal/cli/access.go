@@ -7,6 +7,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
 func accessCommand() *command {
@@ -44,7 +45,7 @@ func accessCheckCommand() *command {
 			o.registerJSON(f, "Print as JSON.")
 			return func(_ context.Context, app *App, _ []string) int {
 				if environment == "" {
-					environment = defaultEnv
+					environment = project.DefaultEnvironment
 				}
 				return app.checkAccess(as, access.Verb(verb), environment, resource, o.json)
 			}
@@ -53,12 +54,12 @@ func accessCheckCommand() *command {
 }
 
 func (a *App) checkAccess(as string, verb access.Verb, environment, resource string, asJSON bool) int {
-	who := a.identity()
+	who := a.Identity()
 	if as != "" {
 		if err := projects.ParseSubject(as); err != nil {
 			return a.failf("Invalid subject", "Option -as: %s.", err)
 		}
-		who = a.identityOf(as)
+		who = a.IdentityOf(as)
 		if strings.HasPrefix(as, access.GroupKind+":") {
 			who = access.Identity{Groups: []string{as}}
 		}
@@ -66,7 +67,7 @@ func (a *App) checkAccess(as string, verb access.Verb, environment, resource str
 	if p, err := projects.ParsePermission(string(verb) + ":*"); err != nil || p.Verb == "*" {
 		return a.failf("Invalid verb", "Option -verb must be one of %s.", strings.Join(projects.Verbs, ", "))
 	}
-	policy, diags := a.policy()
+	policy, diags := a.Policy()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/telemetry"
 )
 
@@ -28,7 +29,7 @@ const (
 // there are.
 type App struct {
 	*terminal
-	*Session
+	*project.Session
 
 	root *command
 
@@ -40,7 +41,7 @@ type App struct {
 
 func newApp(in io.Reader, out, problems io.Writer, root *command) *App {
 	t := &terminal{In: in, Out: out, Err: problems}
-	return &App{terminal: t, Session: &Session{Terminal: t}, root: root}
+	return &App{terminal: t, Session: &project.Session{Terminal: t}, root: root}
 }
 
 // Main runs the program with the arguments behind its name and returns the exit
@@ -137,12 +138,12 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 			return a.fail(diags)
 		}
 	} else if !anyone[strings.Fields(name)[0]] {
-		if diags := a.identify(ctx, name); diags.HasErrors() {
+		if diags := a.Identify(ctx, name); diags.HasErrors() {
 			return a.fail(diags)
 		}
 	}
-	a.command = name
-	defer a.tellPending(context.WithoutCancel(ctx))
+	a.Command = name
+	defer a.TellPending(context.WithoutCancel(ctx))
 	return do(ctx, a, args)
 }
 
@@ -153,11 +154,11 @@ func (a *App) traced(ctx context.Context, name string) (context.Context, func(co
 	if !telemetry.Wanted() {
 		return ctx, func(int) {}
 	}
-	ctx, stop, err := telemetry.Export(ctx, programVersion(), func(err error) {
-		a.show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
+	ctx, stop, err := telemetry.Export(ctx, project.ProgramVersion(), func(err error) {
+		a.Show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
 	})
 	if err != nil {
-		a.show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
+		a.Show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
 		return ctx, func(int) {}
 	}
 	if name == "server" || name == "runner" {

@@ -8,6 +8,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -49,7 +50,7 @@ func (j *judged) advice() diag.List {
 // judge prices a plan and holds it against the budgets, once.
 func (o *Operation) judge(ctx context.Context, l *loadedPlan) *judged {
 	if l.costs == nil {
-		l.costs = o.judgePlans(ctx, map[string]*loadedPlan{o.stack: l})
+		l.costs = o.judgePlans(ctx, map[string]*loadedPlan{o.Stack: l})
 	}
 	return l.costs
 }
@@ -57,10 +58,10 @@ func (o *Operation) judge(ctx context.Context, l *loadedPlan) *judged {
 // judge is the same for the plans of several stacks.
 func (o *EnsembleOperation) judge(ctx context.Context) *judged {
 	if o.judged == nil {
-		if len(o.names) == 0 {
+		if len(o.Names) == 0 {
 			return &judged{}
 		}
-		o.judged = o.operation(o.names[0]).judgePlans(ctx, o.plans)
+		o.judged = o.operation(o.Names[0]).judgePlans(ctx, o.plans)
 	}
 	return o.judged
 }
@@ -81,12 +82,12 @@ func (o *Operation) judgePlans(ctx context.Context, planned map[string]*loadedPl
 		return j
 	}
 	names := sortedKeys(planned)
-	budgets := prices.budgets(names, o.environment)
+	budgets := prices.budgets(names, o.Environment)
 	concerned := func(name string) bool { return prices.concerns(planned[name].plan) }
-	if len(budgets) == 0 && len(o.session.overrides)+len(o.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
+	if len(budgets) == 0 && len(o.Session.Overrides)+len(o.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
 		return j // nobody wants to know
 	}
-	board := &budgetBoard{prices: prices, environment: o.environment, single: len(planned) == 1, scope: names, instances: map[string][]cost.Instance{}}
+	board := &budgetBoard{prices: prices, environment: o.Environment, single: len(planned) == 1, scope: names, instances: map[string][]cost.Instance{}}
 	var all []cost.Instance
 	for _, name := range names {
 		board.set(name, planned[name], planned[name].plan)
@@ -100,10 +101,10 @@ func (o *Operation) judgePlans(ctx context.Context, planned map[string]*loadedPl
 	board.reasons, diags = o.budgetsOverridden(prices.declared, names)
 	j.diags = append(j.diags, diags...)
 	j.denied = diags.HasErrors()
-	if len(budgets) > 0 && len(prices.declared.Stacks) > 0 && o.ensemble != nil {
+	if len(budgets) > 0 && len(prices.declared.Stacks) > 0 && o.Ensemble != nil {
 		board.scope = sortedKeys(prices.declared.Stacks)
 		for _, name := range board.scope {
-			if planned[name] != nil || !slices.ContainsFunc(budgets, func(b *projects.Budget) bool { return b.About(name, o.environment) }) {
+			if planned[name] != nil || !slices.ContainsFunc(budgets, func(b *projects.Budget) bool { return b.About(name, o.Environment) }) {
 				continue
 			}
 			var d diag.List
@@ -130,18 +131,18 @@ func (o *Operation) judgePlans(ctx context.Context, planned map[string]*loadedPl
 }
 
 // hasBudgets reports whether any budgets are declared, as far as can be told.
-func hasBudgets(p *Directory) bool {
-	declared, _ := governingIn(p.costRoot(), p.ensemble)
+func hasBudgets(p *project.Directory) bool {
+	declared, _ := governingIn(p.CostRoot(), p.Ensemble)
 	return declared != nil && len(declared.Budgets) > 0
 }
 
 // recorded are the resources of a stack that is not planned along.
-func recorded(ctx context.Context, p *Directory, stack string) ([]cost.Instance, diag.List) {
-	store, diags := p.store(ctx)
+func recorded(ctx context.Context, p *project.Directory, stack string) ([]cost.Instance, diag.List) {
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	st, err := store.State(ctx, states.Key{Stack: stack, Environment: p.environment})
+	st, err := store.State(ctx, states.Key{Stack: stack, Environment: p.Environment})
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
@@ -193,6 +194,6 @@ func (j *judged) record(by string) ([]events.Event, []runs.Override) {
 // reports whether it must not be.
 func (o *Operation) refused(ctx context.Context, l *loadedPlan) bool {
 	j := o.judge(ctx, l)
-	o.session.show(j.take())
+	o.Session.Show(j.take())
 	return j.denied
 }

@@ -94,7 +94,7 @@ type budgetGuard struct {
 
 // newBudgetGuard returns nil where no budget may yet be exceeded.
 func newBudgetGuard(o *Operation, l *loadedPlan, board *budgetBoard) *budgetGuard {
-	waiting := board.awaits(o.stack)
+	waiting := board.awaits(o.Stack)
 	if len(waiting) == 0 {
 		return nil
 	}
@@ -148,10 +148,10 @@ func (g *budgetGuard) again(ctx context.Context) diag.List {
 			plan.Changes[i] = &filled
 		}
 	}
-	g.board.set(g.o.stack, g.l, &plan)
+	g.board.set(g.o.Stack, g.l, &plan)
 	var diags diag.List
 	for _, budget := range g.board.open {
-		if !budget.About(g.o.stack, g.board.environment) {
+		if !budget.About(g.o.Stack, g.board.environment) {
 			continue
 		}
 		v, d := g.board.verdict(budget)
@@ -174,9 +174,9 @@ func (g *budgetGuard) again(ctx context.Context) diag.List {
 
 // tell tells the feed that a budget turned out to be exceeded, as was allowed.
 func (g *budgetGuard) tell(ctx context.Context, v cost.Verdict) error {
-	told := runs.AuditEvent(g.o.key(), "budget.overridden", budgetRule+v.Budget, g.o.by(), nil)
+	told := runs.AuditEvent(g.o.Key(), "budget.overridden", budgetRule+v.Budget, g.o.by(), nil)
 	told.Data = eventData(overrideEvent{v, g.o.subject()})
-	return g.o.opened.Record(context.WithoutCancel(ctx), told)
+	return g.o.Opened.Record(context.WithoutCancel(ctx), told)
 }
 
 // boardOf is what the budgets are held against when plans are gone on with that
@@ -200,7 +200,7 @@ func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) 
 		if ended[part.Name] {
 			continue
 		}
-		o = &Operation{Directory: s.ensemble.member(part.Name), view: silentView{}}
+		o = &Operation{Directory: s.ensemble.Member(part.Name), view: silentView{}}
 		l, diags := loadPlan(o.Directory, part.Encoded)
 		if diags.HasErrors() {
 			return nil, diags.Err()

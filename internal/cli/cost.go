@@ -7,12 +7,13 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
 // costOptions are the flags of cost.
 type costOptions struct {
-	variableOptions
+	project.VariableOptions
 	outputOptions
 	usage    []string
 	planJSON string
@@ -34,7 +35,7 @@ What is not known is said with its reason, and never taken as zero.`,
 			f.text(&o.planJSON, "plan-json", "FILE", "Price a plan in its JSON form, as \"terraform show -json\" prints it; - for standard input.")
 			f.toggle(&o.recorded, "recorded", "Price what is recorded in the state, without planning.")
 			f.toggle(&o.refresh, "refresh", "Whether to read every object before planning.")
-			registerVariables(f, &o.variableOptions)
+			registerVariables(f, &o.VariableOptions)
 			return o.run
 		},
 	}
@@ -59,17 +60,17 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 	if len(args) == 1 {
 		return o.ofPlan(ctx, app, args[0])
 	}
-	e, diags := app.openEnsemble()
+	e, diags := app.OpenEnsemble()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	if e != nil && len(e.names) > 1 {
+	if e != nil && len(e.Names) > 1 {
 		several := &ensembleOperation{&EnsembleOperation{Ensemble: e, session: app.Session, view: silentView{}, plans: map[string]*loadedPlan{}}, app}
 		defer several.Close()
 		return o.ofStacks(ctx, several)
 	}
-	app.found = e
-	p, d := app.openProject()
+	app.Found = e
+	p, d := app.OpenProject()
 	if diags = append(diags, d...); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -78,7 +79,7 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 }
 
 // read adds the usage files of the options to what a project is priced by.
-func (o *costOptions) read(p *Directory) diag.List {
+func (o *costOptions) read(p *project.Directory) diag.List {
 	prices, diags := pricingOf(p)
 	if diags.HasErrors() {
 		return diags
@@ -90,7 +91,7 @@ func (o *costOptions) read(p *Directory) diag.List {
 			diags = append(diags, diag.Errorf("Cannot read file", "%s.", err)...)
 			continue
 		}
-		diags = append(diags, prices.addUsage(p.session, name, src)...)
+		diags = append(diags, prices.addUsage(p.Session, name, src)...)
 	}
 	return diags
 }
@@ -111,7 +112,7 @@ func (o *costOptions) ofPlanJSON(app *App) int {
 	if err != nil {
 		return app.failf("Cannot read plan", "%s: %s.", o.planJSON, err)
 	}
-	p, diags := app.openDirectory("")
+	p, diags := app.OpenDirectory("")
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -139,13 +140,13 @@ func (o *costOptions) ofPlan(ctx context.Context, app *App, name string) int {
 			return app.fail(diags)
 		}
 		defer e.Close()
-		if diags := o.read(e.member(e.names[0])); diags.HasErrors() {
+		if diags := o.read(e.Member(e.Names[0])); diags.HasErrors() {
 			return app.fail(diags)
 		}
 		return o.show(app, e.judge(ctx))
 	}
-	app.selectStackOf(name)
-	p, diags := app.openProject()
+	app.SelectStackOf(name)
+	p, diags := app.OpenProject()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -166,7 +167,7 @@ func (o *costOptions) ofDirectory(ctx context.Context, op *operation) int {
 		return op.app.fail(diags)
 	}
 	if o.recorded {
-		return o.ofStates(ctx, op.app, op.Directory, []string{op.stack})
+		return o.ofStates(ctx, op.app, op.Directory, []string{op.Stack})
 	}
 	in, diags := op.planInput(ctx, o.plan())
 	if diags.HasErrors() {
@@ -176,32 +177,32 @@ func (o *costOptions) ofDirectory(ctx context.Context, op *operation) int {
 	if diags = append(diags, d...); diags.HasErrors() {
 		return op.app.fail(diags)
 	}
-	op.app.show(diags)
+	op.app.Show(diags)
 	return o.show(op.app, op.judge(ctx, l))
 }
 
 func (o *costOptions) plan() *planOptions {
-	return &planOptions{variableOptions: o.variableOptions, refresh: o.refresh, parallelism: defaultParallelism}
+	return &planOptions{VariableOptions: o.VariableOptions, refresh: o.refresh, parallelism: defaultParallelism}
 }
 
 // ofStacks prices several stacks.
 func (o *costOptions) ofStacks(ctx context.Context, e *ensembleOperation) int {
-	if diags := o.read(e.member(e.names[0])); diags.HasErrors() {
+	if diags := o.read(e.Member(e.Names[0])); diags.HasErrors() {
 		return e.app.fail(diags)
 	}
 	if o.recorded {
-		return o.ofStates(ctx, e.app, e.member(e.names[0]), e.names)
+		return o.ofStates(ctx, e.app, e.Member(e.Names[0]), e.Names)
 	}
 	diags := e.plan(ctx, o.plan(), "apply")
 	if diags.HasErrors() {
 		return e.app.fail(diags)
 	}
-	e.app.show(diags)
+	e.app.Show(diags)
 	return o.show(e.app, e.judge(ctx))
 }
 
 // ofStates prices what is recorded in states.
-func (o *costOptions) ofStates(ctx context.Context, app *App, p *Directory, names []string) int {
+func (o *costOptions) ofStates(ctx context.Context, app *App, p *project.Directory, names []string) int {
 	var all []cost.Instance
 	for _, name := range names {
 		list, diags := recorded(ctx, p, name)
@@ -241,6 +242,6 @@ func (o *costOptions) show(app *App, j *judged) int {
 		return app.printJSONIndented(costJSON{"1.0", j.estimate, j.verdicts})
 	}
 	app.terminals().out.CostTable(j.estimate, j.verdicts)
-	app.show(j.advice())
+	app.Show(j.advice())
 	return exitOK
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/functions"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -107,12 +108,12 @@ func definitionErrors(file string, found []asl.Diagnostic) diag.List {
 // workflowInputs gathers the values of a workflow's variables, and of the
 // project's: those of the environment, then files, TF_VAR_NAME and -var as
 // everywhere.
-func workflowInputs(p *projects.Project, d *flow.Definition, environment string, o *variableOptions) (map[string]cty.Value, diag.List) {
+func workflowInputs(p *projects.Project, d *flow.Definition, environment string, o *project.VariableOptions) (map[string]cty.Value, diag.List) {
 	return variableValues(p, d.Variables(), environment, o)
 }
 
 // variableValues gathers the values of some variables in an environment.
-func variableValues(p *projects.Project, declared map[string]*configs.Variable, environment string, o *variableOptions) (map[string]cty.Value, diag.List) {
+func variableValues(p *projects.Project, declared map[string]*configs.Variable, environment string, o *project.VariableOptions) (map[string]cty.Value, diag.List) {
 	raw := map[string]configs.InputValue{}
 	var diags diag.List
 	if e := p.Environments[environment]; e != nil {
@@ -127,7 +128,7 @@ func variableValues(p *projects.Project, declared map[string]*configs.Variable, 
 			raw[name] = configs.InputValue{Value: v, Source: configs.FromCaller, Range: &rng}
 		}
 	}
-	values, found := configs.CollectVariables(p.Dir, &configs.Module{Variables: declared}, o.given, os.Environ(), maps.Clone(p.Files)) // others read the project at the same time
+	values, found := configs.CollectVariables(p.Dir, &configs.Module{Variables: declared}, o.Given, os.Environ(), maps.Clone(p.Files)) // others read the project at the same time
 	diags = append(diags, found...)
 	for name, v := range values {
 		raw[name] = v

@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -82,7 +83,7 @@ func (d *runDriver) drive(ctx context.Context, run runs.Run) {
 		d.say("Run %s is left for the next runner", run.ID)
 	case diags.HasErrors():
 		d.alone[run.ID] = time.Now().Add(leaveAlone)
-		d.op.session.Tell(fmt.Sprintf("Run %s: %s\n", run.ID, diags.Err()))
+		d.op.Session.Tell(fmt.Sprintf("Run %s: %s\n", run.ID, diags.Err()))
 	}
 }
 
@@ -102,8 +103,8 @@ func (o *Operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if err != nil {
 		return run, diag.Errorf("Cannot read the run's definition", "%s.", err)
 	}
-	op := &Operation{Directory: o.aside(run.Key), view: o.view}
-	op.session = o.session.fresh() // policies and files are those of now
+	op := &Operation{Directory: o.Aside(run.Key), view: o.view}
+	op.Session = o.Session.Fresh() // policies and files are those of now
 	d, diags := definitionOf(op.Directory, source)
 	switch {
 	case diags.HasErrors():
@@ -123,7 +124,7 @@ func (o *Operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if diags.HasErrors() {
 		return run, diags
 	}
-	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: op.session.authorizer(r.Store), Admit: op.admit, Secrets: op.secretReader(run.Key.Environment)}
+	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: op.Session.Authorizer(r.Store), Admit: op.admit, Secrets: op.SecretReader(run.Key.Environment)}
 	if s := op.stacks(d.Project); s != nil {
 		defer s.Close()
 		options.Stacks = s
@@ -134,14 +135,14 @@ func (o *Operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 
 // definitionOf reads the definition of a run of a project's workflow; nil for
 // one of a bare state machine.
-func definitionOf(p *Directory, source []byte) (*flow.Definition, diag.List) {
+func definitionOf(p *project.Directory, source []byte) (*flow.Definition, diag.List) {
 	if !runs.IsWorkflow(source) {
 		return nil, nil
 	}
-	if p.ensemble != nil {
-		p = p.ensemble.root
+	if p.Ensemble != nil {
+		p = p.Ensemble.Root
 	}
-	return runs.DecodeDefinitionIn(p.dir, source)
+	return runs.DecodeDefinitionIn(p.Dir, source)
 }
 
 // machineExecution makes the execution of a state machine from what its run is
@@ -152,12 +153,12 @@ func (o *Operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 		return nil, e, nil, diags
 	}
 	done = func() {}
-	steps.Dir, steps.Definition, steps.Runner = o.workDir, machineDefinition, r
-	steps.Run = runs.Run{Key: o.key(), Actor: o.session.actor(), Authority: o.session.authority(), Program: programVersion()}
-	steps.Options.Authorize, steps.Options.Admit = o.session.authorizer(r.Store), o.admit
+	steps.Dir, steps.Definition, steps.Runner = o.WorkDir, machineDefinition, r
+	steps.Run = runs.Run{Key: o.Key(), Actor: o.Session.Actor(), Authority: o.Session.Authority(), Program: project.ProgramVersion()}
+	steps.Options.Authorize, steps.Options.Admit = o.Session.Authorizer(r.Store), o.admit
 	if d, _ := definitionOf(o.Directory, pinned); d != nil {
-		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.key().Environment
-		steps.Options.Secrets = o.secretReader(o.key().Environment)
+		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.Key().Environment
+		steps.Options.Secrets = o.SecretReader(o.Key().Environment)
 		if s := o.stacks(d.Project); s != nil {
 			steps.Options.Stacks, done = s, s.Close
 		}
@@ -201,7 +202,7 @@ func (d *runDriver) follow(ctx context.Context, changed func() <-chan struct{}) 
 	for {
 		next, began := changed(), time.Now()
 		if _, err := d.look(context.WithoutCancel(ctx)); err != nil {
-			d.op.session.show(diag.Warningf("Cannot look for runs", "%s.", err))
+			d.op.Session.Show(diag.Warningf("Cannot look for runs", "%s.", err))
 		}
 		took := time.Since(began)
 		select {

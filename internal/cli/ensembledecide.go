@@ -7,6 +7,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -14,7 +15,7 @@ import (
 
 // decide judges the plans of all stacks, before any of them is carried out.
 func (o *EnsembleOperation) decide(ctx context.Context, mode plans.Mode, kind string) diag.List {
-	order := slices.Clone(o.names)
+	order := slices.Clone(o.Names)
 	if mode == plans.Destroy {
 		slices.Reverse(order)
 	}
@@ -22,7 +23,7 @@ func (o *EnsembleOperation) decide(ctx context.Context, mode plans.Mode, kind st
 	for _, name := range order {
 		if l := o.plans[name]; l != nil {
 			_, d := o.operation(name).decide(ctx, l, runOptions{kind: kind, parent: o.by.Parent})
-			diags = append(diags, inStack(name, d)...)
+			diags = append(diags, project.InStack(name, d)...)
 		}
 	}
 	return diags
@@ -35,7 +36,7 @@ func (o *EnsembleOperation) moveObjects(ctx context.Context, store runs.Store) e
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	if err := store.Transfer(ctx, pending, transferEvents(o.operation(o.names[0]).by(), pending)...); err != nil {
+	if err := store.Transfer(ctx, pending, transferEvents(o.operation(o.Names[0]).by(), pending)...); err != nil {
 		return diag.Errorf("Cannot move objects between stacks", "%s. Nothing was done; plan again.", err).Err()
 	}
 	return nil
@@ -59,7 +60,7 @@ func transferEvents(actor string, moves []states.Transfer) []events.Event {
 	}
 	var out []events.Event
 	for _, key := range order {
-		out = append(out, runs.AuditEvent(key, "state.transfer", place(key), actor, map[string]any{"count": len(by[key]), "objects": by[key][:min(len(by[key]), maxNamed)]}))
+		out = append(out, runs.AuditEvent(key, "state.transfer", project.PlaceOf(key), actor, map[string]any{"count": len(by[key]), "objects": by[key][:min(len(by[key]), project.MaxNamed)]}))
 	}
 	return out
 }

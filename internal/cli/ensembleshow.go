@@ -9,31 +9,32 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
 // openSeveral opens the project where a command is about several of its stacks;
 // nil where it is about one directory, which openProject then opens.
-func (a *App) openSeveral() (*Ensemble, diag.List) {
-	e, diags := a.openEnsemble()
+func (a *App) openSeveral() (*project.Ensemble, diag.List) {
+	e, diags := a.OpenEnsemble()
 	if e == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	a.show(diags)
-	if len(e.names) == 1 {
-		a.found = e
+	a.Show(diags)
+	if len(e.Names) == 1 {
+		a.Found = e
 		return nil, nil
 	}
 	return e, nil
 }
 
 // outputs shows the outputs of several stacks.
-func (a *App) outputsOfSeveral(ctx context.Context, e *Ensemble, name string, asJSON bool) int {
+func (a *App) outputsOfSeveral(ctx context.Context, e *project.Ensemble, name string, asJSON bool) int {
 	if name != "" {
 		return a.failf("Which stack?", "The outputs of several stacks have names of their own: choose the stack with -stack=NAME.")
 	}
 	doc := map[string]map[string]outputJSON{}
-	for i, stack := range e.names {
-		st, diags := e.member(stack).state(ctx)
+	for i, stack := range e.Names {
+		st, diags := e.Member(stack).State(ctx)
 		if diags.HasErrors() {
 			return a.fail(diags)
 		}
@@ -59,18 +60,18 @@ func (a *App) outputsOfSeveral(ctx context.Context, e *Ensemble, name string, as
 }
 
 // showStates shows the states of several stacks.
-func (a *App) showStates(ctx context.Context, e *Ensemble, asJSON bool) int {
+func (a *App) showStates(ctx context.Context, e *project.Ensemble, asJSON bool) int {
 	doc := struct {
 		Stacks map[string]json.RawMessage `json:"stacks"`
 	}{map[string]json.RawMessage{}}
-	for _, stack := range e.names {
-		p := e.member(stack)
-		st, diags := p.state(ctx)
+	for _, stack := range e.Names {
+		p := e.Member(stack)
+		st, diags := p.State(ctx)
 		if diags.HasErrors() {
 			return a.fail(diags)
 		}
 		if !asJSON {
-			a.show(diags)
+			a.Show(diags)
 			a.terminals().out.StackHeader(stack)
 			fmt.Fprintln(a.Out)
 			if code := a.showState(ctx, p, st, false); code != exitOK {
@@ -79,7 +80,7 @@ func (a *App) showStates(ctx context.Context, e *Ensemble, asJSON bool) int {
 			continue
 		}
 		var b bytes.Buffer
-		if err := jsonplan.WriteState(&b, st, storedChecks(st.CheckResults), p.jsonOptions(ctx)); err != nil {
+		if err := jsonplan.WriteState(&b, st, project.StoredChecks(st.CheckResults), p.JSONOptions(ctx)); err != nil {
 			return a.failf("Cannot write JSON", "%s.", err)
 		}
 		doc.Stacks[stack] = b.Bytes()
@@ -91,12 +92,12 @@ func (a *App) showStates(ctx context.Context, e *Ensemble, asJSON bool) int {
 }
 
 // listObjects lists the objects of several stacks by addresses that name them.
-func (a *App) listObjects(ctx context.Context, e *Ensemble, args []string, id string) int {
+func (a *App) listObjects(ctx context.Context, e *project.Ensemble, args []string, id string) int {
 	if len(args) > 0 {
 		return a.failf("Which stack?", "Addresses are those of one stack: choose it with -stack=NAME.")
 	}
-	for _, stack := range e.names {
-		st, diags := e.member(stack).state(ctx)
+	for _, stack := range e.Names {
+		st, diags := e.Member(stack).State(ctx)
 		if diags.HasErrors() {
 			return a.fail(diags)
 		}
@@ -144,7 +145,7 @@ func (a *App) showPlanOfStacks(ctx context.Context, name string, asJSON bool) in
 		if j.worthTelling() {
 			o.view.cost(j)
 		}
-		a.show(j.advice())
+		a.Show(j.advice())
 		return exitOK
 	}
 	doc := stacksPlanJSON{
@@ -158,7 +159,7 @@ func (a *App) showPlanOfStacks(ctx context.Context, name string, asJSON bool) in
 	for _, s := range o.shared.Stacks {
 		var b bytes.Buffer
 		l := o.plans[s.Name]
-		if err := jsonplan.WritePlan(&b, l.plan, l.config, o.member(s.Name).jsonOptions(ctx)); err != nil {
+		if err := jsonplan.WritePlan(&b, l.plan, l.config, o.Member(s.Name).JSONOptions(ctx)); err != nil {
 			return a.failf("Cannot write JSON", "%s.", err)
 		}
 		needs := s.Needs

@@ -24,6 +24,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/zclconf/go-cty/cty"
@@ -58,19 +59,19 @@ type projectPolicies struct {
 type policiesKey string
 
 // policiesIn are those of the project in a directory.
-func policiesIn(s *Session, root string) *projectPolicies {
-	kept, _ := s.kept.LoadOrStore(policiesKey(root), &projectPolicies{ready: map[string]*policy.Policy{}})
+func policiesIn(s *project.Session, root string) *projectPolicies {
+	kept, _ := s.Kept.LoadOrStore(policiesKey(root), &projectPolicies{ready: map[string]*policy.Policy{}})
 	g := kept.(*projectPolicies)
 	g.once.Do(func() { g.diags = g.load(s, root) })
 	return g
 }
 
-func (g *projectPolicies) load(s *Session, root string) diag.List {
+func (g *projectPolicies) load(s *project.Session, root string) diag.List {
 	var diags diag.List
 	if projects.Exists(root) {
 		g.declared, diags = projects.Load(root)
 		if g.declared != nil {
-			s.quoteToo(g.declared.Files)
+			s.Quote(g.declared.Files)
 		}
 		if diags.HasErrors() {
 			return diags
@@ -83,7 +84,7 @@ func (g *projectPolicies) load(s *Session, root string) diag.List {
 			g.idle = append(g.idle, neverApplies(g.declared, p)...)
 		}
 	}
-	for _, dir := range s.morePolicies {
+	for _, dir := range s.MorePolicies {
 		from := policySourceOf("", dir)
 		p, d := readPolicy(s, from.name, policy.Mandatory, from, nil)
 		diags = append(diags, d...)
@@ -93,7 +94,7 @@ func (g *projectPolicies) load(s *Session, root string) diag.List {
 }
 
 // readPolicy reads and prepares a policy.
-func readPolicy(s *Session, name string, level policy.Level, from policySource, at *hcl.Range) (*policy.Policy, diag.List) {
+func readPolicy(s *project.Session, name string, level policy.Level, from policySource, at *hcl.Range) (*policy.Policy, diag.List) {
 	files, err := from.read()
 	var missing *fs.PathError
 	if errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
@@ -108,7 +109,7 @@ func readPolicy(s *Session, name string, level policy.Level, from policySource, 
 	for file, src := range files {
 		sources[filepath.ToSlash(filepath.Join(from.dir, filepath.FromSlash(file)))] = src
 	}
-	s.quoteToo(sources)
+	s.Quote(sources)
 	in := policy.Source{Dir: filepath.ToSlash(from.dir), Files: files, Decisions: from.decisions}
 	for _, dir := range from.data {
 		more, err := policy.ReadData(dir)
@@ -123,12 +124,12 @@ func readPolicy(s *Session, name string, level policy.Level, from policySource, 
 		}
 	}
 	key := policyKeyOf(name, level, from.decisions, sources)
-	if ready, ok := s.kept.Load(key); ok {
+	if ready, ok := s.Kept.Load(key); ok {
 		return ready.(*policy.Policy), nil
 	}
 	ready, diags := policy.PrepareSource(name, level, in)
 	if !diags.HasErrors() {
-		s.kept.Store(key, ready)
+		s.Kept.Store(key, ready)
 	}
 	return ready, diags
 }
@@ -149,10 +150,10 @@ func policyKeyOf(name string, level policy.Level, decisions []string, sources ma
 // readRulesAnew has policies, prices and budgets read again: what is carried out
 // next, by a process that has been working for long, is held to what the files have
 // then.
-func readRulesAnew(p *Directory) {
-	root := p.costRoot()
-	root.session.kept.Delete(pricesKey(root.rootDir()))
-	p.session.kept.Delete(policiesKey(p.policyRoot()))
+func readRulesAnew(p *project.Directory) {
+	root := p.CostRoot()
+	root.Session.Kept.Delete(pricesKey(root.RootDir()))
+	p.Session.Kept.Delete(policiesKey(p.PolicyRoot()))
 }
 
 // judgement is what policy says about a plan, with what it was made from.
@@ -186,10 +187,10 @@ func (o *Operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 		return nil, diags
 	}
 	j.locate, j.hidden = locatorIn(o.Directory, l.config), sensitiveInputs(l.plan)
-	if d := l.encode(o.keyring); d.HasErrors() {
+	if d := l.encode(o.Keyring); d.HasErrors() {
 		return nil, d
 	}
-	data, err := jsonplan.Plan(l.plan, l.config, o.jsonOptions(ctx))
+	data, err := jsonplan.Plan(l.plan, l.config, o.JSONOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
@@ -206,27 +207,27 @@ func (o *Operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 // applicable finds the policies that apply here, and what they are told about
 // the run; nil where there are none. Warnings about policies are given once.
 func (o *Operation) applicable(ctx context.Context, opts runOptions) (*judgement, diag.List) {
-	g := policiesIn(o.session, o.policyRoot())
+	g := policiesIn(o.Session, o.PolicyRoot())
 	if g.diags.HasErrors() {
 		return nil, g.diags
 	}
 	var diags diag.List
 	g.warned.Do(func() { diags = g.diags })
-	g.told.Do(func() { o.session.show(g.idle) })
+	g.told.Do(func() { o.Session.Show(g.idle) })
 	j := &judgement{policies: slices.Clone(g.adHoc)}
 	labels := map[string]string{}
 	if g.declared != nil {
 		if choosesEnvironments(g.declared) {
 			// One that is not declared would be one that no rule is for.
-			if diags := stacks.CheckEnvironment(g.declared, o.environment); diags.HasErrors() {
+			if diags := stacks.CheckEnvironment(g.declared, o.Environment); diags.HasErrors() {
 				return nil, diags
 			}
 		}
-		if e := g.declared.Environments[o.environment]; e != nil {
+		if e := g.declared.Environments[o.Environment]; e != nil {
 			labels = e.Labels
 		}
 		for _, name := range sortedKeys(g.declared.Policies) {
-			if g.declared.Policies[name].Applies(o.stack, labels) {
+			if g.declared.Policies[name].Applies(o.Stack, labels) {
 				j.policies = append(j.policies, g.ready[name])
 			}
 		}
@@ -235,8 +236,8 @@ func (o *Operation) applicable(ctx context.Context, opts runOptions) (*judgement
 		return nil, o.overridePolicies(nil)
 	}
 	j.about = map[string]any{
-		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "stack": o.stack,
-		"environment": map[string]any{"name": o.environment, "labels": labels}, "time": time.Now().UTC().Format(time.RFC3339),
+		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "stack": o.Stack,
+		"environment": map[string]any{"name": o.Environment, "labels": labels}, "time": time.Now().UTC().Format(time.RFC3339),
 	}
 	if diags := o.whoAsks(j.about); diags.HasErrors() {
 		return nil, diags
@@ -251,7 +252,7 @@ func (o *Operation) applicable(ctx context.Context, opts runOptions) (*judgement
 // groups and its roles.
 func (o *Operation) whoAsks(about map[string]any) diag.List {
 	who, _ := o.who()
-	declared, diags := o.session.policy()
+	declared, diags := o.Session.Policy()
 	if diags.HasErrors() {
 		return diags
 	}
@@ -289,7 +290,7 @@ func (o *Operation) judgeDocument(ctx context.Context, j *judgement, data []byte
 		return diag.Errorf("Cannot read plan JSON", "%s.", err)
 	}
 	var diags diag.List
-	j.decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: digest, Stack: o.stack, Locate: j.locate, Now: time.Now().UTC()})
+	j.decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: digest, Stack: o.Stack, Locate: j.locate, Now: time.Now().UTC()})
 	if diags.HasErrors() {
 		return diags
 	}
@@ -348,7 +349,7 @@ func sensitiveInputs(p *plans.Plan) (out []json.RawMessage) {
 // workflowOf names the workflow that a run is a step of.
 func (o *Operation) workflowOf(ctx context.Context, run string) map[string]any {
 	out := map[string]any{"run": run}
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return out
 	}
@@ -419,9 +420,9 @@ func locator(cfg *configs.Config) locating {
 
 // locatorIn finds declarations as whoever wrote the files knows them: what a client
 // sent is not where it was unpacked to.
-func locatorIn(p *Directory, cfg *configs.Config) locating {
+func locatorIn(p *project.Directory, cfg *configs.Config) locating {
 	locate := locator(cfg)
-	if p.ensemble == nil || p.ensemble.host == nil {
+	if p.Ensemble == nil || p.Ensemble.Host == nil {
 		return locate
 	}
 	return func(address, attribute string) *policy.Place {
@@ -430,7 +431,7 @@ func locatorIn(p *Directory, cfg *configs.Config) locating {
 			return nil
 		}
 		out := *place
-		out.File = p.ensemble.sentName(out.File)
+		out.File = p.Ensemble.SentName(out.File)
 		if place.Range != nil {
 			rng := *place.Range
 			rng.Filename = out.File
@@ -503,7 +504,7 @@ func (o *Operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*
 	}
 	// The run passed when it began; what was overridden then stays so. It is judged
 	// as its own, whoever goes on with it.
-	run, err := o.opened.Run(ctx, opts.resume)
+	run, err := o.Opened.Run(ctx, opts.resume)
 	if err != nil {
 		return nil, nil, diag.FromError(err)
 	}
@@ -513,7 +514,7 @@ func (o *Operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*
 	if j == nil || diags.HasErrors() {
 		return nil, nil, diags
 	}
-	raw, err := runs.Decision(ctx, o.opened, opts.resume)
+	raw, err := runs.Decision(ctx, o.Opened, opts.resume)
 	var before policy.Decision
 	if err == nil && len(raw) > 0 && json.Unmarshal(raw, &before) == nil {
 		for _, override := range before.Overrides {

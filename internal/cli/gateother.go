@@ -14,6 +14,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -36,7 +37,7 @@ func (o *gateOptions) register(f *flagSet) {
 }
 
 // hold has the command hold what it does to these options.
-func (o *gateOptions) hold(a *App) { a.morePolicies, a.overrides = o.policyOptions.dirs, o.overrides }
+func (o *gateOptions) hold(a *App) { a.MorePolicies, a.Overrides = o.policyOptions.dirs, o.overrides }
 
 // deed is something to be done that has no plan.
 type deed struct {
@@ -84,7 +85,7 @@ func (o *Operation) pass(ctx context.Context, d deed) ([]events.Event, diag.List
 	if diags = append(diags, denied(j.decision, "This must not be done.")...); diags.HasErrors() {
 		return nil, diags
 	}
-	return decisionEvents(o.key(), o.by(), d, j.decision), diags
+	return decisionEvents(o.Key(), o.by(), d, j.decision), diags
 }
 
 // deedDecided is the data of the event policy.decided about what has no plan.
@@ -100,7 +101,7 @@ func decisionEvents(key states.Key, by string, d deed, decision *policy.Decision
 	told := deedDecided{Kind: d.opts.kind, Decision: decision}
 	told.Command, _ = d.run["command"].(string)
 	if d.subject == "" {
-		d.subject = place(key)
+		d.subject = project.PlaceOf(key)
 	}
 	out := []events.Event{runs.AuditEvent(key, "policy.decided", d.subject, by, nil)}
 	told.Actor = out[0].Actor
@@ -116,7 +117,7 @@ func decisionEvents(key states.Key, by string, d deed, decision *policy.Decision
 // emptyPlan is plan JSON of a plan that changes nothing.
 func emptyPlan() ([]byte, error) {
 	return json.Marshal(map[string]any{
-		"format_version": jsonplan.PlanFormat, "terraform_version": terraformVersion, "errored": false,
+		"format_version": jsonplan.PlanFormat, "terraform_version": project.TerraformVersion, "errored": false,
 		"planned_values": map[string]any{"root_module": map[string]any{}}, "resource_changes": []any{},
 	})
 }
@@ -124,7 +125,7 @@ func emptyPlan() ([]byte, error) {
 // noticeView shows decisions beside what a command prints, and nothing else.
 type noticeView struct {
 	silentView
-	session *Session
+	session *project.Session
 }
 
 func (v noticeView) decision(d *policy.Decision) { v.session.Decision(d) }
@@ -144,12 +145,12 @@ func (o *Operation) admit(ctx context.Context, a runs.Admission) ([]events.Event
 	if t := a.Trigger; t != nil {
 		about["trigger"] = map[string]any{"name": t.Name, "kind": t.Kind, "instant": t.At.UTC().Format(time.RFC3339)}
 	}
-	view := operationView(noticeView{session: o.session})
+	view := operationView(noticeView{session: o.Session})
 	if _, silent := o.view.(silentView); silent {
 		view = o.view
 	}
 	own := &Operation{
-		Directory: o.aside(states.Key{Environment: a.Run.Key.Environment}), view: view,
+		Directory: o.Aside(states.Key{Environment: a.Run.Key.Environment}), view: view,
 		actor: a.Run.Actor, authority: a.Run.Authority, overrides: a.Run.Overrides, starts: a.Workflow,
 	}
 	return own.pass(ctx, deed{opts: runOptions{kind: runs.WorkflowKind, parent: a.Run.Parent}, about: about, subject: a.Run.ID, document: emptyPlan})
@@ -157,12 +158,12 @@ func (o *Operation) admit(ctx context.Context, a runs.Admission) ([]events.Event
 
 // passState holds a change of a state by hand to the policies. moved says where
 // objects were before, of those that get another address.
-func passState(ctx context.Context, p *Directory, view operationView, command string, st *states.State, changes []states.Change, moved map[addrs.Object]addrs.Object) ([]events.Event, diag.List) {
+func passState(ctx context.Context, p *project.Directory, view operationView, command string, st *states.State, changes []states.Change, moved map[addrs.Object]addrs.Object) ([]events.Event, diag.List) {
 	o := &Operation{Directory: p, view: view}
 	return o.pass(ctx, deed{
 		opts: runOptions{kind: "state"}, run: map[string]any{"command": command},
 		document: func() ([]byte, error) {
-			options := p.jsonOptions(ctx)
+			options := p.JSONOptions(ctx)
 			return jsonplan.Plan(statePlan(st, changes, moved, options.Schemas), nil, options)
 		},
 	})
@@ -204,7 +205,7 @@ func statePlan(st *states.State, changes []states.Change, moved map[addrs.Object
 			c.Action = plans.Forget
 		case before == nil:
 			before = row.After
-			c.Importing = &plans.Importing{ID: objectID(row.After)}
+			c.Importing = &plans.Importing{ID: project.ObjectID(row.After)}
 		case string(before.Attributes) != string(row.After.Attributes):
 			c.Action = plans.Update
 		}

@@ -332,7 +332,7 @@ func (g *guard) judgeObjects(ctx context.Context, rules []string, objects []*pla
 	for _, key := range rules {
 		only[key] = true
 	}
-	data, err := jsonplan.Plan(&plans.Plan{Changes: objects}, nil, g.o.jsonOptions(ctx))
+	data, err := jsonplan.Plan(&plans.Plan{Changes: objects}, nil, g.o.JSONOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
@@ -373,7 +373,7 @@ func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 			}
 		}
 	}
-	data, err := jsonplan.Plan(&plan, g.l.config, g.o.jsonOptions(ctx))
+	data, err := jsonplan.Plan(&plan, g.l.config, g.o.JSONOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
@@ -393,7 +393,7 @@ func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 
 // judge judges a document by some of the open rules.
 func (g *guard) judge(ctx context.Context, doc *policy.Document, only map[string]bool) (*policy.Decision, diag.List) {
-	decision, diags := policy.Judge(ctx, g.j.policies, doc, policy.Options{Plan: g.l.plan.Digest, Stack: g.o.stack, Locate: g.j.locate, Now: time.Now().UTC(), Only: only})
+	decision, diags := policy.Judge(ctx, g.j.policies, doc, policy.Options{Plan: g.l.plan.Digest, Stack: g.o.Stack, Locate: g.j.locate, Now: time.Now().UTC(), Only: only})
 	if diags.HasErrors() {
 		return nil, diags
 	}

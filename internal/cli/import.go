@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -21,7 +22,7 @@ func importCommand() *command {
 		about: "Reads the object with that id through the provider and records it at ADDRESS, which the configuration must declare. Nothing is changed about the object. To import many, or to see the effect first, write import blocks and use \"tutti plan\".",
 		setup: func(f *flagSet) action {
 			f.anyID = true
-			var vars variableOptions
+			var vars project.VariableOptions
 			var st stateOptions
 			parallelism := defaultParallelism
 			registerVariables(f, &vars)
@@ -37,7 +38,7 @@ func importCommand() *command {
 	}
 }
 
-func runImport(ctx context.Context, app *App, address, id string, vars *variableOptions, st *stateOptions, parallelism int) int {
+func runImport(ctx context.Context, app *App, address, id string, vars *project.VariableOptions, st *stateOptions, parallelism int) int {
 	addr, err := addrs.ParseResourceInstance(address)
 	if err != nil || addr.Resource.Mode != addrs.Managed {
 		return app.failf("Invalid address", "%q is not the address of a managed resource instance.", address)
@@ -47,7 +48,7 @@ func runImport(ctx context.Context, app *App, address, id string, vars *variable
 		return app.fail(diags)
 	}
 	defer op.Close()
-	in, diags := op.planInput(ctx, &planOptions{variableOptions: *vars, refresh: true, parallelism: parallelism})
+	in, diags := op.planInput(ctx, &planOptions{VariableOptions: *vars, refresh: true, parallelism: parallelism})
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -61,7 +62,7 @@ func runImport(ctx context.Context, app *App, address, id string, vars *variable
 	loaded, d := op.makePlan(ctx, in)
 	op.view.settle()
 	diags = append(diags, withoutTargetNote(d)...)
-	app.show(diags)
+	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}

@@ -9,13 +9,14 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
 // initOptions are the flags of init.
 type initOptions struct {
 	outputOptions
-	variableOptions
-	installation
+	project.VariableOptions
+	project.Installation
 	lockfile string
 	backend  bool
 }
@@ -23,15 +24,15 @@ type initOptions struct {
 func initCommand() *command {
 	return &command{
 		name: "init", summary: "Prepare a directory: modules, providers, lock file", main: true,
-		about: "Downloads or links the modules and providers that the configuration needs, and writes the provider versions chosen to " + lockFileName + ", which belongs into version control. Safe to run again and again.\n\nState needs no preparation: it lives in Tutti's own store. A terraform.tfstate beside the configuration is adopted on first use.",
+		about: "Downloads or links the modules and providers that the configuration needs, and writes the provider versions chosen to " + project.LockFileName + ", which belongs into version control. Safe to run again and again.\n\nState needs no preparation: it lives in Tutti's own store. A terraform.tfstate beside the configuration is adopted on first use.",
 		setup: func(f *flagSet) action {
-			o := &initOptions{installation: installation{modules: true}, backend: true}
-			f.toggle(&o.upgrade, "upgrade", "Choose the newest versions that the configuration allows, whatever the lock file says.")
-			f.toggle(&o.modules, "get", "Whether to install modules.")
+			o := &initOptions{Installation: project.Installation{Modules: true}, backend: true}
+			f.toggle(&o.Upgrade, "upgrade", "Choose the newest versions that the configuration allows, whatever the lock file says.")
+			f.toggle(&o.Modules, "get", "Whether to install modules.")
 			f.text(&o.lockfile, "lockfile", "MODE", "With readonly, fail instead of changing the lock file.")
-			f.list(&o.mirrors, "plugin-dir", "DIR", "Take providers only from this mirror. May be given several times.")
+			f.list(&o.Mirrors, "plugin-dir", "DIR", "Take providers only from this mirror. May be given several times.")
 			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line.")
-			registerVariables(f, &o.variableOptions)
+			registerVariables(f, &o.VariableOptions)
 			// How other programs move state between backends has no meaning here.
 			f.toggle(&o.backend, "backend", "")
 			f.accept("reconfigure", "migrate-state", "force-copy", "ignore-remote-version", "lock")
@@ -43,7 +44,7 @@ func initCommand() *command {
 
 func (o *initOptions) run(ctx context.Context, app *App, _ []string) int {
 	app.jsonOut, app.prose = o.json, true
-	e, diags := app.findEnsemble()
+	e, diags := app.FindEnsemble()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -51,7 +52,7 @@ func (o *initOptions) run(ctx context.Context, app *App, _ []string) int {
 		defer e.Close()
 		return o.runStacks(ctx, app, e)
 	}
-	p, diags := app.openDirectory("")
+	p, diags := app.OpenDirectory("")
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -63,7 +64,7 @@ func (o *initOptions) run(ctx context.Context, app *App, _ []string) int {
 		return exitOK
 	}
 	diags = o.prepare(ctx, app, p)
-	app.show(diags)
+	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
@@ -71,22 +72,22 @@ func (o *initOptions) run(ctx context.Context, app *App, _ []string) int {
 }
 
 // runStacks prepares the directories of stacks, one after the other.
-func (o *initOptions) runStacks(ctx context.Context, app *App, e *Ensemble) int {
-	app.show(e.stray())
+func (o *initOptions) runStacks(ctx context.Context, app *App, e *project.Ensemble) int {
+	app.Show(e.Stray())
 	failed := false
-	for i, name := range e.names {
-		if len(e.names) > 1 {
+	for i, name := range e.Names {
+		if len(e.Names) > 1 {
 			text := "Stack " + name
 			if i > 0 {
 				text = "\n" + text
 			}
 			o.say(app, text)
 		}
-		_, diags := e.module(name)
+		_, diags := e.Module(name)
 		if !diags.HasErrors() {
-			diags = append(diags, o.prepare(ctx, app, e.member(name))...)
+			diags = append(diags, o.prepare(ctx, app, e.Member(name))...)
 		}
-		app.show(diags)
+		app.Show(diags)
 		failed = failed || diags.HasErrors()
 	}
 	if failed {
@@ -96,9 +97,9 @@ func (o *initOptions) runStacks(ctx context.Context, app *App, e *Ensemble) int 
 }
 
 // prepare brings what a directory needs.
-func (o *initOptions) prepare(ctx context.Context, app *App, p *Directory) diag.List {
-	o.readonly = o.lockfile == "readonly"
-	return p.install(ctx, &o.installation, func(text string) { o.say(app, text) })
+func (o *initOptions) prepare(ctx context.Context, app *App, p *project.Directory) diag.List {
+	o.Readonly = o.lockfile == "readonly"
+	return p.Install(ctx, &o.Installation, func(text string) { o.say(app, text) })
 }
 
 func (o *initOptions) done(app *App) int {
@@ -128,13 +129,13 @@ func getCommand() *command {
 			f.toggle(&update, "update", "Look for newer versions of modules that are installed already.")
 			f.acceptText("test-directory")
 			return func(ctx context.Context, app *App, _ []string) int {
-				p, diags := app.openProject()
+				p, diags := app.OpenProject()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
-				diags = p.installModules(ctx, update, func(text string) { fmt.Fprintln(app.Out, text) })
-				app.show(diags)
+				diags = p.InstallModules(ctx, update, func(text string) { fmt.Fprintln(app.Out, text) })
+				app.Show(diags)
 				if diags.HasErrors() {
 					return exitFailed
 				}

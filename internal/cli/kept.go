@@ -45,7 +45,7 @@ func reversedNeeds(names []string, needs map[string][]string) map[string][]strin
 // have them. Whether somebody may override what, is asked where it is judged.
 func (o *Operation) overridesOf(p *projects.Project, list []api.Override) ([]runs.Override, diag.List) {
 	for _, one := range list {
-		o.session.overrides = append(o.session.overrides, one.Rule+"="+one.Reason)
+		o.Session.Overrides = append(o.Session.Overrides, one.Rule+"="+one.Reason)
 	}
-	return overridesFor(o.session, p)
+	return overridesFor(o.Session, p)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/observer"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -42,7 +43,7 @@ var _ observer.Work = (*stackObserver)(nil)
 // newStackObserver makes one that tells the program's own log what does not work.
 func newStackObserver(op *Operation, store *sqlite.Store) *stackObserver {
 	w := &stackObserver{op: op, store: store}
-	w.loop = observer.Observer{Store: store, Work: w, Problem: func(err error) { op.session.Tell(fmt.Sprintf("Observer: %s\n", err)) }}
+	w.loop = observer.Observer{Store: store, Work: w, Problem: func(err error) { op.Session.Tell(fmt.Sprintf("Observer: %s\n", err)) }}
 	return w
 }
 
@@ -101,7 +102,7 @@ func (w *stackObserver) serve(ctx context.Context) {
 // targets are the stacks of the project in all environments; known tells lists of
 // those apart. Budgets are set to what the files say.
 func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, known string, err error) {
-	p, err := loadedProject(w.op.rootDir())
+	p, err := loadedProject(w.op.RootDir())
 	if err != nil {
 		return nil, "", err
 	}
@@ -110,7 +111,7 @@ func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, kn
 		maps.Copy(rates, o.Rates)
 	}
 	w.budgets.Set(rates)
-	environments, err := environmentsOf(ctx, p, w.store, w.op.environment)
+	environments, err := environmentsOf(ctx, p, w.store, w.op.Environment)
 	if err != nil {
 		return nil, "", err
 	}
@@ -129,30 +130,30 @@ func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, kn
 // operation is one on a stack as the files are now. Nothing of it is shown. done
 // is to be called in the end.
 func (w *stackObserver) operation(key states.Key) (op *Operation, done func(), diags diag.List) {
-	p, err := loadedProject(w.op.rootDir())
+	p, err := loadedProject(w.op.RootDir())
 	if err != nil {
 		return nil, nil, diag.FromError(err)
 	}
-	root := w.op.aside(key)
-	root.session = w.op.session.fresh()
-	root.session.Terminal = Muted{}
+	root := w.op.Aside(key)
+	root.Session = w.op.Session.Fresh()
+	root.Session.Terminal = project.Muted{}
 	if key.Stack == "" && len(p.Stacks) == 0 {
 		done = func() {
-			if root.providers != nil {
-				_ = root.providers.Close()
+			if root.Providers != nil {
+				_ = root.Providers.Close()
 			}
 		}
 		return &Operation{Directory: root, view: silentView{}}, done, nil
 	}
-	e, diags := newEnsemble(root, p)
+	e, diags := project.NewEnsemble(root, p)
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
 	if p.Stacks[key.Stack] == nil {
 		return nil, nil, diag.Errorf("No such stack", "The project declares no stack %q.", key.Stack)
 	}
-	e.names, e.environment, root.stack = []string{key.Stack}, key.Environment, ""
-	return &Operation{Directory: e.member(key.Stack), view: silentView{}}, e.closeMembers, diags
+	e.Names, e.Environment, root.Stack = []string{key.Stack}, key.Environment, ""
+	return &Operation{Directory: e.Member(key.Stack), view: silentView{}}, e.CloseMembers, diags
 }
 
 // Look implements [observer.Work]: it makes a plan that would only record what is
@@ -285,6 +286,6 @@ func (w *stackObserver) reset(ctx context.Context, key states.Key, by string) er
 			return nil, nil, err
 		}
 		document, err = json.Marshal(r.Reset())
-		return document, []events.Event{runs.AuditEvent(key, "drift.reset", place(key), by, nil)}, err
+		return document, []events.Event{runs.AuditEvent(key, "drift.reset", project.PlaceOf(key), by, nil)}, err
 	})
 }

@@ -23,12 +23,12 @@ type ensembleOperation struct {
 func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.List) {
 	a.jsonOut, a.prose = asJSON, true
 	view := a.operationView(asJSON)
-	p, diags := a.openProject()
+	p, diags := a.OpenProject()
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	if st != nil {
-		p.useStateFile(st.state, st.stateOut, st.backup)
+		p.UseStateFile(st.state, st.stateOut, st.backup)
 	}
 	return a.operation(&Operation{Directory: p, view: view}), nil
 }
@@ -40,7 +40,7 @@ func (a *App) operation(o *Operation) *operation { return &operation{o, a} }
 func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
 	a.jsonOut, a.prose = asJSON, true
 	view := a.operationView(asJSON)
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -55,7 +55,7 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions,
 	if stale != nil && again != nil {
 		return again(stale)
 	}
-	o.app.show(diags)
+	o.app.Show(diags)
 	if result.Run.Status == "" {
 		return exitFailed // it could not even be tried
 	}
@@ -72,15 +72,15 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions,
 // are to be planned together; nil where an operation on one directory is meant.
 func (a *App) openEnsembleOperation(asJSON bool) (*ensembleOperation, diag.List) {
 	a.jsonOut, a.prose = asJSON, true
-	e, diags := a.openEnsemble()
+	e, diags := a.OpenEnsemble()
 	if e == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	if len(e.names) == 1 {
-		a.found = e // for the operation on one directory
-		a.show(diags)
+	if len(e.Names) == 1 {
+		a.Found = e // for the operation on one directory
+		a.Show(diags)
 		return nil, nil
 	}
-	a.show(append(diags, e.stray()...))
-	return &ensembleOperation{&EnsembleOperation{Ensemble: e, session: a.Session, view: a.operationView(asJSON), plans: map[string]*loadedPlan{}, named: len(a.stacks) > 0}, a}, nil
+	a.Show(append(diags, e.Stray()...))
+	return &ensembleOperation{&EnsembleOperation{Ensemble: e, session: a.Session, view: a.operationView(asJSON), plans: map[string]*loadedPlan{}, named: len(a.Stacks) > 0}, a}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/secrets"
 	"github.com/tutti-dev/tutti/internal/stacks"
@@ -45,7 +46,7 @@ type loadedPlan struct {
 // operation is one command that plans or applies: plan, apply, destroy, refresh
 // and import share it.
 type Operation struct {
-	*Directory
+	*project.Directory
 	view operationView
 	// actor is on whose behalf it is done; empty for who runs the program.
 	actor string
@@ -62,15 +63,15 @@ func (o *Operation) resource() string {
 	if o.starts != "" {
 		return o.starts
 	}
-	return o.stack
+	return o.Stack
 }
 
 // who is on whose behalf it is done, with what their rights rest on.
 func (o *Operation) who() (access.Identity, *access.Authority) {
 	if o.actor == "" {
-		return o.session.identity(), o.session.authority()
+		return o.Session.Identity(), o.Session.Authority()
 	}
-	return o.session.identityIn(o.actor, o.authority), o.authority
+	return o.Session.IdentityIn(o.actor, o.authority), o.authority
 }
 
 // by is on whose behalf it is done.
@@ -78,7 +79,7 @@ func (o *Operation) by() string {
 	if o.actor != "" {
 		return o.actor
 	}
-	return o.session.actor()
+	return o.Session.Actor()
 }
 
 // subject is [operation.by] as grants, policies and the feed name them.
@@ -87,40 +88,40 @@ func (o *Operation) subject() string { return access.Subject(o.by()) }
 // on is the operation on the state of a run: on the stack it is about, where
 // there is such a one.
 func (o *Operation) on(key states.Key) *Operation {
-	if e := o.ensemble; e != nil && e.declared.Stacks[key.Stack] != nil {
-		e.environment = key.Environment
-		return &Operation{Directory: e.member(key.Stack), view: o.view}
+	if e := o.Ensemble; e != nil && e.Declared.Stacks[key.Stack] != nil {
+		e.Environment = key.Environment
+		return &Operation{Directory: e.Member(key.Stack), view: o.view}
 	}
-	o.useKey(key)
+	o.UseKey(key)
 	return o
 }
 
 // planInput gathers what a plan is made from.
 func (o *Operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
 	who, _ := o.who()
-	if diags := o.session.mayBe(who, access.Plan, o.environment, o.stack, ""); diags.HasErrors() {
+	if diags := o.Session.MayBe(who, access.Plan, o.Environment, o.Stack, ""); diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
 	req, diags := withoutStack(o.Directory, po).request()
 	if diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	cfg, diags := o.config(ctx)
+	cfg, diags := o.Config(ctx)
 	if diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	values, d := o.variables(ctx, cfg, &po.variableOptions, req.mode)
+	values, d := o.Variables(ctx, cfg, &po.VariableOptions, req.mode)
 	diags = append(diags, d...)
 	if d.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	prior, d := o.prior(ctx, req.mode)
+	prior, d := o.Prior(ctx, req.mode)
 	diags = append(diags, d...)
 	if d.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	if o.isStack() && req.mode == plans.Normal {
-		if d := pendingMoves(ctx, o.ensemble, o.declared); d.HasErrors() {
+	if o.IsStack() && req.mode == plans.Normal {
+		if d := pendingMoves(ctx, o.Ensemble, o.Declared); d.HasErrors() {
 			return engine.PlanInput{}, append(diags, d...)
 		}
 	}
@@ -129,15 +130,15 @@ func (o *Operation) planInput(ctx context.Context, po *planOptions) (engine.Plan
 
 // withoutStack takes the name of the stack that is worked on off addresses that
 // begin with it.
-func withoutStack(p *Directory, po *planOptions) *planOptions {
-	if !p.isStack() {
+func withoutStack(p *project.Directory, po *planOptions) *planOptions {
+	if !p.IsStack() {
 		return po
 	}
 	out := *po
 	for _, list := range []*[]string{&out.targets, &out.excludes, &out.replaces} {
 		*list = slices.Clone(*list)
 		for i, s := range *list {
-			(*list)[i] = strings.TrimPrefix(s, "stack."+p.stack+".")
+			(*list)[i] = strings.TrimPrefix(s, "stack."+p.Stack+".")
 		}
 	}
 	return &out
@@ -145,11 +146,11 @@ func withoutStack(p *Directory, po *planOptions) *planOptions {
 
 func (o *Operation) inputFrom(cfg *configs.Config, values map[string]configs.InputValue, prior *states.State, req planRequest, po *planOptions) engine.PlanInput {
 	return engine.PlanInput{
-		Config: cfg, Variables: values, Prior: prior, StateKey: o.key(), Providers: o.factory(),
+		Config: cfg, Variables: values, Prior: prior, StateKey: o.Key(), Providers: o.Factory(),
 		Mode: req.mode, Targets: req.targets, Excludes: req.excludes, ForceReplace: req.replaces,
 		SkipRefresh: !po.refresh, GenerateConfig: po.generateConfigOut != "",
-		RootDir: ".", WorkDir: o.workDir, Parallelism: po.parallelism, Now: time.Now().UTC(),
-		Program: programVersion(), Progress: o.view.progress,
+		RootDir: ".", WorkDir: o.WorkDir, Parallelism: po.parallelism, Now: time.Now().UTC(),
+		Program: project.ProgramVersion(), Progress: o.view.progress,
 	}
 }
 
@@ -179,18 +180,18 @@ func (o *Operation) completePlan(ctx context.Context, l *loadedPlan, in engine.P
 		if p.IsBuiltIn() {
 			continue
 		}
-		if lock, ok := o.providerLock(ctx, p); ok {
+		if lock, ok := o.ProviderLock(ctx, p); ok {
 			l.plan.Providers[p] = lock
 		}
 	}
-	l.plan.ModulesManifest, _ = os.ReadFile(modules.ManifestFile(o.dataDir))
-	if o.dir == "" {
+	l.plan.ModulesManifest, _ = os.ReadFile(modules.ManifestFile(o.DataDir))
+	if o.Dir == "" {
 		return
 	}
 	// A plan knows its files as the stack's own directory does.
 	files := make(map[string][]byte, len(l.plan.Files))
 	for name, src := range l.plan.Files {
-		if rel, err := filepath.Rel(o.dir, name); err == nil {
+		if rel, err := filepath.Rel(o.Dir, name); err == nil {
 			name = rel
 		}
 		files[name] = src
@@ -225,7 +226,7 @@ func (l *loadedPlan) encodeLate(sealer plans.Sealer) ([]byte, diag.List) {
 }
 
 // loadPlanFile reads a saved plan.
-func loadPlanFile(p *Directory, name string) (*loadedPlan, diag.List) {
+func loadPlanFile(p *project.Directory, name string) (*loadedPlan, diag.List) {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read plan file", "%s.", err)
@@ -245,11 +246,11 @@ func loadPlanFile(p *Directory, name string) (*loadedPlan, diag.List) {
 
 // sealedNow is a plan file as the store takes it: sealed with the key in use, also
 // where that was changed since. Where it cannot be, reading the plan says why.
-func sealedNow(p *Directory, data []byte) []byte {
-	anew := func(sealed []byte) ([]byte, error) { return p.keyring.Reseal(sealed, nil) }
+func sealedNow(p *project.Directory, data []byte) []byte {
+	anew := func(sealed []byte) ([]byte, error) { return p.Keyring.Reseal(sealed, nil) }
 	reseal := func() ([]byte, error) { return plans.Reseal(data, anew) }
 	if stacks.IsPlan(data) {
-		reseal = func() ([]byte, error) { return stacks.Reseal(data, p.keyring.Open, anew) }
+		reseal = func() ([]byte, error) { return stacks.Reseal(data, p.Keyring.Open, anew) }
 	}
 	if out, err := reseal(); err == nil {
 		return out
@@ -258,8 +259,8 @@ func sealedNow(p *Directory, data []byte) []byte {
 }
 
 // loadPlan reads a plan and its configuration from the plan's bytes.
-func loadPlan(p *Directory, data []byte) (*loadedPlan, diag.List) {
-	plan, err := plans.Decode(data, p.keyring)
+func loadPlan(p *project.Directory, data []byte) (*loadedPlan, diag.List) {
+	plan, err := plans.Decode(data, p.Keyring)
 	switch {
 	case errors.Is(err, plans.ErrNotPlan) && len(data) > 1 && data[0] == 'P' && data[1] == 'K':
 		return nil, diag.Errorf("Cannot read plan", "this looks like a plan of Terraform or OpenTofu, which only they can read. Make one with \"tutti plan -out=FILE\".")
@@ -277,17 +278,17 @@ func loadPlan(p *Directory, data []byte) (*loadedPlan, diag.List) {
 		return nil, diag.FromError(err)
 	}
 	cfg, diags := configs.Load(plan.RootDir, configs.LoadOptions{
-		Snapshot: plan.Files, Resolve: manifest.Resolve("."), TerraformVersion: terraformVersion, Base: p.dir,
+		Snapshot: plan.Files, Resolve: manifest.Resolve("."), TerraformVersion: project.TerraformVersion, Base: p.Dir,
 	})
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	p.quote(cfg.Files)
+	p.Quote(cfg.Files)
 	return &loadedPlan{plan: plan, encoded: data, config: cfg}, nil
 }
 
 // giveEphemeral asks again for the values that a saved plan does not keep.
-func (o *Operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *variableOptions) diag.List {
+func (o *Operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *project.VariableOptions) diag.List {
 	wanted := false
 	for name, v := range l.plan.Variables {
 		if v.Ephemeral && v.Given {
@@ -300,7 +301,7 @@ func (o *Operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *vari
 	if !wanted {
 		return nil
 	}
-	values, diags := o.variables(ctx, l.config, vars, l.plan.Mode)
+	values, diags := o.Variables(ctx, l.config, vars, l.plan.Mode)
 	l.ephemeral = map[string]cty.Value{}
 	for name, v := range l.plan.Variables {
 		given, ok := values[name]
@@ -345,7 +346,7 @@ func usedProviders(cfg *configs.Config, st *states.State) []addrs.Provider {
 func (o *Operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List {
 	var diags diag.List
 	for p, want := range plan.Providers {
-		have, ok := o.providerLock(ctx, p)
+		have, ok := o.ProviderLock(ctx, p)
 		if ok && (have.Version != want.Version || have.Digest != want.Digest) {
 			diags = append(diags, diag.Errorf("Provider has changed since the plan",
 				"The plan was made with %s %s; installed now is %s. A plan runs only with exactly what it was made with: plan again.", p.ForDisplay(), want.Version, have.Version)...)
@@ -375,8 +376,8 @@ type runOptions struct {
 // mayCarryOut refuses what the roles do not allow of what carrying out a plan is.
 func (o *Operation) mayCarryOut(l *loadedPlan, kind string) diag.List {
 	who, _ := o.who()
-	for _, verb := range verbsOf(kind, l.plan) {
-		if diags := o.session.mayBe(who, verb, o.environment, o.stack, ""); diags.HasErrors() {
+	for _, verb := range project.VerbsOf(kind, l.plan) {
+		if diags := o.Session.MayBe(who, verb, o.Environment, o.Stack, ""); diags.HasErrors() {
 			return diags
 		}
 	}
@@ -391,7 +392,7 @@ func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		l.forbidden = true
 		return runs.Result{}, nil, diags
 	}
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
@@ -403,7 +404,7 @@ func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		if err != nil {
 			return runs.Result{}, nil, diag.FromError(err)
 		}
-		opts.board = o.boardOf(ctx, run, map[string]*loadedPlan{o.stack: l})
+		opts.board = o.boardOf(ctx, run, map[string]*loadedPlan{o.Stack: l})
 	default:
 		costs = *o.judge(ctx, l)
 		opts.board = costs.board
@@ -414,10 +415,10 @@ func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		}
 	}
 	told := diags
-	if diags := l.encode(o.keyring); diags.HasErrors() {
+	if diags := l.encode(o.Keyring); diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	late, diags := l.encodeLate(o.keyring)
+	late, diags := l.encodeLate(o.Keyring)
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
@@ -434,22 +435,22 @@ func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	case opts.resume != "":
 		id = opts.resume
 	case id == "":
-		id = takeNewRun(ctx)
+		id = project.TakeNewRun(ctx)
 	}
-	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.session.Tell}
+	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.Session.Tell}
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
-			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: o.by(), Authority: authority, Program: programVersion(), Summary: summaryLine(l.plan),
+			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.Key(), Actor: o.by(), Authority: authority, Program: project.ProgramVersion(), Summary: summaryLine(l.plan),
 		},
 		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
 	}
 	if opts.parent == "" {
-		request.Run.Source = o.session.source()
+		request.Run.Source = o.Session.Source()
 	}
 	input := engine.ApplyInput{
-		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
+		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.Factory(), WorkDir: o.WorkDir, Progress: o.view.progress,
 	}
 	if all := guardsOf(guard, newBudgetGuard(o, l, opts.board)); len(all) > 0 {
 		input.Guard, request.Closing = all, all.Closing
@@ -478,11 +479,11 @@ func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		return result, waiting.stale, diags
 	}
 	diags = append(diags, keepUnrecorded(o.Directory, result.Unrecorded)...)
-	return result, waiting.stale, append(diags, o.export(context.WithoutCancel(ctx))...)
+	return result, waiting.stale, append(diags, o.Export(context.WithoutCancel(ctx))...)
 }
 
 // keepUnrecorded saves what the store did not take, so that nothing is lost.
-func keepUnrecorded(p *Directory, rows []states.Change) diag.List {
+func keepUnrecorded(p *project.Directory, rows []states.Change) diag.List {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -492,10 +493,10 @@ func keepUnrecorded(p *Directory, rows []states.Change) diag.List {
 			st.Instances[row.Object] = row.After
 		}
 	}
-	name := p.place("errored.tfstate")
-	if err := writeState(name, st); err != nil {
+	name := p.Place("errored.tfstate")
+	if err := project.WriteState(name, st); err != nil {
 		data, _ := states.Encode(st)
-		p.session.Tell(string(data))
+		p.Session.Tell(string(data))
 		return diag.Errorf("State could not be stored", "Neither the store nor the file %s could be written (%s). The objects concerned are printed above: keep that text, it is the only record of them.", name, err)
 	}
 	return diag.Errorf("State could not be stored", "The store did not take %s. They are in the file %s: when the store can be written again, bring each in with \"tutti import\", or merge the file by hand into the output of \"tutti state pull\" and push it.", diag.CountOf(len(rows), "changed object"), name)

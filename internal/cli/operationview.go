@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -18,7 +19,7 @@ import (
 func (a *App) operationView(asJSON bool) operationView {
 	if asJSON {
 		stream := views.NewStream(a.Out, time.Now)
-		stream.Version(terraformVersion, programVersion())
+		stream.Version(project.TerraformVersion, project.ProgramVersion())
 		return &jsonView{app: a, stream: stream}
 	}
 	return &humanView{app: a, terminal: a.terminals().out}
@@ -61,7 +62,7 @@ func (v *humanView) settle() {
 }
 
 func (v *humanView) plan(ctx context.Context, o *Operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.schemas(ctx))
+	v.terminal.Plan(l.plan, o.Schemas(ctx))
 	v.operations = operationsOf(l.plan)
 }
 
@@ -97,7 +98,7 @@ func namedValues(values map[string]*states.Output) ([]views.NamedValue, diag.Lis
 	var out []views.NamedValue
 	for _, name := range sortedKeys(values) {
 		o := values[name]
-		val, err := outputValue(o)
+		val, err := project.OutputValue(o)
 		if err != nil {
 			return nil, diag.FromError(err)
 		}
@@ -182,7 +183,7 @@ func (v *stackView) progress(p engine.Progress) {
 }
 
 func (v *stackView) plan(ctx context.Context, o *Operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.schemas(ctx))
+	v.terminal.Plan(l.plan, o.Schemas(ctx))
 	v.operations += operationsOf(l.plan)
 }
 

@@ -8,25 +8,26 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
-func registerVariables(f *flagSet, o *variableOptions) {
+func registerVariables(f *flagSet, o *project.VariableOptions) {
 	registerValues(f, o)
-	o.input = inputAllowed()
-	f.toggle(&o.input, "input", "Whether to ask for variables without a value; -input=false makes that an error.")
+	o.Input = inputAllowed()
+	f.toggle(&o.Input, "input", "Whether to ask for variables without a value; -input=false makes that an error.")
 }
 
 // registerValues is registerVariables without the option that allows questions.
-func registerValues(f *flagSet, o *variableOptions) {
+func registerValues(f *flagSet, o *project.VariableOptions) {
 	f.each("var", "NAME=VALUE", "Set an input variable of the root module. May be given several times.", func(s string) error {
 		if !strings.Contains(s, "=") {
 			return fmt.Errorf("%q must have the form NAME=VALUE", s)
 		}
-		o.given = append(o.given, configs.GivenVariable{Text: s})
+		o.Given = append(o.Given, configs.GivenVariable{Text: s})
 		return nil
 	})
 	f.each("var-file", "FILE", "Read values of input variables from a file, besides terraform.tfvars and *.auto.tfvars. May be given several times.", func(s string) error {
-		o.given = append(o.given, configs.GivenVariable{File: true, Text: s})
+		o.Given = append(o.Given, configs.GivenVariable{File: true, Text: s})
 		return nil
 	})
 }
@@ -53,7 +54,7 @@ func registerPlan(f *flagSet, o *planOptions) {
 	f.list(&o.replaces, "replace", "ADDRESS", "Replace this resource instance although an update or nothing would do. May be given several times.")
 	f.list(&o.targets, "target", "ADDRESS", "Only this module, resource or instance, and what it depends on. For exceptional use. May be given several times.")
 	f.list(&o.excludes, "exclude", "ADDRESS", "All but this module, resource or instance, and what depends on it. May be given several times.")
-	registerVariables(f, &o.variableOptions)
+	registerVariables(f, &o.VariableOptions)
 	f.text(&o.generateConfigOut, "generate-config-out", "FILE", "Write configuration for import blocks that have none to a new file.")
 	f.heading("Other options")
 	f.number(&o.parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
@@ -86,7 +87,7 @@ func (a *App) showOutputs(st *states.State, asJSON bool) int {
 		return a.printJSONIndented(describeOutputs(st))
 	}
 	if len(st.Outputs) == 0 {
-		a.show(diag.Warningf("No outputs found", "The state has no output values. Outputs appear after an apply of a configuration that declares some."))
+		a.Show(diag.Warningf("No outputs found", "The state has no output values. Outputs appear after an apply of a configuration that declares some."))
 		return exitOK
 	}
 	for _, name := range sortedKeys(st.Outputs) {
@@ -95,7 +96,7 @@ func (a *App) showOutputs(st *states.State, asJSON bool) int {
 			fmt.Fprintf(a.Out, "%s = <sensitive>\n", name)
 			continue
 		}
-		v, err := outputValue(o)
+		v, err := project.OutputValue(o)
 		if err != nil {
 			return a.failf("Invalid output in the state", "The value of output %q cannot be read: %s.", name, err)
 		}
@@ -109,7 +110,7 @@ func (a *App) showOutput(name string, o *states.Output, asJSON, raw bool) int {
 		fmt.Fprintf(a.Out, "%s\n", o.Value)
 		return exitOK
 	}
-	v, err := outputValue(o)
+	v, err := project.OutputValue(o)
 	if err != nil {
 		return a.failf("Invalid output in the state", "The value of output %q cannot be read: %s.", name, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -30,10 +31,10 @@ func registerOverride(f *flagSet, into *[]string) {
 
 // overridesAsked reads what the options -override say. A rule is named as it was
 // written: with its kind, or without.
-func overridesAsked(s *Session) ([]runs.Override, diag.List) {
+func overridesAsked(s *project.Session) ([]runs.Override, diag.List) {
 	var out []runs.Override
 	var diags diag.List
-	for _, text := range s.overrides {
+	for _, text := range s.Overrides {
 		name, reason, _ := strings.Cut(text, "=")
 		o := runs.Override{Rule: strings.TrimSpace(name), Reason: strings.TrimSpace(reason)}
 		if o.Reason == "" {
@@ -48,7 +49,7 @@ func overridesAsked(s *Session) ([]runs.Override, diag.List) {
 // overridesFor are the overrides that a run of a workflow takes along: whoever
 // drives it, its steps may go against these rules where its actor may override
 // them.
-func overridesFor(s *Session, declared *projects.Project) ([]runs.Override, diag.List) {
+func overridesFor(s *project.Session, declared *projects.Project) ([]runs.Override, diag.List) {
 	asked, diags := overridesAsked(s)
 	budgets, policies, d := overriding(asked, declared)
 	if diags = append(diags, d...); diags.HasErrors() {
@@ -70,7 +71,7 @@ func (o *Operation) asked() ([]runs.Override, diag.List) {
 	if o.overrides != nil {
 		return o.overrides, nil
 	}
-	return overridesAsked(o.session)
+	return overridesAsked(o.Session)
 }
 
 // overriding finds the rules that are to be overridden among those a project
@@ -115,7 +116,7 @@ func (o *Operation) budgetsOverridden(declared *projects.Project, stacks []strin
 // it is only checked what the options say.
 func (o *Operation) overridePolicies(d *policy.Decision) diag.List {
 	asked, diags := o.asked()
-	_, policies, found := overriding(asked, policiesIn(o.session, o.policyRoot()).declared)
+	_, policies, found := overriding(asked, policiesIn(o.Session, o.PolicyRoot()).declared)
 	if diags = append(diags, found...); d == nil || diags.HasErrors() {
 		return diags
 	}
@@ -135,7 +136,7 @@ func (o *Operation) mayOverride(stacks ...string) diag.List {
 	var diags diag.List
 	for _, stack := range stacks {
 		who, _ := o.who()
-		diags = append(diags, o.session.mayBe(who, access.Override, o.environment, stack, "")...)
+		diags = append(diags, o.Session.MayBe(who, access.Override, o.Environment, stack, "")...)
 	}
 	return diags
 }

@@ -21,7 +21,7 @@ type pastRun struct {
 
 // past reads a run of a workflow of the project.
 func (o *Operation) past(ctx context.Context, id string) (*pastRun, diag.List) {
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
 // planCommandOptions are the flags of plan.
@@ -44,7 +45,7 @@ func planCommand() *command {
 }
 
 func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) int {
-	app.compactWarnings, app.morePolicies = o.compactWarnings, o.policyOptions.dirs
+	app.compactWarnings, app.MorePolicies = o.compactWarnings, o.policyOptions.dirs
 	if diags := o.sourceOptions.use(app); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -80,15 +81,15 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 	if loaded != nil {
 		op.showPlan(ctx, loaded, diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
 	_, denied := op.decide(ctx, loaded, runOptions{kind: o.kind()})
-	app.show(op.judge(ctx, loaded).advice())
+	app.Show(op.judge(ctx, loaded).advice())
 	if o.generateConfigOut != "" {
 		if diags := op.writeGenerated(o.generateConfigOut, loaded.plan); len(diags) > 0 {
-			app.show(diags)
+			app.Show(diags)
 			if diags.HasErrors() {
 				return exitFailed
 			}
@@ -100,7 +101,7 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 		}
 	}
 	op.view.saved(loaded.plan.HasChanges(), o.out)
-	if app.show(denied); denied.HasErrors() {
+	if app.Show(denied); denied.HasErrors() {
 		return exitFailed
 	}
 	if o.detailedExit && loaded.plan.HasChanges() {
@@ -119,18 +120,18 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 	if e.shared != nil {
 		e.show(ctx, mode, diags)
 	}
-	e.app.show(diags)
+	e.app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
 	denied := e.decide(ctx, mode, o.kind())
-	e.app.show(e.judge(ctx).advice())
+	e.app.Show(e.judge(ctx).advice())
 	if o.out != "" {
 		diags := e.finish(mode)
 		if !diags.HasErrors() {
 			data, d := e.encode()
 			if diags = append(diags, d...); !diags.HasErrors() {
-				diags = append(diags, diag.FromError(replaceFile(o.out, data, 0o600))...)
+				diags = append(diags, diag.FromError(project.ReplaceFile(o.out, data, 0o600))...)
 			}
 		}
 		if diags.HasErrors() {
@@ -138,7 +139,7 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 		}
 	}
 	e.view.saved(e.changes(), o.out)
-	if e.app.show(denied); denied.HasErrors() {
+	if e.app.Show(denied); denied.HasErrors() {
 		return exitFailed
 	}
 	if o.detailedExit && e.changes() {

@@ -4,6 +4,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
 // defaultParallelism bounds concurrent provider calls unless -parallelism says
@@ -12,7 +13,7 @@ const defaultParallelism = 10
 
 // planOptions are the flags that shape a plan.
 type planOptions struct {
-	variableOptions
+	project.VariableOptions
 	targets, excludes, replaces []string
 	refresh                     bool
 	refreshOnly                 bool

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/policy/library"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
@@ -67,7 +68,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 			return app.failf("Cannot change to another directory", "%s.", err)
 		}
 	}
-	app.morePolicies = o.policyOptions.dirs
+	app.MorePolicies = o.policyOptions.dirs
 	judge := o.judge
 	if app.remote != nil {
 		judge = o.judgeThere
@@ -76,7 +77,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	if decision == nil {
 		return app.failf("No policy", "No policy applies to this plan. Declare one with a policy block in a *.tutti.hcl file, or give one with -policy=DIR.")
 	}
@@ -148,7 +149,7 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 		}
 	}
 	if o.plan != "" {
-		app.selectStackOf(o.plan)
+		app.SelectStackOf(o.plan)
 	}
 	op, diags := app.openOperation(nil, false)
 	if diags.HasErrors() {
@@ -166,9 +167,9 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 	e.app.prose = false
 	var all []*policy.Decision
 	var diags diag.List
-	for _, name := range e.names {
+	for _, name := range e.Names {
 		j, d := e.operation(name).holdToPolicy(ctx, e.plans[name], runOptions{kind: kind})
-		if diags = append(diags, inStack(name, d)...); j != nil {
+		if diags = append(diags, project.InStack(name, d)...); j != nil {
 			all = append(all, j.decision)
 		}
 	}
@@ -183,7 +184,7 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy
 		if err != nil {
 			return nil, diag.Errorf("Cannot read plan", "%s.", err)
 		}
-		cfg, broken := op.configOrEmpty(ctx)
+		cfg, broken := op.ConfigOrEmpty(ctx)
 		j, diags := op.applicable(ctx, opts)
 		if j == nil || diags.HasErrors() {
 			return nil, diags
@@ -266,7 +267,7 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 		for name, src := range files {
 			sources[filepath.ToSlash(filepath.Join(dir, filepath.FromSlash(name)))] = src
 		}
-		app.quoteToo(sources)
+		app.Quote(sources)
 		list, cover, diags := policy.Test(ctx, filepath.ToSlash(dir), o.filter, files)
 		if diags.HasErrors() {
 			return app.fail(diags)
@@ -297,12 +298,12 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 
 // policyDirs are the directories of the policies that the project declares.
 func (a *App) policyDirs() ([]string, diag.List) {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	defer p.Close()
-	root := p.policyRoot()
+	root := p.PolicyRoot()
 	g := policiesIn(a.Session, root)
 	if g.declared == nil {
 		return []string{"policy"}, nil

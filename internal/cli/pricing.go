@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -44,9 +45,9 @@ var (
 
 // pricingOf reads what resources are priced by. It is read once per directory: all
 // of a command judges by the same.
-func pricingOf(p *Directory) (*pricing, diag.List) {
-	root := p.costRoot()
-	at, _ := root.session.kept.LoadOrStore(pricesKey(root.rootDir()), &keptPrices{})
+func pricingOf(p *project.Directory) (*pricing, diag.List) {
+	root := p.CostRoot()
+	at, _ := root.Session.Kept.LoadOrStore(pricesKey(root.RootDir()), &keptPrices{})
 	kept := at.(*keptPrices)
 	kept.mu.Lock()
 	defer kept.mu.Unlock()
@@ -55,7 +56,7 @@ func pricingOf(p *Directory) (*pricing, diag.List) {
 	}
 	out := &pricing{books: map[string]*cost.Book{}}
 	var diags diag.List
-	if out.declared, diags = governingIn(root, p.ensemble); diags.HasErrors() {
+	if out.declared, diags = governingIn(root, p.Ensemble); diags.HasErrors() {
 		return nil, diags
 	}
 	prices, usage, must := defaultPrices, defaultUsage, false
@@ -73,7 +74,7 @@ func pricingOf(p *Directory) (*pricing, diag.List) {
 		return d
 	})...)
 	diags = append(diags, eachFile(root, usage, out.declared != nil && out.declared.Cost != nil && out.declared.Cost.Usage != nil, func(name string, src []byte) diag.List {
-		return out.addUsage(p.session, name, src)
+		return out.addUsage(p.Session, name, src)
 	})...)
 	if diags.HasErrors() {
 		return nil, diags
@@ -82,35 +83,35 @@ func pricingOf(p *Directory) (*pricing, diag.List) {
 	return out, diags
 }
 
-func (p *pricing) addUsage(s *Session, name string, src []byte) diag.List {
+func (p *pricing) addUsage(s *project.Session, name string, src []byte) diag.List {
 	usage, diags := cost.ParseUsage(name, src)
-	s.quoteToo(map[string][]byte{name: src})
+	s.Quote(map[string][]byte{name: src})
 	p.usage = p.usage.With(usage)
 	return diags
 }
 
 // governingIn is the project whose budgets hold: as its files are now, not as they
 // were when something was planned; where they are not here, as they were then.
-func governingIn(p *Directory, e *Ensemble) (*projects.Project, diag.List) {
-	if projects.Exists(p.rootDir()) {
-		declared, diags := projects.Load(p.rootDir())
+func governingIn(p *project.Directory, e *project.Ensemble) (*projects.Project, diag.List) {
+	if projects.Exists(p.RootDir()) {
+		declared, diags := projects.Load(p.RootDir())
 		if declared != nil && (!diags.HasErrors() || len(declared.Budgets) > 0) {
-			p.session.quoteToo(declared.Files)
+			p.Session.Quote(declared.Files)
 			return declared, diags
 		}
 	}
 	if e != nil {
-		return e.declared, nil
+		return e.Declared, nil
 	}
 	return nil, nil
 }
 
 // eachFile reads the files that patterns name, in order. Where they must be
 // there, a pattern without files is a mistake.
-func eachFile(p *Directory, patterns []string, must bool, read func(string, []byte) diag.List) diag.List {
+func eachFile(p *project.Directory, patterns []string, must bool, read func(string, []byte) diag.List) diag.List {
 	var diags diag.List
 	for _, pattern := range patterns {
-		names, err := filepath.Glob(p.place(filepath.FromSlash(pattern)))
+		names, err := filepath.Glob(p.Place(filepath.FromSlash(pattern)))
 		if err != nil {
 			return append(diags, diag.Errorf("Invalid pattern", "%q: %s.", pattern, err)...)
 		}

@@ -10,7 +10,7 @@ import (
 
 // planOf reads the plan a run carries out, and the values it was given besides.
 func (o *Operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag.List) {
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -18,14 +18,14 @@ func (o *Operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag
 	if err != nil {
 		return nil, diag.Errorf("Cannot read the run's plan", "%s.", err)
 	}
-	o.useKey(run.Key)
+	o.UseKey(run.Key)
 	loaded, diags := loadPlan(o.Directory, data)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	late, err := runs.Late(ctx, o.opened, run.ID)
+	late, err := runs.Late(ctx, o.Opened, run.ID)
 	if err == nil && late != nil {
-		loaded.late, err = plans.DecodeValues(late, o.keyring)
+		loaded.late, err = plans.DecodeValues(late, o.Keyring)
 	}
 	if err != nil {
 		return nil, append(diags, diag.Errorf("Cannot read the run's inputs", "%s.", err)...)

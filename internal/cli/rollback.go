@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -17,7 +18,7 @@ func rollbackCommand() *command {
 			var o applyOptions
 			o.refresh, o.parallelism = true, defaultParallelism
 			var out string
-			registerVariables(f, &o.variableOptions)
+			registerVariables(f, &o.VariableOptions)
 			o.policyOptions.register(f)
 			f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
 			registerOverride(f, &o.overrides)
@@ -38,7 +39,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if app.remote != nil {
 		return o.rollbackThere(ctx, app, run)
 	}
-	app.overrides, app.morePolicies = o.overrides, o.policyOptions.dirs
+	app.Overrides, app.MorePolicies = o.overrides, o.policyOptions.dirs
 	root, diags := app.openRootOperation(o.json)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -53,7 +54,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 		return app.fail(diags)
 	}
 	op.showPlan(ctx, loaded, diags)
-	app.show(diags)
+	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
@@ -65,7 +66,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 			return app.fail(diags)
 		}
 		op.view.saved(plan.HasChanges(), out)
-		if app.show(denied); denied.HasErrors() {
+		if app.Show(denied); denied.HasErrors() {
 			return exitFailed
 		}
 		return exitOK
@@ -87,7 +88,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 
 // ofRun is the operation on the state that a run changed.
 func (o *operation) ofRun(ctx context.Context, id string) (*operation, diag.List) {
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -121,9 +122,9 @@ func ofSeveralStacks(id string, children []runs.Run) diag.List {
 
 // savePlan writes a plan to a file.
 func (o *operation) savePlan(l *loadedPlan, name string) diag.List {
-	diags := l.encode(o.keyring)
+	diags := l.encode(o.Keyring)
 	if !diags.HasErrors() {
-		diags = append(diags, diag.FromError(replaceFile(name, l.encoded, 0o600))...)
+		diags = append(diags, diag.FromError(project.ReplaceFile(name, l.encoded, 0o600))...)
 	}
 	return diags
 }

@@ -36,7 +36,7 @@ const nothingToRollBack = "Nothing to roll back"
 
 // beforeRun finds, for every object a run changed, how it was before.
 func (o *Operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]*states.Instance, diag.List) {
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -47,7 +47,7 @@ func (o *Operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]
 	if !run.Status.Ended() {
 		return nil, diag.Errorf("Run has not ended", "Run %s is %s. Resume it with \"tutti resume %[1]s\", or give it up with \"tutti cancel %[1]s\", before rolling it back.", run.ID, run.Status)
 	}
-	o.useKey(run.Key)
+	o.UseKey(run.Key)
 	revisions, err := store.History(ctx, run.Key, nil)
 	if err != nil {
 		return nil, diag.FromError(err)

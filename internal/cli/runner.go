@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -34,11 +35,11 @@ func (o *runnerOptions) serve(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	defer op.Close()
-	store, diags := op.store(ctx)
+	store, diags := op.Store(ctx)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.refusals = newRefusals(store)
+	app.Refusals = project.NewRefusals(store)
 	r := &runs.Runner{Store: store}
 	say := func(format string, args ...any) {
 		if !o.quiet {
@@ -51,7 +52,7 @@ func (o *runnerOptions) serve(ctx context.Context, app *App, _ []string) int {
 	for {
 		waiting, err := d.look(context.WithoutCancel(ctx))
 		if err != nil {
-			app.show(diag.Warningf("Cannot look for runs", "%s.", err))
+			app.Show(diag.Warningf("Cannot look for runs", "%s.", err))
 		}
 		if o.once && waiting == 0 {
 			break

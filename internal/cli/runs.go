@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -98,7 +99,7 @@ func runLine(run runs.Run, now time.Time) string {
 // default.
 func environmentOf(run runs.Run) string {
 	name := run.Key.Environment
-	if name == defaultEnv {
+	if name == project.DefaultEnvironment {
 		name = ""
 	}
 	if run.Key.Stack == "" || strings.HasPrefix(run.Key.Stack, "file:") {
@@ -108,12 +109,12 @@ func environmentOf(run runs.Run) string {
 }
 
 // runs opens the store and lists the newest runs.
-func (a *App) runs(ctx context.Context, limit int) (*Directory, []runs.Run, diag.List) {
-	p, diags := a.openRoot()
+func (a *App) runs(ctx context.Context, limit int) (*project.Directory, []runs.Run, diag.List) {
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		p.Close()
 		return nil, nil, diags
@@ -181,12 +182,12 @@ func runsShowCommand() *command {
 				if app.remote != nil {
 					return app.showRunThere(ctx, args[0], o.json)
 				}
-				p, diags := app.openRoot()
+				p, diags := app.OpenRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
-				store, diags := p.store(ctx)
+				store, diags := p.Store(ctx)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -366,7 +367,7 @@ func resumeCommand() *command {
 		about: "Takes over a run whose process died. Of an apply, what had ended stays as it is; what was being done is looked up and, where it did not happen, done; the rest follows. A state machine goes on where its journal ends; a task whose outcome is not known fails with Tutti.OutcomeUnknown, unless it is idempotent. Without an argument, the one interrupted run of this project.",
 		setup: func(f *flagSet) action {
 			var o outputOptions
-			var vars variableOptions
+			var vars project.VariableOptions
 			var autoApprove, cancel bool
 			parallelism := defaultParallelism
 			registerVariables(f, &vars)
@@ -390,14 +391,14 @@ func resumeCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				if isStacksRun(run) {
-					if diags := app.mayRun(ctx, op.opened, run, verbOf(run.Kind)); diags.HasErrors() {
+				if project.IsStacksRun(run) {
+					if diags := app.MayRun(ctx, op.Opened, run, project.VerbOf(run.Kind)); diags.HasErrors() {
 						return app.fail(diags)
 					}
 					if !autoApprove && !app.approvedResume(ctx, run) {
 						return exitFailed
 					}
-					op.useKey(run.Key)
+					op.UseKey(run.Key)
 					return op.continueStacks(ctx, run, &vars, parallelism)
 				}
 				if run.Kind == runs.WorkflowKind {
@@ -439,7 +440,7 @@ func (a *App) approvedResume(ctx context.Context, run runs.Run) bool {
 
 // interrupted finds the run to resume: the one named, or the only one there is.
 func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, diag.List) {
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return runs.Run{}, diags
 	}
@@ -486,23 +487,23 @@ func cancelCommand() *command {
 				if app.remote != nil {
 					return app.cancelRunThere(ctx, args[0])
 				}
-				p, diags := app.openRoot()
+				p, diags := app.OpenRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
-				store, diags := p.store(ctx)
+				store, diags := p.Store(ctx)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				run, err := store.Run(ctx, args[0])
 				if err == nil {
-					if diags := app.mayRun(ctx, store, run, access.Cancel); diags.HasErrors() {
+					if diags := app.MayRun(ctx, store, run, access.Cancel); diags.HasErrors() {
 						return app.fail(diags)
 					}
 				}
-				run, diags = (&runs.Runner{Store: store, Actor: app.actor()}).Cancel(ctx, args[0])
-				app.show(diags)
+				run, diags = (&runs.Runner{Store: store, Actor: app.Actor()}).Cancel(ctx, args[0])
+				app.Show(diags)
 				if diags.HasErrors() {
 					return exitFailed
 				}
@@ -547,12 +548,12 @@ func forceUnlockCommand() *command {
 // unlocked takes the lock of that id away from the state that is worked on, where
 // it is such a one.
 func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, code int) {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return true, a.fail(diags)
 	}
 	defer p.Close()
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return true, a.fail(diags)
 	}
@@ -563,7 +564,7 @@ func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, c
 	if lock == nil {
 		return false, exitOK
 	}
-	if diags := a.may(access.State, key.Environment, key.Stack); diags.HasErrors() {
+	if diags := a.May(access.State, key.Environment, key.Stack); diags.HasErrors() {
 		return true, a.fail(diags)
 	}
 	if !force {
@@ -581,10 +582,10 @@ func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, c
 }
 
 // findLock looks for a lock in all states of the project.
-func findLock(ctx context.Context, store *sqlite.Store, p *Directory, id string) (states.Key, *states.Lock, error) {
-	stacks := []string{p.stack}
-	if p.ensemble != nil {
-		stacks = p.ensemble.graph.Order
+func findLock(ctx context.Context, store *sqlite.Store, p *project.Directory, id string) (states.Key, *states.Lock, error) {
+	stacks := []string{p.Stack}
+	if p.Ensemble != nil {
+		stacks = p.Ensemble.Graph.Order
 	}
 	for _, stack := range stacks {
 		environments, err := store.Environments(ctx, stack)

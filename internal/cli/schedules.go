@@ -80,12 +80,12 @@ func schedulesListCommand() *command {
 }
 
 func (a *App) describeSchedules(ctx context.Context, list []*triggers.Trigger, limit int) ([]scheduleJSON, diag.List) {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	defer p.Close()
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
 	}

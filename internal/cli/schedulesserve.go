@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
 // serveOptions are the flags of schedules serve.
 type serveOptions struct {
 	outputOptions
-	variableOptions
+	project.VariableOptions
 	environment string
 }
 
@@ -28,7 +29,7 @@ Interrupting it (Ctrl-C) starts nothing more and lets steps end that are at work
 			o := &serveOptions{}
 			o.registerJSON(f, "Print what happens as JSON objects, one per line.")
 			f.text(&o.environment, "env", "NAME", "The environment for triggers that name none.")
-			registerValues(f, &o.variableOptions)
+			registerValues(f, &o.VariableOptions)
 			return o.serve
 		},
 	}
@@ -52,12 +53,12 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if len(list) == 0 {
 		return app.failf("No schedules", "This project has no triggers with a schedule.")
 	}
-	workflows, found := op.triggerRuns(ctx, p, scheduled(p), o.environment, &o.variableOptions)
+	workflows, found := op.triggerRuns(ctx, p, scheduled(p), o.environment, &o.VariableOptions)
 	if diags = append(diags, found...); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
-	scheduler := &triggers.Scheduler{Store: op.opened, Runs: workflows, Watch: app.showTriggered(o.json, time.Local)}
+	app.Show(diags)
+	scheduler := &triggers.Scheduler{Store: op.Opened, Runs: workflows, Watch: app.showTriggered(o.json, time.Local)}
 	lists := make(chan []*triggers.Trigger, 1)
 	lists <- list
 	watching := make(chan struct{})

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
 // terminal is the streams of one invocation of the program, and how they are written.
@@ -31,7 +32,7 @@ type terminal struct {
 	screening sync.Once
 }
 
-var _ Terminal = (*terminal)(nil)
+var _ project.Terminal = (*terminal)(nil)
 
 // screen is where people read: results on standard output, problems on
 // standard error.
@@ -47,7 +48,7 @@ func (t *terminal) terminals() *screen {
 }
 
 // Plain implements [Terminal].
-func (t *terminal) Plain() Terminal {
+func (t *terminal) Plain() project.Terminal {
 	return &terminal{In: strings.NewReader(""), Out: t.Out, Err: t.Err, noColor: t.noColor}
 }
 
@@ -103,7 +104,7 @@ func (t *terminal) Asker() func(context.Context, string, bool) (string, error) {
 
 // fail shows problems and returns the exit code for failure.
 func (a *App) fail(diags diag.List) int {
-	a.show(diags)
+	a.Show(diags)
 	return exitFailed
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -42,11 +43,11 @@ func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Ch
 		return nil, o, err
 	}
 	op := w.root()
-	environment, diags := op.chooseEnvironment(p, c.Environment)
+	environment, diags := op.ChooseEnvironment(p, c.Environment)
 	if diags.HasErrors() {
 		return nil, o, diags.Err()
 	}
-	op.environment, c.Environment = environment, environment
+	op.Environment, c.Environment = environment, environment
 	if c.Configuration != "" {
 		if err := w.maySpeculate(ctx, who, c.Configuration); err != nil {
 			return nil, o, err
@@ -88,7 +89,7 @@ func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Ch
 	if diags.HasErrors() {
 		return nil, o, diags.Err()
 	}
-	d = flow.Compile(made, made.Workflows[changeName])
+	d = flow.Compile(made, made.Workflows[project.ChangeName])
 	var inputs map[string]cty.Value
 	if c.Plan == "" && c.Configuration == "" { // else the variables are those of the plan, or of what was sent
 		if inputs, diags = workflowInputs(made, d, environment, vars); diags.HasErrors() {
@@ -99,35 +100,35 @@ func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Ch
 	if diags.HasErrors() {
 		return nil, o, diags.Err()
 	}
-	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary, Overrides: overrides, Source: c.Source}
+	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.Key(), Actor: who.Subject, Authority: who.Authority(), Program: project.ProgramVersion(), Summary: summary, Overrides: overrides, Source: c.Source}
 	return d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs}, nil
 }
 
 // variablesOf are the values that a change comes with, for the variables of the
 // project. Those for a configuration that was sent, or a plain directory, which are read
 // when it is planned, are kept until then, sealed, under the name returned.
-func (w *serverWork) variablesOf(ctx context.Context, p *projects.Project, c api.Change) (vars *variableOptions, kept string, err error) {
-	vars = &variableOptions{}
+func (w *serverWork) variablesOf(ctx context.Context, p *projects.Project, c api.Change) (vars *project.VariableOptions, kept string, err error) {
+	vars = &project.VariableOptions{}
 	if len(c.Variables) == 0 {
 		return vars, "", nil
 	}
 	for _, v := range c.Variables {
 		if v.File == "" {
-			vars.given = append(vars.given, configs.GivenVariable{Text: v.Name + "=" + expressionOf(v.Value)})
+			vars.Given = append(vars.Given, configs.GivenVariable{Text: v.Name + "=" + expressionOf(v.Value)})
 			continue
 		}
 		content := append([]byte{}, v.Content...) // not nil: nothing is read here
-		vars.given = append(vars.given, configs.GivenVariable{File: true, Text: v.File, Content: content})
+		vars.Given = append(vars.Given, configs.GivenVariable{File: true, Text: v.File, Content: content})
 	}
 	if c.Configuration == "" && len(p.Stacks) > 0 {
 		return vars, "", nil
 	}
-	data, err := json.Marshal(vars.given)
+	data, err := json.Marshal(vars.Given)
 	if err != nil {
 		return nil, "", err
 	}
 	kept = uuid.NewString()
-	return &variableOptions{}, kept, w.runner.Store.Cache(ctx, givenPrefix+kept, data, true, time.Now().Add(sentFor))
+	return &project.VariableOptions{}, kept, w.runner.Store.Cache(ctx, givenPrefix+kept, data, true, time.Now().Add(sentFor))
 }
 
 // changePart is a stack that a change is of, and which of the others are applied
@@ -207,7 +208,7 @@ func (w *serverWork) partsOfPlan(ctx context.Context, p *projects.Project, c *ap
 	}
 	r := newStackRunner(w.root().Directory, nil)
 	defer r.Close()
-	r.root.opened = store
+	r.root.Opened = store
 	shared, err := r.planned(ctx, c.Plan)
 	switch {
 	case err != nil:
@@ -250,8 +251,8 @@ func literals(list []string) string {
 // is the digest of the plan and what the plan does. given names values of variables
 // that are kept for it; empty for none.
 func changeWorkflow(p *projects.Project, c api.Change, parts []changePart, given string) (*projects.Project, string, diag.List) {
-	if p.Workflows[changeName] != nil {
-		return nil, "", diag.ErrorAt(p.Workflows[changeName].DeclRange, "Name is taken", "Changes of stacks are workflows called %q: give this one another name.", changeName)
+	if p.Workflows[project.ChangeName] != nil {
+		return nil, "", diag.ErrorAt(p.Workflows[project.ChangeName].DeclRange, "Name is taken", "Changes of stacks are workflows called %q: give this one another name.", project.ChangeName)
 	}
 	var b strings.Builder
 	names := make([]string, len(parts))
@@ -260,12 +261,12 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart, given
 	}
 	summary := strings.Join(names, ", ")
 	if len(p.Stacks) == 0 {
-		fmt.Fprintf(&b, "stack %q {\n  source = \"./\"\n}\n", directoryName)
+		fmt.Fprintf(&b, "stack %q {\n  source = \"./\"\n}\n", project.DirectoryName)
 	}
 	if !c.Several && c.Stack == "" {
-		names[0] = directoryName
+		names[0] = project.DirectoryName
 	}
-	fmt.Fprintf(&b, "workflow %q {\n", changeName)
+	fmt.Fprintf(&b, "workflow %q {\n", project.ChangeName)
 	kind, plan := "apply", literal(c.Plan)
 	switch {
 	case !c.Apply:
@@ -339,7 +340,7 @@ func applyStep(stack string) string { return "apply_" + stack }
 
 // parsedChange is a project with the file of a change.
 func parsedChange(p *projects.Project, text, summary string) (*projects.Project, string, diag.List) {
-	files := map[string][]byte{filepath.Join(p.Dir, changeFile): []byte(text)}
+	files := map[string][]byte{filepath.Join(p.Dir, project.ChangeFile): []byte(text)}
 	for name, src := range p.Files {
 		files[name] = src
 	}

@@ -2,20 +2,21 @@ package cli
 
 import (
 	"github.com/tutti-dev/tutti/internal/access/identities"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/server"
 )
 
 // refuseRequest tells of somebody who was not let in by a server.
-func refuseRequest(s *Session, r server.Refusal) {
-	e := refusal{kind: "token.refused", data: refusalData{Route: r.Route, Address: r.Address, Reason: r.Err.Error()}}
+func refuseRequest(s *project.Session, r server.Refusal) {
+	e := project.Refusal{Kind: "token.refused", Data: project.RefusalData{Route: r.Route, Address: r.Address, Reason: r.Err.Error()}}
 	if r.Token != "" {
-		e.subject = identities.TokenID(r.Token)
+		e.Subject = identities.TokenID(r.Token)
 	}
 	if r.Login {
-		e.kind = "login.failed"
+		e.Kind = "login.failed"
 	}
 	if r.Name != "" {
-		e.subject = "identity." + r.Name
+		e.Subject = "identity." + r.Name
 	}
-	s.refuse(e)
+	s.Refuse(e)
 }

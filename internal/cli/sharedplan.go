@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -19,7 +20,7 @@ import (
 // sharedPlan is a plan of stacks with the project it was made in.
 type sharedPlan struct {
 	plan     *stacks.Plan
-	ensemble *Ensemble
+	ensemble *project.Ensemble
 	scope    *stacks.Scope          // for applying
 	made     map[string]*loadedPlan // the parts, where they were made here
 	err      error
@@ -29,20 +30,20 @@ type sharedPlan struct {
 }
 
 // open makes the project that the plan was made in, with its variables.
-func (s *sharedPlan) open(ctx context.Context, root *Directory, vars *variableOptions) error {
-	declared, diags := s.plan.Project(root.rootDir())
+func (s *sharedPlan) open(ctx context.Context, root *project.Directory, vars *project.VariableOptions) error {
+	declared, diags := s.plan.Project(root.RootDir())
 	if diags.HasErrors() {
 		return diags.Err()
 	}
-	if s.ensemble, diags = newEnsemble(root, declared); diags.HasErrors() {
+	if s.ensemble, diags = project.NewEnsemble(root, declared); diags.HasErrors() {
 		return diags.Err()
 	}
-	s.ensemble.environment = s.plan.Environment
-	s.ensemble.variables = maps.Clone(s.plan.Variables)
+	s.ensemble.Environment = s.plan.Environment
+	s.ensemble.Variables = maps.Clone(s.plan.Variables)
 	if len(s.plan.Ephemeral) > 0 && vars != nil {
 		silent := *vars
-		silent.input = false // of the others nothing is missing
-		given, d := root.given(ctx, &configs.Module{Variables: declared.Variables}, &silent, declared.Files, nil)
+		silent.Input = false // of the others nothing is missing
+		given, d := root.Given(ctx, &configs.Module{Variables: declared.Variables}, &silent, declared.Files, nil)
 		diags = append(diags, d...)
 		for _, name := range s.plan.Ephemeral {
 			raw, ok := given[name]
@@ -60,7 +61,7 @@ func (s *sharedPlan) open(ctx context.Context, root *Directory, vars *variableOp
 			if declared.Variables[name].Sensitive {
 				val = val.Mark(marks.Sensitive)
 			}
-			s.ensemble.variables[name] = val.Mark(marks.Ephemeral)
+			s.ensemble.Variables[name] = val.Mark(marks.Ephemeral)
 		}
 		if diags.HasErrors() {
 			return diags.Err()
@@ -72,9 +73,9 @@ func (s *sharedPlan) open(ctx context.Context, root *Directory, vars *variableOp
 
 // evaluate makes the scope in which inputs are evaluated when stacks are applied.
 func (s *sharedPlan) evaluate(ctx context.Context) {
-	s.scope = stacks.NewScope(s.ensemble.declared, stacks.Context{
-		Environment: s.plan.Environment, Variables: s.ensemble.variables, BaseDir: s.ensemble.root.workDir, Now: s.plan.Created,
-		Secret: s.ensemble.secrets().forScope(ctx),
+	s.scope = stacks.NewScope(s.ensemble.Declared, stacks.Context{
+		Environment: s.plan.Environment, Variables: s.ensemble.Variables, BaseDir: s.ensemble.Root.WorkDir, Now: s.plan.Created,
+		Secret: s.ensemble.Secrets().ForScope(ctx),
 	})
 }
 
@@ -100,7 +101,7 @@ func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack stri
 	if part == nil {
 		return nil, nil, diag.Errorf("Plan is for other stacks", "The plan %s has no part for the stack %q.", s.plan.Digest, stack)
 	}
-	op := &Operation{Directory: s.ensemble.member(stack), view: silentView{}}
+	op := &Operation{Directory: s.ensemble.Member(stack), view: silentView{}}
 	var diags diag.List
 	l := s.made[stack]
 	if l == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -25,7 +26,7 @@ func showCommand() *command {
 					return app.showPlanOfStacks(ctx, args[0], o.json)
 				}
 				if len(args) == 1 {
-					app.selectStackOf(args[0])
+					app.SelectStackOf(args[0])
 				} else if e, diags := app.openSeveral(); e != nil || diags.HasErrors() {
 					if e == nil {
 						return app.fail(diags)
@@ -33,7 +34,7 @@ func showCommand() *command {
 					defer e.Close()
 					return app.showStates(ctx, e, o.json)
 				}
-				p, diags := app.openProject()
+				p, diags := app.OpenProject()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -41,12 +42,12 @@ func showCommand() *command {
 				if len(args) == 1 {
 					return app.showFile(ctx, p, args[0], o.json)
 				}
-				st, diags := p.state(ctx)
+				st, diags := p.State(ctx)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				if !o.json {
-					app.show(diags)
+					app.Show(diags)
 				}
 				return app.showState(ctx, p, st, o.json)
 			}
@@ -55,7 +56,7 @@ func showCommand() *command {
 }
 
 // showFile shows a saved plan or a tfstate file.
-func (a *App) showFile(ctx context.Context, p *Directory, name string, asJSON bool) int {
+func (a *App) showFile(ctx context.Context, p *project.Directory, name string, asJSON bool) int {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return a.failf("Cannot read file", "%s.", err)
@@ -70,23 +71,23 @@ func (a *App) showFile(ctx context.Context, p *Directory, name string, asJSON bo
 		return a.fail(diags)
 	}
 	if asJSON {
-		err := jsonplan.WritePlan(a.Out, loaded.plan, loaded.config, p.jsonOptions(ctx))
+		err := jsonplan.WritePlan(a.Out, loaded.plan, loaded.config, p.JSONOptions(ctx))
 		fmt.Fprintln(a.Out)
 		if err != nil {
 			return a.failf("Cannot write JSON", "%s.", err)
 		}
 		return exitOK
 	}
-	a.terminals().out.Plan(loaded.plan, p.schemas(ctx))
+	a.terminals().out.Plan(loaded.plan, p.Schemas(ctx))
 	op := &Operation{Directory: p, view: a.operationView(false)}
 	op.showCost(ctx, loaded)
-	a.show(op.judge(ctx, loaded).advice())
+	a.Show(op.judge(ctx, loaded).advice())
 	return exitOK
 }
 
-func (a *App) showState(ctx context.Context, p *Directory, st *states.State, asJSON bool) int {
+func (a *App) showState(ctx context.Context, p *project.Directory, st *states.State, asJSON bool) int {
 	if asJSON {
-		err := jsonplan.WriteState(a.Out, st, storedChecks(st.CheckResults), p.jsonOptions(ctx))
+		err := jsonplan.WriteState(a.Out, st, project.StoredChecks(st.CheckResults), p.JSONOptions(ctx))
 		fmt.Fprintln(a.Out)
 		if err != nil {
 			return a.failf("Cannot write JSON", "%s.", err)
@@ -102,7 +103,7 @@ func (a *App) showState(ctx context.Context, p *Directory, st *states.State, asJ
 	}
 	var outputs []views.NamedValue
 	for _, name := range sortedKeys(st.Outputs) {
-		v, err := outputValue(st.Outputs[name])
+		v, err := project.OutputValue(st.Outputs[name])
 		if err != nil {
 			return a.failf("Invalid output in the state", "The value of output %q cannot be read: %s.", name, err)
 		}
@@ -113,9 +114,9 @@ func (a *App) showState(ctx context.Context, p *Directory, st *states.State, asJ
 }
 
 // showInstance shows one object of the state.
-func (a *App) showInstance(ctx context.Context, p *Directory, inst *states.Instance) {
+func (a *App) showInstance(ctx context.Context, p *project.Directory, inst *states.Instance) {
 	var b strings.Builder
-	schema := jsonplan.SchemaFor(p.schemas(ctx)(inst.Provider.Provider), inst.Object.Instance.Resource)
+	schema := jsonplan.SchemaFor(p.Schemas(ctx)(inst.Provider.Provider), inst.Object.Instance.Resource)
 	views.Instance(&b, inst, schema)
 	fmt.Fprintln(a.Out, b.String())
 }

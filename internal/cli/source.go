@@ -32,7 +32,7 @@ func (o *sourceOptions) use(app *App) diag.List {
 	if !o.named() {
 		return nil
 	}
-	s := app.source()
+	s := app.Source()
 	if s == nil {
 		s = &runs.Source{}
 	}
@@ -47,7 +47,7 @@ func (o *sourceOptions) use(app *App) diag.List {
 	case s.PullRequest < 0:
 		return diag.Errorf("Invalid number", "Option -pull-request: a request to merge has a number of 1 or more, not %d.", s.PullRequest)
 	}
-	app.about = s
+	app.About = s
 	return nil
 }
 
@@ -56,7 +56,7 @@ var commitForm = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
 
 // sourceThere is the code that the command is about, as a server takes it.
 func (a *App) sourceThere() *client.Source {
-	s := a.source()
+	s := a.Source()
 	if s == nil || !commitForm.MatchString(s.Commit) { // what the environment says may be anything
 		return nil
 	}

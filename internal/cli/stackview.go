@@ -42,7 +42,7 @@ func (v *logView) event(e runs.Event) {
 func (v *logView) settle() { v.watcher.Close() }
 
 func (v *logView) plan(ctx context.Context, o *Operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.schemas(ctx))
+	v.terminal.Plan(l.plan, o.Schemas(ctx))
 }
 
 func (v *logView) forStack(name string) operationView { return &stackLog{v, name} }

@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -29,24 +30,24 @@ func stateCommand() *command {
 
 // stateEdit opens the state for a command that reads or changes it.
 type stateEdit struct {
-	*Directory
+	*project.Directory
 	app *App
 	st  *states.State
 }
 
 func (a *App) openState(ctx context.Context, o *stateOptions) (*stateEdit, diag.List) {
-	p, diags := a.openProject()
+	p, diags := a.OpenProject()
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	p.useStateFile(o.state, o.stateOut, o.backup)
+	p.UseStateFile(o.state, o.stateOut, o.backup)
 	o.gate.hold(a)
-	st, diags := p.state(ctx)
+	st, diags := p.State(ctx)
 	if diags.HasErrors() {
 		p.Close()
 		return nil, diags
 	}
-	a.show(diags)
+	a.Show(diags)
 	return &stateEdit{Directory: p, app: a, st: st}, nil
 }
 
@@ -58,25 +59,25 @@ func (e *stateEdit) write(ctx context.Context, cause string, changes []states.Ch
 // writeMoved is write for changes by which objects get another address; moved says
 // where they were before.
 func (e *stateEdit) writeMoved(ctx context.Context, cause string, changes []states.Change, moved map[addrs.Object]addrs.Object) int {
-	if diags := e.may(access.State); diags.HasErrors() {
+	if diags := e.May(access.State); diags.HasErrors() {
 		return e.app.fail(diags)
 	}
 	if len(e.st.Problems) > 0 && slices.ContainsFunc(changes, func(c states.Change) bool { return c.After != nil }) {
-		return e.app.fail(unreadable(e.st, diag.Error, "Nothing was changed, because they would be lost."))
+		return e.app.fail(project.Unreadable(e.st, diag.Error, "Nothing was changed, because they would be lost."))
 	}
 	if len(changes) > 0 {
 		told, diags := passState(ctx, e.Directory, e.app.operationView(false), cause, e.st, changes, moved)
 		if diags.HasErrors() {
 			return e.app.fail(diags)
 		}
-		e.app.show(diags)
-		err := e.opened.Write(ctx, e.key(), states.Write{Cause: cause, Changes: changes, Events: append(told, stateEvents(e.app.actor(), e.key(), cause, changes)...)})
+		e.app.Show(diags)
+		err := e.Opened.Write(ctx, e.Key(), states.Write{Cause: cause, Changes: changes, Events: append(told, project.StateEvents(e.app.Actor(), e.Key(), cause, changes)...)})
 		if err != nil {
 			return e.app.fail(stateWriteProblem(err))
 		}
 	}
-	if diags := e.export(ctx); len(diags) > 0 {
-		e.app.show(diags)
+	if diags := e.Export(ctx); len(diags) > 0 {
+		e.app.Show(diags)
 	}
 	return exitOK
 }
@@ -143,7 +144,7 @@ func stateListCommand() *command {
 
 // withID leaves those that have this id; all where it is empty.
 func withID(list []*states.Instance, id string) []*states.Instance {
-	return slices.DeleteFunc(list, func(inst *states.Instance) bool { return id != "" && objectID(inst) != id })
+	return slices.DeleteFunc(list, func(inst *states.Instance) bool { return id != "" && project.ObjectID(inst) != id })
 }
 
 // printAddresses prints the address of each instance once, whatever it has deposed.
@@ -329,7 +330,7 @@ func statePushCommand() *command {
 					return app.fail(diags)
 				}
 				defer e.Close()
-				if diags := e.may(access.State); diags.HasErrors() {
+				if diags := e.May(access.State); diags.HasErrors() {
 					return app.fail(diags)
 				}
 				if !force && e.st.Serial > 0 {
@@ -344,17 +345,17 @@ func statePushCommand() *command {
 					pushed.Lineage = uuid.NewString()
 				}
 				pushed.Serial = max(pushed.Serial, e.st.Serial+1)
-				write := wholeState(e.app.actor(), e.key(), e.st, pushed, "push")
+				write := project.WholeState(e.app.Actor(), e.Key(), e.st, pushed, "push")
 				told, diags := passState(ctx, e.Directory, e.app.operationView(false), "push", e.st, write.Changes, nil)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				app.show(diags)
+				app.Show(diags)
 				write.Events = append(told, write.Events...)
-				if err := e.opened.Write(ctx, e.key(), write); err != nil {
+				if err := e.Opened.Write(ctx, e.Key(), write); err != nil {
 					return app.fail(stateWriteProblem(err))
 				}
-				app.show(e.export(ctx))
+				app.Show(e.Export(ctx))
 				return exitOK
 			}
 		},
@@ -460,7 +461,7 @@ func stateHistoryCommand() *command {
 					return app.fail(diags)
 				}
 				defer e.Close()
-				list, err := e.opened.History(ctx, e.key(), object)
+				list, err := e.Opened.History(ctx, e.Key(), object)
 				if err != nil {
 					return app.fail(diag.FromError(err))
 				}

@@ -10,14 +10,15 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/triggers"
 	"github.com/zclconf/go-cty/cty"
 )
 
 // openTriggers reads the project's triggers that have schedules.
-func openTriggers(s *Session) (*projects.Project, []*triggers.Trigger, diag.List) {
-	p, diags := s.openWorkflows()
+func openTriggers(s *project.Session) (*projects.Project, []*triggers.Trigger, diag.List) {
+	p, diags := s.OpenWorkflows()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
@@ -27,28 +28,28 @@ func openTriggers(s *Session) (*projects.Project, []*triggers.Trigger, diag.List
 
 // triggerRuns is what carries out the runs of triggers in this process. Before,
 // it checks what they need in the environments they work in.
-func (o *Operation) triggerRuns(ctx context.Context, p *projects.Project, list []*projects.Trigger, named string, values *variableOptions) (*triggers.Workflows, diag.List) {
-	store, diags := o.store(ctx)
+func (o *Operation) triggerRuns(ctx context.Context, p *projects.Project, list []*projects.Trigger, named string, values *project.VariableOptions) (*triggers.Workflows, diag.List) {
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	if o.session.refusals == nil {
-		o.session.refusals = newRefusals(store)
+	if o.Session.Refusals == nil {
+		o.Session.Refusals = project.NewRefusals(store)
 	}
 	w := &triggers.Workflows{
-		Runner: &runs.Runner{Store: store, Actor: o.session.actor(), Egress: o.session.egress}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
-		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.session.authorizer(store), Admit: o.admit,
+		Runner: &runs.Runner{Store: store, Actor: o.Session.Actor(), Egress: o.Session.Egress}, Program: project.ProgramVersion(), Key: o.KeyIn, Machine: machineDefinition,
+		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.Session.Authorizer(store), Admit: o.admit,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
 		return variableValues(p, p.Variables, environment, values)
 	}
 	w.Stacks = func(p *projects.Project, environment string) (runs.Stacks, func()) {
-		if s := (&Operation{Directory: o.aside(o.keyIn(environment)), view: o.view}).stacks(p); s != nil {
+		if s := (&Operation{Directory: o.Aside(o.KeyIn(environment)), view: o.view}).stacks(p); s != nil {
 			return s, s.Close
 		}
 		return nil, func() {}
 	}
-	w.Secrets = func(environment string) runs.Secrets { return o.secretReader(o.keyIn(environment).Environment) }
+	w.Secrets = func(environment string) runs.Secrets { return o.SecretReader(o.KeyIn(environment).Environment) }
 	return w, append(diags, o.checkTriggers(w, p, list, named)...)
 }
 
@@ -62,7 +63,7 @@ func (o *Operation) checkTriggers(w *triggers.Workflows, p *projects.Project, li
 		if environment == "" {
 			if w.Environment == "" {
 				var found diag.List
-				if w.Environment, found = o.chooseEnvironment(p, named); found.HasErrors() {
+				if w.Environment, found = o.ChooseEnvironment(p, named); found.HasErrors() {
 					return append(diags, found...)
 				}
 			}
@@ -152,9 +153,9 @@ func (o *Operation) watchFiles(ctx context.Context, named string, w *triggers.Wo
 		}
 		p, list, diags := o.readTriggers(named, w, served)
 		if diags.HasErrors() {
-			o.session.Tell("The files have changed and are wrong; what they said before is still done.\n")
+			o.Session.Tell("The files have changed and are wrong; what they said before is still done.\n")
 			for _, d := range diags {
-				o.session.Tell("  " + strings.ReplaceAll(d.Error(), "\n", "\n  ") + "\n")
+				o.Session.Tell("  " + strings.ReplaceAll(d.Error(), "\n", "\n  ") + "\n")
 			}
 			continue
 		}

@@ -17,7 +17,7 @@ func workflowCommand() *command {
 }
 
 func completeProjectWorkflows(app *App, _ []string) []string {
-	p, _ := app.openWorkflows()
+	p, _ := app.OpenWorkflows()
 	if p == nil {
 		return nil
 	}
@@ -34,7 +34,7 @@ func workflowListCommand() *command {
 				if app.remote != nil {
 					return app.listWorkflowsThere(ctx, o.json)
 				}
-				p, diags := app.openWorkflows()
+				p, diags := app.OpenWorkflows()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -80,7 +80,7 @@ func workflowValidateCommand() *command {
 			o.registerJSON(f, "Print the findings as JSON, as validate does.")
 			return func(_ context.Context, app *App, args []string) int {
 				app.jsonOut = o.json
-				p, diags := app.openWorkflows()
+				p, diags := app.OpenWorkflows()
 				if p != nil {
 					diags = append(diags, checkWorkflows(p, args)...)
 					if len(args) == 0 {
@@ -90,7 +90,7 @@ func workflowValidateCommand() *command {
 				if o.json {
 					return app.validated(diags)
 				}
-				app.show(diags)
+				app.Show(diags)
 				if diags.HasErrors() {
 					return exitFailed
 				}
@@ -107,7 +107,7 @@ func workflowGraphCommand() *command {
 		example: "tutti workflow graph release | dot -Tsvg > release.svg",
 		setup: func(*flagSet) action {
 			return func(_ context.Context, app *App, args []string) int {
-				p, diags := app.openWorkflows()
+				p, diags := app.OpenWorkflows()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}

@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"context"
@@ -15,27 +15,27 @@ import (
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
-// installation is what a directory is to be given.
-type installation struct {
-	modules  bool     // also the modules that the configuration calls
-	upgrade  bool     // the newest versions that the configuration allows
-	readonly bool     // fail instead of changing the lock file
-	mirrors  []string // where providers are taken from, and from nowhere else
+// Installation is what a directory is to be given.
+type Installation struct {
+	Modules  bool     // also the modules that the configuration calls
+	Upgrade  bool     // the newest versions that the configuration allows
+	Readonly bool     // fail instead of changing the lock file
+	Mirrors  []string // where providers are taken from, and from nowhere else
 }
 
-// install brings the modules and providers that a directory needs. say is told what is
+// Install brings the modules and providers that a directory needs. say is told what is
 // done.
-func (p *Directory) install(ctx context.Context, o *installation, say func(string)) diag.List {
-	if o.modules {
-		if diags := p.installModules(ctx, o.upgrade, say); diags.HasErrors() {
+func (p *Directory) Install(ctx context.Context, o *Installation, say func(string)) diag.List {
+	if o.Modules {
+		if diags := p.InstallModules(ctx, o.Upgrade, say); diags.HasErrors() {
 			return diags
 		}
 	}
-	cfg, diags := p.config(ctx)
+	cfg, diags := p.Config(ctx)
 	if diags.HasErrors() {
 		return diags
 	}
-	st, d := p.state(ctx)
+	st, d := p.State(ctx)
 	diags = append(diags, d...)
 	if d.HasErrors() {
 		return diags
@@ -43,15 +43,15 @@ func (p *Directory) install(ctx context.Context, o *installation, say func(strin
 	return append(diags, p.installProviders(ctx, cfg, st, o, say)...)
 }
 
-// installModules brings the modules that the configuration calls.
-func (p *Directory) installModules(ctx context.Context, upgrade bool, say func(string)) diag.List {
+// InstallModules brings the modules that the configuration calls.
+func (p *Directory) InstallModules(ctx context.Context, upgrade bool, say func(string)) diag.List {
 	said := false
 	installer := modules.Installer{Services: p.services(), Environ: nil}
-	if p.session.sources == nil {
-		p.session.sources = map[string][]byte{}
+	if p.Session.Sources == nil {
+		p.Session.Sources = map[string][]byte{}
 	}
-	return installer.Install(ctx, p.rootDir(), modules.Options{
-		Upgrade: upgrade, DataDir: p.dataDir, Files: p.session.sources,
+	return installer.Install(ctx, p.RootDir(), modules.Options{
+		Upgrade: upgrade, DataDir: p.DataDir, Files: p.Session.Sources,
 		Progress: func(e modules.Progress) {
 			if !said {
 				say("Initializing modules...")
@@ -62,8 +62,8 @@ func (p *Directory) installModules(ctx context.Context, upgrade bool, say func(s
 	})
 }
 
-// requirements lists every provider needed, with all constraints on it.
-func requirements(cfg *configs.Config, st *states.State) []install.Request {
+// Requirements lists every provider needed, with all constraints on it.
+func Requirements(cfg *configs.Config, st *states.State) []install.Request {
 	byProvider := map[addrs.Provider]*install.Request{}
 	add := func(p addrs.Provider) *install.Request {
 		r := byProvider[p.Canonical()]
@@ -110,8 +110,8 @@ func earlier(a, b hcl.Range) bool {
 }
 
 // installProviders brings the providers that configuration and state need.
-func (p *Directory) installProviders(ctx context.Context, cfg *configs.Config, st *states.State, o *installation, say func(string)) diag.List {
-	needed := requirements(cfg, st)
+func (p *Directory) installProviders(ctx context.Context, cfg *configs.Config, st *states.State, o *Installation, say func(string)) diag.List {
+	needed := Requirements(cfg, st)
 	if len(needed) == 0 {
 		return nil
 	}
@@ -120,8 +120,8 @@ func (p *Directory) installProviders(ctx context.Context, cfg *configs.Config, s
 		return diag.FromError(err)
 	}
 	say("Initializing provider plugins...")
-	return p.installer(o.mirrors).Install(ctx, needed, install.Options{
-		Upgrade: o.upgrade, Readonly: o.readonly, DataDir: p.dataDir, LockFile: p.place(lockFileName),
+	return p.Installer(o.Mirrors).Install(ctx, needed, install.Options{
+		Upgrade: o.Upgrade, Readonly: o.Readonly, DataDir: p.DataDir, LockFile: p.Place(LockFileName),
 		Attached: attached,
 		Progress: func(e install.Event) { say("- " + e.String()) },
 	})

@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"context"
@@ -35,43 +35,43 @@ type Session struct {
 	Terminal
 
 	// sources is the text that diagnostics quote, by file name.
-	sources map[string][]byte
+	Sources map[string][]byte
 	mu      sync.Mutex // guards sources and pending
 
 	// stacks and environment are what -stack and -env say.
-	stacks       []string
-	environment  string
-	overrides    []string     // what -override says
-	morePolicies []string     // what -policy says
-	about        *runs.Source // the code that options name; nil for what the environment says
-	found        *Ensemble    // a project that was opened already
+	Stacks       []string
+	Environment  string
+	Overrides    []string     // what -override says
+	MorePolicies []string     // what -policy says
+	About        *runs.Source // the code that options name; nil for what the environment says
+	Found        *Ensemble    // a project that was opened already
 
 	// acting is for whom the command acts by a token or a login; nil for whom the
 	// operating system says it is.
-	acting *identities.Credential
+	Acting *identities.Credential
 	// egress keeps the requests of steps out of networks that are not public, on a
 	// server; nil elsewhere: who types a command may reach what they can reach.
-	egress *egress.Guard
+	Egress *egress.Guard
 
-	command  string    // the command that is carried out
-	refusals *refusals // where to tell of what is refused; nil until the command has ended
-	pending  []refusal // until then
+	Command  string    // the command that is carried out
+	Refusals *refusals // where to tell of what is refused; nil until the command has ended
+	pending  []Refusal // until then
 
 	// kept is what rooms above keep as long as the session lasts, by keys of types of
 	// their own.
-	kept sync.Map
+	Kept sync.Map
 }
 
-// fresh is the session of one request or run of a server: it has read nothing yet, and
+// Fresh is the session of one request or run of a server: it has read nothing yet, and
 // nobody can be asked anything.
-func (s *Session) fresh() *Session {
-	return &Session{Terminal: s.Plain(), acting: s.acting, egress: s.egress, command: s.command, refusals: s.refusals}
+func (s *Session) Fresh() *Session {
+	return &Session{Terminal: s.Plain(), Acting: s.Acting, Egress: s.Egress, Command: s.Command, Refusals: s.Refusals}
 }
 
-// show shows problems, quoting the lines that are known.
-func (s *Session) show(diags diag.List) {
+// Show shows problems, quoting the lines that are known.
+func (s *Session) Show(diags diag.List) {
 	if len(diags) > 0 {
-		s.Diagnostics(diags, s.quoted())
+		s.Diagnostics(diags, s.Quoted())
 	}
 }
 
@@ -79,40 +79,40 @@ func (s *Session) show(diags diag.List) {
 // result.
 func (s *Session) remark(diags diag.List) {
 	if len(diags) > 0 {
-		s.Remarks(diags, s.quoted())
+		s.Remarks(diags, s.Quoted())
 	}
 }
 
-// quoteToo adds text that diagnostics quote to what there is.
-func (s *Session) quoteToo(files map[string][]byte) {
+// Quote adds text that diagnostics quote to what there is.
+func (s *Session) Quote(files map[string][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sources := make(map[string][]byte, len(s.sources)+len(files))
-	maps.Copy(sources, s.sources) // they may be those of a configuration
+	sources := make(map[string][]byte, len(s.Sources)+len(files))
+	maps.Copy(sources, s.Sources) // they may be those of a configuration
 	maps.Copy(sources, files)
-	s.sources = sources
+	s.Sources = sources
 }
 
-// quoted is the text to quote as it is now: other stacks may be read meanwhile.
-func (s *Session) quoted() map[string][]byte {
+// Quoted is the text to quote as it is now: other stacks may be read meanwhile.
+func (s *Session) Quoted() map[string][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.sources)
+	return maps.Clone(s.Sources)
 }
 
-// quote lets diagnostics quote the files of a configuration, those included that
+// Quote lets diagnostics quote the files of a configuration, those included that
 // are added to it later.
-func (p *Directory) quote(files map[string][]byte) {
-	if p.ensemble == nil {
-		p.session.sources = files
+func (p *Directory) Quote(files map[string][]byte) {
+	if p.Ensemble == nil {
+		p.Session.Sources = files
 		return
 	}
-	p.session.mu.Lock()
-	defer p.session.mu.Unlock()
-	if p.session.sources == nil {
-		p.session.sources = map[string][]byte{}
+	p.Session.mu.Lock()
+	defer p.Session.mu.Unlock()
+	if p.Session.Sources == nil {
+		p.Session.Sources = map[string][]byte{}
 	}
-	maps.Copy(p.session.sources, files)
+	maps.Copy(p.Session.Sources, files)
 }
 
 // Muted tells nobody anything.

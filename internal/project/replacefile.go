@@ -1,13 +1,13 @@
-package cli
+package project
 
 import (
 	"os"
 	"path/filepath"
 )
 
-// replaceFile writes a file beside the old one and renames it, so that a crash
+// ReplaceFile writes a file beside the old one and renames it, so that a crash
 // leaves either the old or the new content.
-func replaceFile(path string, data []byte, mode os.FileMode) error {
+func ReplaceFile(path string, data []byte, mode os.FileMode) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err

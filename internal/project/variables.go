@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"context"
@@ -12,28 +12,28 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// variables gathers the values of root variables from the environment, files,
+// Variables gathers the values of root variables from the environment, files,
 // the command line and, where that is allowed, from the person typing. Those of
 // a stack come from its project instead.
-func (p *Directory) variables(ctx context.Context, cfg *configs.Config, o *variableOptions, mode plans.Mode) (map[string]configs.InputValue, diag.List) {
-	if !p.isStack() {
-		return p.given(ctx, cfg.Root, o, cfg.Files, nil)
+func (p *Directory) Variables(ctx context.Context, cfg *configs.Config, o *VariableOptions, mode plans.Mode) (map[string]configs.InputValue, diag.List) {
+	if !p.IsStack() {
+		return p.Given(ctx, cfg.Root, o, cfg.Files, nil)
 	}
-	scope, diags := p.ensemble.scope(ctx, o)
+	scope, diags := p.Ensemble.Scope(ctx, o)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	if diags = append(diags, p.ensemble.check(scope)...); diags.HasErrors() {
+	if diags = append(diags, p.Ensemble.Check(scope)...); diags.HasErrors() {
 		return nil, diags
 	}
-	values, d := p.stackInputs(cfg, scope, p.ensemble.fromState(ctx, p.declared, mode))
+	values, d := p.StackInputs(cfg, scope, p.Ensemble.FromState(ctx, p.Declared, mode))
 	return values, append(diags, d...)
 }
 
-// given gathers what is given for the variables of a module or a project. All of
+// Given gathers what is given for the variables of a module or a project. All of
 // it overrides what an environment of the project says.
-func (p *Directory) given(ctx context.Context, module *configs.Module, o *variableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
-	values, diags := configs.CollectVariables(p.rootDir(), module, o.given, os.Environ(), files)
+func (p *Directory) Given(ctx context.Context, module *configs.Module, o *VariableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
+	values, diags := configs.CollectVariables(p.RootDir(), module, o.Given, os.Environ(), files)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -49,8 +49,8 @@ func (p *Directory) given(ctx context.Context, module *configs.Module, o *variab
 		}
 	}
 	var ask func(context.Context, string, bool) (string, error)
-	if len(missing) > 0 && o.input {
-		ask = p.session.Asker()
+	if len(missing) > 0 && o.Input {
+		ask = p.Session.Asker()
 	}
 	if ask == nil {
 		return values, diags // whoever uses them says which are missing
@@ -72,8 +72,8 @@ func (p *Directory) given(ctx context.Context, module *configs.Module, o *variab
 	return values, diags
 }
 
-// variableOptions are the flags that give root variables a value.
-type variableOptions struct {
-	given []configs.GivenVariable // in their common order: later ones win
-	input bool
+// VariableOptions are the flags that give root variables a value.
+type VariableOptions struct {
+	Given []configs.GivenVariable // in their common order: later ones win
+	Input bool
 }

@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"context"
@@ -20,9 +20,9 @@ import (
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
-// osUser is who runs the program, as the operating system knows them. What the
+// OSUser is who runs the program, as the operating system knows them. What the
 // environment says ($USER, $LOGNAME) is not asked: anybody can say anything there.
-func osUser() string {
+func OSUser() string {
 	if runtime.GOOS == "windows" {
 		if u, err := user.Current(); err == nil {
 			return u.Username
@@ -36,9 +36,9 @@ func osUser() string {
 	return "uid:" + id
 }
 
-// osIdentity is somebody with the groups that the operating system says they are
+// OSIdentity is somebody with the groups that the operating system says they are
 // in. Services and triggers are in none.
-func osIdentity(actor string) access.Identity {
+func OSIdentity(actor string) access.Identity {
 	who := access.Identity{Subject: access.Subject(actor)}
 	name, ok := strings.CutPrefix(who.Subject, access.UserKind+":")
 	if !ok {
@@ -60,25 +60,25 @@ func osIdentity(actor string) access.Identity {
 	return who
 }
 
-// governing reads the project whose roles hold for the working directory: the one
+// Governing reads the project whose roles hold for the working directory: the one
 // whose files are there, or the one above that declares it as a stack. Unlike
 // when looking for what to work on, nothing in the environment keeps it from
 // being found.
-func governing() (*projects.Project, diag.List) {
+func Governing() (*projects.Project, diag.List) {
 	if projects.Exists(".") {
 		return projects.Load(".")
 	}
-	p, here, diags := projectAbove()
+	p, here, diags := ProjectAbove()
 	if p != nil && len(here) == 0 && !(p.Guarded && diags.HasErrors()) {
 		return nil, nil // this directory is none of its stacks
 	}
 	return p, diags
 }
 
-// policy is what the project's files say about who may do what. Where they may
+// Policy is what the project's files say about who may do what. Where they may
 // say something that cannot be read, nothing is allowed.
-func (s *Session) policy() (*access.Policy, diag.List) {
-	p, diags := governing()
+func (s *Session) Policy() (*access.Policy, diag.List) {
+	p, diags := Governing()
 	if p == nil {
 		if diags.HasErrors() {
 			return nil, diags
@@ -86,22 +86,22 @@ func (s *Session) policy() (*access.Policy, diag.List) {
 		return nil, nil
 	}
 	if p.Guarded && diags.HasErrors() {
-		s.sources = p.Files
+		s.Sources = p.Files
 		return nil, append(diags, diag.Errorf("Cannot tell who may do what", "The project's files have errors, so that what its roles allow is not known: nothing is allowed until they are corrected.")...)
 	}
 	return access.NewPolicy(p), nil
 }
 
-// may refuses what the roles of the project do not allow for whom the program
+// May refuses what the roles of the project do not allow for whom the program
 // acts. Every command that acts asks here.
-func (s *Session) may(verb access.Verb, environment, resource string) diag.List {
-	return s.mayBe(s.identity(), verb, environment, resource, "")
+func (s *Session) May(verb access.Verb, environment, resource string) diag.List {
+	return s.MayBe(s.Identity(), verb, environment, resource, "")
 }
 
-// mayBe is may for somebody else: who a run is by. The route is by what they come;
+// MayBe is may for somebody else: who a run is by. The route is by what they come;
 // empty for the command.
-func (s *Session) mayBe(who access.Identity, verb access.Verb, environment, resource, route string) diag.List {
-	policy, diags := s.policy()
+func (s *Session) MayBe(who access.Identity, verb access.Verb, environment, resource, route string) diag.List {
+	policy, diags := s.Policy()
 	if diags.HasErrors() || !policy.Declared() {
 		return diags
 	}
@@ -109,7 +109,7 @@ func (s *Session) mayBe(who access.Identity, verb access.Verb, environment, reso
 	if d.Allowed {
 		return nil
 	}
-	s.refuse(notAllowed(who, verb, environment, resource, route))
+	s.Refuse(NotAllowed(who, verb, environment, resource, route))
 	where := "environment " + strconv.Quote(environment)
 	if resource != "" {
 		where = strconv.Quote(resource) + " in " + where
@@ -117,9 +117,9 @@ func (s *Session) mayBe(who access.Identity, verb access.Verb, environment, reso
 	return diag.Errorf("Not allowed", "%s may not do this (%s %s): %s.", who.Subject, verb, where, d.Because)
 }
 
-// authorizer is mayBe for what carries out runs: of each step that is about to begin
+// Authorizer is mayBe for what carries out runs: of each step that is about to begin
 // it asks anew. What was begun with a token that is revoked goes no further.
-func (s *Session) authorizer(store runs.Store) func(by runs.Run, verb access.Verb, environment, resource string) error {
+func (s *Session) Authorizer(store runs.Store) func(by runs.Run, verb access.Verb, environment, resource string) error {
 	return func(by runs.Run, verb access.Verb, environment, resource string) error {
 		if by.Authority != nil && by.Authority.Token != "" {
 			tokens, ok := store.(tokenStore)
@@ -131,7 +131,7 @@ func (s *Session) authorizer(store runs.Store) func(by runs.Run, verb access.Ver
 				return fmt.Errorf("it cannot be told whether the token of the run holds: %w", err)
 			}
 			if !ok || !kept.Revoked.IsZero() {
-				s.refuse(notAllowed(by.Authority.Identity(by.Actor), verb, environment, resource, "run "+by.ID))
+				s.Refuse(NotAllowed(by.Authority.Identity(by.Actor), verb, environment, resource, "run "+by.ID))
 				return fmt.Errorf("the token %s that the run was begun with was revoked", by.Authority.Token)
 			}
 		}
@@ -146,16 +146,16 @@ type tokenStore interface {
 
 // authorize is what [App.authorizer] asks of the roles.
 func (s *Session) authorize(by runs.Run, verb access.Verb, environment, resource string) error {
-	return s.mayBe(s.identityIn(by.Actor, by.Authority), verb, environment, resource, "run "+by.ID).Err()
+	return s.MayBe(s.IdentityIn(by.Actor, by.Authority), verb, environment, resource, "run "+by.ID).Err()
 }
 
-// may refuses what the roles do not allow on the stack that is worked on.
-func (p *Directory) may(verb access.Verb) diag.List {
-	return p.session.may(verb, p.environment, p.stack)
+// May refuses what the roles do not allow on the stack that is worked on.
+func (p *Directory) May(verb access.Verb) diag.List {
+	return p.Session.May(verb, p.Environment, p.Stack)
 }
 
-// verbOf is what carrying out a plan of some kind is.
-func verbOf(kind string) access.Verb {
+// VerbOf is what carrying out a plan of some kind is.
+func VerbOf(kind string) access.Verb {
 	switch kind {
 	case "destroy":
 		return access.Destroy
@@ -165,36 +165,36 @@ func verbOf(kind string) access.Verb {
 	return access.Apply
 }
 
-// verbsOf are all that carrying out a plan is: rolling back is applying, and
+// VerbsOf are all that carrying out a plan is: rolling back is applying, and
 // destroying where it takes away what was made, whoever made the plan and wherever
 // it was kept.
-func verbsOf(kind string, plan *plans.Plan) []access.Verb {
-	verb := verbOf(kind)
+func VerbsOf(kind string, plan *plans.Plan) []access.Verb {
+	verb := VerbOf(kind)
 	if verb == access.Apply && plan.Unmakes() {
 		return []access.Verb{verb, access.Destroy}
 	}
 	return []access.Verb{verb}
 }
 
-// mayRun refuses what the roles do not allow to be done to a run, whatever it is
+// MayRun refuses what the roles do not allow to be done to a run, whatever it is
 // a run of.
-func (s *Session) mayRun(ctx context.Context, store runs.Store, run runs.Run, verb access.Verb) diag.List {
-	policy, diags := s.policy()
+func (s *Session) MayRun(ctx context.Context, store runs.Store, run runs.Run, verb access.Verb) diag.List {
+	policy, diags := s.Policy()
 	if diags.HasErrors() || !policy.Declared() {
 		return diags
 	}
-	names, diags := s.resourcesOf(ctx, store, run)
+	names, diags := s.ResourcesOf(ctx, store, run)
 	if diags.HasErrors() {
 		return diags
 	}
 	for _, name := range names {
-		diags = append(diags, s.may(verb, run.Key.Environment, name)...)
+		diags = append(diags, s.May(verb, run.Key.Environment, name)...)
 	}
 	return diags
 }
 
-// resourcesOf names what a run works on: a stack, several, or a workflow.
-func (session *Session) resourcesOf(ctx context.Context, store runs.Store, run runs.Run) ([]string, diag.List) {
+// ResourcesOf names what a run works on: a stack, several, or a workflow.
+func (session *Session) ResourcesOf(ctx context.Context, store runs.Store, run runs.Run) ([]string, diag.List) {
 	if !run.Machine() {
 		return []string{run.Key.Stack}, nil
 	}
@@ -212,7 +212,7 @@ func (session *Session) resourcesOf(ctx context.Context, store runs.Store, run r
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	if d.Workflow.Name != stacks.WorkflowName || !isStacksRun(run) {
+	if d.Workflow.Name != stacks.WorkflowName || !IsStacksRun(run) {
 		return []string{d.Workflow.Name}, nil
 	}
 	names := []string{}
@@ -229,14 +229,14 @@ func (session *Session) resourcesOf(ctx context.Context, store runs.Store, run r
 	return names, nil
 }
 
-// isStacksRun reports whether a run applies a plan of several stacks.
-func isStacksRun(run runs.Run) bool {
+// IsStacksRun reports whether a run applies a plan of several stacks.
+func IsStacksRun(run runs.Run) bool {
 	return run.Machine() && slices.Contains([]string{"apply", "destroy", "refresh"}, run.Kind)
 }
 
-// projectAbove finds the nearest project above the working directory; here names
+// ProjectAbove finds the nearest project above the working directory; here names
 // its stacks that are this directory.
-func projectAbove() (p *projects.Project, here []string, diags diag.List) {
+func ProjectAbove() (p *projects.Project, here []string, diags diag.List) {
 	info, err := os.Stat(".")
 	if err != nil {
 		return nil, nil, nil

@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"context"
@@ -14,12 +14,12 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
-func (p *Directory) jsonOptions(ctx context.Context) jsonplan.Options {
-	return jsonplan.Options{Schemas: p.schemas(ctx), Version: terraformVersion}
+func (p *Directory) JSONOptions(ctx context.Context) jsonplan.Options {
+	return jsonplan.Options{Schemas: p.Schemas(ctx), Version: TerraformVersion}
 }
 
-// storedChecks reads the outcomes of checks that the state keeps.
-func storedChecks(raw json.RawMessage) []plans.CheckResult {
+// StoredChecks reads the outcomes of checks that the state keeps.
+func StoredChecks(raw json.RawMessage) []plans.CheckResult {
 	if len(raw) == 0 {
 		return nil
 	}
@@ -30,9 +30,9 @@ func storedChecks(raw json.RawMessage) []plans.CheckResult {
 	return list
 }
 
-// schemas finds schemas for showing values; nil where a provider is missing.
-func (p *Directory) schemas(ctx context.Context) func(addrs.Provider) *providers.Schemas {
-	factory := p.factory()
+// Schemas finds schemas for showing values; nil where a provider is missing.
+func (p *Directory) Schemas(ctx context.Context) func(addrs.Provider) *providers.Schemas {
+	factory := p.Factory()
 	known := map[addrs.Provider]*providers.Schemas{}
 	return func(addr addrs.Provider) *providers.Schemas {
 		if s, ok := known[addr]; ok {
@@ -47,8 +47,8 @@ func (p *Directory) schemas(ctx context.Context) func(addrs.Provider) *providers
 	}
 }
 
-// outputValue decodes a stored output.
-func outputValue(o *states.Output) (cty.Value, error) {
+// OutputValue decodes a stored output.
+func OutputValue(o *states.Output) (cty.Value, error) {
 	ty, err := ctyjson.UnmarshalType(o.Type)
 	if err != nil {
 		return cty.DynamicVal, err
@@ -56,8 +56,8 @@ func outputValue(o *states.Output) (cty.Value, error) {
 	return ctyjson.Unmarshal(o.Value, ty)
 }
 
-// objectID is the id attribute of an object; empty where it has none.
-func objectID(inst *states.Instance) string {
+// ObjectID is the id attribute of an object; empty where it has none.
+func ObjectID(inst *states.Instance) string {
 	var doc struct {
 		ID string `json:"id"`
 	}

@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
-// sourceOf is the code that a command is about, as the environment of systems for
+// SourceOf is the code that a command is about, as the environment of systems for
 // continuous integration says; nil where it says nothing. TUTTI_COMMIT, with
 // TUTTI_REPOSITORY and TUTTI_PULL_REQUEST, goes before what they say.
 func sourceOf(getenv func(string) string) *runs.Source {
@@ -68,10 +68,10 @@ func requestOfEvent(path string) (number int, head string, ok bool) {
 	return event.PullRequest.Number, event.PullRequest.Head.SHA, true
 }
 
-// source is the code that the command is about; nil for none.
-func (session *Session) source() *runs.Source {
-	if session.about != nil {
-		s := *session.about
+// Source is the code that the command is about; nil for none.
+func (session *Session) Source() *runs.Source {
+	if session.About != nil {
+		s := *session.About
 		return &s
 	}
 	return sourceOf(os.Getenv)

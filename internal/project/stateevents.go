@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"strings"
@@ -8,8 +8,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
-// maxNamed is how many objects an event about a state names.
-const maxNamed = 100
+// MaxNamed is how many objects an event about a state names.
+const MaxNamed = 100
 
 // stateEventData is what the feed is told of a change of a state by hand.
 type stateEventData struct {
@@ -17,18 +17,18 @@ type stateEventData struct {
 	Count   int      `json:"count"`
 }
 
-// stateEvents says who changed what in a state by hand; the cause is that of the
+// StateEvents says who changed what in a state by hand; the cause is that of the
 // history: move, taint, push, ….
-func stateEvents(actor string, key states.Key, cause string, changes []states.Change) []events.Event {
+func StateEvents(actor string, key states.Key, cause string, changes []states.Change) []events.Event {
 	data := stateEventData{Count: len(changes)}
-	for _, c := range changes[:min(len(changes), maxNamed)] {
+	for _, c := range changes[:min(len(changes), MaxNamed)] {
 		data.Objects = append(data.Objects, c.Object.String())
 	}
 	kind := "state." + strings.ReplaceAll(cause, " ", "_")
-	return []events.Event{runs.AuditEvent(key, kind, place(key), actor, data)}
+	return []events.Event{runs.AuditEvent(key, kind, PlaceOf(key), actor, data)}
 }
 
-// place is a state as permissions write it: ENVIRONMENT/STACK.
-func place(key states.Key) string {
+// PlaceOf is a state as permissions write it: ENVIRONMENT/STACK.
+func PlaceOf(key states.Key) string {
 	return strings.TrimSuffix(key.Environment+"/"+key.Stack, "/")
 }
