@@ -172,8 +172,8 @@ func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	opts := runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout}
-	if j, diags := op.decide(ctx, loaded, opts); diags.HasErrors() {
+	opts := runOptions{Request: Request{kind: o.kindOf(loaded.plan)}, parallelism: o.parallelism, patience: o.lockTimeout}
+	if j, diags := op.decide(ctx, loaded, opts.Request); diags.HasErrors() {
 		app.Show(diags)
 		if j != nil {
 			op.refused(ctx, loaded) // what else there is against it, budgets, is told too
@@ -239,7 +239,7 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 		op.view.plan(ctx, op.Operation, loaded)
 		op.showCost(ctx, loaded)
 	}
-	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout}, nil)
+	return op.execute(ctx, loaded, runOptions{Request: Request{kind: o.kindOf(loaded.plan)}, parallelism: o.parallelism, patience: o.lockTimeout}, nil)
 }
 
 // otherStack says that a plan is for another state than the command works on.

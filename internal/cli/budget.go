@@ -48,46 +48,35 @@ func (j *judged) advice() diag.List {
 }
 
 // judge prices a plan and holds it against the budgets, once.
-func (o *Operation) judge(ctx context.Context, l *loadedPlan) *judged {
+func (c *Case) judge(ctx context.Context, l *loadedPlan) *judged {
 	if l.costs == nil {
-		l.costs = o.judgePlans(ctx, map[string]*loadedPlan{o.Stack: l})
+		l.costs = c.judgePlans(ctx, map[string]*loadedPlan{c.Stack: l})
 	}
 	return l.costs
-}
-
-// judge is the same for the plans of several stacks.
-func (o *EnsembleOperation) judge(ctx context.Context) *judged {
-	if o.judged == nil {
-		if len(o.Names) == 0 {
-			return &judged{}
-		}
-		o.judged = o.operation(o.Names[0]).judgePlans(ctx, o.plans)
-	}
-	return o.judged
 }
 
 // judgePlans prices plans, by stack, and holds what their stacks come to against
 // the budgets. It is the one place where budgets are judged: everything that is
 // applied passes it, in operation.carryOut or ensembleOperation.execute.
-func (o *Operation) judgePlans(ctx context.Context, planned map[string]*loadedPlan) *judged {
+func (c *Case) judgePlans(ctx context.Context, planned map[string]*loadedPlan) *judged {
 	j := &judged{}
-	prices, diags := pricingOf(o.Directory)
+	prices, diags := pricingOf(c.Directory)
 	j.diags = diags
 	if diags.HasErrors() {
 		// Without budgets nothing depends on it, so it stops nobody.
-		j.denied = prices == nil && hasBudgets(o.Directory)
+		j.denied = prices == nil && hasBudgets(c.Directory)
 		if !j.denied {
 			j.diags = j.advice()
 		}
 		return j
 	}
 	names := sortedKeys(planned)
-	budgets := prices.budgets(names, o.Environment)
+	budgets := prices.budgets(names, c.Environment)
 	concerned := func(name string) bool { return prices.concerns(planned[name].plan) }
-	if len(budgets) == 0 && len(o.Session.Overrides)+len(o.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
+	if len(budgets) == 0 && len(c.Session.Overrides)+len(c.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
 		return j // nobody wants to know
 	}
-	board := &budgetBoard{prices: prices, environment: o.Environment, single: len(planned) == 1, scope: names, instances: map[string][]cost.Instance{}}
+	board := &budgetBoard{prices: prices, environment: c.Environment, single: len(planned) == 1, scope: names, instances: map[string][]cost.Instance{}}
 	var all []cost.Instance
 	for _, name := range names {
 		board.set(name, planned[name], planned[name].plan)
@@ -98,17 +87,17 @@ func (o *Operation) judgePlans(ctx context.Context, planned map[string]*loadedPl
 		j.denied = true
 		return j
 	}
-	board.reasons, diags = o.budgetsOverridden(prices.declared, names)
+	board.reasons, diags = c.budgetsOverridden(prices.declared, names)
 	j.diags = append(j.diags, diags...)
 	j.denied = diags.HasErrors()
-	if len(budgets) > 0 && len(prices.declared.Stacks) > 0 && o.Ensemble != nil {
+	if len(budgets) > 0 && len(prices.declared.Stacks) > 0 && c.Ensemble != nil {
 		board.scope = sortedKeys(prices.declared.Stacks)
 		for _, name := range board.scope {
-			if planned[name] != nil || !slices.ContainsFunc(budgets, func(b *projects.Budget) bool { return b.About(name, o.Environment) }) {
+			if planned[name] != nil || !slices.ContainsFunc(budgets, func(b *projects.Budget) bool { return b.About(name, c.Environment) }) {
 				continue
 			}
 			var d diag.List
-			if board.instances[name], d = recorded(ctx, o.Directory, name); d.HasErrors() {
+			if board.instances[name], d = recorded(ctx, c.Directory, name); d.HasErrors() {
 				j.diags, j.denied = append(j.diags, d...), true
 			}
 		}
@@ -150,12 +139,12 @@ func recorded(ctx context.Context, p *project.Directory, stack string) ([]cost.I
 }
 
 // showCost shows what a plan costs, where that is of interest.
-func (o *Operation) showCost(ctx context.Context, l *loadedPlan) {
+func (c *Case) showCost(ctx context.Context, l *loadedPlan) {
 	if l.plan.Errored {
 		return
 	}
-	if j := o.judge(ctx, l); j.worthTelling() {
-		o.view.cost(j)
+	if j := c.judge(ctx, l); j.worthTelling() {
+		c.view.cost(j)
 	}
 }
 
@@ -192,8 +181,8 @@ func (j *judged) record(by string) ([]events.Event, []runs.Override) {
 
 // refused judges a plan before anybody is asked whether to carry it out. It
 // reports whether it must not be.
-func (o *Operation) refused(ctx context.Context, l *loadedPlan) bool {
-	j := o.judge(ctx, l)
-	o.Session.Show(j.take())
+func (c *Case) refused(ctx context.Context, l *loadedPlan) bool {
+	j := c.judge(ctx, l)
+	c.Session.Show(j.take())
 	return j.denied
 }

@@ -81,7 +81,7 @@ func (b *budgetBoard) awaits(stack string) []string {
 // budgetGuard judges open budgets again, during a run, each time the cost of an
 // object becomes known.
 type budgetGuard struct {
-	o     *Operation
+	o     *Case
 	l     *loadedPlan
 	board *budgetBoard
 	await map[string]bool // addresses
@@ -93,7 +93,7 @@ type budgetGuard struct {
 }
 
 // newBudgetGuard returns nil where no budget may yet be exceeded.
-func newBudgetGuard(o *Operation, l *loadedPlan, board *budgetBoard) *budgetGuard {
+func newBudgetGuard(o *Case, l *loadedPlan, board *budgetBoard) *budgetGuard {
 	waiting := board.awaits(o.Stack)
 	if len(waiting) == 0 {
 		return nil
@@ -181,49 +181,10 @@ func (g *budgetGuard) tell(ctx context.Context, v cost.Verdict) error {
 
 // boardOf is what the budgets are held against when plans are gone on with that
 // were let pass when their run began.
-func (o *Operation) boardOf(ctx context.Context, run runs.Run, planned map[string]*loadedPlan) *budgetBoard {
-	own := *o
-	own.actor, own.overrides = run.Actor, joinOverrides(slices.Clone(run.Overrides), o.overrides...)
+func (c *Case) boardOf(ctx context.Context, run runs.Run, planned map[string]*loadedPlan) *budgetBoard {
+	own := *c
+	own.actor, own.overrides = run.Actor, joinOverrides(slices.Clone(run.Overrides), c.overrides...)
 	return own.judgePlans(ctx, planned).board
-}
-
-// board is what the budgets are held against when a run of the plan is gone on
-// with: stacks that it has applied count as they are recorded.
-func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) (*budgetBoard, error) {
-	ended, err := endedStacks(ctx, store, run)
-	if err != nil {
-		return nil, err
-	}
-	planned := map[string]*loadedPlan{}
-	var o *Operation
-	for _, part := range s.plan.Stacks {
-		if ended[part.Name] {
-			continue
-		}
-		o = &Operation{Directory: s.ensemble.Member(part.Name), view: silentView{}}
-		l, diags := loadPlan(o.Directory, part.Encoded)
-		if diags.HasErrors() {
-			return nil, diags.Err()
-		}
-		planned[part.Name] = l
-	}
-	if o == nil {
-		return nil, nil
-	}
-	return o.boardOf(ctx, run, planned), nil
-}
-
-// endedStacks names the stacks of a run that were applied already.
-func endedStacks(ctx context.Context, store runs.Store, run runs.Run) (map[string]bool, error) {
-	list, err := store.Runs(ctx, runs.RunQuery{Parent: run.ID, Status: runs.Succeeded})
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]bool{}
-	for _, r := range list {
-		out[r.Key.Stack] = true
-	}
-	return out, nil
 }
 
 // guards are those that look at one run.

@@ -75,7 +75,7 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	return o.ofDirectory(ctx, app.operation(&Operation{Directory: p, view: silentView{}}))
+	return o.ofDirectory(ctx, app.operation(newOperation(p, silentView{})))
 }
 
 // read adds the usage files of the options to what a project is priced by.
@@ -158,7 +158,7 @@ func (o *costOptions) ofPlan(ctx context.Context, app *App, name string) int {
 	if diags := o.read(p); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	return o.show(app, (&Operation{Directory: p, view: silentView{}}).judge(ctx, l))
+	return o.show(app, newOperation(p, silentView{}).judge(ctx, l))
 }
 
 // ofDirectory prices the configuration of a directory, or what is recorded of it.

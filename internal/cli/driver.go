@@ -103,7 +103,7 @@ func (o *Operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if err != nil {
 		return run, diag.Errorf("Cannot read the run's definition", "%s.", err)
 	}
-	op := &Operation{Directory: o.Aside(run.Key), view: o.view}
+	op := newOperation(o.Aside(run.Key), o.view)
 	op.Session = o.Session.Fresh() // policies and files are those of now
 	d, diags := definitionOf(op.Directory, source)
 	switch {

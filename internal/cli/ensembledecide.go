@@ -22,7 +22,7 @@ func (o *EnsembleOperation) decide(ctx context.Context, mode plans.Mode, kind st
 	var diags diag.List
 	for _, name := range order {
 		if l := o.plans[name]; l != nil {
-			_, d := o.operation(name).decide(ctx, l, runOptions{kind: kind, parent: o.by.Parent})
+			_, d := o.operation(name).decide(ctx, l, Request{kind: kind, parent: o.by.Parent})
 			diags = append(diags, project.InStack(name, d)...)
 		}
 	}
@@ -63,4 +63,15 @@ func transferEvents(actor string, moves []states.Transfer) []events.Event {
 		out = append(out, runs.AuditEvent(key, "state.transfer", project.PlaceOf(key), actor, map[string]any{"count": len(by[key]), "objects": by[key][:min(len(by[key]), project.MaxNamed)]}))
 	}
 	return out
+}
+
+// judge is the same for the plans of several stacks.
+func (o *EnsembleOperation) judge(ctx context.Context) *judged {
+	if o.judged == nil {
+		if len(o.Names) == 0 {
+			return &judged{}
+		}
+		o.judged = o.operation(o.Names[0]).judgePlans(ctx, o.plans)
+	}
+	return o.judged
 }

@@ -46,7 +46,7 @@ type EnsembleOperation struct {
 
 // member opens a stack for an operation.
 func (o *EnsembleOperation) operation(name string) *Operation {
-	return &Operation{Directory: o.Member(name), view: o.view.forStack(name), actor: o.by.Actor, authority: o.by.Authority, overrides: o.by.Overrides}
+	return newOperationBy(o.Member(name), o.view.forStack(name), o.by.Actor, o.by.Authority, o.by.Overrides)
 }
 
 // may refuses what the roles do not allow on one of the stacks selected.

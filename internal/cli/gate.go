@@ -35,13 +35,6 @@ import (
 // whatever asks for the run (see [operation.carryOut]). The policies are those of
 // the project's files as they are now, not as they were when a plan was saved.
 
-// policyOptions are the flags about policies; -override is that of budgets too.
-type policyOptions struct{ dirs []string }
-
-func (o *policyOptions) register(f *flagSet) {
-	f.list(&o.dirs, "policy", "DIR", "Hold the plan to the Rego rules in this directory too, as a mandatory policy; DIR?decision=PACKAGE/RULE asks for a decision that is true or false, DIR?data=DIR adds data documents; tutti:library are the rules that come with Tutti. May be given several times.")
-}
-
 // projectPolicies are the policies of a project, read once for all stacks that a
 // command works on.
 type projectPolicies struct {
@@ -156,6 +149,13 @@ func readRulesAnew(p *project.Directory) {
 	p.Session.Kept.Delete(policiesKey(p.PolicyRoot()))
 }
 
+// Request is what is asked of the gate.
+type Request struct {
+	kind   string // of run: apply, destroy, refresh, import, rollback, …
+	parent string // the run that it is a step of; empty for none
+	resume string // the run that is gone on with; empty for a new one
+}
+
 // judgement is what policy says about a plan, with what it was made from.
 type judgement struct {
 	policies []*policy.Policy
@@ -178,26 +178,26 @@ func (j *judgement) tell(e *cost.Estimate) {
 
 // holdToPolicy holds a plan to the policies that apply to it. It is done once; nil where
 // there are none.
-func (o *Operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOptions) (*judgement, diag.List) {
+func (c *Case) holdToPolicy(ctx context.Context, l *loadedPlan, r Request) (*judgement, diag.List) {
 	if l.decided != nil {
 		return l.decided, nil
 	}
-	j, diags := o.applicable(ctx, opts)
+	j, diags := c.applicable(ctx, r)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	j.locate, j.hidden = locatorIn(o.Directory, l.config), sensitiveInputs(l.plan)
-	if d := l.encode(o.Keyring); d.HasErrors() {
+	j.locate, j.hidden = locatorIn(c.Directory, l.config), sensitiveInputs(l.plan)
+	if d := l.encode(c.Keyring); d.HasErrors() {
 		return nil, d
 	}
-	data, err := jsonplan.Plan(l.plan, l.config, o.JSONOptions(ctx))
+	data, err := jsonplan.Plan(l.plan, l.config, c.JSONOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
-	if diags = append(diags, o.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlan("", l.plan, regionsOf(l)), nil })...); diags.HasErrors() {
+	if diags = append(diags, c.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlan("", l.plan, regionsOf(l)), nil })...); diags.HasErrors() {
 		return nil, diags
 	}
-	if diags = append(diags, o.judgeDocument(ctx, j, data, l.plan.Digest)...); diags.HasErrors() {
+	if diags = append(diags, c.judgeDocument(ctx, j, data, l.plan.Digest)...); diags.HasErrors() {
 		return nil, diags
 	}
 	l.decided = j
@@ -206,53 +206,53 @@ func (o *Operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 
 // applicable finds the policies that apply here, and what they are told about
 // the run; nil where there are none. Warnings about policies are given once.
-func (o *Operation) applicable(ctx context.Context, opts runOptions) (*judgement, diag.List) {
-	g := policiesIn(o.Session, o.PolicyRoot())
+func (c *Case) applicable(ctx context.Context, r Request) (*judgement, diag.List) {
+	g := policiesIn(c.Session, c.PolicyRoot())
 	if g.diags.HasErrors() {
 		return nil, g.diags
 	}
 	var diags diag.List
 	g.warned.Do(func() { diags = g.diags })
-	g.told.Do(func() { o.Session.Show(g.idle) })
+	g.told.Do(func() { c.Session.Show(g.idle) })
 	j := &judgement{policies: slices.Clone(g.adHoc)}
 	labels := map[string]string{}
 	if g.declared != nil {
 		if choosesEnvironments(g.declared) {
 			// One that is not declared would be one that no rule is for.
-			if diags := stacks.CheckEnvironment(g.declared, o.Environment); diags.HasErrors() {
+			if diags := stacks.CheckEnvironment(g.declared, c.Environment); diags.HasErrors() {
 				return nil, diags
 			}
 		}
-		if e := g.declared.Environments[o.Environment]; e != nil {
+		if e := g.declared.Environments[c.Environment]; e != nil {
 			labels = e.Labels
 		}
 		for _, name := range sortedKeys(g.declared.Policies) {
-			if g.declared.Policies[name].Applies(o.Stack, labels) {
+			if g.declared.Policies[name].Applies(c.Stack, labels) {
 				j.policies = append(j.policies, g.ready[name])
 			}
 		}
 	}
 	if len(j.policies) == 0 {
-		return nil, o.overridePolicies(nil)
+		return nil, c.overridePolicies(nil)
 	}
 	j.about = map[string]any{
-		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "stack": o.Stack,
-		"environment": map[string]any{"name": o.Environment, "labels": labels}, "time": time.Now().UTC().Format(time.RFC3339),
+		"run": map[string]any{"kind": r.kind, "parent": r.parent}, "stack": c.Stack,
+		"environment": map[string]any{"name": c.Environment, "labels": labels}, "time": time.Now().UTC().Format(time.RFC3339),
 	}
-	if diags := o.whoAsks(j.about); diags.HasErrors() {
+	if diags := c.whoAsks(j.about); diags.HasErrors() {
 		return nil, diags
 	}
-	if opts.parent != "" {
-		j.about["workflow"] = o.workflowOf(ctx, opts.parent)
+	if r.parent != "" {
+		j.about["workflow"] = c.workflowOf(ctx, r.parent)
 	}
 	return j, diags
 }
 
 // whoAsks tells policies who wants something done: the subject of grants, its
 // groups and its roles.
-func (o *Operation) whoAsks(about map[string]any) diag.List {
-	who, _ := o.who()
-	declared, diags := o.Session.Policy()
+func (c *Case) whoAsks(about map[string]any) diag.List {
+	who, _ := c.who()
+	declared, diags := c.Session.Policy()
 	if diags.HasErrors() {
 		return diags
 	}
@@ -262,11 +262,11 @@ func (o *Operation) whoAsks(about map[string]any) diag.List {
 
 // tellCost prices resources for the policies, where a rule may look at that. What
 // cannot be priced then stops the plan: nobody knows what the rule would say.
-func (o *Operation) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
+func (c *Case) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
 	if !slices.ContainsFunc(j.policies, func(p *policy.Policy) bool { return p.Mentions("tutti") }) {
 		return nil
 	}
-	prices, diags := pricingOf(o.Directory)
+	prices, diags := pricingOf(c.Directory)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -284,13 +284,13 @@ func (o *Operation) tellCost(j *judgement, list func() ([]cost.Instance, error))
 
 // judgeDocument evaluates the policies on plan JSON. A rule that cannot be
 // evaluated is an error: it must not let anything pass.
-func (o *Operation) judgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
+func (c *Case) judgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
 	doc, err := j.document(data)
 	if err != nil {
 		return diag.Errorf("Cannot read plan JSON", "%s.", err)
 	}
 	var diags diag.List
-	j.decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: digest, Stack: o.Stack, Locate: j.locate, Now: time.Now().UTC()})
+	j.decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: digest, Stack: c.Stack, Locate: j.locate, Now: time.Now().UTC()})
 	if diags.HasErrors() {
 		return diags
 	}
@@ -300,7 +300,7 @@ func (o *Operation) judgeDocument(ctx context.Context, j *judgement, data []byte
 	if j.estimate != nil {
 		j.decision.Cost = eventData(costEvent{Totals: j.estimate.Totals, Unknown: j.estimate.Unknown})
 	}
-	return append(diags, o.overridePolicies(j.decision)...)
+	return append(diags, c.overridePolicies(j.decision)...)
 }
 
 // apart is what was judged without its objects, where something is open.
@@ -347,9 +347,9 @@ func sensitiveInputs(p *plans.Plan) (out []json.RawMessage) {
 }
 
 // workflowOf names the workflow that a run is a step of.
-func (o *Operation) workflowOf(ctx context.Context, run string) map[string]any {
+func (c *Case) workflowOf(ctx context.Context, run string) map[string]any {
 	out := map[string]any{"run": run}
-	store, diags := o.Store(ctx)
+	store, diags := c.Store(ctx)
 	if diags.HasErrors() {
 		return out
 	}
@@ -443,15 +443,15 @@ func locatorIn(p *project.Directory, cfg *configs.Config) locating {
 
 // decide judges a plan and shows what came out, once. The diagnostics have an
 // error where the plan must not be carried out.
-func (o *Operation) decide(ctx context.Context, l *loadedPlan, opts runOptions) (*judgement, diag.List) {
-	j, diags := o.holdToPolicy(ctx, l, opts)
+func (c *Case) decide(ctx context.Context, l *loadedPlan, r Request) (*judgement, diag.List) {
+	j, diags := c.holdToPolicy(ctx, l, r)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
 	if !j.shown {
 		j.shown = true
-		o.view.settle()
-		o.view.decision(j.decision)
+		c.view.settle()
+		c.view.decision(j.decision)
 	}
 	return j, append(diags, denied(j.decision, "This plan must not be carried out.")...)
 }
@@ -493,35 +493,35 @@ func denied(d *policy.Decision, mustNot string) diag.List {
 // nil where there are no policies, and for runs that are resumed: it was kept when
 // they began. The guard goes on judging what becomes known during the run; nil
 // where nothing is left open.
-func (o *Operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*policy.Decision, *guard, diag.List) {
-	if opts.resume == "" {
-		j, diags := o.decide(ctx, l, opts)
+func (c *Case) gate(ctx context.Context, l *loadedPlan, r Request) (*policy.Decision, *guard, diag.List) {
+	if r.resume == "" {
+		j, diags := c.decide(ctx, l, r)
 		if j == nil || diags.HasErrors() {
 			return nil, nil, diags
 		}
-		guard, d := newGuard(o, l, j)
+		guard, d := newGuard(c, l, j)
 		return j.decision, guard, append(diags, d...)
 	}
 	// The run passed when it began; what was overridden then stays so. It is judged
 	// as its own, whoever goes on with it.
-	run, err := o.Opened.Run(ctx, opts.resume)
+	run, err := c.Opened.Run(ctx, r.resume)
 	if err != nil {
 		return nil, nil, diag.FromError(err)
 	}
-	own := *o
+	own := *c
 	own.actor, own.overrides = run.Actor, []runs.Override{}
-	j, diags := own.holdToPolicy(ctx, l, opts)
+	j, diags := own.holdToPolicy(ctx, l, r)
 	if j == nil || diags.HasErrors() {
 		return nil, nil, diags
 	}
-	raw, err := runs.Decision(ctx, o.Opened, opts.resume)
+	raw, err := runs.Decision(ctx, c.Opened, r.resume)
 	var before policy.Decision
 	if err == nil && len(raw) > 0 && json.Unmarshal(raw, &before) == nil {
 		for _, override := range before.Overrides {
 			j.decision.Override(override)
 		}
 	}
-	guard, d := newGuard(o, l, j)
+	guard, d := newGuard(c, l, j)
 	return nil, guard, append(diags, d...)
 }
 

@@ -22,7 +22,7 @@ import (
 // whose outcome was unknown, each time an object they wait for becomes known. Rules
 // that judge each object by itself are given that object only; others the whole plan.
 type guard struct {
-	o    *Operation
+	o    *Case
 	l    *loadedPlan
 	j    *judgement
 	rest *policy.Rest // the plan without its objects; nil where no open rule judges these by themselves
@@ -69,7 +69,7 @@ const patience = 10
 var _ engine.Guard = (*guard)(nil)
 
 // newGuard returns nil where nothing is open.
-func newGuard(o *Operation, l *loadedPlan, j *judgement) (*guard, diag.List) {
+func newGuard(o *Case, l *loadedPlan, j *judgement) (*guard, diag.List) {
 	if !j.decision.Open() {
 		return nil, nil
 	}
@@ -150,21 +150,6 @@ func (g *guard) waiting(address string) (alone, others []string) {
 		}
 	}
 	return alone, others
-}
-
-// variables are those of the plan, with the values that arrived since it was made.
-func (l *loadedPlan) variables() map[string]plans.Variable {
-	if len(l.late) == 0 {
-		return l.plan.Variables
-	}
-	out := maps.Clone(l.plan.Variables)
-	for name, v := range l.late {
-		if variable, ok := out[name]; ok {
-			variable.Value = v
-			out[name] = variable
-		}
-	}
-	return out
 }
 
 // Before implements [engine.Guard].

@@ -66,9 +66,9 @@ func runImport(ctx context.Context, app *App, address, id string, vars *project.
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	opts := runOptions{kind: "import", parallelism: parallelism, patience: st.lockTimeout}
+	opts := runOptions{Request: Request{kind: "import"}, parallelism: parallelism, patience: st.lockTimeout}
 	// Judged as it would be managed: what is recorded alone has no attributes.
-	if _, diags := op.decide(ctx, loaded, opts); diags.HasErrors() {
+	if _, diags := op.decide(ctx, loaded, opts.Request); diags.HasErrors() {
 		return app.fail(diags)
 	}
 	loaded.encoded = nil

@@ -143,7 +143,7 @@ func (w *stackObserver) operation(key states.Key) (op *Operation, done func(), d
 				_ = root.Providers.Close()
 			}
 		}
-		return &Operation{Directory: root, view: silentView{}}, done, nil
+		return newOperation(root, silentView{}), done, nil
 	}
 	e, diags := project.NewEnsemble(root, p)
 	if diags.HasErrors() {
@@ -153,7 +153,7 @@ func (w *stackObserver) operation(key states.Key) (op *Operation, done func(), d
 		return nil, nil, diag.Errorf("No such stack", "The project declares no stack %q.", key.Stack)
 	}
 	e.Names, e.Environment, root.Stack = []string{key.Stack}, key.Environment, ""
-	return &Operation{Directory: e.Member(key.Stack), view: silentView{}}, e.CloseMembers, diags
+	return newOperation(e.Member(key.Stack), silentView{}), e.CloseMembers, diags
 }
 
 // Look implements [observer.Work]: it makes a plan that would only record what is
@@ -166,9 +166,9 @@ func (w *stackObserver) Look(ctx context.Context, t observer.Target, asked *obse
 	defer done()
 	switch {
 	case asked != nil:
-		op.actor, op.authority = asked.By, asked.Authority
+		op.as(asked.By, asked.Authority, nil)
 	case t.Block != nil:
-		op.actor, op.authority = t.Block.As, &access.Authority{}
+		op.as(t.Block.As, &access.Authority{}, nil)
 	}
 	in, diags := op.planInput(ctx, &planOptions{refresh: true, refreshOnly: true, parallelism: defaultParallelism})
 	if diags.HasErrors() {

@@ -30,7 +30,7 @@ func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.Lis
 	if st != nil {
 		p.UseStateFile(st.state, st.stateOut, st.backup)
 	}
-	return a.operation(&Operation{Directory: p, view: view}), nil
+	return a.operation(newOperation(p, view)), nil
 }
 
 // operation is an operation of a command.
@@ -44,7 +44,7 @@ func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return a.operation(&Operation{Directory: p, view: view}), nil
+	return a.operation(newOperation(p, view)), nil
 }
 
 // execute carries out a plan as a durable run and tells how it ended.

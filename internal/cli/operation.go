@@ -25,72 +25,30 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// loadedPlan is a plan together with the configuration it was made from.
-type loadedPlan struct {
-	plan    *plans.Plan
-	encoded []byte
-	config  *configs.Config
-	// ephemeral are the values of ephemeral variables, which no plan keeps.
-	ephemeral map[string]cty.Value
-	// late are values that were not known when the plan was made.
-	late map[string]cty.Value
-	file string // the file it came from; empty for one made just now
-
-	decided *judgement // what policy says; nil until asked
-	costs   *judged    // see operation.judge
-	refused bool       // a policy or a budget kept it from being carried out
-	// forbidden says that whom it is done for may not carry it out.
-	forbidden bool
-}
-
 // operation is one command that plans or applies: plan, apply, destroy, refresh
 // and import share it.
 type Operation struct {
-	*project.Directory
+	Case
 	view operationView
-	// actor is on whose behalf it is done; empty for who runs the program.
-	actor string
-	// authority is that of the actor, as runs keep it.
-	authority *access.Authority
-	// overrides are those of the run that it is done for; nil: what -override says.
-	overrides []runs.Override
-	// starts is the workflow that is started, where no stack is worked on.
-	starts string
 }
 
-// resource is what is worked on, as permissions name it.
-func (o *Operation) resource() string {
-	if o.starts != "" {
-		return o.starts
-	}
-	return o.Stack
+func newOperation(p *project.Directory, view operationView) *Operation {
+	return &Operation{NewCase(p, view), view}
 }
 
-// who is on whose behalf it is done, with what their rights rest on.
-func (o *Operation) who() (access.Identity, *access.Authority) {
-	if o.actor == "" {
-		return o.Session.Identity(), o.Session.Authority()
-	}
-	return o.Session.IdentityIn(o.actor, o.authority), o.authority
+// newOperationBy is newOperation on behalf of somebody else.
+func newOperationBy(p *project.Directory, view operationView, actor string, authority *access.Authority, overrides []runs.Override) *Operation {
+	o := newOperation(p, view)
+	o.as(actor, authority, overrides)
+	return o
 }
-
-// by is on whose behalf it is done.
-func (o *Operation) by() string {
-	if o.actor != "" {
-		return o.actor
-	}
-	return o.Session.Actor()
-}
-
-// subject is [operation.by] as grants, policies and the feed name them.
-func (o *Operation) subject() string { return access.Subject(o.by()) }
 
 // on is the operation on the state of a run: on the stack it is about, where
 // there is such a one.
 func (o *Operation) on(key states.Key) *Operation {
 	if e := o.Ensemble; e != nil && e.Declared.Stacks[key.Stack] != nil {
 		e.Environment = key.Environment
-		return &Operation{Directory: e.Member(key.Stack), view: o.view}
+		return newOperation(e.Member(key.Stack), o.view)
 	}
 	o.UseKey(key)
 	return o
@@ -197,32 +155,6 @@ func (o *Operation) completePlan(ctx context.Context, l *loadedPlan, in engine.P
 		files[name] = src
 	}
 	l.plan.Files = files
-}
-
-// encode fills in the plan's bytes and digest.
-func (l *loadedPlan) encode(sealer plans.Sealer) diag.List {
-	if l.encoded != nil {
-		return nil
-	}
-	data, err := plans.Encode(l.plan, sealer)
-	if err != nil {
-		return diag.FromError(err)
-	}
-	l.encoded = data
-	return nil
-}
-
-// encodeLate returns the bytes of the values that arrived late, to be kept with
-// the run; nil where there are none.
-func (l *loadedPlan) encodeLate(sealer plans.Sealer) ([]byte, diag.List) {
-	if len(l.late) == 0 {
-		return nil, nil
-	}
-	data, err := plans.EncodeValues(l.late, sealer)
-	if err != nil {
-		return nil, diag.FromError(err)
-	}
-	return data, nil
 }
 
 // loadPlanFile reads a saved plan.
@@ -357,10 +289,9 @@ func (o *Operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List 
 
 // runOptions shape the execution of a plan.
 type runOptions struct {
-	kind        string // apply, destroy, refresh, import, rollback
+	Request
 	parallelism int
-	resume      string        // id of the run to resume; empty for a new one
-	id, parent  string        // of a new run: its id, and the run it is a step of; may be empty
+	id          string        // of a new run; may be empty
 	patience    time.Duration // how long to wait for what another run is changing
 	// repeats says that a plan that is out of date before anything was done is made
 	// again: that is no error.
@@ -422,7 +353,7 @@ func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	decided, guard, policed := o.gate(ctx, l, opts)
+	decided, guard, policed := o.gate(ctx, l, opts.Request)
 	if policed.HasErrors() {
 		l.refused = true
 		return runs.Result{}, nil, policed
@@ -452,7 +383,7 @@ func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	input := engine.ApplyInput{
 		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.Factory(), WorkDir: o.WorkDir, Progress: o.view.progress,
 	}
-	if all := guardsOf(guard, newBudgetGuard(o, l, opts.board)); len(all) > 0 {
+	if all := guardsOf(guard, newBudgetGuard(&o.Case, l, opts.board)); len(all) > 0 {
 		input.Guard, request.Closing = all, all.Closing
 	}
 	request.Events, request.Run.Overrides = costs.record(o.subject())

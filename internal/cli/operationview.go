@@ -35,6 +35,8 @@ type humanView struct {
 	operations int // to come
 }
 
+func (v *humanView) shown() bool { return true }
+
 func (v *humanView) watch() views.Watcher {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -112,6 +114,8 @@ type jsonView struct {
 	app    *App
 	stream *views.Stream
 }
+
+func (v *jsonView) shown() bool { return true }
 
 func (v *jsonView) progress(p engine.Progress) { v.stream.Progress(p) }
 func (v *jsonView) event(runs.Event)           {}

@@ -85,7 +85,7 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	_, denied := op.decide(ctx, loaded, runOptions{kind: o.kind()})
+	_, denied := op.decide(ctx, loaded, Request{kind: o.kind()})
 	app.Show(op.judge(ctx, loaded).advice())
 	if o.generateConfigOut != "" {
 		if diags := op.writeGenerated(o.generateConfigOut, loaded.plan); len(diags) > 0 {

@@ -168,7 +168,7 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 	var all []*policy.Decision
 	var diags diag.List
 	for _, name := range e.Names {
-		j, d := e.operation(name).holdToPolicy(ctx, e.plans[name], runOptions{kind: kind})
+		j, d := e.operation(name).holdToPolicy(ctx, e.plans[name], Request{kind: kind})
 		if diags = append(diags, project.InStack(name, d)...); j != nil {
 			all = append(all, j.decision)
 		}
@@ -178,7 +178,7 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 
 // decide judges the plan that the options name.
 func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy.Decision, diag.List) {
-	opts := runOptions{kind: o.kind()}
+	opts := Request{kind: o.kind()}
 	if o.planJSON != "" {
 		data, err := readFileOrInput(op.app, o.planJSON)
 		if err != nil {

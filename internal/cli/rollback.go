@@ -59,8 +59,8 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 		return exitFailed
 	}
 	plan := loaded.plan
-	opts := runOptions{kind: rollbackKind, parallelism: o.parallelism, patience: o.lockTimeout}
-	_, denied := op.decide(ctx, loaded, opts)
+	opts := runOptions{Request: Request{kind: rollbackKind}, parallelism: o.parallelism, patience: o.lockTimeout}
+	_, denied := op.decide(ctx, loaded, opts.Request)
 	if out != "" {
 		if diags := op.savePlan(loaded, out); diags.HasErrors() {
 			return app.fail(diags)

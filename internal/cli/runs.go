@@ -416,7 +416,7 @@ func resumeCommand() *command {
 				if !autoApprove && !app.approvedResume(ctx, run) {
 					return exitFailed
 				}
-				return op.execute(ctx, loaded, runOptions{kind: run.Kind, parallelism: parallelism, resume: run.ID}, nil)
+				return op.execute(ctx, loaded, runOptions{Request: Request{kind: run.Kind, resume: run.ID}, parallelism: parallelism}, nil)
 			}
 		},
 	}

@@ -41,7 +41,7 @@ var _ api.Work = (*serverWork)(nil)
 func (w *serverWork) root() *Operation {
 	p := w.op.Aside(w.op.Key())
 	p.Session = w.op.Session.Fresh()
-	return &Operation{Directory: p, view: silentView{}}
+	return newOperation(p, silentView{})
 }
 
 // Project implements [api.Work].
@@ -343,7 +343,7 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 	}
 	out := &api.Plan{Digest: digest, Environment: shared.plan.Environment, Kind: shared.plan.Kind}
 	for _, part := range shared.plan.Stacks {
-		op := &Operation{Directory: shared.ensemble.Member(part.Name), view: silentView{}}
+		op := newOperation(shared.ensemble.Member(part.Name), silentView{})
 		l, diags := loadPlan(op.Directory, part.Encoded)
 		if diags.HasErrors() {
 			return nil, diags.Err()
@@ -367,7 +367,7 @@ func (o *Operation) part(ctx context.Context, l *loadedPlan, kind string) (api.P
 	if out.Document, err = api.MaskPlan(document); err != nil {
 		return out, err
 	}
-	if j, diags := o.holdToPolicy(ctx, l, runOptions{kind: kind}); j != nil && !diags.HasErrors() {
+	if j, diags := o.holdToPolicy(ctx, l, Request{kind: kind}); j != nil && !diags.HasErrors() {
 		out.Decision, out.Judged = eventData(j.decision), j.decision
 	}
 	if j := o.judge(ctx, l); j.estimate != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -101,7 +102,7 @@ func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack stri
 	if part == nil {
 		return nil, nil, diag.Errorf("Plan is for other stacks", "The plan %s has no part for the stack %q.", s.plan.Digest, stack)
 	}
-	op := &Operation{Directory: s.ensemble.Member(stack), view: silentView{}}
+	op := newOperation(s.ensemble.Member(stack), silentView{})
 	var diags diag.List
 	l := s.made[stack]
 	if l == nil {
@@ -132,4 +133,43 @@ func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack stri
 		}
 	}
 	return op, l, diags
+}
+
+// board is what the budgets are held against when a run of the plan is gone on
+// with: stacks that it has applied count as they are recorded.
+func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) (*budgetBoard, error) {
+	ended, err := endedStacks(ctx, store, run)
+	if err != nil {
+		return nil, err
+	}
+	planned := map[string]*loadedPlan{}
+	var o *Operation
+	for _, part := range s.plan.Stacks {
+		if ended[part.Name] {
+			continue
+		}
+		o = newOperation(s.ensemble.Member(part.Name), silentView{})
+		l, diags := loadPlan(o.Directory, part.Encoded)
+		if diags.HasErrors() {
+			return nil, diags.Err()
+		}
+		planned[part.Name] = l
+	}
+	if o == nil {
+		return nil, nil
+	}
+	return o.boardOf(ctx, run, planned), nil
+}
+
+// endedStacks names the stacks of a run that were applied already.
+func endedStacks(ctx context.Context, store runs.Store, run runs.Run) (map[string]bool, error) {
+	list, err := store.Runs(ctx, runs.RunQuery{Parent: run.ID, Status: runs.Succeeded})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, r := range list {
+		out[r.Key.Stack] = true
+	}
+	return out, nil
 }

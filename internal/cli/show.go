@@ -79,7 +79,7 @@ func (a *App) showFile(ctx context.Context, p *project.Directory, name string, a
 		return exitOK
 	}
 	a.terminals().out.Plan(loaded.plan, p.Schemas(ctx))
-	op := &Operation{Directory: p, view: a.operationView(false)}
+	op := newOperation(p, a.operationView(false))
 	op.showCost(ctx, loaded)
 	a.Show(op.judge(ctx, loaded).advice())
 	return exitOK

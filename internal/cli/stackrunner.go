@@ -214,7 +214,7 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	e.UseVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &Operation{Directory: e.Member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
+	op := newOperationBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
 	var loaded *loadedPlan
 	var own []string
 	var diags diag.List
@@ -370,7 +370,7 @@ func (r *stackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
 	kind := shared.plan.Kind
-	return r.carryOut(ctx, req, op, l, runOptions{kind: kind, id: req.Run, parent: req.Parent}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{Request: Request{kind: kind, parent: req.Parent}, id: req.Run}, diags)
 }
 
 func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
@@ -403,7 +403,7 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
-	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{Request: Request{kind: run.Kind, resume: run.ID}}, diags)
 }
 
 // ephemeralAgain evaluates the ephemeral inputs of a plan anew that was made for
@@ -454,7 +454,7 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 	if p == nil {
 		return nil, fmt.Errorf("run %s is about the stack %q, which this project does not declare", run.ID, run.Key.Stack)
 	}
-	return &Operation{Directory: p, view: silentView{}, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}, nil
+	return newOperationBy(p, silentView{}, req.Actor, req.Authority, req.Overrides), nil
 }
 
 // carryOut has a run driven to its end and says what came of it.
@@ -463,11 +463,11 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *O
 		readRulesAnew(r.root)
 	}
 	log := newLogView(req.Log)
-	op.actor, op.authority, op.overrides = req.Actor, req.Authority, req.Overrides
-	op.view = teeView{log, silentView{}}
+	view := teeView{log, silentView{}}
 	if r.view != nil {
-		op.view = teeView{log, r.view.forStack(op.Stack)}
+		view = teeView{log, r.view.forStack(op.Stack)}
 	}
+	op = newOperationBy(op.Directory, view, req.Actor, req.Authority, req.Overrides)
 	// The end of ctx cuts the run off and leaves it to be resumed: it must not be
 	// taken for the wish to end it.
 	soft, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -577,7 +577,7 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 		}
 		return problem("Tutti.RollbackFailed", diags)
 	}
-	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: rollbackKind, id: req.Run, parent: req.Parent}, diags)
+	_, err = r.carryOut(ctx, req, op, l, runOptions{Request: Request{kind: rollbackKind, parent: req.Parent}, id: req.Run}, diags)
 	return err
 }
 
@@ -591,12 +591,12 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 	e.UseVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &Operation{Directory: e.Member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
+	op := newOperationBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
 	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, VariableOptions: *r.vars})
 	name := "Tutti.ActionFailed"
 	allow := func(a engine.PlannedAction) diag.List {
 		told, diags := op.pass(ctx, deed{
-			opts: runOptions{kind: "invoke", parent: req.Parent}, config: in.Config,
+			request: Request{kind: "invoke", parent: req.Parent}, config: in.Config,
 			document: func() ([]byte, error) {
 				called := jsonplan.ActionInvocation{Type: a.Type, Name: req.Step, Provider: a.Provider, Schema: a.Schema, Config: a.Config}
 				return jsonplan.Action(called, in.Prior, in.Config, op.JSONOptions(ctx))

@@ -33,6 +33,8 @@ func newLogView(w io.Writer) *logView {
 	return &logView{terminal: t, watcher: t.Watch(0)}
 }
 
+func (v *logView) shown() bool { return true }
+
 func (v *logView) progress(p engine.Progress) { v.watcher.Progress(p) }
 func (v *logView) event(e runs.Event) {
 	if text := toldOf(e); text != "" {
@@ -87,6 +89,8 @@ type teeView struct {
 	log *logView
 	operationView
 }
+
+func (v teeView) shown() bool { return true }
 
 func (v teeView) progress(p engine.Progress) {
 	v.log.progress(p)

@@ -44,7 +44,7 @@ func (o *Operation) triggerRuns(ctx context.Context, p *projects.Project, list [
 		return variableValues(p, p.Variables, environment, values)
 	}
 	w.Stacks = func(p *projects.Project, environment string) (runs.Stacks, func()) {
-		if s := (&Operation{Directory: o.Aside(o.KeyIn(environment)), view: o.view}).stacks(p); s != nil {
+		if s := (newOperation(o.Aside(o.KeyIn(environment)), o.view)).stacks(p); s != nil {
 			return s, s.Close
 		}
 		return nil, func() {}

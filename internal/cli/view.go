@@ -14,17 +14,12 @@ import (
 // operationView shows planning and applying as it happens. Its methods may be
 // called from several goroutines, except plan, saved and applied.
 type operationView interface {
+	View
 	progress(engine.Progress)
 	event(runs.Event)
-	// settle ends what is being drawn, before something else is printed.
-	settle()
 	plan(ctx context.Context, o *Operation, l *loadedPlan)
-	// cost shows what plans come to.
-	cost(j *judged)
 	saved(changes bool, file string)
 	applied(p *plans.Plan, r runs.Result)
-	// decision shows what policy says about a plan.
-	decision(d *policy.Decision)
 
 	// forStack is the view of one stack among several.
 	forStack(name string) operationView
@@ -42,6 +37,8 @@ type operationView interface {
 type silentView struct{}
 
 func (silentView) progress(engine.Progress) {}
+
+func (silentView) shown() bool { return false }
 
 func (silentView) event(runs.Event) {}
 

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/workflow"
 	"github.com/zclconf/go-cty/cty"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // workflowView tells people what the steps of a run do, on standard error: a
@@ -132,16 +130,6 @@ func (a *App) printOutputs(outputs map[string]cty.Value) {
 		}
 		fmt.Fprintf(a.Out, "%s = %s\n", name, views.ConsoleValue(value))
 	}
-}
-
-// plainJSON writes a value as JSON, without its type.
-func plainJSON(v cty.Value) json.RawMessage {
-	bare, _ := v.UnmarkDeep()
-	data, err := ctyjson.Marshal(bare, bare.Type())
-	if err != nil {
-		return json.RawMessage("null")
-	}
-	return data
 }
 
 // showSteps prints the steps of a run of a workflow as a table.
