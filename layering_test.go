@@ -31,6 +31,7 @@ var floors = map[string]int{
 	"internal/cli/views": 5, // rendering: knows documents, not the wiring
 
 	"internal/project": 6, // what is worked on, opened
+	"internal/gate":    7, // what is to be done, held to the rules of a project
 
 	"internal/server":            5,
 	"internal/sqlite":            5,

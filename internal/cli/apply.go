@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
@@ -163,7 +164,7 @@ func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts
 		return app.fail(diags)
 	}
 	loaded, d := op.makePlan(ctx, in)
-	op.view.settle()
+	op.view.Settle()
 	diags = append(diags, d...)
 	if loaded != nil {
 		op.showPlan(ctx, loaded, diags)
@@ -172,15 +173,15 @@ func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	opts := runOptions{Request: Request{kind: o.kindOf(loaded.plan)}, parallelism: o.parallelism, patience: o.lockTimeout}
-	if j, diags := op.decide(ctx, loaded, opts.Request); diags.HasErrors() {
+	opts := runOptions{Request: gate.Request{Kind: o.kindOf(loaded.Plan)}, parallelism: o.parallelism, patience: o.lockTimeout}
+	if j, diags := op.Decide(ctx, loaded, opts.Request); diags.HasErrors() {
 		app.Show(diags)
 		if j != nil {
-			op.refused(ctx, loaded) // what else there is against it, budgets, is told too
+			op.Refused(ctx, loaded) // what else there is against it, budgets, is told too
 		}
 		return exitFailed
 	}
-	if op.refused(ctx, loaded) || !o.confirm(ctx, op, loaded.plan) {
+	if op.Refused(ctx, loaded) || !o.confirm(ctx, op, loaded.Plan) {
 		return exitFailed
 	}
 	var again func(*states.StaleError) int
@@ -217,17 +218,17 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 	if diags.HasErrors() {
 		return op.app.fail(diags)
 	}
-	if file, ok := strings.CutPrefix(loaded.plan.StateKey.Stack, "file:"); ok && op.File == nil {
+	if file, ok := strings.CutPrefix(loaded.Plan.StateKey.Stack, "file:"); ok && op.File == nil {
 		op.UseStateFile(file, "", o.backup)
 	}
-	diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
-	if loaded.plan.StateKey.Environment != "" && loaded.plan.StateKey.Environment != op.Environment {
-		diags = append(diags, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", loaded.plan.StateKey.Environment, op.Environment)...)
+	diags = append(diags, op.checkLocks(ctx, loaded.Plan)...)
+	if loaded.Plan.StateKey.Environment != "" && loaded.Plan.StateKey.Environment != op.Environment {
+		diags = append(diags, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", loaded.Plan.StateKey.Environment, op.Environment)...)
 	}
-	if key := loaded.plan.StateKey; key.Environment != "" && key.Stack != op.Key().Stack {
+	if key := loaded.Plan.StateKey; key.Environment != "" && key.Stack != op.Key().Stack {
 		diags = append(diags, otherStack(key.Stack, op.Key().Stack)...)
 	}
-	if loaded.plan.Errored {
+	if loaded.Plan.Errored {
 		diags = append(diags, diag.Errorf("Plan has errors", "The plan is incomplete, because there were errors when it was made: it cannot be carried out.")...)
 	}
 	diags = append(diags, op.giveEphemeral(ctx, loaded, &o.VariableOptions)...)
@@ -237,9 +238,9 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 	op.app.Show(diags)
 	if o.json {
 		op.view.plan(ctx, op.Operation, loaded)
-		op.showCost(ctx, loaded)
+		op.ShowCost(ctx, loaded)
 	}
-	return op.execute(ctx, loaded, runOptions{Request: Request{kind: o.kindOf(loaded.plan)}, parallelism: o.parallelism, patience: o.lockTimeout}, nil)
+	return op.execute(ctx, loaded, runOptions{Request: gate.Request{Kind: o.kindOf(loaded.Plan)}, parallelism: o.parallelism, patience: o.lockTimeout}, nil)
 }
 
 // otherStack says that a plan is for another state than the command works on.

@@ -124,7 +124,7 @@ func (o *Operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if diags.HasErrors() {
 		return run, diags
 	}
-	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: op.Session.Authorizer(r.Store), Admit: op.admit, Secrets: op.SecretReader(run.Key.Environment)}
+	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: op.Session.Authorizer(r.Store), Admit: op.Admit, Secrets: op.SecretReader(run.Key.Environment)}
 	if s := op.stacks(d.Project); s != nil {
 		defer s.Close()
 		options.Stacks = s
@@ -155,7 +155,7 @@ func (o *Operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 	done = func() {}
 	steps.Dir, steps.Definition, steps.Runner = o.WorkDir, machineDefinition, r
 	steps.Run = runs.Run{Key: o.Key(), Actor: o.Session.Actor(), Authority: o.Session.Authority(), Program: project.ProgramVersion()}
-	steps.Options.Authorize, steps.Options.Admit = o.Session.Authorizer(r.Store), o.admit
+	steps.Options.Authorize, steps.Options.Admit = o.Session.Authorizer(r.Store), o.Admit
 	if d, _ := definitionOf(o.Directory, pinned); d != nil {
 		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.Key().Environment
 		steps.Options.Secrets = o.SecretReader(o.Key().Environment)

@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -40,7 +41,7 @@ func (o *applyOptions) runStacks(ctx context.Context, e *ensembleOperation) int 
 		return e.app.fail(diags)
 	}
 	j := e.judge(ctx)
-	if e.app.Show(j.take()); j.denied {
+	if e.app.Show(j.Take()); j.Denied {
 		return exitFailed
 	}
 	if e.changes() && !o.approved(ctx, e.app, mode) {
@@ -67,8 +68,8 @@ func (o *applyOptions) applyStacks(ctx context.Context, app *App, name string) i
 		for _, s := range e.shared.Stacks {
 			e.view.forStack(s.Name).plan(ctx, e.operation(s.Name), e.plans[s.Name])
 		}
-		if j := e.judge(ctx); j.worthTelling() {
-			e.view.cost(j)
+		if j := e.judge(ctx); j.WorthTelling() {
+			e.view.Cost(j)
 		}
 	}
 	if diags := e.decide(ctx, plans.Normal, e.shared.Kind); diags.HasErrors() {
@@ -107,7 +108,7 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 		root.Close()
 		return nil, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", shared.plan.Environment, root.Environment)
 	}
-	e := &ensembleOperation{&EnsembleOperation{Ensemble: shared.ensemble, session: a.Session, view: a.operationView(asJSON), shared: shared.plan, plans: map[string]*loadedPlan{}}, a}
+	e := &ensembleOperation{&EnsembleOperation{Ensemble: shared.ensemble, session: a.Session, view: a.operationView(asJSON), shared: shared.plan, plans: map[string]*gate.Plan{}}, a}
 	e.Names = nil
 	for _, s := range shared.plan.Stacks {
 		e.Names = append(e.Names, s.Name)
@@ -116,13 +117,13 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 		if d.HasErrors() {
 			return nil, diag.InFile(name, d)
 		}
-		l.file = name
-		if l.plan.Digest != s.Digest {
+		l.File = name
+		if l.Plan.Digest != s.Digest {
 			return nil, diag.InFile(name, diag.FromError(plans.ErrTampered))
 		}
 		e.plans[s.Name] = l
 		if vars != nil {
-			diags = append(diags, op.checkLocks(ctx, l.plan)...)
+			diags = append(diags, op.checkLocks(ctx, l.Plan)...)
 		}
 	}
 	return e, diags
@@ -138,11 +139,11 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 		return o.app.fail(diags)
 	}
 	j := o.judge(ctx)
-	if o.app.Show(j.take()); j.denied {
+	if o.app.Show(j.Take()); j.Denied {
 		return exitFailed
 	}
 	r := newStackRunner(o.Root, o.Declared)
-	r.budgeted, r.board = true, j.board
+	r.budgeted, r.board = true, j.Board
 	r.own, r.view, r.vars, r.parallelism, r.patience = o.Ensemble, o.view, &opts.VariableOptions, opts.parallelism, opts.lockTimeout
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
@@ -166,10 +167,10 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 			ID: id, Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: o.app.Actor(), Authority: o.app.Authority(), Program: project.ProgramVersion(), Summary: o.summary(),
 			Source: o.app.Source(),
 		}
-		w.Events, w.Run.Overrides = j.record(access.Subject(w.Run.Actor))
+		w.Events, w.Run.Overrides = j.Record(access.Subject(w.Run.Actor))
 		for _, name := range o.Names {
-			if l := o.plans[name]; l.decided != nil {
-				w.Run.Overrides = joinOverrides(w.Run.Overrides, ruleOverrides(l.decided.decision)...)
+			if l := o.plans[name]; l.Decided != nil {
+				w.Run.Overrides = gate.JoinOverrides(w.Run.Overrides, gate.RuleOverrides(l.Decided.Decision)...)
 			}
 		}
 		return runner.StartWorkflow(ctx, d, w)
@@ -187,7 +188,7 @@ func (a *App) drive(ctx context.Context, r *stackRunner, plan *stacks.Plan, do f
 		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(), Authorize: a.Authorizer(r.root.Opened),
 	})
 	runner.Wait()
-	r.view.settle()
+	r.view.Settle()
 	if machine == nil {
 		return a.fail(diags)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -22,7 +23,7 @@ func (o *EnsembleOperation) decide(ctx context.Context, mode plans.Mode, kind st
 	var diags diag.List
 	for _, name := range order {
 		if l := o.plans[name]; l != nil {
-			_, d := o.operation(name).decide(ctx, l, Request{kind: kind, parent: o.by.Parent})
+			_, d := o.operation(name).Decide(ctx, l, gate.Request{Kind: kind, Parent: o.by.Parent})
 			diags = append(diags, project.InStack(name, d)...)
 		}
 	}
@@ -36,7 +37,7 @@ func (o *EnsembleOperation) moveObjects(ctx context.Context, store runs.Store) e
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	if err := store.Transfer(ctx, pending, transferEvents(o.operation(o.Names[0]).by(), pending)...); err != nil {
+	if err := store.Transfer(ctx, pending, transferEvents(o.operation(o.Names[0]).By(), pending)...); err != nil {
 		return diag.Errorf("Cannot move objects between stacks", "%s. Nothing was done; plan again.", err).Err()
 	}
 	return nil
@@ -66,12 +67,12 @@ func transferEvents(actor string, moves []states.Transfer) []events.Event {
 }
 
 // judge is the same for the plans of several stacks.
-func (o *EnsembleOperation) judge(ctx context.Context) *judged {
+func (o *EnsembleOperation) judge(ctx context.Context) *gate.Costs {
 	if o.judged == nil {
 		if len(o.Names) == 0 {
-			return &judged{}
+			return &gate.Costs{}
 		}
-		o.judged = o.operation(o.Names[0]).judgePlans(ctx, o.plans)
+		o.judged = o.operation(o.Names[0]).JudgePlans(ctx, o.plans)
 	}
 	return o.judged
 }

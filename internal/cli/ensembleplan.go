@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -35,9 +36,9 @@ type EnsembleOperation struct {
 	*project.Ensemble
 	session *project.Session
 	view    operationView
-	shared  *stacks.Plan           // what was planned, or read from a file
-	plans   map[string]*loadedPlan // by stack
-	judged  *judged                // see judge
+	shared  *stacks.Plan          // what was planned, or read from a file
+	plans   map[string]*gate.Plan // by stack
+	judged  *gate.Costs           // see judge
 	// named says that somebody chose the stacks by name.
 	named bool
 	// by is the run that it is done for; the zero value: what somebody asked for here.
@@ -54,7 +55,7 @@ func (o *EnsembleOperation) may(verb access.Verb) diag.List {
 	var diags diag.List
 	for _, name := range o.Names {
 		op := o.operation(name)
-		who, _ := op.who()
+		who, _ := op.Who()
 		diags = append(diags, o.session.MayBe(who, verb, o.Environment, op.Stack, "")...)
 	}
 	return diags
@@ -87,7 +88,7 @@ func (o *EnsembleOperation) plan(ctx context.Context, po *planOptions, kind stri
 		return diags
 	}
 	diags = append(diags, run.all()...)
-	o.view.settle()
+	o.view.Settle()
 	o.shared = &stacks.Plan{Environment: o.Root.Environment, Kind: kind, Created: time.Now().UTC(), Program: project.ProgramVersion(), Moves: moves, Outputs: o.OutputNames()}
 	o.shared.SetProject(o.Declared, o.Variables)
 	return diags
@@ -105,11 +106,11 @@ func (o *EnsembleOperation) finish(mode plans.Mode) diag.List {
 	o.shared.Stacks = nil
 	for _, name := range order {
 		l := o.plans[name]
-		if d := l.encode(o.Root.Keyring); d.HasErrors() {
+		if d := l.Encode(o.Root.Keyring); d.HasErrors() {
 			diags = append(diags, d...)
 			continue
 		}
-		o.shared.Stacks = append(o.shared.Stacks, stacks.StackPlan{Name: name, Needs: needs[name], Digest: l.plan.Digest, Encoded: l.encoded})
+		o.shared.Stacks = append(o.shared.Stacks, stacks.StackPlan{Name: name, Needs: needs[name], Digest: l.Plan.Digest, Encoded: l.Encoded})
 	}
 	return diags
 }
@@ -293,7 +294,7 @@ func (p *planning) all() diag.List {
 // errSkipped says that a stack was not planned because another one was not.
 var errSkipped = errors.New("a stack before it could not be planned")
 
-func (p *planning) one(name string) (*loadedPlan, diag.List) {
+func (p *planning) one(name string) (*gate.Plan, diag.List) {
 	if p.blocked(name) {
 		return nil, diag.Warningf("Stack was not planned", "The stack %q was not planned: %s.", name, errSkipped)
 	}
@@ -314,7 +315,7 @@ func (p *planning) blocked(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, need := range p.o.Graph.Needs[name] {
-		if slices.Contains(p.o.Names, need) && (p.o.plans[need] == nil || p.o.plans[need].plan.Errored) {
+		if slices.Contains(p.o.Names, need) && (p.o.plans[need] == nil || p.o.plans[need].Plan.Errored) {
 			return true
 		}
 	}
@@ -334,7 +335,7 @@ func (p *planning) outputs(user string) func(string) (cty.Value, diag.List) {
 			defer p.reading.Unlock()
 			return stored(name)
 		}
-		values, err := upstream.plan.PlannedOutputs()
+		values, err := upstream.Plan.PlannedOutputs()
 		if err != nil {
 			return cty.DynamicVal, diag.FromError(err)
 		}
@@ -347,7 +348,7 @@ func (p *planning) outputs(user string) func(string) (cty.Value, diag.List) {
 func (o *EnsembleOperation) totals() plans.Counts {
 	var n plans.Counts
 	for _, l := range o.plans {
-		c := l.plan.Count()
+		c := l.Plan.Count()
 		n.Add, n.Change, n.Destroy, n.Import, n.Forget, n.Move = n.Add+c.Add, n.Change+c.Change, n.Destroy+c.Destroy, n.Import+c.Import, n.Forget+c.Forget, n.Move+c.Move
 	}
 	n.Move += len(o.shared.Moves)
@@ -357,7 +358,7 @@ func (o *EnsembleOperation) totals() plans.Counts {
 // changes reports whether anything is planned at all.
 func (o *EnsembleOperation) changes() bool {
 	for _, l := range o.plans {
-		if l.plan.HasChanges() {
+		if l.Plan.HasChanges() {
 			return true
 		}
 	}
@@ -372,7 +373,7 @@ func (o *EnsembleOperation) show(ctx context.Context, mode plans.Mode, diags dia
 	}
 	for _, name := range order {
 		l := o.plans[name]
-		if l == nil || diags.HasErrors() && l.plan.Errored && len(l.plan.Changes) == 0 {
+		if l == nil || diags.HasErrors() && l.Plan.Errored && len(l.Plan.Changes) == 0 {
 			continue
 		}
 		o.view.stack(name, o.shared.Moves)
@@ -380,8 +381,8 @@ func (o *EnsembleOperation) show(ctx context.Context, mode plans.Mode, diags dia
 	}
 	if !diags.HasErrors() {
 		o.view.total(len(order), o.totals(), "plan")
-		if j := o.judge(ctx); j.worthTelling() {
-			o.view.cost(j)
+		if j := o.judge(ctx); j.WorthTelling() {
+			o.view.Cost(j)
 		}
 	}
 }

@@ -142,10 +142,10 @@ func (a *App) showPlanOfStacks(ctx context.Context, name string, asJSON bool) in
 		}
 		o.view.total(len(o.shared.Stacks), o.totals(), "plan")
 		j := o.judge(ctx)
-		if j.worthTelling() {
-			o.view.cost(j)
+		if j.WorthTelling() {
+			o.view.Cost(j)
 		}
-		a.Show(j.advice())
+		a.Show(j.Advice())
 		return exitOK
 	}
 	doc := stacksPlanJSON{
@@ -159,7 +159,7 @@ func (a *App) showPlanOfStacks(ctx context.Context, name string, asJSON bool) in
 	for _, s := range o.shared.Stacks {
 		var b bytes.Buffer
 		l := o.plans[s.Name]
-		if err := jsonplan.WritePlan(&b, l.plan, l.config, o.Member(s.Name).JSONOptions(ctx)); err != nil {
+		if err := jsonplan.WritePlan(&b, l.Plan, l.Config, o.Member(s.Name).JSONOptions(ctx)); err != nil {
 			return a.failf("Cannot write JSON", "%s.", err)
 		}
 		needs := s.Needs

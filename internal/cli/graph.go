@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
 )
 
 func graphCommand() *command {
@@ -36,9 +37,9 @@ func graphCommand() *command {
 				defer p.Close()
 				cfg := p.Loaded
 				if planFile != "" {
-					var loaded *loadedPlan
+					var loaded *gate.Plan
 					if loaded, diags = loadPlanFile(p, planFile); loaded != nil {
-						cfg = loaded.config
+						cfg = loaded.Config
 					}
 				} else {
 					cfg, diags = p.Config(ctx)

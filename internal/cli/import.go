@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -60,20 +61,20 @@ func runImport(ctx context.Context, app *App, address, id string, vars *project.
 	}
 	in.Targets = []addrs.Target{addrs.Target(addr)}
 	loaded, d := op.makePlan(ctx, in)
-	op.view.settle()
+	op.view.Settle()
 	diags = append(diags, withoutTargetNote(d)...)
 	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	opts := runOptions{Request: Request{kind: "import"}, parallelism: parallelism, patience: st.lockTimeout}
+	opts := runOptions{Request: gate.Request{Kind: "import"}, parallelism: parallelism, patience: st.lockTimeout}
 	// Judged as it would be managed: what is recorded alone has no attributes.
-	if _, diags := op.decide(ctx, loaded, opts.Request); diags.HasErrors() {
+	if _, diags := op.Decide(ctx, loaded, opts.Request); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	loaded.encoded = nil
-	onlyImport(loaded.plan, addr)
-	if len(loaded.plan.Adjust) == 0 {
+	loaded.Encoded = nil
+	onlyImport(loaded.Plan, addr)
+	if len(loaded.Plan.Adjust) == 0 {
 		return app.failf("Nothing was imported", "The provider found no object with the id %q for %s.", id, addr)
 	}
 	fmt.Fprintf(app.Out, "%s: Importing from ID %q...\n", addr, id)

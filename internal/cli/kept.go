@@ -8,6 +8,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server/api"
@@ -47,5 +48,5 @@ func (o *Operation) overridesOf(p *projects.Project, list []api.Override) ([]run
 	for _, one := range list {
 		o.Session.Overrides = append(o.Session.Overrides, one.Rule+"="+one.Reason)
 	}
-	return overridesFor(o.Session, p)
+	return gate.OverridesFor(o.Session, p)
 }

@@ -166,9 +166,9 @@ func (w *stackObserver) Look(ctx context.Context, t observer.Target, asked *obse
 	defer done()
 	switch {
 	case asked != nil:
-		op.as(asked.By, asked.Authority, nil)
+		op.As(asked.By, asked.Authority, nil)
 	case t.Block != nil:
-		op.as(t.Block.As, &access.Authority{}, nil)
+		op.As(t.Block.As, &access.Authority{}, nil)
 	}
 	in, diags := op.planInput(ctx, &planOptions{refresh: true, refreshOnly: true, parallelism: defaultParallelism})
 	if diags.HasErrors() {

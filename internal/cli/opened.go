@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -48,10 +49,10 @@ func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
 }
 
 // execute carries out a plan as a durable run and tells how it ended.
-func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions, again func(*states.StaleError) int) int {
+func (o *operation) execute(ctx context.Context, l *gate.Plan, opts runOptions, again func(*states.StaleError) int) int {
 	opts.repeats = again != nil
 	result, stale, diags := o.carryOut(ctx, l, opts)
-	o.view.settle()
+	o.view.Settle()
 	if stale != nil && again != nil {
 		return again(stale)
 	}
@@ -59,8 +60,8 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions,
 	if result.Run.Status == "" {
 		return exitFailed // it could not even be tried
 	}
-	if opts.kind != "import" || result.Run.Status != runs.Succeeded {
-		o.view.applied(l.plan, result)
+	if opts.Kind != "import" || result.Run.Status != runs.Succeeded {
+		o.view.applied(l.Plan, result)
 	}
 	if diags.HasErrors() || result.Run.Status != runs.Succeeded {
 		return exitFailed
@@ -82,5 +83,5 @@ func (a *App) openEnsembleOperation(asJSON bool) (*ensembleOperation, diag.List)
 		return nil, nil
 	}
 	a.Show(append(diags, e.Stray()...))
-	return &ensembleOperation{&EnsembleOperation{Ensemble: e, session: a.Session, view: a.operationView(asJSON), plans: map[string]*loadedPlan{}, named: len(a.Stacks) > 0}, a}, nil
+	return &ensembleOperation{&EnsembleOperation{Ensemble: e, session: a.Session, view: a.operationView(asJSON), plans: map[string]*gate.Plan{}, named: len(a.Stacks) > 0}, a}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/modules"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -28,18 +29,18 @@ import (
 // operation is one command that plans or applies: plan, apply, destroy, refresh
 // and import share it.
 type Operation struct {
-	Case
+	gate.Case
 	view operationView
 }
 
 func newOperation(p *project.Directory, view operationView) *Operation {
-	return &Operation{NewCase(p, view), view}
+	return &Operation{gate.NewCase(p, view), view}
 }
 
 // newOperationBy is newOperation on behalf of somebody else.
 func newOperationBy(p *project.Directory, view operationView, actor string, authority *access.Authority, overrides []runs.Override) *Operation {
 	o := newOperation(p, view)
-	o.as(actor, authority, overrides)
+	o.As(actor, authority, overrides)
 	return o
 }
 
@@ -56,7 +57,7 @@ func (o *Operation) on(key states.Key) *Operation {
 
 // planInput gathers what a plan is made from.
 func (o *Operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
-	who, _ := o.who()
+	who, _ := o.Who()
 	if diags := o.Session.MayBe(who, access.Plan, o.Environment, o.Stack, ""); diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
@@ -114,17 +115,17 @@ func (o *Operation) inputFrom(cfg *configs.Config, values map[string]configs.Inp
 
 // makePlan plans and completes the plan with what pins it: provider versions
 // and the list of installed modules. A plan with errors is returned as well.
-func (o *Operation) makePlan(ctx context.Context, in engine.PlanInput) (*loadedPlan, diag.List) {
+func (o *Operation) makePlan(ctx context.Context, in engine.PlanInput) (*gate.Plan, diag.List) {
 	plan, diags := engine.Plan(ctx, in)
 	if plan == nil {
 		return nil, diags
 	}
-	out := &loadedPlan{plan: plan, config: in.Config, ephemeral: map[string]cty.Value{}}
+	out := &gate.Plan{Plan: plan, Config: in.Config, Ephemeral: map[string]cty.Value{}}
 	o.completePlan(ctx, out, in)
 	for name, v := range in.Config.Root.Variables {
 		if given, ok := in.Variables[name]; ok && v.Ephemeral {
 			if val, d := configs.PrepareVariable(v, given); !d.HasErrors() {
-				out.ephemeral[name] = val
+				out.Ephemeral[name] = val
 			}
 		}
 	}
@@ -133,32 +134,32 @@ func (o *Operation) makePlan(ctx context.Context, in engine.PlanInput) (*loadedP
 
 // completePlan adds what pins a plan: the providers and modules it was made
 // with.
-func (o *Operation) completePlan(ctx context.Context, l *loadedPlan, in engine.PlanInput) {
+func (o *Operation) completePlan(ctx context.Context, l *gate.Plan, in engine.PlanInput) {
 	for _, p := range usedProviders(in.Config, in.Prior) {
 		if p.IsBuiltIn() {
 			continue
 		}
 		if lock, ok := o.ProviderLock(ctx, p); ok {
-			l.plan.Providers[p] = lock
+			l.Plan.Providers[p] = lock
 		}
 	}
-	l.plan.ModulesManifest, _ = os.ReadFile(modules.ManifestFile(o.DataDir))
+	l.Plan.ModulesManifest, _ = os.ReadFile(modules.ManifestFile(o.DataDir))
 	if o.Dir == "" {
 		return
 	}
 	// A plan knows its files as the stack's own directory does.
-	files := make(map[string][]byte, len(l.plan.Files))
-	for name, src := range l.plan.Files {
+	files := make(map[string][]byte, len(l.Plan.Files))
+	for name, src := range l.Plan.Files {
 		if rel, err := filepath.Rel(o.Dir, name); err == nil {
 			name = rel
 		}
 		files[name] = src
 	}
-	l.plan.Files = files
+	l.Plan.Files = files
 }
 
 // loadPlanFile reads a saved plan.
-func loadPlanFile(p *project.Directory, name string) (*loadedPlan, diag.List) {
+func loadPlanFile(p *project.Directory, name string) (*gate.Plan, diag.List) {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read plan file", "%s.", err)
@@ -172,7 +173,7 @@ func loadPlanFile(p *project.Directory, name string) (*loadedPlan, diag.List) {
 		}
 		return nil, diags
 	}
-	loaded.file = name
+	loaded.File = name
 	return loaded, diags
 }
 
@@ -191,7 +192,7 @@ func sealedNow(p *project.Directory, data []byte) []byte {
 }
 
 // loadPlan reads a plan and its configuration from the plan's bytes.
-func loadPlan(p *project.Directory, data []byte) (*loadedPlan, diag.List) {
+func loadPlan(p *project.Directory, data []byte) (*gate.Plan, diag.List) {
 	plan, err := plans.Decode(data, p.Keyring)
 	switch {
 	case errors.Is(err, plans.ErrNotPlan) && len(data) > 1 && data[0] == 'P' && data[1] == 'K':
@@ -216,16 +217,16 @@ func loadPlan(p *project.Directory, data []byte) (*loadedPlan, diag.List) {
 		return nil, diags
 	}
 	p.Quote(cfg.Files)
-	return &loadedPlan{plan: plan, encoded: data, config: cfg}, nil
+	return &gate.Plan{Plan: plan, Encoded: data, Config: cfg}, nil
 }
 
 // giveEphemeral asks again for the values that a saved plan does not keep.
-func (o *Operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *project.VariableOptions) diag.List {
+func (o *Operation) giveEphemeral(ctx context.Context, l *gate.Plan, vars *project.VariableOptions) diag.List {
 	wanted := false
-	for name, v := range l.plan.Variables {
+	for name, v := range l.Plan.Variables {
 		if v.Ephemeral && v.Given {
 			wanted = true
-			if l.config.Root.Variables[name] == nil {
+			if l.Config.Root.Variables[name] == nil {
 				return diag.Errorf("Plan does not fit its configuration", "The plan was given the variable %q, which its configuration does not declare.", name)
 			}
 		}
@@ -233,9 +234,9 @@ func (o *Operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *proj
 	if !wanted {
 		return nil
 	}
-	values, diags := o.Variables(ctx, l.config, vars, l.plan.Mode)
-	l.ephemeral = map[string]cty.Value{}
-	for name, v := range l.plan.Variables {
+	values, diags := o.Variables(ctx, l.Config, vars, l.Plan.Mode)
+	l.Ephemeral = map[string]cty.Value{}
+	for name, v := range l.Plan.Variables {
 		given, ok := values[name]
 		if !v.Ephemeral || !v.Given {
 			continue
@@ -244,9 +245,9 @@ func (o *Operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *proj
 			diags = append(diags, diag.Errorf("Ephemeral variable must be given again", "The plan was made with a value for the ephemeral variable %q. Such values are not kept in plans: give the same again, for example with -var.", name)...)
 			continue
 		}
-		val, d := configs.PrepareVariable(l.config.Root.Variables[name], given)
+		val, d := configs.PrepareVariable(l.Config.Root.Variables[name], given)
 		diags = append(diags, d...)
-		l.ephemeral[name] = val
+		l.Ephemeral[name] = val
 	}
 	return diags
 }
@@ -289,7 +290,7 @@ func (o *Operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List 
 
 // runOptions shape the execution of a plan.
 type runOptions struct {
-	Request
+	gate.Request
 	parallelism int
 	id          string        // of a new run; may be empty
 	patience    time.Duration // how long to wait for what another run is changing
@@ -299,15 +300,15 @@ type runOptions struct {
 	// budgeted says that the plan was held against the budgets with others that it
 	// is applied with, on this board.
 	budgeted bool
-	board    *budgetBoard
+	board    *gate.Board
 	// hard, once closed, cuts off what is running; nil: as the person typing says.
 	hard <-chan struct{}
 }
 
 // mayCarryOut refuses what the roles do not allow of what carrying out a plan is.
-func (o *Operation) mayCarryOut(l *loadedPlan, kind string) diag.List {
-	who, _ := o.who()
-	for _, verb := range project.VerbsOf(kind, l.plan) {
+func (o *Operation) mayCarryOut(l *gate.Plan, kind string) diag.List {
+	who, _ := o.Who()
+	for _, verb := range project.VerbsOf(kind, l.Plan) {
 		if diags := o.Session.MayBe(who, verb, o.Environment, o.Stack, ""); diags.HasErrors() {
 			return diags
 		}
@@ -317,45 +318,45 @@ func (o *Operation) mayCarryOut(l *loadedPlan, kind string) diag.List {
 
 // carryOut carries out a plan as a durable run. What it returns besides the
 // result is why the run could not start, where the plan is out of date.
-func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
-	_, authority := o.who()
-	if diags := o.mayCarryOut(l, opts.kind); diags.HasErrors() {
-		l.forbidden = true
+func (o *Operation) carryOut(ctx context.Context, l *gate.Plan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
+	_, authority := o.Who()
+	if diags := o.mayCarryOut(l, opts.Kind); diags.HasErrors() {
+		l.Forbidden = true
 		return runs.Result{}, nil, diags
 	}
 	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	var costs judged
+	var costs gate.Costs
 	switch {
 	case opts.budgeted:
-	case opts.resume != "":
-		run, err := store.Run(ctx, opts.resume)
+	case opts.Resume != "":
+		run, err := store.Run(ctx, opts.Resume)
 		if err != nil {
 			return runs.Result{}, nil, diag.FromError(err)
 		}
-		opts.board = o.boardOf(ctx, run, map[string]*loadedPlan{o.Stack: l})
+		opts.board = o.BoardOf(ctx, run, map[string]*gate.Plan{o.Stack: l})
 	default:
-		costs = *o.judge(ctx, l)
-		opts.board = costs.board
-		diags = append(diags, l.costs.take()...)
-		if costs.denied {
-			l.refused = true
+		costs = *o.Judge(ctx, l)
+		opts.board = costs.Board
+		diags = append(diags, l.Costs.Take()...)
+		if costs.Denied {
+			l.Refused = true
 			return runs.Result{}, nil, diags
 		}
 	}
 	told := diags
-	if diags := l.encode(o.Keyring); diags.HasErrors() {
+	if diags := l.Encode(o.Keyring); diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	late, diags := l.encodeLate(o.Keyring)
+	late, diags := l.EncodeLate(o.Keyring)
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	decided, guard, policed := o.gate(ctx, l, opts.Request)
+	decided, guard, policed := o.Gate(ctx, l, opts.Request)
 	if policed.HasErrors() {
-		l.refused = true
+		l.Refused = true
 		return runs.Result{}, nil, policed
 	}
 	if opts.hard == nil {
@@ -363,8 +364,8 @@ func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	}
 	id := opts.id
 	switch {
-	case opts.resume != "":
-		id = opts.resume
+	case opts.Resume != "":
+		id = opts.Resume
 	case id == "":
 		id = project.TakeNewRun(ctx)
 	}
@@ -372,25 +373,25 @@ func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
-			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.Key(), Actor: o.by(), Authority: authority, Program: project.ProgramVersion(), Summary: summaryLine(l.plan),
+			ID: id, Parent: opts.Parent, Kind: opts.Kind, Key: o.Key(), Actor: o.By(), Authority: authority, Program: project.ProgramVersion(), Summary: summaryLine(l.Plan),
 		},
-		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
+		Plan: l.Plan, Encoded: l.Encoded, Late: late, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
 	}
-	if opts.parent == "" {
+	if opts.Parent == "" {
 		request.Run.Source = o.Session.Source()
 	}
 	input := engine.ApplyInput{
-		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.Factory(), WorkDir: o.WorkDir, Progress: o.view.progress,
+		Plan: l.Plan, Config: l.Config, Ephemeral: l.Ephemeral, Late: l.Late, Providers: o.Factory(), WorkDir: o.WorkDir, Progress: o.view.progress,
 	}
-	if all := guardsOf(guard, newBudgetGuard(&o.Case, l, opts.board)); len(all) > 0 {
+	if all := gate.GuardsOf(guard, gate.NewBudgetGuard(&o.Case, l, opts.board)); len(all) > 0 {
 		input.Guard, request.Closing = all, all.Closing
 	}
-	request.Events, request.Run.Overrides = costs.record(o.subject())
+	request.Events, request.Run.Overrides = costs.Record(o.Subject())
 	if decided != nil {
 		request.Decision = decided.Encode()
-		request.Events = append(request.Events, overrideEvents(decided)...)
-		request.Run.Overrides = append(request.Run.Overrides, ruleOverrides(decided)...)
+		request.Events = append(request.Events, gate.OverrideEvents(decided)...)
+		request.Run.Overrides = append(request.Run.Overrides, gate.RuleOverrides(decided)...)
 	}
 	open := func(ctx context.Context) (runs.Executor, diag.List) {
 		ex, diags := engine.NewApply(ctx, input)
@@ -400,7 +401,7 @@ func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		return ex, diags
 	}
 	var result runs.Result
-	if opts.resume != "" {
+	if opts.Resume != "" {
 		result, diags = runner.Resume(ctx, request, open)
 	} else {
 		result, diags = runner.Apply(ctx, request, open)

@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/project"
@@ -35,7 +36,7 @@ type humanView struct {
 	operations int // to come
 }
 
-func (v *humanView) shown() bool { return true }
+func (v *humanView) Shown() bool { return true }
 
 func (v *humanView) watch() views.Watcher {
 	v.mu.Lock()
@@ -54,7 +55,7 @@ func (v *humanView) event(e runs.Event) {
 	}
 }
 
-func (v *humanView) settle() {
+func (v *humanView) Settle() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.watcher != nil {
@@ -63,14 +64,14 @@ func (v *humanView) settle() {
 	}
 }
 
-func (v *humanView) plan(ctx context.Context, o *Operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.Schemas(ctx))
-	v.operations = operationsOf(l.plan)
+func (v *humanView) plan(ctx context.Context, o *Operation, l *gate.Plan) {
+	v.terminal.Plan(l.Plan, o.Schemas(ctx))
+	v.operations = operationsOf(l.Plan)
 }
 
-func (v *humanView) cost(j *judged) { v.terminal.Cost(j.estimate, j.verdicts) }
+func (v *humanView) Cost(j *gate.Costs) { v.terminal.Cost(j.Estimate, j.Verdicts) }
 
-func (v *jsonView) cost(j *judged) { v.stream.Cost(j.estimate, j.verdicts) }
+func (v *jsonView) Cost(j *gate.Costs) { v.stream.Cost(j.Estimate, j.Verdicts) }
 
 func (v *humanView) saved(changes bool, file string) {
 	if inAutomation() || !changes && file == "" {
@@ -85,7 +86,7 @@ func (v *humanView) saved(changes bool, file string) {
 	v.terminal.Paragraph("To perform exactly these actions, run the following command to apply:\n    tutti apply \"" + file + "\"")
 }
 
-func (v *humanView) decision(d *policy.Decision) { v.terminal.Decision(d) }
+func (v *humanView) Decision(d *policy.Decision) { v.terminal.Decision(d) }
 
 func (v *humanView) applied(p *plans.Plan, r runs.Result) {
 	v.terminal.Applied(p.Mode, views.Totals(r.Done), r.Run.Kind, string(r.Run.Status), r.Run.ID)
@@ -115,23 +116,23 @@ type jsonView struct {
 	stream *views.Stream
 }
 
-func (v *jsonView) shown() bool { return true }
+func (v *jsonView) Shown() bool { return true }
 
 func (v *jsonView) progress(p engine.Progress) { v.stream.Progress(p) }
 func (v *jsonView) event(runs.Event)           {}
-func (v *jsonView) settle()                    {}
+func (v *jsonView) Settle()                    {}
 
 func (v *jsonView) saved(bool, string) {}
 
-func (v *jsonView) plan(_ context.Context, _ *Operation, l *loadedPlan) {
-	if l.file != "" {
-		v.stream.Actions(l.plan)
+func (v *jsonView) plan(_ context.Context, _ *Operation, l *gate.Plan) {
+	if l.File != "" {
+		v.stream.Actions(l.Plan)
 		return
 	}
-	v.stream.Plan(l.plan)
+	v.stream.Plan(l.Plan)
 }
 
-func (v *jsonView) decision(d *policy.Decision) { v.stream.Decision(d) }
+func (v *jsonView) Decision(d *policy.Decision) { v.stream.Decision(d) }
 
 func (v *jsonView) applied(p *plans.Plan, r runs.Result) {
 	if r.Run.Status == runs.Succeeded {
@@ -186,9 +187,9 @@ func (v *stackView) progress(p engine.Progress) {
 	v.humanView.progress(p)
 }
 
-func (v *stackView) plan(ctx context.Context, o *Operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.Schemas(ctx))
-	v.operations += operationsOf(l.plan)
+func (v *stackView) plan(ctx context.Context, o *Operation, l *gate.Plan) {
+	v.terminal.Plan(l.Plan, o.Schemas(ctx))
+	v.operations += operationsOf(l.Plan)
 }
 
 func (v *humanView) appliedAll(mode plans.Mode, r runs.Result) {
@@ -211,7 +212,7 @@ func (v *jsonView) outputs(stack string, values map[string]*states.Output) {
 	v.stream.ForStack(stack).Outputs(values)
 }
 
-func (v *stackView) decision(d *policy.Decision) { v.terminal.StackDecision(v.name, d) }
+func (v *stackView) Decision(d *policy.Decision) { v.terminal.StackDecision(v.name, d) }
 
 // applied is told once for all stacks.
 func (v *stackView) applied(*plans.Plan, runs.Result) {}

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 )
@@ -76,7 +77,7 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 		return app.fail(diags)
 	}
 	loaded, d := op.makePlan(ctx, in)
-	op.view.settle()
+	op.view.Settle()
 	diags = append(diags, d...)
 	if loaded != nil {
 		op.showPlan(ctx, loaded, diags)
@@ -85,10 +86,10 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	_, denied := op.decide(ctx, loaded, Request{kind: o.kind()})
-	app.Show(op.judge(ctx, loaded).advice())
+	_, denied := op.Decide(ctx, loaded, gate.Request{Kind: o.kind()})
+	app.Show(op.Judge(ctx, loaded).Advice())
 	if o.generateConfigOut != "" {
-		if diags := op.writeGenerated(o.generateConfigOut, loaded.plan); len(diags) > 0 {
+		if diags := op.writeGenerated(o.generateConfigOut, loaded.Plan); len(diags) > 0 {
 			app.Show(diags)
 			if diags.HasErrors() {
 				return exitFailed
@@ -100,11 +101,11 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 			return app.fail(diags)
 		}
 	}
-	op.view.saved(loaded.plan.HasChanges(), o.out)
+	op.view.saved(loaded.Plan.HasChanges(), o.out)
 	if app.Show(denied); denied.HasErrors() {
 		return exitFailed
 	}
-	if o.detailedExit && loaded.plan.HasChanges() {
+	if o.detailedExit && loaded.Plan.HasChanges() {
 		return exitChanges
 	}
 	return exitOK
@@ -125,7 +126,7 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 		return exitFailed
 	}
 	denied := e.decide(ctx, mode, o.kind())
-	e.app.Show(e.judge(ctx).advice())
+	e.app.Show(e.judge(ctx).Advice())
 	if o.out != "" {
 		diags := e.finish(mode)
 		if !diags.HasErrors() {
@@ -150,13 +151,13 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 
 // showPlan shows a plan, also an incomplete one: what was planned before an
 // error helps to understand it.
-func (o *operation) showPlan(ctx context.Context, l *loadedPlan, diags diag.List) {
-	if diags.HasErrors() && len(l.plan.Changes) == 0 {
+func (o *operation) showPlan(ctx context.Context, l *gate.Plan, diags diag.List) {
+	if diags.HasErrors() && len(l.Plan.Changes) == 0 {
 		return
 	}
 	o.view.plan(ctx, o.Operation, l)
 	if !diags.HasErrors() {
-		o.showCost(ctx, l)
+		o.ShowCost(ctx, l)
 	}
 }
 

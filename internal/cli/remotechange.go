@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
@@ -254,7 +255,7 @@ func (c *remoteChange) denied() diag.List {
 	var diags diag.List
 	for _, part := range c.parts {
 		if part.decision != nil {
-			diags = append(diags, denied(part.decision, "This plan must not be carried out.")...)
+			diags = append(diags, gate.Denied(part.decision, "This plan must not be carried out.")...)
 		}
 	}
 	return diags
@@ -468,7 +469,7 @@ func (a *App) upload(ctx context.Context, request *client.ProjectChangeRequest) 
 
 // overridesThere are the overrides that the options ask for, as a server takes them.
 func (a *App) overridesThere() ([]client.Override, diag.List) {
-	asked, diags := overridesAsked(a.Session)
+	asked, diags := gate.OverridesAsked(a.Session)
 	var out []client.Override
 	for _, o := range asked {
 		out = append(out, client.Override{Rule: o.Rule, Reason: o.Reason})

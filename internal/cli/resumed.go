@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
 // planOf reads the plan a run carries out, and the values it was given besides.
-func (o *Operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag.List) {
+func (o *Operation) planOf(ctx context.Context, run runs.Run) (*gate.Plan, diag.List) {
 	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
@@ -25,7 +26,7 @@ func (o *Operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag
 	}
 	late, err := runs.Late(ctx, o.Opened, run.ID)
 	if err == nil && late != nil {
-		loaded.late, err = plans.DecodeValues(late, o.Keyring)
+		loaded.Late, err = plans.DecodeValues(late, o.Keyring)
 	}
 	if err != nil {
 		return nil, append(diags, diag.Errorf("Cannot read the run's inputs", "%s.", err)...)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
@@ -58,9 +59,9 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	plan := loaded.plan
-	opts := runOptions{Request: Request{kind: rollbackKind}, parallelism: o.parallelism, patience: o.lockTimeout}
-	_, denied := op.decide(ctx, loaded, opts.Request)
+	plan := loaded.Plan
+	opts := runOptions{Request: gate.Request{Kind: rollbackKind}, parallelism: o.parallelism, patience: o.lockTimeout}
+	_, denied := op.Decide(ctx, loaded, opts.Request)
 	if out != "" {
 		if diags := op.savePlan(loaded, out); diags.HasErrors() {
 			return app.fail(diags)
@@ -77,10 +78,10 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if !plan.HasChanges() {
 		return exitOK
 	}
-	if diags := op.mayCarryOut(loaded, opts.kind); diags.HasErrors() {
+	if diags := op.mayCarryOut(loaded, opts.Kind); diags.HasErrors() {
 		return app.fail(diags) // rather than after asking
 	}
-	if op.refused(ctx, loaded) || !o.confirm(ctx, op, plan) {
+	if op.Refused(ctx, loaded) || !o.confirm(ctx, op, plan) {
 		return exitFailed
 	}
 	return op.execute(ctx, loaded, opts, nil)
@@ -121,10 +122,10 @@ func ofSeveralStacks(id string, children []runs.Run) diag.List {
 }
 
 // savePlan writes a plan to a file.
-func (o *operation) savePlan(l *loadedPlan, name string) diag.List {
-	diags := l.encode(o.Keyring)
+func (o *operation) savePlan(l *gate.Plan, name string) diag.List {
+	diags := l.Encode(o.Keyring)
 	if !diags.HasErrors() {
-		diags = append(diags, diag.FromError(project.ReplaceFile(name, l.encoded, 0o600))...)
+		diags = append(diags, diag.FromError(project.ReplaceFile(name, l.Encoded, 0o600))...)
 	}
 	return diags
 }

@@ -7,12 +7,13 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
 // planRollback plans to bring back what a run changed. There is no plan where that
 // cannot even be tried.
-func (o *Operation) planRollback(ctx context.Context, po *planOptions, run string) (*loadedPlan, diag.List) {
+func (o *Operation) planRollback(ctx context.Context, po *planOptions, run string) (*gate.Plan, diag.List) {
 	goals, diags := o.beforeRun(ctx, run)
 	if diags.HasErrors() {
 		return nil, diags
@@ -23,8 +24,8 @@ func (o *Operation) planRollback(ctx context.Context, po *planOptions, run strin
 	}
 	in.Now = time.Now().UTC()
 	plan, d := engine.Rollback(ctx, in, goals)
-	o.view.settle()
-	l := &loadedPlan{plan: plan, config: in.Config}
+	o.view.Settle()
+	l := &gate.Plan{Plan: plan, Config: in.Config}
 	o.completePlan(ctx, l, in)
 	return l, append(diags, d...)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/zclconf/go-cty/cty"
@@ -137,7 +138,7 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 	}
 	app.Show(diags)
 	op.Environment = environment
-	overrides, d2 := overridesFor(app.Session, p)
+	overrides, d2 := gate.OverridesFor(app.Session, p)
 	if d2.HasErrors() {
 		return app.fail(d2)
 	}
@@ -160,7 +161,7 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	}
 	view := newWorkflowView(o.app)
 	runner := &runs.Runner{Store: store}
-	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Authorize: o.app.Authorizer(store), Admit: o.admit, Secrets: o.SecretReader(o.Key().Environment)}
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Authorize: o.app.Authorizer(store), Admit: o.Admit, Secrets: o.SecretReader(o.Key().Environment)}
 	if r := o.stacks(d.Project); r != nil {
 		defer r.Close()
 		options.Stacks = r
@@ -217,7 +218,7 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 	if diags := app.May(access.Run, op.Environment, name); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	overrides, diags := overridesFor(app.Session, p)
+	overrides, diags := gate.OverridesFor(app.Session, p)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -341,7 +342,7 @@ func (a *App) reportEnd(run runs.Run, result flow.Result, steps []flow.StepState
 	if asJSON {
 		doc := workflowJSON{Run: run.ID, Status: string(run.Status), Outputs: map[string]json.RawMessage{}, Error: describeError(result.Error, result.Step), Steps: []workflowStepJSON{}}
 		for name, v := range outputsOf(result) {
-			doc.Outputs[name] = plainJSON(v)
+			doc.Outputs[name] = gate.PlainJSON(v)
 		}
 		for _, s := range steps {
 			doc.Steps = append(doc.Steps, workflowStepJSON{Name: s.Name, Status: string(s.Status), Items: s.Items, Error: describeError(s.Error, "")})

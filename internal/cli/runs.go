@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -407,7 +408,7 @@ func resumeCommand() *command {
 				op = app.operation(op.on(run.Key))
 				loaded, diags := op.planOf(ctx, run)
 				if !diags.HasErrors() {
-					diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
+					diags = append(diags, op.checkLocks(ctx, loaded.Plan)...)
 					diags = append(diags, op.giveEphemeral(ctx, loaded, &vars)...)
 				}
 				if diags.HasErrors() {
@@ -416,7 +417,7 @@ func resumeCommand() *command {
 				if !autoApprove && !app.approvedResume(ctx, run) {
 					return exitFailed
 				}
-				return op.execute(ctx, loaded, runOptions{Request: Request{kind: run.Kind, resume: run.ID}, parallelism: parallelism}, nil)
+				return op.execute(ctx, loaded, runOptions{Request: gate.Request{Kind: run.Kind, Resume: run.ID}, parallelism: parallelism}, nil)
 			}
 		},
 	}

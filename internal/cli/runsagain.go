@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
@@ -67,7 +68,7 @@ func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, r
 	if len(o.app.Overrides) > 0 {
 		declared, diags := projects.Load(".") // as the files are now, by which it is judged
 		if !diags.HasErrors() {
-			overrides, diags = overridesFor(o.app.Session, declared)
+			overrides, diags = gate.OverridesFor(o.app.Session, declared)
 		}
 		if diags.HasErrors() {
 			return o.app.fail(diags)
@@ -76,7 +77,7 @@ func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, r
 	return o.workflow(ctx, d, asJSON, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: p.run.Key, Actor: o.app.Actor(), Authority: o.app.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + d.Workflow.Name + ", " + why, Overrides: overrides}
 		w.Admit = func(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
-			told, diags := o.admit(ctx, a)
+			told, diags := o.Admit(ctx, a)
 			if instead != nil && a.Run.Parent == "" && !diags.HasErrors() {
 				diags = append(diags, diag.FromError(instead())...)
 			}

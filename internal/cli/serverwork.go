@@ -15,6 +15,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -214,7 +215,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		}
 		defer done()
 		e.Run = run
-		e.Admit = (&runs.WorkflowOptions{Admit: op.admit}).Admits(s.Workflow, nil)
+		e.Admit = (&runs.WorkflowOptions{Admit: op.Admit}).Admits(s.Workflow, nil)
 		e.Start, e.Sensitive = runs.MachineStart("", input, runs.NewID(time.Now())), true
 		return admitted(w.runner.Enqueue(ctx, e))
 	}
@@ -233,7 +234,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	return admitted(w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Admit: op.admit}))
+	return admitted(w.runner.EnqueueWorkflow(ctx, d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs, Admit: op.Admit}))
 }
 
 // admitted tells what a policy forbids from what went wrong.
@@ -270,7 +271,7 @@ func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry
 		return runs.Run{}, diags.Err()
 	}
 	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID, Source: r.Run.Source}
-	started, diags := w.runner.EnqueueWorkflow(ctx, p.definition, runs.WorkflowOptions{Run: run, Environment: p.environment, Inputs: p.inputs, Reuse: reuse, Admit: op.admit})
+	started, diags := w.runner.EnqueueWorkflow(ctx, p.definition, runs.WorkflowOptions{Run: run, Environment: p.environment, Inputs: p.inputs, Reuse: reuse, Admit: op.Admit})
 	return admitted(started, diags)
 }
 
@@ -358,20 +359,20 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 }
 
 // part describes the plan of one stack to clients.
-func (o *Operation) part(ctx context.Context, l *loadedPlan, kind string) (api.PlanPart, error) {
-	out := api.PlanPart{Stack: o.Stack, Resource: o.Stack, Counts: l.plan.Count(), Needs: api.NeedsOf(l.plan), Plan: l.plan}
-	document, err := jsonplan.Plan(l.plan, nil, o.JSONOptions(ctx))
+func (o *Operation) part(ctx context.Context, l *gate.Plan, kind string) (api.PlanPart, error) {
+	out := api.PlanPart{Stack: o.Stack, Resource: o.Stack, Counts: l.Plan.Count(), Needs: api.NeedsOf(l.Plan), Plan: l.Plan}
+	document, err := jsonplan.Plan(l.Plan, nil, o.JSONOptions(ctx))
 	if err != nil {
 		return out, err
 	}
 	if out.Document, err = api.MaskPlan(document); err != nil {
 		return out, err
 	}
-	if j, diags := o.holdToPolicy(ctx, l, Request{kind: kind}); j != nil && !diags.HasErrors() {
-		out.Decision, out.Judged = eventData(j.decision), j.decision
+	if j, diags := o.HoldToPolicy(ctx, l, gate.Request{Kind: kind}); j != nil && !diags.HasErrors() {
+		out.Decision, out.Judged = gate.EventData(j.Decision), j.Decision
 	}
-	if j := o.judge(ctx, l); j.estimate != nil {
-		out.Cost, out.Priced = eventData(j.estimate), j.estimate
+	if j := o.Judge(ctx, l); j.Estimate != nil {
+		out.Cost, out.Priced = gate.EventData(j.Estimate), j.Estimate
 	}
 	return out, nil
 }

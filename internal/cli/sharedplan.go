@@ -8,6 +8,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
@@ -22,8 +23,8 @@ import (
 type sharedPlan struct {
 	plan     *stacks.Plan
 	ensemble *project.Ensemble
-	scope    *stacks.Scope          // for applying
-	made     map[string]*loadedPlan // the parts, where they were made here
+	scope    *stacks.Scope         // for applying
+	made     map[string]*gate.Plan // the parts, where they were made here
 	err      error
 
 	beginning sync.Mutex
@@ -97,7 +98,7 @@ func (s *sharedPlan) outputs(ctx context.Context, store *sqlite.Store) func(stri
 }
 
 // loaded reads a stack's plan, with the values that it was made without.
-func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack string) (*Operation, *loadedPlan, diag.List) {
+func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack string) (*Operation, *gate.Plan, diag.List) {
 	part := s.plan.Stack(stack)
 	if part == nil {
 		return nil, nil, diag.Errorf("Plan is for other stacks", "The plan %s has no part for the stack %q.", s.plan.Digest, stack)
@@ -110,26 +111,26 @@ func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack stri
 			return nil, nil, diags
 		}
 	}
-	if l.plan.Digest != part.Digest {
+	if l.Plan.Digest != part.Digest {
 		return nil, nil, append(diags, diag.FromError(plans.ErrTampered)...)
 	}
-	diags = append(diags, op.checkLocks(ctx, l.plan)...)
-	l.late, l.ephemeral = map[string]cty.Value{}, map[string]cty.Value{}
-	if l.plan.Mode != plans.Normal || diags.HasErrors() {
+	diags = append(diags, op.checkLocks(ctx, l.Plan)...)
+	l.Late, l.Ephemeral = map[string]cty.Value{}, map[string]cty.Value{}
+	if l.Plan.Mode != plans.Normal || diags.HasErrors() {
 		return op, l, diags
 	}
 	inputs, d := s.scope.Inputs(stack, s.outputs(ctx, store))
 	diags = append(diags, d...)
 	for name, v := range inputs {
-		planned, ok := l.plan.Variables[name]
+		planned, ok := l.Plan.Variables[name]
 		switch {
 		case !ok || !planned.Given || slices.Contains(part.Own, name):
 		case planned.Ephemeral:
-			val, d := configs.PrepareVariable(l.config.Root.Variables[name], v)
+			val, d := configs.PrepareVariable(l.Config.Root.Variables[name], v)
 			diags = append(diags, d...)
-			l.ephemeral[name] = val
+			l.Ephemeral[name] = val
 		default:
-			l.late[name] = v.Value
+			l.Late[name] = v.Value
 		}
 	}
 	return op, l, diags
@@ -137,12 +138,12 @@ func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack stri
 
 // board is what the budgets are held against when a run of the plan is gone on
 // with: stacks that it has applied count as they are recorded.
-func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) (*budgetBoard, error) {
+func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) (*gate.Board, error) {
 	ended, err := endedStacks(ctx, store, run)
 	if err != nil {
 		return nil, err
 	}
-	planned := map[string]*loadedPlan{}
+	planned := map[string]*gate.Plan{}
 	var o *Operation
 	for _, part := range s.plan.Stacks {
 		if ended[part.Name] {
@@ -158,7 +159,7 @@ func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) 
 	if o == nil {
 		return nil, nil
 	}
-	return o.boardOf(ctx, run, planned), nil
+	return o.BoardOf(ctx, run, planned), nil
 }
 
 // endedStacks names the stacks of a run that were applied already.

@@ -71,17 +71,17 @@ func (a *App) showFile(ctx context.Context, p *project.Directory, name string, a
 		return a.fail(diags)
 	}
 	if asJSON {
-		err := jsonplan.WritePlan(a.Out, loaded.plan, loaded.config, p.JSONOptions(ctx))
+		err := jsonplan.WritePlan(a.Out, loaded.Plan, loaded.Config, p.JSONOptions(ctx))
 		fmt.Fprintln(a.Out)
 		if err != nil {
 			return a.failf("Cannot write JSON", "%s.", err)
 		}
 		return exitOK
 	}
-	a.terminals().out.Plan(loaded.plan, p.Schemas(ctx))
+	a.terminals().out.Plan(loaded.Plan, p.Schemas(ctx))
 	op := newOperation(p, a.operationView(false))
-	op.showCost(ctx, loaded)
-	a.Show(op.judge(ctx, loaded).advice())
+	op.ShowCost(ctx, loaded)
+	a.Show(op.Judge(ctx, loaded).Advice())
 	return exitOK
 }
 

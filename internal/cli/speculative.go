@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
@@ -147,7 +148,7 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	}
 	defer actions.GiveBackScratch(dir)
 	log := newLogView(req.Log)
-	defer log.settle()
+	defer log.Settle()
 	e, diags := r.guest(store, dir)
 	if diags.HasErrors() {
 		diags = (&project.Ensemble{Root: &project.Directory{Dir: dir}}).AsSent(diags)
@@ -157,7 +158,7 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	defer e.CloseMembers()
 	names, diags := e.Graph.Select(req.Stacks)
 	e.Names = names
-	o := &EnsembleOperation{Ensemble: e, session: e.Root.Session, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) > 0, by: req}
+	o := &EnsembleOperation{Ensemble: e, session: e.Root.Session, view: log, plans: map[string]*gate.Plan{}, named: len(req.Stacks) > 0, by: req}
 	po, err := r.options(ctx, req)
 	if err != nil {
 		return runs.StackPlan{}, err

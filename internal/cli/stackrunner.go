@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/project"
@@ -36,7 +37,7 @@ type stackRunner struct {
 	parallelism int
 	patience    time.Duration
 	budgeted    bool // what is applied was held against the budgets as a whole
-	board       *budgetBoard
+	board       *gate.Board
 
 	mu       sync.Mutex
 	own      *project.Ensemble
@@ -213,9 +214,9 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	e.Give(&po.VariableOptions)
 	e.UseVariables(req.Variables)
 	log := newLogView(req.Log)
-	defer log.settle()
+	defer log.Settle()
 	op := newOperationBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
-	var loaded *loadedPlan
+	var loaded *gate.Plan
 	var own []string
 	var diags diag.List
 	kind := po.kind()
@@ -230,23 +231,23 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	}
 	if !diags.HasErrors() {
 		log.plan(ctx, op, loaded)
-		op.showCost(ctx, loaded)
+		op.ShowCost(ctx, loaded)
 	}
 	if log.show(diags, r.root.Session.Quoted()); diags.HasErrors() {
 		return nil, nil, problem("Tutti.PlanFailed", diags)
 	}
-	if diags := loaded.encode(r.root.Keyring); diags.HasErrors() {
+	if diags := loaded.Encode(r.root.Keyring); diags.HasErrors() {
 		return nil, nil, diags.Err()
 	}
 	shared := &sharedPlan{plan: &stacks.Plan{
 		Environment: e.Environment, Kind: kind, Created: time.Now().UTC(), Program: project.ProgramVersion(), Outputs: e.OutputNames(),
-		Stacks: []stacks.StackPlan{{Name: req.Stack, Own: own, Digest: loaded.plan.Digest, Encoded: loaded.encoded}},
+		Stacks: []stacks.StackPlan{{Name: req.Stack, Own: own, Digest: loaded.Plan.Digest, Encoded: loaded.Encoded}},
 	}}
 	shared.plan.SetProject(e.Declared, e.Variables)
 	if err := r.keep(ctx, op.Opened, shared.plan); err != nil {
 		return nil, nil, err
 	}
-	return shared, loaded.plan, nil
+	return shared, loaded.Plan, nil
 }
 
 // undoes refuses a plan that is to bring back what another stack's run changed, or to
@@ -266,7 +267,7 @@ func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *Ope
 
 // planStep plans a stack with inputs of a step besides those that the project
 // gives it; own names them.
-func (o *Operation) planStep(ctx context.Context, po *planOptions, inputs cty.Value) (l *loadedPlan, own []string, diags diag.List) {
+func (o *Operation) planStep(ctx context.Context, po *planOptions, inputs cty.Value) (l *gate.Plan, own []string, diags diag.List) {
 	req, diags := po.request()
 	if diags.HasErrors() {
 		return nil, nil, diags
@@ -370,7 +371,7 @@ func (r *stackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
 	kind := shared.plan.Kind
-	return r.carryOut(ctx, req, op, l, runOptions{Request: Request{kind: kind, parent: req.Parent}, id: req.Run}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{Request: gate.Request{Kind: kind, Parent: req.Parent}, id: req.Run}, diags)
 }
 
 func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
@@ -380,7 +381,7 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 	}
 	l, diags := op.planOf(ctx, run)
 	if !diags.HasErrors() {
-		diags = append(diags, op.checkLocks(ctx, l.plan)...)
+		diags = append(diags, op.checkLocks(ctx, l.Plan)...)
 	}
 	if !diags.HasErrors() && req.Plan != "" {
 		// What has to be given again, and what was not recorded before the crash.
@@ -391,9 +392,9 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 		_, anew, d := shared.loaded(ctx, r.root.Opened, req.Stack)
 		diags = append(diags, d...)
 		if !d.HasErrors() {
-			l.ephemeral = anew.ephemeral
-			if len(l.late) == 0 {
-				l.late = anew.late
+			l.Ephemeral = anew.Ephemeral
+			if len(l.Late) == 0 {
+				l.Late = anew.Late
 			}
 		}
 	}
@@ -403,19 +404,19 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
-	return r.carryOut(ctx, req, op, l, runOptions{Request: Request{kind: run.Kind, resume: run.ID}}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{Request: gate.Request{Kind: run.Kind, Resume: run.ID}}, diags)
 }
 
 // ephemeralAgain evaluates the ephemeral inputs of a plan anew that was made for
 // one step: they are kept nowhere.
-func (o *Operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.StackRequest, vars *project.VariableOptions) diag.List {
+func (o *Operation) ephemeralAgain(ctx context.Context, l *gate.Plan, req runs.StackRequest, vars *project.VariableOptions) diag.List {
 	var names []string
-	for name, planned := range l.plan.Variables {
+	for name, planned := range l.Plan.Variables {
 		if planned.Ephemeral && planned.Given {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 || l.plan.Mode != plans.Normal {
+	if len(names) == 0 || l.Plan.Mode != plans.Normal {
 		return nil
 	}
 	o.Ensemble.UseVariables(req.Variables)
@@ -423,16 +424,16 @@ func (o *Operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.
 	if diags.HasErrors() {
 		return diags
 	}
-	inputs, d := o.StackInputs(l.config, scope, o.Ensemble.FromState(ctx, o.Stack, l.plan.Mode))
+	inputs, d := o.StackInputs(l.Config, scope, o.Ensemble.FromState(ctx, o.Stack, l.Plan.Mode))
 	diags = append(diags, d...)
-	if l.ephemeral == nil {
-		l.ephemeral = map[string]cty.Value{}
+	if l.Ephemeral == nil {
+		l.Ephemeral = map[string]cty.Value{}
 	}
 	for _, name := range names {
 		if in, ok := inputs[name]; ok {
-			val, d := configs.PrepareVariable(l.config.Root.Variables[name], in)
+			val, d := configs.PrepareVariable(l.Config.Root.Variables[name], in)
 			diags = append(diags, d...)
-			l.ephemeral[name] = val
+			l.Ephemeral[name] = val
 		}
 	}
 	return diags
@@ -458,9 +459,9 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 }
 
 // carryOut has a run driven to its end and says what came of it.
-func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *Operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
+func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *Operation, l *gate.Plan, opts runOptions, before diag.List) (cty.Value, error) {
 	if !r.budgeted { // else the stacks were judged together
-		readRulesAnew(r.root)
+		gate.ReadRulesAnew(r.root)
 	}
 	log := newLogView(req.Log)
 	view := teeView{log, silentView{}}
@@ -481,29 +482,29 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *O
 	}()
 	opts.parallelism, opts.patience, opts.hard, opts.budgeted, opts.board = r.parallelism, r.patience, ctx.Done(), r.budgeted, r.board
 	result, stale, diags := op.carryOut(soft, l, opts)
-	log.settle()
+	log.Settle()
 	diags = append(before, diags...)
 	log.show(diags, r.root.Session.Quoted())
 	if result.Run.Status == runs.Interrupted {
-		r.note(req, l.plan, result, diags)
+		r.note(req, l.Plan, result, diags)
 		return cty.DynamicVal, runs.ErrDetached
 	}
 	if result.Run.Status != runs.Succeeded || diags.HasErrors() {
-		err := r.failed(req, l.plan, result, diags)
+		err := r.failed(req, l.Plan, result, diags)
 		switch {
 		case stale != nil:
 			err = actions.Errorf(runs.StaleError, "%s", stale)
-		case l.forbidden:
+		case l.Forbidden:
 			err = problem(runs.ForbiddenError, diags)
-		case l.refused:
+		case l.Refused:
 			err = problem(runs.DeniedError, diags)
 		}
-		if result.Run.Status == "" && l.decided != nil && l.decided.decision.Blocked() {
-			err = actions.Errorf(runs.DeniedError, "Denied by policy: %s", deniedBecause(l.decided.decision))
+		if result.Run.Status == "" && l.Decided != nil && l.Decided.Decision.Blocked() {
+			err = actions.Errorf(runs.DeniedError, "Denied by policy: %s", gate.DeniedBecause(l.Decided.Decision))
 		}
 		return cty.DynamicVal, err
 	}
-	r.note(req, l.plan, result, diags)
+	r.note(req, l.Plan, result, diags)
 	return finalOutputs(result.Final.Outputs)
 }
 
@@ -577,7 +578,7 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 		}
 		return problem("Tutti.RollbackFailed", diags)
 	}
-	_, err = r.carryOut(ctx, req, op, l, runOptions{Request: Request{kind: rollbackKind, parent: req.Parent}, id: req.Run}, diags)
+	_, err = r.carryOut(ctx, req, op, l, runOptions{Request: gate.Request{Kind: rollbackKind, Parent: req.Parent}, id: req.Run}, diags)
 	return err
 }
 
@@ -590,14 +591,14 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 	}
 	e.UseVariables(req.Variables)
 	log := newLogView(req.Log)
-	defer log.settle()
+	defer log.Settle()
 	op := newOperationBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
 	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, VariableOptions: *r.vars})
 	name := "Tutti.ActionFailed"
 	allow := func(a engine.PlannedAction) diag.List {
-		told, diags := op.pass(ctx, deed{
-			request: Request{kind: "invoke", parent: req.Parent}, config: in.Config,
-			document: func() ([]byte, error) {
+		told, diags := op.Pass(ctx, gate.Deed{
+			Request: gate.Request{Kind: "invoke", Parent: req.Parent}, Config: in.Config,
+			Document: func() ([]byte, error) {
 				called := jsonplan.ActionInvocation{Type: a.Type, Name: req.Step, Provider: a.Provider, Schema: a.Schema, Config: a.Config}
 				return jsonplan.Action(called, in.Prior, in.Config, op.JSONOptions(ctx))
 			},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -19,7 +20,7 @@ import (
 // and keeps their plans as one.
 func (r *stackRunner) planTogether(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
 	log := newLogView(req.Log)
-	defer log.settle()
+	defer log.Settle()
 	o, diags := r.together(req, log)
 	if diags.HasErrors() {
 		log.show(diags, r.root.Session.Quoted())
@@ -69,7 +70,7 @@ func (r *stackRunner) together(req runs.StackRequest, log *logView) (*EnsembleOp
 	}
 	e.Names = names
 	e.UseVariables(req.Variables)
-	return &EnsembleOperation{Ensemble: e, session: r.root.Session, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) < len(e.Graph.Order), by: req}, diags
+	return &EnsembleOperation{Ensemble: e, session: r.root.Session, view: log, plans: map[string]*gate.Plan{}, named: len(req.Stacks) < len(e.Graph.Order), by: req}, diags
 }
 
 // begin does what comes before the first of several stacks is applied: the plans of
@@ -86,14 +87,14 @@ func (r *stackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 		return nil
 	}
 	log := newLogView(req.Log)
-	defer log.settle()
-	o := &EnsembleOperation{Ensemble: shared.ensemble, session: r.root.Session, view: log, shared: shared.plan, plans: map[string]*loadedPlan{}, by: req}
+	defer log.Settle()
+	o := &EnsembleOperation{Ensemble: shared.ensemble, session: r.root.Session, view: log, shared: shared.plan, plans: map[string]*gate.Plan{}, by: req}
 	o.Names = nil
 	var diags diag.List
 	for _, part := range shared.plan.Stacks {
 		l, d := loadPlan(o.Member(part.Name), part.Encoded)
 		diags = append(diags, project.InStack(part.Name, d)...)
-		if !d.HasErrors() && l.plan.Digest != part.Digest {
+		if !d.HasErrors() && l.Plan.Digest != part.Digest {
 			diags = append(diags, diag.FromError(plans.ErrTampered)...)
 		}
 		o.Names, o.plans[part.Name] = append(o.Names, part.Name), l
@@ -103,11 +104,11 @@ func (r *stackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 	}
 	name := "Tutti.ApplyFailed"
 	if !diags.HasErrors() && !r.budgeted {
-		readRulesAnew(r.root)
+		gate.ReadRulesAnew(r.root)
 		diags = append(diags, o.decide(ctx, plans.Normal, shared.plan.Kind)...)
 		j := o.judge(ctx)
-		diags = append(diags, j.take()...)
-		if diags.HasErrors() || j.denied {
+		diags = append(diags, j.Take()...)
+		if diags.HasErrors() || j.Denied {
 			name = runs.DeniedError
 		}
 	}
@@ -135,7 +136,7 @@ func (o *EnsembleOperation) mayMove(verb access.Verb, moves []states.Transfer) d
 	slices.Sort(names)
 	var diags diag.List
 	for _, name := range slices.Compact(names) {
-		who, _ := o.operation(name).who()
+		who, _ := o.operation(name).Who()
 		diags = append(diags, o.session.MayBe(who, verb, o.Environment, name, "")...)
 	}
 	return diags

@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -33,7 +34,7 @@ func newLogView(w io.Writer) *logView {
 	return &logView{terminal: t, watcher: t.Watch(0)}
 }
 
-func (v *logView) shown() bool { return true }
+func (v *logView) Shown() bool { return true }
 
 func (v *logView) progress(p engine.Progress) { v.watcher.Progress(p) }
 func (v *logView) event(e runs.Event) {
@@ -41,10 +42,10 @@ func (v *logView) event(e runs.Event) {
 		v.watcher.Tell(text)
 	}
 }
-func (v *logView) settle() { v.watcher.Close() }
+func (v *logView) Settle() { v.watcher.Close() }
 
-func (v *logView) plan(ctx context.Context, o *Operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.Schemas(ctx))
+func (v *logView) plan(ctx context.Context, o *Operation, l *gate.Plan) {
+	v.terminal.Plan(l.Plan, o.Schemas(ctx))
 }
 
 func (v *logView) forStack(name string) operationView { return &stackLog{v, name} }
@@ -68,10 +69,10 @@ func (v *stackLog) progress(p engine.Progress) {
 	v.logView.progress(p)
 }
 
-func (v *stackLog) decision(d *policy.Decision) { v.terminal.StackDecision(v.name, d) }
+func (v *stackLog) Decision(d *policy.Decision) { v.terminal.StackDecision(v.name, d) }
 
-func (v *logView) decision(d *policy.Decision) { v.terminal.Decision(d) }
-func (v *logView) cost(j *judged)              { v.terminal.Cost(j.estimate, j.verdicts) }
+func (v *logView) Decision(d *policy.Decision) { v.terminal.Decision(d) }
+func (v *logView) Cost(j *gate.Costs)          { v.terminal.Cost(j.Estimate, j.Verdicts) }
 
 func (v *logView) show(diags diag.List, sources map[string][]byte) {
 	if len(diags) == 0 {
@@ -90,7 +91,7 @@ type teeView struct {
 	operationView
 }
 
-func (v teeView) shown() bool { return true }
+func (v teeView) Shown() bool { return true }
 
 func (v teeView) progress(p engine.Progress) {
 	v.log.progress(p)
@@ -102,7 +103,7 @@ func (v teeView) event(e runs.Event) {
 	v.operationView.event(e)
 }
 
-func (v teeView) decision(d *policy.Decision) {
-	v.log.decision(d)
-	v.operationView.decision(d)
+func (v teeView) Decision(d *policy.Decision) {
+	v.log.Decision(d)
+	v.operationView.Decision(d)
 }

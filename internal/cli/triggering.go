@@ -38,7 +38,7 @@ func (o *Operation) triggerRuns(ctx context.Context, p *projects.Project, list [
 	}
 	w := &triggers.Workflows{
 		Runner: &runs.Runner{Store: store, Actor: o.Session.Actor(), Egress: o.Session.Egress}, Program: project.ProgramVersion(), Key: o.KeyIn, Machine: machineDefinition,
-		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.Session.Authorizer(store), Admit: o.admit,
+		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.Session.Authorizer(store), Admit: o.Admit,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
 		return variableValues(p, p.Variables, environment, values)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -14,10 +15,10 @@ import (
 // operationView shows planning and applying as it happens. Its methods may be
 // called from several goroutines, except plan, saved and applied.
 type operationView interface {
-	View
+	gate.View
 	progress(engine.Progress)
 	event(runs.Event)
-	plan(ctx context.Context, o *Operation, l *loadedPlan)
+	plan(ctx context.Context, o *Operation, l *gate.Plan)
 	saved(changes bool, file string)
 	applied(p *plans.Plan, r runs.Result)
 
@@ -38,17 +39,17 @@ type silentView struct{}
 
 func (silentView) progress(engine.Progress) {}
 
-func (silentView) shown() bool { return false }
+func (silentView) Shown() bool { return false }
 
 func (silentView) event(runs.Event) {}
 
-func (silentView) settle() {}
+func (silentView) Settle() {}
 
-func (silentView) plan(context.Context, *Operation, *loadedPlan) {}
+func (silentView) plan(context.Context, *Operation, *gate.Plan) {}
 
-func (silentView) decision(*policy.Decision) {}
+func (silentView) Decision(*policy.Decision) {}
 
-func (silentView) cost(*judged) {}
+func (silentView) Cost(*gate.Costs) {}
 
 func (silentView) saved(bool, string) {}
 

@@ -1,4 +1,4 @@
-package cli
+package gate
 
 import (
 	"fmt"
@@ -80,8 +80,8 @@ func policySourceOf(root, source string) policySource {
 	}}
 }
 
-// absolutePolicySource makes a source independent of the working directory.
-func absolutePolicySource(source string) string {
+// AbsolutePolicySource makes a source independent of the working directory.
+func AbsolutePolicySource(source string) string {
 	from, ok, err := library.ParseSource(source)
 	if !ok {
 		name, query, asked := strings.Cut(source, "?")

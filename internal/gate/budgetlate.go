@@ -1,4 +1,4 @@
-package cli
+package gate
 
 import (
 	"context"
@@ -15,11 +15,11 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// budgetBoard is what budgets are held against while plans are carried out: all
+// Board is what budgets are held against while plans are carried out: all
 // that counts for them, as far as it is known by now. Stacks that are applied
 // together share one, so that what becomes known in one of them counts for all.
-type budgetBoard struct {
-	prices      *pricing
+type Board struct {
+	prices      *Prices
 	environment string
 	single      bool // one plan: its resources are named without their stack
 	scope       []string
@@ -31,7 +31,7 @@ type budgetBoard struct {
 }
 
 // set says what a stack comes to by what is known of its plan.
-func (b *budgetBoard) set(stack string, l *loadedPlan, plan *plans.Plan) {
+func (b *Board) set(stack string, l *Plan, plan *plans.Plan) {
 	label := stack
 	if b.single {
 		label = ""
@@ -42,7 +42,7 @@ func (b *budgetBoard) set(stack string, l *loadedPlan, plan *plans.Plan) {
 }
 
 // verdict holds what is known against a budget.
-func (b *budgetBoard) verdict(budget *projects.Budget) (cost.Verdict, diag.List) {
+func (b *Board) verdict(budget *projects.Budget) (cost.Verdict, diag.List) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var list []cost.Instance
@@ -51,7 +51,7 @@ func (b *budgetBoard) verdict(budget *projects.Budget) (cost.Verdict, diag.List)
 			list = append(list, b.instances[stack]...)
 		}
 	}
-	e, diags := b.prices.estimate(list)
+	e, diags := b.prices.Estimate(list)
 	if diags.HasErrors() {
 		return cost.Verdict{}, diags
 	}
@@ -59,13 +59,13 @@ func (b *budgetBoard) verdict(budget *projects.Budget) (cost.Verdict, diag.List)
 }
 
 // awaits are the addresses of a stack on which open budgets depend.
-func (b *budgetBoard) awaits(stack string) []string {
+func (b *Board) awaits(stack string) []string {
 	if b == nil || !slices.ContainsFunc(b.open, func(budget *projects.Budget) bool { return budget.About(stack, b.environment) }) {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, diags := b.prices.estimate(b.instances[stack])
+	e, diags := b.prices.Estimate(b.instances[stack])
 	if diags.HasErrors() {
 		return nil
 	}
@@ -82,8 +82,8 @@ func (b *budgetBoard) awaits(stack string) []string {
 // object becomes known.
 type budgetGuard struct {
 	o     *Case
-	l     *loadedPlan
-	board *budgetBoard
+	l     *Plan
+	board *Board
 	await map[string]bool // addresses
 
 	mu       sync.Mutex
@@ -92,8 +92,8 @@ type budgetGuard struct {
 	exceeded map[string]bool // budgets, as was told
 }
 
-// newBudgetGuard returns nil where no budget may yet be exceeded.
-func newBudgetGuard(o *Case, l *loadedPlan, board *budgetBoard) *budgetGuard {
+// NewBudgetGuard returns nil where no budget may yet be exceeded.
+func NewBudgetGuard(o *Case, l *Plan, board *Board) *budgetGuard {
 	waiting := board.awaits(o.Stack)
 	if len(waiting) == 0 {
 		return nil
@@ -139,8 +139,8 @@ func (g *budgetGuard) Closing(ctx context.Context, _ engine.Final) diag.List {
 // as an error or, where there is a reason, to the feed.
 func (g *budgetGuard) again(ctx context.Context) diag.List {
 	g.stale = false
-	plan := *g.l.plan
-	plan.Changes = slices.Clone(g.l.plan.Changes)
+	plan := *g.l.Plan
+	plan.Changes = slices.Clone(g.l.Plan.Changes)
 	for i, c := range plan.Changes {
 		if v, ok := g.known[c.Object]; ok {
 			filled := *c
@@ -174,17 +174,17 @@ func (g *budgetGuard) again(ctx context.Context) diag.List {
 
 // tell tells the feed that a budget turned out to be exceeded, as was allowed.
 func (g *budgetGuard) tell(ctx context.Context, v cost.Verdict) error {
-	told := runs.AuditEvent(g.o.Key(), "budget.overridden", budgetRule+v.Budget, g.o.by(), nil)
-	told.Data = eventData(overrideEvent{v, g.o.subject()})
+	told := runs.AuditEvent(g.o.Key(), "budget.overridden", budgetRule+v.Budget, g.o.By(), nil)
+	told.Data = EventData(overrideEvent{v, g.o.Subject()})
 	return g.o.Opened.Record(context.WithoutCancel(ctx), told)
 }
 
-// boardOf is what the budgets are held against when plans are gone on with that
+// BoardOf is what the budgets are held against when plans are gone on with that
 // were let pass when their run began.
-func (c *Case) boardOf(ctx context.Context, run runs.Run, planned map[string]*loadedPlan) *budgetBoard {
+func (c *Case) BoardOf(ctx context.Context, run runs.Run, planned map[string]*Plan) *Board {
 	own := *c
-	own.actor, own.overrides = run.Actor, joinOverrides(slices.Clone(run.Overrides), c.overrides...)
-	return own.judgePlans(ctx, planned).board
+	own.actor, own.overrides = run.Actor, JoinOverrides(slices.Clone(run.Overrides), c.overrides...)
+	return own.JudgePlans(ctx, planned).Board
 }
 
 // guards are those that look at one run.
@@ -195,7 +195,7 @@ type guards []interface {
 
 var _ engine.Guard = guards{}
 
-func guardsOf(rules *guard, budgets *budgetGuard) guards {
+func GuardsOf(rules *guard, budgets *budgetGuard) guards {
 	var out guards
 	if rules != nil {
 		out = append(out, rules)

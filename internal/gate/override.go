@@ -1,4 +1,4 @@
-package cli
+package gate
 
 import (
 	"encoding/json"
@@ -24,9 +24,9 @@ const (
 	policyRule = "policy."
 )
 
-// overridesAsked reads what the options -override say. A rule is named as it was
+// OverridesAsked reads what the options -override say. A rule is named as it was
 // written: with its kind, or without.
-func overridesAsked(s *project.Session) ([]runs.Override, diag.List) {
+func OverridesAsked(s *project.Session) ([]runs.Override, diag.List) {
 	var out []runs.Override
 	var diags diag.List
 	for _, text := range s.Overrides {
@@ -41,11 +41,11 @@ func overridesAsked(s *project.Session) ([]runs.Override, diag.List) {
 	return out, diags
 }
 
-// overridesFor are the overrides that a run of a workflow takes along: whoever
+// OverridesFor are the overrides that a run of a workflow takes along: whoever
 // drives it, its steps may go against these rules where its actor may override
 // them.
-func overridesFor(s *project.Session, declared *projects.Project) ([]runs.Override, diag.List) {
-	asked, diags := overridesAsked(s)
+func OverridesFor(s *project.Session, declared *projects.Project) ([]runs.Override, diag.List) {
+	asked, diags := OverridesAsked(s)
 	budgets, policies, d := overriding(asked, declared)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, diags
@@ -66,7 +66,7 @@ func (c *Case) asked() ([]runs.Override, diag.List) {
 	if c.overrides != nil {
 		return c.overrides, nil
 	}
-	return overridesAsked(c.Session)
+	return OverridesAsked(c.Session)
 }
 
 // overriding finds the rules that are to be overridden among those a project
@@ -111,12 +111,12 @@ func (c *Case) budgetsOverridden(declared *projects.Project, stacks []string) (m
 // it is only checked what the options say.
 func (c *Case) overridePolicies(d *policy.Decision) diag.List {
 	asked, diags := c.asked()
-	_, policies, found := overriding(asked, policiesIn(c.Session, c.PolicyRoot()).declared)
+	_, policies, found := overriding(asked, PoliciesIn(c.Session, c.PolicyRoot()).Declared)
 	if diags = append(diags, found...); d == nil || diags.HasErrors() {
 		return diags
 	}
 	for _, name := range sortedKeys(policies) {
-		if !d.Override(policy.Override{Policy: name, Actor: c.subject(), Reason: policies[name]}) {
+		if !d.Override(policy.Override{Policy: name, Actor: c.Subject(), Reason: policies[name]}) {
 			continue
 		}
 		if diags = c.mayOverride(c.resource()); diags.HasErrors() {
@@ -130,7 +130,7 @@ func (c *Case) overridePolicies(d *policy.Decision) diag.List {
 func (c *Case) mayOverride(stacks ...string) diag.List {
 	var diags diag.List
 	for _, stack := range stacks {
-		who, _ := c.who()
+		who, _ := c.Who()
 		diags = append(diags, c.Session.MayBe(who, access.Override, c.Environment, stack, "")...)
 	}
 	return diags
@@ -145,9 +145,9 @@ type policyOverrideEvent struct {
 	Open   int `json:"open,omitempty"`
 }
 
-// overrideEvents tell which policies were overridden: those that deny something,
+// OverrideEvents tell which policies were overridden: those that deny something,
 // or may yet.
-func overrideEvents(d *policy.Decision) []events.Event {
+func OverrideEvents(d *policy.Decision) []events.Event {
 	var out []events.Event
 	for _, o := range d.Overrides {
 		told := policyOverrideEvent{Override: o, Plan: d.Plan}
@@ -161,14 +161,14 @@ func overrideEvents(d *policy.Decision) []events.Event {
 			}
 		}
 		if told.Denied+told.Open > 0 {
-			out = append(out, events.Event{Type: "policy.overridden", Subject: policyRule + o.Policy, Data: eventData(told)})
+			out = append(out, events.Event{Type: "policy.overridden", Subject: policyRule + o.Policy, Data: EventData(told)})
 		}
 	}
 	return out
 }
 
-// ruleOverrides are the overrides of a decision as a run keeps them.
-func ruleOverrides(d *policy.Decision) []runs.Override {
+// RuleOverrides are the overrides of a decision as a run keeps them.
+func RuleOverrides(d *policy.Decision) []runs.Override {
 	var out []runs.Override
 	for _, o := range d.Overrides {
 		out = append(out, runs.Override{Rule: policyRule + o.Policy, Reason: o.Reason})
@@ -176,8 +176,8 @@ func ruleOverrides(d *policy.Decision) []runs.Override {
 	return out
 }
 
-// joinOverrides joins lists of overrides; each rule is there once.
-func joinOverrides(list []runs.Override, more ...runs.Override) []runs.Override {
+// JoinOverrides joins lists of overrides; each rule is there once.
+func JoinOverrides(list []runs.Override, more ...runs.Override) []runs.Override {
 	for _, o := range more {
 		if !slices.Contains(list, o) {
 			list = append(list, o)
@@ -186,8 +186,8 @@ func joinOverrides(list []runs.Override, more ...runs.Override) []runs.Override 
 	return list
 }
 
-// eventData is the data of an event of a type of ours.
-func eventData(v any) json.RawMessage {
+// EventData is the data of an event of a type of ours.
+func EventData(v any) json.RawMessage {
 	data, err := json.Marshal(v)
 	if err != nil {
 		panic("cli: an event cannot be encoded: " + err.Error()) // text and numbers only

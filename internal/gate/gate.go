@@ -1,4 +1,4 @@
-package cli
+package gate
 
 import (
 	"context"
@@ -35,12 +35,12 @@ import (
 // whatever asks for the run (see [operation.carryOut]). The policies are those of
 // the project's files as they are now, not as they were when a plan was saved.
 
-// projectPolicies are the policies of a project, read once for all stacks that a
+// Policies are the policies of a project, read once for all stacks that a
 // command works on.
-type projectPolicies struct {
+type Policies struct {
 	once     sync.Once
 	warned   sync.Once
-	declared *projects.Project // nil where there are no project files
+	Declared *projects.Project // nil where there are no project files
 	ready    map[string]*policy.Policy
 	adHoc    []*policy.Policy
 	diags    diag.List
@@ -51,30 +51,30 @@ type projectPolicies struct {
 // policiesKey is where a session keeps the policies of a directory.
 type policiesKey string
 
-// policiesIn are those of the project in a directory.
-func policiesIn(s *project.Session, root string) *projectPolicies {
-	kept, _ := s.Kept.LoadOrStore(policiesKey(root), &projectPolicies{ready: map[string]*policy.Policy{}})
-	g := kept.(*projectPolicies)
+// PoliciesIn are those of the project in a directory.
+func PoliciesIn(s *project.Session, root string) *Policies {
+	kept, _ := s.Kept.LoadOrStore(policiesKey(root), &Policies{ready: map[string]*policy.Policy{}})
+	g := kept.(*Policies)
 	g.once.Do(func() { g.diags = g.load(s, root) })
 	return g
 }
 
-func (g *projectPolicies) load(s *project.Session, root string) diag.List {
+func (g *Policies) load(s *project.Session, root string) diag.List {
 	var diags diag.List
 	if projects.Exists(root) {
-		g.declared, diags = projects.Load(root)
-		if g.declared != nil {
-			s.Quote(g.declared.Files)
+		g.Declared, diags = projects.Load(root)
+		if g.Declared != nil {
+			s.Quote(g.Declared.Files)
 		}
 		if diags.HasErrors() {
 			return diags
 		}
-		for _, name := range sortedKeys(g.declared.Policies) {
-			p := g.declared.Policies[name]
+		for _, name := range sortedKeys(g.Declared.Policies) {
+			p := g.Declared.Policies[name]
 			ready, d := readPolicy(s, p.Name, policy.Level(p.Enforcement), policySourceOf(root, p.Source).with(root, p), &p.SourceRange)
 			diags = append(diags, d...)
 			g.ready[name] = ready
-			g.idle = append(g.idle, neverApplies(g.declared, p)...)
+			g.idle = append(g.idle, neverApplies(g.Declared, p)...)
 		}
 	}
 	for _, dir := range s.MorePolicies {
@@ -140,10 +140,10 @@ func policyKeyOf(name string, level policy.Level, decisions []string, sources ma
 	return policyKey(h.Sum(nil))
 }
 
-// readRulesAnew has policies, prices and budgets read again: what is carried out
+// ReadRulesAnew has policies, prices and budgets read again: what is carried out
 // next, by a process that has been working for long, is held to what the files have
 // then.
-func readRulesAnew(p *project.Directory) {
+func ReadRulesAnew(p *project.Directory) {
 	root := p.CostRoot()
 	root.Session.Kept.Delete(pricesKey(root.RootDir()))
 	p.Session.Kept.Delete(policiesKey(p.PolicyRoot()))
@@ -151,21 +151,21 @@ func readRulesAnew(p *project.Directory) {
 
 // Request is what is asked of the gate.
 type Request struct {
-	kind   string // of run: apply, destroy, refresh, import, rollback, …
-	parent string // the run that it is a step of; empty for none
-	resume string // the run that is gone on with; empty for a new one
+	Kind   string // of run: apply, destroy, refresh, import, rollback, …
+	Parent string // the run that it is a step of; empty for none
+	Resume string // the run that is gone on with; empty for a new one
 }
 
 // judgement is what policy says about a plan, with what it was made from.
 type judgement struct {
 	policies []*policy.Policy
 	about    map[string]any
-	decision *policy.Decision
+	Decision *policy.Decision
 	hidden   []json.RawMessage // what is not to be shown, beside what the plan JSON says
 	judged   *policy.Document  // while something is open
 	rest     *policy.Rest      // of judged; see apart
 	shown    bool
-	locate   locating
+	Locate   locating
 	// estimate is the cost that the policies are told; nil where none looks at it.
 	estimate *cost.Estimate
 }
@@ -176,38 +176,38 @@ func (j *judgement) tell(e *cost.Estimate) {
 	j.about["cost"], j.about["cost_unknown"] = e.Document()
 }
 
-// holdToPolicy holds a plan to the policies that apply to it. It is done once; nil where
+// HoldToPolicy holds a plan to the policies that apply to it. It is done once; nil where
 // there are none.
-func (c *Case) holdToPolicy(ctx context.Context, l *loadedPlan, r Request) (*judgement, diag.List) {
-	if l.decided != nil {
-		return l.decided, nil
+func (c *Case) HoldToPolicy(ctx context.Context, l *Plan, r Request) (*judgement, diag.List) {
+	if l.Decided != nil {
+		return l.Decided, nil
 	}
-	j, diags := c.applicable(ctx, r)
+	j, diags := c.Applicable(ctx, r)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	j.locate, j.hidden = locatorIn(c.Directory, l.config), sensitiveInputs(l.plan)
-	if d := l.encode(c.Keyring); d.HasErrors() {
+	j.Locate, j.hidden = locatorIn(c.Directory, l.Config), sensitiveInputs(l.Plan)
+	if d := l.Encode(c.Keyring); d.HasErrors() {
 		return nil, d
 	}
-	data, err := jsonplan.Plan(l.plan, l.config, c.JSONOptions(ctx))
+	data, err := jsonplan.Plan(l.Plan, l.Config, c.JSONOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
-	if diags = append(diags, c.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlan("", l.plan, regionsOf(l)), nil })...); diags.HasErrors() {
+	if diags = append(diags, c.TellCost(j, func() ([]cost.Instance, error) { return cost.FromPlan("", l.Plan, regionsOf(l)), nil })...); diags.HasErrors() {
 		return nil, diags
 	}
-	if diags = append(diags, c.judgeDocument(ctx, j, data, l.plan.Digest)...); diags.HasErrors() {
+	if diags = append(diags, c.JudgeDocument(ctx, j, data, l.Plan.Digest)...); diags.HasErrors() {
 		return nil, diags
 	}
-	l.decided = j
+	l.Decided = j
 	return j, diags
 }
 
-// applicable finds the policies that apply here, and what they are told about
+// Applicable finds the policies that apply here, and what they are told about
 // the run; nil where there are none. Warnings about policies are given once.
-func (c *Case) applicable(ctx context.Context, r Request) (*judgement, diag.List) {
-	g := policiesIn(c.Session, c.PolicyRoot())
+func (c *Case) Applicable(ctx context.Context, r Request) (*judgement, diag.List) {
+	g := PoliciesIn(c.Session, c.PolicyRoot())
 	if g.diags.HasErrors() {
 		return nil, g.diags
 	}
@@ -216,18 +216,18 @@ func (c *Case) applicable(ctx context.Context, r Request) (*judgement, diag.List
 	g.told.Do(func() { c.Session.Show(g.idle) })
 	j := &judgement{policies: slices.Clone(g.adHoc)}
 	labels := map[string]string{}
-	if g.declared != nil {
-		if choosesEnvironments(g.declared) {
+	if g.Declared != nil {
+		if choosesEnvironments(g.Declared) {
 			// One that is not declared would be one that no rule is for.
-			if diags := stacks.CheckEnvironment(g.declared, c.Environment); diags.HasErrors() {
+			if diags := stacks.CheckEnvironment(g.Declared, c.Environment); diags.HasErrors() {
 				return nil, diags
 			}
 		}
-		if e := g.declared.Environments[c.Environment]; e != nil {
+		if e := g.Declared.Environments[c.Environment]; e != nil {
 			labels = e.Labels
 		}
-		for _, name := range sortedKeys(g.declared.Policies) {
-			if g.declared.Policies[name].Applies(c.Stack, labels) {
+		for _, name := range sortedKeys(g.Declared.Policies) {
+			if g.Declared.Policies[name].Applies(c.Stack, labels) {
 				j.policies = append(j.policies, g.ready[name])
 			}
 		}
@@ -236,14 +236,14 @@ func (c *Case) applicable(ctx context.Context, r Request) (*judgement, diag.List
 		return nil, c.overridePolicies(nil)
 	}
 	j.about = map[string]any{
-		"run": map[string]any{"kind": r.kind, "parent": r.parent}, "stack": c.Stack,
+		"run": map[string]any{"kind": r.Kind, "parent": r.Parent}, "stack": c.Stack,
 		"environment": map[string]any{"name": c.Environment, "labels": labels}, "time": time.Now().UTC().Format(time.RFC3339),
 	}
 	if diags := c.whoAsks(j.about); diags.HasErrors() {
 		return nil, diags
 	}
-	if r.parent != "" {
-		j.about["workflow"] = c.workflowOf(ctx, r.parent)
+	if r.Parent != "" {
+		j.about["workflow"] = c.workflowOf(ctx, r.Parent)
 	}
 	return j, diags
 }
@@ -251,7 +251,7 @@ func (c *Case) applicable(ctx context.Context, r Request) (*judgement, diag.List
 // whoAsks tells policies who wants something done: the subject of grants, its
 // groups and its roles.
 func (c *Case) whoAsks(about map[string]any) diag.List {
-	who, _ := c.who()
+	who, _ := c.Who()
 	declared, diags := c.Session.Policy()
 	if diags.HasErrors() {
 		return diags
@@ -260,13 +260,13 @@ func (c *Case) whoAsks(about map[string]any) diag.List {
 	return nil
 }
 
-// tellCost prices resources for the policies, where a rule may look at that. What
+// TellCost prices resources for the policies, where a rule may look at that. What
 // cannot be priced then stops the plan: nobody knows what the rule would say.
-func (c *Case) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
+func (c *Case) TellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
 	if !slices.ContainsFunc(j.policies, func(p *policy.Policy) bool { return p.Mentions("tutti") }) {
 		return nil
 	}
-	prices, diags := pricingOf(c.Directory)
+	prices, diags := PricingOf(c.Directory)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -274,7 +274,7 @@ func (c *Case) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag
 	if err != nil {
 		return diag.FromError(err)
 	}
-	e, diags := prices.estimate(resources)
+	e, diags := prices.Estimate(resources)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -282,25 +282,25 @@ func (c *Case) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag
 	return nil
 }
 
-// judgeDocument evaluates the policies on plan JSON. A rule that cannot be
+// JudgeDocument evaluates the policies on plan JSON. A rule that cannot be
 // evaluated is an error: it must not let anything pass.
-func (c *Case) judgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
+func (c *Case) JudgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
 	doc, err := j.document(data)
 	if err != nil {
 		return diag.Errorf("Cannot read plan JSON", "%s.", err)
 	}
 	var diags diag.List
-	j.decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: digest, Stack: c.Stack, Locate: j.locate, Now: time.Now().UTC()})
+	j.Decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: digest, Stack: c.Stack, Locate: j.Locate, Now: time.Now().UTC()})
 	if diags.HasErrors() {
 		return diags
 	}
-	if j.decision.Open() {
+	if j.Decision.Open() {
 		j.judged = doc
 	}
 	if j.estimate != nil {
-		j.decision.Cost = eventData(costEvent{Totals: j.estimate.Totals, Unknown: j.estimate.Unknown})
+		j.Decision.Cost = EventData(costEvent{Totals: j.estimate.Totals, Unknown: j.estimate.Unknown})
 	}
-	return append(diags, c.overridePolicies(j.decision)...)
+	return append(diags, c.overridePolicies(j.Decision)...)
 }
 
 // apart is what was judged without its objects, where something is open.
@@ -399,8 +399,8 @@ func choosesEnvironments(p *projects.Project) bool {
 // locating finds where an attribute of an object is set, or the object is declared.
 type locating func(address, attribute string) *policy.Place
 
-// locator finds what is in a configuration.
-func locator(cfg *configs.Config) locating {
+// Locator finds what is in a configuration.
+func Locator(cfg *configs.Config) locating {
 	return func(address, attribute string) *policy.Place {
 		inst, err := addrs.ParseResourceInstance(address)
 		if cfg == nil || err != nil {
@@ -421,7 +421,7 @@ func locator(cfg *configs.Config) locating {
 // locatorIn finds declarations as whoever wrote the files knows them: what a client
 // sent is not where it was unpacked to.
 func locatorIn(p *project.Directory, cfg *configs.Config) locating {
-	locate := locator(cfg)
+	locate := Locator(cfg)
 	if p.Ensemble == nil || p.Ensemble.Host == nil {
 		return locate
 	}
@@ -441,23 +441,23 @@ func locatorIn(p *project.Directory, cfg *configs.Config) locating {
 	}
 }
 
-// decide judges a plan and shows what came out, once. The diagnostics have an
+// Decide judges a plan and shows what came out, once. The diagnostics have an
 // error where the plan must not be carried out.
-func (c *Case) decide(ctx context.Context, l *loadedPlan, r Request) (*judgement, diag.List) {
-	j, diags := c.holdToPolicy(ctx, l, r)
+func (c *Case) Decide(ctx context.Context, l *Plan, r Request) (*judgement, diag.List) {
+	j, diags := c.HoldToPolicy(ctx, l, r)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
 	if !j.shown {
 		j.shown = true
-		c.view.settle()
-		c.view.decision(j.decision)
+		c.view.Settle()
+		c.view.Decision(j.Decision)
 	}
-	return j, append(diags, denied(j.decision, "This plan must not be carried out.")...)
+	return j, append(diags, Denied(j.Decision, "This plan must not be carried out.")...)
 }
 
-// denied says which policies keep something from being done.
-func denied(d *policy.Decision, mustNot string) diag.List {
+// Denied says which policies keep something from being done.
+func Denied(d *policy.Decision, mustNot string) diag.List {
 	if !d.Blocked() {
 		return nil
 	}
@@ -489,44 +489,44 @@ func denied(d *policy.Decision, mustNot string) diag.List {
 	return diag.Errorf("Denied by policy", "%s Nothing was changed. It is denied by:\n%s%s", mustNot, strings.Join(lines, "\n"), hint)
 }
 
-// gate lets a plan pass that is about to be carried out, or not. The decision is
+// Gate lets a plan pass that is about to be carried out, or not. The decision is
 // nil where there are no policies, and for runs that are resumed: it was kept when
 // they began. The guard goes on judging what becomes known during the run; nil
 // where nothing is left open.
-func (c *Case) gate(ctx context.Context, l *loadedPlan, r Request) (*policy.Decision, *guard, diag.List) {
-	if r.resume == "" {
-		j, diags := c.decide(ctx, l, r)
+func (c *Case) Gate(ctx context.Context, l *Plan, r Request) (*policy.Decision, *guard, diag.List) {
+	if r.Resume == "" {
+		j, diags := c.Decide(ctx, l, r)
 		if j == nil || diags.HasErrors() {
 			return nil, nil, diags
 		}
 		guard, d := newGuard(c, l, j)
-		return j.decision, guard, append(diags, d...)
+		return j.Decision, guard, append(diags, d...)
 	}
 	// The run passed when it began; what was overridden then stays so. It is judged
 	// as its own, whoever goes on with it.
-	run, err := c.Opened.Run(ctx, r.resume)
+	run, err := c.Opened.Run(ctx, r.Resume)
 	if err != nil {
 		return nil, nil, diag.FromError(err)
 	}
 	own := *c
 	own.actor, own.overrides = run.Actor, []runs.Override{}
-	j, diags := own.holdToPolicy(ctx, l, r)
+	j, diags := own.HoldToPolicy(ctx, l, r)
 	if j == nil || diags.HasErrors() {
 		return nil, nil, diags
 	}
-	raw, err := runs.Decision(ctx, c.Opened, r.resume)
+	raw, err := runs.Decision(ctx, c.Opened, r.Resume)
 	var before policy.Decision
 	if err == nil && len(raw) > 0 && json.Unmarshal(raw, &before) == nil {
 		for _, override := range before.Overrides {
-			j.decision.Override(override)
+			j.Decision.Override(override)
 		}
 	}
 	guard, d := newGuard(c, l, j)
 	return nil, guard, append(diags, d...)
 }
 
-// deniedBecause says in one line what keeps a plan from being carried out.
-func deniedBecause(d *policy.Decision) string {
+// DeniedBecause says in one line what keeps a plan from being carried out.
+func DeniedBecause(d *policy.Decision) string {
 	text, more := "", -1
 	for _, f := range d.Findings {
 		if !f.Blocks() {
@@ -576,3 +576,5 @@ func findingDiag(f policy.Finding, made bool) diag.Diagnostic {
 
 // overrideOption is what overrides a policy.
 func overrideOption(name string) string { return fmt.Sprintf("-override='%s=REASON'", name) }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

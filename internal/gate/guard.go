@@ -1,4 +1,4 @@
-package cli
+package gate
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 // that judge each object by itself are given that object only; others the whole plan.
 type guard struct {
 	o    *Case
-	l    *loadedPlan
+	l    *Plan
 	j    *judgement
 	rest *policy.Rest // the plan without its objects; nil where no open rule judges these by themselves
 
@@ -69,15 +69,15 @@ const patience = 10
 var _ engine.Guard = (*guard)(nil)
 
 // newGuard returns nil where nothing is open.
-func newGuard(o *Case, l *loadedPlan, j *judgement) (*guard, diag.List) {
-	if !j.decision.Open() {
+func newGuard(o *Case, l *Plan, j *judgement) (*guard, diag.List) {
+	if !j.Decision.Open() {
 		return nil, nil
 	}
 	g := &guard{
 		o: o, l: l, j: j, open: map[string]*openRule{}, known: map[addrs.Object]cty.Value{}, made: map[string]int{}, told: map[string]bool{},
 		pending: map[addrs.Object]*plans.Change{}, stale: map[string]bool{},
 	}
-	for _, f := range j.decision.Findings {
+	for _, f := range j.Decision.Findings {
 		switch f.Status {
 		case policy.Unknown:
 			g.waitFor(f)
@@ -131,7 +131,7 @@ func (g *guard) await(key, address string) {
 		return
 	}
 	name, variable := strings.CutPrefix(address, "var.")
-	if _, late := g.l.late[name]; variable && late && !r.awaits[address] || g.made[address] > g.seen {
+	if _, late := g.l.Late[name]; variable && late && !r.awaits[address] || g.made[address] > g.seen {
 		g.stale[key] = true
 	}
 	r.awaits[address] = true
@@ -340,7 +340,7 @@ func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 		return nil, nil
 	}
 	g.seen = len(g.made)
-	plan := *g.l.plan
+	plan := *g.l.Plan
 	plan.Variables = g.l.variables()
 	plan.Changes = slices.Clone(plan.Changes)
 	for i, c := range plan.Changes {
@@ -358,14 +358,14 @@ func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 			}
 		}
 	}
-	data, err := jsonplan.Plan(&plan, g.l.config, g.o.JSONOptions(ctx))
+	data, err := jsonplan.Plan(&plan, g.l.Config, g.o.JSONOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
 	j := *g.j
 	if j.estimate != nil {
 		resources := func() ([]cost.Instance, error) { return cost.FromPlan("", &plan, regionsOf(g.l)), nil }
-		if diags := g.o.tellCost(&j, resources); diags.HasErrors() {
+		if diags := g.o.TellCost(&j, resources); diags.HasErrors() {
 			return nil, diags
 		}
 	}
@@ -378,11 +378,11 @@ func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 
 // judge judges a document by some of the open rules.
 func (g *guard) judge(ctx context.Context, doc *policy.Document, only map[string]bool) (*policy.Decision, diag.List) {
-	decision, diags := policy.Judge(ctx, g.j.policies, doc, policy.Options{Plan: g.l.plan.Digest, Stack: g.o.Stack, Locate: g.j.locate, Now: time.Now().UTC(), Only: only})
+	decision, diags := policy.Judge(ctx, g.j.policies, doc, policy.Options{Plan: g.l.Plan.Digest, Stack: g.o.Stack, Locate: g.j.Locate, Now: time.Now().UTC(), Only: only})
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	for _, override := range g.j.decision.Overrides {
+	for _, override := range g.j.Decision.Overrides {
 		decision.Override(override)
 	}
 	return decision, diags

@@ -1,4 +1,4 @@
-package cli
+package gate
 
 import (
 	"context"
@@ -26,53 +26,53 @@ import (
 // by hand, actions of providers, and workflows when they start. Policies see them
 // as plan JSON of the same shape.
 
-// deed is something to be done that has no plan.
-type deed struct {
-	request Request
+// Deed is something to be done that has no plan.
+type Deed struct {
+	Request Request
 	run     map[string]any // what input.tutti.run has besides
 	about   map[string]any // what input.tutti has besides
 	// subject is what it is done to, as events name it; the state, unless given.
 	subject string
-	config  *configs.Config
+	Config  *configs.Config
 	// document is plan JSON.
-	document func() ([]byte, error)
+	Document func() ([]byte, error)
 }
 
-// pass holds something that has no plan to the policies that apply here, and
+// Pass holds something that has no plan to the policies that apply here, and
 // shows what they say, where that is anything. The events are to be written with
 // it: what was decided, and what was overridden.
-func (c *Case) pass(ctx context.Context, d deed) ([]events.Event, diag.List) {
-	j, diags := c.applicable(ctx, d.request)
+func (c *Case) Pass(ctx context.Context, d Deed) ([]events.Event, diag.List) {
+	j, diags := c.Applicable(ctx, d.Request)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	j.locate = locator(d.config)
+	j.Locate = Locator(d.Config)
 	if run, ok := j.about["run"].(map[string]any); ok {
 		maps.Copy(run, d.run)
 	}
 	maps.Copy(j.about, d.about)
-	data, err := d.document()
+	data, err := d.Document()
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
-	if diags = append(diags, c.judgeDocument(ctx, j, data, "")...); diags.HasErrors() {
+	if diags = append(diags, c.JudgeDocument(ctx, j, data, "")...); diags.HasErrors() {
 		return nil, diags
 	}
-	if len(j.decision.Findings) > 0 {
-		c.view.settle()
-		c.view.decision(j.decision)
+	if len(j.Decision.Findings) > 0 {
+		c.view.Settle()
+		c.view.Decision(j.Decision)
 	}
-	if !c.view.shown() { // it is told by diagnostics alone
-		for _, f := range j.decision.Findings {
+	if !c.view.Shown() { // it is told by diagnostics alone
+		for _, f := range j.Decision.Findings {
 			if f.Blocks() {
 				diags = append(diags, findingDiag(f, false))
 			}
 		}
 	}
-	if diags = append(diags, denied(j.decision, "This must not be done.")...); diags.HasErrors() {
+	if diags = append(diags, Denied(j.Decision, "This must not be done.")...); diags.HasErrors() {
 		return nil, diags
 	}
-	return decisionEvents(c.Key(), c.by(), d, j.decision), diags
+	return decisionEvents(c.Key(), c.By(), d, j.Decision), diags
 }
 
 // deedDecided is the data of the event policy.decided about what has no plan.
@@ -84,16 +84,16 @@ type deedDecided struct {
 }
 
 // decisionEvents tell what policy said about what has no plan.
-func decisionEvents(key states.Key, by string, d deed, decision *policy.Decision) []events.Event {
-	told := deedDecided{Kind: d.request.kind, Decision: decision}
+func decisionEvents(key states.Key, by string, d Deed, decision *policy.Decision) []events.Event {
+	told := deedDecided{Kind: d.Request.Kind, Decision: decision}
 	told.Command, _ = d.run["command"].(string)
 	if d.subject == "" {
 		d.subject = project.PlaceOf(key)
 	}
 	out := []events.Event{runs.AuditEvent(key, "policy.decided", d.subject, by, nil)}
 	told.Actor = out[0].Actor
-	out[0].Data = eventData(told)
-	for _, e := range overrideEvents(decision) {
+	out[0].Data = EventData(told)
+	for _, e := range OverrideEvents(decision) {
 		more := runs.AuditEvent(key, e.Type, e.Subject, by, nil)
 		more.Data = e.Data
 		out = append(out, more)
@@ -112,20 +112,20 @@ func emptyPlan() ([]byte, error) {
 // noticeView shows decisions beside what a command prints, and nothing else.
 type noticeView struct{ session *project.Session }
 
-func (noticeView) settle()      {}
-func (noticeView) cost(*judged) {}
-func (noticeView) shown() bool  { return true }
+func (noticeView) Settle()     {}
+func (noticeView) Cost(*Costs) {}
+func (noticeView) Shown() bool { return true }
 
-func (v noticeView) decision(d *policy.Decision) { v.session.Decision(d) }
+func (v noticeView) Decision(d *policy.Decision) { v.session.Decision(d) }
 
 // hiddenInput stands for the value of a sensitive variable.
 const hiddenInput = "(sensitive value)"
 
-// admit holds a run of a workflow to the policies before it is made.
-func (c *Case) admit(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
+// Admit holds a run of a workflow to the policies before it is made.
+func (c *Case) Admit(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
 	inputs := map[string]any{}
 	for name, v := range a.Inputs {
-		if inputs[name] = plainJSON(v); v.HasMarkDeep(marks.Sensitive) {
+		if inputs[name] = PlainJSON(v); v.HasMarkDeep(marks.Sensitive) {
 			inputs[name] = hiddenInput
 		}
 	}
@@ -134,22 +134,22 @@ func (c *Case) admit(ctx context.Context, a runs.Admission) ([]events.Event, dia
 		about["trigger"] = map[string]any{"name": t.Name, "kind": t.Kind, "instant": t.At.UTC().Format(time.RFC3339)}
 	}
 	view := View(noticeView{c.Session})
-	if !c.view.shown() {
+	if !c.view.Shown() {
 		view = c.view
 	}
 	own := NewCase(c.Aside(states.Key{Environment: a.Run.Key.Environment}), view)
-	own.as(a.Run.Actor, a.Run.Authority, a.Run.Overrides)
+	own.As(a.Run.Actor, a.Run.Authority, a.Run.Overrides)
 	own.starts = a.Workflow
-	return own.pass(ctx, deed{request: Request{kind: runs.WorkflowKind, parent: a.Run.Parent}, about: about, subject: a.Run.ID, document: emptyPlan})
+	return own.Pass(ctx, Deed{Request: Request{Kind: runs.WorkflowKind, Parent: a.Run.Parent}, about: about, subject: a.Run.ID, Document: emptyPlan})
 }
 
-// passState holds a change of a state by hand to the policies. moved says where
+// PassState holds a change of a state by hand to the policies. moved says where
 // objects were before, of those that get another address.
-func passState(ctx context.Context, p *project.Directory, view View, command string, st *states.State, changes []states.Change, moved map[addrs.Object]addrs.Object) ([]events.Event, diag.List) {
+func PassState(ctx context.Context, p *project.Directory, view View, command string, st *states.State, changes []states.Change, moved map[addrs.Object]addrs.Object) ([]events.Event, diag.List) {
 	c := NewCase(p, view)
-	return c.pass(ctx, deed{
-		request: Request{kind: "state"}, run: map[string]any{"command": command},
-		document: func() ([]byte, error) {
+	return c.Pass(ctx, Deed{
+		Request: Request{Kind: "state"}, run: map[string]any{"command": command},
+		Document: func() ([]byte, error) {
 			options := p.JSONOptions(ctx)
 			return jsonplan.Plan(statePlan(st, changes, moved, options.Schemas), nil, options)
 		},
@@ -207,8 +207,8 @@ func statePlan(st *states.State, changes []states.Change, moved map[addrs.Object
 	return p
 }
 
-// plainJSON writes a value as JSON, without its type.
-func plainJSON(v cty.Value) json.RawMessage {
+// PlainJSON writes a value as JSON, without its type.
+func PlainJSON(v cty.Value) json.RawMessage {
 	bare, _ := v.UnmarkDeep()
 	data, err := ctyjson.Marshal(bare, bare.Type())
 	if err != nil {

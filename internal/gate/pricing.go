@@ -1,4 +1,4 @@
-package cli
+package gate
 
 import (
 	"os"
@@ -17,13 +17,13 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// pricing is what the resources of a directory are priced by: the user's price
+// Prices is what the resources of a directory are priced by: the user's price
 // files and usage, and the budgets that hold there.
-type pricing struct {
+type Prices struct {
 	declared *projects.Project // nil without project files
 	own      []*cost.Row
 	usage    *cost.Usage
-	all      bool // everything is to be priced, of interest or not
+	All      bool // everything is to be priced, of interest or not
 
 	mu    sync.Mutex
 	books map[string]*cost.Book // by the providers whose prices of ours are in it
@@ -34,7 +34,7 @@ type pricesKey string
 
 type keptPrices struct {
 	mu   sync.Mutex
-	read *pricing // nil until it could be
+	read *Prices // nil until it could be
 }
 
 // The files that are read where no cost block says otherwise.
@@ -43,9 +43,9 @@ var (
 	defaultUsage  = []string{"usage.hcl"}
 )
 
-// pricingOf reads what resources are priced by. It is read once per directory: all
+// PricingOf reads what resources are priced by. It is read once per directory: all
 // of a command judges by the same.
-func pricingOf(p *project.Directory) (*pricing, diag.List) {
+func PricingOf(p *project.Directory) (*Prices, diag.List) {
 	root := p.CostRoot()
 	at, _ := root.Session.Kept.LoadOrStore(pricesKey(root.RootDir()), &keptPrices{})
 	kept := at.(*keptPrices)
@@ -54,7 +54,7 @@ func pricingOf(p *project.Directory) (*pricing, diag.List) {
 	if kept.read != nil {
 		return kept.read, nil
 	}
-	out := &pricing{books: map[string]*cost.Book{}}
+	out := &Prices{books: map[string]*cost.Book{}}
 	var diags diag.List
 	if out.declared, diags = governingIn(root, p.Ensemble); diags.HasErrors() {
 		return nil, diags
@@ -74,7 +74,7 @@ func pricingOf(p *project.Directory) (*pricing, diag.List) {
 		return d
 	})...)
 	diags = append(diags, eachFile(root, usage, out.declared != nil && out.declared.Cost != nil && out.declared.Cost.Usage != nil, func(name string, src []byte) diag.List {
-		return out.addUsage(p.Session, name, src)
+		return out.AddUsage(p.Session, name, src)
 	})...)
 	if diags.HasErrors() {
 		return nil, diags
@@ -83,7 +83,7 @@ func pricingOf(p *project.Directory) (*pricing, diag.List) {
 	return out, diags
 }
 
-func (p *pricing) addUsage(s *project.Session, name string, src []byte) diag.List {
+func (p *Prices) AddUsage(s *project.Session, name string, src []byte) diag.List {
 	usage, diags := cost.ParseUsage(name, src)
 	s.Quote(map[string][]byte{name: src})
 	p.usage = p.usage.With(usage)
@@ -130,9 +130,9 @@ func eachFile(p *project.Directory, patterns []string, must bool, read func(stri
 	return diags
 }
 
-// estimate prices resources. Of our prices only those of the providers concerned
+// Estimate prices resources. Of our prices only those of the providers concerned
 // are read.
-func (p *pricing) estimate(list []cost.Instance) (*cost.Estimate, diag.List) {
+func (p *Prices) Estimate(list []cost.Instance) (*cost.Estimate, diag.List) {
 	var names []string
 	for i := range list {
 		name := list[i].Provider[strings.LastIndexByte(list[i].Provider, '/')+1:]
@@ -148,7 +148,7 @@ func (p *pricing) estimate(list []cost.Instance) (*cost.Estimate, diag.List) {
 }
 
 // book is the user's prices and ours of some providers.
-func (p *pricing) book(providers []string) (*cost.Book, diag.List) {
+func (p *Prices) book(providers []string) (*cost.Book, diag.List) {
 	slices.Sort(providers)
 	if len(providers) == 0 {
 		providers = []string{"none"}
@@ -168,7 +168,7 @@ func (p *pricing) book(providers []string) (*cost.Book, diag.List) {
 }
 
 // concerns reports whether a plan changes anything that has a price.
-func (p *pricing) concerns(plan *plans.Plan) bool {
+func (p *Prices) concerns(plan *plans.Plan) bool {
 	var types, providers []string
 	for _, c := range plan.Changes {
 		r := c.Object.Instance.Resource
@@ -187,7 +187,7 @@ func (p *pricing) concerns(plan *plans.Plan) bool {
 }
 
 // budgets are those that hold for a stack in an environment, by name.
-func (p *pricing) budgets(stacks []string, environment string) []*projects.Budget {
+func (p *Prices) budgets(stacks []string, environment string) []*projects.Budget {
 	if p.declared == nil {
 		return nil
 	}
@@ -203,7 +203,7 @@ func (p *pricing) budgets(stacks []string, environment string) []*projects.Budge
 
 // regionsOf finds the regions that the configurations of providers name, as far
 // as they are constants or variables of the root module.
-func regionsOf(l *loadedPlan) cost.Regions {
+func regionsOf(l *Plan) cost.Regions {
 	known := map[addrs.ProviderConfig]string{}
 	scope := &hcl.EvalContext{}
 	return func(addr addrs.ProviderConfig) string {
@@ -211,10 +211,10 @@ func regionsOf(l *loadedPlan) cost.Regions {
 			return region
 		}
 		known[addr] = ""
-		if l.config == nil {
+		if l.Config == nil {
 			return ""
 		}
-		module := l.config.Modules[addr.Module]
+		module := l.Config.Modules[addr.Module]
 		if module == nil {
 			return ""
 		}
@@ -238,9 +238,9 @@ func regionsOf(l *loadedPlan) cost.Regions {
 	}
 }
 
-func rootVariables(l *loadedPlan) cty.Value {
+func rootVariables(l *Plan) cty.Value {
 	values := map[string]cty.Value{}
-	for name, v := range l.plan.Variables {
+	for name, v := range l.Plan.Variables {
 		if v.Value != cty.NilVal {
 			values[name] = v.Value
 		}

@@ -1,4 +1,4 @@
-package cli
+package gate
 
 import (
 	"github.com/tutti-dev/tutti/internal/access"
@@ -24,21 +24,21 @@ type Case struct {
 // NewCase is a case in a directory, for who runs the program.
 func NewCase(p *project.Directory, view View) Case { return Case{Directory: p, view: view} }
 
-// as makes it a case for somebody else.
-func (c *Case) as(actor string, authority *access.Authority, overrides []runs.Override) {
+// As makes it a case for somebody else.
+func (c *Case) As(actor string, authority *access.Authority, overrides []runs.Override) {
 	c.actor, c.authority, c.overrides = actor, authority, overrides
 }
 
 // View shows what the rules say.
 type View interface {
 	// settle ends what is being drawn, before something else is printed.
-	settle()
+	Settle()
 	// decision shows what policy says.
-	decision(d *policy.Decision)
+	Decision(d *policy.Decision)
 	// cost shows what plans come to.
-	cost(j *judged)
+	Cost(j *Costs)
 	// shown reports whether anybody sees it.
-	shown() bool
+	Shown() bool
 }
 
 // resource is what is worked on, as permissions name it.
@@ -49,21 +49,21 @@ func (c *Case) resource() string {
 	return c.Stack
 }
 
-// who is on whose behalf it is done, with what their rights rest on.
-func (c *Case) who() (access.Identity, *access.Authority) {
+// Who is on whose behalf it is done, with what their rights rest on.
+func (c *Case) Who() (access.Identity, *access.Authority) {
 	if c.actor == "" {
 		return c.Session.Identity(), c.Session.Authority()
 	}
 	return c.Session.IdentityIn(c.actor, c.authority), c.authority
 }
 
-// by is on whose behalf it is done.
-func (c *Case) by() string {
+// By is on whose behalf it is done.
+func (c *Case) By() string {
 	if c.actor != "" {
 		return c.actor
 	}
 	return c.Session.Actor()
 }
 
-// subject is [operation.by] as grants, policies and the feed name them.
-func (c *Case) subject() string { return access.Subject(c.by()) }
+// Subject is [operation.by] as grants, policies and the feed name them.
+func (c *Case) Subject() string { return access.Subject(c.By()) }
