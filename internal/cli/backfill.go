@@ -67,7 +67,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 		return app.fail(diags)
 	}
 	defer op.Close()
-	workflows, diags := op.triggerRuns(ctx, p, []*projects.Trigger{b.Trigger.Declared}, o.environment, &o.VariableOptions)
+	workflows, diags := triggerRuns(ctx, op.Operation, p, []*projects.Trigger{b.Trigger.Declared}, o.environment, &o.VariableOptions)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}

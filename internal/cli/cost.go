@@ -7,6 +7,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
@@ -66,7 +67,7 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 		return app.fail(diags)
 	}
 	if e != nil && len(e.Names) > 1 {
-		several := &ensembleOperation{&EnsembleOperation{Ensemble: e, session: app.Session, view: silentView{}, plans: map[string]*gate.Plan{}}, app}
+		several := &ensembleOperation{&operations.EnsembleOperation{Ensemble: e, Session: app.Session, View: operations.Silent{}, Plans: map[string]*gate.Plan{}}, app}
 		defer several.Close()
 		return o.ofStacks(ctx, several)
 	}
@@ -76,7 +77,7 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	return o.ofDirectory(ctx, app.operation(newOperation(p, silentView{})))
+	return o.ofDirectory(ctx, app.operation(operations.New(p, operations.Silent{})))
 }
 
 // read adds the usage files of the options to what a project is priced by.
@@ -144,7 +145,7 @@ func (o *costOptions) ofPlan(ctx context.Context, app *App, name string) int {
 		if diags := o.read(e.Member(e.Names[0])); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		return o.show(app, e.judge(ctx))
+		return o.show(app, e.Judge(ctx))
 	}
 	app.SelectStackOf(name)
 	p, diags := app.OpenProject()
@@ -152,14 +153,14 @@ func (o *costOptions) ofPlan(ctx context.Context, app *App, name string) int {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	l, diags := loadPlanFile(p, name)
+	l, diags := operations.LoadPlanFile(p, name)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	if diags := o.read(p); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	return o.show(app, newOperation(p, silentView{}).Judge(ctx, l))
+	return o.show(app, operations.New(p, operations.Silent{}).Judge(ctx, l))
 }
 
 // ofDirectory prices the configuration of a directory, or what is recorded of it.
@@ -170,11 +171,11 @@ func (o *costOptions) ofDirectory(ctx context.Context, op *operation) int {
 	if o.recorded {
 		return o.ofStates(ctx, op.app, op.Directory, []string{op.Stack})
 	}
-	in, diags := op.planInput(ctx, o.plan())
+	in, diags := op.PlanInput(ctx, o.plan())
 	if diags.HasErrors() {
 		return op.app.fail(diags)
 	}
-	l, d := op.makePlan(ctx, in)
+	l, d := op.MakePlan(ctx, in)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return op.app.fail(diags)
 	}
@@ -182,8 +183,8 @@ func (o *costOptions) ofDirectory(ctx context.Context, op *operation) int {
 	return o.show(op.app, op.Judge(ctx, l))
 }
 
-func (o *costOptions) plan() *planOptions {
-	return &planOptions{VariableOptions: o.VariableOptions, refresh: o.refresh, parallelism: defaultParallelism}
+func (o *costOptions) plan() *operations.PlanOptions {
+	return &operations.PlanOptions{VariableOptions: o.VariableOptions, Refresh: o.refresh, Parallelism: operations.DefaultParallelism}
 }
 
 // ofStacks prices several stacks.
@@ -194,12 +195,12 @@ func (o *costOptions) ofStacks(ctx context.Context, e *ensembleOperation) int {
 	if o.recorded {
 		return o.ofStates(ctx, e.app, e.Member(e.Names[0]), e.Names)
 	}
-	diags := e.plan(ctx, o.plan(), "apply")
+	diags := e.Plan(ctx, o.plan(), "apply")
 	if diags.HasErrors() {
 		return e.app.fail(diags)
 	}
 	e.app.Show(diags)
-	return o.show(e.app, e.judge(ctx))
+	return o.show(e.app, e.Judge(ctx))
 }
 
 // ofStates prices what is recorded in states.

@@ -14,6 +14,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/observer"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -57,7 +58,7 @@ func (o *driftOptions) show(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	app.Show(diags)
-	p, err := loadedProject(op.RootDir())
+	p, err := operations.LoadedProject(op.RootDir())
 	if p != nil {
 		app.Quote(p.Files)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 )
 
 func graphCommand() *command {
@@ -38,7 +39,7 @@ func graphCommand() *command {
 				cfg := p.Loaded
 				if planFile != "" {
 					var loaded *gate.Plan
-					if loaded, diags = loadPlanFile(p, planFile); loaded != nil {
+					if loaded, diags = operations.LoadPlanFile(p, planFile); loaded != nil {
 						cfg = loaded.Config
 					}
 				} else {

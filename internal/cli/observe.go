@@ -19,6 +19,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/observer"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -30,7 +31,7 @@ import (
 // stackObserver looks at the stacks of a project: for a server again and again, for
 // "tutti drift -now" once.
 type stackObserver struct {
-	op      *Operation // of the project's root
+	op      *operations.Operation // of the project's root
 	store   *sqlite.Store
 	budgets observer.Budgets
 	loop    observer.Observer
@@ -41,7 +42,7 @@ type stackObserver struct {
 var _ observer.Work = (*stackObserver)(nil)
 
 // newStackObserver makes one that tells the program's own log what does not work.
-func newStackObserver(op *Operation, store *sqlite.Store) *stackObserver {
+func newStackObserver(op *operations.Operation, store *sqlite.Store) *stackObserver {
 	w := &stackObserver{op: op, store: store}
 	w.loop = observer.Observer{Store: store, Work: w, Problem: func(err error) { op.Session.Tell(fmt.Sprintf("Observer: %s\n", err)) }}
 	return w
@@ -102,7 +103,7 @@ func (w *stackObserver) serve(ctx context.Context) {
 // targets are the stacks of the project in all environments; known tells lists of
 // those apart. Budgets are set to what the files say.
 func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, known string, err error) {
-	p, err := loadedProject(w.op.RootDir())
+	p, err := operations.LoadedProject(w.op.RootDir())
 	if err != nil {
 		return nil, "", err
 	}
@@ -111,7 +112,7 @@ func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, kn
 		maps.Copy(rates, o.Rates)
 	}
 	w.budgets.Set(rates)
-	environments, err := environmentsOf(ctx, p, w.store, w.op.Environment)
+	environments, err := operations.EnvironmentsOf(ctx, p, w.store, w.op.Environment)
 	if err != nil {
 		return nil, "", err
 	}
@@ -129,8 +130,8 @@ func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, kn
 
 // operation is one on a stack as the files are now. Nothing of it is shown. done
 // is to be called in the end.
-func (w *stackObserver) operation(key states.Key) (op *Operation, done func(), diags diag.List) {
-	p, err := loadedProject(w.op.RootDir())
+func (w *stackObserver) operation(key states.Key) (op *operations.Operation, done func(), diags diag.List) {
+	p, err := operations.LoadedProject(w.op.RootDir())
 	if err != nil {
 		return nil, nil, diag.FromError(err)
 	}
@@ -143,7 +144,7 @@ func (w *stackObserver) operation(key states.Key) (op *Operation, done func(), d
 				_ = root.Providers.Close()
 			}
 		}
-		return newOperation(root, silentView{}), done, nil
+		return operations.New(root, operations.Silent{}), done, nil
 	}
 	e, diags := project.NewEnsemble(root, p)
 	if diags.HasErrors() {
@@ -153,7 +154,7 @@ func (w *stackObserver) operation(key states.Key) (op *Operation, done func(), d
 		return nil, nil, diag.Errorf("No such stack", "The project declares no stack %q.", key.Stack)
 	}
 	e.Names, e.Environment, root.Stack = []string{key.Stack}, key.Environment, ""
-	return newOperation(e.Member(key.Stack), silentView{}), e.CloseMembers, diags
+	return operations.New(e.Member(key.Stack), operations.Silent{}), e.CloseMembers, diags
 }
 
 // Look implements [observer.Work]: it makes a plan that would only record what is
@@ -170,7 +171,7 @@ func (w *stackObserver) Look(ctx context.Context, t observer.Target, asked *obse
 	case t.Block != nil:
 		op.As(t.Block.As, &access.Authority{}, nil)
 	}
-	in, diags := op.planInput(ctx, &planOptions{refresh: true, refreshOnly: true, parallelism: defaultParallelism})
+	in, diags := op.PlanInput(ctx, &operations.PlanOptions{Refresh: true, RefreshOnly: true, Parallelism: operations.DefaultParallelism})
 	if diags.HasErrors() {
 		return observer.Look{}, inALine(diags)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/policy/library"
@@ -26,7 +27,7 @@ func policyCommand() *command {
 
 // policyCheckOptions are the flags of policy check.
 type policyCheckOptions struct {
-	planOptions
+	operations.PlanOptions
 	policyOptions
 	plan, planJSON, format string
 	upload                 bool
@@ -43,7 +44,7 @@ func policyCheckCommand() *command {
 			f.text(&o.format, "format", "FORMAT", "How to report: text, json, sarif or junit.")
 			f.toggle(&o.upload, "upload", "Against a server ("+addressVariable+"): plan and judge the project as the files here have it, which are sent there.")
 			o.policyOptions.register(f)
-			registerPlan(f, &o.planOptions)
+			registerPlan(f, &o.PlanOptions)
 			return o.run
 		},
 	}
@@ -131,7 +132,7 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 			return nil, diags
 		}
 		defer e.Close()
-		decision, d := o.decideAll(ctx, e, e.shared.Kind)
+		decision, d := o.decideAll(ctx, e, e.Shared.Kind)
 		return decision, append(diags, d...)
 	}
 	if o.plan+o.planJSON == "" {
@@ -141,11 +142,11 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 		}
 		if e != nil {
 			defer e.Close()
-			app.prose, e.view = false, silentView{}
-			if diags = e.plan(ctx, &o.planOptions, o.kind()); diags.HasErrors() {
+			app.prose, e.View = false, operations.Silent{}
+			if diags = e.Plan(ctx, &o.PlanOptions, o.Kind()); diags.HasErrors() {
 				return nil, diags
 			}
-			decision, d := o.decideAll(ctx, e, o.kind())
+			decision, d := o.decideAll(ctx, e, o.Kind())
 			return decision, append(diags, d...)
 		}
 	}
@@ -157,7 +158,7 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 		return nil, diags
 	}
 	defer op.Close()
-	app.prose, op.view = false, silentView{}
+	app.prose, op.View = false, operations.Silent{}
 	decision, d := o.decide(ctx, op)
 	return decision, append(diags, d...)
 }
@@ -169,7 +170,7 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 	var all []*policy.Decision
 	var diags diag.List
 	for _, name := range e.Names {
-		j, d := e.operation(name).HoldToPolicy(ctx, e.plans[name], gate.Request{Kind: kind})
+		j, d := e.Operation(name).HoldToPolicy(ctx, e.Plans[name], gate.Request{Kind: kind})
 		if diags = append(diags, project.InStack(name, d)...); j != nil {
 			all = append(all, j.Decision)
 		}
@@ -179,7 +180,7 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 
 // decide judges the plan that the options name.
 func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy.Decision, diag.List) {
-	opts := gate.Request{Kind: o.kind()}
+	opts := gate.Request{Kind: o.Kind()}
 	if o.planJSON != "" {
 		data, err := readFileOrInput(op.app, o.planJSON)
 		if err != nil {
@@ -205,13 +206,13 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy
 	var l *gate.Plan
 	var diags diag.List
 	if o.plan != "" {
-		l, diags = loadPlanFile(op.Directory, o.plan)
+		l, diags = operations.LoadPlanFile(op.Directory, o.plan)
 	} else {
-		in, d := op.planInput(ctx, &o.planOptions)
+		in, d := op.PlanInput(ctx, &o.PlanOptions)
 		if d.HasErrors() {
 			return nil, d
 		}
-		l, diags = op.makePlan(ctx, in)
+		l, diags = op.MakePlan(ctx, in)
 	}
 	if diags.HasErrors() {
 		return nil, diags

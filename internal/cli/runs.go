@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -370,7 +371,7 @@ func resumeCommand() *command {
 			var o outputOptions
 			var vars project.VariableOptions
 			var autoApprove, cancel bool
-			parallelism := defaultParallelism
+			parallelism := operations.DefaultParallelism
 			registerVariables(f, &vars)
 			f.toggle(&autoApprove, "auto-approve", "Do not ask.")
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
@@ -405,11 +406,11 @@ func resumeCommand() *command {
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
 				}
-				op = app.operation(op.on(run.Key))
-				loaded, diags := op.planOf(ctx, run)
+				op = app.operation(op.On(run.Key))
+				loaded, diags := op.PlanOf(ctx, run)
 				if !diags.HasErrors() {
-					diags = append(diags, op.checkLocks(ctx, loaded.Plan)...)
-					diags = append(diags, op.giveEphemeral(ctx, loaded, &vars)...)
+					diags = append(diags, op.CheckLocks(ctx, loaded.Plan)...)
+					diags = append(diags, op.GiveEphemeral(ctx, loaded, &vars)...)
 				}
 				if diags.HasErrors() {
 					return app.fail(diags)
@@ -417,7 +418,7 @@ func resumeCommand() *command {
 				if !autoApprove && !app.approvedResume(ctx, run) {
 					return exitFailed
 				}
-				return op.execute(ctx, loaded, runOptions{Request: gate.Request{Kind: run.Kind, Resume: run.ID}, parallelism: parallelism}, nil)
+				return op.execute(ctx, loaded, operations.RunOptions{Request: gate.Request{Kind: run.Kind, Resume: run.ID}, Parallelism: parallelism}, nil)
 			}
 		},
 	}

@@ -53,7 +53,7 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if len(list) == 0 {
 		return app.failf("No schedules", "This project has no triggers with a schedule.")
 	}
-	workflows, found := op.triggerRuns(ctx, p, scheduled(p), o.environment, &o.VariableOptions)
+	workflows, found := triggerRuns(ctx, op.Operation, p, scheduled(p), o.environment, &o.VariableOptions)
 	if diags = append(diags, found...); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -64,7 +64,7 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		op.watchFiles(ctx, o.environment, workflows, before, scheduled, func(_ *projects.Project, list []*triggers.Trigger) {
+		watchFiles(ctx, op.Operation, o.environment, workflows, before, scheduled, func(_ *projects.Project, list []*triggers.Trigger) {
 			select {
 			case lists <- list:
 			case <-ctx.Done():

@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
@@ -92,11 +93,11 @@ func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Ch
 	d = flow.Compile(made, made.Workflows[project.ChangeName])
 	var inputs map[string]cty.Value
 	if c.Plan == "" && c.Configuration == "" { // else the variables are those of the plan, or of what was sent
-		if inputs, diags = workflowInputs(made, d, environment, vars); diags.HasErrors() {
+		if inputs, diags = operations.WorkflowInputs(made, d, environment, vars); diags.HasErrors() {
 			return nil, o, diags.Err()
 		}
 	}
-	overrides, diags := op.overridesOf(p, c.Overrides)
+	overrides, diags := op.OverridesOf(p, c.Overrides)
 	if diags.HasErrors() {
 		return nil, o, diags.Err()
 	}
@@ -128,7 +129,7 @@ func (w *serverWork) variablesOf(ctx context.Context, p *projects.Project, c api
 		return nil, "", err
 	}
 	kept = uuid.NewString()
-	return &project.VariableOptions{}, kept, w.runner.Store.Cache(ctx, givenPrefix+kept, data, true, time.Now().Add(sentFor))
+	return &project.VariableOptions{}, kept, w.runner.Store.Cache(ctx, operations.GivenPrefix+kept, data, true, time.Now().Add(operations.SentFor))
 }
 
 // changePart is a stack that a change is of, and which of the others are applied
@@ -169,7 +170,7 @@ func (w *serverWork) parts(ctx context.Context, p *projects.Project, c *api.Chan
 	wanted := c.Stacks
 	if len(wanted) == 0 {
 		for _, target := range c.Targets {
-			if stack, _, ok := stackAddress(target); ok {
+			if stack, _, ok := operations.StackAddress(target); ok {
 				wanted = append(wanted, stack)
 			}
 		}
@@ -190,7 +191,7 @@ func (w *serverWork) parts(ctx context.Context, p *projects.Project, c *api.Chan
 	needs, order := graph.Among(names), slices.Clone(names)
 	if c.Destroy {
 		slices.Reverse(order)
-		needs = reversedNeeds(names, needs)
+		needs = operations.ReversedNeeds(names, needs)
 	}
 	out := make([]changePart, len(order))
 	for i, name := range order {
@@ -206,21 +207,21 @@ func (w *serverWork) partsOfPlan(ctx context.Context, p *projects.Project, c *ap
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
 	}
-	r := newStackRunner(w.root().Directory, nil)
+	r := operations.NewStackRunner(w.root().Directory, nil)
 	defer r.Close()
-	r.root.Opened = store
-	shared, err := r.planned(ctx, c.Plan)
+	r.Root.Opened = store
+	shared, err := r.Planned(ctx, c.Plan)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", api.ErrNotFound, err)
-	case shared.plan.Environment != c.Environment:
-		return nil, fmt.Errorf("%w: the plan was made for the environment %q", api.ErrConflict, shared.plan.Environment)
+	case shared.Plan.Environment != c.Environment:
+		return nil, fmt.Errorf("%w: the plan was made for the environment %q", api.ErrConflict, shared.Plan.Environment)
 	case len(c.Stacks) > 0:
 		return nil, fmt.Errorf("%w: a plan is applied as a whole: give either plan or stacks", api.ErrConflict)
 	}
-	c.Destroy = shared.plan.Kind == "destroy"
+	c.Destroy = shared.Plan.Kind == "destroy"
 	var out []changePart
-	for _, part := range shared.plan.Stacks {
+	for _, part := range shared.Plan.Stacks {
 		if p.Stacks[part.Name] == nil {
 			return nil, fmt.Errorf("%w: the project declares no stack %q any more", api.ErrConflict, part.Name)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/notify"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/zclconf/go-cty/cty"
@@ -19,7 +20,7 @@ import (
 
 // notifying are the notify blocks of a project as its files are now.
 type notifying struct {
-	op *Operation
+	op *operations.Operation
 
 	mu      sync.Mutex
 	project *projects.Project
@@ -29,7 +30,7 @@ type notifying struct {
 // serveNotify tells others what happens, as the notify blocks of the project say,
 // until ctx is cancelled. Files that change are read again; while they are wrong,
 // what they said before counts.
-func (o *Operation) serveNotify(ctx context.Context, n *notify.Notifier) {
+func serveNotify(ctx context.Context, o *operations.Operation, n *notify.Notifier) {
 	s := &notifying{op: o}
 	n.Secret, n.Fingerprint = s.secret, o.Keyring.Fingerprint
 	n.Problem = func(err error) { o.Session.Show(diag.Warningf("Cannot notify", "%s.", err)) }

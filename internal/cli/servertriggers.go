@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -21,7 +22,7 @@ import (
 // serverTriggers is what starts runs by itself beside a server: schedules, and events
 // with the webhooks that let them in.
 type serverTriggers struct {
-	op         *Operation
+	op         *operations.Operation
 	options    serveOptions
 	workflows  *triggers.Workflows
 	hooks      *triggers.Hooks
@@ -41,7 +42,7 @@ type serverTriggers struct {
 // given some while the server is up; one whose files are wrong is told about and looked
 // at again when they change. Then the requests of webhooks are not taken until they are
 // right, and events wait.
-func (o *Operation) openServerTriggers(ctx context.Context) (*serverTriggers, diag.List) {
+func openServerTriggers(ctx context.Context, o *operations.Operation) (*serverTriggers, diag.List) {
 	s := &serverTriggers{
 		op: o, before: fingerprint(),
 		schedules: make(chan []*triggers.Trigger, 1), events: make(chan *triggers.EventTriggers, 1),
@@ -60,7 +61,7 @@ func (o *Operation) openServerTriggers(ctx context.Context) (*serverTriggers, di
 		p, list, declared = nil, nil, nil
 	}
 	var found diag.List
-	s.workflows, found = o.triggerRuns(ctx, p, declared, "", &s.options.VariableOptions)
+	s.workflows, found = triggerRuns(ctx, o, p, declared, "", &s.options.VariableOptions)
 	if s.workflows == nil {
 		return nil, append(diags, found...)
 	}
@@ -146,7 +147,7 @@ func (s *serverTriggers) serve(ctx context.Context, changed func() <-chan struct
 	s.dispatcher.Changed = changed
 	var all sync.WaitGroup
 	all.Go(func() {
-		s.op.watchFiles(ctx, s.options.environment, s.workflows, s.before, allTriggers, func(p *projects.Project, list []*triggers.Trigger) {
+		watchFiles(ctx, s.op, s.options.environment, s.workflows, s.before, allTriggers, func(p *projects.Project, list []*triggers.Trigger) {
 			select {
 			case s.schedules <- list:
 			case <-ctx.Done():
@@ -169,7 +170,7 @@ func (s *serverTriggers) start(ctx context.Context, t *triggers.EventTrigger, f 
 	s.mu.Lock()
 	if now := fingerprint(); now != s.seen {
 		s.seen = now
-		if p, _, diags := s.op.readTriggers(s.options.environment, s.workflows, allTriggers); !diags.HasErrors() {
+		if p, _, diags := readTriggers(s.op, s.options.environment, s.workflows, allTriggers); !diags.HasErrors() {
 			s.current, _ = triggers.ReadEvents(p)
 		}
 	}

@@ -15,8 +15,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
-	"github.com/tutti-dev/tutti/internal/gate"
-	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
@@ -29,7 +28,7 @@ import (
 // serverWork does what the API of a server asks for. Requests come side by side:
 // each works with a session of its own, so that none sees another's files.
 type serverWork struct {
-	op       *Operation // of the project's root
+	op       *operations.Operation // of the project's root
 	runner   *runs.Runner
 	observer *stackObserver
 	// speculative says that clients may send configurations to be planned.
@@ -39,15 +38,15 @@ type serverWork struct {
 var _ api.Work = (*serverWork)(nil)
 
 // root is the project's root for one request.
-func (w *serverWork) root() *Operation {
+func (w *serverWork) root() *operations.Operation {
 	p := w.op.Aside(w.op.Key())
 	p.Session = w.op.Session.Fresh()
-	return newOperation(p, silentView{})
+	return operations.New(p, operations.Silent{})
 }
 
 // Project implements [api.Work].
 func (w *serverWork) Project(context.Context) (*projects.Project, error) {
-	return loadedProject(w.op.RootDir())
+	return operations.LoadedProject(w.op.RootDir())
 }
 
 // Environment implements [api.Work].
@@ -194,13 +193,13 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		return runs.Run{}, err
 	}
 	op.Environment = environment
-	overrides, diags := op.overridesOf(p, s.Overrides)
+	overrides, diags := op.OverridesOf(p, s.Overrides)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
 	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.Key(), Actor: who.Subject, Authority: who.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + s.Workflow, Overrides: overrides, Source: s.Source}
 	if declared.Definition != "" {
-		if diags := checkWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
+		if diags := operations.CheckWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
 			return runs.Run{}, diags.Err()
 		}
 		input := s.Input
@@ -209,7 +208,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 				input = []byte("{}")
 			}
 		}
-		_, e, done, diags := op.machineExecution(w.runner, runs.EncodeDefinition(p, s.Workflow))
+		_, e, done, diags := op.MachineExecution(w.runner, runs.EncodeDefinition(p, s.Workflow))
 		if diags.HasErrors() {
 			return runs.Run{}, diags.Err()
 		}
@@ -222,7 +221,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	if len(s.Input) > 0 {
 		return runs.Run{}, fmt.Errorf("%w: the workflow %q takes variables, not an input", api.ErrConflict, s.Workflow)
 	}
-	d, diags := flow.New(p, s.Workflow, stackOutputNames(p))
+	d, diags := flow.New(p, s.Workflow, operations.StackOutputNames(p))
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
@@ -230,7 +229,7 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	for _, name := range sortedKeys(s.Inputs) {
 		vars.Given = append(vars.Given, configs.GivenVariable{Text: name + "=" + expressionOf(s.Inputs[name])})
 	}
-	inputs, diags := workflowInputs(p, d, environment, vars)
+	inputs, diags := operations.WorkflowInputs(p, d, environment, vars)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
@@ -259,19 +258,19 @@ func expressionOf(value json.RawMessage) string {
 func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry) (runs.Run, error) {
 	op := w.root()
 	op.Opened = w.runner.Store.(*sqlite.Store)
-	p, diags := op.past(ctx, r.Run.ID)
+	p, diags := op.Past(ctx, r.Run.ID)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	if err := w.Authorize(ctx, who, access.Run, r.Run.Key.Environment, p.definition.Workflow.Name); err != nil {
+	if err := w.Authorize(ctx, who, access.Run, r.Run.Key.Environment, p.Definition.Workflow.Name); err != nil {
 		return runs.Run{}, err
 	}
-	reuse, diags := p.reusable(r.From)
+	reuse, diags := p.Reusable(r.From)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID, Source: r.Run.Source}
-	started, diags := w.runner.EnqueueWorkflow(ctx, p.definition, runs.WorkflowOptions{Run: run, Environment: p.environment, Inputs: p.inputs, Reuse: reuse, Admit: op.Admit})
+	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + p.Definition.Workflow.Name + ", again after run " + r.Run.ID, Source: r.Run.Source}
+	started, diags := w.runner.EnqueueWorkflow(ctx, p.Definition, runs.WorkflowOptions{Run: run, Environment: p.Environment, Inputs: p.Inputs, Reuse: reuse, Admit: op.Admit})
 	return admitted(started, diags)
 }
 
@@ -287,7 +286,7 @@ func (w *serverWork) Machine(ctx context.Context, run runs.Run) (*flow.Machine, 
 	if err != nil {
 		return nil, err
 	}
-	d, diags := definitionOf(w.root().Directory, source)
+	d, diags := operations.DefinitionOf(w.root().Directory, source)
 	if diags.HasErrors() || d == nil || d.Workflow.Definition != "" {
 		return nil, diags.Err()
 	}
@@ -332,47 +331,28 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
 	}
-	r := newStackRunner(w.root().Directory, nil)
+	r := operations.NewStackRunner(w.root().Directory, nil)
 	defer r.Close()
-	r.root.Opened = store
-	shared, err := r.planned(ctx, digest)
+	r.Root.Opened = store
+	shared, err := r.Planned(ctx, digest)
 	if err != nil {
 		if looked, found := speculated(ctx, store, digest); found {
 			return looked, nil
 		}
 		return nil, fmt.Errorf("%w: %w", api.ErrNotFound, err)
 	}
-	out := &api.Plan{Digest: digest, Environment: shared.plan.Environment, Kind: shared.plan.Kind}
-	for _, part := range shared.plan.Stacks {
-		op := newOperation(shared.ensemble.Member(part.Name), silentView{})
-		l, diags := loadPlan(op.Directory, part.Encoded)
+	out := &api.Plan{Digest: digest, Environment: shared.Plan.Environment, Kind: shared.Plan.Kind}
+	for _, part := range shared.Plan.Stacks {
+		op := operations.New(shared.Ensemble.Member(part.Name), operations.Silent{})
+		l, diags := operations.LoadPlan(op.Directory, part.Encoded)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
-		one, err := op.part(ctx, l, shared.plan.Kind)
+		one, err := op.Part(ctx, l, shared.Plan.Kind)
 		if err != nil {
 			return nil, err
 		}
 		out.Parts = append(out.Parts, one)
-	}
-	return out, nil
-}
-
-// part describes the plan of one stack to clients.
-func (o *Operation) part(ctx context.Context, l *gate.Plan, kind string) (api.PlanPart, error) {
-	out := api.PlanPart{Stack: o.Stack, Resource: o.Stack, Counts: l.Plan.Count(), Needs: api.NeedsOf(l.Plan), Plan: l.Plan}
-	document, err := jsonplan.Plan(l.Plan, nil, o.JSONOptions(ctx))
-	if err != nil {
-		return out, err
-	}
-	if out.Document, err = api.MaskPlan(document); err != nil {
-		return out, err
-	}
-	if j, diags := o.HoldToPolicy(ctx, l, gate.Request{Kind: kind}); j != nil && !diags.HasErrors() {
-		out.Decision, out.Judged = gate.EventData(j.Decision), j.Decision
-	}
-	if j := o.Judge(ctx, l); j.Estimate != nil {
-		out.Cost, out.Priced = gate.EventData(j.Estimate), j.Estimate
 	}
 	return out, nil
 }

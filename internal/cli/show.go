@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/project"
@@ -66,7 +67,7 @@ func (a *App) showFile(ctx context.Context, p *project.Directory, name string, a
 			return a.showState(ctx, p, st, asJSON)
 		}
 	}
-	loaded, diags := loadPlanFile(p, name)
+	loaded, diags := operations.LoadPlanFile(p, name)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
@@ -79,7 +80,7 @@ func (a *App) showFile(ctx context.Context, p *project.Directory, name string, a
 		return exitOK
 	}
 	a.terminals().out.Plan(loaded.Plan, p.Schemas(ctx))
-	op := newOperation(p, a.operationView(false))
+	op := operations.New(p, a.operationView(false))
 	op.ShowCost(ctx, loaded)
 	a.Show(op.Judge(ctx, loaded).Advice())
 	return exitOK

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/triggers"
@@ -28,7 +29,7 @@ func openTriggers(s *project.Session) (*projects.Project, []*triggers.Trigger, d
 
 // triggerRuns is what carries out the runs of triggers in this process. Before,
 // it checks what they need in the environments they work in.
-func (o *Operation) triggerRuns(ctx context.Context, p *projects.Project, list []*projects.Trigger, named string, values *project.VariableOptions) (*triggers.Workflows, diag.List) {
+func triggerRuns(ctx context.Context, o *operations.Operation, p *projects.Project, list []*projects.Trigger, named string, values *project.VariableOptions) (*triggers.Workflows, diag.List) {
 	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
@@ -37,25 +38,25 @@ func (o *Operation) triggerRuns(ctx context.Context, p *projects.Project, list [
 		o.Session.Refusals = project.NewRefusals(store)
 	}
 	w := &triggers.Workflows{
-		Runner: &runs.Runner{Store: store, Actor: o.Session.Actor(), Egress: o.Session.Egress}, Program: project.ProgramVersion(), Key: o.KeyIn, Machine: machineDefinition,
-		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.Session.Authorizer(store), Admit: o.Admit,
+		Runner: &runs.Runner{Store: store, Actor: o.Session.Actor(), Egress: o.Session.Egress}, Program: project.ProgramVersion(), Key: o.KeyIn, Machine: operations.MachineDefinition,
+		Hard: operations.Hard(ctx).Done(), Drain: ctx.Done(), Authorize: o.Session.Authorizer(store), Admit: o.Admit,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
-		return variableValues(p, p.Variables, environment, values)
+		return operations.VariableValues(p, p.Variables, environment, values)
 	}
 	w.Stacks = func(p *projects.Project, environment string) (runs.Stacks, func()) {
-		if s := (newOperation(o.Aside(o.KeyIn(environment)), o.view)).stacks(p); s != nil {
+		if s := (operations.New(o.Aside(o.KeyIn(environment)), o.View)).StackRunner(p); s != nil {
 			return s, s.Close
 		}
 		return nil, func() {}
 	}
 	w.Secrets = func(environment string) runs.Secrets { return o.SecretReader(o.KeyIn(environment).Environment) }
-	return w, append(diags, o.checkTriggers(w, p, list, named)...)
+	return w, append(diags, checkTriggers(o, w, p, list, named)...)
 }
 
 // checkTriggers finds the environment of triggers that name none, and checks the
 // values in all.
-func (o *Operation) checkTriggers(w *triggers.Workflows, p *projects.Project, list []*projects.Trigger, named string) diag.List {
+func checkTriggers(o *operations.Operation, w *triggers.Workflows, p *projects.Project, list []*projects.Trigger, named string) diag.List {
 	var diags diag.List
 	seen := map[string]bool{}
 	for _, t := range list {
@@ -88,7 +89,7 @@ func checkSchedules(p *projects.Project, list []*projects.Trigger) diag.List {
 		}
 	}
 	if len(used) > 0 {
-		diags = append(diags, checkWorkflows(p, sortedKeys(used))...)
+		diags = append(diags, operations.CheckWorkflows(p, sortedKeys(used))...)
 	}
 	return diags
 }
@@ -106,7 +107,7 @@ func fingerprint() string {
 	}
 	var b strings.Builder
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), projects.Suffix) && !strings.HasSuffix(e.Name(), machineSuffix) {
+		if !strings.HasSuffix(e.Name(), projects.Suffix) && !strings.HasSuffix(e.Name(), operations.MachineSuffix) {
 			continue
 		}
 		if info, err := e.Info(); err == nil {
@@ -135,7 +136,7 @@ func settled(ctx context.Context, before string) bool {
 
 // watchFiles hands over the project and its schedules anew when files have changed.
 // While they are wrong, those before stay. served says which triggers matter.
-func (o *Operation) watchFiles(ctx context.Context, named string, w *triggers.Workflows, before string, served func(*projects.Project) []*projects.Trigger, hand func(*projects.Project, []*triggers.Trigger)) {
+func watchFiles(ctx context.Context, o *operations.Operation, named string, w *triggers.Workflows, before string, served func(*projects.Project) []*projects.Trigger, hand func(*projects.Project, []*triggers.Trigger)) {
 	ticker := time.NewTicker(fileCheck)
 	defer ticker.Stop()
 	for {
@@ -151,7 +152,7 @@ func (o *Operation) watchFiles(ctx context.Context, named string, w *triggers.Wo
 		if before = now; !settled(ctx, now) {
 			continue // whoever writes them is not done
 		}
-		p, list, diags := o.readTriggers(named, w, served)
+		p, list, diags := readTriggers(o, named, w, served)
 		if diags.HasErrors() {
 			o.Session.Tell("The files have changed and are wrong; what they said before is still done.\n")
 			for _, d := range diags {
@@ -165,7 +166,7 @@ func (o *Operation) watchFiles(ctx context.Context, named string, w *triggers.Wo
 
 // readTriggers reads and checks the project as its files are now, with its schedules.
 // served says which triggers matter.
-func (o *Operation) readTriggers(named string, w *triggers.Workflows, served func(*projects.Project) []*projects.Trigger) (*projects.Project, []*triggers.Trigger, diag.List) {
+func readTriggers(o *operations.Operation, named string, w *triggers.Workflows, served func(*projects.Project) []*projects.Trigger) (*projects.Project, []*triggers.Trigger, diag.List) {
 	p, diags := projects.Load(".")
 	var list []*triggers.Trigger
 	if !diags.HasErrors() {
@@ -175,7 +176,7 @@ func (o *Operation) readTriggers(named string, w *triggers.Workflows, served fun
 	}
 	if !diags.HasErrors() {
 		checked := *w // the environment is chosen already, unless none was needed
-		diags = append(diags, o.checkTriggers(&checked, p, served(p), named)...)
+		diags = append(diags, checkTriggers(o, &checked, p, served(p), named)...)
 		if checked.Environment != w.Environment {
 			diags = append(diags, diag.Errorf("Environment needed", "Triggers that name no environment are new here: start again.")...)
 		}

@@ -1,4 +1,4 @@
-package cli
+package operations
 
 import (
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -7,35 +7,35 @@ import (
 	"github.com/tutti-dev/tutti/internal/project"
 )
 
-// defaultParallelism bounds concurrent provider calls unless -parallelism says
+// DefaultParallelism bounds concurrent provider calls unless -parallelism says
 // otherwise.
-const defaultParallelism = 10
+const DefaultParallelism = 10
 
-// planOptions are the flags that shape a plan.
-type planOptions struct {
+// PlanOptions are the flags that shape a plan.
+type PlanOptions struct {
 	project.VariableOptions
-	targets, excludes, replaces []string
-	refresh                     bool
-	refreshOnly                 bool
-	destroy                     bool
-	parallelism                 int
-	generateConfigOut           string
+	Targets, Excludes, Replaces []string
+	Refresh                     bool
+	RefreshOnly                 bool
+	Destroy                     bool
+	Parallelism                 int
+	GenerateConfigOut           string
 }
 
-// mode is what kind of plan is asked for, where the options make sense.
-func (o *planOptions) mode() plans.Mode {
+// Mode is what kind of plan is asked for, where the options make sense.
+func (o *PlanOptions) Mode() plans.Mode {
 	switch {
-	case o.destroy:
+	case o.Destroy:
 		return plans.Destroy
-	case o.refreshOnly:
+	case o.RefreshOnly:
 		return plans.RefreshOnly
 	}
 	return plans.Normal
 }
 
-// kind is the kind of run that carries out such a plan.
-func (o *planOptions) kind() string {
-	switch o.mode() {
+// Kind is the kind of run that carries out such a plan.
+func (o *PlanOptions) Kind() string {
+	switch o.Mode() {
 	case plans.Destroy:
 		return "destroy"
 	case plans.RefreshOnly:
@@ -52,29 +52,29 @@ type planRequest struct {
 	replaces []addrs.ResourceInstance
 }
 
-func (o *planOptions) request() (planRequest, diag.List) {
+func (o *PlanOptions) Request() (planRequest, diag.List) {
 	var diags diag.List
 	req := planRequest{mode: plans.Normal}
 	switch {
-	case o.destroy && o.refreshOnly:
+	case o.Destroy && o.RefreshOnly:
 		diags = append(diags, diag.Errorf("Options that exclude each other", "Options -destroy and -refresh-only ask for different kinds of plans: give only one.")...)
-	case o.destroy:
+	case o.Destroy:
 		req.mode = plans.Destroy
-	case o.refreshOnly:
+	case o.RefreshOnly:
 		req.mode = plans.RefreshOnly
 	}
-	if o.refreshOnly && !o.refresh {
+	if o.RefreshOnly && !o.Refresh {
 		diags = append(diags, diag.Errorf("Options that exclude each other", "Option -refresh-only does nothing but refresh, so -refresh=false cannot be given with it.")...)
 	}
-	if req.mode != plans.Normal && len(o.replaces) > 0 {
+	if req.mode != plans.Normal && len(o.Replaces) > 0 {
 		diags = append(diags, diag.Errorf("Options that exclude each other", "Option -replace needs a normal plan: it cannot be given with -destroy or -refresh-only.")...)
 	}
-	if len(o.targets) > 0 && len(o.excludes) > 0 {
+	if len(o.Targets) > 0 && len(o.Excludes) > 0 {
 		diags = append(diags, diag.Errorf("Options that exclude each other", "Options -target and -exclude cannot be given together.")...)
 	}
-	req.targets = parseTargets("-target", o.targets, &diags)
-	req.excludes = parseTargets("-exclude", o.excludes, &diags)
-	for _, s := range o.replaces {
+	req.targets = parseTargets("-target", o.Targets, &diags)
+	req.excludes = parseTargets("-exclude", o.Excludes, &diags)
+	for _, s := range o.Replaces {
 		inst, err := addrs.ParseResourceInstance(s)
 		switch {
 		case err != nil:
@@ -85,8 +85,8 @@ func (o *planOptions) request() (planRequest, diag.List) {
 			req.replaces = append(req.replaces, inst)
 		}
 	}
-	if o.parallelism < 1 {
-		diags = append(diags, diag.Errorf("Invalid parallelism", "Option -parallelism must be at least 1, not %d.", o.parallelism)...)
+	if o.Parallelism < 1 {
+		diags = append(diags, diag.Errorf("Invalid parallelism", "Option -parallelism must be at least 1, not %d.", o.Parallelism)...)
 	}
 	return req, diags
 }
@@ -102,4 +102,15 @@ func parseTargets(option string, list []string, diags *diag.List) []addrs.Target
 		out = append(out, t)
 	}
 	return out
+}
+
+// ModeOf is the mode of the plans of stacks.
+func ModeOf(kind string) plans.Mode {
+	switch kind {
+	case "destroy":
+		return plans.Destroy
+	case "refresh":
+		return plans.RefreshOnly
+	}
+	return plans.Normal
 }

@@ -1,4 +1,4 @@
-package cli
+package operations
 
 import (
 	"context"
@@ -17,12 +17,12 @@ import (
 // lookAgain is how often a runner looks for runs, and how long it leaves one
 // alone that it could not drive.
 const (
-	lookAgain  = 200 * time.Millisecond
+	LookAgain  = 200 * time.Millisecond
 	leaveAlone = time.Minute
 )
 
-// runDriver drives the runs of a project side by side.
-type runDriver struct {
+// Driver drives the runs of a project side by side.
+type Driver struct {
 	op          *Operation
 	r           *runs.Runner
 	drain, hard <-chan struct{}
@@ -32,18 +32,18 @@ type runDriver struct {
 	mu      sync.Mutex
 	driving map[string]bool
 	alone   map[string]time.Time // until when a run is left alone
-	all     sync.WaitGroup
+	All     sync.WaitGroup
 }
 
-// newRunDriver drives at most so many runs at once, until drain is closed; hard ends
+// NewDriver drives at most so many runs at once, until drain is closed; hard ends
 // what is running.
-func newRunDriver(op *Operation, r *runs.Runner, most int, say func(format string, args ...any), drain, hard <-chan struct{}) *runDriver {
-	return &runDriver{op: op, r: r, drain: drain, hard: hard, most: most, say: say, driving: map[string]bool{}, alone: map[string]time.Time{}}
+func NewDriver(op *Operation, r *runs.Runner, most int, say func(format string, args ...any), drain, hard <-chan struct{}) *Driver {
+	return &Driver{op: op, r: r, drain: drain, hard: hard, most: most, say: say, driving: map[string]bool{}, alone: map[string]time.Time{}}
 }
 
-// look takes over what nobody drives. It returns how many runs have not ended
+// Look takes over what nobody drives. It returns how many runs have not ended
 // yet, those left alone not counted.
-func (d *runDriver) look(ctx context.Context) (int, error) {
+func (d *Driver) Look(ctx context.Context) (int, error) {
 	list, err := d.r.Store.Unended(ctx)
 	if err != nil {
 		return 0, err
@@ -64,13 +64,13 @@ func (d *runDriver) look(ctx context.Context) (int, error) {
 			continue
 		}
 		d.driving[run.ID] = true
-		d.all.Go(func() { d.drive(ctx, run) })
+		d.All.Go(func() { d.drive(ctx, run) })
 	}
 	return waiting, nil
 }
 
 // drive carries a run to its end.
-func (d *runDriver) drive(ctx context.Context, run runs.Run) {
+func (d *Driver) drive(ctx context.Context, run runs.Run) {
 	d.say("Run %s: %s", run.ID, run.Summary)
 	ended, diags := d.op.driveRun(ctx, d.r, run, d.drain, d.hard)
 	d.mu.Lock()
@@ -103,21 +103,21 @@ func (o *Operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if err != nil {
 		return run, diag.Errorf("Cannot read the run's definition", "%s.", err)
 	}
-	op := newOperation(o.Aside(run.Key), o.view)
+	op := New(o.Aside(run.Key), o.View)
 	op.Session = o.Session.Fresh() // policies and files are those of now
-	d, diags := definitionOf(op.Directory, source)
+	d, diags := DefinitionOf(op.Directory, source)
 	switch {
 	case diags.HasErrors():
 		return run, diags
 	case d == nil || d.Workflow.Definition != "":
-		steps, e, done, diags := op.machineExecution(r, source)
+		steps, e, done, diags := op.MachineExecution(r, source)
 		if diags.HasErrors() {
 			return run, diags
 		}
 		defer done()
 		steps.Machine.Forget() // nobody asks for the history
 		e.Run, e.Drain, e.Hard, steps.Hard = run, drain, hard, hard
-		actsFor(e, run)
+		ActsFor(e, run)
 		return r.Continue(ctx, e)
 	}
 	inputs, environment, diags := r.Inputs(ctx, run)
@@ -125,7 +125,7 @@ func (o *Operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 		return run, diags
 	}
 	options := runs.WorkflowOptions{Run: run, Inputs: inputs, Environment: environment, Drain: drain, Hard: hard, Authorize: op.Session.Authorizer(r.Store), Admit: op.Admit, Secrets: op.SecretReader(run.Key.Environment)}
-	if s := op.stacks(d.Project); s != nil {
+	if s := op.StackRunner(d.Project); s != nil {
 		defer s.Close()
 		options.Stacks = s
 	}
@@ -133,9 +133,9 @@ func (o *Operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	return ended, diags
 }
 
-// definitionOf reads the definition of a run of a project's workflow; nil for
+// DefinitionOf reads the definition of a run of a project's workflow; nil for
 // one of a bare state machine.
-func definitionOf(p *project.Directory, source []byte) (*flow.Definition, diag.List) {
+func DefinitionOf(p *project.Directory, source []byte) (*flow.Definition, diag.List) {
 	if !runs.IsWorkflow(source) {
 		return nil, nil
 	}
@@ -145,21 +145,21 @@ func definitionOf(p *project.Directory, source []byte) (*flow.Definition, diag.L
 	return runs.DecodeDefinitionIn(p.Dir, source)
 }
 
-// machineExecution makes the execution of a state machine from what its run is
+// MachineExecution makes the execution of a state machine from what its run is
 // pinned to. done is to be called when it has ended.
-func (o *Operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs.StateMachine, e runs.Execution, done func(), diags diag.List) {
+func (o *Operation) MachineExecution(r *runs.Runner, pinned []byte) (steps *runs.StateMachine, e runs.Execution, done func(), diags diag.List) {
 	definition, steps, diags := runs.StateMachineOf(pinned)
 	if diags.HasErrors() {
 		return nil, e, nil, diags
 	}
 	done = func() {}
-	steps.Dir, steps.Definition, steps.Runner = o.WorkDir, machineDefinition, r
+	steps.Dir, steps.Definition, steps.Runner = o.WorkDir, MachineDefinition, r
 	steps.Run = runs.Run{Key: o.Key(), Actor: o.Session.Actor(), Authority: o.Session.Authority(), Program: project.ProgramVersion()}
 	steps.Options.Authorize, steps.Options.Admit = o.Session.Authorizer(r.Store), o.Admit
-	if d, _ := definitionOf(o.Directory, pinned); d != nil {
+	if d, _ := DefinitionOf(o.Directory, pinned); d != nil {
 		steps.Project, steps.Options.Run, steps.Options.Environment = d, steps.Run, o.Key().Environment
 		steps.Options.Secrets = o.SecretReader(o.Key().Environment)
-		if s := o.stacks(d.Project); s != nil {
+		if s := o.StackRunner(d.Project); s != nil {
 			steps.Options.Stacks, done = s, s.Close
 		}
 	}
@@ -167,9 +167,9 @@ func (o *Operation) machineExecution(r *runs.Runner, pinned []byte) (steps *runs
 	return steps, runs.Execution{Definition: pinned, Machine: steps.Machine, Steps: steps}, done, nil
 }
 
-// actsFor has the steps of a state machine act for whom its run is by, whoever
+// ActsFor has the steps of a state machine act for whom its run is by, whoever
 // goes on with it.
-func actsFor(e runs.Execution, run runs.Run) {
+func ActsFor(e runs.Execution, run runs.Run) {
 	if steps, ok := e.Steps.(*runs.StateMachine); ok {
 		steps.Run.Actor, steps.Options.Run.Actor = run.Actor, run.Actor
 		steps.Run.Authority, steps.Options.Run.Authority = run.Authority, run.Authority
@@ -177,12 +177,12 @@ func actsFor(e runs.Execution, run runs.Run) {
 	}
 }
 
-// stacks plans and changes the stacks of a project for steps of workflows.
-func (o *Operation) stacks(p *projects.Project) *stackRunner {
+// StackRunner plans and changes the stacks of a project for steps of workflows.
+func (o *Operation) StackRunner(p *projects.Project) *StackRunner {
 	if len(p.Stacks) == 0 {
 		return nil
 	}
-	return newStackRunner(o.Directory, p)
+	return NewStackRunner(o.Directory, p)
 }
 
 // breath is how long follow waits at least between two looks, and breaths how many times
@@ -194,20 +194,20 @@ const (
 	longestBreath = time.Second
 )
 
-// follow looks for runs to drive whenever something has changed, and from time to
+// Follow looks for runs to drive whenever something has changed, and from time to
 // time: the death of a process changes nothing.
-func (d *runDriver) follow(ctx context.Context, changed func() <-chan struct{}) {
+func (d *Driver) Follow(ctx context.Context, changed func() <-chan struct{}) {
 	ticker := time.NewTicker(5 * time.Second)
 	defer ticker.Stop()
 	for {
 		next, began := changed(), time.Now()
-		if _, err := d.look(context.WithoutCancel(ctx)); err != nil {
+		if _, err := d.Look(context.WithoutCancel(ctx)); err != nil {
 			d.op.Session.Show(diag.Warningf("Cannot look for runs", "%s.", err))
 		}
 		took := time.Since(began)
 		select {
 		case <-ctx.Done():
-			d.all.Wait()
+			d.All.Wait()
 			d.r.Wait()
 			return
 		case <-next:

@@ -1,9 +1,10 @@
-package cli
+package operations
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,38 +31,38 @@ import (
 // and import share it.
 type Operation struct {
 	gate.Case
-	view operationView
+	View View
 }
 
-func newOperation(p *project.Directory, view operationView) *Operation {
+func New(p *project.Directory, view View) *Operation {
 	return &Operation{gate.NewCase(p, view), view}
 }
 
-// newOperationBy is newOperation on behalf of somebody else.
-func newOperationBy(p *project.Directory, view operationView, actor string, authority *access.Authority, overrides []runs.Override) *Operation {
-	o := newOperation(p, view)
+// NewBy is newOperation on behalf of somebody else.
+func NewBy(p *project.Directory, view View, actor string, authority *access.Authority, overrides []runs.Override) *Operation {
+	o := New(p, view)
 	o.As(actor, authority, overrides)
 	return o
 }
 
-// on is the operation on the state of a run: on the stack it is about, where
+// On is the operation on the state of a run: on the stack it is about, where
 // there is such a one.
-func (o *Operation) on(key states.Key) *Operation {
+func (o *Operation) On(key states.Key) *Operation {
 	if e := o.Ensemble; e != nil && e.Declared.Stacks[key.Stack] != nil {
 		e.Environment = key.Environment
-		return newOperation(e.Member(key.Stack), o.view)
+		return New(e.Member(key.Stack), o.View)
 	}
 	o.UseKey(key)
 	return o
 }
 
-// planInput gathers what a plan is made from.
-func (o *Operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
+// PlanInput gathers what a plan is made from.
+func (o *Operation) PlanInput(ctx context.Context, po *PlanOptions) (engine.PlanInput, diag.List) {
 	who, _ := o.Who()
 	if diags := o.Session.MayBe(who, access.Plan, o.Environment, o.Stack, ""); diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	req, diags := withoutStack(o.Directory, po).request()
+	req, diags := withoutStack(o.Directory, po).Request()
 	if diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
@@ -89,12 +90,12 @@ func (o *Operation) planInput(ctx context.Context, po *planOptions) (engine.Plan
 
 // withoutStack takes the name of the stack that is worked on off addresses that
 // begin with it.
-func withoutStack(p *project.Directory, po *planOptions) *planOptions {
+func withoutStack(p *project.Directory, po *PlanOptions) *PlanOptions {
 	if !p.IsStack() {
 		return po
 	}
 	out := *po
-	for _, list := range []*[]string{&out.targets, &out.excludes, &out.replaces} {
+	for _, list := range []*[]string{&out.Targets, &out.Excludes, &out.Replaces} {
 		*list = slices.Clone(*list)
 		for i, s := range *list {
 			(*list)[i] = strings.TrimPrefix(s, "stack."+p.Stack+".")
@@ -103,19 +104,19 @@ func withoutStack(p *project.Directory, po *planOptions) *planOptions {
 	return &out
 }
 
-func (o *Operation) inputFrom(cfg *configs.Config, values map[string]configs.InputValue, prior *states.State, req planRequest, po *planOptions) engine.PlanInput {
+func (o *Operation) inputFrom(cfg *configs.Config, values map[string]configs.InputValue, prior *states.State, req planRequest, po *PlanOptions) engine.PlanInput {
 	return engine.PlanInput{
 		Config: cfg, Variables: values, Prior: prior, StateKey: o.Key(), Providers: o.Factory(),
 		Mode: req.mode, Targets: req.targets, Excludes: req.excludes, ForceReplace: req.replaces,
-		SkipRefresh: !po.refresh, GenerateConfig: po.generateConfigOut != "",
-		RootDir: ".", WorkDir: o.WorkDir, Parallelism: po.parallelism, Now: time.Now().UTC(),
-		Program: project.ProgramVersion(), Progress: o.view.progress,
+		SkipRefresh: !po.Refresh, GenerateConfig: po.GenerateConfigOut != "",
+		RootDir: ".", WorkDir: o.WorkDir, Parallelism: po.Parallelism, Now: time.Now().UTC(),
+		Program: project.ProgramVersion(), Progress: o.View.Progress,
 	}
 }
 
-// makePlan plans and completes the plan with what pins it: provider versions
+// MakePlan plans and completes the plan with what pins it: provider versions
 // and the list of installed modules. A plan with errors is returned as well.
-func (o *Operation) makePlan(ctx context.Context, in engine.PlanInput) (*gate.Plan, diag.List) {
+func (o *Operation) MakePlan(ctx context.Context, in engine.PlanInput) (*gate.Plan, diag.List) {
 	plan, diags := engine.Plan(ctx, in)
 	if plan == nil {
 		return nil, diags
@@ -135,7 +136,7 @@ func (o *Operation) makePlan(ctx context.Context, in engine.PlanInput) (*gate.Pl
 // completePlan adds what pins a plan: the providers and modules it was made
 // with.
 func (o *Operation) completePlan(ctx context.Context, l *gate.Plan, in engine.PlanInput) {
-	for _, p := range usedProviders(in.Config, in.Prior) {
+	for _, p := range UsedProviders(in.Config, in.Prior) {
 		if p.IsBuiltIn() {
 			continue
 		}
@@ -158,13 +159,13 @@ func (o *Operation) completePlan(ctx context.Context, l *gate.Plan, in engine.Pl
 	l.Plan.Files = files
 }
 
-// loadPlanFile reads a saved plan.
-func loadPlanFile(p *project.Directory, name string) (*gate.Plan, diag.List) {
+// LoadPlanFile reads a saved plan.
+func LoadPlanFile(p *project.Directory, name string) (*gate.Plan, diag.List) {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return nil, diag.Errorf("Cannot read plan file", "%s.", err)
 	}
-	loaded, diags := loadPlan(p, sealedNow(p, data))
+	loaded, diags := LoadPlan(p, SealedNow(p, data))
 	if diags.HasErrors() {
 		for i := range diags {
 			if diags[i].Summary == "Cannot read plan" {
@@ -177,9 +178,9 @@ func loadPlanFile(p *project.Directory, name string) (*gate.Plan, diag.List) {
 	return loaded, diags
 }
 
-// sealedNow is a plan file as the store takes it: sealed with the key in use, also
+// SealedNow is a plan file as the store takes it: sealed with the key in use, also
 // where that was changed since. Where it cannot be, reading the plan says why.
-func sealedNow(p *project.Directory, data []byte) []byte {
+func SealedNow(p *project.Directory, data []byte) []byte {
 	anew := func(sealed []byte) ([]byte, error) { return p.Keyring.Reseal(sealed, nil) }
 	reseal := func() ([]byte, error) { return plans.Reseal(data, anew) }
 	if stacks.IsPlan(data) {
@@ -191,8 +192,8 @@ func sealedNow(p *project.Directory, data []byte) []byte {
 	return data
 }
 
-// loadPlan reads a plan and its configuration from the plan's bytes.
-func loadPlan(p *project.Directory, data []byte) (*gate.Plan, diag.List) {
+// LoadPlan reads a plan and its configuration from the plan's bytes.
+func LoadPlan(p *project.Directory, data []byte) (*gate.Plan, diag.List) {
 	plan, err := plans.Decode(data, p.Keyring)
 	switch {
 	case errors.Is(err, plans.ErrNotPlan) && len(data) > 1 && data[0] == 'P' && data[1] == 'K':
@@ -220,8 +221,8 @@ func loadPlan(p *project.Directory, data []byte) (*gate.Plan, diag.List) {
 	return &gate.Plan{Plan: plan, Encoded: data, Config: cfg}, nil
 }
 
-// giveEphemeral asks again for the values that a saved plan does not keep.
-func (o *Operation) giveEphemeral(ctx context.Context, l *gate.Plan, vars *project.VariableOptions) diag.List {
+// GiveEphemeral asks again for the values that a saved plan does not keep.
+func (o *Operation) GiveEphemeral(ctx context.Context, l *gate.Plan, vars *project.VariableOptions) diag.List {
 	wanted := false
 	for name, v := range l.Plan.Variables {
 		if v.Ephemeral && v.Given {
@@ -252,8 +253,8 @@ func (o *Operation) giveEphemeral(ctx context.Context, l *gate.Plan, vars *proje
 	return diags
 }
 
-// usedProviders lists the providers a configuration and a state need.
-func usedProviders(cfg *configs.Config, st *states.State) []addrs.Provider {
+// UsedProviders lists the providers a configuration and a state need.
+func UsedProviders(cfg *configs.Config, st *states.State) []addrs.Provider {
 	seen := map[addrs.Provider]bool{}
 	var out []addrs.Provider
 	add := func(p addrs.Provider) {
@@ -275,8 +276,8 @@ func usedProviders(cfg *configs.Config, st *states.State) []addrs.Provider {
 	return out
 }
 
-// checkLocks refuses a saved plan whose providers have changed meanwhile.
-func (o *Operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List {
+// CheckLocks refuses a saved plan whose providers have changed meanwhile.
+func (o *Operation) CheckLocks(ctx context.Context, plan *plans.Plan) diag.List {
 	var diags diag.List
 	for p, want := range plan.Providers {
 		have, ok := o.ProviderLock(ctx, p)
@@ -288,15 +289,15 @@ func (o *Operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List 
 	return diags
 }
 
-// runOptions shape the execution of a plan.
-type runOptions struct {
+// RunOptions shape the execution of a plan.
+type RunOptions struct {
 	gate.Request
-	parallelism int
+	Parallelism int
 	id          string        // of a new run; may be empty
-	patience    time.Duration // how long to wait for what another run is changing
+	Patience    time.Duration // how long to wait for what another run is changing
 	// repeats says that a plan that is out of date before anything was done is made
 	// again: that is no error.
-	repeats bool
+	Repeats bool
 	// budgeted says that the plan was held against the budgets with others that it
 	// is applied with, on this board.
 	budgeted bool
@@ -305,8 +306,8 @@ type runOptions struct {
 	hard <-chan struct{}
 }
 
-// mayCarryOut refuses what the roles do not allow of what carrying out a plan is.
-func (o *Operation) mayCarryOut(l *gate.Plan, kind string) diag.List {
+// MayCarryOut refuses what the roles do not allow of what carrying out a plan is.
+func (o *Operation) MayCarryOut(l *gate.Plan, kind string) diag.List {
 	who, _ := o.Who()
 	for _, verb := range project.VerbsOf(kind, l.Plan) {
 		if diags := o.Session.MayBe(who, verb, o.Environment, o.Stack, ""); diags.HasErrors() {
@@ -316,11 +317,11 @@ func (o *Operation) mayCarryOut(l *gate.Plan, kind string) diag.List {
 	return nil
 }
 
-// carryOut carries out a plan as a durable run. What it returns besides the
+// CarryOut carries out a plan as a durable run. What it returns besides the
 // result is why the run could not start, where the plan is out of date.
-func (o *Operation) carryOut(ctx context.Context, l *gate.Plan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
+func (o *Operation) CarryOut(ctx context.Context, l *gate.Plan, opts RunOptions) (runs.Result, *states.StaleError, diag.List) {
 	_, authority := o.Who()
-	if diags := o.mayCarryOut(l, opts.Kind); diags.HasErrors() {
+	if diags := o.MayCarryOut(l, opts.Kind); diags.HasErrors() {
 		l.Forbidden = true
 		return runs.Result{}, nil, diags
 	}
@@ -360,7 +361,7 @@ func (o *Operation) carryOut(ctx context.Context, l *gate.Plan, opts runOptions)
 		return runs.Result{}, nil, policed
 	}
 	if opts.hard == nil {
-		opts.hard = hardContext(ctx).Done()
+		opts.hard = Hard(ctx).Done()
 	}
 	id := opts.id
 	switch {
@@ -369,20 +370,20 @@ func (o *Operation) carryOut(ctx context.Context, l *gate.Plan, opts runOptions)
 	case id == "":
 		id = project.TakeNewRun(ctx)
 	}
-	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.Session.Tell}
+	waiting := &waitingStore{Store: store, patience: opts.Patience, tell: o.Session.Tell}
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
-			ID: id, Parent: opts.Parent, Kind: opts.Kind, Key: o.Key(), Actor: o.By(), Authority: authority, Program: project.ProgramVersion(), Summary: summaryLine(l.Plan),
+			ID: id, Parent: opts.Parent, Kind: opts.Kind, Key: o.Key(), Actor: o.By(), Authority: authority, Program: project.ProgramVersion(), Summary: SummaryLine(l.Plan),
 		},
-		Plan: l.Plan, Encoded: l.Encoded, Late: late, Parallelism: opts.parallelism,
-		Watch: o.view.event, Hard: opts.hard,
+		Plan: l.Plan, Encoded: l.Encoded, Late: late, Parallelism: opts.Parallelism,
+		Watch: o.View.Event, Hard: opts.hard,
 	}
 	if opts.Parent == "" {
 		request.Run.Source = o.Session.Source()
 	}
 	input := engine.ApplyInput{
-		Plan: l.Plan, Config: l.Config, Ephemeral: l.Ephemeral, Late: l.Late, Providers: o.Factory(), WorkDir: o.WorkDir, Progress: o.view.progress,
+		Plan: l.Plan, Config: l.Config, Ephemeral: l.Ephemeral, Late: l.Late, Providers: o.Factory(), WorkDir: o.WorkDir, Progress: o.View.Progress,
 	}
 	if all := gate.GuardsOf(guard, gate.NewBudgetGuard(&o.Case, l, opts.board)); len(all) > 0 {
 		input.Guard, request.Closing = all, all.Closing
@@ -407,7 +408,7 @@ func (o *Operation) carryOut(ctx context.Context, l *gate.Plan, opts runOptions)
 		result, diags = runner.Apply(ctx, request, open)
 	}
 	diags = append(policed, append(told, diags...)...)
-	if waiting.stale != nil && opts.repeats {
+	if waiting.stale != nil && opts.Repeats {
 		return result, waiting.stale, diags
 	}
 	diags = append(diags, keepUnrecorded(o.Directory, result.Unrecorded)...)
@@ -434,8 +435,35 @@ func keepUnrecorded(p *project.Directory, rows []states.Change) diag.List {
 	return diag.Errorf("State could not be stored", "The store did not take %s. They are in the file %s: when the store can be written again, bring each in with \"tutti import\", or merge the file by hand into the output of \"tutti state pull\" and push it.", diag.CountOf(len(rows), "changed object"), name)
 }
 
-// summaryLine says in a line what a plan does.
-func summaryLine(p *plans.Plan) string {
+// SummaryLine says in a line what a plan does.
+func SummaryLine(p *plans.Plan) string {
 	n := p.Count()
 	return fmt.Sprintf("%d to add, %d to change, %d to destroy", n.Add, n.Change, n.Destroy)
 }
+
+// PlanOf reads the plan a run carries out, and the values it was given besides.
+func (o *Operation) PlanOf(ctx context.Context, run runs.Run) (*gate.Plan, diag.List) {
+	store, diags := o.Store(ctx)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	data, err := store.Blob(ctx, run.Blob)
+	if err != nil {
+		return nil, diag.Errorf("Cannot read the run's plan", "%s.", err)
+	}
+	o.UseKey(run.Key)
+	loaded, diags := LoadPlan(o.Directory, data)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	late, err := runs.Late(ctx, o.Opened, run.ID)
+	if err == nil && late != nil {
+		loaded.Late, err = plans.DecodeValues(late, o.Keyring)
+	}
+	if err != nil {
+		return nil, append(diags, diag.Errorf("Cannot read the run's inputs", "%s.", err)...)
+	}
+	return loaded, diags
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

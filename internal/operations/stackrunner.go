@@ -1,4 +1,4 @@
-package cli
+package operations
 
 import (
 	"context"
@@ -24,109 +24,109 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// stackRunner plans and applies stacks for the steps of workflows, the one that
+// StackRunner plans and applies stacks for the steps of workflows, the one that
 // applies a plan of several stacks included. Plans are kept in the store, under
 // the digest of the whole.
-type stackRunner struct {
-	root *project.Directory
+type StackRunner struct {
+	Root *project.Directory
 	// declared is the project that the workflow belongs to; a plan brings its own.
 	declared *projects.Project
 	// view, where not nil, shows what happens; else it only goes into the logs.
-	view        operationView
-	vars        *project.VariableOptions
-	parallelism int
-	patience    time.Duration
-	budgeted    bool // what is applied was held against the budgets as a whole
-	board       *gate.Board
+	View        View
+	Vars        *project.VariableOptions
+	Parallelism int
+	Patience    time.Duration
+	Budgeted    bool // what is applied was held against the budgets as a whole
+	Board       *gate.Board
 
 	mu       sync.Mutex
-	own      *project.Ensemble
-	shared   map[string]*sharedPlan
-	outcomes map[string]*stackOutcome // by stack
+	Own      *project.Ensemble
+	Shared   map[string]*SharedPlan
+	Outcomes map[string]*stackOutcome // by stack
 }
 
-var _ runs.Stacks = (*stackRunner)(nil)
+var _ runs.Stacks = (*StackRunner)(nil)
 
 // stackOutcome is what came of a stack, for the person watching.
 type stackOutcome struct {
 	plan   *plans.Plan
-	result runs.Result
-	diags  diag.List
+	Result runs.Result
+	Diags  diag.List
 }
 
-// sharedPrefix begins the names of blobs with plans of stacks.
-const sharedPrefix = "stacks/"
+// SharedPrefix begins the names of blobs with plans of stacks.
+const SharedPrefix = "stacks/"
 
-func newStackRunner(root *project.Directory, declared *projects.Project) *stackRunner {
-	return &stackRunner{
-		root: root, declared: declared, vars: &project.VariableOptions{}, parallelism: defaultParallelism,
-		shared: map[string]*sharedPlan{}, outcomes: map[string]*stackOutcome{},
+func NewStackRunner(root *project.Directory, declared *projects.Project) *StackRunner {
+	return &StackRunner{
+		Root: root, declared: declared, Vars: &project.VariableOptions{}, Parallelism: DefaultParallelism,
+		Shared: map[string]*SharedPlan{}, Outcomes: map[string]*stackOutcome{},
 	}
 }
 
 // Close ends the providers that were started.
-func (r *stackRunner) Close() {
+func (r *StackRunner) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.own != nil {
-		r.own.CloseMembers()
+	if r.Own != nil {
+		r.Own.CloseMembers()
 	}
-	for _, s := range r.shared {
-		if s.ensemble != nil {
-			s.ensemble.CloseMembers()
+	for _, s := range r.Shared {
+		if s.Ensemble != nil {
+			s.Ensemble.CloseMembers()
 		}
 	}
 }
 
 // ensemble is the project of the workflow.
-func (r *stackRunner) ensemble() (*project.Ensemble, error) {
+func (r *StackRunner) ensemble() (*project.Ensemble, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.own == nil {
-		e, diags := project.NewEnsemble(r.root, r.declared)
+	if r.Own == nil {
+		e, diags := project.NewEnsemble(r.Root, r.declared)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
-		r.own = e
+		r.Own = e
 	}
-	return r.own, nil
+	return r.Own, nil
 }
 
-// keep stores a plan under its digest.
-func (r *stackRunner) keep(ctx context.Context, store *sqlite.Store, p *stacks.Plan) error {
-	data, err := p.Encode(r.root.Keyring)
+// Keep stores a plan under its digest.
+func (r *StackRunner) Keep(ctx context.Context, store *sqlite.Store, p *stacks.Plan) error {
+	data, err := p.Encode(r.Root.Keyring)
 	if err != nil {
 		return err
 	}
-	return store.PutBlob(ctx, sharedPrefix+p.Digest, data)
+	return store.PutBlob(ctx, SharedPrefix+p.Digest, data)
 }
 
-// planned finds a plan that was kept.
-func (r *stackRunner) planned(ctx context.Context, digest string) (*sharedPlan, error) {
+// Planned finds a plan that was kept.
+func (r *StackRunner) Planned(ctx context.Context, digest string) (*SharedPlan, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.shared[digest]; s != nil {
+	if s := r.Shared[digest]; s != nil {
 		return s, s.err
 	}
-	s := &sharedPlan{}
+	s := &SharedPlan{}
 	s.err = r.load(ctx, s, digest)
-	r.shared[digest] = s
+	r.Shared[digest] = s
 	return s, s.err
 }
 
-func (r *stackRunner) load(ctx context.Context, s *sharedPlan, digest string) error {
-	data, err := r.root.Opened.Blob(ctx, sharedPrefix+digest)
+func (r *StackRunner) load(ctx context.Context, s *SharedPlan, digest string) error {
+	data, err := r.Root.Opened.Blob(ctx, SharedPrefix+digest)
 	if err != nil {
 		return fmt.Errorf("there is no plan with the digest %s: %w", digest, err)
 	}
-	if s.plan, err = stacks.DecodePlan(data, r.root.Keyring); err != nil {
+	if s.Plan, err = stacks.DecodePlan(data, r.Root.Keyring); err != nil {
 		return err
 	}
-	return s.open(ctx, r.root, r.vars)
+	return s.Open(ctx, r.Root, r.Vars)
 }
 
 // Outputs implements [runs.Stacks].
-func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, error) {
+func (r *StackRunner) Outputs(ctx context.Context, stack string) (cty.Value, error) {
 	e, err := r.ensemble()
 	if err != nil {
 		return cty.DynamicVal, err
@@ -148,7 +148,7 @@ func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, err
 
 // Plan implements [runs.Stacks]. A plan that is to end early is given up: it has changed
 // nothing.
-func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
+func (r *StackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
 	wanted, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	go func() {
@@ -165,7 +165,7 @@ func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.Sta
 	return made, err
 }
 
-func (r *stackRunner) plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
+func (r *StackRunner) plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
 	ctx = project.ReadSecretsFor(ctx, req.Parent, req.Secrets)
 	if req.Elsewhere() {
 		return r.speculate(ctx, req)
@@ -179,20 +179,20 @@ func (r *stackRunner) plan(ctx context.Context, req runs.StackRequest) (runs.Sta
 	}
 	n := plan.Count()
 	return runs.StackPlan{
-		Digest: shared.plan.Digest, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Changes: plan.HasChanges(), Stacks: []string{req.Stack},
+		Digest: shared.Plan.Digest, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Changes: plan.HasChanges(), Stacks: []string{req.Stack},
 	}, nil
 }
 
 // options are what a step asks for, as the options of commands would say it.
-func (r *stackRunner) options(ctx context.Context, req runs.StackRequest) (*planOptions, error) {
-	po := &planOptions{
-		refresh: req.Refresh, refreshOnly: req.RefreshOnly, destroy: req.Destroy, targets: req.Targets, excludes: req.Excludes, replaces: req.Replaces,
-		parallelism: r.parallelism, VariableOptions: *r.vars,
+func (r *StackRunner) options(ctx context.Context, req runs.StackRequest) (*PlanOptions, error) {
+	po := &PlanOptions{
+		Refresh: req.Refresh, RefreshOnly: req.RefreshOnly, Destroy: req.Destroy, Targets: req.Targets, Excludes: req.Excludes, Replaces: req.Replaces,
+		Parallelism: r.Parallelism, VariableOptions: *r.Vars,
 	}
 	if req.Given == "" {
 		return po, nil
 	}
-	store, diags := r.root.Store(ctx)
+	store, diags := r.Root.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags.Err()
 	}
@@ -202,7 +202,7 @@ func (r *stackRunner) options(ctx context.Context, req runs.StackRequest) (*plan
 }
 
 // makePlan plans one stack and keeps the plan.
-func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sharedPlan, *plans.Plan, error) {
+func (r *StackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*SharedPlan, *plans.Plan, error) {
 	e, err := r.ensemble()
 	if err != nil {
 		return nil, nil, err
@@ -213,38 +213,38 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	}
 	e.Give(&po.VariableOptions)
 	e.UseVariables(req.Variables)
-	log := newLogView(req.Log)
+	log := NewLogView(req.Log)
 	defer log.Settle()
-	op := newOperationBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
+	op := NewBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
 	var loaded *gate.Plan
 	var own []string
 	var diags diag.List
-	kind := po.kind()
+	kind := po.Kind()
 	if req.Rollback != "" {
 		if err := r.undoes(ctx, req, op); err != nil {
 			return nil, nil, err
 		}
-		kind = rollbackKind
-		loaded, diags = op.planRollback(ctx, po, req.Rollback)
+		kind = RollbackKind
+		loaded, diags = op.PlanRollback(ctx, po, req.Rollback)
 	} else {
 		loaded, own, diags = op.planStep(ctx, po, req.Inputs)
 	}
 	if !diags.HasErrors() {
-		log.plan(ctx, op, loaded)
+		log.Plan(ctx, op, loaded)
 		op.ShowCost(ctx, loaded)
 	}
-	if log.show(diags, r.root.Session.Quoted()); diags.HasErrors() {
-		return nil, nil, problem("Tutti.PlanFailed", diags)
+	if log.show(diags, r.Root.Session.Quoted()); diags.HasErrors() {
+		return nil, nil, Problem("Tutti.PlanFailed", diags)
 	}
-	if diags := loaded.Encode(r.root.Keyring); diags.HasErrors() {
+	if diags := loaded.Encode(r.Root.Keyring); diags.HasErrors() {
 		return nil, nil, diags.Err()
 	}
-	shared := &sharedPlan{plan: &stacks.Plan{
+	shared := &SharedPlan{Plan: &stacks.Plan{
 		Environment: e.Environment, Kind: kind, Created: time.Now().UTC(), Program: project.ProgramVersion(), Outputs: e.OutputNames(),
 		Stacks: []stacks.StackPlan{{Name: req.Stack, Own: own, Digest: loaded.Plan.Digest, Encoded: loaded.Encoded}},
 	}}
-	shared.plan.SetProject(e.Declared, e.Variables)
-	if err := r.keep(ctx, op.Opened, shared.plan); err != nil {
+	shared.Plan.SetProject(e.Declared, e.Variables)
+	if err := r.Keep(ctx, op.Opened, shared.Plan); err != nil {
 		return nil, nil, err
 	}
 	return shared, loaded.Plan, nil
@@ -252,8 +252,8 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 
 // undoes refuses a plan that is to bring back what another stack's run changed, or to
 // do something else besides.
-func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *Operation) error {
-	undone, err := r.root.Opened.Run(ctx, req.Rollback)
+func (r *StackRunner) undoes(ctx context.Context, req runs.StackRequest, op *Operation) error {
+	undone, err := r.Root.Opened.Run(ctx, req.Rollback)
 	switch {
 	case err != nil:
 		return actions.Errorf("Tutti.PlanFailed", "Run %q cannot be rolled back: %s.", req.Rollback, err)
@@ -267,8 +267,8 @@ func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *Ope
 
 // planStep plans a stack with inputs of a step besides those that the project
 // gives it; own names them.
-func (o *Operation) planStep(ctx context.Context, po *planOptions, inputs cty.Value) (l *gate.Plan, own []string, diags diag.List) {
-	req, diags := po.request()
+func (o *Operation) planStep(ctx context.Context, po *PlanOptions, inputs cty.Value) (l *gate.Plan, own []string, diags diag.List) {
+	req, diags := po.Request()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
@@ -299,12 +299,12 @@ func (o *Operation) planStep(ctx context.Context, po *planOptions, inputs cty.Va
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, nil, diags
 	}
-	l, d = o.makePlan(ctx, o.inputFrom(cfg, values, prior, req, po))
+	l, d = o.MakePlan(ctx, o.inputFrom(cfg, values, prior, req, po))
 	return l, own, append(diags, d...)
 }
 
-// problem is the error of a step whose diagnostics are told elsewhere.
-func problem(name string, diags diag.List) error {
+// Problem is the error of a step whose diagnostics are told elsewhere.
+func Problem(name string, diags diag.List) error {
 	for _, d := range diags.Sorted() {
 		if d.Severity == diag.Error {
 			return actions.Errorf(name, "%s: %s", d.Summary, diag.FirstLine(d.Detail))
@@ -314,7 +314,7 @@ func problem(name string, diags diag.List) error {
 }
 
 // Apply implements [runs.Stacks].
-func (r *stackRunner) Apply(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
+func (r *StackRunner) Apply(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
 	ctx = project.ReadSecretsFor(ctx, req.Run, req.Secrets)
 	run, err := r.find(ctx, req)
 	switch {
@@ -330,8 +330,8 @@ func (r *stackRunner) Apply(ctx context.Context, req runs.StackRequest) (cty.Val
 
 // find looks for the run that a crash left. One that somebody else drives is
 // waited for.
-func (r *stackRunner) find(ctx context.Context, req runs.StackRequest) (runs.Run, error) {
-	store, diags := r.root.Store(ctx)
+func (r *StackRunner) find(ctx context.Context, req runs.StackRequest) (runs.Run, error) {
+	store, diags := r.Root.Store(ctx)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
@@ -350,46 +350,46 @@ func (r *stackRunner) find(ctx context.Context, req runs.StackRequest) (runs.Run
 	}
 }
 
-func (r *stackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
+func (r *StackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
 	digest := req.Plan
 	if digest == "" {
 		shared, _, err := r.makePlan(ctx, req)
 		if err != nil {
 			return cty.DynamicVal, err
 		}
-		digest = shared.plan.Digest
+		digest = shared.Plan.Digest
 	}
-	shared, err := r.planned(ctx, digest)
+	shared, err := r.Planned(ctx, digest)
 	if err != nil {
 		return cty.DynamicVal, err
 	}
 	if err := r.begin(ctx, req, shared); err != nil {
 		return cty.DynamicVal, err
 	}
-	op, l, diags := shared.loaded(ctx, r.root.Opened, req.Stack)
+	op, l, diags := shared.loaded(ctx, r.Root.Opened, req.Stack)
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
-	kind := shared.plan.Kind
-	return r.carryOut(ctx, req, op, l, runOptions{Request: gate.Request{Kind: kind, Parent: req.Parent}, id: req.Run}, diags)
+	kind := shared.Plan.Kind
+	return r.carryOut(ctx, req, op, l, RunOptions{Request: gate.Request{Kind: kind, Parent: req.Parent}, id: req.Run}, diags)
 }
 
-func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
+func (r *StackRunner) resume(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
 	op, err := r.operation(ctx, req, run)
 	if err != nil {
 		return cty.DynamicVal, err
 	}
-	l, diags := op.planOf(ctx, run)
+	l, diags := op.PlanOf(ctx, run)
 	if !diags.HasErrors() {
-		diags = append(diags, op.checkLocks(ctx, l.Plan)...)
+		diags = append(diags, op.CheckLocks(ctx, l.Plan)...)
 	}
 	if !diags.HasErrors() && req.Plan != "" {
 		// What has to be given again, and what was not recorded before the crash.
-		shared, err := r.planned(ctx, req.Plan)
+		shared, err := r.Planned(ctx, req.Plan)
 		if err != nil {
 			return cty.DynamicVal, err
 		}
-		_, anew, d := shared.loaded(ctx, r.root.Opened, req.Stack)
+		_, anew, d := shared.loaded(ctx, r.Root.Opened, req.Stack)
 		diags = append(diags, d...)
 		if !d.HasErrors() {
 			l.Ephemeral = anew.Ephemeral
@@ -399,12 +399,12 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 		}
 	}
 	if !diags.HasErrors() && req.Plan == "" {
-		diags = append(diags, op.ephemeralAgain(ctx, l, req, r.vars)...)
+		diags = append(diags, op.ephemeralAgain(ctx, l, req, r.Vars)...)
 	}
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
-	return r.carryOut(ctx, req, op, l, runOptions{Request: gate.Request{Kind: run.Kind, Resume: run.ID}}, diags)
+	return r.carryOut(ctx, req, op, l, RunOptions{Request: gate.Request{Kind: run.Kind, Resume: run.ID}}, diags)
 }
 
 // ephemeralAgain evaluates the ephemeral inputs of a plan anew that was made for
@@ -440,12 +440,12 @@ func (o *Operation) ephemeralAgain(ctx context.Context, l *gate.Plan, req runs.S
 }
 
 // operation is an operation on the stack of a run, in the project it belongs to.
-func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run runs.Run) (*Operation, error) {
+func (r *StackRunner) operation(ctx context.Context, req runs.StackRequest, run runs.Run) (*Operation, error) {
 	e, err := r.ensemble()
 	if req.Plan != "" {
-		var shared *sharedPlan
-		if shared, err = r.planned(ctx, req.Plan); err == nil {
-			e = shared.ensemble
+		var shared *SharedPlan
+		if shared, err = r.Planned(ctx, req.Plan); err == nil {
+			e = shared.Ensemble
 		}
 	}
 	if err != nil {
@@ -455,20 +455,20 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 	if p == nil {
 		return nil, fmt.Errorf("run %s is about the stack %q, which this project does not declare", run.ID, run.Key.Stack)
 	}
-	return newOperationBy(p, silentView{}, req.Actor, req.Authority, req.Overrides), nil
+	return NewBy(p, Silent{}, req.Actor, req.Authority, req.Overrides), nil
 }
 
 // carryOut has a run driven to its end and says what came of it.
-func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *Operation, l *gate.Plan, opts runOptions, before diag.List) (cty.Value, error) {
-	if !r.budgeted { // else the stacks were judged together
-		gate.ReadRulesAnew(r.root)
+func (r *StackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *Operation, l *gate.Plan, opts RunOptions, before diag.List) (cty.Value, error) {
+	if !r.Budgeted { // else the stacks were judged together
+		gate.ReadRulesAnew(r.Root)
 	}
-	log := newLogView(req.Log)
-	view := teeView{log, silentView{}}
-	if r.view != nil {
-		view = teeView{log, r.view.forStack(op.Stack)}
+	log := NewLogView(req.Log)
+	view := TeeView{log, Silent{}}
+	if r.View != nil {
+		view = TeeView{log, r.View.ForStack(op.Stack)}
 	}
-	op = newOperationBy(op.Directory, view, req.Actor, req.Authority, req.Overrides)
+	op = NewBy(op.Directory, view, req.Actor, req.Authority, req.Overrides)
 	// The end of ctx cuts the run off and leaves it to be resumed: it must not be
 	// taken for the wish to end it.
 	soft, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -480,11 +480,11 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *O
 		case <-soft.Done():
 		}
 	}()
-	opts.parallelism, opts.patience, opts.hard, opts.budgeted, opts.board = r.parallelism, r.patience, ctx.Done(), r.budgeted, r.board
-	result, stale, diags := op.carryOut(soft, l, opts)
+	opts.Parallelism, opts.Patience, opts.hard, opts.budgeted, opts.board = r.Parallelism, r.Patience, ctx.Done(), r.Budgeted, r.Board
+	result, stale, diags := op.CarryOut(soft, l, opts)
 	log.Settle()
 	diags = append(before, diags...)
-	log.show(diags, r.root.Session.Quoted())
+	log.show(diags, r.Root.Session.Quoted())
 	if result.Run.Status == runs.Interrupted {
 		r.note(req, l.Plan, result, diags)
 		return cty.DynamicVal, runs.ErrDetached
@@ -495,9 +495,9 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *O
 		case stale != nil:
 			err = actions.Errorf(runs.StaleError, "%s", stale)
 		case l.Forbidden:
-			err = problem(runs.ForbiddenError, diags)
+			err = Problem(runs.ForbiddenError, diags)
 		case l.Refused:
-			err = problem(runs.DeniedError, diags)
+			err = Problem(runs.DeniedError, diags)
 		}
 		if result.Run.Status == "" && l.Decided != nil && l.Decided.Decision.Blocked() {
 			err = actions.Errorf(runs.DeniedError, "Denied by policy: %s", gate.DeniedBecause(l.Decided.Decision))
@@ -509,11 +509,11 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *O
 }
 
 // ended is the result of a run that ended before a crash.
-func (r *stackRunner) ended(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
+func (r *StackRunner) ended(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
 	if run.Status != runs.Succeeded {
 		return cty.DynamicVal, actions.Errorf(failureName(run), "Run %s has %s: %s", run.ID, run.Status, run.Problem)
 	}
-	st, err := r.root.Opened.State(ctx, run.Key)
+	st, err := r.Root.Opened.State(ctx, run.Key)
 	if err != nil {
 		return cty.DynamicVal, err
 	}
@@ -535,19 +535,19 @@ func finalOutputs(outputs map[string]*states.Output) (cty.Value, error) {
 	return plans.OutputsObject(values, sortedKeys(values)), nil
 }
 
-func (r *stackRunner) note(req runs.StackRequest, plan *plans.Plan, result runs.Result, diags diag.List) {
+func (r *StackRunner) note(req runs.StackRequest, plan *plans.Plan, result runs.Result, diags diag.List) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outcomes[req.Stack] = &stackOutcome{plan, result, project.InStack(req.Stack, diags)}
+	r.Outcomes[req.Stack] = &stackOutcome{plan, result, project.InStack(req.Stack, diags)}
 }
 
-func (r *stackRunner) failed(req runs.StackRequest, plan *plans.Plan, result runs.Result, diags diag.List) error {
+func (r *StackRunner) failed(req runs.StackRequest, plan *plans.Plan, result runs.Result, diags diag.List) error {
 	r.note(req, plan, result, diags)
-	return problem(failureName(result.Run), diags)
+	return Problem(failureName(result.Run), diags)
 }
 
 // Rollback implements [runs.Stacks].
-func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of string) error {
+func (r *StackRunner) Rollback(ctx context.Context, req runs.StackRequest, of string) error {
 	ctx = project.ReadSecretsFor(ctx, req.Run, req.Secrets)
 	run, err := r.find(ctx, req)
 	if err == nil && run.Status.Ended() {
@@ -562,7 +562,7 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	if !errors.Is(err, runs.ErrNotFound) {
 		return err
 	}
-	undone, err := r.root.Opened.Run(ctx, of)
+	undone, err := r.Root.Opened.Run(ctx, of)
 	if err != nil {
 		return fmt.Errorf("run %q cannot be rolled back: %w", of, err)
 	}
@@ -571,29 +571,29 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	if err != nil {
 		return err
 	}
-	l, diags := op.planRollback(ctx, &planOptions{refresh: true, parallelism: r.parallelism, VariableOptions: *r.vars}, of)
+	l, diags := op.PlanRollback(ctx, &PlanOptions{Refresh: true, Parallelism: r.Parallelism, VariableOptions: *r.Vars}, of)
 	if diags.HasErrors() {
-		if len(diags) == 1 && diags[0].Summary == nothingToRollBack {
+		if len(diags) == 1 && diags[0].Summary == NothingToRollBack {
 			return nil
 		}
-		return problem("Tutti.RollbackFailed", diags)
+		return Problem("Tutti.RollbackFailed", diags)
 	}
-	_, err = r.carryOut(ctx, req, op, l, runOptions{Request: gate.Request{Kind: rollbackKind, Parent: req.Parent}, id: req.Run}, diags)
+	_, err = r.carryOut(ctx, req, op, l, RunOptions{Request: gate.Request{Kind: RollbackKind, Parent: req.Parent}, id: req.Run}, diags)
 	return err
 }
 
 // Invoke implements [runs.Stacks].
-func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action string, config cty.Value) error {
+func (r *StackRunner) Invoke(ctx context.Context, req runs.StackRequest, action string, config cty.Value) error {
 	ctx = project.ReadSecretsFor(ctx, req.Parent, req.Secrets)
 	e, err := r.ensemble()
 	if err != nil {
 		return err
 	}
 	e.UseVariables(req.Variables)
-	log := newLogView(req.Log)
+	log := NewLogView(req.Log)
 	defer log.Settle()
-	op := newOperationBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
-	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, VariableOptions: *r.vars})
+	op := NewBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
+	in, diags := op.PlanInput(ctx, &PlanOptions{Parallelism: r.Parallelism, VariableOptions: *r.Vars})
 	name := "Tutti.ActionFailed"
 	allow := func(a engine.PlannedAction) diag.List {
 		told, diags := op.Pass(ctx, gate.Deed{
@@ -617,8 +617,8 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 	if !diags.HasErrors() {
 		diags = append(diags, engine.InvokeAction(ctx, in, action, config, allow, log.watcher.Tell)...)
 	}
-	if log.show(diags, r.root.Session.Quoted()); diags.HasErrors() {
-		return problem(name, diags)
+	if log.show(diags, r.Root.Session.Quoted()); diags.HasErrors() {
+		return Problem(name, diags)
 	}
 	return nil
 }

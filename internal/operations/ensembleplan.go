@@ -1,4 +1,4 @@
-package cli
+package operations
 
 import (
 	"context"
@@ -24,9 +24,9 @@ import (
 // maxAtOnce bounds how many stacks are planned or applied at once.
 const maxAtOnce = 8
 
-// share divides what may be done in parallel among stacks: how many of them are
+// Share divides what may be done in parallel among stacks: how many of them are
 // at work at once, and how much each may do.
-func share(e *project.Ensemble, parallelism int) (atOnce, each int) {
+func Share(e *project.Ensemble, parallelism int) (atOnce, each int) {
 	atOnce = max(1, min(maxAtOnce, parallelism, e.Graph.Width(e.Names)))
 	return atOnce, max(1, parallelism/atOnce)
 }
@@ -34,37 +34,37 @@ func share(e *project.Ensemble, parallelism int) (atOnce, each int) {
 // ensembleOperation is one command that plans or applies several stacks.
 type EnsembleOperation struct {
 	*project.Ensemble
-	session *project.Session
-	view    operationView
-	shared  *stacks.Plan          // what was planned, or read from a file
-	plans   map[string]*gate.Plan // by stack
+	Session *project.Session
+	View    View
+	Shared  *stacks.Plan          // what was planned, or read from a file
+	Plans   map[string]*gate.Plan // by stack
 	judged  *gate.Costs           // see judge
 	// named says that somebody chose the stacks by name.
-	named bool
+	Named bool
 	// by is the run that it is done for; the zero value: what somebody asked for here.
 	by runs.StackRequest
 }
 
 // member opens a stack for an operation.
-func (o *EnsembleOperation) operation(name string) *Operation {
-	return newOperationBy(o.Member(name), o.view.forStack(name), o.by.Actor, o.by.Authority, o.by.Overrides)
+func (o *EnsembleOperation) Operation(name string) *Operation {
+	return NewBy(o.Member(name), o.View.ForStack(name), o.by.Actor, o.by.Authority, o.by.Overrides)
 }
 
-// may refuses what the roles do not allow on one of the stacks selected.
-func (o *EnsembleOperation) may(verb access.Verb) diag.List {
+// May refuses what the roles do not allow on one of the stacks selected.
+func (o *EnsembleOperation) May(verb access.Verb) diag.List {
 	var diags diag.List
 	for _, name := range o.Names {
-		op := o.operation(name)
+		op := o.Operation(name)
 		who, _ := op.Who()
-		diags = append(diags, o.session.MayBe(who, verb, o.Environment, op.Stack, "")...)
+		diags = append(diags, o.Session.MayBe(who, verb, o.Environment, op.Stack, "")...)
 	}
 	return diags
 }
 
-// plan plans all stacks selected, each from what is planned for those before it.
+// Plan plans all stacks selected, each from what is planned for those before it.
 // Stacks whose upstream could not be planned are left out.
-func (o *EnsembleOperation) plan(ctx context.Context, po *planOptions, kind string) diag.List {
-	if diags := o.may(access.Plan); diags.HasErrors() {
+func (o *EnsembleOperation) Plan(ctx context.Context, po *PlanOptions, kind string) diag.List {
+	if diags := o.May(access.Plan); diags.HasErrors() {
 		return diags
 	}
 	requests, mode, diags := o.requests(po)
@@ -88,57 +88,57 @@ func (o *EnsembleOperation) plan(ctx context.Context, po *planOptions, kind stri
 		return diags
 	}
 	diags = append(diags, run.all()...)
-	o.view.Settle()
-	o.shared = &stacks.Plan{Environment: o.Root.Environment, Kind: kind, Created: time.Now().UTC(), Program: project.ProgramVersion(), Moves: moves, Outputs: o.OutputNames()}
-	o.shared.SetProject(o.Declared, o.Variables)
+	o.View.Settle()
+	o.Shared = &stacks.Plan{Environment: o.Root.Environment, Kind: kind, Created: time.Now().UTC(), Program: project.ProgramVersion(), Moves: moves, Outputs: o.OutputNames()}
+	o.Shared.SetProject(o.Declared, o.Variables)
 	return diags
 }
 
-// finish makes one plan of those of the stacks, in the order they are applied.
-func (o *EnsembleOperation) finish(mode plans.Mode) diag.List {
+// Finish makes one plan of those of the stacks, in the order they are applied.
+func (o *EnsembleOperation) Finish(mode plans.Mode) diag.List {
 	needs := o.Graph.Among(o.Names)
 	order := slices.Clone(o.Names)
 	if mode == plans.Destroy {
 		slices.Reverse(order)
-		needs = reversedNeeds(o.Names, needs)
+		needs = ReversedNeeds(o.Names, needs)
 	}
 	var diags diag.List
-	o.shared.Stacks = nil
+	o.Shared.Stacks = nil
 	for _, name := range order {
-		l := o.plans[name]
+		l := o.Plans[name]
 		if d := l.Encode(o.Root.Keyring); d.HasErrors() {
 			diags = append(diags, d...)
 			continue
 		}
-		o.shared.Stacks = append(o.shared.Stacks, stacks.StackPlan{Name: name, Needs: needs[name], Digest: l.Plan.Digest, Encoded: l.Encoded})
+		o.Shared.Stacks = append(o.Shared.Stacks, stacks.StackPlan{Name: name, Needs: needs[name], Digest: l.Plan.Digest, Encoded: l.Encoded})
 	}
 	return diags
 }
 
-// encode fills in the digest of the plan and returns its bytes.
-func (o *EnsembleOperation) encode() ([]byte, diag.List) {
-	data, err := o.shared.Encode(o.Root.Keyring)
+// Encode fills in the digest of the plan and returns its bytes.
+func (o *EnsembleOperation) Encode() ([]byte, diag.List) {
+	data, err := o.Shared.Encode(o.Root.Keyring)
 	return data, diag.FromError(err)
 }
 
 // requests says what is asked of each stack. Addresses name it: stack.NAME.ADDRESS.
 // Where targets are given, stacks without any are left out, unless they were
 // named.
-func (o *EnsembleOperation) requests(po *planOptions) (map[string]planRequest, plans.Mode, diag.List) {
-	if po.generateConfigOut != "" {
+func (o *EnsembleOperation) requests(po *PlanOptions) (map[string]planRequest, plans.Mode, diag.List) {
+	if po.GenerateConfigOut != "" {
 		return nil, 0, diag.Errorf("Which stack?", "Option -generate-config-out writes the configuration of one stack: choose it with -stack=NAME.")
 	}
 	plain := *po
-	plain.targets, plain.excludes, plain.replaces = nil, nil, nil
-	general, diags := plain.request()
-	byStack := map[string]*planOptions{}
+	plain.Targets, plain.Excludes, plain.Replaces = nil, nil, nil
+	general, diags := plain.Request()
+	byStack := map[string]*PlanOptions{}
 	for _, name := range o.Names {
 		one := plain
 		byStack[name] = &one
 	}
-	split := func(option string, list []string, put func(*planOptions, string)) {
+	split := func(option string, list []string, put func(*PlanOptions, string)) {
 		for _, s := range list {
-			stack, address, ok := stackAddress(s)
+			stack, address, ok := StackAddress(s)
 			switch {
 			case !ok:
 				diags = append(diags, diag.Errorf("Address without a stack", "Option %s: %q does not say in which stack. Write stack.NAME.%s, or choose one stack with -stack=NAME.", option, s, s)...)
@@ -149,16 +149,16 @@ func (o *EnsembleOperation) requests(po *planOptions) (map[string]planRequest, p
 			}
 		}
 	}
-	split("-target", po.targets, func(p *planOptions, s string) { p.targets = append(p.targets, s) })
-	split("-exclude", po.excludes, func(p *planOptions, s string) { p.excludes = append(p.excludes, s) })
-	split("-replace", po.replaces, func(p *planOptions, s string) { p.replaces = append(p.replaces, s) })
+	split("-target", po.Targets, func(p *PlanOptions, s string) { p.Targets = append(p.Targets, s) })
+	split("-exclude", po.Excludes, func(p *PlanOptions, s string) { p.Excludes = append(p.Excludes, s) })
+	split("-replace", po.Replaces, func(p *PlanOptions, s string) { p.Replaces = append(p.Replaces, s) })
 	out := map[string]planRequest{}
 	var kept []string
 	for _, name := range o.Names {
-		if len(po.targets) > 0 && len(byStack[name].targets) == 0 && !o.named {
+		if len(po.Targets) > 0 && len(byStack[name].Targets) == 0 && !o.Named {
 			continue
 		}
-		req, d := byStack[name].request()
+		req, d := byStack[name].Request()
 		diags = append(diags, d...)
 		out[name] = req
 		kept = append(kept, name)
@@ -167,8 +167,8 @@ func (o *EnsembleOperation) requests(po *planOptions) (map[string]planRequest, p
 	return out, general.mode, diags
 }
 
-// stackAddress takes an address apart that names its stack.
-func stackAddress(s string) (stack, address string, ok bool) {
+// StackAddress takes an address apart that names its stack.
+func StackAddress(s string) (stack, address string, ok bool) {
 	rest, ok := strings.CutPrefix(s, "stack.")
 	if !ok {
 		return "", s, false
@@ -227,7 +227,7 @@ func pendingMoves(ctx context.Context, e *project.Ensemble, name string) diag.Li
 type planning struct {
 	o        *EnsembleOperation
 	ctx      context.Context
-	po       *planOptions
+	po       *PlanOptions
 	requests map[string]planRequest
 	mode     plans.Mode
 	scope    *stacks.Scope
@@ -258,9 +258,9 @@ func (p *planning) all() diag.List {
 	for _, name := range p.o.Names {
 		done[name] = make(chan struct{})
 	}
-	atOnce, each := share(p.o.Ensemble, p.po.parallelism)
+	atOnce, each := Share(p.o.Ensemble, p.po.Parallelism)
 	po := *p.po
-	po.parallelism = each
+	po.Parallelism = each
 	p.po = &po
 	slots := make(chan struct{}, atOnce)
 	var wait sync.WaitGroup
@@ -279,7 +279,7 @@ func (p *planning) all() diag.List {
 			defer p.mu.Unlock()
 			p.diags[name] = project.InStack(name, diags)
 			if loaded != nil {
-				p.o.plans[name] = loaded
+				p.o.Plans[name] = loaded
 			}
 		})
 	}
@@ -298,12 +298,12 @@ func (p *planning) one(name string) (*gate.Plan, diag.List) {
 	if p.blocked(name) {
 		return nil, diag.Warningf("Stack was not planned", "The stack %q was not planned: %s.", name, errSkipped)
 	}
-	op := p.o.operation(name)
+	op := p.o.Operation(name)
 	values, diags := op.StackInputs(p.configs[name], p.scope, p.outputs(name))
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	loaded, d := op.makePlan(p.ctx, op.inputFrom(p.configs[name], values, p.priors[name], p.requests[name], p.po))
+	loaded, d := op.MakePlan(p.ctx, op.inputFrom(p.configs[name], values, p.priors[name], p.requests[name], p.po))
 	return loaded, append(diags, d...)
 }
 
@@ -315,7 +315,7 @@ func (p *planning) blocked(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, need := range p.o.Graph.Needs[name] {
-		if slices.Contains(p.o.Names, need) && (p.o.plans[need] == nil || p.o.plans[need].Plan.Errored) {
+		if slices.Contains(p.o.Names, need) && (p.o.Plans[need] == nil || p.o.Plans[need].Plan.Errored) {
 			return true
 		}
 	}
@@ -328,7 +328,7 @@ func (p *planning) outputs(user string) func(string) (cty.Value, diag.List) {
 	stored := p.o.FromState(p.ctx, user, p.mode)
 	return func(name string) (cty.Value, diag.List) {
 		p.mu.Lock()
-		upstream := p.o.plans[name]
+		upstream := p.o.Plans[name]
 		p.mu.Unlock()
 		if upstream == nil || p.mode != plans.Normal {
 			p.reading.Lock()
@@ -344,51 +344,63 @@ func (p *planning) outputs(user string) func(string) (cty.Value, diag.List) {
 	}
 }
 
-// totals sums up what is planned.
-func (o *EnsembleOperation) totals() plans.Counts {
+// Totals sums up what is planned.
+func (o *EnsembleOperation) Totals() plans.Counts {
 	var n plans.Counts
-	for _, l := range o.plans {
+	for _, l := range o.Plans {
 		c := l.Plan.Count()
 		n.Add, n.Change, n.Destroy, n.Import, n.Forget, n.Move = n.Add+c.Add, n.Change+c.Change, n.Destroy+c.Destroy, n.Import+c.Import, n.Forget+c.Forget, n.Move+c.Move
 	}
-	n.Move += len(o.shared.Moves)
+	n.Move += len(o.Shared.Moves)
 	return n
 }
 
-// changes reports whether anything is planned at all.
-func (o *EnsembleOperation) changes() bool {
-	for _, l := range o.plans {
+// Changes reports whether anything is planned at all.
+func (o *EnsembleOperation) Changes() bool {
+	for _, l := range o.Plans {
 		if l.Plan.HasChanges() {
 			return true
 		}
 	}
-	return o.shared != nil && len(o.shared.Moves) > 0
+	return o.Shared != nil && len(o.Shared.Moves) > 0
 }
 
-// show shows the plans in the order they are applied, and what they come to.
-func (o *EnsembleOperation) show(ctx context.Context, mode plans.Mode, diags diag.List) {
+// Show shows the plans in the order they are applied, and what they come to.
+func (o *EnsembleOperation) Show(ctx context.Context, mode plans.Mode, diags diag.List) {
 	order := slices.Clone(o.Names)
 	if mode == plans.Destroy {
 		slices.Reverse(order)
 	}
 	for _, name := range order {
-		l := o.plans[name]
+		l := o.Plans[name]
 		if l == nil || diags.HasErrors() && l.Plan.Errored && len(l.Plan.Changes) == 0 {
 			continue
 		}
-		o.view.stack(name, o.shared.Moves)
-		o.view.forStack(name).plan(ctx, o.operation(name), l)
+		o.View.Stack(name, o.Shared.Moves)
+		o.View.ForStack(name).Plan(ctx, o.Operation(name), l)
 	}
 	if !diags.HasErrors() {
-		o.view.total(len(order), o.totals(), "plan")
-		if j := o.judge(ctx); j.WorthTelling() {
-			o.view.Cost(j)
+		o.View.Total(len(order), o.Totals(), "plan")
+		if j := o.Judge(ctx); j.WorthTelling() {
+			o.View.Cost(j)
 		}
 	}
 }
 
-// summary says in a line what the plans do.
-func (o *EnsembleOperation) summary() string {
-	n := o.totals()
+// Summary says in a line what the plans do.
+func (o *EnsembleOperation) Summary() string {
+	n := o.Totals()
 	return fmt.Sprintf("%d stacks: %d to add, %d to change, %d to destroy", len(o.Names), n.Add, n.Change, n.Destroy)
+}
+
+// ReversedNeeds turns the order of stacks round: what is needed waits for those
+// that need it.
+func ReversedNeeds(names []string, needs map[string][]string) map[string][]string {
+	out := map[string][]string{}
+	for _, name := range names {
+		for _, need := range needs[name] {
+			out[need] = append(out[need], name)
+		}
+	}
+	return out
 }

@@ -1,9 +1,11 @@
-package cli
+package operations
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -14,23 +16,24 @@ import (
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/functions"
 	"github.com/tutti-dev/tutti/internal/project"
+	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/zclconf/go-cty/cty"
 )
 
-// machineSuffix is how files with state machines end.
-const machineSuffix = ".asl.json"
+// MachineSuffix is how files with state machines end.
+const MachineSuffix = ".asl.json"
 
-// machineDefinition finds another state machine by name: a file beside the
+// MachineDefinition finds another state machine by name: a file beside the
 // project's.
-func machineDefinition(name string) ([]byte, error) {
+func MachineDefinition(name string) ([]byte, error) {
 	if strings.ContainsAny(name, `/\`) {
 		return nil, fmt.Errorf("%q is not a name", name)
 	}
-	return os.ReadFile(name + machineSuffix)
+	return os.ReadFile(name + MachineSuffix)
 }
 
-// stackOutputNames tells which outputs a stack declares, for checking workflows.
-func stackOutputNames(p *projects.Project) func(string) (map[string]bool, bool) {
+// StackOutputNames tells which outputs a stack declares, for checking workflows.
+func StackOutputNames(p *projects.Project) func(string) (map[string]bool, bool) {
 	known := map[string]map[string]bool{}
 	return func(name string) (map[string]bool, bool) {
 		if out, ok := known[name]; ok {
@@ -59,8 +62,8 @@ func declaredOutputs(p *projects.Project, name string) map[string]bool {
 	return out
 }
 
-// checkWorkflows checks those named, or all.
-func checkWorkflows(p *projects.Project, names []string) diag.List {
+// CheckWorkflows checks those named, or all.
+func CheckWorkflows(p *projects.Project, names []string) diag.List {
 	if len(names) == 0 {
 		names = sortedKeys(p.Workflows)
 	}
@@ -72,7 +75,7 @@ func checkWorkflows(p *projects.Project, names []string) diag.List {
 			continue
 		}
 		if w.Definition == "" {
-			_, found := flow.New(p, name, stackOutputNames(p))
+			_, found := flow.New(p, name, StackOutputNames(p))
 			diags = append(diags, found...)
 			continue
 		}
@@ -87,17 +90,17 @@ func checkWorkflows(p *projects.Project, names []string) diag.List {
 // diagnostics.
 func machineErrors(p *projects.Project, w *projects.Workflow, found []asl.Diagnostic) diag.List {
 	if !w.Inline() {
-		return definitionErrors(p.DefinitionFile(w), found)
+		return DefinitionErrors(p.DefinitionFile(w), found)
 	}
-	diags := definitionErrors("workflow "+w.Name, found)
+	diags := DefinitionErrors("workflow "+w.Name, found)
 	for i := range diags {
 		diags[i].Subject = w.DefinitionRange.Ptr()
 	}
 	return diags
 }
 
-// definitionErrors turns findings into diagnostics.
-func definitionErrors(file string, found []asl.Diagnostic) diag.List {
+// DefinitionErrors turns findings into diagnostics.
+func DefinitionErrors(file string, found []asl.Diagnostic) diag.List {
 	var diags diag.List
 	for _, d := range found {
 		diags = append(diags, diag.Errorf("Invalid state machine", "%s, at %s: %s (%s).", file, d.Location, d.Message, d.Code)...)
@@ -105,15 +108,15 @@ func definitionErrors(file string, found []asl.Diagnostic) diag.List {
 	return diags
 }
 
-// workflowInputs gathers the values of a workflow's variables, and of the
+// WorkflowInputs gathers the values of a workflow's variables, and of the
 // project's: those of the environment, then files, TF_VAR_NAME and -var as
 // everywhere.
-func workflowInputs(p *projects.Project, d *flow.Definition, environment string, o *project.VariableOptions) (map[string]cty.Value, diag.List) {
-	return variableValues(p, d.Variables(), environment, o)
+func WorkflowInputs(p *projects.Project, d *flow.Definition, environment string, o *project.VariableOptions) (map[string]cty.Value, diag.List) {
+	return VariableValues(p, d.Variables(), environment, o)
 }
 
-// variableValues gathers the values of some variables in an environment.
-func variableValues(p *projects.Project, declared map[string]*configs.Variable, environment string, o *project.VariableOptions) (map[string]cty.Value, diag.List) {
+// VariableValues gathers the values of some variables in an environment.
+func VariableValues(p *projects.Project, declared map[string]*configs.Variable, environment string, o *project.VariableOptions) (map[string]cty.Value, diag.List) {
 	raw := map[string]configs.InputValue{}
 	var diags diag.List
 	if e := p.Environments[environment]; e != nil {
@@ -152,4 +155,32 @@ func variableValues(p *projects.Project, declared map[string]*configs.Variable, 
 		return nil, diags
 	}
 	return inputs, append(diags, flow.CheckInputs(declared, inputs)...)
+}
+
+// LoadedProject reads a project. A plain directory is one without declarations.
+func LoadedProject(dir string) (*projects.Project, error) {
+	if !projects.Exists(dir) {
+		return &projects.Project{Dir: dir}, nil
+	}
+	p, diags := projects.Load(dir)
+	return p, diags.Err()
+}
+
+// EnvironmentsOf are those that a project declares or else those that have a state,
+// and the one that is selected.
+func EnvironmentsOf(ctx context.Context, p *projects.Project, store *sqlite.Store, selected string) ([]string, error) {
+	if declared := sortedKeys(p.Environments); len(declared) > 0 {
+		return declared, nil
+	}
+	var list []string
+	for _, stack := range append(sortedKeys(p.Stacks), "") {
+		names, err := store.Environments(ctx, stack)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, names...)
+	}
+	list = append(list, selected)
+	slices.Sort(list)
+	return slices.Compact(list), nil
 }

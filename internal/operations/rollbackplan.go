@@ -1,4 +1,4 @@
-package cli
+package operations
 
 import (
 	"context"
@@ -11,29 +11,29 @@ import (
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
-// planRollback plans to bring back what a run changed. There is no plan where that
+// PlanRollback plans to bring back what a run changed. There is no plan where that
 // cannot even be tried.
-func (o *Operation) planRollback(ctx context.Context, po *planOptions, run string) (*gate.Plan, diag.List) {
+func (o *Operation) PlanRollback(ctx context.Context, po *PlanOptions, run string) (*gate.Plan, diag.List) {
 	goals, diags := o.beforeRun(ctx, run)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	in, diags := o.planInput(ctx, po)
+	in, diags := o.PlanInput(ctx, po)
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	in.Now = time.Now().UTC()
 	plan, d := engine.Rollback(ctx, in, goals)
-	o.view.Settle()
+	o.View.Settle()
 	l := &gate.Plan{Plan: plan, Config: in.Config}
 	o.completePlan(ctx, l, in)
 	return l, append(diags, d...)
 }
 
-// rollbackKind is the kind of runs that bring back what another changed.
-const rollbackKind = "rollback"
+// RollbackKind is the kind of runs that bring back what another changed.
+const RollbackKind = "rollback"
 
-const nothingToRollBack = "Nothing to roll back"
+const NothingToRollBack = "Nothing to roll back"
 
 // beforeRun finds, for every object a run changed, how it was before.
 func (o *Operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]*states.Instance, diag.List) {
@@ -60,7 +60,7 @@ func (o *Operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]
 		}
 	}
 	if len(goals) == 0 {
-		return nil, diag.Errorf(nothingToRollBack, "Run %s changed no objects.", run.ID)
+		return nil, diag.Errorf(NothingToRollBack, "Run %s changed no objects.", run.ID)
 	}
 	return goals, nil
 }

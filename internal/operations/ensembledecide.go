@@ -1,4 +1,4 @@
-package cli
+package operations
 
 import (
 	"context"
@@ -14,30 +14,30 @@ import (
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
-// decide judges the plans of all stacks, before any of them is carried out.
-func (o *EnsembleOperation) decide(ctx context.Context, mode plans.Mode, kind string) diag.List {
+// Decide judges the plans of all stacks, before any of them is carried out.
+func (o *EnsembleOperation) Decide(ctx context.Context, mode plans.Mode, kind string) diag.List {
 	order := slices.Clone(o.Names)
 	if mode == plans.Destroy {
 		slices.Reverse(order)
 	}
 	var diags diag.List
 	for _, name := range order {
-		if l := o.plans[name]; l != nil {
-			_, d := o.operation(name).Decide(ctx, l, gate.Request{Kind: kind, Parent: o.by.Parent})
+		if l := o.Plans[name]; l != nil {
+			_, d := o.Operation(name).Decide(ctx, l, gate.Request{Kind: kind, Parent: o.by.Parent})
 			diags = append(diags, project.InStack(name, d)...)
 		}
 	}
 	return diags
 }
 
-// moveObjects carries out the moves between stacks, all of them or none, unless
+// MoveObjects carries out the moves between stacks, all of them or none, unless
 // they were made before.
-func (o *EnsembleOperation) moveObjects(ctx context.Context, store runs.Store) error {
-	pending, err := stacks.Pending(o.shared.Moves, func(key states.Key) (*states.State, error) { return store.State(ctx, key) })
+func (o *EnsembleOperation) MoveObjects(ctx context.Context, store runs.Store) error {
+	pending, err := stacks.Pending(o.Shared.Moves, func(key states.Key) (*states.State, error) { return store.State(ctx, key) })
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	if err := store.Transfer(ctx, pending, transferEvents(o.operation(o.Names[0]).By(), pending)...); err != nil {
+	if err := store.Transfer(ctx, pending, transferEvents(o.Operation(o.Names[0]).By(), pending)...); err != nil {
 		return diag.Errorf("Cannot move objects between stacks", "%s. Nothing was done; plan again.", err).Err()
 	}
 	return nil
@@ -66,13 +66,13 @@ func transferEvents(actor string, moves []states.Transfer) []events.Event {
 	return out
 }
 
-// judge is the same for the plans of several stacks.
-func (o *EnsembleOperation) judge(ctx context.Context) *gate.Costs {
+// Judge is the same for the plans of several stacks.
+func (o *EnsembleOperation) Judge(ctx context.Context) *gate.Costs {
 	if o.judged == nil {
 		if len(o.Names) == 0 {
 			return &gate.Costs{}
 		}
-		o.judged = o.operation(o.Names[0]).JudgePlans(ctx, o.plans)
+		o.judged = o.Operation(o.Names[0]).JudgePlans(ctx, o.Plans)
 	}
 	return o.judged
 }

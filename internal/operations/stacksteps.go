@@ -1,4 +1,4 @@
-package cli
+package operations
 
 import (
 	"context"
@@ -18,39 +18,39 @@ import (
 
 // planTogether plans several stacks, each from what is planned for those before it,
 // and keeps their plans as one.
-func (r *stackRunner) planTogether(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
-	log := newLogView(req.Log)
+func (r *StackRunner) planTogether(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
+	log := NewLogView(req.Log)
 	defer log.Settle()
 	o, diags := r.together(req, log)
 	if diags.HasErrors() {
-		log.show(diags, r.root.Session.Quoted())
-		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
+		log.show(diags, r.Root.Session.Quoted())
+		return runs.StackPlan{}, Problem("Tutti.PlanFailed", diags)
 	}
 	defer o.CloseMembers()
 	po, err := r.options(ctx, req)
 	if err != nil {
 		return runs.StackPlan{}, err
 	}
-	diags = o.plan(ctx, po, po.kind())
-	if o.shared != nil {
-		o.show(ctx, po.mode(), diags)
+	diags = o.Plan(ctx, po, po.Kind())
+	if o.Shared != nil {
+		o.Show(ctx, po.Mode(), diags)
 	}
 	if !diags.HasErrors() {
-		diags = append(diags, o.finish(po.mode())...)
+		diags = append(diags, o.Finish(po.Mode())...)
 	}
-	if log.show(diags, r.root.Session.Quoted()); diags.HasErrors() {
-		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
+	if log.show(diags, r.Root.Session.Quoted()); diags.HasErrors() {
+		return runs.StackPlan{}, Problem("Tutti.PlanFailed", diags)
 	}
-	store, diags := r.root.Store(ctx)
+	store, diags := r.Root.Store(ctx)
 	if diags.HasErrors() {
 		return runs.StackPlan{}, diags.Err()
 	}
-	if err := r.keep(ctx, store, o.shared); err != nil {
+	if err := r.Keep(ctx, store, o.Shared); err != nil {
 		return runs.StackPlan{}, err
 	}
-	n := o.totals()
-	out := runs.StackPlan{Digest: o.shared.Digest, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Changes: o.changes()}
-	for _, part := range o.shared.Stacks {
+	n := o.Totals()
+	out := runs.StackPlan{Digest: o.Shared.Digest, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Changes: o.Changes()}
+	for _, part := range o.Shared.Stacks {
 		out.Stacks = append(out.Stacks, part.Name)
 	}
 	return out, nil
@@ -58,7 +58,7 @@ func (r *stackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 
 // together opens the stacks that a step names, beside whatever else is done with
 // them.
-func (r *stackRunner) together(req runs.StackRequest, log *logView) (*EnsembleOperation, diag.List) {
+func (r *StackRunner) together(req runs.StackRequest, log *LogView) (*EnsembleOperation, diag.List) {
 	shared, err := r.ensemble()
 	if err != nil {
 		return nil, diag.FromError(err)
@@ -70,15 +70,15 @@ func (r *stackRunner) together(req runs.StackRequest, log *logView) (*EnsembleOp
 	}
 	e.Names = names
 	e.UseVariables(req.Variables)
-	return &EnsembleOperation{Ensemble: e, session: r.root.Session, view: log, plans: map[string]*gate.Plan{}, named: len(req.Stacks) < len(e.Graph.Order), by: req}, diags
+	return &EnsembleOperation{Ensemble: e, Session: r.Root.Session, View: log, Plans: map[string]*gate.Plan{}, Named: len(req.Stacks) < len(e.Graph.Order), by: req}, diags
 }
 
 // begin does what comes before the first of several stacks is applied: the plans of
 // all of them pass the gate and the budgets, so that nothing is done of a whole that
 // may not be done, and objects move between them. It is done once in a process, and
 // again after a crash: objects that have moved are found where they are.
-func (r *stackRunner) begin(ctx context.Context, req runs.StackRequest, shared *sharedPlan) error {
-	if len(shared.plan.Stacks) < 2 || shared.made != nil {
+func (r *StackRunner) begin(ctx context.Context, req runs.StackRequest, shared *SharedPlan) error {
+	if len(shared.Plan.Stacks) < 2 || shared.Made != nil {
 		return nil // whoever made these plans here has done so
 	}
 	shared.beginning.Lock()
@@ -86,40 +86,40 @@ func (r *stackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 	if shared.begun {
 		return nil
 	}
-	log := newLogView(req.Log)
+	log := NewLogView(req.Log)
 	defer log.Settle()
-	o := &EnsembleOperation{Ensemble: shared.ensemble, session: r.root.Session, view: log, shared: shared.plan, plans: map[string]*gate.Plan{}, by: req}
+	o := &EnsembleOperation{Ensemble: shared.Ensemble, Session: r.Root.Session, View: log, Shared: shared.Plan, Plans: map[string]*gate.Plan{}, by: req}
 	o.Names = nil
 	var diags diag.List
-	for _, part := range shared.plan.Stacks {
-		l, d := loadPlan(o.Member(part.Name), part.Encoded)
+	for _, part := range shared.Plan.Stacks {
+		l, d := LoadPlan(o.Member(part.Name), part.Encoded)
 		diags = append(diags, project.InStack(part.Name, d)...)
 		if !d.HasErrors() && l.Plan.Digest != part.Digest {
 			diags = append(diags, diag.FromError(plans.ErrTampered)...)
 		}
-		o.Names, o.plans[part.Name] = append(o.Names, part.Name), l
+		o.Names, o.Plans[part.Name] = append(o.Names, part.Name), l
 	}
 	if !diags.HasErrors() {
-		diags = append(diags, o.mayMove(project.VerbOf(shared.plan.Kind), shared.plan.Moves)...)
+		diags = append(diags, o.mayMove(project.VerbOf(shared.Plan.Kind), shared.Plan.Moves)...)
 	}
 	name := "Tutti.ApplyFailed"
-	if !diags.HasErrors() && !r.budgeted {
-		gate.ReadRulesAnew(r.root)
-		diags = append(diags, o.decide(ctx, plans.Normal, shared.plan.Kind)...)
-		j := o.judge(ctx)
+	if !diags.HasErrors() && !r.Budgeted {
+		gate.ReadRulesAnew(r.Root)
+		diags = append(diags, o.Decide(ctx, plans.Normal, shared.Plan.Kind)...)
+		j := o.Judge(ctx)
 		diags = append(diags, j.Take()...)
 		if diags.HasErrors() || j.Denied {
 			name = runs.DeniedError
 		}
 	}
-	if log.show(diags, r.root.Session.Quoted()); diags.HasErrors() {
-		return problem(name, diags)
+	if log.show(diags, r.Root.Session.Quoted()); diags.HasErrors() {
+		return Problem(name, diags)
 	}
-	store, diags := r.root.Store(ctx)
+	store, diags := r.Root.Store(ctx)
 	if diags.HasErrors() {
 		return diags.Err()
 	}
-	if err := o.moveObjects(ctx, store); err != nil {
+	if err := o.MoveObjects(ctx, store); err != nil {
 		return err
 	}
 	shared.begun = true
@@ -136,8 +136,8 @@ func (o *EnsembleOperation) mayMove(verb access.Verb, moves []states.Transfer) d
 	slices.Sort(names)
 	var diags diag.List
 	for _, name := range slices.Compact(names) {
-		who, _ := o.operation(name).Who()
-		diags = append(diags, o.session.MayBe(who, verb, o.Environment, name, "")...)
+		who, _ := o.Operation(name).Who()
+		diags = append(diags, o.Session.MayBe(who, verb, o.Environment, name, "")...)
 	}
 	return diags
 }

@@ -1,4 +1,4 @@
-package cli
+package operations
 
 import (
 	"context"
@@ -19,35 +19,35 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// sharedPlan is a plan of stacks with the project it was made in.
-type sharedPlan struct {
-	plan     *stacks.Plan
-	ensemble *project.Ensemble
+// SharedPlan is a plan of stacks with the project it was made in.
+type SharedPlan struct {
+	Plan     *stacks.Plan
+	Ensemble *project.Ensemble
 	scope    *stacks.Scope         // for applying
-	made     map[string]*gate.Plan // the parts, where they were made here
+	Made     map[string]*gate.Plan // the parts, where they were made here
 	err      error
 
 	beginning sync.Mutex
 	begun     bool // see stackRunner.begin
 }
 
-// open makes the project that the plan was made in, with its variables.
-func (s *sharedPlan) open(ctx context.Context, root *project.Directory, vars *project.VariableOptions) error {
-	declared, diags := s.plan.Project(root.RootDir())
+// Open makes the project that the plan was made in, with its variables.
+func (s *SharedPlan) Open(ctx context.Context, root *project.Directory, vars *project.VariableOptions) error {
+	declared, diags := s.Plan.Project(root.RootDir())
 	if diags.HasErrors() {
 		return diags.Err()
 	}
-	if s.ensemble, diags = project.NewEnsemble(root, declared); diags.HasErrors() {
+	if s.Ensemble, diags = project.NewEnsemble(root, declared); diags.HasErrors() {
 		return diags.Err()
 	}
-	s.ensemble.Environment = s.plan.Environment
-	s.ensemble.Variables = maps.Clone(s.plan.Variables)
-	if len(s.plan.Ephemeral) > 0 && vars != nil {
+	s.Ensemble.Environment = s.Plan.Environment
+	s.Ensemble.Variables = maps.Clone(s.Plan.Variables)
+	if len(s.Plan.Ephemeral) > 0 && vars != nil {
 		silent := *vars
 		silent.Input = false // of the others nothing is missing
 		given, d := root.Given(ctx, &configs.Module{Variables: declared.Variables}, &silent, declared.Files, nil)
 		diags = append(diags, d...)
-		for _, name := range s.plan.Ephemeral {
+		for _, name := range s.Plan.Ephemeral {
 			raw, ok := given[name]
 			if !ok {
 				if v := declared.Variables[name]; v.Default != cty.NilVal {
@@ -63,29 +63,29 @@ func (s *sharedPlan) open(ctx context.Context, root *project.Directory, vars *pr
 			if declared.Variables[name].Sensitive {
 				val = val.Mark(marks.Sensitive)
 			}
-			s.ensemble.Variables[name] = val.Mark(marks.Ephemeral)
+			s.Ensemble.Variables[name] = val.Mark(marks.Ephemeral)
 		}
 		if diags.HasErrors() {
 			return diags.Err()
 		}
 	}
-	s.evaluate(ctx)
+	s.Evaluate(ctx)
 	return nil
 }
 
-// evaluate makes the scope in which inputs are evaluated when stacks are applied.
-func (s *sharedPlan) evaluate(ctx context.Context) {
-	s.scope = stacks.NewScope(s.ensemble.Declared, stacks.Context{
-		Environment: s.plan.Environment, Variables: s.ensemble.Variables, BaseDir: s.ensemble.Root.WorkDir, Now: s.plan.Created,
-		Secret: s.ensemble.Secrets().ForScope(ctx),
+// Evaluate makes the scope in which inputs are evaluated when stacks are applied.
+func (s *SharedPlan) Evaluate(ctx context.Context) {
+	s.scope = stacks.NewScope(s.Ensemble.Declared, stacks.Context{
+		Environment: s.Plan.Environment, Variables: s.Ensemble.Variables, BaseDir: s.Ensemble.Root.WorkDir, Now: s.Plan.Created,
+		Secret: s.Ensemble.Secrets().ForScope(ctx),
 	})
 }
 
 // outputs is what the stacks of the plan see of each other when they are
 // applied: what the states have by then.
-func (s *sharedPlan) outputs(ctx context.Context, store *sqlite.Store) func(string) (cty.Value, diag.List) {
+func (s *SharedPlan) outputs(ctx context.Context, store *sqlite.Store) func(string) (cty.Value, diag.List) {
 	return func(name string) (cty.Value, diag.List) {
-		st, err := store.State(ctx, states.Key{Stack: name, Environment: s.plan.Environment})
+		st, err := store.State(ctx, states.Key{Stack: name, Environment: s.Plan.Environment})
 		if err != nil {
 			return cty.DynamicVal, diag.FromError(err)
 		}
@@ -93,28 +93,28 @@ func (s *sharedPlan) outputs(ctx context.Context, store *sqlite.Store) func(stri
 		if err != nil {
 			return cty.DynamicVal, diag.FromError(err)
 		}
-		return plans.OutputsObject(values, s.plan.Outputs[name]), nil
+		return plans.OutputsObject(values, s.Plan.Outputs[name]), nil
 	}
 }
 
 // loaded reads a stack's plan, with the values that it was made without.
-func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack string) (*Operation, *gate.Plan, diag.List) {
-	part := s.plan.Stack(stack)
+func (s *SharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack string) (*Operation, *gate.Plan, diag.List) {
+	part := s.Plan.Stack(stack)
 	if part == nil {
-		return nil, nil, diag.Errorf("Plan is for other stacks", "The plan %s has no part for the stack %q.", s.plan.Digest, stack)
+		return nil, nil, diag.Errorf("Plan is for other stacks", "The plan %s has no part for the stack %q.", s.Plan.Digest, stack)
 	}
-	op := newOperation(s.ensemble.Member(stack), silentView{})
+	op := New(s.Ensemble.Member(stack), Silent{})
 	var diags diag.List
-	l := s.made[stack]
+	l := s.Made[stack]
 	if l == nil {
-		if l, diags = loadPlan(op.Directory, part.Encoded); diags.HasErrors() {
+		if l, diags = LoadPlan(op.Directory, part.Encoded); diags.HasErrors() {
 			return nil, nil, diags
 		}
 	}
 	if l.Plan.Digest != part.Digest {
 		return nil, nil, append(diags, diag.FromError(plans.ErrTampered)...)
 	}
-	diags = append(diags, op.checkLocks(ctx, l.Plan)...)
+	diags = append(diags, op.CheckLocks(ctx, l.Plan)...)
 	l.Late, l.Ephemeral = map[string]cty.Value{}, map[string]cty.Value{}
 	if l.Plan.Mode != plans.Normal || diags.HasErrors() {
 		return op, l, diags
@@ -136,21 +136,21 @@ func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack stri
 	return op, l, diags
 }
 
-// board is what the budgets are held against when a run of the plan is gone on
+// Board is what the budgets are held against when a run of the plan is gone on
 // with: stacks that it has applied count as they are recorded.
-func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) (*gate.Board, error) {
+func (s *SharedPlan) Board(ctx context.Context, store runs.Store, run runs.Run) (*gate.Board, error) {
 	ended, err := endedStacks(ctx, store, run)
 	if err != nil {
 		return nil, err
 	}
 	planned := map[string]*gate.Plan{}
 	var o *Operation
-	for _, part := range s.plan.Stacks {
+	for _, part := range s.Plan.Stacks {
 		if ended[part.Name] {
 			continue
 		}
-		o = newOperation(s.ensemble.Member(part.Name), silentView{})
-		l, diags := loadPlan(o.Directory, part.Encoded)
+		o = New(s.Ensemble.Member(part.Name), Silent{})
+		l, diags := LoadPlan(o.Directory, part.Encoded)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
