@@ -21,6 +21,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -103,7 +104,7 @@ func (c *remoteChange) carry(ctx context.Context, begin func(context.Context) (*
 		return remoteEnd{}, c.app.remote.diagnose(err)
 	}
 	printer := &logPrinter{app: c.app, write: func(step, line string) {
-		stack, several := strings.CutPrefix(step, applyStep(""))
+		stack, several := strings.CutPrefix(step, work.ApplyStep(""))
 		switch {
 		case c.silent:
 			c.written = append(c.written, line)
@@ -586,7 +587,7 @@ func partsFromThere(doc *client.PlanDocument) ([]remotePart, error) {
 	for _, s := range doc.Stacks {
 		part := remotePart{stack: s.Stack}
 		var err error
-		if part.plan, err = planFromThere(s.Plan, operations.ModeOf(doc.Kind)); err != nil {
+		if part.plan, err = work.PlanFromDocument(s.Plan, operations.ModeOf(doc.Kind)); err != nil {
 			return nil, err
 		}
 		if len(s.Decision) > 0 {

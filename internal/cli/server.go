@@ -27,6 +27,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/telemetry"
 )
@@ -152,23 +153,22 @@ func (o *serverOptions) assemble(ctx context.Context, app *App, op *operations.O
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
-	started, diags := openServerTriggers(ctx, op)
+	started, diags := work.OpenTriggers(ctx, op)
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
 	runner := &runs.Runner{Store: store, Actor: app.Actor(), Egress: app.Egress}
 	driver := operations.NewDriver(op, runner, o.most, func(string, ...any) {}, ctx.Done(), operations.Hard(ctx).Done())
-	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store), speculative: o.speculative}
-	work.observer.work = work
-	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf}
+	asked := work.New(op, runner, store, o.speculative)
+	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: asked.PlansOf}
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Events: store, Outbox: store, Runner: runner, Work: work, Version: project.ProgramVersion(), Name: filepath.Base(op.WorkDir),
+			Store: store, Events: store, Outbox: store, Runner: runner, Work: asked, Version: project.ProgramVersion(), Name: filepath.Base(op.WorkDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
-		Token: known.Token, Issuers: known.Issuers, LoggedIn: known.LoggedIn, Refused: func(r server.Refusal) { refuseRequest(app.Session, r) },
+		Token: known.Token, Issuers: known.Issuers, LoggedIn: known.LoggedIn, Refused: func(r server.Refusal) { work.RefuseRequest(app.Session, r) },
 		Locks: store,
-		Hooks: started.hooks,
+		Hooks: started.Hooks,
 		Log:   log,
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,
 	}
@@ -178,9 +178,9 @@ func (o *serverOptions) assemble(ctx context.Context, app *App, op *operations.O
 	}
 	return s, []func(context.Context){
 		func(ctx context.Context) { driver.Follow(ctx, changes.Next) },
-		func(ctx context.Context) { started.serve(ctx, changes.Next) },
-		func(ctx context.Context) { serveNotify(ctx, op, notifier) },
-		work.observer.serve,
+		func(ctx context.Context) { started.Serve(ctx, changes.Next) },
+		func(ctx context.Context) { work.ServeNotify(ctx, op, notifier) },
+		asked.Observer.Serve,
 	}, nil
 }
 

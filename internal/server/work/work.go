@@ -1,9 +1,10 @@
-package cli
+package work
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -25,32 +26,42 @@ import (
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
-// serverWork does what the API of a server asks for. Requests come side by side:
+// Work does what the API of a server asks for. Requests come side by side:
 // each works with a session of its own, so that none sees another's files.
-type serverWork struct {
-	op       *operations.Operation // of the project's root
-	runner   *runs.Runner
-	observer *stackObserver
+type Work struct {
+	// Observer looks at the stacks of the project, and makes the runs of repairs.
+	Observer *Observer
+
+	op     *operations.Operation // of the project's root
+	runner *runs.Runner
 	// speculative says that clients may send configurations to be planned.
 	speculative bool
 }
 
-var _ api.Work = (*serverWork)(nil)
+var _ api.Work = (*Work)(nil)
+
+// New is the work of a server on a project, which op is an operation on the root of.
+// Speculative says that clients may send configurations to be planned.
+func New(op *operations.Operation, runner *runs.Runner, store *sqlite.Store, speculative bool) *Work {
+	w := &Work{op: op, runner: runner, Observer: NewObserver(op, store), speculative: speculative}
+	w.Observer.work = w
+	return w
+}
 
 // root is the project's root for one request.
-func (w *serverWork) root() *operations.Operation {
+func (w *Work) root() *operations.Operation {
 	p := w.op.Aside(w.op.Key())
 	p.Session = w.op.Session.Fresh()
 	return operations.New(p, operations.Silent{})
 }
 
 // Project implements [api.Work].
-func (w *serverWork) Project(context.Context) (*projects.Project, error) {
+func (w *Work) Project(context.Context) (*projects.Project, error) {
 	return operations.LoadedProject(w.op.RootDir())
 }
 
 // Environment implements [api.Work].
-func (w *serverWork) Environment(ctx context.Context) (string, error) {
+func (w *Work) Environment(ctx context.Context) (string, error) {
 	p, err := w.Project(ctx)
 	if err != nil {
 		return "", err
@@ -60,7 +71,7 @@ func (w *serverWork) Environment(ctx context.Context) (string, error) {
 }
 
 // Authorize implements [api.Work].
-func (w *serverWork) Authorize(ctx context.Context, who access.Identity, verb access.Verb, environment, resource string) error {
+func (w *Work) Authorize(ctx context.Context, who access.Identity, verb access.Verb, environment, resource string) error {
 	if diags := w.root().Session.MayBe(who, verb, environment, resource, api.RouteOf(ctx)); diags.HasErrors() {
 		return fmt.Errorf("%w: %w", api.ErrForbidden, diags.Err())
 	}
@@ -68,7 +79,7 @@ func (w *serverWork) Authorize(ctx context.Context, who access.Identity, verb ac
 }
 
 // Sight implements [api.Work].
-func (w *serverWork) Sight(ctx context.Context, who access.Identity) (api.Sight, error) {
+func (w *Work) Sight(ctx context.Context, who access.Identity) (api.Sight, error) {
 	policy, diags := w.root().Session.Policy()
 	if diags.HasErrors() {
 		return api.Sight{}, diags.Err()
@@ -90,7 +101,7 @@ func (w *serverWork) Sight(ctx context.Context, who access.Identity) (api.Sight,
 }
 
 // Resources implements [api.Work].
-func (w *serverWork) Resources(ctx context.Context, run runs.Run) ([]string, error) {
+func (w *Work) Resources(ctx context.Context, run runs.Run) ([]string, error) {
 	names, diags := w.root().Session.ResourcesOf(ctx, w.runner.Store, run)
 	if diags.HasErrors() {
 		return nil, diags.Err()
@@ -104,7 +115,7 @@ func (w *serverWork) Resources(ctx context.Context, run runs.Run) ([]string, err
 }
 
 // changedStacks names the stacks that a change is of.
-func (w *serverWork) changedStacks(ctx context.Context, run runs.Run) ([]string, error) {
+func (w *Work) changedStacks(ctx context.Context, run runs.Run) ([]string, error) {
 	source, err := w.runner.Store.Blob(ctx, run.Blob)
 	if err != nil {
 		return nil, err
@@ -143,7 +154,7 @@ func (w *serverWork) changedStacks(ctx context.Context, run runs.Run) ([]string,
 }
 
 // AuthorizeRun implements [api.Work].
-func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb access.Verb, run runs.Run) error {
+func (w *Work) AuthorizeRun(ctx context.Context, who access.Identity, verb access.Verb, run runs.Run) error {
 	names, diags := w.root().Session.ResourcesOf(ctx, w.runner.Store, run)
 	if diags.HasErrors() {
 		return diags.Err()
@@ -157,7 +168,7 @@ func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb
 }
 
 // AuthorizeNotify implements [api.Work].
-func (w *serverWork) AuthorizeNotify(ctx context.Context, who access.Identity, verb access.Verb, name string) error {
+func (w *Work) AuthorizeNotify(ctx context.Context, who access.Identity, verb access.Verb, name string) error {
 	environment, diags := w.root().EnvironmentOfNotify(name)
 	if diags.HasErrors() {
 		return diags.Err()
@@ -166,7 +177,7 @@ func (w *serverWork) AuthorizeNotify(ctx context.Context, who access.Identity, v
 }
 
 // Roles implements [api.Work].
-func (w *serverWork) Roles(who access.Identity) ([]string, bool, error) {
+func (w *Work) Roles(who access.Identity) ([]string, bool, error) {
 	policy, diags := w.root().Session.Policy()
 	if diags.HasErrors() || !policy.Declared() {
 		return nil, false, diags.Err()
@@ -175,7 +186,7 @@ func (w *serverWork) Roles(who access.Identity) ([]string, bool, error) {
 }
 
 // Start implements [api.Work].
-func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start) (runs.Run, error) {
+func (w *Work) Start(ctx context.Context, who access.Identity, s api.Start) (runs.Run, error) {
 	p, err := w.Project(ctx)
 	if err != nil {
 		return runs.Run{}, err
@@ -255,7 +266,7 @@ func expressionOf(value json.RawMessage) string {
 }
 
 // Retry implements [api.Work].
-func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry) (runs.Run, error) {
+func (w *Work) Retry(ctx context.Context, who access.Identity, r api.Retry) (runs.Run, error) {
 	op := w.root()
 	op.Opened = w.runner.Store.(*sqlite.Store)
 	p, diags := op.Past(ctx, r.Run.ID)
@@ -275,10 +286,10 @@ func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry
 }
 
 // Resume implements [api.Work]: the driver of the server finds it.
-func (w *serverWork) Resume(context.Context, runs.Run) error { return nil }
+func (w *Work) Resume(context.Context, runs.Run) error { return nil }
 
 // Machine implements [api.Work].
-func (w *serverWork) Machine(ctx context.Context, run runs.Run) (*flow.Machine, error) {
+func (w *Work) Machine(ctx context.Context, run runs.Run) (*flow.Machine, error) {
 	if !run.Machine() || run.Kept() != nil {
 		return nil, nil
 	}
@@ -294,7 +305,7 @@ func (w *serverWork) Machine(ctx context.Context, run runs.Run) (*flow.Machine, 
 }
 
 // Decide implements [api.Work].
-func (w *serverWork) Decide(ctx context.Context, who access.Identity, run runs.Run, d api.StepDecision) error {
+func (w *Work) Decide(ctx context.Context, who access.Identity, run runs.Run, d api.StepDecision) error {
 	if run.Status.Ended() {
 		return runs.ErrEnded
 	}
@@ -326,7 +337,7 @@ func (w *serverWork) Decide(ctx context.Context, who access.Identity, run runs.R
 }
 
 // Plan implements [api.Work].
-func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error) {
+func (w *Work) Plan(ctx context.Context, digest string) (*api.Plan, error) {
 	store, ok := w.runner.Store.(*sqlite.Store)
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
@@ -358,7 +369,7 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 }
 
 // Stacks implements [api.Work].
-func (w *serverWork) Stacks(ctx context.Context) ([]api.StackState, error) {
+func (w *Work) Stacks(ctx context.Context) ([]api.StackState, error) {
 	p, err := w.Project(ctx)
 	if err != nil {
 		return nil, err
@@ -402,12 +413,12 @@ func (w *serverWork) Stacks(ctx context.Context) ([]api.StackState, error) {
 }
 
 // State implements [api.Work].
-func (w *serverWork) State(ctx context.Context, key states.Key) (*states.State, error) {
+func (w *Work) State(ctx context.Context, key states.Key) (*states.State, error) {
 	return w.runner.Store.State(ctx, key)
 }
 
 // PushState implements [api.Work].
-func (w *serverWork) PushState(ctx context.Context, who access.Identity, key states.Key, st *states.State, lock string) error {
+func (w *Work) PushState(ctx context.Context, who access.Identity, key states.Key, st *states.State, lock string) error {
 	have, err := w.runner.Store.State(ctx, key)
 	if err != nil {
 		return err
@@ -428,3 +439,5 @@ func (w *serverWork) PushState(ctx context.Context, who access.Identity, key sta
 	write.Lock = lock
 	return w.runner.Store.Write(ctx, key, write)
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,4 +1,4 @@
-package cli
+package work
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// openTriggers reads the project's triggers that have schedules.
-func openTriggers(s *project.Session) (*projects.Project, []*triggers.Trigger, diag.List) {
+// ReadTriggers reads the project's triggers that have schedules.
+func ReadTriggers(s *project.Session) (*projects.Project, []*triggers.Trigger, diag.List) {
 	p, diags := s.OpenWorkflows()
 	if diags.HasErrors() {
 		return nil, nil, diags
@@ -27,9 +27,9 @@ func openTriggers(s *project.Session) (*projects.Project, []*triggers.Trigger, d
 	return p, list, append(diags, found...)
 }
 
-// triggerRuns is what carries out the runs of triggers in this process. Before,
+// TriggerRuns is what carries out the runs of triggers in this process. Before,
 // it checks what they need in the environments they work in.
-func triggerRuns(ctx context.Context, o *operations.Operation, p *projects.Project, list []*projects.Trigger, named string, values *project.VariableOptions) (*triggers.Workflows, diag.List) {
+func TriggerRuns(ctx context.Context, o *operations.Operation, p *projects.Project, list []*projects.Trigger, named string, values *project.VariableOptions) (*triggers.Workflows, diag.List) {
 	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
@@ -79,8 +79,8 @@ func checkTriggers(o *operations.Operation, w *triggers.Workflows, p *projects.P
 	return diags
 }
 
-// checkSchedules checks all that triggers of a project need.
-func checkSchedules(p *projects.Project, list []*projects.Trigger) diag.List {
+// CheckSchedules checks all that triggers of a project need.
+func CheckSchedules(p *projects.Project, list []*projects.Trigger) diag.List {
 	diags := triggers.Check(p)
 	used := map[string]bool{}
 	for _, t := range list {
@@ -94,13 +94,13 @@ func checkSchedules(p *projects.Project, list []*projects.Trigger) diag.List {
 	return diags
 }
 
-// scheduled are the triggers of a project that have schedules.
-func scheduled(p *projects.Project) []*projects.Trigger {
+// Scheduled are the triggers of a project that have schedules.
+func Scheduled(p *projects.Project) []*projects.Trigger {
 	return slices.DeleteFunc(allTriggers(p), func(t *projects.Trigger) bool { return t.Schedule == "" })
 }
 
-// fingerprint tells the project's files apart from what they were before.
-func fingerprint() string {
+// Fingerprint tells the project's files apart from what they were before.
+func Fingerprint() string {
 	entries, err := os.ReadDir(".")
 	if err != nil {
 		return err.Error()
@@ -130,13 +130,13 @@ func settled(ctx context.Context, before string) bool {
 	case <-ctx.Done():
 		return false
 	case <-time.After(settle):
-		return fingerprint() == before
+		return Fingerprint() == before
 	}
 }
 
-// watchFiles hands over the project and its schedules anew when files have changed.
+// WatchFiles hands over the project and its schedules anew when files have changed.
 // While they are wrong, those before stay. served says which triggers matter.
-func watchFiles(ctx context.Context, o *operations.Operation, named string, w *triggers.Workflows, before string, served func(*projects.Project) []*projects.Trigger, hand func(*projects.Project, []*triggers.Trigger)) {
+func WatchFiles(ctx context.Context, o *operations.Operation, named string, w *triggers.Workflows, before string, served func(*projects.Project) []*projects.Trigger, hand func(*projects.Project, []*triggers.Trigger)) {
 	ticker := time.NewTicker(fileCheck)
 	defer ticker.Stop()
 	for {
@@ -145,7 +145,7 @@ func watchFiles(ctx context.Context, o *operations.Operation, named string, w *t
 			return
 		case <-ticker.C:
 		}
-		now := fingerprint()
+		now := Fingerprint()
 		if now == before {
 			continue
 		}
@@ -171,7 +171,7 @@ func readTriggers(o *operations.Operation, named string, w *triggers.Workflows, 
 	var list []*triggers.Trigger
 	if !diags.HasErrors() {
 		if list, diags = triggers.Read(p); !diags.HasErrors() {
-			diags = append(diags, checkSchedules(p, served(p))...)
+			diags = append(diags, CheckSchedules(p, served(p))...)
 		}
 	}
 	if !diags.HasErrors() {

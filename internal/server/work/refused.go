@@ -1,4 +1,4 @@
-package cli
+package work
 
 import (
 	"github.com/tutti-dev/tutti/internal/access/identities"
@@ -6,8 +6,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/server"
 )
 
-// refuseRequest tells of somebody who was not let in by a server.
-func refuseRequest(s *project.Session, r server.Refusal) {
+// RefuseRequest tells of somebody who was not let in by a server.
+func RefuseRequest(s *project.Session, r server.Refusal) {
 	e := project.Refusal{Kind: "token.refused", Data: project.RefusalData{Route: r.Route, Address: r.Address, Reason: r.Err.Error()}}
 	if r.Token != "" {
 		e.Subject = identities.TokenID(r.Token)

@@ -1,4 +1,4 @@
-package cli
+package work
 
 import (
 	"context"
@@ -27,10 +27,10 @@ type notifying struct {
 	readers map[string]*project.SecretReader // by environment
 }
 
-// serveNotify tells others what happens, as the notify blocks of the project say,
+// ServeNotify tells others what happens, as the notify blocks of the project say,
 // until ctx is cancelled. Files that change are read again; while they are wrong,
 // what they said before counts.
-func serveNotify(ctx context.Context, o *operations.Operation, n *notify.Notifier) {
+func ServeNotify(ctx context.Context, o *operations.Operation, n *notify.Notifier) {
 	s := &notifying{op: o}
 	n.Secret, n.Fingerprint = s.secret, o.Keyring.Fingerprint
 	n.Problem = func(err error) { o.Session.Show(diag.Warningf("Cannot notify", "%s.", err)) }
@@ -43,7 +43,7 @@ func serveNotify(ctx context.Context, o *operations.Operation, n *notify.Notifie
 	ticker := time.NewTicker(fileCheck)
 	defer ticker.Stop()
 	for before := ""; ctx.Err() == nil; {
-		if now := fingerprint(); now != before {
+		if now := Fingerprint(); now != before {
 			before = now
 			if list, ok := s.read(); ok {
 				select {
@@ -103,9 +103,9 @@ func (s *notifying) secret(ctx context.Context, n *projects.Notify, name string)
 	return text, err
 }
 
-// plansOf are the plans that a run made or carried out, in the order of
+// PlansOf are the plans that a run made or carried out, in the order of
 // declaration.
-func (w *serverWork) plansOf(ctx context.Context, run runs.Run) ([]notify.PlannedStack, error) {
+func (w *Work) PlansOf(ctx context.Context, run runs.Run) ([]notify.PlannedStack, error) {
 	var digests []string
 	if !run.Machine() {
 		digests = []string{run.PlanHash}

@@ -1,4 +1,4 @@
-package cli
+package operations
 
 import (
 	"os"
@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
-	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 )
 
@@ -30,7 +29,7 @@ func TestVariablesSideBySide(t *testing.T) {
 	for range 32 {
 		all.Go(func() {
 			for range 20 {
-				values, diags := operations.VariableValues(p, p.Variables, "", &project.VariableOptions{})
+				values, diags := VariableValues(p, p.Variables, "", &project.VariableOptions{})
 				if diags.HasErrors() || values["size"].AsBigFloat().String() != "4" {
 					t.Errorf("%#v, %v", values, diags.Err())
 				}

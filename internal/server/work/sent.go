@@ -1,4 +1,4 @@
-package cli
+package work
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 var errNotSpeculative = fmt.Errorf("%w: this server plans no configurations that clients send: it was not started with -speculative-plans", api.ErrForbidden)
 
 // Keep implements [api.Work].
-func (w *serverWork) Keep(ctx context.Context, who access.Identity, archive []byte) (string, time.Time, error) {
+func (w *Work) Keep(ctx context.Context, who access.Identity, archive []byte) (string, time.Time, error) {
 	if !w.speculative {
 		return "", time.Time{}, errNotSpeculative
 	}
@@ -49,7 +49,7 @@ func (w *serverWork) Keep(ctx context.Context, who access.Identity, archive []by
 }
 
 // mayPlanSomething refuses who may plan nothing of the project anywhere.
-func (w *serverWork) mayPlanSomething(ctx context.Context, who access.Identity) error {
+func (w *Work) mayPlanSomething(ctx context.Context, who access.Identity) error {
 	list, err := w.Stacks(ctx)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func (w *serverWork) mayPlanSomething(ctx context.Context, who access.Identity) 
 
 // maySpeculate refuses to plan a configuration that is not there, or not wanted, or
 // for somebody who may plan nothing.
-func (w *serverWork) maySpeculate(ctx context.Context, who access.Identity, id string) error {
+func (w *Work) maySpeculate(ctx context.Context, who access.Identity, id string) error {
 	if !w.speculative {
 		return errNotSpeculative
 	}
@@ -102,7 +102,7 @@ func speculated(ctx context.Context, store *sqlite.Store, digest string) (*api.P
 // readPart reads what a part of a plan was made of from its documents, as far as they
 // say it.
 func readPart(part *api.PlanPart, mode plans.Mode) (err error) {
-	if part.Plan, err = planFromThere(part.Document, mode); err != nil {
+	if part.Plan, err = PlanFromDocument(part.Document, mode); err != nil {
 		return err
 	}
 	if len(part.Decision) > 0 {

@@ -1,4 +1,4 @@
-package cli
+package work
 
 import (
 	"context"
@@ -28,7 +28,7 @@ import (
 
 // Change implements [api.Work]: a change is a run of a workflow that is made for
 // it.
-func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Change) (runs.Run, error) {
+func (w *Work) Change(ctx context.Context, who access.Identity, c api.Change) (runs.Run, error) {
 	d, o, err := w.changing(ctx, who, c)
 	if err != nil {
 		return runs.Run{}, err
@@ -38,7 +38,7 @@ func (w *serverWork) Change(ctx context.Context, who access.Identity, c api.Chan
 }
 
 // changing is the workflow of a change, and the run of it that is to be made.
-func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Change) (d *flow.Definition, o runs.WorkflowOptions, err error) {
+func (w *Work) changing(ctx context.Context, who access.Identity, c api.Change) (d *flow.Definition, o runs.WorkflowOptions, err error) {
 	p, err := w.Project(ctx)
 	if err != nil {
 		return nil, o, err
@@ -108,7 +108,7 @@ func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Ch
 // variablesOf are the values that a change comes with, for the variables of the
 // project. Those for a configuration that was sent, or a plain directory, which are read
 // when it is planned, are kept until then, sealed, under the name returned.
-func (w *serverWork) variablesOf(ctx context.Context, p *projects.Project, c api.Change) (vars *project.VariableOptions, kept string, err error) {
+func (w *Work) variablesOf(ctx context.Context, p *projects.Project, c api.Change) (vars *project.VariableOptions, kept string, err error) {
 	vars = &project.VariableOptions{}
 	if len(c.Variables) == 0 {
 		return vars, "", nil
@@ -141,7 +141,7 @@ type changePart struct {
 
 // parts are the stacks that a change is of, in the order they are applied. A change
 // of several that comes to one is made a change of that one.
-func (w *serverWork) parts(ctx context.Context, p *projects.Project, c *api.Change) ([]changePart, error) {
+func (w *Work) parts(ctx context.Context, p *projects.Project, c *api.Change) ([]changePart, error) {
 	if c.Configuration != "" {
 		// Its stacks are its own: access to those that are not named is asked for when
 		// it is read.
@@ -202,7 +202,7 @@ func (w *serverWork) parts(ctx context.Context, p *projects.Project, c *api.Chan
 
 // partsOfPlan are the stacks of a plan that was made before. It is applied as a
 // whole.
-func (w *serverWork) partsOfPlan(ctx context.Context, p *projects.Project, c *api.Change) ([]changePart, error) {
+func (w *Work) partsOfPlan(ctx context.Context, p *projects.Project, c *api.Change) ([]changePart, error) {
 	store, ok := w.runner.Store.(*sqlite.Store)
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
@@ -321,9 +321,9 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart, given
 		}
 		step, needs := "apply", ""
 		if c.Several {
-			step, needs = applyStep(part.stack), "    needs = ["
+			step, needs = ApplyStep(part.stack), "    needs = ["
 			for _, need := range part.needs {
-				needs += "step." + applyStep(need) + ", "
+				needs += "step." + ApplyStep(need) + ", "
 			}
 			needs = strings.TrimSuffix(needs, ", ") + "]\n"
 		}
@@ -336,8 +336,8 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart, given
 	return parsedChange(p, b.String(), strings.TrimSpace(kind+" "+summary))
 }
 
-// applyStep is the step of a change of several stacks that applies one of them.
-func applyStep(stack string) string { return "apply_" + stack }
+// ApplyStep is the step of a change of several stacks that applies one of them.
+func ApplyStep(stack string) string { return "apply_" + stack }
 
 // parsedChange is a project with the file of a change.
 func parsedChange(p *projects.Project, text, summary string) (*projects.Project, string, diag.List) {

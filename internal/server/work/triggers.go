@@ -1,4 +1,4 @@
-package cli
+package work
 
 import (
 	"context"
@@ -13,19 +13,19 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/operations"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
-// serverTriggers is what starts runs by itself beside a server: schedules, and events
+// Triggers is what starts runs by itself beside a server: schedules, and events
 // with the webhooks that let them in.
-type serverTriggers struct {
+type Triggers struct {
 	op         *operations.Operation
-	options    serveOptions
 	workflows  *triggers.Workflows
-	hooks      *triggers.Hooks
+	Hooks      *triggers.Hooks
 	sources    *triggers.Sources
 	watched    chan *projects.Project // whose sources are watched
 	schedules  chan []*triggers.Trigger
@@ -38,30 +38,30 @@ type serverTriggers struct {
 	seen    string                  // these files
 }
 
-// openServerTriggers reads the triggers of the project. A project without any may be
+// OpenTriggers reads the triggers of the project. A project without any may be
 // given some while the server is up; one whose files are wrong is told about and looked
 // at again when they change. Then the requests of webhooks are not taken until they are
 // right, and events wait.
-func openServerTriggers(ctx context.Context, o *operations.Operation) (*serverTriggers, diag.List) {
-	s := &serverTriggers{
-		op: o, before: fingerprint(),
+func OpenTriggers(ctx context.Context, o *operations.Operation) (*Triggers, diag.List) {
+	s := &Triggers{
+		op: o, before: Fingerprint(),
 		schedules: make(chan []*triggers.Trigger, 1), events: make(chan *triggers.EventTriggers, 1),
 		watched: make(chan *projects.Project, 1),
 	}
 	p, list, diags := &projects.Project{Dir: o.RootDir()}, []*triggers.Trigger(nil), diag.List(nil)
 	if projects.Exists(".") {
-		p, list, diags = openTriggers(o.Session)
+		p, list, diags = ReadTriggers(o.Session)
 	}
 	var declared []*projects.Trigger
 	if !diags.HasErrors() {
 		declared = allTriggers(p)
-		diags = append(diags, checkSchedules(p, declared)...)
+		diags = append(diags, CheckSchedules(p, declared)...)
 	}
 	if diags.HasErrors() {
 		p, list, declared = nil, nil, nil
 	}
 	var found diag.List
-	s.workflows, found = triggerRuns(ctx, o, p, declared, "", &s.options.VariableOptions)
+	s.workflows, found = TriggerRuns(ctx, o, p, declared, "", &project.VariableOptions{})
 	if s.workflows == nil {
 		return nil, append(diags, found...)
 	}
@@ -79,7 +79,7 @@ func openServerTriggers(ctx context.Context, o *operations.Operation) (*serverTr
 		text, _, err := o.SecretReader(environment).Read(ctx, declared, "")
 		return text, err
 	}
-	s.hooks = &triggers.Hooks{Store: o.Opened, Secret: secret}
+	s.Hooks = &triggers.Hooks{Store: o.Opened, Secret: secret}
 	s.sources = &triggers.Sources{Store: o.Opened, Secret: secret, Trouble: func(source string, err error) {
 		if err != nil {
 			o.Session.Tell(fmt.Sprintf("Source %s: %s\n", source, err))
@@ -98,7 +98,7 @@ func openServerTriggers(ctx context.Context, o *operations.Operation) (*serverTr
 	}
 	o.Session.Show(diags)
 	if s.schedules <- list; p != nil {
-		s.hooks.Set(p)
+		s.Hooks.Set(p)
 		set, _ := triggers.ReadEvents(p)
 		if err := s.dispatcher.Know(ctx, set); err != nil {
 			return nil, diag.Errorf("Cannot look at events", "%s.", err)
@@ -119,7 +119,7 @@ func allTriggers(p *projects.Project) []*projects.Trigger {
 
 // serveEvents hands over the webhooks and the event triggers of a project that was
 // checked.
-func (s *serverTriggers) serveEvents(ctx context.Context, p *projects.Project) {
+func (s *Triggers) serveEvents(ctx context.Context, p *projects.Project) {
 	set, _ := triggers.ReadEvents(p)
 	// Nothing is taken from outside before the triggers are known that it may be for.
 	if _, _, err := set.Follow(ctx, s.op.Opened); err != nil {
@@ -129,15 +129,15 @@ func (s *serverTriggers) serveEvents(ctx context.Context, p *projects.Project) {
 	case s.events <- set:
 	case <-ctx.Done():
 	}
-	s.hooks.Set(p)
+	s.Hooks.Set(p)
 	select {
 	case s.watched <- p:
 	case <-ctx.Done():
 	}
 }
 
-// serve starts runs until ctx is cancelled, and returns when it has let go of them.
-func (s *serverTriggers) serve(ctx context.Context, changed func() <-chan struct{}) {
+// Serve starts runs until ctx is cancelled, and returns when it has let go of them.
+func (s *Triggers) Serve(ctx context.Context, changed func() <-chan struct{}) {
 	scheduler := &triggers.Scheduler{Store: s.op.Opened, Runs: s.workflows, Watch: func(e triggers.Event) {
 		switch e.Kind {
 		case triggers.Failed, triggers.Problem:
@@ -147,7 +147,7 @@ func (s *serverTriggers) serve(ctx context.Context, changed func() <-chan struct
 	s.dispatcher.Changed = changed
 	var all sync.WaitGroup
 	all.Go(func() {
-		watchFiles(ctx, s.op, s.options.environment, s.workflows, s.before, allTriggers, func(p *projects.Project, list []*triggers.Trigger) {
+		WatchFiles(ctx, s.op, "", s.workflows, s.before, allTriggers, func(p *projects.Project, list []*triggers.Trigger) {
 			select {
 			case s.schedules <- list:
 			case <-ctx.Done():
@@ -166,11 +166,11 @@ func (s *serverTriggers) serve(ctx context.Context, changed func() <-chan struct
 // start makes the run of a firing by the files as they are at this moment: what changed
 // them may be what the event tells of. While they are wrong, what they said before
 // counts.
-func (s *serverTriggers) start(ctx context.Context, t *triggers.EventTrigger, f runs.Firing, list []runs.Fed) error {
+func (s *Triggers) start(ctx context.Context, t *triggers.EventTrigger, f runs.Firing, list []runs.Fed) error {
 	s.mu.Lock()
-	if now := fingerprint(); now != s.seen {
+	if now := Fingerprint(); now != s.seen {
 		s.seen = now
-		if p, _, diags := readTriggers(s.op, s.options.environment, s.workflows, allTriggers); !diags.HasErrors() {
+		if p, _, diags := readTriggers(s.op, "", s.workflows, allTriggers); !diags.HasErrors() {
 			s.current, _ = triggers.ReadEvents(p)
 		}
 	}
@@ -190,7 +190,7 @@ const (
 )
 
 // Triggers implements [api.Work].
-func (w *serverWork) Triggers(ctx context.Context) ([]api.Trigger, error) {
+func (w *Work) Triggers(ctx context.Context) ([]api.Trigger, error) {
 	p, err := w.Project(ctx)
 	if err != nil {
 		return nil, err
@@ -247,7 +247,7 @@ func (w *serverWork) Triggers(ctx context.Context) ([]api.Trigger, error) {
 }
 
 // AuthorizeTrigger implements [api.Work].
-func (w *serverWork) AuthorizeTrigger(ctx context.Context, who access.Identity, verb access.Verb, trigger string) error {
+func (w *Work) AuthorizeTrigger(ctx context.Context, who access.Identity, verb access.Verb, trigger string) error {
 	if trigger == "" {
 		return w.Authorize(ctx, who, verb, "", "")
 	}
@@ -270,7 +270,7 @@ func (w *serverWork) AuthorizeTrigger(ctx context.Context, who access.Identity, 
 }
 
 // RetryFiring implements [api.Work].
-func (w *serverWork) RetryFiring(ctx context.Context, who access.Identity, f runs.Firing, id string) error {
+func (w *Work) RetryFiring(ctx context.Context, who access.Identity, f runs.Firing, id string) error {
 	_, err := triggers.Retry(ctx, w.runner.Store.(*sqlite.Store), f, id, who.Subject, time.Now())
 	if errors.Is(err, triggers.ErrNotDead) {
 		return fmt.Errorf("%w: %w: it is %s", api.ErrConflict, err, f.Status)

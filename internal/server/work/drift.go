@@ -1,4 +1,4 @@
-package cli
+package work
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 // declaredStack reads the project's files and makes sure that they have a stack.
-func (w *serverWork) declaredStack(ctx context.Context, key states.Key) (*projects.Project, error) {
+func (w *Work) declaredStack(ctx context.Context, key states.Key) (*projects.Project, error) {
 	p, err := w.Project(ctx)
 	if err != nil {
 		return nil, err
@@ -28,20 +28,20 @@ func (w *serverWork) declaredStack(ctx context.Context, key states.Key) (*projec
 }
 
 // Drift implements [api.Work].
-func (w *serverWork) Drift(ctx context.Context, key states.Key) (*api.Drift, error) {
+func (w *Work) Drift(ctx context.Context, key states.Key) (*api.Drift, error) {
 	p, err := w.declaredStack(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	r, err := w.observer.observed(ctx, key)
+	r, err := w.Observer.Observed(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return driftOf(p, key, r), nil
+	return DriftOf(p, key, r), nil
 }
 
 // Observe implements [api.Work].
-func (w *serverWork) Observe(ctx context.Context, who access.Identity, key states.Key, reset bool) error {
+func (w *Work) Observe(ctx context.Context, who access.Identity, key states.Key, reset bool) error {
 	if _, err := w.declaredStack(ctx, key); err != nil {
 		return err
 	}
@@ -52,11 +52,11 @@ func (w *serverWork) Observe(ctx context.Context, who access.Identity, key state
 		if err := w.Authorize(ctx, who, access.Apply, key.Environment, key.Stack); err != nil {
 			return err
 		}
-		if err := w.observer.reset(ctx, key, who.Subject); err != nil {
+		if err := w.Observer.Reset(ctx, key, who.Subject); err != nil {
 			return err
 		}
 	}
-	return w.observer.ask(ctx, key, observer.Asked{By: who.Subject, Authority: who.Authority(), At: time.Now().UTC()})
+	return w.Observer.ask(ctx, key, observer.Asked{By: who.Subject, Authority: who.Authority(), At: time.Now().UTC()})
 }
 
 // driftSummary is what is known of a stack, in a line; nil where nobody has looked.
@@ -80,8 +80,8 @@ func instantOf(t time.Time) *time.Time {
 	return &t
 }
 
-// driftOf is what is known of a stack, as clients see it.
-func driftOf(p *projects.Project, key states.Key, r observer.Record) *api.Drift {
+// DriftOf is what is known of a stack, as clients see it.
+func DriftOf(p *projects.Project, key states.Key, r observer.Record) *api.Drift {
 	block := p.Observed(key.Stack, key.Environment)
 	out := &api.Drift{
 		Stack: key.Stack, Environment: key.Environment, Observed: block != nil, Repairs: block != nil && block.Repair,
@@ -118,8 +118,8 @@ func driftChange(d observer.Drift, r observer.Record) api.DriftChange {
 }
 
 // Drifts implements [api.Work].
-func (w *serverWork) Drifts(ctx context.Context) (map[states.Key]*api.DriftSummary, error) {
-	documents, err := w.observer.store.Observations(ctx)
+func (w *Work) Drifts(ctx context.Context) (map[states.Key]*api.DriftSummary, error) {
+	documents, err := w.Observer.store.Observations(ctx)
 	if err != nil {
 		return nil, err
 	}

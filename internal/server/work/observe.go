@@ -1,4 +1,4 @@
-package cli
+package work
 
 import (
 	"context"
@@ -28,28 +28,28 @@ import (
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
-// stackObserver looks at the stacks of a project: for a server again and again, for
+// Observer looks at the stacks of a project: for a server again and again, for
 // "tutti drift -now" once.
-type stackObserver struct {
+type Observer struct {
 	op      *operations.Operation // of the project's root
 	store   *sqlite.Store
 	budgets observer.Budgets
-	loop    observer.Observer
+	Loop    observer.Observer
 	// work makes the runs of repairs ready; nil where there are none.
-	work *serverWork
+	work *Work
 }
 
-var _ observer.Work = (*stackObserver)(nil)
+var _ observer.Work = (*Observer)(nil)
 
-// newStackObserver makes one that tells the program's own log what does not work.
-func newStackObserver(op *operations.Operation, store *sqlite.Store) *stackObserver {
-	w := &stackObserver{op: op, store: store}
-	w.loop = observer.Observer{Store: store, Work: w, Problem: func(err error) { op.Session.Tell(fmt.Sprintf("Observer: %s\n", err)) }}
+// NewObserver makes one that tells the program's own log what does not work.
+func NewObserver(op *operations.Operation, store *sqlite.Store) *Observer {
+	w := &Observer{op: op, store: store}
+	w.Loop = observer.Observer{Store: store, Work: w, Problem: func(err error) { op.Session.Tell(fmt.Sprintf("Observer: %s\n", err)) }}
 	return w
 }
 
-// serve observes until ctx is cancelled, once no other process does.
-func (w *stackObserver) serve(ctx context.Context) {
+// Serve observes until ctx is cancelled, once no other process does.
+func (w *Observer) Serve(ctx context.Context) {
 	ticker := time.NewTicker(fileCheck)
 	defer ticker.Stop()
 	var release func()
@@ -59,7 +59,7 @@ func (w *stackObserver) serve(ctx context.Context) {
 			break
 		}
 		if !errors.Is(err, runs.ErrHeld) {
-			w.loop.Problem(err)
+			w.Loop.Problem(err)
 		}
 		select {
 		case <-ctx.Done():
@@ -75,13 +75,13 @@ func (w *stackObserver) serve(ctx context.Context) {
 		before := ""
 		for {
 			// Environments come and go without the files.
-			now := fingerprint()
-			list, known, err := w.targets(ctx)
+			now := Fingerprint()
+			list, known, err := w.Targets(ctx)
 			switch now += known; {
 			case now == before:
 			case err != nil:
 				before = now
-				w.loop.Problem(err)
+				w.Loop.Problem(err)
 			default:
 				before = now
 				select {
@@ -96,13 +96,13 @@ func (w *stackObserver) serve(ctx context.Context) {
 			}
 		}
 	}()
-	w.loop.Run(ctx, lists)
+	w.Loop.Run(ctx, lists)
 	<-watching
 }
 
-// targets are the stacks of the project in all environments; known tells lists of
+// Targets are the stacks of the project in all environments; known tells lists of
 // those apart. Budgets are set to what the files say.
-func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, known string, err error) {
+func (w *Observer) Targets(ctx context.Context) (list []observer.Target, known string, err error) {
 	p, err := operations.LoadedProject(w.op.RootDir())
 	if err != nil {
 		return nil, "", err
@@ -130,7 +130,7 @@ func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, kn
 
 // operation is one on a stack as the files are now. Nothing of it is shown. done
 // is to be called in the end.
-func (w *stackObserver) operation(key states.Key) (op *operations.Operation, done func(), diags diag.List) {
+func (w *Observer) operation(key states.Key) (op *operations.Operation, done func(), diags diag.List) {
 	p, err := operations.LoadedProject(w.op.RootDir())
 	if err != nil {
 		return nil, nil, diag.FromError(err)
@@ -159,7 +159,7 @@ func (w *stackObserver) operation(key states.Key) (op *operations.Operation, don
 
 // Look implements [observer.Work]: it makes a plan that would only record what is
 // there, and drops it.
-func (w *stackObserver) Look(ctx context.Context, t observer.Target, asked *observer.Asked) (observer.Look, error) {
+func (w *Observer) Look(ctx context.Context, t observer.Target, asked *observer.Asked) (observer.Look, error) {
 	op, done, diags := w.operation(t.Key)
 	if diags.HasErrors() {
 		return observer.Look{}, inALine(diags)
@@ -222,7 +222,7 @@ func filesDigest(files map[string][]byte) string {
 }
 
 // Busy implements [observer.Work]. Whoever has a lock is at work, too.
-func (w *stackObserver) Busy(ctx context.Context, key states.Key) (bool, error) {
+func (w *Observer) Busy(ctx context.Context, key states.Key) (bool, error) {
 	list, err := w.store.Unended(ctx)
 	if err != nil {
 		return false, err
@@ -235,13 +235,13 @@ func (w *stackObserver) Busy(ctx context.Context, key states.Key) (bool, error) 
 }
 
 // Open implements [observer.Work].
-func (w *stackObserver) Open(ctx context.Context, run string) (bool, error) {
+func (w *Observer) Open(ctx context.Context, run string) (bool, error) {
 	r, err := w.store.Run(ctx, run)
 	return err == nil && !r.Status.Ended(), err
 }
 
 // Repair implements [observer.Work].
-func (w *stackObserver) Repair(ctx context.Context, t observer.Target, r observer.Repair) (runs.NewRun, error) {
+func (w *Observer) Repair(ctx context.Context, t observer.Target, r observer.Repair) (runs.NewRun, error) {
 	d, o, err := w.work.changing(ctx, access.Identity{Subject: t.Block.As}, api.Change{
 		ID: r.Run, Stack: t.Key.Stack, Environment: t.Key.Environment, Refresh: true, Targets: r.Targets, Apply: true, Approve: t.Block.Approve, Repair: true,
 	})
@@ -252,8 +252,8 @@ func (w *stackObserver) Repair(ctx context.Context, t observer.Target, r observe
 	return n, diags.Err()
 }
 
-// observed is what is known of a stack by looking.
-func (w *stackObserver) observed(ctx context.Context, key states.Key) (observer.Record, error) {
+// Observed is what is known of a stack by looking.
+func (w *Observer) Observed(ctx context.Context, key states.Key) (observer.Record, error) {
 	document, err := w.store.Observation(ctx, key)
 	if err != nil {
 		return observer.Record{}, err
@@ -262,7 +262,7 @@ func (w *stackObserver) observed(ctx context.Context, key states.Key) (observer.
 }
 
 // ask has a stack looked at by whoever observes the store.
-func (w *stackObserver) ask(ctx context.Context, key states.Key, asked observer.Asked) error {
+func (w *Observer) ask(ctx context.Context, key states.Key, asked observer.Asked) error {
 	err := w.store.Observe(ctx, key, func(document json.RawMessage) (json.RawMessage, []events.Event, error) {
 		r, err := observer.Read(document)
 		if err != nil {
@@ -272,12 +272,12 @@ func (w *stackObserver) ask(ctx context.Context, key states.Key, asked observer.
 		document, err = json.Marshal(r)
 		return document, nil, err
 	})
-	w.loop.Wake()
+	w.Loop.Wake()
 	return err
 }
 
-// reset forgets what changed again and again.
-func (w *stackObserver) reset(ctx context.Context, key states.Key, by string) error {
+// Reset forgets what changed again and again.
+func (w *Observer) Reset(ctx context.Context, key states.Key, by string) error {
 	return w.store.Observe(ctx, key, func(document json.RawMessage) (json.RawMessage, []events.Event, error) {
 		r, err := observer.Read(document)
 		if err != nil || document == nil {

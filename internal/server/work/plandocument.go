@@ -1,4 +1,4 @@
-package cli
+package work
 
 import (
 	"encoding/json"
@@ -9,8 +9,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 )
 
-// planFromThere reads of plan JSON which objects and outputs change, and how.
-func planFromThere(data []byte, mode plans.Mode) (*plans.Plan, error) {
+// PlanFromDocument reads of plan JSON which objects and outputs change, and how.
+func PlanFromDocument(data []byte, mode plans.Mode) (*plans.Plan, error) {
 	type change struct {
 		Address  string `json:"address"`
 		Previous string `json:"previous_address"`
