@@ -264,9 +264,6 @@ func (w *stackObserver) Busy(ctx context.Context, key states.Key) (bool, error) 
 // Open implements [observer.Work].
 func (w *stackObserver) Open(ctx context.Context, run string) (bool, error) {
 	r, err := w.store.Run(ctx, run)
-	if errors.Is(err, runs.ErrNotFound) {
-		return false, nil
-	}
 	return err == nil && !r.Status.Ended(), err
 }
 

@@ -200,7 +200,11 @@ func (a *API) listSteps(ctx context.Context, in *RunPath) (*body[page[Step]], er
 	if err != nil {
 		return nil, err
 	}
-	return answer(page[Step]{Items: f.steps()}), nil
+	steps, err := f.steps(ctx)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return answer(page[Step]{Items: steps}), nil
 }
 
 func (a *API) listRunOutputs(ctx context.Context, in *RunPath) (*body[page[Output]], error) {
