@@ -291,8 +291,11 @@ var _ Steps = (*workflowSteps)(nil)
 func (w *workflowSteps) About(step int) About {
 	a := w.machine.About(step)
 	out := About{Ended: a.Ended, Until: a.Until, Signal: a.Signal}
-	if a.Approval {
-		out.Asks = a.Key
+	switch {
+	case a.Approval:
+		out.Asks, out.Waits = a.Key, ForApproval
+	case a.Signal:
+		out.Waits = ForSignal
 	}
 	if a.Pool != "" {
 		out.Pool = Ticket{Pool: a.Pool, Name: a.Key, Priority: a.Priority}

@@ -287,7 +287,7 @@ func (a *API) resumeRun(ctx context.Context, in *RunPath) (*body[Run], error) {
 
 func (a *API) retryRun(ctx context.Context, in *struct {
 	RunPath
-	Body RetryRequest
+	Body *RetryRequest
 },
 ) (*body[Run], error) {
 	if run, ok := a.startedBefore(ctx); ok {
@@ -300,7 +300,7 @@ func (a *API) retryRun(ctx context.Context, in *struct {
 	if !run.Status.Ended() {
 		return nil, problem(fmt.Errorf("%w: run %s is %s: let it end first", ErrConflict, run.ID, run.Status))
 	}
-	made, err := a.Work.Retry(ctx, IdentityOf(ctx), Retry{ID: runID(ctx), Run: run, From: in.Body.From})
+	made, err := a.Work.Retry(ctx, IdentityOf(ctx), Retry{ID: runID(ctx), Run: run, From: given(in.Body).From})
 	if err != nil {
 		return nil, problem(err)
 	}
