@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -181,7 +182,7 @@ func (o *operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]
 func (o *operation) savePlan(l *loadedPlan, name string) diag.List {
 	diags := l.encode(o.keyring)
 	if !diags.HasErrors() {
-		diags = append(diags, diag.FromError(replaceFile(name, l.encoded, 0o600))...)
+		diags = append(diags, diag.FromError(files.Replace(name, l.encoded, 0o600))...)
 	}
 	return diags
 }

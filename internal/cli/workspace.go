@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/stacks"
@@ -319,5 +320,5 @@ func (p *project) remember(name string) error {
 		return err
 	}
 	p.environment = name
-	return replaceFile(filepath.Join(p.dataDir, environmentFile), []byte(name), 0o644)
+	return files.Replace(filepath.Join(p.dataDir, environmentFile), []byte(name), 0o644)
 }
