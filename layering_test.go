@@ -79,6 +79,7 @@ var floors = map[string]int{
 	"internal/events/patterns": 0, // which events fit: pure
 	"internal/events/windows":  0, // when events over time fire: pure
 	"internal/egress":          0, // which networks requests may go to
+	"internal/files":           0, // writing files whole or not at all
 	"internal/addrs":           0,
 	"internal/diag":            0,
 }

@@ -6,10 +6,10 @@ import (
 	"os"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
-	"github.com/tutti-dev/tutti/internal/project"
 )
 
 // planCommandOptions are the flags of plan.
@@ -133,7 +133,7 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 		if !diags.HasErrors() {
 			data, d := e.Encode()
 			if diags = append(diags, d...); !diags.HasErrors() {
-				diags = append(diags, diag.FromError(project.ReplaceFile(o.out, data, 0o600))...)
+				diags = append(diags, diag.FromError(files.Replace(o.out, data, 0o600))...)
 			}
 		}
 		if diags.HasErrors() {
@@ -183,6 +183,7 @@ func (o *operation) writeGenerated(name string, plan *plans.Plan) diag.List {
 		err = closeErr
 	}
 	if err != nil {
+		_ = os.Remove(name) // half of it would only be in the way
 		return diag.Errorf("Cannot write generated configuration", "%s.", err)
 	}
 	return nil

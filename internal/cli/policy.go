@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"os"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy"
@@ -277,7 +279,12 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 		results = append(results, views.PolicyTests{Dir: dir, Tests: list, Coverage: cover})
 	}
 	if o.junit != "" {
-		if err := writeFile(o.junit, func(w io.Writer) error { return views.PolicyTestsJUnit(w, results) }); err != nil {
+		var report bytes.Buffer
+		err := views.PolicyTestsJUnit(&report, results)
+		if err == nil {
+			err = files.Replace(o.junit, report.Bytes(), 0o644)
+		}
+		if err != nil {
 			return app.failf("Cannot write the report", "%s.", err)
 		}
 	}
@@ -321,16 +328,4 @@ func (a *App) policyDirs() ([]string, diag.List) {
 		return []string{"policy"}, nil
 	}
 	return out, nil
-}
-
-func writeFile(name string, write func(io.Writer) error) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return err
 }

@@ -153,7 +153,7 @@ func (v *workflowView) news(news client.RunNews) {
 // runFromThere is a run as the store here would have it.
 func runFromThere(r *client.Run) runs.Run {
 	out := runs.Run{
-		ID: r.ID, Kind: r.Kind, Status: runs.Status(r.Status), Key: states.Key{Stack: r.Stack, Environment: r.Environment}, Actor: r.Actor, PlanHash: r.Plan,
+		ID: r.ID, Kind: r.Kind, Status: runs.Status(r.Status), Waits: runs.Waits(r.Waits), Key: states.Key{Stack: r.Stack, Environment: r.Environment}, Actor: r.Actor, PlanHash: r.Plan,
 		Steps: int(r.Steps), Done: int(r.Done), Failed: int(r.Failed), Summary: r.Summary, Problem: r.Problem, Parent: r.Parent, Created: r.Created,
 	}
 	if r.Started != nil {

@@ -6,9 +6,9 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/operations"
-	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -126,7 +126,7 @@ func ofSeveralStacks(id string, children []runs.Run) diag.List {
 func (o *operation) savePlan(l *gate.Plan, name string) diag.List {
 	diags := l.Encode(o.Keyring)
 	if !diags.HasErrors() {
-		diags = append(diags, diag.FromError(project.ReplaceFile(name, l.Encoded, 0o600))...)
+		diags = append(diags, diag.FromError(files.Replace(name, l.Encoded, 0o600))...)
 	}
 	return diags
 }

@@ -90,7 +90,11 @@ func runLine(run runs.Run, now time.Time) string {
 	if env := environmentOf(run); env != "" {
 		what = env + ": " + what
 	}
-	line := fmt.Sprintf("%-14s %-11s %11s  %-10s  %s", run.ID, run.Status, fmt.Sprintf("%d/%d", run.Done, run.Steps), when, what)
+	status := string(run.Status)
+	if run.Status == runs.Running && run.Waits != "" {
+		status, what = "waiting", "for "+string(run.Waits)+": "+what
+	}
+	line := fmt.Sprintf("%-14s %-11s %11s  %-10s  %s", run.ID, status, fmt.Sprintf("%d/%d", run.Done, run.Steps), when, what)
 	if r := []rune(line); len(r) > 80 {
 		line = string(r[:79]) + "…"
 	}
@@ -134,6 +138,7 @@ type runJSON struct {
 	ID          string     `json:"id"`
 	Kind        string     `json:"kind"`
 	Status      string     `json:"status"`
+	Waits       string     `json:"waits,omitempty"`
 	Stack       string     `json:"stack,omitempty"`
 	Environment string     `json:"environment"`
 	Actor       string     `json:"actor"`
@@ -158,7 +163,7 @@ type overrideJSON struct {
 
 func describeRun(run runs.Run) runJSON {
 	doc := runJSON{
-		ID: run.ID, Kind: run.Kind, Status: string(run.Status), Stack: run.Key.Stack, Environment: run.Key.Environment, Actor: run.Actor,
+		ID: run.ID, Kind: run.Kind, Status: string(run.Status), Waits: string(run.Waits), Stack: run.Key.Stack, Environment: run.Key.Environment, Actor: run.Actor,
 		PlanDigest: run.PlanHash, Steps: run.Steps, Done: run.Done, Failed: run.Failed, Summary: run.Summary,
 		Problem: run.Problem, Created: run.Created,
 	}
@@ -261,7 +266,11 @@ func (a *App) showRun(run runs.Run, steps []flow.StepState, entries []workflow.E
 	}
 	line("Run", run.ID)
 	line("Kind", run.Kind)
-	line("Status", string(run.Status))
+	status := string(run.Status)
+	if run.Waits != "" && !run.Status.Ended() {
+		status += ", waiting for " + string(run.Waits)
+	}
+	line("Status", status)
 	line("Stack", run.Key.Stack)
 	line("Environment", run.Key.Environment)
 	line("Started by", run.Actor)

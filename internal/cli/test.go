@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/modules"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/tests"
@@ -165,13 +167,9 @@ func (o *testOptions) conclude(app *App, results []*tests.FileResult) int {
 }
 
 func writeJUnit(name string, results []*tests.FileResult) error {
-	file, err := os.Create(name)
-	if err != nil {
+	var report bytes.Buffer
+	if err := views.WriteJUnit(&report, results); err != nil {
 		return err
 	}
-	err = views.WriteJUnit(file, results)
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+	return files.Replace(name, report.Bytes(), 0o644)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -141,7 +142,7 @@ func (p *Directory) Export(ctx context.Context) diag.List {
 		return diags
 	}
 	if before, err := os.ReadFile(file.out); err == nil && file.backup != "" && file.backup != "-" {
-		if err := ReplaceFile(file.backup, before, 0o600); err != nil {
+		if err := files.Replace(file.backup, before, 0o600); err != nil {
 			return diag.Warningf("Cannot write backup", "What the state file held before could not be kept: %s.", err)
 		}
 	}
@@ -162,7 +163,7 @@ func WriteState(path string, st *states.State) error {
 			return err
 		}
 	}
-	return ReplaceFile(path, data, 0o600)
+	return files.Replace(path, data, 0o600)
 }
 
 // WholeState is the write that makes one state be as another.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -56,7 +57,7 @@ func (p *Directory) Remember(name string) error {
 		return err
 	}
 	p.Environment = name
-	return ReplaceFile(filepath.Join(p.DataDir, environmentFile), []byte(name), 0o644)
+	return files.Replace(filepath.Join(p.DataDir, environmentFile), []byte(name), 0o644)
 }
 
 // ChooseEnvironment is the environment a command works in: the one named, or

@@ -97,7 +97,7 @@ func (w *Work) Sight(ctx context.Context, who access.Identity) (api.Sight, error
 	somewhere := func(resource string) bool {
 		return slices.ContainsFunc(environments(), func(environment string) bool { return place(environment, resource) })
 	}
-	return api.Sight{Place: place, Somewhere: somewhere, Audit: policy.Decide(who, access.Audit, "", "").Allowed}, nil
+	return api.Sight{Place: place, Somewhere: somewhere, Everything: policy.ReadsEverything(who), Audit: policy.Decide(who, access.Audit, "", "").Allowed}, nil
 }
 
 // Resources implements [api.Work].
