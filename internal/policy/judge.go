@@ -36,6 +36,7 @@ type Options struct {
 // program is a policy that was compiled in one way: its queries, by text.
 type program struct {
 	queries map[string]rego.PreparedEvalQuery
+	tracks  bool // it is the same as the tracked variant would be
 	err     error
 }
 
@@ -126,6 +127,9 @@ func each(n, workers int, do func(worker, i int)) {
 func (p *Policy) program(v variant) *program {
 	p.preparing.Lock()
 	defer p.preparing.Unlock()
+	if plain := p.programs[variant{indexed: v.indexed}]; v.tracked && plain != nil && plain.tracks {
+		return plain
+	}
 	out := p.programs[v]
 	if out == nil {
 		if c, err := p.compile(v, nil); err != nil {
@@ -139,7 +143,7 @@ func (p *Policy) program(v variant) *program {
 }
 
 func (p *Policy) queries(c *ast.Compiler) *program {
-	out := &program{queries: map[string]rego.PreparedEvalQuery{}}
+	out := &program{queries: map[string]rego.PreparedEvalQuery{}, tracks: !hasIndices(c)}
 	add := func(query string) {
 		if _, done := out.queries[query]; done || out.err != nil {
 			return
@@ -155,6 +159,18 @@ func (p *Policy) queries(c *ast.Compiler) *program {
 		}
 	}
 	return out
+}
+
+// hasIndices reports whether comprehensions are evaluated once for several uses.
+func hasIndices(c *ast.Compiler) bool {
+	found := false
+	for _, m := range c.Modules {
+		ast.WalkTerms(m, func(t *ast.Term) bool {
+			found = found || c.ComprehensionIndex(t) != nil
+			return found
+		})
+	}
+	return found
 }
 
 // exceptions is the query for the names of rules that do not apply.
