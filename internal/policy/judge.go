@@ -237,7 +237,7 @@ func (j *judging) run(ctx context.Context) {
 			return
 		}
 	}
-	said, err := j.plainly(ctx, j.r.query, j.r.says)
+	said, err := j.plainly(ctx, j.r.query, j.says)
 	if err != nil {
 		j.fail(err)
 		return
@@ -249,7 +249,7 @@ func (j *judging) run(ctx context.Context) {
 	case len(asked) > 0:
 		j.uncertain(said, nil, asked)
 	case unknown:
-		j.unknowns(ctx, said, j.askedFor(ctx, j.r.query, j.r.says, said))
+		j.unknowns(ctx, said, j.askedFor(ctx, j.r.query, j.says, said))
 	default:
 		j.unknowns(ctx, said, nil)
 	}
@@ -270,12 +270,12 @@ func (j *judging) excepted(ctx context.Context) (yes bool, asked []attribute, er
 	if !j.r.excepts {
 		return false, nil, nil
 	}
-	said, err := j.plainly(ctx, j.r.exceptions(), members)
+	said, err := j.plainly(ctx, j.r.exceptions(), members(mostSaid))
 	if err != nil {
 		return false, nil, err
 	}
 	if j.d.HasUnknown() {
-		asked = j.askedFor(ctx, j.r.exceptions(), members, said)
+		asked = j.askedFor(ctx, j.r.exceptions(), members(mostSaid), said)
 	}
 	_, name, _ := strings.Cut(j.r.name, "_")
 	for _, v := range said {
@@ -324,9 +324,9 @@ func evaluate(ctx context.Context, q rego.PreparedEvalQuery, says saying, option
 }
 
 // says is the [saying] of the rule.
-func (r *rule) says(v ast.Value) ([]said, error) {
-	if r.decides {
-		return r.decided(v)
+func (j *judging) says(v ast.Value) ([]said, error) {
+	if j.r.decides {
+		return j.r.decided(v, j.d.most())
 	}
-	return members(v)
+	return membersOf(v, j.d.most())
 }
