@@ -301,15 +301,6 @@ func (o *aslOptions) testState(_ context.Context, app *App, args []string) int {
 	return exitOK
 }
 
-// definitionErrors turns findings into diagnostics.
-func definitionErrors(file string, found []asl.Diagnostic) diag.List {
-	var diags diag.List
-	for _, d := range found {
-		diags = append(diags, diag.Errorf("Invalid state machine", "%s, at %s: %s (%s).", file, d.Location, d.Message, d.Code)...)
-	}
-	return diags
-}
-
 // readInput reads a file, or standard input for -.
 func (a *App) readInput(name string) ([]byte, error) {
 	if name == "-" {

@@ -130,7 +130,7 @@ func (a *App) completions(words []string) int {
 func flagCandidates(cmd *command, last string) []string {
 	f := newFlagSet(cmd.name)
 	cmd.setup(f)
-	cmd.registerScope(&App{}, f)
+	cmd.registerScope(newApp(nil, nil, nil, nil), f)
 	dash := "-"
 	if strings.HasPrefix(last, "--") {
 		dash = "--"

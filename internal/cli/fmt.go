@@ -95,7 +95,7 @@ func (o *formatOptions) run(_ context.Context, app *App, args []string) int {
 		}
 	}
 	if len(diags) > 0 {
-		app.showWith(diags, sources)
+		app.Diagnostics(diags, sources)
 	}
 	switch {
 	case diags.HasErrors():

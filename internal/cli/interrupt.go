@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -46,11 +45,11 @@ func (a *App) watchInterrupts(parent context.Context, livesOn bool) (context.Con
 					cancelSoft()
 					continue
 				}
-				a.tell("\nInterrupt received. Finishing what is running; please wait. A second interrupt\ngives up running operations; \"tutti resume\" can then settle them.\n")
+				a.Tell("\nInterrupt received. Finishing what is running; please wait. A second interrupt\ngives up running operations; \"tutti resume\" can then settle them.\n")
 				cancelSoft()
 			case 2:
 				if !a.far {
-					a.tell("\nSecond interrupt received. Giving up running operations.\n")
+					a.Tell("\nSecond interrupt received. Giving up running operations.\n")
 				}
 				cancelHard()
 			default:
@@ -73,10 +72,6 @@ func hardContext(ctx context.Context) context.Context {
 	}
 	return ctx
 }
-
-// tell prints a line for people while something runs: on standard error, so
-// that JSON on standard output stays JSON.
-func (a *App) tell(text string) { fmt.Fprint(a.Err, text) }
 
 // within returns a context whose [hardContext] ends by itself so long after the
 // first interrupt; 0 for never. let is to be called when nothing needs it any more.

@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/policy/library"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
@@ -43,7 +44,7 @@ func policyCheckCommand() *command {
 			f.text(&o.format, "format", "FORMAT", "How to report: text, json, sarif or junit.")
 			f.toggle(&o.upload, "upload", "Against a server ("+addressVariable+"): plan and judge the project as the files here have it, which are sent there.")
 			o.policyOptions.register(f)
-			o.planOptions.register(f)
+			registerPlan(f, &o.planOptions)
 			return o.run
 		},
 	}
@@ -69,7 +70,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 			return app.failf("Cannot change to another directory", "%s.", err)
 		}
 	}
-	app.policyOptions = &o.policyOptions
+	app.MorePolicies = o.policyOptions.dirs
 	judge := o.judge
 	if app.remote != nil {
 		judge = o.judgeThere
@@ -78,7 +79,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	if decision == nil {
 		return app.failf("No policy", "No policy applies to this plan. Declare one with a policy block in a *.tutti.hcl file, or give one with -policy=DIR.")
 	}
@@ -150,7 +151,7 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 		}
 	}
 	if o.plan != "" {
-		app.selectStackOf(o.plan)
+		app.SelectStackOf(o.plan)
 	}
 	op, diags := app.openOperation(nil, false)
 	if diags.HasErrors() {
@@ -168,9 +169,9 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 	e.app.prose = false
 	var all []*policy.Decision
 	var diags diag.List
-	for _, name := range e.names {
-		j, d := e.operation(name).holdToPolicy(ctx, e.plans[name], runOptions{kind: kind})
-		if diags = append(diags, inStack(name, d)...); j != nil {
+	for _, name := range e.Names {
+		j, d := e.operation(name).holdToPolicy(ctx, e.plans[name], Request{kind: kind})
+		if diags = append(diags, project.InStack(name, d)...); j != nil {
 			all = append(all, j.decision)
 		}
 	}
@@ -179,13 +180,13 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 
 // decide judges the plan that the options name.
 func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy.Decision, diag.List) {
-	opts := runOptions{kind: o.kind()}
+	opts := Request{kind: o.kind()}
 	if o.planJSON != "" {
 		data, err := readFileOrInput(op.app, o.planJSON)
 		if err != nil {
 			return nil, diag.Errorf("Cannot read plan", "%s.", err)
 		}
-		cfg, broken := op.configOrEmpty(ctx)
+		cfg, broken := op.ConfigOrEmpty(ctx)
 		j, diags := op.applicable(ctx, opts)
 		if j == nil || diags.HasErrors() {
 			return nil, diags
@@ -205,7 +206,7 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy
 	var l *loadedPlan
 	var diags diag.List
 	if o.plan != "" {
-		l, diags = op.loadPlanFile(o.plan)
+		l, diags = loadPlanFile(op.Directory, o.plan)
 	} else {
 		in, d := op.planInput(ctx, &o.planOptions)
 		if d.HasErrors() {
@@ -268,7 +269,7 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 		for name, src := range files {
 			sources[filepath.ToSlash(filepath.Join(dir, filepath.FromSlash(name)))] = src
 		}
-		app.quoteMore(sources)
+		app.Quote(sources)
 		list, cover, diags := policy.Test(ctx, filepath.ToSlash(dir), o.filter, files)
 		if diags.HasErrors() {
 			return app.fail(diags)
@@ -304,13 +305,13 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 
 // policyDirs are the directories of the policies that the project declares.
 func (a *App) policyDirs() ([]string, diag.List) {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	defer p.Close()
-	root := p.policyRoot()
-	g := a.policies(root)
+	root := p.PolicyRoot()
+	g := policiesIn(a.Session, root)
 	if g.declared == nil {
 		return []string{"policy"}, nil
 	}

@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"context"
@@ -12,28 +12,28 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// variables gathers the values of root variables from the environment, files,
+// Variables gathers the values of root variables from the environment, files,
 // the command line and, where that is allowed, from the person typing. Those of
 // a stack come from its project instead.
-func (p *project) variables(ctx context.Context, cfg *configs.Config, o *variableOptions, mode plans.Mode) (map[string]configs.InputValue, diag.List) {
-	if !p.isStack() {
-		return p.given(ctx, cfg.Root, o, cfg.Files, nil)
+func (p *Directory) Variables(ctx context.Context, cfg *configs.Config, o *VariableOptions, mode plans.Mode) (map[string]configs.InputValue, diag.List) {
+	if !p.IsStack() {
+		return p.Given(ctx, cfg.Root, o, cfg.Files, nil)
 	}
-	scope, diags := p.ensemble.scope(ctx, o)
+	scope, diags := p.Ensemble.Scope(ctx, o)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	if diags = append(diags, p.ensemble.check(scope)...); diags.HasErrors() {
+	if diags = append(diags, p.Ensemble.Check(scope)...); diags.HasErrors() {
 		return nil, diags
 	}
-	values, d := p.stackInputs(cfg, scope, p.ensemble.fromState(ctx, p.declared, mode))
+	values, d := p.StackInputs(cfg, scope, p.Ensemble.FromState(ctx, p.Declared, mode))
 	return values, append(diags, d...)
 }
 
-// given gathers what is given for the variables of a module or a project. All of
+// Given gathers what is given for the variables of a module or a project. All of
 // it overrides what an environment of the project says.
-func (p *project) given(ctx context.Context, module *configs.Module, o *variableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
-	values, diags := configs.CollectVariables(p.rootDir(), module, o.given, os.Environ(), files)
+func (p *Directory) Given(ctx context.Context, module *configs.Module, o *VariableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
+	values, diags := configs.CollectVariables(p.RootDir(), module, o.Given, os.Environ(), files)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -48,24 +48,32 @@ func (p *project) given(ctx context.Context, module *configs.Module, o *variable
 			missing = append(missing, name)
 		}
 	}
-	if len(missing) == 0 || !o.input || p.app.jsonOut {
+	var ask func(context.Context, string, bool) (string, error)
+	if len(missing) > 0 && o.Input {
+		ask = p.Session.Asker()
+	}
+	if ask == nil {
 		return values, diags // whoever uses them says which are missing
 	}
 	sort.Strings(missing)
-	ask := p.app.prompter()
 	for _, name := range missing {
 		v := module.Variables[name]
 		question := "var." + name + "\n"
 		if v.Description != "" {
 			question += "  " + v.Description + "\n"
 		}
-		text, err := ask.ask(ctx, fmt.Sprintf("%s\n  Enter a value: ", question), v.Sensitive)
+		text, err := ask(ctx, fmt.Sprintf("%s\n  Enter a value: ", question), v.Sensitive)
 		if err != nil {
 			return nil, append(diags, diag.ErrorAt(v.DeclRange, "No value for required variable",
 				"The input variable %q is not set, and nobody is there to be asked. Use -var, a .tfvars file or the environment variable TF_VAR_%[1]s.", name)...)
 		}
-		fmt.Fprintln(p.app.Out)
 		values[name] = configs.InputValue{Value: cty.StringVal(text), Source: configs.FromPrompt}
 	}
 	return values, diags
+}
+
+// VariableOptions are the flags that give root variables a value.
+type VariableOptions struct {
+	Given []configs.GivenVariable // in their common order: later ones win
+	Input bool
 }
