@@ -39,8 +39,8 @@ func New(p *project.Directory, view View) *Operation {
 	return &Operation{gate.NewCase(p, view), view}
 }
 
-// NewBy is New on behalf of somebody else.
-func NewBy(p *project.Directory, view View, actor string, authority *access.Authority, overrides []runs.Override) *Operation {
+// newBy is New on behalf of somebody else.
+func newBy(p *project.Directory, view View, actor string, authority *access.Authority, overrides []runs.Override) *Operation {
 	o := New(p, view)
 	o.As(actor, authority, overrides)
 	return o

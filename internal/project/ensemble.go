@@ -127,7 +127,7 @@ func NewEnsemble(root *Directory, declared *projects.Project) (*Ensemble, diag.L
 // what they declare is not known, so no command may work on a plain directory
 // instead.
 func findProject() (p *projects.Project, here []string, diags diag.List) {
-	if os.Getenv(Variable) == "off" {
+	if os.Getenv(projectVariable) == "off" {
 		return nil, nil, nil
 	}
 	if projects.Exists(".") {
@@ -137,7 +137,7 @@ func findProject() (p *projects.Project, here []string, diags diag.List) {
 		}
 		return p, nil, diags
 	}
-	p, here, diags = ProjectAbove()
+	p, here, diags = Above()
 	if p == nil || len(here) == 0 && !(p.Guarded && diags.HasErrors()) {
 		return nil, nil, nil // this directory is none of its stacks
 	}
@@ -219,7 +219,7 @@ func (p *Directory) adoptStack(ctx context.Context) diag.List {
 	own := p.Place(storeDir)
 	if _, err := os.Stat(filepath.Join(own, "store.db")); err == nil && p.Dir != p.Ensemble.Root.Dir {
 		if st, err := p.Opened.State(ctx, p.Key()); err == nil && st.Serial == 0 {
-			return append(diag.Warningf("Stack has a state of its own", "The directory of stack %q was used by itself before: there is a state in %s, which the project does not use. To bring it in:\n    %s=off tutti -chdir=%s state pull > %[1]s.tfstate\n    tutti state push -stack=%[1]s %[1]s.tfstate", p.Stack, own, Variable, p.RootDir()), p.adopt(ctx)...)
+			return append(diag.Warningf("Stack has a state of its own", "The directory of stack %q was used by itself before: there is a state in %s, which the project does not use. To bring it in:\n    %s=off tutti -chdir=%s state pull > %[1]s.tfstate\n    tutti state push -stack=%[1]s %[1]s.tfstate", p.Stack, own, projectVariable, p.RootDir()), p.adopt(ctx)...)
 		}
 	}
 	return p.adopt(ctx)

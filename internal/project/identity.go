@@ -98,7 +98,7 @@ func (s *Session) Identify(ctx context.Context, command string) diag.List {
 func (i *Identification) verify(ctx context.Context, bearer string) (identities.Credential, error) {
 	who, err := i.Verifier.Verify(ctx, bearer)
 	if err == nil && identities.Own(bearer) {
-		who.Groups = OSIdentity(who.Subject).Groups
+		who.Groups = osIdentity(who.Subject).Groups
 	}
 	return who, err
 }
@@ -301,7 +301,7 @@ func (s *Session) IdentityOf(actor string) access.Identity {
 		who.Groups, who.Roles = slices.Clone(who.Groups), slices.Clone(who.Roles)
 		return who
 	}
-	return OSIdentity(actor)
+	return osIdentity(actor)
 }
 
 // ServerIdentities is how a server finds out who somebody is.
