@@ -10,6 +10,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -378,7 +380,7 @@ func resumeCommand() *command {
 			var o outputOptions
 			var vars project.VariableOptions
 			var autoApprove, cancel bool
-			parallelism := defaultParallelism
+			parallelism := operations.DefaultParallelism
 			registerVariables(f, &vars)
 			f.toggle(&autoApprove, "auto-approve", "Do not ask.")
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
@@ -413,11 +415,11 @@ func resumeCommand() *command {
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
 				}
-				op = app.operation(op.on(run.Key))
-				loaded, diags := op.planOf(ctx, run)
+				op = app.operation(op.On(run.Key))
+				loaded, diags := op.PlanOf(ctx, run)
 				if !diags.HasErrors() {
-					diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
-					diags = append(diags, op.giveEphemeral(ctx, loaded, &vars)...)
+					diags = append(diags, op.CheckLocks(ctx, loaded.Plan)...)
+					diags = append(diags, op.GiveEphemeral(ctx, loaded, &vars)...)
 				}
 				if diags.HasErrors() {
 					return app.fail(diags)
@@ -425,7 +427,7 @@ func resumeCommand() *command {
 				if !autoApprove && !app.approvedResume(ctx, run) {
 					return exitFailed
 				}
-				return op.execute(ctx, loaded, runOptions{Request: Request{kind: run.Kind, resume: run.ID}, parallelism: parallelism}, nil)
+				return op.execute(ctx, loaded, operations.RunOptions{Request: gate.Request{Kind: run.Kind, Resume: run.ID}, Parallelism: parallelism}, nil)
 			}
 		},
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
@@ -82,7 +83,7 @@ func workflowValidateCommand() *command {
 				app.jsonOut = o.json
 				p, diags := app.OpenWorkflows()
 				if p != nil {
-					diags = append(diags, checkWorkflows(p, args)...)
+					diags = append(diags, operations.CheckWorkflows(p, args)...)
 					if len(args) == 0 {
 						diags = append(diags, triggers.Check(p)...)
 					}
