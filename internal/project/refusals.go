@@ -72,6 +72,7 @@ type Refusals struct {
 type refusalCount struct {
 	Count int       `json:"count"`
 	Until time.Time `json:"until"`
+	who   string    // in refusals.of
 }
 
 // NewRefusals tells of them in a store.
@@ -111,11 +112,11 @@ func (r *Refusals) count(ctx context.Context, e *Refusal, now time.Time) (string
 	for _, text := range []*string{&e.Subject, &e.Data.Environment, &e.Data.Resource, &e.Data.Route, &e.Data.Reason} {
 		*text = shortened(*text)
 	}
-	if len(r.list) >= mostRefusals {
-		r.forget(now)
-	}
 	who := e.Kind + "\x00" + e.actor + "\x00" + e.Data.Address
 	what := who + "\x00" + e.Subject
+	if len(r.list) >= mostRefusals || r.of[who] >= mostRefused {
+		r.forget(now)
+	}
 	if known := r.list[refusalKey(what)]; known == nil || !now.Before(known.Until) {
 		// Who makes up names, or comes from everywhere, is not told of each.
 		switch {
@@ -132,10 +133,8 @@ func (r *Refusals) count(ctx context.Context, e *Refusal, now time.Time) (string
 	if c != nil && now.Before(c.Until) {
 		return key, c, nil
 	}
-	if c == nil {
-		r.of[who]++
-	}
-	c = &refusalCount{Until: now.Add(refusalTime)}
+	isNew := c == nil
+	c = &refusalCount{Until: now.Add(refusalTime), who: who}
 	kept, known, err := r.store.Cached(ctx, key, now)
 	if err != nil {
 		return "", nil, err
@@ -144,18 +143,22 @@ func (r *Refusals) count(ctx context.Context, e *Refusal, now time.Time) (string
 		_ = json.Unmarshal(kept, c) // what cannot be read is counted anew
 	}
 	r.list[key] = c
+	if isNew {
+		r.of[who]++
+	}
 	return key, c, nil
 }
 
 // forget drops what is no longer counted.
 func (r *Refusals) forget(now time.Time) {
 	for key, c := range r.list {
-		if !now.Before(c.Until) {
-			delete(r.list, key)
+		if now.Before(c.Until) {
+			continue
 		}
-	}
-	if len(r.list) == 0 {
-		clear(r.of)
+		delete(r.list, key)
+		if r.of[c.who]--; r.of[c.who] <= 0 {
+			delete(r.of, c.who)
+		}
 	}
 }
 
