@@ -111,22 +111,22 @@ func TestRefusalsAreForgotten(t *testing.T) {
 	m := &memoryRefusals{kept: map[string]json.RawMessage{}}
 	now := time.Unix(1e9, 0)
 	r := NewRefusals(m)
-	r.Now = func() time.Time { return now }
+	r.now = func() time.Time { return now }
 	tell := func(e Refusal) {
 		t.Helper()
-		if err := r.Tell(t.Context(), e); err != nil {
+		if err := r.tell(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ann, bob := access.Identity{Subject: "user:ann"}, access.Identity{Subject: "user:bob"}
 	for i := range 2 * mostRefused {
-		tell(NotAllowed(ann, access.Apply, "prod", fmt.Sprint("made up ", i), "apply"))
+		tell(notAllowed(ann, access.Apply, "prod", fmt.Sprint("made up ", i), "apply"))
 	}
 	now = now.Add(refusalTime / 2)
-	tell(NotAllowed(bob, access.Apply, "prod", "shop", "apply"))
+	tell(notAllowed(bob, access.Apply, "prod", "shop", "apply"))
 	now = now.Add(refusalTime / 2)
 	m.events = nil
-	tell(NotAllowed(ann, access.Apply, "prod", "shop", "apply"))
+	tell(notAllowed(ann, access.Apply, "prod", "shop", "apply"))
 	if len(m.events) != 1 || m.events[0].Subject != "apply:prod/shop" {
 		t.Errorf("an hour later is told %+v", m.events)
 	}
