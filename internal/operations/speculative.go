@@ -198,9 +198,10 @@ func (o *Operation) Part(ctx context.Context, l *gate.Plan, kind string) (api.Pl
 }
 
 const (
-	// SentPrefix begins the keys of configurations that were sent, SpeculatedPrefix
-	// those of what was planned of them. Both are kept for a while.
-	SentPrefix, SpeculatedPrefix = "configuration/", "speculative/"
-	// SentFor is how long it is kept.
+	// SentPrefix begins the keys of configurations that were sent.
+	SentPrefix = "configuration/"
+	// SpeculatedPrefix begins those of what was planned of them.
+	SpeculatedPrefix = "speculative/"
+	// SentFor is how long both are kept.
 	SentFor = 24 * time.Hour
 )
