@@ -96,7 +96,7 @@ func (p *project) adopt(ctx context.Context) diag.List {
 		return nil
 	}
 	if err != nil {
-		return diag.Errorf("Cannot read state file", "There is a state file beside this configuration, but it cannot be read: %s.", err)
+		return diag.Errorf("Cannot read state file", "There is a state file beside this configuration, but it cannot be read: %s.", fileReason(err))
 	}
 	have, err := p.opened.State(ctx, p.key())
 	if err != nil {

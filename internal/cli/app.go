@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -77,7 +78,10 @@ type App struct {
 	// server; nil elsewhere: who types a command may reach what they can reach.
 	egress *egress.Guard
 
-	command  string    // the command that is carried out
+	command string // the command that is carried out
+	// busy says whether an interrupt has to wait for something; not set where the command
+	// itself tells ([App.isBusy]).
+	busy     atomic.Pointer[func() bool]
 	refusals *refusals // where to tell of what is refused; nil until the command has ended
 	pending  []refusal // until then
 }
@@ -114,7 +118,7 @@ func (a *App) run(args []string) int {
 	}
 	if global.chdir != "" {
 		if err := os.Chdir(global.chdir); err != nil {
-			return a.fail(diag.Errorf("Cannot change to another directory", "Option -chdir: %s.", err))
+			return a.fail(diag.Errorf("Cannot change to another directory", "%s (option -chdir).", fileReason(err)))
 		}
 	}
 	if global.completion != 0 {
@@ -167,7 +171,7 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 	if err := checkArity(cmd, args); err != nil {
 		return a.usageError(cmd, name, err)
 	}
-	a.far = isRemote(name)
+	a.far, a.command = isRemote(name), name
 	ctx, stop := a.watchInterrupts(context.Background(), name == "server")
 	defer stop()
 	ctx, told := a.traced(ctx, name)
@@ -181,7 +185,6 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 			return a.fail(diags)
 		}
 	}
-	a.command = name
 	defer a.tellPending(context.WithoutCancel(ctx))
 	return do(ctx, a, args)
 }
@@ -215,8 +218,17 @@ func checkArity(cmd *command, args []string) error {
 	case len(args) < cmd.minArgs:
 		return fmt.Errorf("it needs %s: %s", countOf(cmd.minArgs, "argument"), cmd.args)
 	case cmd.maxArgs >= 0 && len(args) > cmd.maxArgs:
-		if cmd.maxArgs == 0 {
+		switch {
+		case cmd.maxArgs == 0 && len(cmd.sub) > 0: // a group that does something without a word
+			if near := cmd.suggest(args[0]); near != "" {
+				return fmt.Errorf("it has no command named %q (did you mean %q?)", args[0], near)
+			}
+			return fmt.Errorf("it has no command named %q", args[0])
+		case cmd.maxArgs == 0:
 			return fmt.Errorf("it takes no arguments, but was given %q", args[0])
+		}
+		if cmd.minArgs == cmd.maxArgs {
+			return fmt.Errorf("it takes %s (%s), but was given %d", countOf(cmd.maxArgs, "argument"), cmd.args, len(args))
 		}
 		return fmt.Errorf("it takes at most %s, but was given %d", countOf(cmd.maxArgs, "argument"), len(args))
 	}

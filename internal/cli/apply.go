@@ -90,6 +90,9 @@ func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 	ctx = withNewRun(ctx)
 	app.compactWarnings, app.overrides, app.policyOptions = o.compactWarnings, o.overrides, &o.policyOptions
 	if len(args) == 1 {
+		if _, err := os.Stat(args[0]); err != nil {
+			return app.failf("Cannot read plan file", "%s. \"tutti plan -out=FILE\" saves a plan.", fileReason(err))
+		}
 		if startsWith(args[0], stacks.IsPlan) {
 			return o.applyStacks(ctx, app, args[0])
 		}

@@ -43,7 +43,7 @@ func (o *aslOptions) open(app *App, file string) (source []byte, options asl.Opt
 	}
 	source, err := app.readInput(file)
 	if err != nil {
-		return nil, options, diag.Errorf("Cannot read the state machine", "%s.", err)
+		return nil, options, diag.Errorf("Cannot read the state machine", "%s.", fileReason(err))
 	}
 	return source, options, nil
 }
@@ -282,7 +282,7 @@ The answer is always JSON: the members of the call's response, or apiError and m
 func (o *aslOptions) testState(_ context.Context, app *App, args []string) int {
 	request, err := app.readInput(args[0])
 	if err != nil {
-		return app.failf("Cannot read the request", "%s.", err)
+		return app.failf("Cannot read the request", "%s.", fileReason(err))
 	}
 	answer, err := asl.TestState(request, time.Now())
 	if err != nil {

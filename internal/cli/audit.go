@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
@@ -105,7 +106,8 @@ func (a *App) listEvents(ctx context.Context, store runs.Store, e *eventFilter, 
 		fmt.Fprintln(a.Out, "No such events.")
 	}
 	for _, l := range found {
-		fmt.Fprintf(a.Out, "%6d  %s  %-24s %-16s %s\n", l.Sequence, l.Time.Local().Format(time.DateTime), printable(l.Type), printable(l.Actor), printable(l.Subject))
+		head := fmt.Sprintf("%6d  %s  %-20s", l.Sequence, l.Time.Local().Format(time.DateTime), printable(l.Type))
+		fmt.Fprintln(a.Out, views.Listed(head, 29, " ", fmt.Sprintf("%-10s", printable(l.Actor)), printable(l.Subject)))
 	}
 	return exitOK
 }

@@ -49,9 +49,13 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 		return o.ofPlanJSON(app)
 	}
 	if len(args) == 1 {
-		if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
+		info, err := os.Stat(args[0])
+		if err != nil {
+			return app.failf("Neither a plan nor a directory", "%s.", fileReason(err))
+		}
+		if info.IsDir() {
 			if err := os.Chdir(args[0]); err != nil {
-				return app.failf("Cannot change to another directory", "%s.", err)
+				return app.failf("Cannot change to another directory", "%s.", fileReason(err))
 			}
 			args = nil
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -228,6 +229,9 @@ func (p *project) adoptStack(ctx context.Context) diag.List {
 
 // projectVariables are the values of the project's variables.
 func (e *ensemble) projectVariables(ctx context.Context, o *variableOptions) (map[string]cty.Value, diag.List) {
+	if diags := e.undeclared(o); diags.HasErrors() {
+		return nil, diags
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.variables != nil {
@@ -235,7 +239,7 @@ func (e *ensemble) projectVariables(ctx context.Context, o *variableOptions) (ma
 	}
 	own, diags := stacks.EnvironmentVariables(e.declared, e.environment)
 	module := &configs.Module{Variables: e.declared.Variables}
-	given, d := e.root.given(ctx, module, o, e.declared.Files, own)
+	given, d := e.root.given(ctx, wholeProject, module, o, e.declared.Files, own)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, diags
 	}
@@ -245,6 +249,40 @@ func (e *ensemble) projectVariables(ctx context.Context, o *variableOptions) (ma
 	}
 	e.variables = values
 	return values, diags
+}
+
+// undeclared refuses values that are given to variables which the project does not
+// declare, and says what a stack that declares one has to do with it.
+func (e *ensemble) undeclared(o *variableOptions) diag.List {
+	var diags diag.List
+	for _, g := range o.given {
+		name, _, _ := strings.Cut(g.Text, "=")
+		if g.File || e.declared.Variables[name] != nil || strings.TrimSpace(name) != name || name == "" {
+			continue
+		}
+		var takers []string
+		for _, stack := range e.graph.Order {
+			if m, _ := e.module(stack); m.Variables[name] != nil { // its own errors are told where it is planned
+				takers = append(takers, stack)
+			}
+		}
+		switch {
+		case len(takers) > 0:
+			diags = append(diags, diag.Errorf("Value for undeclared variable", "The project declares no variable %q, and stacks are given their values in the project's files only. To give one to %s here, declare a variable in a *%s file and hand it on: inputs = { %[1]s = var.%[1]s } in the stack's block.", name, "stack "+strings.Join(takers, " or stack "), projects.Suffix)...)
+		case len(e.graph.Order) > 0:
+			diags = append(diags, diag.Errorf("Value for undeclared variable", "No variable %q is declared: neither in the project's *%s files nor in a stack (%s).%s", name, projects.Suffix, strings.Join(e.graph.Order, ", "), near(name, sortedKeys(e.declared.Variables)))...)
+		}
+	}
+	return diags
+}
+
+// near asks whether the most similar of some names was meant, in a sentence after
+// another one; empty where none is similar.
+func near(name string, names []string) string {
+	if other := nearest(name, names); other != "" {
+		return fmt.Sprintf(" Did you mean %q?", other)
+	}
+	return ""
 }
 
 // useVariables takes the values of the project's variables from those given,
@@ -384,9 +422,9 @@ func (p *project) stackInputs(cfg *configs.Config, scope *stacks.Scope, outputs 
 // which no project gives anything, takes them from everywhere that a command does.
 func (e *ensemble) beside(p *project, root *configs.Module, files map[string][]byte) (map[string]configs.InputValue, diag.List) {
 	if p.stack != "" {
-		return configs.CollectVariables(p.rootDir(), root, nil, nil, files)
+		return configs.CollectVariables(p.rootDir(), rootModule, root, nil, nil, files)
 	}
-	return configs.CollectVariables(p.rootDir(), root, e.given, os.Environ(), files)
+	return configs.CollectVariables(p.rootDir(), rootModule, root, e.given, os.Environ(), files)
 }
 
 // give has a plain directory take the values given for variables, which are then none

@@ -100,7 +100,7 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 	a.jsonOut, a.prose = asJSON, true
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, diag.Errorf("Cannot read plan file", "%s.", err)
+		return nil, diag.Errorf("Cannot read plan file", "%s.", fileReason(err))
 	}
 	root, diags := a.openRoot()
 	if diags.HasErrors() {

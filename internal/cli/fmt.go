@@ -82,7 +82,7 @@ func (o *formatOptions) run(_ context.Context, app *App, args []string) int {
 		}
 		files, err := o.files(arg)
 		if err != nil {
-			diags = append(diags, diag.Errorf("Cannot format "+arg, "%s.", err)...)
+			diags = append(diags, diag.Errorf("Cannot format "+arg, "%s.", fileReason(err))...)
 		}
 		for _, file := range files {
 			src, err := os.ReadFile(file)

@@ -46,10 +46,10 @@ func (a *App) watchInterrupts(parent context.Context, livesOn bool) (context.Con
 					cancelSoft()
 					continue
 				}
-				a.tell("\nInterrupt received. Finishing what is running; please wait. A second interrupt\ngives up running operations; \"tutti resume\" can then settle them.\n")
+				a.tell(a.interrupted())
 				cancelSoft()
 			case 2:
-				if !a.far {
+				if !a.far && a.isBusy() {
 					a.tell("\nSecond interrupt received. Giving up running operations.\n")
 				}
 				cancelHard()
@@ -64,6 +64,29 @@ func (a *App) watchInterrupts(parent context.Context, livesOn bool) (context.Con
 		cancelSoft()
 		cancelHard()
 	}
+}
+
+// waiting are the commands that carry out nothing themselves which an interrupt would
+// have to wait for.
+var waiting = map[string]bool{"asl get-activity-task": true, "console": true, "login": true, "logs": true, "runs watch": true}
+
+// isBusy reports whether something runs that has to end before the program can.
+func (a *App) isBusy() bool {
+	if busy := a.busy.Load(); busy != nil {
+		return (*busy)()
+	}
+	return !waiting[a.command]
+}
+
+// interrupted is what is told at the first interrupt.
+func (a *App) interrupted() string {
+	switch {
+	case a.isBusy():
+		return "\nInterrupt received. Finishing what is running; please wait. A second interrupt\ngives up running operations; \"tutti resume\" can then settle them.\n"
+	case a.command == "server" || a.command == "runner":
+		return "\nInterrupt received. Nothing is running: the " + a.command + " stops.\n"
+	}
+	return "\nInterrupt received.\n"
 }
 
 // hardContext returns the context that only a second interrupt cancels.

@@ -264,7 +264,7 @@ func (l *loadedPlan) encodeLate(sealer plans.Sealer) ([]byte, diag.List) {
 func (p *project) loadPlanFile(name string) (*loadedPlan, diag.List) {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, diag.Errorf("Cannot read plan file", "%s.", err)
+		return nil, diag.Errorf("Cannot read plan file", "%s.", fileReason(err))
 	}
 	loaded, diags := p.loadPlan(p.sealedNow(data))
 	if diags.HasErrors() {

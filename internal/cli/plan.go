@@ -130,7 +130,7 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 		if !diags.HasErrors() {
 			data, d := e.encode()
 			if diags = append(diags, d...); !diags.HasErrors() {
-				diags = append(diags, diag.FromError(replaceFile(o.out, data, 0o600))...)
+				diags = append(diags, written(o.out, replaceFile(o.out, data, 0o600))...)
 			}
 		}
 		if diags.HasErrors() {

@@ -64,7 +64,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 			o.dirs[i] = absolutePolicySource(dir)
 		}
 		if err := os.Chdir(args[0]); err != nil {
-			return app.failf("Cannot change to another directory", "%s.", err)
+			return app.failf("Cannot change to another directory", "%s.", fileReason(err))
 		}
 	}
 	app.policyOptions = &o.policyOptions
@@ -260,7 +260,7 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 	for _, dir := range dirs {
 		files, err := policy.ReadDir(dir)
 		if err != nil {
-			return app.failf("Cannot read policy", "%s.", err)
+			return app.failf("Cannot read policy", "%s.", fileReason(err))
 		}
 		sources := map[string][]byte{}
 		for name, src := range files {

@@ -300,7 +300,7 @@ func (p *project) store(ctx context.Context) (*sqlite.Store, diag.List) {
 	}
 	store, err := sqlite.Open(ctx, p.storeDir(), sqlite.Options{Hider: p.keyring, Now: time.Now})
 	if err != nil {
-		return nil, diag.FromError(err)
+		return nil, storeProblem(p.storeDir(), err)
 	}
 	p.opened = store
 	if p.ensemble != nil {

@@ -116,7 +116,7 @@ func (o *operation) ofRun(ctx context.Context, id string) (*operation, diag.List
 	}
 	run, err := store.Run(ctx, id)
 	if err != nil {
-		return nil, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+		return nil, noRun(id, err)
 	}
 	if !run.Machine() {
 		return o.on(run.Key), diags
@@ -155,7 +155,7 @@ func (o *operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]
 	}
 	run, err := store.Run(ctx, id)
 	if err != nil {
-		return nil, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+		return nil, noRun(id, err)
 	}
 	if !run.Status.Ended() {
 		return nil, diag.Errorf("Run has not ended", "Run %s is %s. Resume it with \"tutti resume %[1]s\", or give it up with \"tutti cancel %[1]s\", before rolling it back.", run.ID, run.Status)
@@ -181,7 +181,7 @@ func (o *operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]
 func (o *operation) savePlan(l *loadedPlan, name string) diag.List {
 	diags := l.encode(o.keyring)
 	if !diags.HasErrors() {
-		diags = append(diags, diag.FromError(replaceFile(name, l.encoded, 0o600))...)
+		diags = append(diags, written(name, replaceFile(name, l.encoded, 0o600))...)
 	}
 	return diags
 }

@@ -100,7 +100,7 @@ func (o *workflowOptions) start(ctx context.Context, app *App, args []string) in
 			return o.runWorkflow(ctx, op, p, w)
 		}
 		if _, err := os.Stat(args[0] + machineSuffix); err != nil && !strings.HasSuffix(args[0], ".json") {
-			return app.failf("No such workflow", "This project has no workflow %q. There are: %s.", args[0], strings.Join(append(completeWorkflows(app, nil), "none else"), ", "))
+			return app.fail(noWorkflow(p, args[0]))
 		}
 	}
 	file := args[0]
@@ -108,6 +108,15 @@ func (o *workflowOptions) start(ctx context.Context, app *App, args []string) in
 		file += machineSuffix
 	}
 	return o.runMachine(ctx, op, file, nil, nil)
+}
+
+// noWorkflow says that a project has no workflow of that name.
+func noWorkflow(p *projects.Project, name string) diag.List {
+	names := sortedKeys(p.Workflows)
+	if len(names) == 0 {
+		return diag.Errorf("No such workflow", "This project declares no workflows. Declare it in a *%s file: workflow %q { … }.", projects.Suffix, name)
+	}
+	return diag.Errorf("No such workflow", "This project declares no workflow %q.%s Declared are: %s.", name, near(name, names), strings.Join(names, ", "))
 }
 
 // projectFiles reads the project's files; diagnostics quote them from then on.
@@ -210,7 +219,7 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 	} else {
 		source, err := app.readInput(file)
 		if err != nil {
-			return app.failf("No such workflow", "There is neither a workflow %[1]q nor a file %[1]s%[2]s: %[3]s.", name, machineSuffix, err)
+			return app.failf("No such workflow", "No *%s file here declares a workflow %[2]q, and there is no state machine in a file %[2]s or %[2]s%[3]s.", projects.Suffix, name, machineSuffix)
 		}
 		pinned, found = source, definitionErrors(file, asl.Validate(source, asl.Options{}))
 	}

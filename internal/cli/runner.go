@@ -51,6 +51,7 @@ func (o *runnerOptions) serve(ctx context.Context, app *App, _ []string) int {
 	app.refusals = newRefusals(store)
 	r := &runs.Runner{Store: store}
 	d := &runDriver{o: o, op: op, r: r, drain: ctx.Done(), hard: hardContext(ctx).Done(), driving: map[string]bool{}, alone: map[string]time.Time{}}
+	app.busy.Store(new(d.busy))
 	ticker := time.NewTicker(lookAgain)
 	defer ticker.Stop()
 	for {
@@ -113,6 +114,13 @@ func (d *runDriver) look(ctx context.Context) (int, error) {
 		d.all.Go(func() { d.drive(ctx, run) })
 	}
 	return waiting, nil
+}
+
+// busy reports whether a run is being driven.
+func (d *runDriver) busy() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.driving) > 0
 }
 
 // drive carries a run to its end.

@@ -33,7 +33,7 @@ func (o *operation) past(ctx context.Context, id string) (*pastRun, diag.List) {
 	}
 	run, err := store.Run(ctx, id)
 	if err != nil {
-		return nil, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+		return nil, noRun(id, err)
 	}
 	source, err := store.Blob(ctx, run.Blob)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -142,7 +143,7 @@ func (a *App) showSchedule(d scheduleJSON) {
 	if d.Environment != "" {
 		what += " in " + d.Environment
 	}
-	fmt.Fprintf(a.Out, "%-20s %s  %s  %s\n", d.Name, d.Schedule, d.Timezone, what)
+	fmt.Fprintln(a.Out, views.Listed(fmt.Sprintf("%-20s %s", d.Name, d.Schedule), 21, "  ", d.Timezone, what))
 	plain := func(at string) string {
 		t, err := time.Parse(time.RFC3339, at)
 		if err != nil {
@@ -186,7 +187,7 @@ func (o *operation) triggerRuns(ctx context.Context, p *projects.Project, list [
 		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorizer(store), Admit: o.admit,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
-		return variableValues(p, p.Variables, environment, values)
+		return variableValues(p, wholeProject, p.Variables, environment, values)
 	}
 	w.Stacks = func(p *projects.Project, environment string) (runs.Stacks, func()) {
 		if s := (&operation{project: o.aside(o.keyIn(environment)), view: o.view}).stacks(p); s != nil {

@@ -96,7 +96,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	}
 	listener, err := net.Listen("tcp", cmp.Or(o.listen, defaultListen))
 	if err != nil {
-		return app.failf("Cannot listen", "%s.", err)
+		return app.failf("Cannot listen", "%s. Give another address with -listen, or stop what listens there.", capital(err.Error()))
 	}
 	defer func() { _ = listener.Close() }()
 	// What is asked for by hand ends with the server, what is being driven goes on
@@ -125,7 +125,10 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	})
 	stop() // what works beside it, where serving has failed
 	all.Wait()
-	if err != nil && !errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, server.ErrExposed):
+		return app.failf("The server would be open to others", "At %s others can read along what is sent, tokens included. Give a certificate and its key (-tls-cert, -tls-key), or say with -behind-proxy that a proxy in front encrypts connections; or listen on this machine alone, as with -listen=%s.", listener.Addr(), defaultListen)
+	case err != nil && !errors.Is(err, context.Canceled):
 		return app.fail(diag.FromError(err))
 	}
 	return exitOK
@@ -160,6 +163,7 @@ func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqli
 		o: &runnerOptions{most: o.most, quiet: true}, op: op, r: runner, drain: ctx.Done(), hard: hardContext(ctx).Done(),
 		driving: map[string]bool{}, alone: map[string]time.Time{},
 	}
+	app.busy.Store(new(driver.busy))
 	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store), speculative: o.speculative}
 	work.observer.work = work
 	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf}

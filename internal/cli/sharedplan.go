@@ -42,7 +42,7 @@ func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOpti
 	if len(s.plan.Ephemeral) > 0 && vars != nil {
 		silent := *vars
 		silent.input = false // of the others nothing is missing
-		given, d := root.given(ctx, &configs.Module{Variables: declared.Variables}, &silent, declared.Files, nil)
+		given, d := root.given(ctx, wholeProject, &configs.Module{Variables: declared.Variables}, &silent, declared.Files, nil)
 		diags = append(diags, d...)
 		for _, name := range s.plan.Ephemeral {
 			raw, ok := given[name]

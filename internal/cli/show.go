@@ -23,6 +23,11 @@ func showCommand() *command {
 			var o outputOptions
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if len(args) == 1 {
+					if _, err := os.Stat(args[0]); err != nil {
+						return app.failf("Cannot read file", "%s.", fileReason(err))
+					}
+				}
 				if len(args) == 1 && startsWith(args[0], stacks.IsPlan) {
 					return app.showPlanOfStacks(ctx, args[0], o.json)
 				}
@@ -60,7 +65,7 @@ func showCommand() *command {
 func (p *project) showFile(ctx context.Context, name string, asJSON bool) int {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return p.app.failf("Cannot read file", "%s.", err)
+		return p.app.failf("Cannot read file", "%s.", fileReason(err))
 	}
 	if !plans.IsEncoded(data) {
 		if st, err := states.Decode(data); err == nil {

@@ -59,8 +59,15 @@ func (o *testOptions) run(ctx context.Context, app *App, _ []string) int {
 		dir := stack.rootDir()
 		stack.Close()
 		if err := os.Chdir(dir); err != nil {
-			return app.failf("Cannot change to another directory", "%s.", err)
+			return app.failf("Cannot change to another directory", "%s.", fileReason(err))
 		}
+	}
+	// The tests of a directory need no project, but where its files have errors these are
+	// why there is nothing here.
+	if e, diags := app.findEnsemble(); diags.HasErrors() {
+		return app.fail(diags)
+	} else if e != nil {
+		defer e.Close()
 	}
 	p, diags := app.openDirectory("")
 	if diags.HasErrors() {

@@ -12,12 +12,18 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
+// What declares variables, for diagnostics.
+const (
+	rootModule   = "the root module"
+	wholeProject = "the project"
+)
+
 // variables gathers the values of root variables from the environment, files,
 // the command line and, where that is allowed, from the person typing. Those of
 // a stack come from its project instead.
 func (p *project) variables(ctx context.Context, cfg *configs.Config, o *variableOptions, mode plans.Mode) (map[string]configs.InputValue, diag.List) {
 	if !p.isStack() {
-		return p.given(ctx, cfg.Root, o, cfg.Files, nil)
+		return p.given(ctx, rootModule, cfg.Root, o, cfg.Files, nil)
 	}
 	scope, diags := p.ensemble.scope(ctx, o)
 	if diags.HasErrors() {
@@ -32,8 +38,8 @@ func (p *project) variables(ctx context.Context, cfg *configs.Config, o *variabl
 
 // given gathers what is given for the variables of a module or a project. All of
 // it overrides what an environment of the project says.
-func (p *project) given(ctx context.Context, module *configs.Module, o *variableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
-	values, diags := configs.CollectVariables(p.rootDir(), module, o.given, os.Environ(), files)
+func (p *project) given(ctx context.Context, owner string, module *configs.Module, o *variableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
+	values, diags := configs.CollectVariables(p.rootDir(), owner, module, o.given, os.Environ(), files)
 	if diags.HasErrors() {
 		return nil, diags
 	}

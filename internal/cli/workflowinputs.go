@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"strings"
@@ -35,11 +36,12 @@ func (p *project) chooseEnvironment(declared *projects.Project, named string) (s
 // project's: those of the environment, then files, TF_VAR_NAME and -var as
 // everywhere.
 func workflowInputs(p *projects.Project, d *flow.Definition, environment string, o *variableOptions) (map[string]cty.Value, diag.List) {
-	return variableValues(p, d.Variables(), environment, o)
+	return variableValues(p, fmt.Sprintf("the workflow %q", d.Workflow.Name), d.Variables(), environment, o)
 }
 
-// variableValues gathers the values of some variables in an environment.
-func variableValues(p *projects.Project, declared map[string]*configs.Variable, environment string, o *variableOptions) (map[string]cty.Value, diag.List) {
+// variableValues gathers the values of some variables in an environment. owner is what
+// declares them.
+func variableValues(p *projects.Project, owner string, declared map[string]*configs.Variable, environment string, o *variableOptions) (map[string]cty.Value, diag.List) {
 	raw := map[string]configs.InputValue{}
 	var diags diag.List
 	if e := p.Environments[environment]; e != nil {
@@ -54,7 +56,7 @@ func variableValues(p *projects.Project, declared map[string]*configs.Variable, 
 			raw[name] = configs.InputValue{Value: v, Source: configs.FromCaller, Range: &rng}
 		}
 	}
-	values, found := configs.CollectVariables(p.Dir, &configs.Module{Variables: declared}, o.given, os.Environ(), maps.Clone(p.Files)) // others read the project at the same time
+	values, found := configs.CollectVariables(p.Dir, owner, &configs.Module{Variables: declared}, o.given, os.Environ(), maps.Clone(p.Files)) // others read the project at the same time
 	diags = append(diags, found...)
 	for name, v := range values {
 		raw[name] = v

@@ -28,7 +28,7 @@ func TestVariablesSideBySide(t *testing.T) {
 	for range 32 {
 		all.Go(func() {
 			for range 20 {
-				values, diags := variableValues(p, p.Variables, "", &variableOptions{})
+				values, diags := variableValues(p, wholeProject, p.Variables, "", &variableOptions{})
 				if diags.HasErrors() || values["size"].AsBigFloat().String() != "4" {
 					t.Errorf("%#v, %v", values, diags.Err())
 				}

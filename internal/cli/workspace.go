@@ -8,13 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
-	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -108,7 +109,7 @@ func (a *App) environments(ctx context.Context) (*project, []string, diag.List) 
 			names = append(names, e.Name())
 		}
 	}
-	if !slices.Contains(names, p.environment) {
+	if !slices.Contains(names, p.environment) && len(p.declaredEnvironments()) == 0 {
 		names = append(names, p.environment)
 	}
 	slices.Sort(names)
@@ -138,8 +139,7 @@ func (p *project) knownEnvironments(ctx context.Context, store *sqlite.Store) ([
 		}
 		names = append(names, list...)
 	}
-	if p.ensemble != nil {
-		declared := sortedKeys(p.ensemble.declared.Environments)
+	if declared := p.declaredEnvironments(); p.ensemble != nil || len(declared) > 0 {
 		if len(declared) > 0 {
 			names = slices.DeleteFunc(names, func(name string) bool { return name == defaultEnv })
 		}
@@ -150,6 +150,44 @@ func (p *project) knownEnvironments(ctx context.Context, store *sqlite.Store) ([
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+// knowsEnvironment says that there is no environment of that name; nil where there is.
+func (p *project) knowsEnvironment(ctx context.Context, name string) diag.List {
+	store, diags := p.store(ctx)
+	if diags.HasErrors() {
+		return diags
+	}
+	names, err := p.knownEnvironments(ctx, store)
+	if err != nil {
+		return diag.FromError(err)
+	}
+	if slices.Contains(names, name) {
+		return nil
+	}
+	return p.noEnvironment(name, names)
+}
+
+// noEnvironment says that none of the environments there are has that name, and how one
+// is made.
+func (p *project) noEnvironment(name string, names []string) diag.List {
+	if declared := p.declaredEnvironments(); len(declared) > 0 {
+		return diag.Errorf("No such environment", "This project declares no environment %q.%s Declared are: %s. To add one, write a block environment %[1]q into a *%[4]s file.", name, near(name, declared), strings.Join(declared, ", "), projects.Suffix)
+	}
+	return diag.Errorf("No such environment", "There is no environment %q.%s There are: %s. Make it with \"tutti workspace new %[1]s\", or select it with -or-create.", name, near(name, names), strings.Join(names, ", "))
+}
+
+// declaredEnvironments are those that the project's files declare: then there are no
+// others.
+func (p *project) declaredEnvironments() []string {
+	if p.ensemble != nil {
+		return sortedKeys(p.ensemble.declared.Environments)
+	}
+	declared, err := loadedProject(p.rootDir())
+	if err != nil {
+		return nil // it was said where the project was opened
+	}
+	return sortedKeys(declared.Environments)
 }
 
 func completeEnvironments(app *App, _ []string) []string {
@@ -194,9 +232,9 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		if stateFile != "" {
 			return app.failf("Which stack?", "Option -state brings in the state of one stack: make the environment, then use \"tutti state push -stack=NAME\".")
 		}
-		if diags := stacks.CheckEnvironment(p.ensemble.declared, name); diags.HasErrors() {
-			return app.fail(diags)
-		}
+	}
+	if declared := p.declaredEnvironments(); len(declared) > 0 && !slices.Contains(declared, name) {
+		return app.fail(p.noEnvironment(name, names))
 	}
 	for _, key := range p.stateKeys(name) {
 		if diags := app.may(access.State, name, key.Stack); diags.HasErrors() {
@@ -246,14 +284,14 @@ func selectEnvironment(ctx context.Context, app *App, name string, create bool) 
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	if !slices.Contains(names, name) {
+	if !slices.Contains(names, name) && create {
 		p.Close()
-		if create {
-			return newEnvironment(ctx, app, name, "")
-		}
-		return app.failf("No such environment", "There is no environment %q. Make it with \"tutti workspace new %[1]s\", or select it with -or-create.", name)
+		return newEnvironment(ctx, app, name, "")
 	}
 	defer p.Close()
+	if !slices.Contains(names, name) {
+		return app.fail(p.noEnvironment(name, names))
+	}
 	if name == p.environment {
 		return exitOK
 	}
@@ -274,7 +312,7 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 	case name == defaultEnv:
 		return app.failf("Cannot delete the default environment", "The environment %q always exists.", name)
 	case !slices.Contains(names, name):
-		return app.failf("No such environment", "There is no environment %q.", name)
+		return app.failf("No such environment", "There is no environment %q.%s There are: %s.", name, near(name, names), strings.Join(names, ", "))
 	case name == p.environment:
 		return app.failf("Environment is selected", "The environment %q is the selected one: select another first.", name)
 	}
