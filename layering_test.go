@@ -25,10 +25,12 @@ const module = "github.com/tutti-dev/tutti"
 // lower floors; a room is a directory below internal/ (with all that is in it),
 // unless a longer path of its own is listed.
 var floors = map[string]int{
-	"cmd/tutti": 7,
+	"cmd/tutti": 11,
 
-	"internal/cli":       6,
+	"internal/cli":       10,
 	"internal/cli/views": 5, // rendering: knows documents, not the wiring
+
+	"internal/project": 6, // what is worked on, opened
 
 	"internal/server":            5,
 	"internal/sqlite":            5,
@@ -74,6 +76,7 @@ var floors = map[string]int{
 	"internal/events/patterns": 0, // which events fit: pure
 	"internal/events/windows":  0, // when events over time fire: pure
 	"internal/egress":          0, // which networks requests may go to
+	"internal/files":           0, // writing files whole or not at all
 	"internal/addrs":           0,
 	"internal/diag":            0,
 }

@@ -594,8 +594,22 @@ type Run struct {
 	Steps int64 `json:"steps"`
 	// What it does, in a line.
 	Summary string `json:"summary"`
+	// What it, or a branch of it, wants of somebody outside before it can go on; none once it has ended.
+	Waits string `json:"waits,omitempty"`
 	// Name of the workflow.
 	Workflow string `json:"workflow,omitempty"`
+}
+
+// RunCounts is a shape of the API.
+type RunCounts struct {
+	// How many failed in the time that was asked for.
+	Failed      int64 `json:"failed"`
+	Interrupted int64 `json:"interrupted"`
+	Pending     int64 `json:"pending"`
+	// Those that wait are among them.
+	Running int64 `json:"running"`
+	// Of those that run, how many wait for an approval or a signal.
+	Waiting int64 `json:"waiting"`
 }
 
 // RunNews is a shape of the API.
@@ -1067,13 +1081,38 @@ func (c *Client) GetPlan(ctx context.Context, plan string) (*PlanDocument, error
 	return out, c.do(ctx, "GET", "/api/v1/plans/"+url.PathEscape(plan), nil, nil, out)
 }
 
+// CountRunsQuery are the parameters of [Client.CountRuns]; what is zero is not sent.
+type CountRunsQuery struct {
+	// Only runs that are no steps of others.
+	Top bool
+	// From when on failures count; a day unless given.
+	Since time.Time
+}
+
+func (q CountRunsQuery) values() url.Values {
+	v := url.Values{}
+	if q.Top {
+		v.Set("top", "true")
+	}
+	if !q.Since.IsZero() {
+		v.Set("since", q.Since.Format(time.RFC3339Nano))
+	}
+	return v
+}
+
+// CountRuns: Count the runs that have not ended, and those that failed lately.
+func (c *Client) CountRuns(ctx context.Context, query CountRunsQuery) (*RunCounts, error) {
+	out := new(RunCounts)
+	return out, c.do(ctx, "GET", "/api/v1/run-counts", query.values(), nil, out)
+}
+
 // ListRunsQuery are the parameters of [Client.ListRuns]; what is zero is not sent.
 type ListRunsQuery struct {
 	// Only runs that change this stack.
 	Stack string
 	// Only runs in this environment.
 	Environment string
-	// Only runs that stand so.
+	// Only runs that stand so; waiting are those that run and wait for an approval or a signal.
 	Status string
 	// Only runs of this kind.
 	Kind string

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,14 +10,11 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 
-	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
-	"github.com/tutti-dev/tutti/internal/egress"
-	"github.com/tutti-dev/tutti/internal/policy"
-	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/files"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/telemetry"
 )
 
@@ -31,73 +27,40 @@ const (
 	exitUsage   = 127 // no command given
 )
 
-// App is one invocation of the program: its streams, its environment, and what
-// the global options said.
+// App is one invocation of the program: its terminal, its session, and the commands
+// there are.
 type App struct {
-	In  io.Reader
-	Out io.Writer
-	Err io.Writer
+	*terminal
+	*project.Session
 
-	// OriginalDir is the directory the program was started in, before -chdir.
-	OriginalDir string
-
-	root    *command
-	noColor bool
-	// jsonOut says that standard output must hold JSON only; diagnostics are
-	// then shown the way the command's JSON does.
-	jsonOut         bool
-	compactWarnings bool
-	// prose says that standard output is for people, so that warnings may stand
-	// there, in the order of what happens.
-	prose     bool
-	screen    *screen // see terminals
-	screening sync.Once
-	// sources is the text that diagnostics quote, by file name.
-	sources map[string][]byte
-	quoting sync.Mutex // guards sources while several stacks are read
-
-	// stacks and environment are what -stack and -env say.
-	stacks        []string
-	environment   string
-	overrides     []string                    // what -override says
-	about         *runs.Source                // the code that options name; nil for what the environment says
-	policyOptions *policyOptions              // nil where the command has none
-	gates         map[string]*projectPolicies // by directory
-	prepared      map[[sha256.Size]byte]*policy.Policy
-	found         *ensemble // a project that was opened already
+	root *command
 
 	// remote is the server that the command runs against; nil where it works on files
 	// here. far says so before the server was asked.
 	remote *remote
 	far    bool
 
-	// acting is for whom the command acts by a token or a login; nil for whom the
-	// operating system says it is.
-	acting *identities.Credential
-	// egress keeps the requests of steps out of networks that are not public, on a
-	// server; nil elsewhere: who types a command may reach what they can reach.
-	egress *egress.Guard
-
-	command string // the command that is carried out
 	// busy says whether an interrupt has to wait for something; not set where the command
 	// itself tells ([App.isBusy]).
-	busy     atomic.Pointer[func() bool]
-	refusals *refusals // where to tell of what is refused; nil until the command has ended
-	pending  []refusal // until then
+	busy atomic.Pointer[func() bool]
+}
+
+func newApp(in io.Reader, out, problems io.Writer, root *command) *App {
+	t := &terminal{In: in, Out: out, Err: problems}
+	return &App{terminal: t, Session: &project.Session{Terminal: t}, root: root}
 }
 
 // Main runs the program with the arguments behind its name and returns the exit
 // code. It is the only function that touches process-wide things: the working
 // directory (-chdir), signals, and the default logger.
 func Main(args []string) (code int) {
-	app := &App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, root: commands()}
+	app := newApp(os.Stdin, os.Stdout, os.Stderr, commands())
 	defer func() {
 		if p := recover(); p != nil {
 			app.reportPanic(p, debug.Stack())
 			code = exitPanic
 		}
 	}()
-	app.OriginalDir, _ = os.Getwd()
 	if os.Getenv("GOGC") == "" {
 		// A command lives shortly: less collecting is worth some memory.
 		debug.SetGCPercent(200)
@@ -118,7 +81,7 @@ func (a *App) run(args []string) int {
 	}
 	if global.chdir != "" {
 		if err := os.Chdir(global.chdir); err != nil {
-			return a.fail(diag.Errorf("Cannot change to another directory", "%s (option -chdir).", fileReason(err)))
+			return a.fail(diag.Errorf("Cannot change to another directory", "%s (option -chdir).", files.Reason(err)))
 		}
 	}
 	if global.completion != 0 {
@@ -171,7 +134,7 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 	if err := checkArity(cmd, args); err != nil {
 		return a.usageError(cmd, name, err)
 	}
-	a.far, a.command = isRemote(name), name
+	a.far, a.Command = isRemote(name), name
 	ctx, stop := a.watchInterrupts(context.Background(), name == "server")
 	defer stop()
 	ctx, told := a.traced(ctx, name)
@@ -181,11 +144,11 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 			return a.fail(diags)
 		}
 	} else if !anyone[strings.Fields(name)[0]] {
-		if diags := a.identify(ctx, name); diags.HasErrors() {
+		if diags := a.Identify(ctx, name); diags.HasErrors() {
 			return a.fail(diags)
 		}
 	}
-	defer a.tellPending(context.WithoutCancel(ctx))
+	defer a.TellPending(context.WithoutCancel(ctx))
 	return do(ctx, a, args)
 }
 
@@ -196,11 +159,11 @@ func (a *App) traced(ctx context.Context, name string) (context.Context, func(co
 	if !telemetry.Wanted() {
 		return ctx, func(int) {}
 	}
-	ctx, stop, err := telemetry.Export(ctx, programVersion(), func(err error) {
-		a.show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
+	ctx, stop, err := telemetry.Export(ctx, project.ProgramVersion(), func(err error) {
+		a.Show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
 	})
 	if err != nil {
-		a.show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
+		a.Show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
 		return ctx, func(int) {}
 	}
 	if name == "server" || name == "runner" {
@@ -216,7 +179,7 @@ func (a *App) traced(ctx context.Context, name string) (context.Context, func(co
 func checkArity(cmd *command, args []string) error {
 	switch {
 	case len(args) < cmd.minArgs:
-		return fmt.Errorf("it needs %s: %s", countOf(cmd.minArgs, "argument"), cmd.args)
+		return fmt.Errorf("it needs %s: %s", diag.CountOf(cmd.minArgs, "argument"), cmd.args)
 	case cmd.maxArgs >= 0 && len(args) > cmd.maxArgs:
 		switch {
 		case cmd.maxArgs == 0 && len(cmd.sub) > 0: // a group that does something without a word
@@ -228,18 +191,11 @@ func checkArity(cmd *command, args []string) error {
 			return fmt.Errorf("it takes no arguments, but was given %q", args[0])
 		}
 		if cmd.minArgs == cmd.maxArgs {
-			return fmt.Errorf("it takes %s (%s), but was given %d", countOf(cmd.maxArgs, "argument"), cmd.args, len(args))
+			return fmt.Errorf("it takes %s (%s), but was given %d", diag.CountOf(cmd.maxArgs, "argument"), cmd.args, len(args))
 		}
-		return fmt.Errorf("it takes at most %s, but was given %d", countOf(cmd.maxArgs, "argument"), len(args))
+		return fmt.Errorf("it takes at most %s, but was given %d", diag.CountOf(cmd.maxArgs, "argument"), len(args))
 	}
 	return nil
-}
-
-func countOf(n int, noun string) string {
-	if n == 1 {
-		return "one " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // explainUnknown adds the nearest flag to the complaint about an unknown one.
@@ -250,7 +206,7 @@ func (f *flagSet) explainUnknown(name string) error {
 			names = append(names, d.Name)
 		}
 	}
-	if near := nearest(name, names); near != "" {
+	if near := diag.Nearest(name, names); near != "" {
 		return fmt.Errorf("there is no option -%s (did you mean -%s?)", name, near)
 	}
 	return &unknownFlagError{name: name}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
@@ -43,7 +44,7 @@ func (o *aslOptions) open(app *App, file string) (source []byte, options asl.Opt
 	}
 	source, err := app.readInput(file)
 	if err != nil {
-		return nil, options, diag.Errorf("Cannot read the state machine", "%s.", fileReason(err))
+		return nil, options, diag.Errorf("Cannot read the state machine", "%s.", files.Reason(err))
 	}
 	return source, options, nil
 }
@@ -282,7 +283,7 @@ The answer is always JSON: the members of the call's response, or apiError and m
 func (o *aslOptions) testState(_ context.Context, app *App, args []string) int {
 	request, err := app.readInput(args[0])
 	if err != nil {
-		return app.failf("Cannot read the request", "%s.", fileReason(err))
+		return app.failf("Cannot read the request", "%s.", files.Reason(err))
 	}
 	answer, err := asl.TestState(request, time.Now())
 	if err != nil {
@@ -299,15 +300,6 @@ func (o *aslOptions) testState(_ context.Context, app *App, args []string) int {
 		return exitFailed
 	}
 	return exitOK
-}
-
-// definitionErrors turns findings into diagnostics.
-func definitionErrors(file string, found []asl.Diagnostic) diag.List {
-	var diags diag.List
-	for _, d := range found {
-		diags = append(diags, diag.Errorf("Invalid state machine", "%s, at %s: %s (%s).", file, d.Location, d.Message, d.Code)...)
-	}
-	return diags
 }
 
 // readInput reads a file, or standard input for -.

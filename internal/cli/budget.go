@@ -8,6 +8,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -47,46 +48,35 @@ func (j *judged) advice() diag.List {
 }
 
 // judge prices a plan and holds it against the budgets, once.
-func (o *operation) judge(ctx context.Context, l *loadedPlan) *judged {
+func (c *Case) judge(ctx context.Context, l *loadedPlan) *judged {
 	if l.costs == nil {
-		l.costs = o.judgePlans(ctx, map[string]*loadedPlan{o.stack: l})
+		l.costs = c.judgePlans(ctx, map[string]*loadedPlan{c.Stack: l})
 	}
 	return l.costs
-}
-
-// judge is the same for the plans of several stacks.
-func (o *ensembleOperation) judge(ctx context.Context) *judged {
-	if o.judged == nil {
-		if len(o.names) == 0 {
-			return &judged{}
-		}
-		o.judged = o.operation(o.names[0]).judgePlans(ctx, o.plans)
-	}
-	return o.judged
 }
 
 // judgePlans prices plans, by stack, and holds what their stacks come to against
 // the budgets. It is the one place where budgets are judged: everything that is
 // applied passes it, in operation.carryOut or ensembleOperation.execute.
-func (o *operation) judgePlans(ctx context.Context, planned map[string]*loadedPlan) *judged {
+func (c *Case) judgePlans(ctx context.Context, planned map[string]*loadedPlan) *judged {
 	j := &judged{}
-	prices, diags := o.pricing()
+	prices, diags := pricingOf(c.Directory)
 	j.diags = diags
 	if diags.HasErrors() {
 		// Without budgets nothing depends on it, so it stops nobody.
-		j.denied = prices == nil && o.hasBudgets()
+		j.denied = prices == nil && hasBudgets(c.Directory)
 		if !j.denied {
 			j.diags = j.advice()
 		}
 		return j
 	}
 	names := sortedKeys(planned)
-	budgets := prices.budgets(names, o.environment)
+	budgets := prices.budgets(names, c.Environment)
 	concerned := func(name string) bool { return prices.concerns(planned[name].plan) }
-	if len(budgets) == 0 && len(o.app.overrides)+len(o.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
+	if len(budgets) == 0 && len(c.Session.Overrides)+len(c.overrides) == 0 && !prices.all && !slices.ContainsFunc(names, concerned) {
 		return j // nobody wants to know
 	}
-	board := &budgetBoard{prices: prices, environment: o.environment, single: len(planned) == 1, scope: names, instances: map[string][]cost.Instance{}}
+	board := &budgetBoard{prices: prices, environment: c.Environment, single: len(planned) == 1, scope: names, instances: map[string][]cost.Instance{}}
 	var all []cost.Instance
 	for _, name := range names {
 		board.set(name, planned[name], planned[name].plan)
@@ -97,17 +87,17 @@ func (o *operation) judgePlans(ctx context.Context, planned map[string]*loadedPl
 		j.denied = true
 		return j
 	}
-	board.reasons, diags = o.budgetsOverridden(prices.declared, names)
+	board.reasons, diags = c.budgetsOverridden(prices.declared, names)
 	j.diags = append(j.diags, diags...)
 	j.denied = diags.HasErrors()
-	if len(budgets) > 0 && len(prices.declared.Stacks) > 0 && o.ensemble != nil {
+	if len(budgets) > 0 && len(prices.declared.Stacks) > 0 && c.Ensemble != nil {
 		board.scope = sortedKeys(prices.declared.Stacks)
 		for _, name := range board.scope {
-			if planned[name] != nil || !slices.ContainsFunc(budgets, func(b *projects.Budget) bool { return b.About(name, o.environment) }) {
+			if planned[name] != nil || !slices.ContainsFunc(budgets, func(b *projects.Budget) bool { return b.About(name, c.Environment) }) {
 				continue
 			}
 			var d diag.List
-			if board.instances[name], d = o.recorded(ctx, name); d.HasErrors() {
+			if board.instances[name], d = recorded(ctx, c.Directory, name); d.HasErrors() {
 				j.diags, j.denied = append(j.diags, d...), true
 			}
 		}
@@ -130,18 +120,18 @@ func (o *operation) judgePlans(ctx context.Context, planned map[string]*loadedPl
 }
 
 // hasBudgets reports whether any budgets are declared, as far as can be told.
-func (p *project) hasBudgets() bool {
-	declared, _ := p.costRoot().governing(p.ensemble)
+func hasBudgets(p *project.Directory) bool {
+	declared, _ := governingIn(p.CostRoot(), p.Ensemble)
 	return declared != nil && len(declared.Budgets) > 0
 }
 
 // recorded are the resources of a stack that is not planned along.
-func (p *project) recorded(ctx context.Context, stack string) ([]cost.Instance, diag.List) {
-	store, diags := p.store(ctx)
+func recorded(ctx context.Context, p *project.Directory, stack string) ([]cost.Instance, diag.List) {
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	st, err := store.State(ctx, states.Key{Stack: stack, Environment: p.environment})
+	st, err := store.State(ctx, states.Key{Stack: stack, Environment: p.Environment})
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
@@ -149,12 +139,12 @@ func (p *project) recorded(ctx context.Context, stack string) ([]cost.Instance, 
 }
 
 // showCost shows what a plan costs, where that is of interest.
-func (o *operation) showCost(ctx context.Context, l *loadedPlan) {
+func (c *Case) showCost(ctx context.Context, l *loadedPlan) {
 	if l.plan.Errored {
 		return
 	}
-	if j := o.judge(ctx, l); j.worthTelling() {
-		o.view.cost(j)
+	if j := c.judge(ctx, l); j.worthTelling() {
+		c.view.cost(j)
 	}
 }
 
@@ -191,8 +181,8 @@ func (j *judged) record(by string) ([]events.Event, []runs.Override) {
 
 // refused judges a plan before anybody is asked whether to carry it out. It
 // reports whether it must not be.
-func (o *operation) refused(ctx context.Context, l *loadedPlan) bool {
-	j := o.judge(ctx, l)
-	o.app.show(j.take())
+func (c *Case) refused(ctx context.Context, l *loadedPlan) bool {
+	j := c.judge(ctx, l)
+	c.Session.Show(j.take())
 	return j.denied
 }

@@ -81,7 +81,7 @@ func (b *budgetBoard) awaits(stack string) []string {
 // budgetGuard judges open budgets again, during a run, each time the cost of an
 // object becomes known.
 type budgetGuard struct {
-	o     *operation
+	o     *Case
 	l     *loadedPlan
 	board *budgetBoard
 	await map[string]bool // addresses
@@ -93,8 +93,8 @@ type budgetGuard struct {
 }
 
 // newBudgetGuard returns nil where no budget may yet be exceeded.
-func newBudgetGuard(o *operation, l *loadedPlan, board *budgetBoard) *budgetGuard {
-	waiting := board.awaits(o.stack)
+func newBudgetGuard(o *Case, l *loadedPlan, board *budgetBoard) *budgetGuard {
+	waiting := board.awaits(o.Stack)
 	if len(waiting) == 0 {
 		return nil
 	}
@@ -148,10 +148,10 @@ func (g *budgetGuard) again(ctx context.Context) diag.List {
 			plan.Changes[i] = &filled
 		}
 	}
-	g.board.set(g.o.stack, g.l, &plan)
+	g.board.set(g.o.Stack, g.l, &plan)
 	var diags diag.List
 	for _, budget := range g.board.open {
-		if !budget.About(g.o.stack, g.board.environment) {
+		if !budget.About(g.o.Stack, g.board.environment) {
 			continue
 		}
 		v, d := g.board.verdict(budget)
@@ -174,56 +174,17 @@ func (g *budgetGuard) again(ctx context.Context) diag.List {
 
 // tell tells the feed that a budget turned out to be exceeded, as was allowed.
 func (g *budgetGuard) tell(ctx context.Context, v cost.Verdict) error {
-	told := runs.AuditEvent(g.o.key(), "budget.overridden", budgetRule+v.Budget, g.o.by(), nil)
+	told := runs.AuditEvent(g.o.Key(), "budget.overridden", budgetRule+v.Budget, g.o.by(), nil)
 	told.Data = eventData(overrideEvent{v, g.o.subject()})
-	return g.o.opened.Record(context.WithoutCancel(ctx), told)
+	return g.o.Opened.Record(context.WithoutCancel(ctx), told)
 }
 
 // boardOf is what the budgets are held against when plans are gone on with that
 // were let pass when their run began.
-func (o *operation) boardOf(ctx context.Context, run runs.Run, planned map[string]*loadedPlan) *budgetBoard {
-	own := *o
-	own.actor, own.overrides = run.Actor, joinOverrides(slices.Clone(run.Overrides), o.overrides...)
+func (c *Case) boardOf(ctx context.Context, run runs.Run, planned map[string]*loadedPlan) *budgetBoard {
+	own := *c
+	own.actor, own.overrides = run.Actor, joinOverrides(slices.Clone(run.Overrides), c.overrides...)
 	return own.judgePlans(ctx, planned).board
-}
-
-// board is what the budgets are held against when a run of the plan is gone on
-// with: stacks that it has applied count as they are recorded.
-func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) (*budgetBoard, error) {
-	ended, err := endedStacks(ctx, store, run)
-	if err != nil {
-		return nil, err
-	}
-	planned := map[string]*loadedPlan{}
-	var o *operation
-	for _, part := range s.plan.Stacks {
-		if ended[part.Name] {
-			continue
-		}
-		o = &operation{project: s.ensemble.member(part.Name), view: silentView{}}
-		l, diags := o.loadPlan(part.Encoded)
-		if diags.HasErrors() {
-			return nil, diags.Err()
-		}
-		planned[part.Name] = l
-	}
-	if o == nil {
-		return nil, nil
-	}
-	return o.boardOf(ctx, run, planned), nil
-}
-
-// endedStacks names the stacks of a run that were applied already.
-func endedStacks(ctx context.Context, store runs.Store, run runs.Run) (map[string]bool, error) {
-	list, err := store.Runs(ctx, runs.RunQuery{Parent: run.ID, Status: runs.Succeeded})
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]bool{}
-	for _, r := range list {
-		out[r.Key.Stack] = true
-	}
-	return out, nil
 }
 
 // guards are those that look at one run.

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -24,7 +25,7 @@ func (o *applyOptions) runStacks(ctx context.Context, e *ensembleOperation) int 
 	if diags := o.ofOneStack(); diags.HasErrors() {
 		return e.app.fail(diags)
 	}
-	if diags := e.may(verbOf(o.planOptions.kind())); diags.HasErrors() {
+	if diags := e.may(project.VerbOf(o.planOptions.kind())); diags.HasErrors() {
 		return e.app.fail(diags) // rather than after planning and asking
 	}
 	mode := o.mode()
@@ -32,7 +33,7 @@ func (o *applyOptions) runStacks(ctx context.Context, e *ensembleOperation) int 
 	if e.shared != nil {
 		e.show(ctx, mode, diags)
 	}
-	e.app.show(diags)
+	e.app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
@@ -40,7 +41,7 @@ func (o *applyOptions) runStacks(ctx context.Context, e *ensembleOperation) int 
 		return e.app.fail(diags)
 	}
 	j := e.judge(ctx)
-	if e.app.show(j.take()); j.denied {
+	if e.app.Show(j.take()); j.denied {
 		return exitFailed
 	}
 	if e.changes() && !o.approved(ctx, e.app, mode) {
@@ -54,15 +55,15 @@ func (o *applyOptions) runStacks(ctx context.Context, e *ensembleOperation) int 
 
 // applyStacks carries out a saved plan of several stacks.
 func (o *applyOptions) applyStacks(ctx context.Context, app *App, name string) int {
-	if len(o.targets)+len(o.excludes)+len(o.replaces)+len(app.stacks) > 0 || o.destroy || o.refreshOnly {
+	if len(o.targets)+len(o.excludes)+len(o.replaces)+len(app.Stacks) > 0 || o.destroy || o.refreshOnly {
 		return app.failf("Options cannot change a saved plan", "A saved plan is carried out exactly as it is: options such as -stack, -target, -replace or -destroy belong to \"tutti plan\".")
 	}
-	e, diags := app.openPlanOfStacks(ctx, name, o.json, &o.variableOptions)
+	e, diags := app.openPlanOfStacks(ctx, name, o.json, &o.VariableOptions)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	defer e.Close()
-	app.show(diags)
+	app.Show(diags)
 	if o.json {
 		for _, s := range e.shared.Stacks {
 			e.view.forStack(s.Name).plan(ctx, e.operation(s.Name), e.plans[s.Name])
@@ -77,37 +78,21 @@ func (o *applyOptions) applyStacks(ctx context.Context, app *App, name string) i
 	return e.execute(ctx, o)
 }
 
-// decide judges the plans of all stacks, before any of them is carried out.
-func (o *ensembleOperation) decide(ctx context.Context, mode plans.Mode, kind string) diag.List {
-	order := slices.Clone(o.names)
-	if mode == plans.Destroy {
-		slices.Reverse(order)
-	}
-	var diags diag.List
-	for _, name := range order {
-		if l := o.plans[name]; l != nil {
-			_, d := o.operation(name).decide(ctx, l, runOptions{kind: kind, parent: o.by.Parent})
-			diags = append(diags, inStack(name, d)...)
-		}
-	}
-	return diags
-}
-
 // openPlanOfStacks opens the project that a saved plan of several stacks was
 // made in, as it was then, here.
 // Without vars it is only looked at: what has to be given again is not asked for.
-func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, vars *variableOptions) (*ensembleOperation, diag.List) {
+func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, vars *project.VariableOptions) (*ensembleOperation, diag.List) {
 	a.jsonOut, a.prose = asJSON, true
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, diag.Errorf("Cannot read plan file", "%s.", fileReason(err))
+		return nil, diag.Errorf("Cannot read plan file", "%s.", files.Reason(err))
 	}
-	root, diags := a.openRoot()
+	root, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	shared := &sharedPlan{}
-	if shared.plan, err = stacks.DecodePlan(root.sealedNow(data), root.keyring); err != nil {
+	if shared.plan, err = stacks.DecodePlan(sealedNow(root, data), root.Keyring); err != nil {
 		root.Close()
 		again := ""
 		if errors.Is(err, plans.ErrSealed) {
@@ -119,22 +104,22 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 		root.Close()
 		return nil, diag.FromError(err)
 	}
-	if vars != nil && shared.plan.Environment != root.environment {
+	if vars != nil && shared.plan.Environment != root.Environment {
 		root.Close()
-		return nil, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", shared.plan.Environment, root.environment)
+		return nil, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", shared.plan.Environment, root.Environment)
 	}
-	e := &ensembleOperation{ensemble: shared.ensemble, app: a, view: a.operationView(asJSON), shared: shared.plan, plans: map[string]*loadedPlan{}}
-	e.names = nil
+	e := &ensembleOperation{&EnsembleOperation{Ensemble: shared.ensemble, session: a.Session, view: a.operationView(asJSON), shared: shared.plan, plans: map[string]*loadedPlan{}}, a}
+	e.Names = nil
 	for _, s := range shared.plan.Stacks {
-		e.names = append(e.names, s.Name)
+		e.Names = append(e.Names, s.Name)
 		op := e.operation(s.Name)
-		l, d := op.loadPlan(s.Encoded)
+		l, d := loadPlan(op.Directory, s.Encoded)
 		if d.HasErrors() {
-			return nil, inFile(name, d)
+			return nil, diag.InFile(name, d)
 		}
 		l.file = name
 		if l.plan.Digest != s.Digest {
-			return nil, inFile(name, diag.FromError(plans.ErrTampered))
+			return nil, diag.InFile(name, diag.FromError(plans.ErrTampered))
 		}
 		e.plans[s.Name] = l
 		if vars != nil {
@@ -146,25 +131,25 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 
 // execute applies the plan as a run.
 func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int {
-	if diags := o.may(verbOf(o.shared.Kind)); diags.HasErrors() {
+	if diags := o.may(project.VerbOf(o.shared.Kind)); diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	store, diags := o.root.store(ctx)
+	store, diags := o.Root.Store(ctx)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
 	j := o.judge(ctx)
-	if o.app.show(j.take()); j.denied {
+	if o.app.Show(j.take()); j.denied {
 		return exitFailed
 	}
-	r := newStackRunner(o.root, o.declared)
+	r := newStackRunner(o.Root, o.Declared)
 	r.budgeted, r.board = true, j.board
-	r.own, r.view, r.vars, r.parallelism, r.patience = o.ensemble, o.view, &opts.variableOptions, opts.parallelism, opts.lockTimeout
+	r.own, r.view, r.vars, r.parallelism, r.patience = o.Ensemble, o.view, &opts.VariableOptions, opts.parallelism, opts.lockTimeout
 	defer r.Close()
 	err := r.keep(ctx, store, o.shared)
-	made := &sharedPlan{plan: o.shared, ensemble: o.ensemble, made: o.plans}
-	id := takeNewRun(ctx)
-	made.evaluate(readSecretsFor(ctx, id, nil))
+	made := &sharedPlan{plan: o.shared, ensemble: o.Ensemble, made: o.plans}
+	id := project.TakeNewRun(ctx)
+	made.evaluate(project.ReadSecretsFor(ctx, id, nil))
 	r.shared[o.shared.Digest] = made
 	if err == nil {
 		err = o.moveObjects(ctx, store)
@@ -172,18 +157,18 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	if err != nil {
 		return o.app.fail(diag.FromError(err))
 	}
-	definition, diags := o.shared.Workflow(o.root.rootDir())
+	definition, diags := o.shared.Workflow(o.Root.RootDir())
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
 	d := flow.Compile(definition, definition.Workflows[stacks.WorkflowName])
-	return r.drive(ctx, o.shared, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
+	return o.app.drive(ctx, r, o.shared, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = runs.Run{
-			ID: id, Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: o.summary(),
-			Source: o.app.source(),
+			ID: id, Kind: o.shared.Kind, Key: states.Key{Environment: o.shared.Environment}, Actor: o.app.Actor(), Authority: o.app.Authority(), Program: project.ProgramVersion(), Summary: o.summary(),
+			Source: o.app.Source(),
 		}
 		w.Events, w.Run.Overrides = j.record(access.Subject(w.Run.Actor))
-		for _, name := range o.names {
+		for _, name := range o.Names {
 			if l := o.plans[name]; l.decided != nil {
 				w.Run.Overrides = joinOverrides(w.Run.Overrides, ruleOverrides(l.decided.decision)...)
 			}
@@ -192,38 +177,24 @@ func (o *ensembleOperation) execute(ctx context.Context, opts *applyOptions) int
 	})
 }
 
-// moveObjects carries out the moves between stacks, all of them or none, unless
-// they were made before.
-func (o *ensembleOperation) moveObjects(ctx context.Context, store runs.Store) error {
-	pending, err := stacks.Pending(o.shared.Moves, func(key states.Key) (*states.State, error) { return store.State(ctx, key) })
-	if err != nil || len(pending) == 0 {
-		return err
-	}
-	if err := store.Transfer(ctx, pending, transferEvents(o.operation(o.names[0]).by(), pending)...); err != nil {
-		return diag.Errorf("Cannot move objects between stacks", "%s. Nothing was done; plan again.", err).Err()
-	}
-	return nil
-}
-
 // drive has the run of a plan carried out, shows it and reports.
-func (r *stackRunner) drive(ctx context.Context, plan *stacks.Plan, do func(*runs.Runner, runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List)) int {
-	app := r.root.app
-	runner := &runs.Runner{Store: r.root.opened}
+func (a *App) drive(ctx context.Context, r *stackRunner, plan *stacks.Plan, do func(*runs.Runner, runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List)) int {
+	runner := &runs.Runner{Store: r.root.Opened}
 	atOnce := defaultParallelism
 	if shared := r.shared[plan.Digest]; shared != nil {
-		atOnce, r.parallelism = shared.ensemble.share(r.parallelism)
+		atOnce, r.parallelism = share(shared.ensemble, r.parallelism)
 	}
 	run, machine, diags := do(runner, runs.WorkflowOptions{
-		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(), Authorize: app.authorizer(r.root.opened),
+		Environment: plan.Environment, Stacks: r, Parallelism: atOnce, Hard: hardContext(ctx).Done(), Authorize: a.Authorizer(r.root.Opened),
 	})
 	runner.Wait()
 	r.view.settle()
 	if machine == nil {
-		return app.fail(diags)
+		return a.fail(diags)
 	}
 	for _, s := range plan.Stacks {
 		if outcome := r.outcomes[s.Name]; outcome != nil {
-			app.show(outcome.diags)
+			a.Show(outcome.diags)
 		}
 	}
 	for _, s := range machine.Steps() {
@@ -234,7 +205,7 @@ func (r *stackRunner) drive(ctx context.Context, plan *stacks.Plan, do func(*run
 			diags = append(diags, diag.Warningf("Stack was not applied", "The stack %q was left as it is, because a stack before it failed.", s.Name)...)
 		}
 	}
-	app.show(diags)
+	a.Show(diags)
 	r.report(plan, run)
 	if run.Status != runs.Succeeded || diags.HasErrors() {
 		return exitFailed
@@ -262,35 +233,30 @@ func (r *stackRunner) report(plan *stacks.Plan, run runs.Run) {
 }
 
 // continueStacks resumes the run of a plan of several stacks.
-func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *variableOptions, parallelism int) int {
-	source, err := o.opened.Blob(ctx, run.Blob)
+func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *project.VariableOptions, parallelism int) int {
+	source, err := o.Opened.Blob(ctx, run.Blob)
 	if err != nil {
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
 	}
-	d, diags := o.definitionOf(source)
+	d, diags := definitionOf(o.Directory, source)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	r := newStackRunner(o.project, d.Project)
+	r := newStackRunner(o.Directory, d.Project)
 	r.budgeted = true // when it was started
 	r.view, r.vars, r.parallelism = o.view, vars, parallelism
 	defer r.Close()
-	shared, err := r.planned(readSecretsFor(ctx, run.ID, nil), stacks.PlanOf(d.Workflow))
+	shared, err := r.planned(project.ReadSecretsFor(ctx, run.ID, nil), stacks.PlanOf(d.Workflow))
 	if err != nil {
 		return o.app.fail(diag.FromError(err))
 	}
-	if r.board, err = shared.board(ctx, o.opened, run); err != nil {
+	if r.board, err = shared.board(ctx, o.Opened, run); err != nil {
 		return o.app.fail(diag.FromError(err))
 	}
-	return r.drive(ctx, shared.plan, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
+	return o.app.drive(ctx, r, shared.plan, func(runner *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 		w.Run = run
 		return runner.ContinueWorkflow(ctx, d, w)
 	})
-}
-
-// isStacksRun reports whether a run applies a plan of several stacks.
-func isStacksRun(run runs.Run) bool {
-	return run.Machine() && slices.Contains([]string{"apply", "destroy", "refresh"}, run.Kind)
 }
 
 // approved asks whether to carry out what was shown.

@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -24,61 +25,44 @@ const maxAtOnce = 8
 
 // share divides what may be done in parallel among stacks: how many of them are
 // at work at once, and how much each may do.
-func (e *ensemble) share(parallelism int) (atOnce, each int) {
-	atOnce = max(1, min(maxAtOnce, parallelism, e.graph.Width(e.names)))
+func share(e *project.Ensemble, parallelism int) (atOnce, each int) {
+	atOnce = max(1, min(maxAtOnce, parallelism, e.Graph.Width(e.Names)))
 	return atOnce, max(1, parallelism/atOnce)
 }
 
 // ensembleOperation is one command that plans or applies several stacks.
-type ensembleOperation struct {
-	*ensemble
-	app    *App
-	view   operationView
-	shared *stacks.Plan           // what was planned, or read from a file
-	plans  map[string]*loadedPlan // by stack
-	judged *judged                // see judge
+type EnsembleOperation struct {
+	*project.Ensemble
+	session *project.Session
+	view    operationView
+	shared  *stacks.Plan           // what was planned, or read from a file
+	plans   map[string]*loadedPlan // by stack
+	judged  *judged                // see judge
 	// named says that somebody chose the stacks by name.
 	named bool
 	// by is the run that it is done for; the zero value: what somebody asked for here.
 	by runs.StackRequest
 }
 
-// openEnsembleOperation opens the project where several stacks, or none by name,
-// are to be planned together; nil where an operation on one directory is meant.
-func (a *App) openEnsembleOperation(asJSON bool) (*ensembleOperation, diag.List) {
-	a.jsonOut, a.prose = asJSON, true
-	e, diags := a.openEnsemble()
-	if e == nil || diags.HasErrors() {
-		return nil, diags
-	}
-	if len(e.names) == 1 {
-		a.found = e // for the operation on one directory
-		a.show(diags)
-		return nil, nil
-	}
-	a.show(append(diags, e.stray()...))
-	return &ensembleOperation{ensemble: e, app: a, view: a.operationView(asJSON), plans: map[string]*loadedPlan{}, named: len(a.stacks) > 0}, nil
-}
-
 // member opens a stack for an operation.
-func (o *ensembleOperation) operation(name string) *operation {
-	return &operation{project: o.member(name), view: o.view.forStack(name), actor: o.by.Actor, authority: o.by.Authority, overrides: o.by.Overrides}
+func (o *EnsembleOperation) operation(name string) *Operation {
+	return newOperationBy(o.Member(name), o.view.forStack(name), o.by.Actor, o.by.Authority, o.by.Overrides)
 }
 
 // may refuses what the roles do not allow on one of the stacks selected.
-func (o *ensembleOperation) may(verb access.Verb) diag.List {
+func (o *EnsembleOperation) may(verb access.Verb) diag.List {
 	var diags diag.List
-	for _, name := range o.names {
+	for _, name := range o.Names {
 		op := o.operation(name)
 		who, _ := op.who()
-		diags = append(diags, o.app.mayBe(who, verb, o.environment, op.stack, "")...)
+		diags = append(diags, o.session.MayBe(who, verb, o.Environment, op.Stack, "")...)
 	}
 	return diags
 }
 
 // plan plans all stacks selected, each from what is planned for those before it.
 // Stacks whose upstream could not be planned are left out.
-func (o *ensembleOperation) plan(ctx context.Context, po *planOptions, kind string) diag.List {
+func (o *EnsembleOperation) plan(ctx context.Context, po *planOptions, kind string) diag.List {
 	if diags := o.may(access.Plan); diags.HasErrors() {
 		return diags
 	}
@@ -86,11 +70,11 @@ func (o *ensembleOperation) plan(ctx context.Context, po *planOptions, kind stri
 	if diags.HasErrors() {
 		return diags
 	}
-	scope, d := o.scope(ctx, &po.variableOptions)
+	scope, d := o.Scope(ctx, &po.VariableOptions)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return diags
 	}
-	if diags = append(diags, o.check(scope)...); diags.HasErrors() {
+	if diags = append(diags, o.Check(scope)...); diags.HasErrors() {
 		return diags
 	}
 	priors, moves, d := o.priors(ctx, mode)
@@ -104,27 +88,24 @@ func (o *ensembleOperation) plan(ctx context.Context, po *planOptions, kind stri
 	}
 	diags = append(diags, run.all()...)
 	o.view.settle()
-	o.shared = &stacks.Plan{Environment: o.root.environment, Kind: kind, Created: time.Now().UTC(), Program: programVersion(), Moves: moves, Outputs: map[string][]string{}}
-	o.shared.SetProject(o.declared, o.variables)
-	for name, m := range o.modules {
-		o.shared.Outputs[name] = sortedKeys(m.Outputs)
-	}
+	o.shared = &stacks.Plan{Environment: o.Root.Environment, Kind: kind, Created: time.Now().UTC(), Program: project.ProgramVersion(), Moves: moves, Outputs: o.OutputNames()}
+	o.shared.SetProject(o.Declared, o.Variables)
 	return diags
 }
 
 // finish makes one plan of those of the stacks, in the order they are applied.
-func (o *ensembleOperation) finish(mode plans.Mode) diag.List {
-	needs := o.graph.Among(o.names)
-	order := slices.Clone(o.names)
+func (o *EnsembleOperation) finish(mode plans.Mode) diag.List {
+	needs := o.Graph.Among(o.Names)
+	order := slices.Clone(o.Names)
 	if mode == plans.Destroy {
 		slices.Reverse(order)
-		needs = reversedNeeds(o.names, needs)
+		needs = reversedNeeds(o.Names, needs)
 	}
 	var diags diag.List
 	o.shared.Stacks = nil
 	for _, name := range order {
 		l := o.plans[name]
-		if d := l.encode(o.root.keyring); d.HasErrors() {
+		if d := l.encode(o.Root.Keyring); d.HasErrors() {
 			diags = append(diags, d...)
 			continue
 		}
@@ -134,15 +115,15 @@ func (o *ensembleOperation) finish(mode plans.Mode) diag.List {
 }
 
 // encode fills in the digest of the plan and returns its bytes.
-func (o *ensembleOperation) encode() ([]byte, diag.List) {
-	data, err := o.shared.Encode(o.root.keyring)
+func (o *EnsembleOperation) encode() ([]byte, diag.List) {
+	data, err := o.shared.Encode(o.Root.Keyring)
 	return data, diag.FromError(err)
 }
 
 // requests says what is asked of each stack. Addresses name it: stack.NAME.ADDRESS.
 // Where targets are given, stacks without any are left out, unless they were
 // named.
-func (o *ensembleOperation) requests(po *planOptions) (map[string]planRequest, plans.Mode, diag.List) {
+func (o *EnsembleOperation) requests(po *planOptions) (map[string]planRequest, plans.Mode, diag.List) {
 	if po.generateConfigOut != "" {
 		return nil, 0, diag.Errorf("Which stack?", "Option -generate-config-out writes the configuration of one stack: choose it with -stack=NAME.")
 	}
@@ -150,7 +131,7 @@ func (o *ensembleOperation) requests(po *planOptions) (map[string]planRequest, p
 	plain.targets, plain.excludes, plain.replaces = nil, nil, nil
 	general, diags := plain.request()
 	byStack := map[string]*planOptions{}
-	for _, name := range o.names {
+	for _, name := range o.Names {
 		one := plain
 		byStack[name] = &one
 	}
@@ -161,7 +142,7 @@ func (o *ensembleOperation) requests(po *planOptions) (map[string]planRequest, p
 			case !ok:
 				diags = append(diags, diag.Errorf("Address without a stack", "Option %s: %q does not say in which stack. Write stack.NAME.%s, or choose one stack with -stack=NAME.", option, s, s)...)
 			case byStack[stack] == nil:
-				diags = append(diags, diag.Errorf("No such stack", "Option %s: the stack %q is not among those that are planned: %s.", option, stack, strings.Join(o.names, ", "))...)
+				diags = append(diags, diag.Errorf("No such stack", "Option %s: the stack %q is not among those that are planned: %s.", option, stack, strings.Join(o.Names, ", "))...)
 			default:
 				put(byStack[stack], address)
 			}
@@ -172,7 +153,7 @@ func (o *ensembleOperation) requests(po *planOptions) (map[string]planRequest, p
 	split("-replace", po.replaces, func(p *planOptions, s string) { p.replaces = append(p.replaces, s) })
 	out := map[string]planRequest{}
 	var kept []string
-	for _, name := range o.names {
+	for _, name := range o.Names {
 		if len(po.targets) > 0 && len(byStack[name].targets) == 0 && !o.named {
 			continue
 		}
@@ -181,7 +162,7 @@ func (o *ensembleOperation) requests(po *planOptions) (map[string]planRequest, p
 		out[name] = req
 		kept = append(kept, name)
 	}
-	o.names = kept
+	o.Names = kept
 	return out, general.mode, diags
 }
 
@@ -197,19 +178,19 @@ func stackAddress(s string) (stack, address string, ok bool) {
 
 // priors are the states to plan from: as they will be once objects have moved
 // between stacks.
-func (o *ensembleOperation) priors(ctx context.Context, mode plans.Mode) (map[string]*states.State, []states.Transfer, diag.List) {
-	names := slices.Clone(o.names)
-	for _, m := range o.declared.Moves {
+func (o *EnsembleOperation) priors(ctx context.Context, mode plans.Mode) (map[string]*states.State, []states.Transfer, diag.List) {
+	names := slices.Clone(o.Names)
+	for _, m := range o.Declared.Moves {
 		names = append(names, m.FromStack, m.ToStack)
 	}
 	slices.Sort(names)
-	priors, diags := o.states(ctx, slices.Compact(names), mode)
+	priors, diags := o.States(ctx, slices.Compact(names), mode)
 	if diags.HasErrors() || mode == plans.RefreshOnly {
 		return priors, nil, diags
 	}
-	moved, moves, d := stacks.PlanMoves(o.declared, o.root.environment, priors)
+	moved, moves, d := stacks.PlanMoves(o.Declared, o.Root.Environment, priors)
 	diags = append(diags, d...)
-	return moved, moves, append(diags, apart(moves, o.names)...)
+	return moved, moves, append(diags, apart(moves, o.Names)...)
 }
 
 // apart reports objects that move between stacks of which only one is planned.
@@ -225,25 +206,25 @@ func apart(moves []states.Transfer, names []string) diag.List {
 
 // pendingMoves reports objects that are to move into or out of a stack which is
 // planned alone.
-func (e *ensemble) pendingMoves(ctx context.Context, name string) diag.List {
+func pendingMoves(ctx context.Context, e *project.Ensemble, name string) diag.List {
 	var names []string
-	for _, m := range e.declared.Moves {
+	for _, m := range e.Declared.Moves {
 		if m.FromStack == name || m.ToStack == name {
 			names = append(names, m.FromStack, m.ToStack)
 		}
 	}
 	slices.Sort(names)
-	priors, diags := e.states(ctx, slices.Compact(names), plans.Destroy)
+	priors, diags := e.States(ctx, slices.Compact(names), plans.Destroy)
 	if diags.HasErrors() || len(priors) == 0 {
 		return diags
 	}
-	_, moves, d := stacks.PlanMoves(e.declared, e.environment, priors)
+	_, moves, d := stacks.PlanMoves(e.Declared, e.Environment, priors)
 	return append(append(diags, d...), apart(moves, []string{name})...)
 }
 
 // planning is the work of planning several stacks.
 type planning struct {
-	o        *ensembleOperation
+	o        *EnsembleOperation
 	ctx      context.Context
 	po       *planOptions
 	requests map[string]planRequest
@@ -261,8 +242,8 @@ type planning struct {
 // load reads the configurations.
 func (p *planning) load() diag.List {
 	var diags diag.List
-	for _, name := range p.o.names {
-		cfg, d := p.o.member(name).config(p.ctx)
+	for _, name := range p.o.Names {
+		cfg, d := p.o.Member(name).Config(p.ctx)
 		diags = append(diags, d...)
 		p.configs[name] = cfg
 	}
@@ -273,19 +254,19 @@ func (p *planning) load() diag.List {
 func (p *planning) all() diag.List {
 	p.diags = map[string]diag.List{}
 	done := map[string]chan struct{}{}
-	for _, name := range p.o.names {
+	for _, name := range p.o.Names {
 		done[name] = make(chan struct{})
 	}
-	atOnce, each := p.o.share(p.po.parallelism)
+	atOnce, each := share(p.o.Ensemble, p.po.parallelism)
 	po := *p.po
 	po.parallelism = each
 	p.po = &po
 	slots := make(chan struct{}, atOnce)
 	var wait sync.WaitGroup
-	for _, name := range p.o.names {
+	for _, name := range p.o.Names {
 		wait.Go(func() {
 			defer close(done[name])
-			for _, need := range p.o.graph.Needs[name] {
+			for _, need := range p.o.Graph.Needs[name] {
 				if done[need] != nil {
 					<-done[need]
 				}
@@ -295,7 +276,7 @@ func (p *planning) all() diag.List {
 			loaded, diags := p.one(name)
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.diags[name] = inStack(name, diags)
+			p.diags[name] = project.InStack(name, diags)
 			if loaded != nil {
 				p.o.plans[name] = loaded
 			}
@@ -303,7 +284,7 @@ func (p *planning) all() diag.List {
 	}
 	wait.Wait()
 	var diags diag.List
-	for _, name := range p.o.names {
+	for _, name := range p.o.Names {
 		diags = append(diags, p.diags[name]...)
 	}
 	return diags
@@ -317,7 +298,7 @@ func (p *planning) one(name string) (*loadedPlan, diag.List) {
 		return nil, diag.Warningf("Stack was not planned", "The stack %q was not planned: %s.", name, errSkipped)
 	}
 	op := p.o.operation(name)
-	values, diags := op.stackInputs(p.configs[name], p.scope, p.outputs(name))
+	values, diags := op.StackInputs(p.configs[name], p.scope, p.outputs(name))
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -332,8 +313,8 @@ func (p *planning) blocked(name string) bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, need := range p.o.graph.Needs[name] {
-		if slices.Contains(p.o.names, need) && (p.o.plans[need] == nil || p.o.plans[need].plan.Errored) {
+	for _, need := range p.o.Graph.Needs[name] {
+		if slices.Contains(p.o.Names, need) && (p.o.plans[need] == nil || p.o.plans[need].plan.Errored) {
 			return true
 		}
 	}
@@ -343,7 +324,7 @@ func (p *planning) blocked(name string) bool {
 // outputs gives what a stack sees of others: what their plans say, or their
 // states where they are not planned along or are to be destroyed later.
 func (p *planning) outputs(user string) func(string) (cty.Value, diag.List) {
-	stored := p.o.fromState(p.ctx, user, p.mode)
+	stored := p.o.FromState(p.ctx, user, p.mode)
 	return func(name string) (cty.Value, diag.List) {
 		p.mu.Lock()
 		upstream := p.o.plans[name]
@@ -357,13 +338,13 @@ func (p *planning) outputs(user string) func(string) (cty.Value, diag.List) {
 		if err != nil {
 			return cty.DynamicVal, diag.FromError(err)
 		}
-		m, diags := p.o.module(name)
+		m, diags := p.o.Module(name)
 		return plans.OutputsObject(values, sortedKeys(m.Outputs)), diags
 	}
 }
 
 // totals sums up what is planned.
-func (o *ensembleOperation) totals() plans.Counts {
+func (o *EnsembleOperation) totals() plans.Counts {
 	var n plans.Counts
 	for _, l := range o.plans {
 		c := l.plan.Count()
@@ -374,7 +355,7 @@ func (o *ensembleOperation) totals() plans.Counts {
 }
 
 // changes reports whether anything is planned at all.
-func (o *ensembleOperation) changes() bool {
+func (o *EnsembleOperation) changes() bool {
 	for _, l := range o.plans {
 		if l.plan.HasChanges() {
 			return true
@@ -384,8 +365,8 @@ func (o *ensembleOperation) changes() bool {
 }
 
 // show shows the plans in the order they are applied, and what they come to.
-func (o *ensembleOperation) show(ctx context.Context, mode plans.Mode, diags diag.List) {
-	order := slices.Clone(o.names)
+func (o *EnsembleOperation) show(ctx context.Context, mode plans.Mode, diags diag.List) {
+	order := slices.Clone(o.Names)
 	if mode == plans.Destroy {
 		slices.Reverse(order)
 	}
@@ -406,7 +387,7 @@ func (o *ensembleOperation) show(ctx context.Context, mode plans.Mode, diags dia
 }
 
 // summary says in a line what the plans do.
-func (o *ensembleOperation) summary() string {
+func (o *EnsembleOperation) summary() string {
 	n := o.totals()
-	return fmt.Sprintf("%d stacks: %d to add, %d to change, %d to destroy", len(o.names), n.Add, n.Change, n.Destroy)
+	return fmt.Sprintf("%d stacks: %d to add, %d to change, %d to destroy", len(o.Names), n.Add, n.Change, n.Destroy)
 }

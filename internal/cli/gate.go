@@ -24,6 +24,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/zclconf/go-cty/cty"
@@ -33,13 +34,6 @@ import (
 // The gate: every plan passes it on the way to a run, whoever made the plan and
 // whatever asks for the run (see [operation.carryOut]). The policies are those of
 // the project's files as they are now, not as they were when a plan was saved.
-
-// policyOptions are the flags about policies; -override is that of budgets too.
-type policyOptions struct{ dirs []string }
-
-func (o *policyOptions) register(f *flagSet) {
-	f.list(&o.dirs, "policy", "DIR", "Hold the plan to the Rego rules in this directory too, as a mandatory policy; DIR?decision=PACKAGE/RULE asks for a decision that is true or false, DIR?data=DIR adds data documents; tutti:library are the rules that come with Tutti. May be given several times.")
-}
 
 // projectPolicies are the policies of a project, read once for all stacks that a
 // command works on.
@@ -54,53 +48,46 @@ type projectPolicies struct {
 	told     sync.Once // idle was
 }
 
-// policies are those of the project in a directory.
-func (a *App) policies(root string) *projectPolicies {
-	a.quoting.Lock()
-	if a.gates == nil {
-		a.gates = map[string]*projectPolicies{}
-	}
-	g := a.gates[root]
-	if g == nil {
-		g = &projectPolicies{ready: map[string]*policy.Policy{}}
-		a.gates[root] = g
-	}
-	a.quoting.Unlock()
-	g.once.Do(func() { g.diags = g.load(a, root) })
+// policiesKey is where a session keeps the policies of a directory.
+type policiesKey string
+
+// policiesIn are those of the project in a directory.
+func policiesIn(s *project.Session, root string) *projectPolicies {
+	kept, _ := s.Kept.LoadOrStore(policiesKey(root), &projectPolicies{ready: map[string]*policy.Policy{}})
+	g := kept.(*projectPolicies)
+	g.once.Do(func() { g.diags = g.load(s, root) })
 	return g
 }
 
-func (g *projectPolicies) load(a *App, root string) diag.List {
+func (g *projectPolicies) load(s *project.Session, root string) diag.List {
 	var diags diag.List
 	if projects.Exists(root) {
 		g.declared, diags = projects.Load(root)
 		if g.declared != nil {
-			a.quoteMore(g.declared.Files)
+			s.Quote(g.declared.Files)
 		}
 		if diags.HasErrors() {
 			return diags
 		}
 		for _, name := range sortedKeys(g.declared.Policies) {
 			p := g.declared.Policies[name]
-			ready, d := readPolicy(a, p.Name, policy.Level(p.Enforcement), policySourceOf(root, p.Source).with(root, p), &p.SourceRange)
+			ready, d := readPolicy(s, p.Name, policy.Level(p.Enforcement), policySourceOf(root, p.Source).with(root, p), &p.SourceRange)
 			diags = append(diags, d...)
 			g.ready[name] = ready
 			g.idle = append(g.idle, neverApplies(g.declared, p)...)
 		}
 	}
-	if a.policyOptions != nil {
-		for _, dir := range a.policyOptions.dirs {
-			from := policySourceOf("", dir)
-			p, d := readPolicy(a, from.name, policy.Mandatory, from, nil)
-			diags = append(diags, d...)
-			g.adHoc = append(g.adHoc, p)
-		}
+	for _, dir := range s.MorePolicies {
+		from := policySourceOf("", dir)
+		p, d := readPolicy(s, from.name, policy.Mandatory, from, nil)
+		diags = append(diags, d...)
+		g.adHoc = append(g.adHoc, p)
 	}
 	return diags
 }
 
 // readPolicy reads and prepares a policy.
-func readPolicy(a *App, name string, level policy.Level, from policySource, at *hcl.Range) (*policy.Policy, diag.List) {
+func readPolicy(s *project.Session, name string, level policy.Level, from policySource, at *hcl.Range) (*policy.Policy, diag.List) {
 	files, err := from.read()
 	var missing *fs.PathError
 	if errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
@@ -115,7 +102,7 @@ func readPolicy(a *App, name string, level policy.Level, from policySource, at *
 	for file, src := range files {
 		sources[filepath.ToSlash(filepath.Join(from.dir, filepath.FromSlash(file)))] = src
 	}
-	a.quoteMore(sources)
+	s.Quote(sources)
 	in := policy.Source{Dir: filepath.ToSlash(from.dir), Files: files, Decisions: from.decisions}
 	for _, dir := range from.data {
 		more, err := policy.ReadData(dir)
@@ -129,63 +116,44 @@ func readPolicy(a *App, name string, level policy.Level, from policySource, at *
 			sources["data "+dir+" "+file] = src
 		}
 	}
-	key := policyKey(name, level, from.decisions, sources)
-	a.quoting.Lock()
-	ready := a.prepared[key]
-	a.quoting.Unlock()
-	if ready != nil {
-		return ready, nil
+	key := policyKeyOf(name, level, from.decisions, sources)
+	if ready, ok := s.Kept.Load(key); ok {
+		return ready.(*policy.Policy), nil
 	}
 	ready, diags := policy.PrepareSource(name, level, in)
 	if !diags.HasErrors() {
-		a.quoting.Lock()
-		if a.prepared == nil {
-			a.prepared = map[[sha256.Size]byte]*policy.Policy{}
-		}
-		a.prepared[key] = ready
-		a.quoting.Unlock()
+		s.Kept.Store(key, ready)
 	}
 	return ready, diags
 }
 
-// policyKey tells policies apart by all that they are made of.
-func policyKey(name string, level policy.Level, decisions []string, sources map[string][]byte) [sha256.Size]byte {
+// policyKey is where a session keeps a policy that is prepared: it tells policies apart
+// by all that they are made of.
+type policyKey [sha256.Size]byte
+
+func policyKeyOf(name string, level policy.Level, decisions []string, sources map[string][]byte) policyKey {
 	h := sha256.New()
 	_, _ = fmt.Fprintf(h, "%q %q %q", name, level, decisions)
 	for _, file := range sortedKeys(sources) {
 		_, _ = fmt.Fprintf(h, " %q %q", file, sources[file])
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	return policyKey(h.Sum(nil))
 }
 
 // readRulesAnew has policies, prices and budgets read again: what is carried out
 // next, by a process that has been working for long, is held to what the files have
 // then.
-func (p *project) readRulesAnew() {
-	root := p.costRoot()
-	root.opening.Lock()
-	root.priced = nil
-	root.opening.Unlock()
-	p.app.quoting.Lock()
-	delete(p.app.gates, p.policyRoot())
-	p.app.quoting.Unlock()
+func readRulesAnew(p *project.Directory) {
+	root := p.CostRoot()
+	root.Session.Kept.Delete(pricesKey(root.RootDir()))
+	p.Session.Kept.Delete(policiesKey(p.PolicyRoot()))
 }
 
-// quoteMore adds text that diagnostics may quote.
-func (a *App) quoteMore(files map[string][]byte) {
-	a.quoting.Lock()
-	defer a.quoting.Unlock()
-	merged := maps.Clone(a.sources)
-	if merged == nil {
-		merged = map[string][]byte{}
-	}
-	maps.Copy(merged, files)
-	a.sources = merged
-}
-
-// policyRoot is the directory whose project files have the policies.
-func (p *project) policyRoot() string {
-	return p.costRoot().rootDir()
+// Request is what is asked of the gate.
+type Request struct {
+	kind   string // of run: apply, destroy, refresh, import, rollback, …
+	parent string // the run that it is a step of; empty for none
+	resume string // the run that is gone on with; empty for a new one
 }
 
 // judgement is what policy says about a plan, with what it was made from.
@@ -210,26 +178,26 @@ func (j *judgement) tell(e *cost.Estimate) {
 
 // holdToPolicy holds a plan to the policies that apply to it. It is done once; nil where
 // there are none.
-func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOptions) (*judgement, diag.List) {
+func (c *Case) holdToPolicy(ctx context.Context, l *loadedPlan, r Request) (*judgement, diag.List) {
 	if l.decided != nil {
 		return l.decided, nil
 	}
-	j, diags := o.applicable(ctx, opts)
+	j, diags := c.applicable(ctx, r)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	j.locate, j.hidden = o.locator(l.config), sensitiveInputs(l.plan)
-	if d := l.encode(o.keyring); d.HasErrors() {
+	j.locate, j.hidden = locatorIn(c.Directory, l.config), sensitiveInputs(l.plan)
+	if d := l.encode(c.Keyring); d.HasErrors() {
 		return nil, d
 	}
-	data, err := jsonplan.Plan(l.plan, l.config, o.jsonOptions(ctx))
+	data, err := jsonplan.Plan(l.plan, l.config, c.JSONOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
-	if diags = append(diags, o.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlan("", l.plan, regionsOf(l)), nil })...); diags.HasErrors() {
+	if diags = append(diags, c.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlan("", l.plan, regionsOf(l)), nil })...); diags.HasErrors() {
 		return nil, diags
 	}
-	if diags = append(diags, o.judgeDocument(ctx, j, data, l.plan.Digest)...); diags.HasErrors() {
+	if diags = append(diags, c.judgeDocument(ctx, j, data, l.plan.Digest)...); diags.HasErrors() {
 		return nil, diags
 	}
 	l.decided = j
@@ -238,53 +206,53 @@ func (o *operation) holdToPolicy(ctx context.Context, l *loadedPlan, opts runOpt
 
 // applicable finds the policies that apply here, and what they are told about
 // the run; nil where there are none. Warnings about policies are given once.
-func (o *operation) applicable(ctx context.Context, opts runOptions) (*judgement, diag.List) {
-	g := o.app.policies(o.policyRoot())
+func (c *Case) applicable(ctx context.Context, r Request) (*judgement, diag.List) {
+	g := policiesIn(c.Session, c.PolicyRoot())
 	if g.diags.HasErrors() {
 		return nil, g.diags
 	}
 	var diags diag.List
 	g.warned.Do(func() { diags = g.diags })
-	g.told.Do(func() { o.app.show(g.idle) })
+	g.told.Do(func() { c.Session.Show(g.idle) })
 	j := &judgement{policies: slices.Clone(g.adHoc)}
 	labels := map[string]string{}
 	if g.declared != nil {
 		if choosesEnvironments(g.declared) {
 			// One that is not declared would be one that no rule is for.
-			if diags := stacks.CheckEnvironment(g.declared, o.environment); diags.HasErrors() {
+			if diags := stacks.CheckEnvironment(g.declared, c.Environment); diags.HasErrors() {
 				return nil, diags
 			}
 		}
-		if e := g.declared.Environments[o.environment]; e != nil {
+		if e := g.declared.Environments[c.Environment]; e != nil {
 			labels = e.Labels
 		}
 		for _, name := range sortedKeys(g.declared.Policies) {
-			if g.declared.Policies[name].Applies(o.stack, labels) {
+			if g.declared.Policies[name].Applies(c.Stack, labels) {
 				j.policies = append(j.policies, g.ready[name])
 			}
 		}
 	}
 	if len(j.policies) == 0 {
-		return nil, o.overridePolicies(nil)
+		return nil, c.overridePolicies(nil)
 	}
 	j.about = map[string]any{
-		"run": map[string]any{"kind": opts.kind, "parent": opts.parent}, "stack": o.stack,
-		"environment": map[string]any{"name": o.environment, "labels": labels}, "time": time.Now().UTC().Format(time.RFC3339),
+		"run": map[string]any{"kind": r.kind, "parent": r.parent}, "stack": c.Stack,
+		"environment": map[string]any{"name": c.Environment, "labels": labels}, "time": time.Now().UTC().Format(time.RFC3339),
 	}
-	if diags := o.whoAsks(j.about); diags.HasErrors() {
+	if diags := c.whoAsks(j.about); diags.HasErrors() {
 		return nil, diags
 	}
-	if opts.parent != "" {
-		j.about["workflow"] = o.workflowOf(ctx, opts.parent)
+	if r.parent != "" {
+		j.about["workflow"] = c.workflowOf(ctx, r.parent)
 	}
 	return j, diags
 }
 
 // whoAsks tells policies who wants something done: the subject of grants, its
 // groups and its roles.
-func (o *operation) whoAsks(about map[string]any) diag.List {
-	who, _ := o.who()
-	declared, diags := o.app.policy()
+func (c *Case) whoAsks(about map[string]any) diag.List {
+	who, _ := c.who()
+	declared, diags := c.Session.Policy()
 	if diags.HasErrors() {
 		return diags
 	}
@@ -294,11 +262,11 @@ func (o *operation) whoAsks(about map[string]any) diag.List {
 
 // tellCost prices resources for the policies, where a rule may look at that. What
 // cannot be priced then stops the plan: nobody knows what the rule would say.
-func (o *operation) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
+func (c *Case) tellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
 	if !slices.ContainsFunc(j.policies, func(p *policy.Policy) bool { return p.Mentions("tutti") }) {
 		return nil
 	}
-	prices, diags := o.pricing()
+	prices, diags := pricingOf(c.Directory)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -316,13 +284,13 @@ func (o *operation) tellCost(j *judgement, list func() ([]cost.Instance, error))
 
 // judgeDocument evaluates the policies on plan JSON. A rule that cannot be
 // evaluated is an error: it must not let anything pass.
-func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
+func (c *Case) judgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
 	doc, err := j.document(data)
 	if err != nil {
 		return diag.Errorf("Cannot read plan JSON", "%s.", err)
 	}
 	var diags diag.List
-	j.decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: digest, Stack: o.stack, Locate: j.locate, Now: time.Now().UTC()})
+	j.decision, diags = policy.Judge(ctx, j.policies, doc, policy.Options{Plan: digest, Stack: c.Stack, Locate: j.locate, Now: time.Now().UTC()})
 	if diags.HasErrors() {
 		return diags
 	}
@@ -332,7 +300,7 @@ func (o *operation) judgeDocument(ctx context.Context, j *judgement, data []byte
 	if j.estimate != nil {
 		j.decision.Cost = eventData(costEvent{Totals: j.estimate.Totals, Unknown: j.estimate.Unknown})
 	}
-	return append(diags, o.overridePolicies(j.decision)...)
+	return append(diags, c.overridePolicies(j.decision)...)
 }
 
 // apart is what was judged without its objects, where something is open.
@@ -379,9 +347,9 @@ func sensitiveInputs(p *plans.Plan) (out []json.RawMessage) {
 }
 
 // workflowOf names the workflow that a run is a step of.
-func (o *operation) workflowOf(ctx context.Context, run string) map[string]any {
+func (c *Case) workflowOf(ctx context.Context, run string) map[string]any {
 	out := map[string]any{"run": run}
-	store, diags := o.store(ctx)
+	store, diags := c.Store(ctx)
 	if diags.HasErrors() {
 		return out
 	}
@@ -450,11 +418,11 @@ func locator(cfg *configs.Config) locating {
 	}
 }
 
-// locator finds declarations as whoever wrote the files knows them: what a client
+// locatorIn finds declarations as whoever wrote the files knows them: what a client
 // sent is not where it was unpacked to.
-func (p *project) locator(cfg *configs.Config) locating {
+func locatorIn(p *project.Directory, cfg *configs.Config) locating {
 	locate := locator(cfg)
-	if p.ensemble == nil || p.ensemble.host == nil {
+	if p.Ensemble == nil || p.Ensemble.Host == nil {
 		return locate
 	}
 	return func(address, attribute string) *policy.Place {
@@ -463,7 +431,7 @@ func (p *project) locator(cfg *configs.Config) locating {
 			return nil
 		}
 		out := *place
-		out.File = p.ensemble.sentName(out.File)
+		out.File = p.Ensemble.SentName(out.File)
 		if place.Range != nil {
 			rng := *place.Range
 			rng.Filename = out.File
@@ -475,15 +443,15 @@ func (p *project) locator(cfg *configs.Config) locating {
 
 // decide judges a plan and shows what came out, once. The diagnostics have an
 // error where the plan must not be carried out.
-func (o *operation) decide(ctx context.Context, l *loadedPlan, opts runOptions) (*judgement, diag.List) {
-	j, diags := o.holdToPolicy(ctx, l, opts)
+func (c *Case) decide(ctx context.Context, l *loadedPlan, r Request) (*judgement, diag.List) {
+	j, diags := c.holdToPolicy(ctx, l, r)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
 	if !j.shown {
 		j.shown = true
-		o.view.settle()
-		o.view.decision(j.decision)
+		c.view.settle()
+		c.view.decision(j.decision)
 	}
 	return j, append(diags, denied(j.decision, "This plan must not be carried out.")...)
 }
@@ -505,7 +473,7 @@ func denied(d *policy.Decision, mustNot string) diag.List {
 	}
 	var lines, options []string
 	for _, name := range sortedKeys(by) {
-		lines = append(lines, fmt.Sprintf("  - %s (%s): %s", name, by[name].level, countOf(by[name].n, "finding")))
+		lines = append(lines, fmt.Sprintf("  - %s (%s): %s", name, by[name].level, diag.CountOf(by[name].n, "finding")))
 		if by[name].level == policy.SoftMandatory {
 			options = append(options, overrideOption(name))
 		}
@@ -525,35 +493,35 @@ func denied(d *policy.Decision, mustNot string) diag.List {
 // nil where there are no policies, and for runs that are resumed: it was kept when
 // they began. The guard goes on judging what becomes known during the run; nil
 // where nothing is left open.
-func (o *operation) gate(ctx context.Context, l *loadedPlan, opts runOptions) (*policy.Decision, *guard, diag.List) {
-	if opts.resume == "" {
-		j, diags := o.decide(ctx, l, opts)
+func (c *Case) gate(ctx context.Context, l *loadedPlan, r Request) (*policy.Decision, *guard, diag.List) {
+	if r.resume == "" {
+		j, diags := c.decide(ctx, l, r)
 		if j == nil || diags.HasErrors() {
 			return nil, nil, diags
 		}
-		guard, d := newGuard(o, l, j)
+		guard, d := newGuard(c, l, j)
 		return j.decision, guard, append(diags, d...)
 	}
 	// The run passed when it began; what was overridden then stays so. It is judged
 	// as its own, whoever goes on with it.
-	run, err := o.opened.Run(ctx, opts.resume)
+	run, err := c.Opened.Run(ctx, r.resume)
 	if err != nil {
 		return nil, nil, diag.FromError(err)
 	}
-	own := *o
+	own := *c
 	own.actor, own.overrides = run.Actor, []runs.Override{}
-	j, diags := own.holdToPolicy(ctx, l, opts)
+	j, diags := own.holdToPolicy(ctx, l, r)
 	if j == nil || diags.HasErrors() {
 		return nil, nil, diags
 	}
-	raw, err := runs.Decision(ctx, o.opened, opts.resume)
+	raw, err := runs.Decision(ctx, c.Opened, r.resume)
 	var before policy.Decision
 	if err == nil && len(raw) > 0 && json.Unmarshal(raw, &before) == nil {
 		for _, override := range before.Overrides {
 			j.decision.Override(override)
 		}
 	}
-	guard, d := newGuard(o, l, j)
+	guard, d := newGuard(c, l, j)
 	return nil, guard, append(diags, d...)
 }
 
@@ -565,11 +533,11 @@ func deniedBecause(d *policy.Decision) string {
 			continue
 		}
 		if more++; more == 0 {
-			text = fmt.Sprintf("%s (policy %s, rule %s)", firstLine(f.Message), f.Policy, f.Rule)
+			text = fmt.Sprintf("%s (policy %s, rule %s)", diag.FirstLine(f.Message), f.Policy, f.Rule)
 		}
 	}
 	if more > 0 {
-		text += ", and " + countOf(more, "more finding")
+		text += ", and " + diag.CountOf(more, "more finding")
 	}
 	return text
 }

@@ -14,35 +14,23 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // What changes something and has no plan passes the gate, too: changes of states
 // by hand, actions of providers, and workflows when they start. Policies see them
 // as plan JSON of the same shape.
 
-// gateOptions are the flags of commands that pass the gate.
-type gateOptions struct {
-	policyOptions
-	overrides []string
-}
-
-func (o *gateOptions) register(f *flagSet) {
-	o.policyOptions.register(f)
-	registerOverride(f, &o.overrides)
-}
-
-// hold has the command hold what it does to these options.
-func (o *gateOptions) hold(a *App) { a.policyOptions, a.overrides = &o.policyOptions, o.overrides }
-
 // deed is something to be done that has no plan.
 type deed struct {
-	opts  runOptions
-	run   map[string]any // what input.tutti.run has besides
-	about map[string]any // what input.tutti has besides
+	request Request
+	run     map[string]any // what input.tutti.run has besides
+	about   map[string]any // what input.tutti has besides
 	// subject is what it is done to, as events name it; the state, unless given.
 	subject string
 	config  *configs.Config
@@ -53,8 +41,8 @@ type deed struct {
 // pass holds something that has no plan to the policies that apply here, and
 // shows what they say, where that is anything. The events are to be written with
 // it: what was decided, and what was overridden.
-func (o *operation) pass(ctx context.Context, d deed) ([]events.Event, diag.List) {
-	j, diags := o.applicable(ctx, d.opts)
+func (c *Case) pass(ctx context.Context, d deed) ([]events.Event, diag.List) {
+	j, diags := c.applicable(ctx, d.request)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
@@ -67,14 +55,14 @@ func (o *operation) pass(ctx context.Context, d deed) ([]events.Event, diag.List
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
-	if diags = append(diags, o.judgeDocument(ctx, j, data, "")...); diags.HasErrors() {
+	if diags = append(diags, c.judgeDocument(ctx, j, data, "")...); diags.HasErrors() {
 		return nil, diags
 	}
 	if len(j.decision.Findings) > 0 {
-		o.view.settle()
-		o.view.decision(j.decision)
+		c.view.settle()
+		c.view.decision(j.decision)
 	}
-	if _, unseen := o.view.(silentView); unseen { // it is told by diagnostics alone
+	if !c.view.shown() { // it is told by diagnostics alone
 		for _, f := range j.decision.Findings {
 			if f.Blocks() {
 				diags = append(diags, findingDiag(f, false))
@@ -84,7 +72,7 @@ func (o *operation) pass(ctx context.Context, d deed) ([]events.Event, diag.List
 	if diags = append(diags, denied(j.decision, "This must not be done.")...); diags.HasErrors() {
 		return nil, diags
 	}
-	return decisionEvents(o.key(), o.by(), d, j.decision), diags
+	return decisionEvents(c.Key(), c.by(), d, j.decision), diags
 }
 
 // deedDecided is the data of the event policy.decided about what has no plan.
@@ -97,10 +85,10 @@ type deedDecided struct {
 
 // decisionEvents tell what policy said about what has no plan.
 func decisionEvents(key states.Key, by string, d deed, decision *policy.Decision) []events.Event {
-	told := deedDecided{Kind: d.opts.kind, Decision: decision}
+	told := deedDecided{Kind: d.request.kind, Decision: decision}
 	told.Command, _ = d.run["command"].(string)
 	if d.subject == "" {
-		d.subject = place(key)
+		d.subject = project.PlaceOf(key)
 	}
 	out := []events.Event{runs.AuditEvent(key, "policy.decided", d.subject, by, nil)}
 	told.Actor = out[0].Actor
@@ -116,24 +104,25 @@ func decisionEvents(key states.Key, by string, d deed, decision *policy.Decision
 // emptyPlan is plan JSON of a plan that changes nothing.
 func emptyPlan() ([]byte, error) {
 	return json.Marshal(map[string]any{
-		"format_version": jsonplan.PlanFormat, "terraform_version": terraformVersion, "errored": false,
+		"format_version": jsonplan.PlanFormat, "terraform_version": project.TerraformVersion, "errored": false,
 		"planned_values": map[string]any{"root_module": map[string]any{}}, "resource_changes": []any{},
 	})
 }
 
 // noticeView shows decisions beside what a command prints, and nothing else.
-type noticeView struct {
-	silentView
-	app *App
-}
+type noticeView struct{ session *project.Session }
 
-func (v noticeView) decision(d *policy.Decision) { v.app.terminals().err.Decision(d) }
+func (noticeView) settle()      {}
+func (noticeView) cost(*judged) {}
+func (noticeView) shown() bool  { return true }
+
+func (v noticeView) decision(d *policy.Decision) { v.session.Decision(d) }
 
 // hiddenInput stands for the value of a sensitive variable.
 const hiddenInput = "(sensitive value)"
 
 // admit holds a run of a workflow to the policies before it is made.
-func (o *operation) admit(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
+func (c *Case) admit(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
 	inputs := map[string]any{}
 	for name, v := range a.Inputs {
 		if inputs[name] = plainJSON(v); v.HasMarkDeep(marks.Sensitive) {
@@ -144,25 +133,24 @@ func (o *operation) admit(ctx context.Context, a runs.Admission) ([]events.Event
 	if t := a.Trigger; t != nil {
 		about["trigger"] = map[string]any{"name": t.Name, "kind": t.Kind, "instant": t.At.UTC().Format(time.RFC3339)}
 	}
-	view := operationView(noticeView{app: o.app})
-	if _, silent := o.view.(silentView); silent {
-		view = o.view
+	view := View(noticeView{c.Session})
+	if !c.view.shown() {
+		view = c.view
 	}
-	own := &operation{
-		project: o.aside(states.Key{Environment: a.Run.Key.Environment}), view: view,
-		actor: a.Run.Actor, authority: a.Run.Authority, overrides: a.Run.Overrides, starts: a.Workflow,
-	}
-	return own.pass(ctx, deed{opts: runOptions{kind: runs.WorkflowKind, parent: a.Run.Parent}, about: about, subject: a.Run.ID, document: emptyPlan})
+	own := NewCase(c.Aside(states.Key{Environment: a.Run.Key.Environment}), view)
+	own.as(a.Run.Actor, a.Run.Authority, a.Run.Overrides)
+	own.starts = a.Workflow
+	return own.pass(ctx, deed{request: Request{kind: runs.WorkflowKind, parent: a.Run.Parent}, about: about, subject: a.Run.ID, document: emptyPlan})
 }
 
 // passState holds a change of a state by hand to the policies. moved says where
 // objects were before, of those that get another address.
-func (p *project) passState(ctx context.Context, command string, st *states.State, changes []states.Change, moved map[addrs.Object]addrs.Object) ([]events.Event, diag.List) {
-	o := &operation{project: p, view: p.app.operationView(false)}
-	return o.pass(ctx, deed{
-		opts: runOptions{kind: "state"}, run: map[string]any{"command": command},
+func passState(ctx context.Context, p *project.Directory, view View, command string, st *states.State, changes []states.Change, moved map[addrs.Object]addrs.Object) ([]events.Event, diag.List) {
+	c := NewCase(p, view)
+	return c.pass(ctx, deed{
+		request: Request{kind: "state"}, run: map[string]any{"command": command},
 		document: func() ([]byte, error) {
-			options := p.jsonOptions(ctx)
+			options := p.JSONOptions(ctx)
 			return jsonplan.Plan(statePlan(st, changes, moved, options.Schemas), nil, options)
 		},
 	})
@@ -204,7 +192,7 @@ func statePlan(st *states.State, changes []states.Change, moved map[addrs.Object
 			c.Action = plans.Forget
 		case before == nil:
 			before = row.After
-			c.Importing = &plans.Importing{ID: objectID(row.After)}
+			c.Importing = &plans.Importing{ID: project.ObjectID(row.After)}
 		case string(before.Attributes) != string(row.After.Attributes):
 			c.Action = plans.Update
 		}
@@ -217,4 +205,14 @@ func statePlan(st *states.State, changes []states.Change, moved map[addrs.Object
 		p.Changes = append(p.Changes, c)
 	}
 	return p
+}
+
+// plainJSON writes a value as JSON, without its type.
+func plainJSON(v cty.Value) json.RawMessage {
+	bare, _ := v.UnmarkDeep()
+	data, err := ctyjson.Marshal(bare, bare.Type())
+	if err != nil {
+		return json.RawMessage("null")
+	}
+	return data
 }

@@ -22,7 +22,7 @@ import (
 // whose outcome was unknown, each time an object they wait for becomes known. Rules
 // that judge each object by itself are given that object only; others the whole plan.
 type guard struct {
-	o    *operation
+	o    *Case
 	l    *loadedPlan
 	j    *judgement
 	rest *policy.Rest // the plan without its objects; nil where no open rule judges these by themselves
@@ -69,7 +69,7 @@ const patience = 10
 var _ engine.Guard = (*guard)(nil)
 
 // newGuard returns nil where nothing is open.
-func newGuard(o *operation, l *loadedPlan, j *judgement) (*guard, diag.List) {
+func newGuard(o *Case, l *loadedPlan, j *judgement) (*guard, diag.List) {
 	if !j.decision.Open() {
 		return nil, nil
 	}
@@ -150,21 +150,6 @@ func (g *guard) waiting(address string) (alone, others []string) {
 		}
 	}
 	return alone, others
-}
-
-// variables are those of the plan, with the values that arrived since it was made.
-func (l *loadedPlan) variables() map[string]plans.Variable {
-	if len(l.late) == 0 {
-		return l.plan.Variables
-	}
-	out := maps.Clone(l.plan.Variables)
-	for name, v := range l.late {
-		if variable, ok := out[name]; ok {
-			variable.Value = v
-			out[name] = variable
-		}
-	}
-	return out
 }
 
 // Before implements [engine.Guard].
@@ -332,7 +317,7 @@ func (g *guard) judgeObjects(ctx context.Context, rules []string, objects []*pla
 	for _, key := range rules {
 		only[key] = true
 	}
-	data, err := jsonplan.Plan(&plans.Plan{Changes: objects}, nil, g.o.jsonOptions(ctx))
+	data, err := jsonplan.Plan(&plans.Plan{Changes: objects}, nil, g.o.JSONOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
@@ -373,7 +358,7 @@ func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 			}
 		}
 	}
-	data, err := jsonplan.Plan(&plan, g.l.config, g.o.jsonOptions(ctx))
+	data, err := jsonplan.Plan(&plan, g.l.config, g.o.JSONOptions(ctx))
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
@@ -393,7 +378,7 @@ func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 
 // judge judges a document by some of the open rules.
 func (g *guard) judge(ctx context.Context, doc *policy.Document, only map[string]bool) (*policy.Decision, diag.List) {
-	decision, diags := policy.Judge(ctx, g.j.policies, doc, policy.Options{Plan: g.l.plan.Digest, Stack: g.o.stack, Locate: g.j.locate, Now: time.Now().UTC(), Only: only})
+	decision, diags := policy.Judge(ctx, g.j.policies, doc, policy.Options{Plan: g.l.plan.Digest, Stack: g.o.Stack, Locate: g.j.locate, Now: time.Now().UTC(), Only: only})
 	if diags.HasErrors() {
 		return nil, diags
 	}

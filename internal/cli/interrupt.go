@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -46,11 +45,11 @@ func (a *App) watchInterrupts(parent context.Context, livesOn bool) (context.Con
 					cancelSoft()
 					continue
 				}
-				a.tell(a.interrupted())
+				a.Tell(a.interrupted())
 				cancelSoft()
 			case 2:
 				if !a.far && a.isBusy() {
-					a.tell("\nSecond interrupt received. Giving up running operations.\n")
+					a.Tell("\nSecond interrupt received. Giving up running operations.\n")
 				}
 				cancelHard()
 			default:
@@ -75,7 +74,7 @@ func (a *App) isBusy() bool {
 	if busy := a.busy.Load(); busy != nil {
 		return (*busy)()
 	}
-	return !waiting[a.command]
+	return !waiting[a.Command]
 }
 
 // interrupted is what is told at the first interrupt.
@@ -83,8 +82,8 @@ func (a *App) interrupted() string {
 	switch {
 	case a.isBusy():
 		return "\nInterrupt received. Finishing what is running; please wait. A second interrupt\ngives up running operations; \"tutti resume\" can then settle them.\n"
-	case a.command == "server" || a.command == "runner":
-		return "\nInterrupt received. Nothing is running: the " + a.command + " stops.\n"
+	case a.Command == "server" || a.Command == "runner":
+		return "\nInterrupt received. Nothing is running: the " + a.Command + " stops.\n"
 	}
 	return "\nInterrupt received.\n"
 }
@@ -96,10 +95,6 @@ func hardContext(ctx context.Context) context.Context {
 	}
 	return ctx
 }
-
-// tell prints a line for people while something runs: on standard error, so
-// that JSON on standard output stays JSON.
-func (a *App) tell(text string) { fmt.Fprint(a.Err, text) }
 
 // within returns a context whose [hardContext] ends by itself so long after the
 // first interrupt; 0 for never. let is to be called when nothing needs it any more.

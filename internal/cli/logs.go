@@ -37,12 +37,12 @@ func logsCommand() *command {
 const logPolling = 200 * time.Millisecond
 
 func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) int {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
@@ -102,7 +102,7 @@ func noStep(run, name string, steps []flow.StepState) diag.List {
 	for _, s := range steps {
 		names = append(names, s.Name)
 	}
-	return diag.Errorf("No such step", "The workflow of run %s has no step %q.%s There are: %s.", run, name, near(name, names), strings.Join(names, ", "))
+	return diag.Errorf("No such step", "The workflow of run %s has no step %q.%s There are: %s.", run, name, diag.DidYouMean(name, names), strings.Join(names, ", "))
 }
 
 // hasStep says whether NAME, NAME["key"] or NAME.undo is of a step.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -21,6 +20,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/observer"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -30,7 +30,7 @@ import (
 // stackObserver looks at the stacks of a project: for a server again and again, for
 // "tutti drift -now" once.
 type stackObserver struct {
-	op      *operation // of the project's root
+	op      *Operation // of the project's root
 	store   *sqlite.Store
 	budgets observer.Budgets
 	loop    observer.Observer
@@ -41,9 +41,9 @@ type stackObserver struct {
 var _ observer.Work = (*stackObserver)(nil)
 
 // newStackObserver makes one that tells the program's own log what does not work.
-func newStackObserver(op *operation, store *sqlite.Store) *stackObserver {
+func newStackObserver(op *Operation, store *sqlite.Store) *stackObserver {
 	w := &stackObserver{op: op, store: store}
-	w.loop = observer.Observer{Store: store, Work: w, Problem: func(err error) { fmt.Fprintf(op.app.Err, "Observer: %s\n", err) }}
+	w.loop = observer.Observer{Store: store, Work: w, Problem: func(err error) { op.Session.Tell(fmt.Sprintf("Observer: %s\n", err)) }}
 	return w
 }
 
@@ -102,7 +102,7 @@ func (w *stackObserver) serve(ctx context.Context) {
 // targets are the stacks of the project in all environments; known tells lists of
 // those apart. Budgets are set to what the files say.
 func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, known string, err error) {
-	p, err := loadedProject(w.op.rootDir())
+	p, err := loadedProject(w.op.RootDir())
 	if err != nil {
 		return nil, "", err
 	}
@@ -111,7 +111,7 @@ func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, kn
 		maps.Copy(rates, o.Rates)
 	}
 	w.budgets.Set(rates)
-	environments, err := environmentsOf(ctx, p, w.store, w.op.environment)
+	environments, err := environmentsOf(ctx, p, w.store, w.op.Environment)
 	if err != nil {
 		return nil, "", err
 	}
@@ -127,61 +127,33 @@ func (w *stackObserver) targets(ctx context.Context) (list []observer.Target, kn
 	return list, fmt.Sprint(environments), nil
 }
 
-// loadedProject reads a project. A plain directory is one without declarations.
-func loadedProject(dir string) (*projects.Project, error) {
-	if !projects.Exists(dir) {
-		return &projects.Project{Dir: dir}, nil
-	}
-	p, diags := projects.Load(dir)
-	return p, diags.Err()
-}
-
-// environmentsOf are those that a project declares or else those that have a state,
-// and the one that is selected.
-func environmentsOf(ctx context.Context, p *projects.Project, store *sqlite.Store, selected string) ([]string, error) {
-	if declared := sortedKeys(p.Environments); len(declared) > 0 {
-		return declared, nil
-	}
-	var list []string
-	for _, stack := range append(sortedKeys(p.Stacks), "") {
-		names, err := store.Environments(ctx, stack)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, names...)
-	}
-	list = append(list, selected)
-	slices.Sort(list)
-	return slices.Compact(list), nil
-}
-
 // operation is one on a stack as the files are now. Nothing of it is shown. done
 // is to be called in the end.
-func (w *stackObserver) operation(key states.Key) (op *operation, done func(), diags diag.List) {
-	p, err := loadedProject(w.op.rootDir())
+func (w *stackObserver) operation(key states.Key) (op *Operation, done func(), diags diag.List) {
+	p, err := loadedProject(w.op.RootDir())
 	if err != nil {
 		return nil, nil, diag.FromError(err)
 	}
-	root := w.op.aside(key)
-	root.app = w.op.app.fresh()
-	root.app.Out, root.app.Err = io.Discard, io.Discard
+	root := w.op.Aside(key)
+	root.Session = w.op.Session.Fresh()
+	root.Session.Terminal = project.Muted{}
 	if key.Stack == "" && len(p.Stacks) == 0 {
 		done = func() {
-			if root.providers != nil {
-				_ = root.providers.Close()
+			if root.Providers != nil {
+				_ = root.Providers.Close()
 			}
 		}
-		return &operation{project: root, view: silentView{}}, done, nil
+		return newOperation(root, silentView{}), done, nil
 	}
-	e, diags := newEnsemble(root, p)
+	e, diags := project.NewEnsemble(root, p)
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
 	if p.Stacks[key.Stack] == nil {
 		return nil, nil, diag.Errorf("No such stack", "The project declares no stack %q.", key.Stack)
 	}
-	e.names, e.environment, root.stack = []string{key.Stack}, key.Environment, ""
-	return &operation{project: e.member(key.Stack), view: silentView{}}, e.closeMembers, diags
+	e.Names, e.Environment, root.Stack = []string{key.Stack}, key.Environment, ""
+	return newOperation(e.Member(key.Stack), silentView{}), e.CloseMembers, diags
 }
 
 // Look implements [observer.Work]: it makes a plan that would only record what is
@@ -194,9 +166,9 @@ func (w *stackObserver) Look(ctx context.Context, t observer.Target, asked *obse
 	defer done()
 	switch {
 	case asked != nil:
-		op.actor, op.authority = asked.By, asked.Authority
+		op.as(asked.By, asked.Authority, nil)
 	case t.Block != nil:
-		op.actor, op.authority = t.Block.As, &access.Authority{}
+		op.as(t.Block.As, &access.Authority{}, nil)
 	}
 	in, diags := op.planInput(ctx, &planOptions{refresh: true, refreshOnly: true, parallelism: defaultParallelism})
 	if diags.HasErrors() {
@@ -232,7 +204,7 @@ func inALine(diags diag.List) error {
 			if d.Address != "" {
 				where = d.Address + ": "
 			}
-			return fmt.Errorf("%s%s: %s", where, d.Summary, firstLine(d.Detail))
+			return fmt.Errorf("%s%s: %s", where, d.Summary, diag.FirstLine(d.Detail))
 		}
 	}
 	return nil
@@ -264,9 +236,6 @@ func (w *stackObserver) Busy(ctx context.Context, key states.Key) (bool, error) 
 // Open implements [observer.Work].
 func (w *stackObserver) Open(ctx context.Context, run string) (bool, error) {
 	r, err := w.store.Run(ctx, run)
-	if errors.Is(err, runs.ErrNotFound) {
-		return false, nil
-	}
 	return err == nil && !r.Status.Ended(), err
 }
 
@@ -314,6 +283,6 @@ func (w *stackObserver) reset(ctx context.Context, key states.Key, by string) er
 			return nil, nil, err
 		}
 		document, err = json.Marshal(r.Reset())
-		return document, []events.Event{runs.AuditEvent(key, "drift.reset", place(key), by, nil)}, err
+		return document, []events.Event{runs.AuditEvent(key, "drift.reset", project.PlaceOf(key), by, nil)}, err
 	})
 }

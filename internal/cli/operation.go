@@ -16,8 +16,9 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/modules"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/plans"
-	"github.com/tutti-dev/tutti/internal/providers"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/secrets"
 	"github.com/tutti-dev/tutti/internal/stacks"
@@ -25,127 +26,61 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// loadedPlan is a plan together with the configuration it was made from.
-type loadedPlan struct {
-	plan    *plans.Plan
-	encoded []byte
-	config  *configs.Config
-	// ephemeral are the values of ephemeral variables, which no plan keeps.
-	ephemeral map[string]cty.Value
-	// late are values that were not known when the plan was made.
-	late map[string]cty.Value
-	file string // the file it came from; empty for one made just now
-
-	decided *judgement // what policy says; nil until asked
-	costs   *judged    // see operation.judge
-	refused bool       // a policy or a budget kept it from being carried out
-	// forbidden says that whom it is done for may not carry it out.
-	forbidden bool
-}
-
 // operation is one command that plans or applies: plan, apply, destroy, refresh
 // and import share it.
-type operation struct {
-	*project
+type Operation struct {
+	Case
 	view operationView
-	// actor is on whose behalf it is done; empty for who runs the program.
-	actor string
-	// authority is that of the actor, as runs keep it.
-	authority *access.Authority
-	// overrides are those of the run that it is done for; nil: what -override says.
-	overrides []runs.Override
-	// starts is the workflow that is started, where no stack is worked on.
-	starts string
 }
 
-// resource is what is worked on, as permissions name it.
-func (o *operation) resource() string {
-	if o.starts != "" {
-		return o.starts
-	}
-	return o.stack
+func newOperation(p *project.Directory, view operationView) *Operation {
+	return &Operation{NewCase(p, view), view}
 }
 
-// who is on whose behalf it is done, with what their rights rest on.
-func (o *operation) who() (access.Identity, *access.Authority) {
-	if o.actor == "" {
-		return o.app.identity(), o.app.authority()
-	}
-	return o.app.identityIn(o.actor, o.authority), o.authority
-}
-
-// by is on whose behalf it is done.
-func (o *operation) by() string {
-	if o.actor != "" {
-		return o.actor
-	}
-	return o.app.actor()
-}
-
-// subject is [operation.by] as grants, policies and the feed name them.
-func (o *operation) subject() string { return access.Subject(o.by()) }
-
-func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.List) {
-	a.jsonOut, a.prose = asJSON, true
-	view := a.operationView(asJSON)
-	p, diags := a.openProject()
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	if st != nil {
-		p.useStateFile(st)
-	}
-	return &operation{project: p, view: view}, nil
-}
-
-// openRootOperation is openOperation for commands about no one stack.
-func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
-	a.jsonOut, a.prose = asJSON, true
-	view := a.operationView(asJSON)
-	p, diags := a.openRoot()
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	return &operation{project: p, view: view}, nil
+// newOperationBy is newOperation on behalf of somebody else.
+func newOperationBy(p *project.Directory, view operationView, actor string, authority *access.Authority, overrides []runs.Override) *Operation {
+	o := newOperation(p, view)
+	o.as(actor, authority, overrides)
+	return o
 }
 
 // on is the operation on the state of a run: on the stack it is about, where
 // there is such a one.
-func (o *operation) on(key states.Key) *operation {
-	if e := o.ensemble; e != nil && e.declared.Stacks[key.Stack] != nil {
-		e.environment = key.Environment
-		return &operation{project: e.member(key.Stack), view: o.view}
+func (o *Operation) on(key states.Key) *Operation {
+	if e := o.Ensemble; e != nil && e.Declared.Stacks[key.Stack] != nil {
+		e.Environment = key.Environment
+		return newOperation(e.Member(key.Stack), o.view)
 	}
-	o.useKey(key)
+	o.UseKey(key)
 	return o
 }
 
 // planInput gathers what a plan is made from.
-func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
+func (o *Operation) planInput(ctx context.Context, po *planOptions) (engine.PlanInput, diag.List) {
 	who, _ := o.who()
-	if diags := o.app.mayBe(who, access.Plan, o.environment, o.stack, ""); diags.HasErrors() {
+	if diags := o.Session.MayBe(who, access.Plan, o.Environment, o.Stack, ""); diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	req, diags := o.withoutStack(po).request()
+	req, diags := withoutStack(o.Directory, po).request()
 	if diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	cfg, diags := o.config(ctx)
+	cfg, diags := o.Config(ctx)
 	if diags.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	values, d := o.variables(ctx, cfg, &po.variableOptions, req.mode)
+	values, d := o.Variables(ctx, cfg, &po.VariableOptions, req.mode)
 	diags = append(diags, d...)
 	if d.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	prior, d := o.prior(ctx, req.mode)
+	prior, d := o.Prior(ctx, req.mode)
 	diags = append(diags, d...)
 	if d.HasErrors() {
 		return engine.PlanInput{}, diags
 	}
-	if o.isStack() && req.mode == plans.Normal {
-		if d := o.ensemble.pendingMoves(ctx, o.declared); d.HasErrors() {
+	if o.IsStack() && req.mode == plans.Normal {
+		if d := pendingMoves(ctx, o.Ensemble, o.Declared); d.HasErrors() {
 			return engine.PlanInput{}, append(diags, d...)
 		}
 	}
@@ -154,44 +89,33 @@ func (o *operation) planInput(ctx context.Context, po *planOptions) (engine.Plan
 
 // withoutStack takes the name of the stack that is worked on off addresses that
 // begin with it.
-func (p *project) withoutStack(po *planOptions) *planOptions {
-	if !p.isStack() {
+func withoutStack(p *project.Directory, po *planOptions) *planOptions {
+	if !p.IsStack() {
 		return po
 	}
 	out := *po
 	for _, list := range []*[]string{&out.targets, &out.excludes, &out.replaces} {
 		*list = slices.Clone(*list)
 		for i, s := range *list {
-			(*list)[i] = strings.TrimPrefix(s, "stack."+p.stack+".")
+			(*list)[i] = strings.TrimPrefix(s, "stack."+p.Stack+".")
 		}
 	}
 	return &out
 }
 
-// prior is the state to plan from. One that cannot be read in full will do for
-// destroying only.
-func (p *project) prior(ctx context.Context, mode plans.Mode) (*states.State, diag.List) {
-	prior, diags := p.state(ctx)
-	if !diags.HasErrors() && len(prior.Problems) > 0 && mode != plans.Destroy {
-		// Planned from nulls, everything that uses these values would change.
-		diags = append(diags, unreadable(prior, diag.Error, "A plan made without them would be wrong.")...)
-	}
-	return prior, diags
-}
-
-func (o *operation) inputFrom(cfg *configs.Config, values map[string]configs.InputValue, prior *states.State, req planRequest, po *planOptions) engine.PlanInput {
+func (o *Operation) inputFrom(cfg *configs.Config, values map[string]configs.InputValue, prior *states.State, req planRequest, po *planOptions) engine.PlanInput {
 	return engine.PlanInput{
-		Config: cfg, Variables: values, Prior: prior, StateKey: o.key(), Providers: o.factory(),
+		Config: cfg, Variables: values, Prior: prior, StateKey: o.Key(), Providers: o.Factory(),
 		Mode: req.mode, Targets: req.targets, Excludes: req.excludes, ForceReplace: req.replaces,
 		SkipRefresh: !po.refresh, GenerateConfig: po.generateConfigOut != "",
-		RootDir: ".", WorkDir: o.workDir, Parallelism: po.parallelism, Now: time.Now().UTC(),
-		Program: programVersion(), Progress: o.view.progress,
+		RootDir: ".", WorkDir: o.WorkDir, Parallelism: po.parallelism, Now: time.Now().UTC(),
+		Program: project.ProgramVersion(), Progress: o.view.progress,
 	}
 }
 
 // makePlan plans and completes the plan with what pins it: provider versions
 // and the list of installed modules. A plan with errors is returned as well.
-func (o *operation) makePlan(ctx context.Context, in engine.PlanInput) (*loadedPlan, diag.List) {
+func (o *Operation) makePlan(ctx context.Context, in engine.PlanInput) (*loadedPlan, diag.List) {
 	plan, diags := engine.Plan(ctx, in)
 	if plan == nil {
 		return nil, diags
@@ -210,23 +134,23 @@ func (o *operation) makePlan(ctx context.Context, in engine.PlanInput) (*loadedP
 
 // completePlan adds what pins a plan: the providers and modules it was made
 // with.
-func (o *operation) completePlan(ctx context.Context, l *loadedPlan, in engine.PlanInput) {
+func (o *Operation) completePlan(ctx context.Context, l *loadedPlan, in engine.PlanInput) {
 	for _, p := range usedProviders(in.Config, in.Prior) {
 		if p.IsBuiltIn() {
 			continue
 		}
-		if lock, ok := o.providerLock(ctx, p); ok {
+		if lock, ok := o.ProviderLock(ctx, p); ok {
 			l.plan.Providers[p] = lock
 		}
 	}
-	l.plan.ModulesManifest, _ = os.ReadFile(modules.ManifestFile(o.dataDir))
-	if o.dir == "" {
+	l.plan.ModulesManifest, _ = os.ReadFile(modules.ManifestFile(o.DataDir))
+	if o.Dir == "" {
 		return
 	}
 	// A plan knows its files as the stack's own directory does.
 	files := make(map[string][]byte, len(l.plan.Files))
 	for name, src := range l.plan.Files {
-		if rel, err := filepath.Rel(o.dir, name); err == nil {
+		if rel, err := filepath.Rel(o.Dir, name); err == nil {
 			name = rel
 		}
 		files[name] = src
@@ -234,39 +158,13 @@ func (o *operation) completePlan(ctx context.Context, l *loadedPlan, in engine.P
 	l.plan.Files = files
 }
 
-// encode fills in the plan's bytes and digest.
-func (l *loadedPlan) encode(sealer plans.Sealer) diag.List {
-	if l.encoded != nil {
-		return nil
-	}
-	data, err := plans.Encode(l.plan, sealer)
-	if err != nil {
-		return diag.FromError(err)
-	}
-	l.encoded = data
-	return nil
-}
-
-// encodeLate returns the bytes of the values that arrived late, to be kept with
-// the run; nil where there are none.
-func (l *loadedPlan) encodeLate(sealer plans.Sealer) ([]byte, diag.List) {
-	if len(l.late) == 0 {
-		return nil, nil
-	}
-	data, err := plans.EncodeValues(l.late, sealer)
-	if err != nil {
-		return nil, diag.FromError(err)
-	}
-	return data, nil
-}
-
 // loadPlanFile reads a saved plan.
-func (p *project) loadPlanFile(name string) (*loadedPlan, diag.List) {
+func loadPlanFile(p *project.Directory, name string) (*loadedPlan, diag.List) {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, diag.Errorf("Cannot read plan file", "%s.", fileReason(err))
+		return nil, diag.Errorf("Cannot read plan file", "%s.", files.Reason(err))
 	}
-	loaded, diags := p.loadPlan(p.sealedNow(data))
+	loaded, diags := loadPlan(p, sealedNow(p, data))
 	if diags.HasErrors() {
 		for i := range diags {
 			if diags[i].Summary == "Cannot read plan" {
@@ -281,11 +179,11 @@ func (p *project) loadPlanFile(name string) (*loadedPlan, diag.List) {
 
 // sealedNow is a plan file as the store takes it: sealed with the key in use, also
 // where that was changed since. Where it cannot be, reading the plan says why.
-func (p *project) sealedNow(data []byte) []byte {
-	anew := func(sealed []byte) ([]byte, error) { return p.keyring.Reseal(sealed, nil) }
+func sealedNow(p *project.Directory, data []byte) []byte {
+	anew := func(sealed []byte) ([]byte, error) { return p.Keyring.Reseal(sealed, nil) }
 	reseal := func() ([]byte, error) { return plans.Reseal(data, anew) }
 	if stacks.IsPlan(data) {
-		reseal = func() ([]byte, error) { return stacks.Reseal(data, p.keyring.Open, anew) }
+		reseal = func() ([]byte, error) { return stacks.Reseal(data, p.Keyring.Open, anew) }
 	}
 	if out, err := reseal(); err == nil {
 		return out
@@ -294,8 +192,8 @@ func (p *project) sealedNow(data []byte) []byte {
 }
 
 // loadPlan reads a plan and its configuration from the plan's bytes.
-func (p *project) loadPlan(data []byte) (*loadedPlan, diag.List) {
-	plan, err := plans.Decode(data, p.keyring)
+func loadPlan(p *project.Directory, data []byte) (*loadedPlan, diag.List) {
+	plan, err := plans.Decode(data, p.Keyring)
 	switch {
 	case errors.Is(err, plans.ErrNotPlan) && len(data) > 1 && data[0] == 'P' && data[1] == 'K':
 		return nil, diag.Errorf("Cannot read plan", "this looks like a plan of Terraform or OpenTofu, which only they can read. Make one with \"tutti plan -out=FILE\".")
@@ -313,17 +211,17 @@ func (p *project) loadPlan(data []byte) (*loadedPlan, diag.List) {
 		return nil, diag.FromError(err)
 	}
 	cfg, diags := configs.Load(plan.RootDir, configs.LoadOptions{
-		Snapshot: plan.Files, Resolve: manifest.Resolve("."), TerraformVersion: terraformVersion, Base: p.dir,
+		Snapshot: plan.Files, Resolve: manifest.Resolve("."), TerraformVersion: project.TerraformVersion, Base: p.Dir,
 	})
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	p.quote(cfg.Files)
+	p.Quote(cfg.Files)
 	return &loadedPlan{plan: plan, encoded: data, config: cfg}, nil
 }
 
 // giveEphemeral asks again for the values that a saved plan does not keep.
-func (o *operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *variableOptions) diag.List {
+func (o *Operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *project.VariableOptions) diag.List {
 	wanted := false
 	for name, v := range l.plan.Variables {
 		if v.Ephemeral && v.Given {
@@ -336,7 +234,7 @@ func (o *operation) giveEphemeral(ctx context.Context, l *loadedPlan, vars *vari
 	if !wanted {
 		return nil
 	}
-	values, diags := o.variables(ctx, l.config, vars, l.plan.Mode)
+	values, diags := o.Variables(ctx, l.config, vars, l.plan.Mode)
 	l.ephemeral = map[string]cty.Value{}
 	for name, v := range l.plan.Variables {
 		given, ok := values[name]
@@ -378,10 +276,10 @@ func usedProviders(cfg *configs.Config, st *states.State) []addrs.Provider {
 }
 
 // checkLocks refuses a saved plan whose providers have changed meanwhile.
-func (o *operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List {
+func (o *Operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List {
 	var diags diag.List
 	for p, want := range plan.Providers {
-		have, ok := o.providerLock(ctx, p)
+		have, ok := o.ProviderLock(ctx, p)
 		if ok && (have.Version != want.Version || have.Digest != want.Digest) {
 			diags = append(diags, diag.Errorf("Provider has changed since the plan",
 				"The plan was made with %s %s; installed now is %s. A plan runs only with exactly what it was made with: plan again.", p.ForDisplay(), want.Version, have.Version)...)
@@ -392,14 +290,13 @@ func (o *operation) checkLocks(ctx context.Context, plan *plans.Plan) diag.List 
 
 // runOptions shape the execution of a plan.
 type runOptions struct {
-	kind        string // apply, destroy, refresh, import, rollback
+	Request
 	parallelism int
-	resume      string        // id of the run to resume; empty for a new one
-	id, parent  string        // of a new run: its id, and the run it is a step of; may be empty
+	id          string        // of a new run; may be empty
 	patience    time.Duration // how long to wait for what another run is changing
-	// again is called when the plan is out of date before anything was done; nil:
-	// that is an error.
-	again func(*states.StaleError) int
+	// repeats says that a plan that is out of date before anything was done is made
+	// again: that is no error.
+	repeats bool
 	// budgeted says that the plan was held against the budgets with others that it
 	// is applied with, on this board.
 	budgeted bool
@@ -408,31 +305,11 @@ type runOptions struct {
 	hard <-chan struct{}
 }
 
-// execute carries out a plan as a durable run and tells how it ended.
-func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions) int {
-	result, stale, diags := o.carryOut(ctx, l, opts)
-	o.view.settle()
-	if stale != nil && opts.again != nil {
-		return opts.again(stale)
-	}
-	o.app.show(diags)
-	if result.Run.Status == "" {
-		return exitFailed // it could not even be tried
-	}
-	if opts.kind != "import" || result.Run.Status != runs.Succeeded {
-		o.view.applied(l.plan, result)
-	}
-	if diags.HasErrors() || result.Run.Status != runs.Succeeded {
-		return exitFailed
-	}
-	return exitOK
-}
-
 // mayCarryOut refuses what the roles do not allow of what carrying out a plan is.
-func (o *operation) mayCarryOut(l *loadedPlan, kind string) diag.List {
+func (o *Operation) mayCarryOut(l *loadedPlan, kind string) diag.List {
 	who, _ := o.who()
-	for _, verb := range verbsOf(kind, l.plan) {
-		if diags := o.app.mayBe(who, verb, o.environment, o.stack, ""); diags.HasErrors() {
+	for _, verb := range project.VerbsOf(kind, l.plan) {
+		if diags := o.Session.MayBe(who, verb, o.Environment, o.Stack, ""); diags.HasErrors() {
 			return diags
 		}
 	}
@@ -441,13 +318,13 @@ func (o *operation) mayCarryOut(l *loadedPlan, kind string) diag.List {
 
 // carryOut carries out a plan as a durable run. What it returns besides the
 // result is why the run could not start, where the plan is out of date.
-func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
+func (o *Operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions) (runs.Result, *states.StaleError, diag.List) {
 	_, authority := o.who()
 	if diags := o.mayCarryOut(l, opts.kind); diags.HasErrors() {
 		l.forbidden = true
 		return runs.Result{}, nil, diags
 	}
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
@@ -459,7 +336,7 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		if err != nil {
 			return runs.Result{}, nil, diag.FromError(err)
 		}
-		opts.board = o.boardOf(ctx, run, map[string]*loadedPlan{o.stack: l})
+		opts.board = o.boardOf(ctx, run, map[string]*loadedPlan{o.Stack: l})
 	default:
 		costs = *o.judge(ctx, l)
 		opts.board = costs.board
@@ -470,14 +347,14 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		}
 	}
 	told := diags
-	if diags := l.encode(o.keyring); diags.HasErrors() {
+	if diags := l.encode(o.Keyring); diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	late, diags := l.encodeLate(o.keyring)
+	late, diags := l.encodeLate(o.Keyring)
 	if diags.HasErrors() {
 		return runs.Result{}, nil, diags
 	}
-	decided, guard, policed := o.gate(ctx, l, opts)
+	decided, guard, policed := o.gate(ctx, l, opts.Request)
 	if policed.HasErrors() {
 		l.refused = true
 		return runs.Result{}, nil, policed
@@ -490,24 +367,24 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 	case opts.resume != "":
 		id = opts.resume
 	case id == "":
-		id = takeNewRun(ctx)
+		id = project.TakeNewRun(ctx)
 	}
-	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.app.tell}
+	waiting := &waitingStore{Store: store, patience: opts.patience, tell: o.Session.Tell}
 	runner := &runs.Runner{Store: waiting}
 	request := runs.Request{
 		Run: runs.Run{
-			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.key(), Actor: o.by(), Authority: authority, Program: programVersion(), Summary: summaryLine(l.plan),
+			ID: id, Parent: opts.parent, Kind: opts.kind, Key: o.Key(), Actor: o.by(), Authority: authority, Program: project.ProgramVersion(), Summary: summaryLine(l.plan),
 		},
 		Plan: l.plan, Encoded: l.encoded, Late: late, Parallelism: opts.parallelism,
 		Watch: o.view.event, Hard: opts.hard,
 	}
 	if opts.parent == "" {
-		request.Run.Source = o.app.source()
+		request.Run.Source = o.Session.Source()
 	}
 	input := engine.ApplyInput{
-		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.factory(), WorkDir: o.workDir, Progress: o.view.progress,
+		Plan: l.plan, Config: l.config, Ephemeral: l.ephemeral, Late: l.late, Providers: o.Factory(), WorkDir: o.WorkDir, Progress: o.view.progress,
 	}
-	if all := guardsOf(guard, newBudgetGuard(o, l, opts.board)); len(all) > 0 {
+	if all := guardsOf(guard, newBudgetGuard(&o.Case, l, opts.board)); len(all) > 0 {
 		input.Guard, request.Closing = all, all.Closing
 	}
 	request.Events, request.Run.Overrides = costs.record(o.subject())
@@ -530,15 +407,15 @@ func (o *operation) carryOut(ctx context.Context, l *loadedPlan, opts runOptions
 		result, diags = runner.Apply(ctx, request, open)
 	}
 	diags = append(policed, append(told, diags...)...)
-	if waiting.stale != nil && opts.again != nil {
+	if waiting.stale != nil && opts.repeats {
 		return result, waiting.stale, diags
 	}
-	diags = append(diags, o.keepUnrecorded(result.Unrecorded)...)
-	return result, waiting.stale, append(diags, o.export(context.WithoutCancel(ctx))...)
+	diags = append(diags, keepUnrecorded(o.Directory, result.Unrecorded)...)
+	return result, waiting.stale, append(diags, o.Export(context.WithoutCancel(ctx))...)
 }
 
 // keepUnrecorded saves what the store did not take, so that nothing is lost.
-func (p *project) keepUnrecorded(rows []states.Change) diag.List {
+func keepUnrecorded(p *project.Directory, rows []states.Change) diag.List {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -548,34 +425,17 @@ func (p *project) keepUnrecorded(rows []states.Change) diag.List {
 			st.Instances[row.Object] = row.After
 		}
 	}
-	name := p.place("errored.tfstate")
-	if err := writeState(name, st); err != nil {
+	name := p.Place("errored.tfstate")
+	if err := project.WriteState(name, st); err != nil {
 		data, _ := states.Encode(st)
-		p.app.tell(string(data))
+		p.Session.Tell(string(data))
 		return diag.Errorf("State could not be stored", "Neither the store nor the file %s could be written (%s). The objects concerned are printed above: keep that text, it is the only record of them.", name, err)
 	}
-	return diag.Errorf("State could not be stored", "The store did not take %s. They are in the file %s: when the store can be written again, bring each in with \"tutti import\", or merge the file by hand into the output of \"tutti state pull\" and push it.", countOf(len(rows), "changed object"), name)
+	return diag.Errorf("State could not be stored", "The store did not take %s. They are in the file %s: when the store can be written again, bring each in with \"tutti import\", or merge the file by hand into the output of \"tutti state pull\" and push it.", diag.CountOf(len(rows), "changed object"), name)
 }
 
 // summaryLine says in a line what a plan does.
 func summaryLine(p *plans.Plan) string {
 	n := p.Count()
 	return fmt.Sprintf("%d to add, %d to change, %d to destroy", n.Add, n.Change, n.Destroy)
-}
-
-// schemas finds schemas for showing values; nil where a provider is missing.
-func (p *project) schemas(ctx context.Context) func(addrs.Provider) *providers.Schemas {
-	factory := p.factory()
-	known := map[addrs.Provider]*providers.Schemas{}
-	return func(addr addrs.Provider) *providers.Schemas {
-		if s, ok := known[addr]; ok {
-			return s
-		}
-		s, diags := factory.Schemas(ctx, addr)
-		if diags.HasErrors() {
-			s = nil
-		}
-		known[addr] = s
-		return s
-	}
 }

@@ -11,41 +11,15 @@ import (
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
-// operationView shows planning and applying as it happens. Its methods may be
-// called from several goroutines, except plan, saved and applied.
-type operationView interface {
-	progress(engine.Progress)
-	event(runs.Event)
-	// settle ends what is being drawn, before something else is printed.
-	settle()
-	plan(ctx context.Context, o *operation, l *loadedPlan)
-	// cost shows what plans come to.
-	cost(j *judged)
-	saved(changes bool, file string)
-	applied(p *plans.Plan, r runs.Result)
-	// decision shows what policy says about a plan.
-	decision(d *policy.Decision)
-
-	// forStack is the view of one stack among several.
-	forStack(name string) operationView
-	// stack begins what is shown of a stack; moves are those between stacks.
-	stack(name string, moves []states.Transfer)
-	// total sums up several stacks.
-	total(stacks int, n plans.Counts, operation string)
-	// appliedAll tells how the run of several stacks ended, outputs what it left
-	// in one of them.
-	appliedAll(mode plans.Mode, r runs.Result)
-	outputs(stack string, values map[string]*states.Output)
-}
-
 func (a *App) operationView(asJSON bool) operationView {
 	if asJSON {
 		stream := views.NewStream(a.Out, time.Now)
-		stream.Version(terraformVersion, programVersion())
+		stream.Version(project.TerraformVersion, project.ProgramVersion())
 		return &jsonView{app: a, stream: stream}
 	}
 	return &humanView{app: a, terminal: a.terminals().out}
@@ -60,6 +34,8 @@ type humanView struct {
 	watcher    views.Watcher
 	operations int // to come
 }
+
+func (v *humanView) shown() bool { return true }
 
 func (v *humanView) watch() views.Watcher {
 	v.mu.Lock()
@@ -78,17 +54,6 @@ func (v *humanView) event(e runs.Event) {
 	}
 }
 
-// toldOf is what people are told of an event of a run; empty for nothing.
-func toldOf(e runs.Event) string {
-	switch e.Kind {
-	case runs.Unrecorded:
-		return fmt.Sprintf("The store does not take what was done (%s). Trying again...", e.Problem)
-	case runs.Cancelling:
-		return "Stopping: what is being done is finished and recorded, nothing more is begun."
-	}
-	return ""
-}
-
 func (v *humanView) settle() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -98,23 +63,14 @@ func (v *humanView) settle() {
 	}
 }
 
-func (v *humanView) plan(ctx context.Context, o *operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.schemas(ctx))
+func (v *humanView) plan(ctx context.Context, o *Operation, l *loadedPlan) {
+	v.terminal.Plan(l.plan, o.Schemas(ctx))
 	v.operations = operationsOf(l.plan)
 }
 
 func (v *humanView) cost(j *judged) { v.terminal.Cost(j.estimate, j.verdicts) }
 
 func (v *jsonView) cost(j *judged) { v.stream.Cost(j.estimate, j.verdicts) }
-
-func operationsOf(p *plans.Plan) (n int) {
-	for _, op := range p.Operations {
-		if op.Kind != plans.OpGate {
-			n++
-		}
-	}
-	return n
-}
 
 func (v *humanView) saved(changes bool, file string) {
 	if inAutomation() || !changes && file == "" {
@@ -144,7 +100,7 @@ func namedValues(values map[string]*states.Output) ([]views.NamedValue, diag.Lis
 	var out []views.NamedValue
 	for _, name := range sortedKeys(values) {
 		o := values[name]
-		val, err := outputValue(o)
+		val, err := project.OutputValue(o)
 		if err != nil {
 			return nil, diag.FromError(err)
 		}
@@ -159,13 +115,15 @@ type jsonView struct {
 	stream *views.Stream
 }
 
+func (v *jsonView) shown() bool { return true }
+
 func (v *jsonView) progress(p engine.Progress) { v.stream.Progress(p) }
 func (v *jsonView) event(runs.Event)           {}
 func (v *jsonView) settle()                    {}
 
 func (v *jsonView) saved(bool, string) {}
 
-func (v *jsonView) plan(_ context.Context, _ *operation, l *loadedPlan) {
+func (v *jsonView) plan(_ context.Context, _ *Operation, l *loadedPlan) {
 	if l.file != "" {
 		v.stream.Actions(l.plan)
 		return
@@ -197,7 +155,7 @@ func (v *jsonView) stack(name string, moves []states.Transfer) {
 	}
 }
 
-func (v *jsonView) total(_ int, n plans.Counts, operation string) { v.stream.Total(n, operation) }
+func (v *jsonView) total(_ int, n plans.Counts, Operation string) { v.stream.Total(n, Operation) }
 
 func (v *humanView) forStack(name string) operationView { return &stackView{v, name} }
 
@@ -213,8 +171,8 @@ func (v *humanView) stack(name string, moves []states.Transfer) {
 	}
 }
 
-func (v *humanView) total(stacks int, n plans.Counts, operation string) {
-	v.terminal.StackTotal(stacks, n, operation)
+func (v *humanView) total(stacks int, n plans.Counts, Operation string) {
+	v.terminal.StackTotal(stacks, n, Operation)
 }
 
 // stackView is the view of one stack among several, which share what is drawn.
@@ -228,8 +186,8 @@ func (v *stackView) progress(p engine.Progress) {
 	v.humanView.progress(p)
 }
 
-func (v *stackView) plan(ctx context.Context, o *operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.schemas(ctx))
+func (v *stackView) plan(ctx context.Context, o *Operation, l *loadedPlan) {
+	v.terminal.Plan(l.plan, o.Schemas(ctx))
 	v.operations += operationsOf(l.plan)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -23,17 +24,12 @@ const (
 	policyRule = "policy."
 )
 
-// registerOverride registers -override.
-func registerOverride(f *flagSet, into *[]string) {
-	f.list(into, "override", "NAME=REASON", "Go on although this soft-mandatory budget is exceeded or this soft-mandatory policy denies it. Needs the permission \"override\"; the reason is recorded. May be given several times.")
-}
-
 // overridesAsked reads what the options -override say. A rule is named as it was
 // written: with its kind, or without.
-func (a *App) overridesAsked() ([]runs.Override, diag.List) {
+func overridesAsked(s *project.Session) ([]runs.Override, diag.List) {
 	var out []runs.Override
 	var diags diag.List
-	for _, text := range a.overrides {
+	for _, text := range s.Overrides {
 		name, reason, _ := strings.Cut(text, "=")
 		o := runs.Override{Rule: strings.TrimSpace(name), Reason: strings.TrimSpace(reason)}
 		if o.Reason == "" {
@@ -48,8 +44,8 @@ func (a *App) overridesAsked() ([]runs.Override, diag.List) {
 // overridesFor are the overrides that a run of a workflow takes along: whoever
 // drives it, its steps may go against these rules where its actor may override
 // them.
-func (a *App) overridesFor(declared *projects.Project) ([]runs.Override, diag.List) {
-	asked, diags := a.overridesAsked()
+func overridesFor(s *project.Session, declared *projects.Project) ([]runs.Override, diag.List) {
+	asked, diags := overridesAsked(s)
 	budgets, policies, d := overriding(asked, declared)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, diags
@@ -66,11 +62,11 @@ func (a *App) overridesFor(declared *projects.Project) ([]runs.Override, diag.Li
 
 // asked is what is to be overridden here: what the run says that this is done
 // for, or else the options of the command.
-func (o *operation) asked() ([]runs.Override, diag.List) {
-	if o.overrides != nil {
-		return o.overrides, nil
+func (c *Case) asked() ([]runs.Override, diag.List) {
+	if c.overrides != nil {
+		return c.overrides, nil
 	}
-	return o.app.overridesAsked()
+	return overridesAsked(c.Session)
 }
 
 // overriding finds the rules that are to be overridden among those a project
@@ -101,11 +97,11 @@ func overriding(asked []runs.Override, declared *projects.Project) (budgets, pol
 
 // budgetsOverridden are the budgets that are overridden for some stacks: reasons
 // by name.
-func (o *operation) budgetsOverridden(declared *projects.Project, stacks []string) (map[string]string, diag.List) {
-	asked, diags := o.asked()
+func (c *Case) budgetsOverridden(declared *projects.Project, stacks []string) (map[string]string, diag.List) {
+	asked, diags := c.asked()
 	budgets, _, d := overriding(asked, declared)
 	if diags = append(diags, d...); len(budgets) > 0 {
-		diags = append(diags, o.mayOverride(stacks...)...)
+		diags = append(diags, c.mayOverride(stacks...)...)
 	}
 	return budgets, diags
 }
@@ -113,17 +109,17 @@ func (o *operation) budgetsOverridden(declared *projects.Project, stacks []strin
 // overridePolicies lets pass in a decision what is overridden. An override of a
 // policy that is about other stacks only has no effect here; without a decision
 // it is only checked what the options say.
-func (o *operation) overridePolicies(d *policy.Decision) diag.List {
-	asked, diags := o.asked()
-	_, policies, found := overriding(asked, o.app.policies(o.policyRoot()).declared)
+func (c *Case) overridePolicies(d *policy.Decision) diag.List {
+	asked, diags := c.asked()
+	_, policies, found := overriding(asked, policiesIn(c.Session, c.PolicyRoot()).declared)
 	if diags = append(diags, found...); d == nil || diags.HasErrors() {
 		return diags
 	}
 	for _, name := range sortedKeys(policies) {
-		if !d.Override(policy.Override{Policy: name, Actor: o.subject(), Reason: policies[name]}) {
+		if !d.Override(policy.Override{Policy: name, Actor: c.subject(), Reason: policies[name]}) {
 			continue
 		}
-		if diags = o.mayOverride(o.resource()); diags.HasErrors() {
+		if diags = c.mayOverride(c.resource()); diags.HasErrors() {
 			return diags
 		}
 	}
@@ -131,11 +127,11 @@ func (o *operation) overridePolicies(d *policy.Decision) diag.List {
 }
 
 // mayOverride refuses overrides to whom the roles do not allow them.
-func (o *operation) mayOverride(stacks ...string) diag.List {
+func (c *Case) mayOverride(stacks ...string) diag.List {
 	var diags diag.List
 	for _, stack := range stacks {
-		who, _ := o.who()
-		diags = append(diags, o.app.mayBe(who, access.Override, o.environment, stack, "")...)
+		who, _ := c.who()
+		diags = append(diags, c.Session.MayBe(who, access.Override, c.Environment, stack, "")...)
 	}
 	return diags
 }

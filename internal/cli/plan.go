@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/plans"
 )
 
@@ -28,7 +29,7 @@ func planCommand() *command {
 		about: "Reads the real objects, compares them with the configuration, and shows what would have to be done. Nothing is changed.\n\nWith -out the plan is saved; \"tutti apply FILE\" then does precisely what was shown, or refuses if anything it rests on has changed since.",
 		setup: func(f *flagSet) action {
 			o := &planCommandOptions{}
-			o.planOptions.register(f)
+			registerPlan(f, &o.planOptions)
 			o.policyOptions.register(f)
 			f.text(&o.out, "out", "FILE", "Save the plan for \"tutti apply FILE\".")
 			f.toggle(&o.detailedExit, "detailed-exitcode", "Exit with 2 if there are changes, 0 if there are none, 1 on errors.")
@@ -44,7 +45,7 @@ func planCommand() *command {
 }
 
 func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) int {
-	app.compactWarnings, app.policyOptions = o.compactWarnings, &o.policyOptions
+	app.compactWarnings, app.MorePolicies = o.compactWarnings, o.policyOptions.dirs
 	if diags := o.sourceOptions.use(app); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -80,15 +81,15 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 	if loaded != nil {
 		op.showPlan(ctx, loaded, diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	_, denied := op.decide(ctx, loaded, runOptions{kind: o.kind()})
-	app.show(op.judge(ctx, loaded).advice())
+	_, denied := op.decide(ctx, loaded, Request{kind: o.kind()})
+	app.Show(op.judge(ctx, loaded).advice())
 	if o.generateConfigOut != "" {
 		if diags := op.writeGenerated(o.generateConfigOut, loaded.plan); len(diags) > 0 {
-			app.show(diags)
+			app.Show(diags)
 			if diags.HasErrors() {
 				return exitFailed
 			}
@@ -100,7 +101,7 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 		}
 	}
 	op.view.saved(loaded.plan.HasChanges(), o.out)
-	if app.show(denied); denied.HasErrors() {
+	if app.Show(denied); denied.HasErrors() {
 		return exitFailed
 	}
 	if o.detailedExit && loaded.plan.HasChanges() {
@@ -119,18 +120,18 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 	if e.shared != nil {
 		e.show(ctx, mode, diags)
 	}
-	e.app.show(diags)
+	e.app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
 	denied := e.decide(ctx, mode, o.kind())
-	e.app.show(e.judge(ctx).advice())
+	e.app.Show(e.judge(ctx).advice())
 	if o.out != "" {
 		diags := e.finish(mode)
 		if !diags.HasErrors() {
 			data, d := e.encode()
 			if diags = append(diags, d...); !diags.HasErrors() {
-				diags = append(diags, written(o.out, replaceFile(o.out, data, 0o600))...)
+				diags = append(diags, written(o.out, files.Replace(o.out, data, 0o600))...)
 			}
 		}
 		if diags.HasErrors() {
@@ -138,7 +139,7 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 		}
 	}
 	e.view.saved(e.changes(), o.out)
-	if e.app.show(denied); denied.HasErrors() {
+	if e.app.Show(denied); denied.HasErrors() {
 		return exitFailed
 	}
 	if o.detailedExit && e.changes() {
@@ -153,7 +154,7 @@ func (o *operation) showPlan(ctx context.Context, l *loadedPlan, diags diag.List
 	if diags.HasErrors() && len(l.plan.Changes) == 0 {
 		return
 	}
-	o.view.plan(ctx, o, l)
+	o.view.plan(ctx, o.Operation, l)
 	if !diags.HasErrors() {
 		o.showCost(ctx, l)
 	}
@@ -180,6 +181,7 @@ func (o *operation) writeGenerated(name string, plan *plans.Plan) diag.List {
 		err = closeErr
 	}
 	if err != nil {
+		_ = os.Remove(name) // half of it would only be in the way
 		return diag.Errorf("Cannot write generated configuration", "%s.", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"os"
@@ -8,9 +9,11 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/policy/library"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
@@ -41,7 +44,7 @@ func policyCheckCommand() *command {
 			f.text(&o.format, "format", "FORMAT", "How to report: text, json, sarif or junit.")
 			f.toggle(&o.upload, "upload", "Against a server ("+addressVariable+"): plan and judge the project as the files here have it, which are sent there.")
 			o.policyOptions.register(f)
-			o.planOptions.register(f)
+			registerPlan(f, &o.planOptions)
 			return o.run
 		},
 	}
@@ -64,10 +67,10 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 			o.dirs[i] = absolutePolicySource(dir)
 		}
 		if err := os.Chdir(args[0]); err != nil {
-			return app.failf("Cannot change to another directory", "%s.", fileReason(err))
+			return app.failf("Cannot change to another directory", "%s.", files.Reason(err))
 		}
 	}
-	app.policyOptions = &o.policyOptions
+	app.MorePolicies = o.policyOptions.dirs
 	judge := o.judge
 	if app.remote != nil {
 		judge = o.judgeThere
@@ -76,7 +79,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	if decision == nil {
 		return app.failf("No policy", "No policy applies to this plan. Declare one with a policy block in a *.tutti.hcl file, or give one with -policy=DIR.")
 	}
@@ -148,7 +151,7 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 		}
 	}
 	if o.plan != "" {
-		app.selectStackOf(o.plan)
+		app.SelectStackOf(o.plan)
 	}
 	op, diags := app.openOperation(nil, false)
 	if diags.HasErrors() {
@@ -166,9 +169,9 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 	e.app.prose = false
 	var all []*policy.Decision
 	var diags diag.List
-	for _, name := range e.names {
-		j, d := e.operation(name).holdToPolicy(ctx, e.plans[name], runOptions{kind: kind})
-		if diags = append(diags, inStack(name, d)...); j != nil {
+	for _, name := range e.Names {
+		j, d := e.operation(name).holdToPolicy(ctx, e.plans[name], Request{kind: kind})
+		if diags = append(diags, project.InStack(name, d)...); j != nil {
 			all = append(all, j.decision)
 		}
 	}
@@ -177,13 +180,13 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 
 // decide judges the plan that the options name.
 func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy.Decision, diag.List) {
-	opts := runOptions{kind: o.kind()}
+	opts := Request{kind: o.kind()}
 	if o.planJSON != "" {
 		data, err := readFileOrInput(op.app, o.planJSON)
 		if err != nil {
 			return nil, diag.Errorf("Cannot read plan", "%s.", err)
 		}
-		cfg, broken := op.configOrEmpty(ctx)
+		cfg, broken := op.ConfigOrEmpty(ctx)
 		j, diags := op.applicable(ctx, opts)
 		if j == nil || diags.HasErrors() {
 			return nil, diags
@@ -203,7 +206,7 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy
 	var l *loadedPlan
 	var diags diag.List
 	if o.plan != "" {
-		l, diags = op.loadPlanFile(o.plan)
+		l, diags = loadPlanFile(op.Directory, o.plan)
 	} else {
 		in, d := op.planInput(ctx, &o.planOptions)
 		if d.HasErrors() {
@@ -258,23 +261,28 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 	}
 	var results []views.PolicyTests
 	for _, dir := range dirs {
-		files, err := policy.ReadDir(dir)
+		rules, err := policy.ReadDir(dir)
 		if err != nil {
-			return app.failf("Cannot read policy", "%s.", fileReason(err))
+			return app.failf("Cannot read policy", "%s.", files.Reason(err))
 		}
 		sources := map[string][]byte{}
-		for name, src := range files {
+		for name, src := range rules {
 			sources[filepath.ToSlash(filepath.Join(dir, filepath.FromSlash(name)))] = src
 		}
-		app.quoteMore(sources)
-		list, cover, diags := policy.Test(ctx, filepath.ToSlash(dir), o.filter, files)
+		app.Quote(sources)
+		list, cover, diags := policy.Test(ctx, filepath.ToSlash(dir), o.filter, rules)
 		if diags.HasErrors() {
 			return app.fail(diags)
 		}
 		results = append(results, views.PolicyTests{Dir: dir, Tests: list, Coverage: cover})
 	}
 	if o.junit != "" {
-		if err := writeFile(o.junit, func(w io.Writer) error { return views.PolicyTestsJUnit(w, results) }); err != nil {
+		var report bytes.Buffer
+		err := views.PolicyTestsJUnit(&report, results)
+		if err == nil {
+			err = files.Replace(o.junit, report.Bytes(), 0o644)
+		}
+		if err != nil {
 			return app.failf("Cannot write the report", "%s.", err)
 		}
 	}
@@ -297,13 +305,13 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 
 // policyDirs are the directories of the policies that the project declares.
 func (a *App) policyDirs() ([]string, diag.List) {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	defer p.Close()
-	root := p.policyRoot()
-	g := a.policies(root)
+	root := p.PolicyRoot()
+	g := policiesIn(a.Session, root)
 	if g.declared == nil {
 		return []string{"policy"}, nil
 	}
@@ -318,16 +326,4 @@ func (a *App) policyDirs() ([]string, diag.List) {
 		return []string{"policy"}, nil
 	}
 	return out, nil
-}
-
-func writeFile(name string, write func(io.Writer) error) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return err
 }

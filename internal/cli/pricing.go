@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -28,35 +29,34 @@ type pricing struct {
 	books map[string]*cost.Book // by the providers whose prices of ours are in it
 }
 
+// pricesKey is where a session keeps what the resources of a directory are priced by.
+type pricesKey string
+
+type keptPrices struct {
+	mu   sync.Mutex
+	read *pricing // nil until it could be
+}
+
 // The files that are read where no cost block says otherwise.
 var (
 	defaultPrices = []string{"prices/*.csv", "prices/*.json"}
 	defaultUsage  = []string{"usage.hcl"}
 )
 
-// costRoot is the project that prices and budgets belong to: that of all stacks.
-func (p *project) costRoot() *project {
-	switch {
-	case p.ensemble == nil:
-		return p
-	case p.ensemble.host != nil:
-		return p.ensemble.host
-	}
-	return p.ensemble.root
-}
-
-// pricing reads what resources are priced by. It is read once per directory: all
+// pricingOf reads what resources are priced by. It is read once per directory: all
 // of a command judges by the same.
-func (p *project) pricing() (*pricing, diag.List) {
-	root := p.costRoot()
-	root.opening.Lock()
-	defer root.opening.Unlock()
-	if root.priced != nil {
-		return root.priced, nil
+func pricingOf(p *project.Directory) (*pricing, diag.List) {
+	root := p.CostRoot()
+	at, _ := root.Session.Kept.LoadOrStore(pricesKey(root.RootDir()), &keptPrices{})
+	kept := at.(*keptPrices)
+	kept.mu.Lock()
+	defer kept.mu.Unlock()
+	if kept.read != nil {
+		return kept.read, nil
 	}
 	out := &pricing{books: map[string]*cost.Book{}}
 	var diags diag.List
-	if out.declared, diags = root.governing(p.ensemble); diags.HasErrors() {
+	if out.declared, diags = governingIn(root, p.Ensemble); diags.HasErrors() {
 		return nil, diags
 	}
 	prices, usage, must := defaultPrices, defaultUsage, false
@@ -68,50 +68,50 @@ func (p *project) pricing() (*pricing, diag.List) {
 			usage = c.Usage
 		}
 	}
-	diags = append(diags, root.eachFile(prices, must, func(name string, src []byte) diag.List {
+	diags = append(diags, eachFile(root, prices, must, func(name string, src []byte) diag.List {
 		rows, d := cost.ParseRows(name, src)
 		out.own = append(out.own, rows...)
 		return d
 	})...)
-	diags = append(diags, root.eachFile(usage, out.declared != nil && out.declared.Cost != nil && out.declared.Cost.Usage != nil, func(name string, src []byte) diag.List {
-		return out.addUsage(p.app, name, src)
+	diags = append(diags, eachFile(root, usage, out.declared != nil && out.declared.Cost != nil && out.declared.Cost.Usage != nil, func(name string, src []byte) diag.List {
+		return out.addUsage(p.Session, name, src)
 	})...)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	root.priced = out
+	kept.read = out
 	return out, diags
 }
 
-func (p *pricing) addUsage(app *App, name string, src []byte) diag.List {
+func (p *pricing) addUsage(s *project.Session, name string, src []byte) diag.List {
 	usage, diags := cost.ParseUsage(name, src)
-	app.quoteToo(map[string][]byte{name: src})
+	s.Quote(map[string][]byte{name: src})
 	p.usage = p.usage.With(usage)
 	return diags
 }
 
-// governing is the project whose budgets hold: as its files are now, not as they
+// governingIn is the project whose budgets hold: as its files are now, not as they
 // were when something was planned; where they are not here, as they were then.
-func (p *project) governing(e *ensemble) (*projects.Project, diag.List) {
-	if projects.Exists(p.rootDir()) {
-		declared, diags := projects.Load(p.rootDir())
+func governingIn(p *project.Directory, e *project.Ensemble) (*projects.Project, diag.List) {
+	if projects.Exists(p.RootDir()) {
+		declared, diags := projects.Load(p.RootDir())
 		if declared != nil && (!diags.HasErrors() || len(declared.Budgets) > 0) {
-			p.app.quoteToo(declared.Files)
+			p.Session.Quote(declared.Files)
 			return declared, diags
 		}
 	}
 	if e != nil {
-		return e.declared, nil
+		return e.Declared, nil
 	}
 	return nil, nil
 }
 
 // eachFile reads the files that patterns name, in order. Where they must be
 // there, a pattern without files is a mistake.
-func (p *project) eachFile(patterns []string, must bool, read func(string, []byte) diag.List) diag.List {
+func eachFile(p *project.Directory, patterns []string, must bool, read func(string, []byte) diag.List) diag.List {
 	var diags diag.List
 	for _, pattern := range patterns {
-		names, err := filepath.Glob(p.place(filepath.FromSlash(pattern)))
+		names, err := filepath.Glob(p.Place(filepath.FromSlash(pattern)))
 		if err != nil {
 			return append(diags, diag.Errorf("Invalid pattern", "%q: %s.", pattern, err)...)
 		}

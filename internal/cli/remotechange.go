@@ -19,6 +19,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -54,17 +55,17 @@ func (a *App) newRemoteChange(asJSON, cancel bool) (*remoteChange, diag.List) {
 	c := &remoteChange{app: a, asJSON: asJSON, cancel: cancel}
 	if asJSON {
 		c.stream = views.NewStream(a.Out, time.Now)
-		c.stream.Version(terraformVersion, programVersion())
+		c.stream.Version(project.TerraformVersion, project.ProgramVersion())
 	}
 	var diags diag.List
-	c.environment, diags = a.environmentThere(a.environment)
+	c.environment, diags = a.environmentThere(a.Environment)
 	return c, diags
 }
 
 // requestThere is what the options ask for. Files with values of variables are sent.
 func (o *planOptions) requestThere(app *App) (client.ProjectChangeRequest, diag.List) {
 	out := client.ProjectChangeRequest{
-		Kind: "plan", Destroy: o.destroy, Refresh: &o.refresh, RefreshOnly: o.refreshOnly, Stacks: app.stacks,
+		Kind: "plan", Destroy: o.destroy, Refresh: &o.refresh, RefreshOnly: o.refreshOnly, Stacks: app.Stacks,
 		Targets: o.targets, Excludes: o.excludes, Replaces: o.replaces,
 	}
 	plain := *o
@@ -75,7 +76,7 @@ func (o *planOptions) requestThere(app *App) (client.ProjectChangeRequest, diag.
 		}
 	}
 	_, diags := plain.request() // for what is wrong with it
-	for _, v := range o.given {
+	for _, v := range o.Given {
 		if !v.File {
 			name, text, _ := strings.Cut(v.Text, "=")
 			value, _ := json.Marshal(text) // a text
@@ -86,7 +87,7 @@ func (o *planOptions) requestThere(app *App) (client.ProjectChangeRequest, diag.
 		if diags = append(diags, d...); d.HasErrors() {
 			continue
 		}
-		app.quoteToo(map[string][]byte{v.Text: src})
+		app.Quote(map[string][]byte{v.Text: src})
 		_, d = configs.ReadValues(v.Text, src)
 		diags = append(diags, d...)
 		out.Variables = append(out.Variables, client.VariableValue{File: v.Text, Content: string(src)})
@@ -126,7 +127,7 @@ func (c *remoteChange) carry(ctx context.Context, begin func(context.Context) (*
 	printer.end()
 	if !diags.HasErrors() && !end.detached && end.run.Status != runs.Succeeded {
 		for _, line := range c.written { // what it says of why it failed
-			c.app.tell(line + "\n")
+			c.app.Tell(line + "\n")
 		}
 		diags = runFailed(end)
 	}
@@ -277,7 +278,7 @@ func (c *remoteChange) apply(ctx context.Context, again func(because string) int
 	if why := resultThere(end, nil).Error; again != nil && len(c.parts) == 1 && why != nil && why.Name == runs.StaleError {
 		return again(why.Cause)
 	}
-	c.app.show(diags)
+	c.app.Show(diags)
 	ctx = context.WithoutCancel(ctx) // the interrupt that ended the run was not meant for telling how
 	done, changed, err := c.totals(ctx, end.run.ID)
 	if err != nil {
@@ -446,7 +447,7 @@ func (o *policyCheckOptions) judgeThere(ctx context.Context, app *App) (*policy.
 func (a *App) upload(ctx context.Context, request *client.ProjectChangeRequest) diag.List {
 	dir := "."
 	if !projects.Exists(dir) {
-		if p, here, _ := projectAbove(); len(here) > 0 { // what is wrong with it, the server says
+		if p, here, _ := project.ProjectAbove(); len(here) > 0 { // what is wrong with it, the server says
 			dir = p.Dir
 			if len(request.Stacks) == 0 {
 				request.Stacks = here
@@ -467,7 +468,7 @@ func (a *App) upload(ctx context.Context, request *client.ProjectChangeRequest) 
 
 // overridesThere are the overrides that the options ask for, as a server takes them.
 func (a *App) overridesThere() ([]client.Override, diag.List) {
-	asked, diags := a.overridesAsked()
+	asked, diags := overridesAsked(a.Session)
 	var out []client.Override
 	for _, o := range asked {
 		out = append(out, client.Override{Rule: o.Rule, Reason: o.Reason})
@@ -490,7 +491,7 @@ func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) in
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.overrides = o.overrides
+	app.Overrides = o.overrides
 	if c.overrides, diags = app.overridesThere(); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -498,13 +499,13 @@ func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) in
 		switch {
 		case !digestForm.MatchString(args[0]):
 			return app.failf("Not the digest of a plan", "Against a server, \"tutti apply\" takes the digest of a plan that the server keeps, as \"tutti plan\" tells it; %q is none. Plans in files are applied where they were made.", args[0])
-		case len(o.targets)+len(o.excludes)+len(o.replaces)+len(o.given)+len(app.stacks) > 0 || o.destroy || o.refreshOnly:
+		case len(o.targets)+len(o.excludes)+len(o.replaces)+len(o.Given)+len(app.Stacks) > 0 || o.destroy || o.refreshOnly:
 			return app.failf("Options cannot change a saved plan", "A plan is carried out exactly as it is: options such as -stack, -target, -var or -destroy belong to \"tutti plan\".")
 		}
 		if diags := c.read(ctx, args[0]); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		if app.environment == "" {
+		if app.Environment == "" {
 			c.environment = c.plan.Environment
 		}
 		return c.apply(ctx, nil)
@@ -529,7 +530,7 @@ func (o *applyOptions) planAndApplyThere(ctx context.Context, c *remoteChange, r
 	var again func(string) int
 	if attempts > 1 {
 		again = func(because string) int {
-			c.app.tell("Planning again: " + because + ".\n")
+			c.app.Tell("Planning again: " + because + ".\n")
 			return o.planAndApplyThere(ctx, c, request, attempts-1)
 		}
 	}
@@ -554,7 +555,7 @@ func (o *applyOptions) rollbackThere(ctx context.Context, app *App, id string) i
 		}
 		return app.fail(ofSeveralStacks(id, steps))
 	}
-	app.environment, app.overrides = run.Environment, o.overrides
+	app.Environment, app.Overrides = run.Environment, o.overrides
 	c, diags := app.newRemoteChange(o.json, o.cancel)
 	if diags.HasErrors() {
 		return app.fail(diags)

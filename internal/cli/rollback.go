@@ -4,13 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
-	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
-	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/states"
 )
 
 func rollbackCommand() *command {
@@ -21,7 +18,7 @@ func rollbackCommand() *command {
 			var o applyOptions
 			o.refresh, o.parallelism = true, defaultParallelism
 			var out string
-			o.variableOptions.register(f)
+			registerVariables(f, &o.VariableOptions)
 			o.policyOptions.register(f)
 			f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
 			registerOverride(f, &o.overrides)
@@ -42,7 +39,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if app.remote != nil {
 		return o.rollbackThere(ctx, app, run)
 	}
-	app.overrides, app.policyOptions = o.overrides, &o.policyOptions
+	app.Overrides, app.MorePolicies = o.overrides, o.policyOptions.dirs
 	root, diags := app.openRootOperation(o.json)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -57,19 +54,19 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 		return app.fail(diags)
 	}
 	op.showPlan(ctx, loaded, diags)
-	app.show(diags)
+	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
 	plan := loaded.plan
-	opts := runOptions{kind: rollbackKind, parallelism: o.parallelism, patience: o.lockTimeout}
-	_, denied := op.decide(ctx, loaded, opts)
+	opts := runOptions{Request: Request{kind: rollbackKind}, parallelism: o.parallelism, patience: o.lockTimeout}
+	_, denied := op.decide(ctx, loaded, opts.Request)
 	if out != "" {
 		if diags := op.savePlan(loaded, out); diags.HasErrors() {
 			return app.fail(diags)
 		}
 		op.view.saved(plan.HasChanges(), out)
-		if app.show(denied); denied.HasErrors() {
+		if app.Show(denied); denied.HasErrors() {
 			return exitFailed
 		}
 		return exitOK
@@ -86,31 +83,12 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if op.refused(ctx, loaded) || !o.confirm(ctx, op, plan) {
 		return exitFailed
 	}
-	return op.execute(ctx, loaded, opts)
-}
-
-// planRollback plans to bring back what a run changed. There is no plan where that
-// cannot even be tried.
-func (o *operation) planRollback(ctx context.Context, po *planOptions, run string) (*loadedPlan, diag.List) {
-	goals, diags := o.beforeRun(ctx, run)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	in, diags := o.planInput(ctx, po)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	in.Now = time.Now().UTC()
-	plan, d := engine.Rollback(ctx, in, goals)
-	o.view.settle()
-	l := &loadedPlan{plan: plan, config: in.Config}
-	o.completePlan(ctx, l, in)
-	return l, append(diags, d...)
+	return op.execute(ctx, loaded, opts, nil)
 }
 
 // ofRun is the operation on the state that a run changed.
 func (o *operation) ofRun(ctx context.Context, id string) (*operation, diag.List) {
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -119,7 +97,7 @@ func (o *operation) ofRun(ctx context.Context, id string) (*operation, diag.List
 		return nil, noRun(id, err)
 	}
 	if !run.Machine() {
-		return o.on(run.Key), diags
+		return o.app.operation(o.on(run.Key)), diags
 	}
 	all, err := store.Runs(ctx, runs.RunQuery{Parent: id})
 	if err != nil {
@@ -142,46 +120,11 @@ func ofSeveralStacks(id string, children []runs.Run) diag.List {
 	return diag.Errorf("Run of several stacks", "Run %s is made of runs of its own. Roll those back that are to be undone, in this order: %s.", id, strings.Join(steps, ", "))
 }
 
-// rollbackKind is the kind of runs that bring back what another changed.
-const rollbackKind = "rollback"
-
-const nothingToRollBack = "Nothing to roll back"
-
-// beforeRun finds, for every object a run changed, how it was before.
-func (o *operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]*states.Instance, diag.List) {
-	store, diags := o.store(ctx)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	run, err := store.Run(ctx, id)
-	if err != nil {
-		return nil, noRun(id, err)
-	}
-	if !run.Status.Ended() {
-		return nil, diag.Errorf("Run has not ended", "Run %s is %s. Resume it with \"tutti resume %[1]s\", or give it up with \"tutti cancel %[1]s\", before rolling it back.", run.ID, run.Status)
-	}
-	o.useKey(run.Key)
-	revisions, err := store.History(ctx, run.Key, nil)
-	if err != nil {
-		return nil, diag.FromError(err)
-	}
-	goals := map[addrs.Object]*states.Instance{}
-	for _, r := range revisions {
-		if r.Run == run.ID && r.Cause != "refresh" {
-			goals[r.Object] = r.Before // newest first: the oldest form remains
-		}
-	}
-	if len(goals) == 0 {
-		return nil, diag.Errorf(nothingToRollBack, "Run %s changed no objects.", run.ID)
-	}
-	return goals, nil
-}
-
 // savePlan writes a plan to a file.
 func (o *operation) savePlan(l *loadedPlan, name string) diag.List {
-	diags := l.encode(o.keyring)
+	diags := l.encode(o.Keyring)
 	if !diags.HasErrors() {
-		diags = append(diags, written(name, replaceFile(name, l.encoded, 0o600))...)
+		diags = append(diags, written(name, files.Replace(name, l.encoded, 0o600))...)
 	}
 	return diags
 }

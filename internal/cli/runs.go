@@ -12,8 +12,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
-	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -44,19 +44,19 @@ func runsListCommand() *command {
 					return app.fail(negativeLimit(limit))
 				}
 				if app.remote != nil {
-					list, err := app.runsThere(ctx, limit, app.environment)
+					list, err := app.runsThere(ctx, limit, app.Environment)
 					if err != nil {
 						return app.fail(app.remote.diagnose(err))
 					}
 					return app.listRuns(list, o.json)
 				}
-				p, list, diags := app.runs(ctx, runs.RunQuery{Environment: app.environment, Limit: limit})
+				p, list, diags := app.runs(ctx, runs.RunQuery{Environment: app.Environment, Limit: limit})
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
-				if len(list) == 0 && app.environment != "" {
-					if diags := p.knowsEnvironment(ctx, app.environment); diags.HasErrors() {
+				if len(list) == 0 && app.Environment != "" {
+					if diags := p.CheckEnvironment(ctx, app.Environment); diags.HasErrors() {
 						return app.fail(diags)
 					}
 				}
@@ -99,7 +99,11 @@ func runLine(run runs.Run, now time.Time) string {
 	if env := environmentOf(run); env != "" {
 		what = env + ": " + what
 	}
-	line := fmt.Sprintf("%-14s %-11s %11s  %-10s  %s", run.ID, run.Status, fmt.Sprintf("%d/%d", run.Done, run.Steps), when, what)
+	status := string(run.Status)
+	if run.Status == runs.Running && run.Waits != "" {
+		status, what = "waiting", "for "+string(run.Waits)+": "+what
+	}
+	line := fmt.Sprintf("%-14s %-11s %11s  %-10s  %s", run.ID, status, fmt.Sprintf("%d/%d", run.Done, run.Steps), when, what)
 	if r := []rune(line); len(r) > 80 {
 		line = string(r[:79]) + "…"
 	}
@@ -110,7 +114,7 @@ func runLine(run runs.Run, now time.Time) string {
 // default.
 func environmentOf(run runs.Run) string {
 	name := run.Key.Environment
-	if name == defaultEnv {
+	if name == project.DefaultEnvironment {
 		name = ""
 	}
 	if run.Key.Stack == "" || strings.HasPrefix(run.Key.Stack, "file:") {
@@ -125,12 +129,12 @@ func negativeLimit(limit int) diag.List {
 }
 
 // runs opens the store and lists the newest runs of those that are asked for.
-func (a *App) runs(ctx context.Context, q runs.RunQuery) (*project, []runs.Run, diag.List) {
-	p, diags := a.openRoot()
+func (a *App) runs(ctx context.Context, q runs.RunQuery) (*project.Directory, []runs.Run, diag.List) {
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		p.Close()
 		return nil, nil, diags
@@ -156,6 +160,7 @@ type runJSON struct {
 	ID          string     `json:"id"`
 	Kind        string     `json:"kind"`
 	Status      string     `json:"status"`
+	Waits       string     `json:"waits,omitempty"`
 	Stack       string     `json:"stack,omitempty"`
 	Environment string     `json:"environment"`
 	Actor       string     `json:"actor"`
@@ -180,7 +185,7 @@ type overrideJSON struct {
 
 func describeRun(run runs.Run) runJSON {
 	doc := runJSON{
-		ID: run.ID, Kind: run.Kind, Status: string(run.Status), Stack: run.Key.Stack, Environment: run.Key.Environment, Actor: run.Actor,
+		ID: run.ID, Kind: run.Kind, Status: string(run.Status), Waits: string(run.Waits), Stack: run.Key.Stack, Environment: run.Key.Environment, Actor: run.Actor,
 		PlanDigest: run.PlanHash, Steps: run.Steps, Done: run.Done, Failed: run.Failed, Summary: run.Summary,
 		Problem: run.Problem, Created: run.Created,
 	}
@@ -206,12 +211,12 @@ func runsShowCommand() *command {
 				if app.remote != nil {
 					return app.showRunThere(ctx, args[0], o.json)
 				}
-				p, diags := app.openRoot()
+				p, diags := app.OpenRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
-				store, diags := p.store(ctx)
+				store, diags := p.Store(ctx)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -283,7 +288,11 @@ func (a *App) showRun(run runs.Run, steps []flow.StepState, entries []workflow.E
 	}
 	line("Run", run.ID)
 	line("Kind", run.Kind)
-	line("Status", string(run.Status))
+	status := string(run.Status)
+	if run.Waits != "" && !run.Status.Ended() {
+		status += ", waiting for " + string(run.Waits)
+	}
+	line("Status", status)
 	line("Stack", run.Key.Stack)
 	line("Environment", run.Key.Environment)
 	line("Started by", run.Actor)
@@ -333,7 +342,7 @@ func (a *App) showRun(run runs.Run, steps []flow.StepState, entries []workflow.E
 		}
 		fmt.Fprintf(&b, "  %s  %s\n", e.Time.Local().Format("15:04:05.000"), strings.TrimRight(text, " "))
 		for _, problem := range data.Problems {
-			fmt.Fprintf(&b, "                %s: %s\n", problem.Summary, firstLine(problem.Detail))
+			fmt.Fprintf(&b, "                %s: %s\n", problem.Summary, diag.FirstLine(problem.Detail))
 		}
 	}
 	if run.Status == runs.Interrupted {
@@ -372,11 +381,6 @@ func signalText(data []byte) string {
 	return text
 }
 
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
-}
-
 func completeRuns(app *App, _ []string) []string {
 	p, list, diags := app.runs(context.Background(), runs.RunQuery{Limit: 20})
 	if diags.HasErrors() {
@@ -396,10 +400,10 @@ func resumeCommand() *command {
 		about: "Takes over a run whose process died. Of an apply, what had ended stays as it is; what was being done is looked up and, where it did not happen, done; the rest follows. A state machine goes on where its journal ends; a task whose outcome is not known fails with Tutti.OutcomeUnknown, unless it is idempotent. Without an argument, the one interrupted run of this project.",
 		setup: func(f *flagSet) action {
 			var o outputOptions
-			var vars variableOptions
+			var vars project.VariableOptions
 			var autoApprove, cancel bool
 			parallelism := defaultParallelism
-			vars.register(f)
+			registerVariables(f, &vars)
 			f.toggle(&autoApprove, "auto-approve", "Do not ask.")
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve.")
@@ -420,20 +424,20 @@ func resumeCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				if isStacksRun(run) {
-					if diags := app.mayRun(ctx, op.opened, run, verbOf(run.Kind)); diags.HasErrors() {
+				if project.IsStacksRun(run) {
+					if diags := app.MayRun(ctx, op.Opened, run, project.VerbOf(run.Kind)); diags.HasErrors() {
 						return app.fail(diags)
 					}
 					if !autoApprove && !app.approvedResume(ctx, run) {
 						return exitFailed
 					}
-					op.useKey(run.Key)
+					op.UseKey(run.Key)
 					return op.continueStacks(ctx, run, &vars, parallelism)
 				}
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
 				}
-				op = op.on(run.Key)
+				op = app.operation(op.on(run.Key))
 				loaded, diags := op.planOf(ctx, run)
 				if !diags.HasErrors() {
 					diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
@@ -445,7 +449,7 @@ func resumeCommand() *command {
 				if !autoApprove && !app.approvedResume(ctx, run) {
 					return exitFailed
 				}
-				return op.execute(ctx, loaded, runOptions{kind: run.Kind, parallelism: parallelism, resume: run.ID})
+				return op.execute(ctx, loaded, runOptions{Request: Request{kind: run.Kind, resume: run.ID}, parallelism: parallelism}, nil)
 			}
 		},
 	}
@@ -469,7 +473,7 @@ func (a *App) approvedResume(ctx context.Context, run runs.Run) bool {
 
 // interrupted finds the run to resume: the one named, or the only one there is.
 func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, diag.List) {
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return runs.Run{}, diags
 	}
@@ -507,31 +511,6 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 	return runs.Run{}, diag.Errorf("Several runs were interrupted", "Say which one to resume: %s.", strings.Join(names, ", "))
 }
 
-// planOf reads the plan a run carries out, and the values it was given besides.
-func (o *operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag.List) {
-	store, diags := o.store(ctx)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	data, err := store.Blob(ctx, run.Blob)
-	if err != nil {
-		return nil, diag.Errorf("Cannot read the run's plan", "%s.", err)
-	}
-	o.useKey(run.Key)
-	loaded, diags := o.loadPlan(data)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	late, err := runs.Late(ctx, o.opened, run.ID)
-	if err == nil && late != nil {
-		loaded.late, err = plans.DecodeValues(late, o.keyring)
-	}
-	if err != nil {
-		return nil, append(diags, diag.Errorf("Cannot read the run's inputs", "%s.", err)...)
-	}
-	return loaded, diags
-}
-
 func cancelCommand() *command {
 	return &command{
 		name: "cancel", args: "RUN", summary: "Stop a run", minArgs: 1, maxArgs: 1, complete: completeRuns,
@@ -541,23 +520,23 @@ func cancelCommand() *command {
 				if app.remote != nil {
 					return app.cancelRunThere(ctx, args[0])
 				}
-				p, diags := app.openRoot()
+				p, diags := app.OpenRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
-				store, diags := p.store(ctx)
+				store, diags := p.Store(ctx)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				run, err := store.Run(ctx, args[0])
 				if err == nil {
-					if diags := app.mayRun(ctx, store, run, access.Cancel); diags.HasErrors() {
+					if diags := app.MayRun(ctx, store, run, access.Cancel); diags.HasErrors() {
 						return app.fail(diags)
 					}
 				}
-				run, diags = (&runs.Runner{Store: store, Actor: app.actor()}).Cancel(ctx, args[0])
-				app.show(diags)
+				run, diags = (&runs.Runner{Store: store, Actor: app.Actor()}).Cancel(ctx, args[0])
+				app.Show(diags)
 				if diags.HasErrors() {
 					return exitFailed
 				}
@@ -602,12 +581,12 @@ func forceUnlockCommand() *command {
 // unlocked takes the lock of that id away from the state that is worked on, where
 // it is such a one.
 func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, code int) {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return true, a.fail(diags)
 	}
 	defer p.Close()
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return true, a.fail(diags)
 	}
@@ -621,7 +600,7 @@ func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, c
 		}
 		return false, exitOK
 	}
-	if diags := a.may(access.State, key.Environment, key.Stack); diags.HasErrors() {
+	if diags := a.May(access.State, key.Environment, key.Stack); diags.HasErrors() {
 		return true, a.fail(diags)
 	}
 	if !force {
@@ -639,10 +618,10 @@ func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, c
 }
 
 // findLock looks for a lock in all states of the project.
-func findLock(ctx context.Context, store *sqlite.Store, p *project, id string) (states.Key, *states.Lock, error) {
-	stacks := []string{p.stack}
-	if p.ensemble != nil {
-		stacks = p.ensemble.graph.Order
+func findLock(ctx context.Context, store *sqlite.Store, p *project.Directory, id string) (states.Key, *states.Lock, error) {
+	stacks := []string{p.Stack}
+	if p.Ensemble != nil {
+		stacks = p.Ensemble.Graph.Order
 	}
 	for _, stack := range stacks {
 		environments, err := store.Environments(ctx, stack)

@@ -21,6 +21,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/notify"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server"
@@ -86,17 +87,17 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	defer op.Close()
-	store, diags := op.store(ctx)
+	store, diags := op.Store(ctx)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	actions.SweepScratch()
-	if app.egress, diags = guardOf(o.private); diags.HasErrors() {
+	if app.Egress, diags = guardOf(o.private); diags.HasErrors() {
 		return app.fail(diags)
 	}
 	listener, err := net.Listen("tcp", cmp.Or(o.listen, defaultListen))
 	if err != nil {
-		return app.failf("Cannot listen", "%s. Give another address with -listen, or stop what listens there.", capital(err.Error()))
+		return app.failf("Cannot listen", "%s. Give another address with -listen, or stop what listens there.", diag.Sentence(err.Error()))
 	}
 	defer func() { _ = listener.Close() }()
 	// What is asked for by hand ends with the server, what is being driven goes on
@@ -107,9 +108,9 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if err != nil {
 		return app.failf("Cannot watch the store", "%s.", err)
 	}
-	s, beside, diags := o.assemble(ctx, op, store, changes, log)
+	s, beside, diags := o.assemble(ctx, app, op.Operation, store, changes, log)
 	if o.retain != "" && !diags.HasErrors() {
-		diags = app.may(access.Admin, op.environment, "")
+		diags = app.May(access.Admin, op.Environment, "")
 		beside = append(beside, func(ctx context.Context) { app.retain(ctx, store, age, log) })
 	}
 	if diags.HasErrors() {
@@ -118,7 +119,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	readAgain(ctx, s, log)
 	var all sync.WaitGroup
 	err = s.Serve(ctx, listener, func(url string) {
-		fmt.Fprintf(app.Out, "Tutti serves %s at %s\n", op.workDir, url)
+		fmt.Fprintf(app.Out, "Tutti serves %s at %s\n", op.WorkDir, url)
 		for _, work := range beside {
 			all.Go(func() { work(ctx) })
 		}
@@ -147,10 +148,9 @@ func (o *serverOptions) log(app *App) *slog.Logger {
 
 // assemble makes the server and what works beside it. Each of these works until its
 // context ends, and returns when it has let go of what it had begun.
-func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqlite.Store, changes *sqlite.Changes, log *slog.Logger) (*server.Server, []func(context.Context), diag.List) {
-	app := op.app
-	app.refusals = newRefusals(store)
-	known, diags := app.serverIdentities(ctx, store)
+func (o *serverOptions) assemble(ctx context.Context, app *App, op *Operation, store *sqlite.Store, changes *sqlite.Changes, log *slog.Logger) (*server.Server, []func(context.Context), diag.List) {
+	app.Refusals = project.NewRefusals(store)
+	known, diags := app.ServerIdentities(ctx, store)
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
@@ -158,28 +158,25 @@ func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqli
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
-	runner := &runs.Runner{Store: store, Actor: app.actor(), Egress: app.egress}
-	driver := &runDriver{
-		o: &runnerOptions{most: o.most, quiet: true}, op: op, r: runner, drain: ctx.Done(), hard: hardContext(ctx).Done(),
-		driving: map[string]bool{}, alone: map[string]time.Time{},
-	}
+	runner := &runs.Runner{Store: store, Actor: app.Actor(), Egress: app.Egress}
+	driver := newRunDriver(op, runner, o.most, func(string, ...any) {}, ctx.Done(), hardContext(ctx).Done())
 	app.busy.Store(new(driver.busy))
 	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store), speculative: o.speculative}
 	work.observer.work = work
 	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf}
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Events: store, Outbox: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
+			Store: store, Events: store, Outbox: store, Runner: runner, Work: work, Version: project.ProgramVersion(), Name: filepath.Base(op.WorkDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
-		Token: known.token, Issuers: known.issuers, LoggedIn: known.loggedIn, Refused: app.refuseRequest,
+		Token: known.Token, Issuers: known.Issuers, LoggedIn: known.LoggedIn, Refused: func(r server.Refusal) { refuseRequest(app.Session, r) },
 		Locks: store,
 		Hooks: started.hooks,
 		Log:   log,
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,
 	}
 	if !o.tokens {
-		who := app.identity()
+		who := app.Identity()
 		s.Local = &who
 	}
 	return s, []func(context.Context){
@@ -235,7 +232,7 @@ func (a *App) retain(ctx context.Context, store *sqlite.Store, age time.Duration
 	ticker := time.NewTicker(max(min(pruneEvery, age), time.Second))
 	defer ticker.Stop()
 	for {
-		switch done, err := store.Prune(ctx, time.Now().Add(-age), a.actor(), false); {
+		switch done, err := store.Prune(ctx, time.Now().Add(-age), a.Actor(), false); {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
@@ -280,39 +277,4 @@ func (w logWriter) Write(text []byte) (int, error) {
 		w.log.Warn(said)
 	}
 	return len(text), nil
-}
-
-// breath is how long follow waits at least between two looks, and breaths how many times
-// as long as it took to look: what changes in between is seen with the next, and many
-// open runs do not take up the process.
-const (
-	breath        = 20 * time.Millisecond
-	breaths       = 10
-	longestBreath = time.Second
-)
-
-// follow looks for runs to drive whenever something has changed, and from time to
-// time: the death of a process changes nothing.
-func (d *runDriver) follow(ctx context.Context, changed func() <-chan struct{}) {
-	ticker := time.NewTicker(5 * time.Second)
-	defer ticker.Stop()
-	for {
-		next, began := changed(), time.Now()
-		if _, err := d.look(context.WithoutCancel(ctx)); err != nil {
-			d.op.app.show(diag.Warningf("Cannot look for runs", "%s.", err))
-		}
-		took := time.Since(began)
-		select {
-		case <-ctx.Done():
-			d.all.Wait()
-			d.r.Wait()
-			return
-		case <-next:
-			select {
-			case <-ctx.Done():
-			case <-time.After(min(max(breath, breaths*took), longestBreath)):
-			}
-		case <-ticker.C:
-		}
-	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/stacks"
@@ -43,11 +43,11 @@ func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Ch
 		return nil, o, err
 	}
 	op := w.root()
-	environment, diags := op.chooseEnvironment(p, c.Environment)
+	environment, diags := op.ChooseEnvironment(p, c.Environment)
 	if diags.HasErrors() {
 		return nil, o, diags.Err()
 	}
-	op.environment, c.Environment = environment, environment
+	op.Environment, c.Environment = environment, environment
 	if c.Configuration != "" {
 		if err := w.maySpeculate(ctx, who, c.Configuration); err != nil {
 			return nil, o, err
@@ -89,7 +89,7 @@ func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Ch
 	if diags.HasErrors() {
 		return nil, o, diags.Err()
 	}
-	d = flow.Compile(made, made.Workflows[changeName])
+	d = flow.Compile(made, made.Workflows[project.ChangeName])
 	var inputs map[string]cty.Value
 	if c.Plan == "" && c.Configuration == "" { // else the variables are those of the plan, or of what was sent
 		if inputs, diags = workflowInputs(made, d, environment, vars); diags.HasErrors() {
@@ -100,59 +100,35 @@ func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Ch
 	if diags.HasErrors() {
 		return nil, o, diags.Err()
 	}
-	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary, Overrides: overrides, Source: c.Source}
+	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.Key(), Actor: who.Subject, Authority: who.Authority(), Program: project.ProgramVersion(), Summary: summary, Overrides: overrides, Source: c.Source}
 	return d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs}, nil
 }
 
 // variablesOf are the values that a change comes with, for the variables of the
 // project. Those for a configuration that was sent, or a plain directory, which are read
 // when it is planned, are kept until then, sealed, under the name returned.
-func (w *serverWork) variablesOf(ctx context.Context, p *projects.Project, c api.Change) (vars *variableOptions, kept string, err error) {
-	vars = &variableOptions{}
+func (w *serverWork) variablesOf(ctx context.Context, p *projects.Project, c api.Change) (vars *project.VariableOptions, kept string, err error) {
+	vars = &project.VariableOptions{}
 	if len(c.Variables) == 0 {
 		return vars, "", nil
 	}
 	for _, v := range c.Variables {
 		if v.File == "" {
-			vars.given = append(vars.given, configs.GivenVariable{Text: v.Name + "=" + expressionOf(v.Value)})
+			vars.Given = append(vars.Given, configs.GivenVariable{Text: v.Name + "=" + expressionOf(v.Value)})
 			continue
 		}
 		content := append([]byte{}, v.Content...) // not nil: nothing is read here
-		vars.given = append(vars.given, configs.GivenVariable{File: true, Text: v.File, Content: content})
+		vars.Given = append(vars.Given, configs.GivenVariable{File: true, Text: v.File, Content: content})
 	}
 	if c.Configuration == "" && len(p.Stacks) > 0 {
 		return vars, "", nil
 	}
-	data, err := json.Marshal(vars.given)
+	data, err := json.Marshal(vars.Given)
 	if err != nil {
 		return nil, "", err
 	}
 	kept = uuid.NewString()
-	return &variableOptions{}, kept, w.runner.Store.Cache(ctx, givenPrefix+kept, data, true, time.Now().Add(sentFor))
-}
-
-// givenPrefix begins the keys of what [serverWork.variablesOf] keeps.
-const givenPrefix = "given/"
-
-// keptVariables finds what [serverWork.variablesOf] has kept.
-func keptVariables(ctx context.Context, store *sqlite.Store, id string) (given []configs.GivenVariable, err error) {
-	data, known, err := store.Cached(ctx, givenPrefix+id, time.Now())
-	if err == nil && !known {
-		err = actions.Errorf("Tutti.PlanFailed", "The values of variables that came with the change are kept no longer: ask for it again.")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return given, json.Unmarshal(data, &given)
-}
-
-// overridesOf are the overrides that a client asks for, as the option -override would
-// have them. Whether somebody may override what, is asked where it is judged.
-func (o *operation) overridesOf(p *projects.Project, list []api.Override) ([]runs.Override, diag.List) {
-	for _, one := range list {
-		o.app.overrides = append(o.app.overrides, one.Rule+"="+one.Reason)
-	}
-	return o.app.overridesFor(p)
+	return &project.VariableOptions{}, kept, w.runner.Store.Cache(ctx, givenPrefix+kept, data, true, time.Now().Add(sentFor))
 }
 
 // changePart is a stack that a change is of, and which of the others are applied
@@ -230,9 +206,9 @@ func (w *serverWork) partsOfPlan(ctx context.Context, p *projects.Project, c *ap
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
 	}
-	r := newStackRunner(w.root().project, nil)
+	r := newStackRunner(w.root().Directory, nil)
 	defer r.Close()
-	r.root.opened = store
+	r.root.Opened = store
 	shared, err := r.planned(ctx, c.Plan)
 	switch {
 	case err != nil:
@@ -256,33 +232,6 @@ func (w *serverWork) partsOfPlan(ctx context.Context, p *projects.Project, c *ap
 	return out, nil
 }
 
-// reversedNeeds turns the order of stacks round: what is needed waits for those
-// that need it.
-func reversedNeeds(names []string, needs map[string][]string) map[string][]string {
-	out := map[string][]string{}
-	for _, name := range names {
-		for _, need := range needs[name] {
-			out[need] = append(out[need], name)
-		}
-	}
-	return out
-}
-
-// changeName is what the workflow of a change is called. It is no name that a
-// project could give one of its own in a file of the name below.
-const (
-	changeName = "change"
-	// directoryName is the stack that stands for a plain directory there.
-	directoryName = "directory"
-	changeFile    = ".change" + projects.Suffix
-)
-
-// isDirectory reports whether a stack stands for a plain directory, in a project
-// that was made for a change of it. Its state is the directory's own.
-func isDirectory(s *projects.Stack) bool {
-	return s.Name == directoryName && filepath.Base(s.DeclRange.Filename) == changeFile
-}
-
 // literal is text as an expression in which nothing is evaluated: who asks for a
 // change may say what, and not what the project's files would do.
 func literal(text string) string {
@@ -302,8 +251,8 @@ func literals(list []string) string {
 // is the digest of the plan and what the plan does. given names values of variables
 // that are kept for it; empty for none.
 func changeWorkflow(p *projects.Project, c api.Change, parts []changePart, given string) (*projects.Project, string, diag.List) {
-	if p.Workflows[changeName] != nil {
-		return nil, "", diag.ErrorAt(p.Workflows[changeName].DeclRange, "Name is taken", "Changes of stacks are workflows called %q: give this one another name.", changeName)
+	if p.Workflows[project.ChangeName] != nil {
+		return nil, "", diag.ErrorAt(p.Workflows[project.ChangeName].DeclRange, "Name is taken", "Changes of stacks are workflows called %q: give this one another name.", project.ChangeName)
 	}
 	var b strings.Builder
 	names := make([]string, len(parts))
@@ -312,12 +261,12 @@ func changeWorkflow(p *projects.Project, c api.Change, parts []changePart, given
 	}
 	summary := strings.Join(names, ", ")
 	if len(p.Stacks) == 0 {
-		fmt.Fprintf(&b, "stack %q {\n  source = \"./\"\n}\n", directoryName)
+		fmt.Fprintf(&b, "stack %q {\n  source = \"./\"\n}\n", project.DirectoryName)
 	}
 	if !c.Several && c.Stack == "" {
-		names[0] = directoryName
+		names[0] = project.DirectoryName
 	}
-	fmt.Fprintf(&b, "workflow %q {\n", changeName)
+	fmt.Fprintf(&b, "workflow %q {\n", project.ChangeName)
 	kind, plan := "apply", literal(c.Plan)
 	switch {
 	case !c.Apply:
@@ -391,7 +340,7 @@ func applyStep(stack string) string { return "apply_" + stack }
 
 // parsedChange is a project with the file of a change.
 func parsedChange(p *projects.Project, text, summary string) (*projects.Project, string, diag.List) {
-	files := map[string][]byte{filepath.Join(p.Dir, changeFile): []byte(text)}
+	files := map[string][]byte{filepath.Join(p.Dir, project.ChangeFile): []byte(text)}
 	for name, src := range p.Files {
 		files[name] = src
 	}

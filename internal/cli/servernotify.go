@@ -12,26 +12,27 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/notify"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/zclconf/go-cty/cty"
 )
 
 // notifying are the notify blocks of a project as its files are now.
 type notifying struct {
-	op *operation
+	op *Operation
 
 	mu      sync.Mutex
 	project *projects.Project
-	readers map[string]*secretReader // by environment
+	readers map[string]*project.SecretReader // by environment
 }
 
 // serveNotify tells others what happens, as the notify blocks of the project say,
 // until ctx is cancelled. Files that change are read again; while they are wrong,
 // what they said before counts.
-func (o *operation) serveNotify(ctx context.Context, n *notify.Notifier) {
+func (o *Operation) serveNotify(ctx context.Context, n *notify.Notifier) {
 	s := &notifying{op: o}
-	n.Secret, n.Fingerprint = s.secret, o.keyring.Fingerprint
-	n.Problem = func(err error) { o.app.show(diag.Warningf("Cannot notify", "%s.", err)) }
+	n.Secret, n.Fingerprint = s.secret, o.Keyring.Fingerprint
+	n.Problem = func(err error) { o.Session.Show(diag.Warningf("Cannot notify", "%s.", err)) }
 	lists := make(chan []*projects.Notify, 1)
 	done := make(chan struct{})
 	go func() {
@@ -64,13 +65,13 @@ func (s *notifying) read() ([]*projects.Notify, bool) {
 	if projects.Exists(".") {
 		var diags diag.List
 		if p, diags = projects.Load("."); diags.HasErrors() {
-			s.op.app.tell("The notify blocks of the project are not read again until its files are put right.\n")
+			s.op.Session.Tell("The notify blocks of the project are not read again until its files are put right.\n")
 			return nil, false
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.project, s.readers = p, map[string]*secretReader{}
+	s.project, s.readers = p, map[string]*project.SecretReader{}
 	var list []*projects.Notify
 	for _, name := range sortedKeys(p.Notifies) {
 		list = append(list, p.Notifies[name])
@@ -83,14 +84,14 @@ func (s *notifying) secret(ctx context.Context, n *projects.Notify, name string)
 	s.mu.Lock()
 	p := s.project
 	declared := p.Secrets[name]
-	environment, diags := s.op.chooseEnvironment(p, n.Environment)
+	environment, diags := s.op.ChooseEnvironment(p, n.Environment)
 	if diags.HasErrors() {
 		s.mu.Unlock()
 		return "", fmt.Errorf("no environment to read it in: give the notify block %q one", n.Name)
 	}
 	reader := s.readers[environment]
 	if reader == nil {
-		reader = s.op.secretReader(environment)
+		reader = s.op.SecretReader(environment)
 		s.readers[environment] = reader
 	}
 	s.mu.Unlock()

@@ -21,7 +21,7 @@ import (
 // serverTriggers is what starts runs by itself beside a server: schedules, and events
 // with the webhooks that let them in.
 type serverTriggers struct {
-	op         *operation
+	op         *Operation
 	options    serveOptions
 	workflows  *triggers.Workflows
 	hooks      *triggers.Hooks
@@ -41,15 +41,15 @@ type serverTriggers struct {
 // given some while the server is up; one whose files are wrong is told about and looked
 // at again when they change. Then the requests of webhooks are not taken until they are
 // right, and events wait.
-func (o *operation) openServerTriggers(ctx context.Context) (*serverTriggers, diag.List) {
+func (o *Operation) openServerTriggers(ctx context.Context) (*serverTriggers, diag.List) {
 	s := &serverTriggers{
 		op: o, before: fingerprint(),
 		schedules: make(chan []*triggers.Trigger, 1), events: make(chan *triggers.EventTriggers, 1),
 		watched: make(chan *projects.Project, 1),
 	}
-	p, list, diags := &projects.Project{Dir: o.rootDir()}, []*triggers.Trigger(nil), diag.List(nil)
+	p, list, diags := &projects.Project{Dir: o.RootDir()}, []*triggers.Trigger(nil), diag.List(nil)
 	if projects.Exists(".") {
-		p, list, diags = o.app.openTriggers()
+		p, list, diags = openTriggers(o.Session)
 	}
 	var declared []*projects.Trigger
 	if !diags.HasErrors() {
@@ -60,42 +60,42 @@ func (o *operation) openServerTriggers(ctx context.Context) (*serverTriggers, di
 		p, list, declared = nil, nil, nil
 	}
 	var found diag.List
-	s.workflows, found = o.triggerRuns(ctx, p, declared, "", &s.options.variableOptions)
+	s.workflows, found = o.triggerRuns(ctx, p, declared, "", &s.options.VariableOptions)
 	if s.workflows == nil {
 		return nil, append(diags, found...)
 	}
 	if s.workflows.Environment == "" {
 		// Triggers that name none may come later.
-		s.workflows.Environment = o.environment
+		s.workflows.Environment = o.Environment
 		if p != nil {
-			s.workflows.Environment, _ = o.chooseEnvironment(p, "")
+			s.workflows.Environment, _ = o.ChooseEnvironment(p, "")
 		}
 	}
 	secret := func(ctx context.Context, declared *projects.Secret, environment string) (string, error) {
 		if environment == "" {
 			environment = s.workflows.Environment
 		}
-		text, _, err := o.secretReader(environment).Read(ctx, declared, "")
+		text, _, err := o.SecretReader(environment).Read(ctx, declared, "")
 		return text, err
 	}
-	s.hooks = &triggers.Hooks{Store: o.opened, Secret: secret}
-	s.sources = &triggers.Sources{Store: o.opened, Secret: secret, Trouble: func(source string, err error) {
+	s.hooks = &triggers.Hooks{Store: o.Opened, Secret: secret}
+	s.sources = &triggers.Sources{Store: o.Opened, Secret: secret, Trouble: func(source string, err error) {
 		if err != nil {
-			fmt.Fprintf(o.app.Err, "Source %s: %s\n", source, err)
+			o.Session.Tell(fmt.Sprintf("Source %s: %s\n", source, err))
 			return
 		}
-		fmt.Fprintf(o.app.Err, "Source %s: well again\n", source)
+		o.Session.Tell(fmt.Sprintf("Source %s: well again\n", source))
 	}}
 	s.dispatcher = &triggers.Dispatcher{
-		Store: o.opened, Start: s.start, Values: s.workflows.Values,
+		Store: o.Opened, Start: s.start, Values: s.workflows.Values,
 		Environment: func() string { return s.workflows.Environment },
-		Trouble:     func(err error) { fmt.Fprintf(o.app.Err, "Events: trying again: %s\n", err) },
+		Trouble:     func(err error) { o.Session.Tell(fmt.Sprintf("Events: trying again: %s\n", err)) },
 	}
 	if diags = append(diags, found...); diags.HasErrors() {
-		o.app.tell("The triggers of the project are not served until its files are put right:\n")
+		o.Session.Tell("The triggers of the project are not served until its files are put right:\n")
 		p, list = nil, nil
 	}
-	o.app.show(diags)
+	o.Session.Show(diags)
 	if s.schedules <- list; p != nil {
 		s.hooks.Set(p)
 		set, _ := triggers.ReadEvents(p)
@@ -121,8 +121,8 @@ func allTriggers(p *projects.Project) []*projects.Trigger {
 func (s *serverTriggers) serveEvents(ctx context.Context, p *projects.Project) {
 	set, _ := triggers.ReadEvents(p)
 	// Nothing is taken from outside before the triggers are known that it may be for.
-	if _, _, err := set.Follow(ctx, s.op.opened); err != nil {
-		fmt.Fprintf(s.op.app.Err, "Events: triggers that are new may miss some: %s\n", err)
+	if _, _, err := set.Follow(ctx, s.op.Opened); err != nil {
+		s.op.Session.Tell(fmt.Sprintf("Events: triggers that are new may miss some: %s\n", err))
 	}
 	select {
 	case s.events <- set:
@@ -137,16 +137,16 @@ func (s *serverTriggers) serveEvents(ctx context.Context, p *projects.Project) {
 
 // serve starts runs until ctx is cancelled, and returns when it has let go of them.
 func (s *serverTriggers) serve(ctx context.Context, changed func() <-chan struct{}) {
-	scheduler := &triggers.Scheduler{Store: s.op.opened, Runs: s.workflows, Watch: func(e triggers.Event) {
+	scheduler := &triggers.Scheduler{Store: s.op.Opened, Runs: s.workflows, Watch: func(e triggers.Event) {
 		switch e.Kind {
 		case triggers.Failed, triggers.Problem:
-			fmt.Fprintf(s.op.app.Err, "Schedule %s: %s: %s\n", e.Schedule, e.Kind, e.Problem)
+			s.op.Session.Tell(fmt.Sprintf("Schedule %s: %s: %s\n", e.Schedule, e.Kind, e.Problem))
 		}
 	}}
 	s.dispatcher.Changed = changed
 	var all sync.WaitGroup
 	all.Go(func() {
-		s.options.watchFiles(ctx, s.op, s.workflows, s.before, allTriggers, func(p *projects.Project, list []*triggers.Trigger) {
+		s.op.watchFiles(ctx, s.options.environment, s.workflows, s.before, allTriggers, func(p *projects.Project, list []*triggers.Trigger) {
 			select {
 			case s.schedules <- list:
 			case <-ctx.Done():
@@ -169,7 +169,7 @@ func (s *serverTriggers) start(ctx context.Context, t *triggers.EventTrigger, f 
 	s.mu.Lock()
 	if now := fingerprint(); now != s.seen {
 		s.seen = now
-		if p, _, diags := s.options.readTriggers(s.op, s.workflows, allTriggers); !diags.HasErrors() {
+		if p, _, diags := s.op.readTriggers(s.options.environment, s.workflows, allTriggers); !diags.HasErrors() {
 			s.current, _ = triggers.ReadEvents(p)
 		}
 	}
@@ -261,7 +261,7 @@ func (w *serverWork) AuthorizeTrigger(ctx context.Context, who access.Identity, 
 	environment := declared.Environment
 	if environment == "" {
 		var diags diag.List
-		if environment, diags = w.root().chooseEnvironment(p, ""); diags.HasErrors() {
+		if environment, diags = w.root().ChooseEnvironment(p, ""); diags.HasErrors() {
 			return diags.Err()
 		}
 	}

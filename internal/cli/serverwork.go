@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -25,9 +26,9 @@ import (
 )
 
 // serverWork does what the API of a server asks for. Requests come side by side:
-// each works with a program of its own, so that none sees another's files.
+// each works with a session of its own, so that none sees another's files.
 type serverWork struct {
-	op       *operation // of the project's root
+	op       *Operation // of the project's root
 	runner   *runs.Runner
 	observer *stackObserver
 	// speculative says that clients may send configurations to be planned.
@@ -36,21 +37,16 @@ type serverWork struct {
 
 var _ api.Work = (*serverWork)(nil)
 
-// fresh is the program for one request or run: it has read nothing yet.
-func (a *App) fresh() *App {
-	return &App{In: strings.NewReader(""), Out: a.Out, Err: a.Err, OriginalDir: a.OriginalDir, noColor: a.noColor, acting: a.acting, egress: a.egress, command: a.command, refusals: a.refusals}
-}
-
 // root is the project's root for one request.
-func (w *serverWork) root() *operation {
-	p := w.op.aside(w.op.key())
-	p.app = w.op.app.fresh()
-	return &operation{project: p, view: silentView{}}
+func (w *serverWork) root() *Operation {
+	p := w.op.Aside(w.op.Key())
+	p.Session = w.op.Session.Fresh()
+	return newOperation(p, silentView{})
 }
 
 // Project implements [api.Work].
 func (w *serverWork) Project(context.Context) (*projects.Project, error) {
-	return loadedProject(w.op.rootDir())
+	return loadedProject(w.op.RootDir())
 }
 
 // Environment implements [api.Work].
@@ -59,13 +55,13 @@ func (w *serverWork) Environment(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name, _ := w.root().chooseEnvironment(p, "") // where there is none to choose, one has to be named
+	name, _ := w.root().ChooseEnvironment(p, "") // where there is none to choose, one has to be named
 	return name, nil
 }
 
 // Authorize implements [api.Work].
 func (w *serverWork) Authorize(ctx context.Context, who access.Identity, verb access.Verb, environment, resource string) error {
-	if diags := w.root().app.mayBe(who, verb, environment, resource, api.RouteOf(ctx)); diags.HasErrors() {
+	if diags := w.root().Session.MayBe(who, verb, environment, resource, api.RouteOf(ctx)); diags.HasErrors() {
 		return fmt.Errorf("%w: %w", api.ErrForbidden, diags.Err())
 	}
 	return nil
@@ -73,7 +69,7 @@ func (w *serverWork) Authorize(ctx context.Context, who access.Identity, verb ac
 
 // Sight implements [api.Work].
 func (w *serverWork) Sight(ctx context.Context, who access.Identity) (api.Sight, error) {
-	policy, diags := w.root().app.policy()
+	policy, diags := w.root().Session.Policy()
 	if diags.HasErrors() {
 		return api.Sight{}, diags.Err()
 	}
@@ -85,23 +81,23 @@ func (w *serverWork) Sight(ctx context.Context, who access.Identity) (api.Sight,
 		if p, err := w.Project(ctx); err == nil {
 			list = append(list, sortedKeys(p.Environments)...)
 		}
-		return append(list, defaultEnv)
+		return append(list, project.DefaultEnvironment)
 	})
 	somewhere := func(resource string) bool {
 		return slices.ContainsFunc(environments(), func(environment string) bool { return place(environment, resource) })
 	}
-	return api.Sight{Place: place, Somewhere: somewhere, Audit: policy.Decide(who, access.Audit, "", "").Allowed}, nil
+	return api.Sight{Place: place, Somewhere: somewhere, Everything: policy.ReadsEverything(who), Audit: policy.Decide(who, access.Audit, "", "").Allowed}, nil
 }
 
 // Resources implements [api.Work].
 func (w *serverWork) Resources(ctx context.Context, run runs.Run) ([]string, error) {
-	names, diags := w.root().app.resourcesOf(ctx, w.runner.Store, run)
+	names, diags := w.root().Session.ResourcesOf(ctx, w.runner.Store, run)
 	if diags.HasErrors() {
 		return nil, diags.Err()
 	}
 	// A change of a stack is a run of a workflow that nobody declares: it is about
 	// the stack.
-	if len(names) == 1 && names[0] == changeName && run.Machine() {
+	if len(names) == 1 && names[0] == project.ChangeName && run.Machine() {
 		return w.changedStacks(ctx, run)
 	}
 	return names, nil
@@ -119,7 +115,7 @@ func (w *serverWork) changedStacks(ctx context.Context, run runs.Run) ([]string,
 	}
 	var out []string
 	add := func(name string) {
-		if s := d.Project.Stacks[name]; s != nil && isDirectory(s) {
+		if s := d.Project.Stacks[name]; s != nil && project.IsDirectory(s) {
 			name = ""
 		}
 		if !slices.Contains(out, name) {
@@ -143,12 +139,12 @@ func (w *serverWork) changedStacks(ctx context.Context, run runs.Run) ([]string,
 	if len(out) > 0 {
 		return out, nil
 	}
-	return []string{changeName}, nil
+	return []string{project.ChangeName}, nil
 }
 
 // AuthorizeRun implements [api.Work].
 func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb access.Verb, run runs.Run) error {
-	names, diags := w.root().app.resourcesOf(ctx, w.runner.Store, run)
+	names, diags := w.root().Session.ResourcesOf(ctx, w.runner.Store, run)
 	if diags.HasErrors() {
 		return diags.Err()
 	}
@@ -162,7 +158,7 @@ func (w *serverWork) AuthorizeRun(ctx context.Context, who access.Identity, verb
 
 // AuthorizeNotify implements [api.Work].
 func (w *serverWork) AuthorizeNotify(ctx context.Context, who access.Identity, verb access.Verb, name string) error {
-	environment, diags := w.root().environmentOfNotify(name)
+	environment, diags := w.root().EnvironmentOfNotify(name)
 	if diags.HasErrors() {
 		return diags.Err()
 	}
@@ -171,7 +167,7 @@ func (w *serverWork) AuthorizeNotify(ctx context.Context, who access.Identity, v
 
 // Roles implements [api.Work].
 func (w *serverWork) Roles(who access.Identity) ([]string, bool, error) {
-	policy, diags := w.root().app.policy()
+	policy, diags := w.root().Session.Policy()
 	if diags.HasErrors() || !policy.Declared() {
 		return nil, false, diags.Err()
 	}
@@ -189,19 +185,19 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 		return runs.Run{}, fmt.Errorf("%w: the project declares no workflow %q", api.ErrNotFound, s.Workflow)
 	}
 	op := w.root()
-	environment, diags := op.chooseEnvironment(p, s.Environment)
+	environment, diags := op.ChooseEnvironment(p, s.Environment)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
 	if err := w.Authorize(ctx, who, access.Run, environment, s.Workflow); err != nil {
 		return runs.Run{}, err
 	}
-	op.environment = environment
+	op.Environment = environment
 	overrides, diags := op.overridesOf(p, s.Overrides)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + s.Workflow, Overrides: overrides, Source: s.Source}
+	run := runs.Run{ID: s.ID, Kind: runs.WorkflowKind, Key: op.Key(), Actor: who.Subject, Authority: who.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + s.Workflow, Overrides: overrides, Source: s.Source}
 	if declared.Definition != "" {
 		if diags := checkWorkflows(p, []string{s.Workflow}); diags.HasErrors() {
 			return runs.Run{}, diags.Err()
@@ -229,9 +225,9 @@ func (w *serverWork) Start(ctx context.Context, who access.Identity, s api.Start
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	vars := &variableOptions{}
+	vars := &project.VariableOptions{}
 	for _, name := range sortedKeys(s.Inputs) {
-		vars.given = append(vars.given, configs.GivenVariable{Text: name + "=" + expressionOf(s.Inputs[name])})
+		vars.Given = append(vars.Given, configs.GivenVariable{Text: name + "=" + expressionOf(s.Inputs[name])})
 	}
 	inputs, diags := workflowInputs(p, d, environment, vars)
 	if diags.HasErrors() {
@@ -261,7 +257,7 @@ func expressionOf(value json.RawMessage) string {
 // Retry implements [api.Work].
 func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry) (runs.Run, error) {
 	op := w.root()
-	op.opened = w.runner.Store.(*sqlite.Store)
+	op.Opened = w.runner.Store.(*sqlite.Store)
 	p, diags := op.past(ctx, r.Run.ID)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
@@ -273,7 +269,7 @@ func (w *serverWork) Retry(ctx context.Context, who access.Identity, r api.Retry
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
-	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID, Source: r.Run.Source}
+	run := runs.Run{ID: r.ID, Kind: runs.WorkflowKind, Key: r.Run.Key, Actor: who.Subject, Authority: who.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + p.definition.Workflow.Name + ", again after run " + r.Run.ID, Source: r.Run.Source}
 	started, diags := w.runner.EnqueueWorkflow(ctx, p.definition, runs.WorkflowOptions{Run: run, Environment: p.environment, Inputs: p.inputs, Reuse: reuse, Admit: op.admit})
 	return admitted(started, diags)
 }
@@ -290,7 +286,7 @@ func (w *serverWork) Machine(ctx context.Context, run runs.Run) (*flow.Machine, 
 	if err != nil {
 		return nil, err
 	}
-	d, diags := w.root().definitionOf(source)
+	d, diags := definitionOf(w.root().Directory, source)
 	if diags.HasErrors() || d == nil || d.Workflow.Definition != "" {
 		return nil, diags.Err()
 	}
@@ -335,9 +331,9 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
 	}
-	r := newStackRunner(w.root().project, nil)
+	r := newStackRunner(w.root().Directory, nil)
 	defer r.Close()
-	r.root.opened = store
+	r.root.Opened = store
 	shared, err := r.planned(ctx, digest)
 	if err != nil {
 		if looked, found := speculated(ctx, store, digest); found {
@@ -347,8 +343,8 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 	}
 	out := &api.Plan{Digest: digest, Environment: shared.plan.Environment, Kind: shared.plan.Kind}
 	for _, part := range shared.plan.Stacks {
-		op := &operation{project: shared.ensemble.member(part.Name), view: silentView{}}
-		l, diags := op.loadPlan(part.Encoded)
+		op := newOperation(shared.ensemble.Member(part.Name), silentView{})
+		l, diags := loadPlan(op.Directory, part.Encoded)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
@@ -362,16 +358,16 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 }
 
 // part describes the plan of one stack to clients.
-func (o *operation) part(ctx context.Context, l *loadedPlan, kind string) (api.PlanPart, error) {
-	out := api.PlanPart{Stack: o.stack, Resource: o.stack, Counts: l.plan.Count(), Needs: api.NeedsOf(l.plan), Plan: l.plan}
-	document, err := jsonplan.Plan(l.plan, nil, o.jsonOptions(ctx))
+func (o *Operation) part(ctx context.Context, l *loadedPlan, kind string) (api.PlanPart, error) {
+	out := api.PlanPart{Stack: o.Stack, Resource: o.Stack, Counts: l.plan.Count(), Needs: api.NeedsOf(l.plan), Plan: l.plan}
+	document, err := jsonplan.Plan(l.plan, nil, o.JSONOptions(ctx))
 	if err != nil {
 		return out, err
 	}
 	if out.Document, err = api.MaskPlan(document); err != nil {
 		return out, err
 	}
-	if j, diags := o.holdToPolicy(ctx, l, runOptions{kind: kind}); j != nil && !diags.HasErrors() {
+	if j, diags := o.holdToPolicy(ctx, l, Request{kind: kind}); j != nil && !diags.HasErrors() {
 		out.Decision, out.Judged = eventData(j.decision), j.decision
 	}
 	if j := o.judge(ctx, l); j.estimate != nil {
@@ -447,7 +443,7 @@ func (w *serverWork) PushState(ctx context.Context, who access.Identity, key sta
 		st.Lineage = have.Lineage
 	}
 	st.Serial = max(st.Serial, have.Serial)
-	write := wholeState(who.Subject, key, have, st, "push")
+	write := project.WholeState(who.Subject, key, have, st, "push")
 	write.Lock = lock
 	return w.runner.Store.Write(ctx, key, write)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -22,7 +23,7 @@ func TestChangesAreNoTemplates(t *testing.T) {
 			if diags.HasErrors() {
 				t.Fatalf("%q: %s", text, diags)
 			}
-			steps := made.Workflows[changeName].Steps
+			steps := made.Workflows[project.ChangeName].Steps
 			if len(steps) != 1 {
 				t.Fatalf("%q made %d steps", text, len(steps))
 			}
@@ -50,13 +51,13 @@ func TestChangesOfSeveralStacks(t *testing.T) {
 		t.Fatal(diags)
 	}
 	var names []string
-	for _, s := range made.Workflows[changeName].Steps {
+	for _, s := range made.Workflows[project.ChangeName].Steps {
 		names = append(names, s.Name)
 	}
 	if want := []string{"plan", "approval", "apply_plan", "apply_b"}; !slices.Equal(names, want) || summary != "apply plan, b" {
 		t.Errorf("%v, %q", names, summary)
 	}
-	if needs := made.Workflows[changeName].Steps[3].Needs; len(needs) != 1 || needs[0].Name != "apply_plan" {
+	if needs := made.Workflows[project.ChangeName].Steps[3].Needs; len(needs) != 1 || needs[0].Name != "apply_plan" {
 		t.Errorf("the second needs %v", needs)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -19,7 +21,7 @@ import (
 // sharedPlan is a plan of stacks with the project it was made in.
 type sharedPlan struct {
 	plan     *stacks.Plan
-	ensemble *ensemble
+	ensemble *project.Ensemble
 	scope    *stacks.Scope          // for applying
 	made     map[string]*loadedPlan // the parts, where they were made here
 	err      error
@@ -29,20 +31,20 @@ type sharedPlan struct {
 }
 
 // open makes the project that the plan was made in, with its variables.
-func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOptions) error {
-	declared, diags := s.plan.Project(root.rootDir())
+func (s *sharedPlan) open(ctx context.Context, root *project.Directory, vars *project.VariableOptions) error {
+	declared, diags := s.plan.Project(root.RootDir())
 	if diags.HasErrors() {
 		return diags.Err()
 	}
-	if s.ensemble, diags = newEnsemble(root, declared); diags.HasErrors() {
+	if s.ensemble, diags = project.NewEnsemble(root, declared); diags.HasErrors() {
 		return diags.Err()
 	}
-	s.ensemble.environment = s.plan.Environment
-	s.ensemble.variables = maps.Clone(s.plan.Variables)
+	s.ensemble.Environment = s.plan.Environment
+	s.ensemble.Variables = maps.Clone(s.plan.Variables)
 	if len(s.plan.Ephemeral) > 0 && vars != nil {
 		silent := *vars
-		silent.input = false // of the others nothing is missing
-		given, d := root.given(ctx, wholeProject, &configs.Module{Variables: declared.Variables}, &silent, declared.Files, nil)
+		silent.Input = false // of the others nothing is missing
+		given, d := root.Given(ctx, configs.WholeProject, &configs.Module{Variables: declared.Variables}, &silent, declared.Files, nil)
 		diags = append(diags, d...)
 		for _, name := range s.plan.Ephemeral {
 			raw, ok := given[name]
@@ -60,7 +62,7 @@ func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOpti
 			if declared.Variables[name].Sensitive {
 				val = val.Mark(marks.Sensitive)
 			}
-			s.ensemble.variables[name] = val.Mark(marks.Ephemeral)
+			s.ensemble.Variables[name] = val.Mark(marks.Ephemeral)
 		}
 		if diags.HasErrors() {
 			return diags.Err()
@@ -72,9 +74,9 @@ func (s *sharedPlan) open(ctx context.Context, root *project, vars *variableOpti
 
 // evaluate makes the scope in which inputs are evaluated when stacks are applied.
 func (s *sharedPlan) evaluate(ctx context.Context) {
-	s.scope = stacks.NewScope(s.ensemble.declared, stacks.Context{
-		Environment: s.plan.Environment, Variables: s.ensemble.variables, BaseDir: s.ensemble.root.workDir, Now: s.plan.Created,
-		Secret: s.ensemble.secrets().forScope(ctx),
+	s.scope = stacks.NewScope(s.ensemble.Declared, stacks.Context{
+		Environment: s.plan.Environment, Variables: s.ensemble.Variables, BaseDir: s.ensemble.Root.WorkDir, Now: s.plan.Created,
+		Secret: s.ensemble.Secrets().ForScope(ctx),
 	})
 }
 
@@ -95,16 +97,16 @@ func (s *sharedPlan) outputs(ctx context.Context, store *sqlite.Store) func(stri
 }
 
 // loaded reads a stack's plan, with the values that it was made without.
-func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack string) (*operation, *loadedPlan, diag.List) {
+func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack string) (*Operation, *loadedPlan, diag.List) {
 	part := s.plan.Stack(stack)
 	if part == nil {
 		return nil, nil, diag.Errorf("Plan is for other stacks", "The plan %s has no part for the stack %q.", s.plan.Digest, stack)
 	}
-	op := &operation{project: s.ensemble.member(stack), view: silentView{}}
+	op := newOperation(s.ensemble.Member(stack), silentView{})
 	var diags diag.List
 	l := s.made[stack]
 	if l == nil {
-		if l, diags = op.loadPlan(part.Encoded); diags.HasErrors() {
+		if l, diags = loadPlan(op.Directory, part.Encoded); diags.HasErrors() {
 			return nil, nil, diags
 		}
 	}
@@ -131,4 +133,43 @@ func (s *sharedPlan) loaded(ctx context.Context, store *sqlite.Store, stack stri
 		}
 	}
 	return op, l, diags
+}
+
+// board is what the budgets are held against when a run of the plan is gone on
+// with: stacks that it has applied count as they are recorded.
+func (s *sharedPlan) board(ctx context.Context, store runs.Store, run runs.Run) (*budgetBoard, error) {
+	ended, err := endedStacks(ctx, store, run)
+	if err != nil {
+		return nil, err
+	}
+	planned := map[string]*loadedPlan{}
+	var o *Operation
+	for _, part := range s.plan.Stacks {
+		if ended[part.Name] {
+			continue
+		}
+		o = newOperation(s.ensemble.Member(part.Name), silentView{})
+		l, diags := loadPlan(o.Directory, part.Encoded)
+		if diags.HasErrors() {
+			return nil, diags.Err()
+		}
+		planned[part.Name] = l
+	}
+	if o == nil {
+		return nil, nil
+	}
+	return o.boardOf(ctx, run, planned), nil
+}
+
+// endedStacks names the stacks of a run that were applied already.
+func endedStacks(ctx context.Context, store runs.Store, run runs.Run) (map[string]bool, error) {
+	list, err := store.Runs(ctx, runs.RunQuery{Parent: run.ID, Status: runs.Succeeded})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, r := range list {
+		out[r.Key.Stack] = true
+	}
+	return out, nil
 }

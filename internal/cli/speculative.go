@@ -7,10 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -18,6 +16,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server/api"
@@ -138,7 +137,7 @@ func readPart(part *api.PlanPart, mode plans.Mode) (err error) {
 // speculate plans a configuration that was sent, or lies in another directory, in a
 // directory of its own.
 func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
-	store, diags := r.root.store(ctx)
+	store, diags := r.root.Store(ctx)
 	if diags.HasErrors() {
 		return runs.StackPlan{}, diags.Err()
 	}
@@ -151,19 +150,19 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	defer log.settle()
 	e, diags := r.guest(store, dir)
 	if diags.HasErrors() {
-		diags = (&ensemble{root: &project{dir: dir}}).asSent(diags)
+		diags = (&project.Ensemble{Root: &project.Directory{Dir: dir}}).AsSent(diags)
 		log.show(diags, nil)
 		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
-	defer e.closeMembers()
-	names, diags := e.graph.Select(req.Stacks)
-	e.names = names
-	o := &ensembleOperation{ensemble: e, app: e.root.app, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) > 0, by: req}
+	defer e.CloseMembers()
+	names, diags := e.Graph.Select(req.Stacks)
+	e.Names = names
+	o := &EnsembleOperation{Ensemble: e, session: e.Root.Session, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) > 0, by: req}
 	po, err := r.options(ctx, req)
 	if err != nil {
 		return runs.StackPlan{}, err
 	}
-	e.give(&po.variableOptions)
+	e.Give(&po.VariableOptions)
 	// Whoever may not plan a stack has nothing of it read or run.
 	if diags = append(diags, o.may(access.Plan)...); !diags.HasErrors() {
 		diags = append(diags, o.install(ctx, log)...)
@@ -171,47 +170,15 @@ func (r *stackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	if !diags.HasErrors() {
 		diags = append(diags, o.planSent(ctx, po)...)
 	}
-	diags = e.asSent(diags)
-	if log.show(diags, e.sentSources()); diags.HasErrors() {
+	diags = e.AsSent(diags)
+	if log.show(diags, e.SentSources()); diags.HasErrors() {
 		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
 	if err := o.keepSpeculated(ctx, store, po.kind()); err != nil {
 		return runs.StackPlan{}, err
 	}
 	n := o.totals()
-	return runs.StackPlan{Digest: o.shared.Digest, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Changes: o.changes(), Stacks: o.names}, nil
-}
-
-// sentName is what a file is called in the project that was sent.
-func (e *ensemble) sentName(name string) string {
-	if rel, err := filepath.Rel(e.root.dir, name); err == nil && filepath.IsLocal(rel) {
-		return rel
-	}
-	return name
-}
-
-// asSent has diagnostics name files as whoever sent them knows them.
-func (e *ensemble) asSent(diags diag.List) diag.List {
-	out := slices.Clone(diags)
-	for i := range out {
-		for _, at := range []**hcl.Range{&out[i].Subject, &out[i].Context} {
-			if *at != nil {
-				rng := **at
-				rng.Filename = e.sentName(rng.Filename)
-				*at = &rng
-			}
-		}
-	}
-	return out
-}
-
-// sentSources is the text that such diagnostics quote.
-func (e *ensemble) sentSources() map[string][]byte {
-	out := map[string][]byte{}
-	for name, src := range e.root.app.quoted() {
-		out[e.sentName(name)] = src
-	}
-	return out
+	return runs.StackPlan{Digest: o.shared.Digest, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Changes: o.changes(), Stacks: o.Names}, nil
 }
 
 // copyOf puts the files that a request is about into a new directory, from which
@@ -220,7 +187,7 @@ func (r *stackRunner) copyOf(ctx context.Context, store *sqlite.Store, req runs.
 	var archive []byte
 	if req.Directory != "" {
 		var err error
-		if archive, err = archives.Pack(r.root.place(req.Directory)); err != nil {
+		if archive, err = archives.Pack(r.root.Place(req.Directory)); err != nil {
 			return "", actions.Errorf("Tutti.PlanFailed", "The files in the directory %q cannot be taken: %s.", req.Directory, err)
 		}
 	} else {
@@ -246,13 +213,13 @@ func (r *stackRunner) copyOf(ctx context.Context, store *sqlite.Store, req runs.
 // guest is the project in a directory that a client's files were unpacked to, beside
 // the server's own: it has the server's states to plan from, and is held to the
 // server's rules.
-func (r *stackRunner) guest(store *sqlite.Store, dir string) (*ensemble, diag.List) {
+func (r *stackRunner) guest(store *sqlite.Store, dir string) (*project.Ensemble, diag.List) {
 	declared, diags := projects.Load(dir)
 	if declared == nil || diags.HasErrors() {
 		return nil, diags
 	}
 	if len(declared.Stacks) == 0 {
-		files := map[string][]byte{filepath.Join(dir, changeFile): fmt.Appendf(nil, "stack %q {\n  source = \"./\"\n}\n", directoryName)}
+		files := map[string][]byte{filepath.Join(dir, project.ChangeFile): fmt.Appendf(nil, "stack %q {\n  source = \"./\"\n}\n", project.DirectoryName)}
 		for name, src := range declared.Files {
 			files[name] = src
 		}
@@ -260,37 +227,37 @@ func (r *stackRunner) guest(store *sqlite.Store, dir string) (*ensemble, diag.Li
 			return nil, diags
 		}
 	}
-	if diags := stacks.CheckEnvironment(declared, r.root.environment); diags.HasErrors() {
+	if diags := stacks.CheckEnvironment(declared, r.root.Environment); diags.HasErrors() {
 		return nil, diags
 	}
-	root := &project{
-		app: r.root.app.fresh(), dir: dir, dataDir: filepath.Join(dir, ".terraform"), workDir: dir, cliConfig: r.root.cliConfig, keyring: r.root.keyring,
-		opened: store, environment: r.root.environment,
+	root := &project.Directory{
+		Session: r.root.Session.Fresh(), Dir: dir, DataDir: filepath.Join(dir, ".terraform"), WorkDir: dir, CLIConfig: r.root.CLIConfig, Keyring: r.root.Keyring,
+		Opened: store, Environment: r.root.Environment,
 	}
-	e, diags := newEnsemble(root, declared)
+	e, diags := project.NewEnsemble(root, declared)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	e.host = r.root.costRoot()
-	root.ensemble = e
+	e.Host = r.root.CostRoot()
+	root.Ensemble = e
 	return e, diags
 }
 
 // install brings the modules and providers that the stacks need, which are not sent.
-func (o *ensembleOperation) install(ctx context.Context, log *logView) diag.List {
+func (o *EnsembleOperation) install(ctx context.Context, log *logView) diag.List {
 	var diags diag.List
-	for _, name := range o.names {
-		if _, d := o.module(name); d.HasErrors() {
+	for _, name := range o.Names {
+		if _, d := o.Module(name); d.HasErrors() {
 			diags = append(diags, d...)
 			continue
 		}
-		diags = append(diags, (&initOptions{get: true}).prepareWith(ctx, o.member(name), log.watcher.Tell)...)
+		diags = append(diags, o.Member(name).Install(ctx, &project.Installation{Modules: true}, log.watcher.Tell)...)
 	}
 	return diags
 }
 
 // planSent plans the stacks and shows their plans.
-func (o *ensembleOperation) planSent(ctx context.Context, po *planOptions) diag.List {
+func (o *EnsembleOperation) planSent(ctx context.Context, po *planOptions) diag.List {
 	diags := o.plan(ctx, po, po.kind())
 	if o.shared != nil {
 		o.show(ctx, po.mode(), diags)
@@ -304,8 +271,8 @@ func (o *ensembleOperation) planSent(ctx context.Context, po *planOptions) diag.
 }
 
 // keepSpeculated keeps of the plan what clients are shown.
-func (o *ensembleOperation) keepSpeculated(ctx context.Context, store *sqlite.Store, kind string) error {
-	out := api.Plan{Digest: o.shared.Digest, Environment: o.environment, Kind: kind}
+func (o *EnsembleOperation) keepSpeculated(ctx context.Context, store *sqlite.Store, kind string) error {
+	out := api.Plan{Digest: o.shared.Digest, Environment: o.Environment, Kind: kind}
 	for _, part := range o.shared.Stacks {
 		one, err := o.operation(part.Name).part(ctx, o.plans[part.Name], kind)
 		if err != nil {

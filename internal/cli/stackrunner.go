@@ -14,6 +14,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -26,19 +27,19 @@ import (
 // applies a plan of several stacks included. Plans are kept in the store, under
 // the digest of the whole.
 type stackRunner struct {
-	root *project
+	root *project.Directory
 	// declared is the project that the workflow belongs to; a plan brings its own.
 	declared *projects.Project
 	// view, where not nil, shows what happens; else it only goes into the logs.
 	view        operationView
-	vars        *variableOptions
+	vars        *project.VariableOptions
 	parallelism int
 	patience    time.Duration
 	budgeted    bool // what is applied was held against the budgets as a whole
 	board       *budgetBoard
 
 	mu       sync.Mutex
-	own      *ensemble
+	own      *project.Ensemble
 	shared   map[string]*sharedPlan
 	outcomes map[string]*stackOutcome // by stack
 }
@@ -55,9 +56,9 @@ type stackOutcome struct {
 // sharedPrefix begins the names of blobs with plans of stacks.
 const sharedPrefix = "stacks/"
 
-func newStackRunner(root *project, declared *projects.Project) *stackRunner {
+func newStackRunner(root *project.Directory, declared *projects.Project) *stackRunner {
 	return &stackRunner{
-		root: root, declared: declared, vars: &variableOptions{}, parallelism: defaultParallelism,
+		root: root, declared: declared, vars: &project.VariableOptions{}, parallelism: defaultParallelism,
 		shared: map[string]*sharedPlan{}, outcomes: map[string]*stackOutcome{},
 	}
 }
@@ -67,21 +68,21 @@ func (r *stackRunner) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.own != nil {
-		r.own.closeMembers()
+		r.own.CloseMembers()
 	}
 	for _, s := range r.shared {
 		if s.ensemble != nil {
-			s.ensemble.closeMembers()
+			s.ensemble.CloseMembers()
 		}
 	}
 }
 
 // ensemble is the project of the workflow.
-func (r *stackRunner) ensemble() (*ensemble, error) {
+func (r *stackRunner) ensemble() (*project.Ensemble, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.own == nil {
-		e, diags := newEnsemble(r.root, r.declared)
+		e, diags := project.NewEnsemble(r.root, r.declared)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
@@ -92,7 +93,7 @@ func (r *stackRunner) ensemble() (*ensemble, error) {
 
 // keep stores a plan under its digest.
 func (r *stackRunner) keep(ctx context.Context, store *sqlite.Store, p *stacks.Plan) error {
-	data, err := p.Encode(r.root.keyring)
+	data, err := p.Encode(r.root.Keyring)
 	if err != nil {
 		return err
 	}
@@ -113,11 +114,11 @@ func (r *stackRunner) planned(ctx context.Context, digest string) (*sharedPlan, 
 }
 
 func (r *stackRunner) load(ctx context.Context, s *sharedPlan, digest string) error {
-	data, err := r.root.opened.Blob(ctx, sharedPrefix+digest)
+	data, err := r.root.Opened.Blob(ctx, sharedPrefix+digest)
 	if err != nil {
 		return fmt.Errorf("there is no plan with the digest %s: %w", digest, err)
 	}
-	if s.plan, err = stacks.DecodePlan(data, r.root.keyring); err != nil {
+	if s.plan, err = stacks.DecodePlan(data, r.root.Keyring); err != nil {
 		return err
 	}
 	return s.open(ctx, r.root, r.vars)
@@ -129,11 +130,11 @@ func (r *stackRunner) Outputs(ctx context.Context, stack string) (cty.Value, err
 	if err != nil {
 		return cty.DynamicVal, err
 	}
-	m, diags := e.module(stack)
+	m, diags := e.Module(stack)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags.Err()
 	}
-	st, diags := e.member(stack).state(ctx)
+	st, diags := e.Member(stack).State(ctx)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags.Err()
 	}
@@ -164,7 +165,7 @@ func (r *stackRunner) Plan(ctx context.Context, req runs.StackRequest) (runs.Sta
 }
 
 func (r *stackRunner) plan(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
-	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
+	ctx = project.ReadSecretsFor(ctx, req.Parent, req.Secrets)
 	if req.Elsewhere() {
 		return r.speculate(ctx, req)
 	}
@@ -185,17 +186,17 @@ func (r *stackRunner) plan(ctx context.Context, req runs.StackRequest) (runs.Sta
 func (r *stackRunner) options(ctx context.Context, req runs.StackRequest) (*planOptions, error) {
 	po := &planOptions{
 		refresh: req.Refresh, refreshOnly: req.RefreshOnly, destroy: req.Destroy, targets: req.Targets, excludes: req.Excludes, replaces: req.Replaces,
-		parallelism: r.parallelism, variableOptions: *r.vars,
+		parallelism: r.parallelism, VariableOptions: *r.vars,
 	}
 	if req.Given == "" {
 		return po, nil
 	}
-	store, diags := r.root.store(ctx)
+	store, diags := r.root.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags.Err()
 	}
 	given, err := keptVariables(ctx, store, req.Given)
-	po.given = given
+	po.Given = given
 	return po, err
 }
 
@@ -209,11 +210,11 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	if err != nil {
 		return nil, nil, err
 	}
-	e.give(&po.variableOptions)
-	e.useVariables(req.Variables)
+	e.Give(&po.VariableOptions)
+	e.UseVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
+	op := newOperationBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
 	var loaded *loadedPlan
 	var own []string
 	var diags diag.List
@@ -231,23 +232,18 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 		log.plan(ctx, op, loaded)
 		op.showCost(ctx, loaded)
 	}
-	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
+	if log.show(diags, r.root.Session.Quoted()); diags.HasErrors() {
 		return nil, nil, problem("Tutti.PlanFailed", diags)
 	}
-	if diags := loaded.encode(r.root.keyring); diags.HasErrors() {
+	if diags := loaded.encode(r.root.Keyring); diags.HasErrors() {
 		return nil, nil, diags.Err()
 	}
 	shared := &sharedPlan{plan: &stacks.Plan{
-		Environment: e.environment, Kind: kind, Created: time.Now().UTC(), Program: programVersion(), Outputs: map[string][]string{},
+		Environment: e.Environment, Kind: kind, Created: time.Now().UTC(), Program: project.ProgramVersion(), Outputs: e.OutputNames(),
 		Stacks: []stacks.StackPlan{{Name: req.Stack, Own: own, Digest: loaded.plan.Digest, Encoded: loaded.encoded}},
 	}}
-	shared.plan.SetProject(e.declared, e.variables)
-	e.mu.Lock()
-	for name, m := range e.modules {
-		shared.plan.Outputs[name] = sortedKeys(m.Outputs)
-	}
-	e.mu.Unlock()
-	if err := r.keep(ctx, op.opened, shared.plan); err != nil {
+	shared.plan.SetProject(e.Declared, e.Variables)
+	if err := r.keep(ctx, op.Opened, shared.plan); err != nil {
 		return nil, nil, err
 	}
 	return shared, loaded.plan, nil
@@ -255,13 +251,13 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 
 // undoes refuses a plan that is to bring back what another stack's run changed, or to
 // do something else besides.
-func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *operation) error {
-	undone, err := r.root.opened.Run(ctx, req.Rollback)
+func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *Operation) error {
+	undone, err := r.root.Opened.Run(ctx, req.Rollback)
 	switch {
 	case err != nil:
 		return actions.Errorf("Tutti.PlanFailed", "Run %q cannot be rolled back: %s.", req.Rollback, err)
-	case undone.Key != op.key():
-		return actions.Errorf("Tutti.PlanFailed", "Run %s changed nothing of stack %q in environment %q itself.", undone.ID, req.Stack, op.environment)
+	case undone.Key != op.Key():
+		return actions.Errorf("Tutti.PlanFailed", "Run %s changed nothing of stack %q in environment %q itself.", undone.ID, req.Stack, op.Environment)
 	case req.Destroy || req.RefreshOnly || len(req.Targets)+len(req.Excludes)+len(req.Replaces) > 0 || !req.Inputs.IsNull():
 		return actions.Errorf("Tutti.PlanFailed", "What brings back what a run changed takes neither inputs nor targets, nor does it destroy: give rollback alone.")
 	}
@@ -270,27 +266,27 @@ func (r *stackRunner) undoes(ctx context.Context, req runs.StackRequest, op *ope
 
 // planStep plans a stack with inputs of a step besides those that the project
 // gives it; own names them.
-func (o *operation) planStep(ctx context.Context, po *planOptions, inputs cty.Value) (l *loadedPlan, own []string, diags diag.List) {
+func (o *Operation) planStep(ctx context.Context, po *planOptions, inputs cty.Value) (l *loadedPlan, own []string, diags diag.List) {
 	req, diags := po.request()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
-	cfg, d := o.config(ctx)
+	cfg, d := o.Config(ctx)
 	if diags = append(diags, d...); d.HasErrors() {
 		return nil, nil, diags
 	}
-	scope, d := o.ensemble.scope(ctx, &po.variableOptions)
+	scope, d := o.Ensemble.Scope(ctx, &po.VariableOptions)
 	if diags = append(diags, d...); d.HasErrors() {
 		return nil, nil, diags
 	}
-	values, d := o.stackInputs(cfg, scope, o.ensemble.fromState(ctx, o.declared, req.mode))
+	values, d := o.StackInputs(cfg, scope, o.Ensemble.FromState(ctx, o.Declared, req.mode))
 	if diags = append(diags, d...); d.HasErrors() {
 		return nil, nil, diags
 	}
 	if bare, given := inputs.Unmark(); !bare.IsNull() && bare.IsKnown() && (bare.Type().IsObjectType() || bare.Type().IsMapType()) {
 		for name, v := range bare.AsValueMap() {
 			if cfg.Root.Variables[name] == nil {
-				diags = append(diags, diag.Errorf("Unknown input", "The root module of stack %q declares no variable %q.", o.stack, name)...)
+				diags = append(diags, diag.Errorf("Unknown input", "The root module of stack %q declares no variable %q.", o.Stack, name)...)
 				continue
 			}
 			values[name] = configs.InputValue{Value: v.WithMarks(given), Source: configs.FromCaller}
@@ -298,7 +294,7 @@ func (o *operation) planStep(ctx context.Context, po *planOptions, inputs cty.Va
 		}
 		slices.Sort(own)
 	}
-	prior, d := o.prior(ctx, req.mode)
+	prior, d := o.Prior(ctx, req.mode)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, nil, diags
 	}
@@ -310,7 +306,7 @@ func (o *operation) planStep(ctx context.Context, po *planOptions, inputs cty.Va
 func problem(name string, diags diag.List) error {
 	for _, d := range diags.Sorted() {
 		if d.Severity == diag.Error {
-			return actions.Errorf(name, "%s: %s", d.Summary, firstLine(d.Detail))
+			return actions.Errorf(name, "%s: %s", d.Summary, diag.FirstLine(d.Detail))
 		}
 	}
 	return actions.Errorf(name, "It did not succeed.")
@@ -318,7 +314,7 @@ func problem(name string, diags diag.List) error {
 
 // Apply implements [runs.Stacks].
 func (r *stackRunner) Apply(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
-	ctx = readSecretsFor(ctx, req.Run, req.Secrets)
+	ctx = project.ReadSecretsFor(ctx, req.Run, req.Secrets)
 	run, err := r.find(ctx, req)
 	switch {
 	case errors.Is(err, runs.ErrNotFound):
@@ -334,7 +330,7 @@ func (r *stackRunner) Apply(ctx context.Context, req runs.StackRequest) (cty.Val
 // find looks for the run that a crash left. One that somebody else drives is
 // waited for.
 func (r *stackRunner) find(ctx context.Context, req runs.StackRequest) (runs.Run, error) {
-	store, diags := r.root.store(ctx)
+	store, diags := r.root.Store(ctx)
 	if diags.HasErrors() {
 		return runs.Run{}, diags.Err()
 	}
@@ -369,12 +365,12 @@ func (r *stackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.
 	if err := r.begin(ctx, req, shared); err != nil {
 		return cty.DynamicVal, err
 	}
-	op, l, diags := shared.loaded(ctx, r.root.opened, req.Stack)
+	op, l, diags := shared.loaded(ctx, r.root.Opened, req.Stack)
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
 	kind := shared.plan.Kind
-	return r.carryOut(ctx, req, op, l, runOptions{kind: kind, id: req.Run, parent: req.Parent}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{Request: Request{kind: kind, parent: req.Parent}, id: req.Run}, diags)
 }
 
 func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run runs.Run) (cty.Value, error) {
@@ -392,7 +388,7 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 		if err != nil {
 			return cty.DynamicVal, err
 		}
-		_, anew, d := shared.loaded(ctx, r.root.opened, req.Stack)
+		_, anew, d := shared.loaded(ctx, r.root.Opened, req.Stack)
 		diags = append(diags, d...)
 		if !d.HasErrors() {
 			l.ephemeral = anew.ephemeral
@@ -407,12 +403,12 @@ func (r *stackRunner) resume(ctx context.Context, req runs.StackRequest, run run
 	if diags.HasErrors() {
 		return cty.DynamicVal, r.failed(req, nil, runs.Result{}, diags)
 	}
-	return r.carryOut(ctx, req, op, l, runOptions{kind: run.Kind, resume: run.ID}, diags)
+	return r.carryOut(ctx, req, op, l, runOptions{Request: Request{kind: run.Kind, resume: run.ID}}, diags)
 }
 
 // ephemeralAgain evaluates the ephemeral inputs of a plan anew that was made for
 // one step: they are kept nowhere.
-func (o *operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.StackRequest, vars *variableOptions) diag.List {
+func (o *Operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.StackRequest, vars *project.VariableOptions) diag.List {
 	var names []string
 	for name, planned := range l.plan.Variables {
 		if planned.Ephemeral && planned.Given {
@@ -422,12 +418,12 @@ func (o *operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.
 	if len(names) == 0 || l.plan.Mode != plans.Normal {
 		return nil
 	}
-	o.ensemble.useVariables(req.Variables)
-	scope, diags := o.ensemble.scope(ctx, vars)
+	o.Ensemble.UseVariables(req.Variables)
+	scope, diags := o.Ensemble.Scope(ctx, vars)
 	if diags.HasErrors() {
 		return diags
 	}
-	inputs, d := o.stackInputs(l.config, scope, o.ensemble.fromState(ctx, o.stack, l.plan.Mode))
+	inputs, d := o.StackInputs(l.config, scope, o.Ensemble.FromState(ctx, o.Stack, l.plan.Mode))
 	diags = append(diags, d...)
 	if l.ephemeral == nil {
 		l.ephemeral = map[string]cty.Value{}
@@ -443,7 +439,7 @@ func (o *operation) ephemeralAgain(ctx context.Context, l *loadedPlan, req runs.
 }
 
 // operation is an operation on the stack of a run, in the project it belongs to.
-func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run runs.Run) (*operation, error) {
+func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run runs.Run) (*Operation, error) {
 	e, err := r.ensemble()
 	if req.Plan != "" {
 		var shared *sharedPlan
@@ -454,24 +450,24 @@ func (r *stackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 	if err != nil {
 		return nil, err
 	}
-	p := e.ofState(run.Key)
+	p := e.OfState(run.Key)
 	if p == nil {
 		return nil, fmt.Errorf("run %s is about the stack %q, which this project does not declare", run.ID, run.Key.Stack)
 	}
-	return &operation{project: p, view: silentView{}, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}, nil
+	return newOperationBy(p, silentView{}, req.Actor, req.Authority, req.Overrides), nil
 }
 
 // carryOut has a run driven to its end and says what came of it.
-func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
+func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *Operation, l *loadedPlan, opts runOptions, before diag.List) (cty.Value, error) {
 	if !r.budgeted { // else the stacks were judged together
-		r.root.readRulesAnew()
+		readRulesAnew(r.root)
 	}
 	log := newLogView(req.Log)
-	op.actor, op.authority, op.overrides = req.Actor, req.Authority, req.Overrides
-	op.view = teeView{log, silentView{}}
+	view := teeView{log, silentView{}}
 	if r.view != nil {
-		op.view = teeView{log, r.view.forStack(op.stack)}
+		view = teeView{log, r.view.forStack(op.Stack)}
 	}
+	op = newOperationBy(op.Directory, view, req.Actor, req.Authority, req.Overrides)
 	// The end of ctx cuts the run off and leaves it to be resumed: it must not be
 	// taken for the wish to end it.
 	soft, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -487,7 +483,7 @@ func (r *stackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *o
 	result, stale, diags := op.carryOut(soft, l, opts)
 	log.settle()
 	diags = append(before, diags...)
-	log.show(diags, r.root.app.quoted())
+	log.show(diags, r.root.Session.Quoted())
 	if result.Run.Status == runs.Interrupted {
 		r.note(req, l.plan, result, diags)
 		return cty.DynamicVal, runs.ErrDetached
@@ -516,7 +512,7 @@ func (r *stackRunner) ended(ctx context.Context, req runs.StackRequest, run runs
 	if run.Status != runs.Succeeded {
 		return cty.DynamicVal, actions.Errorf(failureName(run), "Run %s has %s: %s", run.ID, run.Status, run.Problem)
 	}
-	st, err := r.root.opened.State(ctx, run.Key)
+	st, err := r.root.Opened.State(ctx, run.Key)
 	if err != nil {
 		return cty.DynamicVal, err
 	}
@@ -541,7 +537,7 @@ func finalOutputs(outputs map[string]*states.Output) (cty.Value, error) {
 func (r *stackRunner) note(req runs.StackRequest, plan *plans.Plan, result runs.Result, diags diag.List) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outcomes[req.Stack] = &stackOutcome{plan, result, inStack(req.Stack, diags)}
+	r.outcomes[req.Stack] = &stackOutcome{plan, result, project.InStack(req.Stack, diags)}
 }
 
 func (r *stackRunner) failed(req runs.StackRequest, plan *plans.Plan, result runs.Result, diags diag.List) error {
@@ -551,7 +547,7 @@ func (r *stackRunner) failed(req runs.StackRequest, plan *plans.Plan, result run
 
 // Rollback implements [runs.Stacks].
 func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of string) error {
-	ctx = readSecretsFor(ctx, req.Run, req.Secrets)
+	ctx = project.ReadSecretsFor(ctx, req.Run, req.Secrets)
 	run, err := r.find(ctx, req)
 	if err == nil && run.Status.Ended() {
 		_, err = r.ended(ctx, req, run)
@@ -565,7 +561,7 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	if !errors.Is(err, runs.ErrNotFound) {
 		return err
 	}
-	undone, err := r.root.opened.Run(ctx, of)
+	undone, err := r.root.Opened.Run(ctx, of)
 	if err != nil {
 		return fmt.Errorf("run %q cannot be rolled back: %w", of, err)
 	}
@@ -574,36 +570,36 @@ func (r *stackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 	if err != nil {
 		return err
 	}
-	l, diags := op.planRollback(ctx, &planOptions{refresh: true, parallelism: r.parallelism, variableOptions: *r.vars}, of)
+	l, diags := op.planRollback(ctx, &planOptions{refresh: true, parallelism: r.parallelism, VariableOptions: *r.vars}, of)
 	if diags.HasErrors() {
 		if len(diags) == 1 && diags[0].Summary == nothingToRollBack {
 			return nil
 		}
 		return problem("Tutti.RollbackFailed", diags)
 	}
-	_, err = r.carryOut(ctx, req, op, l, runOptions{kind: rollbackKind, id: req.Run, parent: req.Parent}, diags)
+	_, err = r.carryOut(ctx, req, op, l, runOptions{Request: Request{kind: rollbackKind, parent: req.Parent}, id: req.Run}, diags)
 	return err
 }
 
 // Invoke implements [runs.Stacks].
 func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action string, config cty.Value) error {
-	ctx = readSecretsFor(ctx, req.Parent, req.Secrets)
+	ctx = project.ReadSecretsFor(ctx, req.Parent, req.Secrets)
 	e, err := r.ensemble()
 	if err != nil {
 		return err
 	}
-	e.useVariables(req.Variables)
+	e.UseVariables(req.Variables)
 	log := newLogView(req.Log)
 	defer log.settle()
-	op := &operation{project: e.member(req.Stack), view: log, actor: req.Actor, authority: req.Authority, overrides: req.Overrides}
-	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, variableOptions: *r.vars})
+	op := newOperationBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
+	in, diags := op.planInput(ctx, &planOptions{parallelism: r.parallelism, VariableOptions: *r.vars})
 	name := "Tutti.ActionFailed"
 	allow := func(a engine.PlannedAction) diag.List {
 		told, diags := op.pass(ctx, deed{
-			opts: runOptions{kind: "invoke", parent: req.Parent}, config: in.Config,
+			request: Request{kind: "invoke", parent: req.Parent}, config: in.Config,
 			document: func() ([]byte, error) {
 				called := jsonplan.ActionInvocation{Type: a.Type, Name: req.Step, Provider: a.Provider, Schema: a.Schema, Config: a.Config}
-				return jsonplan.Action(called, in.Prior, in.Config, op.jsonOptions(ctx))
+				return jsonplan.Action(called, in.Prior, in.Config, op.JSONOptions(ctx))
 			},
 		})
 		if diags.HasErrors() {
@@ -611,7 +607,7 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 			return diags
 		}
 		for _, e := range told {
-			if err := op.opened.Record(ctx, e); err != nil {
+			if err := op.Opened.Record(ctx, e); err != nil {
 				return append(diags, diag.FromError(err)...)
 			}
 		}
@@ -620,7 +616,7 @@ func (r *stackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 	if !diags.HasErrors() {
 		diags = append(diags, engine.InvokeAction(ctx, in, action, config, allow, log.watcher.Tell)...)
 	}
-	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
+	if log.show(diags, r.root.Session.Quoted()); diags.HasErrors() {
 		return problem(name, diags)
 	}
 	return nil

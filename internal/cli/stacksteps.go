@@ -7,6 +7,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -21,10 +22,10 @@ func (r *stackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 	defer log.settle()
 	o, diags := r.together(req, log)
 	if diags.HasErrors() {
-		log.show(diags, r.root.app.quoted())
+		log.show(diags, r.root.Session.Quoted())
 		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
-	defer o.closeMembers()
+	defer o.CloseMembers()
 	po, err := r.options(ctx, req)
 	if err != nil {
 		return runs.StackPlan{}, err
@@ -36,10 +37,10 @@ func (r *stackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 	if !diags.HasErrors() {
 		diags = append(diags, o.finish(po.mode())...)
 	}
-	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
+	if log.show(diags, r.root.Session.Quoted()); diags.HasErrors() {
 		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
-	store, diags := r.root.store(ctx)
+	store, diags := r.root.Store(ctx)
 	if diags.HasErrors() {
 		return runs.StackPlan{}, diags.Err()
 	}
@@ -56,19 +57,19 @@ func (r *stackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 
 // together opens the stacks that a step names, beside whatever else is done with
 // them.
-func (r *stackRunner) together(req runs.StackRequest, log *logView) (*ensembleOperation, diag.List) {
+func (r *stackRunner) together(req runs.StackRequest, log *logView) (*EnsembleOperation, diag.List) {
 	shared, err := r.ensemble()
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
-	e := openedEnsemble(shared.root, shared.declared, shared.graph)
-	names, diags := e.graph.Select(req.Stacks)
+	e := project.OpenedEnsemble(shared.Root, shared.Declared, shared.Graph)
+	names, diags := e.Graph.Select(req.Stacks)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	e.names = names
-	e.useVariables(req.Variables)
-	return &ensembleOperation{ensemble: e, app: r.root.app, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) < len(e.graph.Order), by: req}, diags
+	e.Names = names
+	e.UseVariables(req.Variables)
+	return &EnsembleOperation{Ensemble: e, session: r.root.Session, view: log, plans: map[string]*loadedPlan{}, named: len(req.Stacks) < len(e.Graph.Order), by: req}, diags
 }
 
 // begin does what comes before the first of several stacks is applied: the plans of
@@ -86,23 +87,23 @@ func (r *stackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 	}
 	log := newLogView(req.Log)
 	defer log.settle()
-	o := &ensembleOperation{ensemble: shared.ensemble, app: r.root.app, view: log, shared: shared.plan, plans: map[string]*loadedPlan{}, by: req}
-	o.names = nil
+	o := &EnsembleOperation{Ensemble: shared.ensemble, session: r.root.Session, view: log, shared: shared.plan, plans: map[string]*loadedPlan{}, by: req}
+	o.Names = nil
 	var diags diag.List
 	for _, part := range shared.plan.Stacks {
-		l, d := o.operation(part.Name).loadPlan(part.Encoded)
-		diags = append(diags, inStack(part.Name, d)...)
+		l, d := loadPlan(o.Member(part.Name), part.Encoded)
+		diags = append(diags, project.InStack(part.Name, d)...)
 		if !d.HasErrors() && l.plan.Digest != part.Digest {
 			diags = append(diags, diag.FromError(plans.ErrTampered)...)
 		}
-		o.names, o.plans[part.Name] = append(o.names, part.Name), l
+		o.Names, o.plans[part.Name] = append(o.Names, part.Name), l
 	}
 	if !diags.HasErrors() {
-		diags = append(diags, o.mayMove(verbOf(shared.plan.Kind), shared.plan.Moves)...)
+		diags = append(diags, o.mayMove(project.VerbOf(shared.plan.Kind), shared.plan.Moves)...)
 	}
 	name := "Tutti.ApplyFailed"
 	if !diags.HasErrors() && !r.budgeted {
-		r.root.readRulesAnew()
+		readRulesAnew(r.root)
 		diags = append(diags, o.decide(ctx, plans.Normal, shared.plan.Kind)...)
 		j := o.judge(ctx)
 		diags = append(diags, j.take()...)
@@ -110,10 +111,10 @@ func (r *stackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 			name = runs.DeniedError
 		}
 	}
-	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
+	if log.show(diags, r.root.Session.Quoted()); diags.HasErrors() {
 		return problem(name, diags)
 	}
-	store, diags := r.root.store(ctx)
+	store, diags := r.root.Store(ctx)
 	if diags.HasErrors() {
 		return diags.Err()
 	}
@@ -126,7 +127,7 @@ func (r *stackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 
 // mayMove refuses to move objects out of stacks, or into them, that whoever it is
 // done for may not change.
-func (o *ensembleOperation) mayMove(verb access.Verb, moves []states.Transfer) diag.List {
+func (o *EnsembleOperation) mayMove(verb access.Verb, moves []states.Transfer) diag.List {
 	var names []string
 	for _, t := range moves {
 		names = append(names, t.From.Stack, t.To.Stack)
@@ -135,7 +136,7 @@ func (o *ensembleOperation) mayMove(verb access.Verb, moves []states.Transfer) d
 	var diags diag.List
 	for _, name := range slices.Compact(names) {
 		who, _ := o.operation(name).who()
-		diags = append(diags, o.app.mayBe(who, verb, o.environment, name, "")...)
+		diags = append(diags, o.session.MayBe(who, verb, o.Environment, name, "")...)
 	}
 	return diags
 }

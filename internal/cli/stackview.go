@@ -33,6 +33,8 @@ func newLogView(w io.Writer) *logView {
 	return &logView{terminal: t, watcher: t.Watch(0)}
 }
 
+func (v *logView) shown() bool { return true }
+
 func (v *logView) progress(p engine.Progress) { v.watcher.Progress(p) }
 func (v *logView) event(e runs.Event) {
 	if text := toldOf(e); text != "" {
@@ -41,8 +43,8 @@ func (v *logView) event(e runs.Event) {
 }
 func (v *logView) settle() { v.watcher.Close() }
 
-func (v *logView) plan(ctx context.Context, o *operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.schemas(ctx))
+func (v *logView) plan(ctx context.Context, o *Operation, l *loadedPlan) {
+	v.terminal.Plan(l.plan, o.Schemas(ctx))
 }
 
 func (v *logView) forStack(name string) operationView { return &stackLog{v, name} }
@@ -51,8 +53,8 @@ func (v *logView) stack(name string, moves []states.Transfer) {
 	(&humanView{terminal: v.terminal}).stack(name, moves)
 }
 
-func (v *logView) total(stacks int, n plans.Counts, operation string) {
-	v.terminal.StackTotal(stacks, n, operation)
+func (v *logView) total(stacks int, n plans.Counts, Operation string) {
+	v.terminal.StackTotal(stacks, n, Operation)
 }
 
 // stackLog is the log of one stack among several.
@@ -88,6 +90,8 @@ type teeView struct {
 	operationView
 }
 
+func (v teeView) shown() bool { return true }
+
 func (v teeView) progress(p engine.Progress) {
 	v.log.progress(p)
 	v.operationView.progress(p)
@@ -102,20 +106,3 @@ func (v teeView) decision(d *policy.Decision) {
 	v.log.decision(d)
 	v.operationView.decision(d)
 }
-
-// silentView shows nothing.
-type silentView struct{}
-
-func (silentView) progress(engine.Progress)                      {}
-func (silentView) event(runs.Event)                              {}
-func (silentView) settle()                                       {}
-func (silentView) plan(context.Context, *operation, *loadedPlan) {}
-func (silentView) decision(*policy.Decision)                     {}
-func (silentView) cost(*judged)                                  {}
-func (silentView) saved(bool, string)                            {}
-func (silentView) applied(*plans.Plan, runs.Result)              {}
-func (v silentView) forStack(string) operationView               { return v }
-func (silentView) stack(string, []states.Transfer)               {}
-func (silentView) total(int, plans.Counts, string)               {}
-func (silentView) appliedAll(plans.Mode, runs.Result)            {}
-func (silentView) outputs(string, map[string]*states.Output)     {}

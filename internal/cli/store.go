@@ -11,6 +11,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 )
 
@@ -58,15 +59,15 @@ func describeContents(file string, c sqlite.Contents) contentsJSON {
 }
 
 func (a *App) backUp(ctx context.Context, file string, asJSON bool) int {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	if diags := a.may(access.Admin, p.environment, ""); diags.HasErrors() {
+	if diags := a.May(access.Admin, p.Environment, ""); diags.HasErrors() {
 		return a.fail(diags)
 	}
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
@@ -75,7 +76,7 @@ func (a *App) backUp(ctx context.Context, file string, asJSON bool) int {
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return a.failf("File exists", "There is a file %s already, which is not replaced. Give another name, or remove it.", file)
-	case errors.Is(err, fs.ErrNotExist) && !p.hasStore():
+	case errors.Is(err, fs.ErrNotExist) && !p.HasStore():
 		return a.failf("Nothing to back up", "This project has no store yet: it is made when something is first carried out.")
 	case errors.As(err, &problem) && filepath.Dir(problem.Path) == filepath.Dir(file):
 		return a.fail(writeProblem(file, err))
@@ -121,17 +122,17 @@ Sensitive values can only be read with the key they were sealed with.`,
 }
 
 func (a *App) restore(ctx context.Context, file string, o sqlite.RestoreOptions) int {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	if diags := a.may(access.Admin, p.environment, ""); diags.HasErrors() {
+	if diags := a.May(access.Admin, p.Environment, ""); diags.HasErrors() {
 		return a.fail(diags)
 	}
-	o.By, o.Now = a.actor(), time.Now
+	o.By, o.Now = a.Actor(), time.Now
 	var problem *fs.PathError
-	out, err := sqlite.Restore(ctx, p.storeDir(), file, o)
+	out, err := sqlite.Restore(ctx, p.StoreDir(), file, o)
 	switch {
 	case errors.Is(err, sqlite.ErrInUse):
 		return a.failf("The store is in use", "Another process has the store of this project open: a server, a runner or a command. Stop it first.")
@@ -142,7 +143,7 @@ func (a *App) restore(ctx context.Context, file string, o sqlite.RestoreOptions)
 	case errors.Is(err, sqlite.ErrLayout):
 		return a.failf("Cannot restore the backup", "Nothing was changed: %s needs a newer version of Tutti: %s.", file, strings.TrimPrefix(err.Error(), "cannot restore the backup: "))
 	case errors.As(err, &problem) && problem.Path == file:
-		return a.failf("Cannot read the backup", "%s. Backups are the files that \"tutti store backup FILE\" writes.", fileReason(problem))
+		return a.failf("Cannot read the backup", "%s. Backups are the files that \"tutti store backup FILE\" writes.", files.Reason(problem))
 	case errors.Is(err, sqlite.ErrTampered):
 		return a.failf("The events in the backup were tampered with", "Nothing was changed: %s. To take it all the same give -force.", strings.TrimPrefix(err.Error(), "cannot restore the backup: "))
 	case err != nil:
@@ -191,20 +192,20 @@ func (a *App) prune(ctx context.Context, age string, only, asJSON bool) int {
 	if err != nil || old < 0 {
 		return a.failf("Invalid time", "The value of -older-than is no length of time such as \"90d\" or \"12h\": %q.", age)
 	}
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	if diags := a.may(access.Admin, p.environment, ""); diags.HasErrors() {
+	if diags := a.May(access.Admin, p.Environment, ""); diags.HasErrors() {
 		return a.fail(diags)
 	}
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	before := time.Now().Add(-old)
-	done, err := store.Prune(ctx, before, a.actor(), only)
+	done, err := store.Prune(ctx, before, a.Actor(), only)
 	if err != nil {
 		then := "Run the command again to go on."
 		if errors.Is(err, sqlite.ErrFull) {

@@ -6,7 +6,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
 // TestVariablesSideBySide: many runs of one project begin at once, each of which reads
@@ -28,7 +30,7 @@ func TestVariablesSideBySide(t *testing.T) {
 	for range 32 {
 		all.Go(func() {
 			for range 20 {
-				values, diags := variableValues(p, wholeProject, p.Variables, "", &variableOptions{})
+				values, diags := variableValues(p, configs.WholeProject, p.Variables, "", &project.VariableOptions{})
 				if diags.HasErrors() || values["size"].AsBigFloat().String() != "4" {
 					t.Errorf("%#v, %v", values, diags.Err())
 				}

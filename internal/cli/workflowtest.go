@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/tests"
 	"github.com/tutti-dev/tutti/internal/tests/workflowtests"
 )
@@ -43,7 +44,7 @@ The exit code is 1 where a test does not pass.`,
 
 func (o *workflowTestOptions) run(ctx context.Context, app *App, args []string) int {
 	app.jsonOut, app.prose = o.json, true
-	p, diags := app.openWorkflows()
+	p, diags := app.OpenWorkflows()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -54,7 +55,7 @@ func (o *workflowTestOptions) run(ctx context.Context, app *App, args []string) 
 	if diags = append(diags, found...); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	for _, f := range files {
 		maps.Copy(f.Files, p.Files) // problems may be in either
 	}
@@ -120,11 +121,11 @@ func (o *workflowTestOptions) wanted(_ *projects.TestFile, t *projects.Test) boo
 func (o *workflowTestOptions) watch(app *App, files []*configs.TestFile) tests.Watcher {
 	if o.json {
 		stream := &views.TestStream{Stream: views.NewStream(app.Out, time.Now), Word: "test"}
-		stream.Stream.Version(terraformVersion, programVersion())
+		stream.Stream.Version(project.TerraformVersion, project.ProgramVersion())
 		stream.Found(files)
 		return stream
 	}
 	return &views.TestReport{
-		T: app.terminals().out, Problems: func(diags diag.List, _ map[string][]byte) { app.show(diags) }, Word: "test", Traces: o.verbose,
+		T: app.terminals().out, Problems: func(diags diag.List, _ map[string][]byte) { app.Show(diags) }, Word: "test", Traces: o.verbose,
 	}
 }

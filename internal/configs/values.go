@@ -131,11 +131,17 @@ type GivenVariable struct {
 	Content []byte
 }
 
+// What declares variables, for diagnostics.
+const (
+	RootModule   = "the root module"
+	WholeProject = "the project"
+)
+
 // CollectVariables gathers values for the variables of a root module: from the
 // environment (TF_VAR_NAME), terraform.tfvars, terraform.tfvars.json and
 // *.auto.tfvars files in dir, and what was given; later ones win. The source text
 // of files that are read is added to files, where not nil. owner is what declares the
-// variables, for diagnostics: "the root module".
+// variables, such as [RootModule].
 func CollectVariables(dir, owner string, m *Module, given []GivenVariable, environ []string, files map[string][]byte) (map[string]InputValue, diag.List) {
 	c := &collector{owner: owner, module: m, values: map[string]InputValue{}, files: files}
 	if c.files == nil {

@@ -29,6 +29,8 @@ type Options struct {
 	Memory uint64
 	// Only limits what is evaluated to rules, as "POLICY PACKAGE.RULE"; nil: all.
 	Only map[string]bool
+
+	twice bool // evaluates each rule on both documents, for tests
 }
 
 // program is a policy that was compiled in one way: its queries, by text.
@@ -209,6 +211,16 @@ func (j *judging) run(ctx context.Context) {
 	if excepted && len(asked) == 0 {
 		return
 	}
+	unknown := j.d.HasUnknown()
+	if unknown && len(asked) == 0 {
+		if said, asked, ok := j.watchedOnly(ctx); ok {
+			if len(said) > 0 {
+				j.follow(ctx)
+			}
+			j.unknowns(ctx, said, asked)
+			return
+		}
+	}
 	said, err := j.plainly(ctx, j.r.query, j.r.says)
 	if err != nil {
 		j.fail(err)
@@ -217,17 +229,14 @@ func (j *judging) run(ctx context.Context) {
 	if len(said) > 0 {
 		j.follow(ctx)
 	}
-	if len(asked) > 0 {
+	switch {
+	case len(asked) > 0:
 		j.uncertain(said, nil, asked)
-		return
+	case unknown:
+		j.unknowns(ctx, said, j.askedFor(ctx, j.r.query, j.r.says, said))
+	default:
+		j.unknowns(ctx, said, nil)
 	}
-	if !j.d.HasUnknown() {
-		for _, m := range said {
-			j.add(m, false, nil)
-		}
-		return
-	}
-	j.unknowns(ctx, said)
 }
 
 func (j *judging) fail(err error) {

@@ -45,6 +45,15 @@ func (s Status) Happened() string {
 	return "has " + string(s)
 }
 
+// Waits is what a run wants of somebody outside before it can go on, or one branch of it.
+type Waits string
+
+// What runs wait for. Where there are steps of both kinds, it is an approval.
+const (
+	ForApproval Waits = "approval"
+	ForSignal   Waits = "signal"
+)
+
 // Run is one durable execution of a plan.
 type Run struct {
 	ID   string // sortable by creation, short enough to type
@@ -53,7 +62,10 @@ type Run struct {
 	Workflow string `json:",omitempty"`
 	Key      states.Key
 	Status   Status
-	Actor    string // who started it
+	// Waits is what a run that has not ended wants of somebody outside, as its journal
+	// says: whoever lists runs need not read it. Empty for nothing.
+	Waits Waits  `json:",omitempty"`
+	Actor string // who started it
 	// Authority is what the actor's rights rest on; nil for what the operating system
 	// says of them when they are asked for.
 	Authority *access.Authority `json:",omitempty"`
@@ -98,6 +110,9 @@ type RunQuery struct {
 	Parent      string
 	Top         bool // only runs that are no steps of others
 	Status      Status
+	Waiting     bool // only runs that want something of somebody outside
+	// EndedSince chooses those that have ended, at this instant or later; zero for any.
+	EndedSince time.Time
 	// Before chooses those that are older than a run: its time of creation and id.
 	Before *RunPosition
 	Limit  int // 0 for all
@@ -126,6 +141,7 @@ func (q RunQuery) Chooses(r Run) bool {
 	is := func(wanted, have string) bool { return wanted == "" || wanted == have }
 	return (q.State == nil || *q.State == r.Key && !r.Machine()) && is(q.Stack, r.Key.Stack) && is(q.Environment, r.Key.Environment) &&
 		is(q.Kind, r.Kind) && is(q.Workflow, r.Workflow) && is(q.Parent, r.Parent) && (!q.Top || r.Parent == "") && is(string(q.Status), string(r.Status)) &&
+		(!q.Waiting || r.Waits != "") && (q.EndedSince.IsZero() || !r.Ended.Before(q.EndedSince)) &&
 		(q.Before == nil || q.Before.Behind(r))
 }
 
@@ -276,6 +292,8 @@ type Store interface {
 	Run(ctx context.Context, id string) (Run, error)
 	// Runs lists the runs that a query chooses, newest first.
 	Runs(ctx context.Context, q RunQuery) ([]Run, error)
+	// CountRuns is how many runs a query chooses, whatever its limit.
+	CountRuns(ctx context.Context, q RunQuery) (int, error)
 	// Unended lists the runs that have not ended, oldest first.
 	Unended(ctx context.Context) ([]Run, error)
 	// RequestCancel raises Cancelling of a run. The owner sees it by polling Run.

@@ -359,7 +359,11 @@ func (a *API) streamRun(ctx context.Context, in *struct {
 		}
 		if now := fmt.Sprint(run.Status, run.Cancelling, f.last); now != before {
 			before = now
-			if err := send.Data(RunNews{Run: runOf(run), Steps: f.steps()}); err != nil {
+			steps, err := f.steps(ctx)
+			if err != nil {
+				return false, err
+			}
+			if err := send.Data(RunNews{Run: runOf(run), Steps: steps}); err != nil {
 				return false, err
 			}
 		}

@@ -18,6 +18,9 @@ type Sight struct {
 	// any environment.
 	Place     func(environment, resource string) bool
 	Somewhere func(resource string) bool
+	// Everything says that Place says so of every one: what many have in common need not
+	// be looked at one by one.
+	Everything bool
 	// Audit says whether the whole feed may be read.
 	Audit bool
 }

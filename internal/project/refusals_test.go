@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"context"
@@ -42,18 +42,18 @@ func (m *memoryRefusals) Record(_ context.Context, list ...events.Event) error {
 func TestRefusalsAreBounded(t *testing.T) {
 	m := &memoryRefusals{kept: map[string]json.RawMessage{}}
 	now := time.Unix(1e9, 0)
-	r := newRefusals(m)
-	r.now = func() time.Time { return now }
-	tell := func(e refusal) {
+	r := NewRefusals(m)
+	r.Now = func() time.Time { return now }
+	tell := func(e Refusal) {
 		t.Helper()
-		if err := r.tell(t.Context(), e); err != nil {
+		if err := r.Tell(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ann, bob := access.Identity{Subject: "user:ann"}, access.Identity{Subject: "user:bob"}
 	counts := func() (out []int) {
 		for _, e := range m.events {
-			var d refusalData
+			var d RefusalData
 			if err := json.Unmarshal(e.Data, &d); err != nil {
 				t.Fatal(err)
 			}
@@ -63,24 +63,24 @@ func TestRefusalsAreBounded(t *testing.T) {
 		return out
 	}
 	for range 5000 {
-		tell(notAllowed(ann, access.Apply, "prod", "shop", "apply"))
+		tell(NotAllowed(ann, access.Apply, "prod", "shop", "apply"))
 	}
 	if got := fmt.Sprint(counts()); got != "[1 10 100 1000]" {
 		t.Errorf("of 5000 attempts these are told: %s", got)
 	}
-	tell(notAllowed(bob, access.Apply, "prod", "shop", "apply"))
+	tell(NotAllowed(bob, access.Apply, "prod", "shop", "apply"))
 	if len(m.events) != 1 || m.events[0].Actor != "user:bob" || m.events[0].Subject != "apply:prod/shop" || m.events[0].Type != "access.denied" {
 		t.Errorf("another one's first attempt is told as %+v", m.events)
 	}
 	counts()
 	for i := range 5000 {
-		tell(notAllowed(ann, access.Apply, "prod", fmt.Sprint("made up ", i), "apply"))
+		tell(NotAllowed(ann, access.Apply, "prod", fmt.Sprint("made up ", i), "apply"))
 	}
 	if n := len(counts()); n > mostRefused+4 {
 		t.Errorf("%d events are told of names that were made up", n)
 	}
 	for i := range 5000 {
-		tell(refusal{kind: "login.failed", subject: "identity.corp", data: refusalData{Address: fmt.Sprint(i), Reason: strings.Repeat("x", 10000)}})
+		tell(Refusal{Kind: "login.failed", Subject: "identity.corp", Data: RefusalData{Address: fmt.Sprint(i), Reason: strings.Repeat("x", 10000)}})
 	}
 	for _, e := range m.events {
 		if len(e.Data) > 1000 {
@@ -92,11 +92,11 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 	// An hour later it is told again, and a new process goes on counting.
 	now = now.Add(refusalTime)
-	tell(notAllowed(ann, access.Apply, "prod", "shop", "apply"))
-	next := newRefusals(m)
-	next.now, next.each = r.now, true
+	tell(NotAllowed(ann, access.Apply, "prod", "shop", "apply"))
+	next := NewRefusals(m)
+	next.Now, next.Each = r.Now, true
 	for range 9 {
-		if err := next.tell(t.Context(), notAllowed(ann, access.Apply, "prod", "shop", "apply")); err != nil {
+		if err := next.Tell(t.Context(), NotAllowed(ann, access.Apply, "prod", "shop", "apply")); err != nil {
 			t.Fatal(err)
 		}
 	}

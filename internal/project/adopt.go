@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -30,35 +31,37 @@ type stateFile struct {
 // read it there instead of asking the program.
 const stateFileVariable = "TUTTI_STATE_FILE"
 
-// useStateFile makes the project work on a tfstate file that an option names,
-// instead of the state of the environment.
-func (p *project) useStateFile(o *stateOptions) {
-	if o.state == "" && o.stateOut == "" {
+// UseStateFile makes the project work on a tfstate file that an option names,
+// instead of the state of the environment. What is written goes to out, and what was
+// there before to backup; where these are empty, the file is kept up to date, and the
+// backup beside it.
+func (p *Directory) UseStateFile(path, out, backup string) {
+	if path == "" && out == "" {
 		return
 	}
-	p.file = &stateFile{path: o.state, out: o.stateOut, backup: o.backup, export: true}
-	if o.state == "" {
-		p.file.path = p.stateFile().path
+	p.File = &stateFile{path: path, out: out, backup: backup, export: true}
+	if path == "" {
+		p.File.path = p.stateFile().path
 	}
-	if p.file.out == "" {
-		p.file.out = p.file.path
+	if p.File.out == "" {
+		p.File.out = p.File.path
 	}
-	if p.file.backup == "" {
-		p.file.backup = p.file.out + ".backup"
+	if p.File.backup == "" {
+		p.File.backup = p.File.out + ".backup"
 	}
 }
 
 // stateFile finds where the configuration, read or not, has its state file.
-func (p *project) stateFile() stateFile {
-	if p.file != nil && p.file.export {
-		return *p.file
+func (p *Directory) stateFile() stateFile {
+	if p.File != nil && p.File.export {
+		return *p.File
 	}
 	path, folder, explicit := "terraform.tfstate", "terraform.tfstate.d", os.Getenv(stateFileVariable) == "on"
 	var backend *configs.Backend
-	if p.loaded != nil {
-		backend = p.loaded.Root.Backend
-	} else if has, err := configs.HasConfig(p.rootDir()); err == nil && has {
-		if m, _ := configs.LoadModule(p.rootDir(), nil); m != nil {
+	if p.Loaded != nil {
+		backend = p.Loaded.Root.Backend
+	} else if has, err := configs.HasConfig(p.RootDir()); err == nil && has {
+		if m, _ := configs.LoadModule(p.RootDir(), nil); m != nil {
 			backend = m.Backend
 		}
 	}
@@ -79,26 +82,26 @@ func (p *project) stateFile() stateFile {
 			folder = text
 		}
 	}
-	if p.environment != defaultEnv {
-		path = filepath.Join(folder, p.environment, "terraform.tfstate")
+	if p.Environment != DefaultEnvironment {
+		path = filepath.Join(folder, p.Environment, "terraform.tfstate")
 	}
-	path = p.place(path)
+	path = p.Place(path)
 	return stateFile{path: path, export: explicit, out: path}
 }
 
 // adopt takes over the state file of another tool, once: when the store knows
 // nothing yet about the environment. The file is left as it was. A file that
 // has moved on since is worth a warning.
-func (p *project) adopt(ctx context.Context) diag.List {
+func (p *Directory) adopt(ctx context.Context) diag.List {
 	file := p.stateFile()
 	data, err := os.ReadFile(file.path)
 	if errors.Is(err, os.ErrNotExist) || len(bytes.TrimSpace(data)) == 0 && err == nil {
 		return nil
 	}
 	if err != nil {
-		return diag.Errorf("Cannot read state file", "There is a state file beside this configuration, but it cannot be read: %s.", fileReason(err))
+		return diag.Errorf("Cannot read state file", "There is a state file beside this configuration, but it cannot be read: %s.", files.Reason(err))
 	}
-	have, err := p.opened.State(ctx, p.key())
+	have, err := p.Opened.State(ctx, p.Key())
 	if err != nil {
 		return diag.FromError(err)
 	}
@@ -107,9 +110,9 @@ func (p *project) adopt(ctx context.Context) diag.List {
 		if have.Serial > 0 {
 			return nil // adopted before: what became of the file does not matter
 		}
-		return inFile(file.path+" cannot be adopted", diag.FromError(err))
+		return diag.InFile(file.path+" cannot be adopted", diag.FromError(err))
 	}
-	if have.Serial > 0 && p.file == nil {
+	if have.Serial > 0 && p.File == nil {
 		if have.Lineage == st.Lineage && st.Serial > have.Serial {
 			return diag.Warningf("State file is newer", "%s was changed by another tool after Tutti adopted it: it has serial %d, Tutti's own state has %d. What the other tool did is not known here. To take the file over, run:\n    tutti state push %[1]s", file.path, st.Serial, have.Serial)
 		}
@@ -118,18 +121,53 @@ func (p *project) adopt(ctx context.Context) diag.List {
 	if have.Lineage == st.Lineage && have.Serial == st.Serial && have.Serial > 0 {
 		return nil
 	}
-	if err := p.opened.Write(ctx, p.key(), wholeState(p.app.actor(), p.key(), have, st, "adopt")); err != nil {
+	if err := p.Opened.Write(ctx, p.Key(), WholeState(p.Session.Actor(), p.Key(), have, st, "adopt")); err != nil {
 		return diag.Errorf("Cannot adopt state", "%s cannot be brought into Tutti's own store: %s.", file.path, err)
 	}
-	if p.file != nil {
+	if p.File != nil {
 		return nil // named on purpose: nothing to tell
 	}
-	p.app.tell(fmt.Sprintf("Adopted the state in %s (%d objects) into %s/. The file stays as it is.\n\n", file.path, len(st.Instances), p.storeDir()))
+	p.Session.Tell(fmt.Sprintf("Adopted the state in %s (%d objects) into %s/. The file stays as it is.\n\n", file.path, len(st.Instances), p.StoreDir()))
 	return nil
 }
 
-// wholeState is the write that makes one state be as another.
-func wholeState(actor string, key states.Key, have, want *states.State, cause string) states.Write {
+// Export writes the state file that the configuration names, after a change.
+func (p *Directory) Export(ctx context.Context) diag.List {
+	file := p.stateFile()
+	if !file.export || p.File == nil && p.Stack != "" && !p.IsStack() {
+		return nil // the file in this directory is not that of another stack
+	}
+	st, diags := p.State(ctx)
+	if diags.HasErrors() {
+		return diags
+	}
+	if before, err := os.ReadFile(file.out); err == nil && file.backup != "" && file.backup != "-" {
+		if err := files.Replace(file.backup, before, 0o600); err != nil {
+			return diag.Warningf("Cannot write backup", "What the state file held before could not be kept: %s.", err)
+		}
+	}
+	if err := WriteState(file.out, st); err != nil {
+		return diag.Warningf("Cannot write state file", "The state is safe in Tutti's own store, but the file that the configuration names could not be brought up to date: %s.", err)
+	}
+	return nil
+}
+
+// WriteState writes a state as a tfstate file, all or nothing.
+func WriteState(path string, st *states.State) error {
+	data, err := states.Encode(st)
+	if err != nil {
+		return err
+	}
+	if dir := filepath.Dir(path); dir != "." {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return files.Replace(path, data, 0o600)
+}
+
+// WholeState is the write that makes one state be as another.
+func WholeState(actor string, key states.Key, have, want *states.State, cause string) states.Write {
 	w := states.Write{
 		Cause: cause, Lineage: want.Lineage, Serial: want.Serial, TerraformVersion: want.TerraformVersion,
 		CheckResults: want.CheckResults, Outputs: map[string]*states.Output{},
@@ -148,41 +186,6 @@ func wholeState(actor string, key states.Key, have, want *states.State, cause st
 	for name, o := range want.Outputs {
 		w.Outputs[name] = o
 	}
-	w.Events = stateEvents(actor, key, cause, w.Changes)
+	w.Events = StateEvents(actor, key, cause, w.Changes)
 	return w
-}
-
-// export writes the state file that the configuration names, after a change.
-func (p *project) export(ctx context.Context) diag.List {
-	file := p.stateFile()
-	if !file.export || p.file == nil && p.stack != "" && !p.isStack() {
-		return nil // the file in this directory is not that of another stack
-	}
-	st, diags := p.state(ctx)
-	if diags.HasErrors() {
-		return diags
-	}
-	if before, err := os.ReadFile(file.out); err == nil && file.backup != "" && file.backup != "-" {
-		if err := replaceFile(file.backup, before, 0o600); err != nil {
-			return diag.Warningf("Cannot write backup", "What the state file held before could not be kept: %s.", err)
-		}
-	}
-	if err := writeState(file.out, st); err != nil {
-		return diag.Warningf("Cannot write state file", "The state is safe in Tutti's own store, but the file that the configuration names could not be brought up to date: %s.", err)
-	}
-	return nil
-}
-
-// writeState writes a state as a tfstate file, all or nothing.
-func writeState(path string, st *states.State) error {
-	data, err := states.Encode(st)
-	if err != nil {
-		return err
-	}
-	if dir := filepath.Dir(path); dir != "." {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
-	}
-	return replaceFile(path, data, 0o600)
 }

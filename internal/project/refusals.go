@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"context"
@@ -10,11 +10,9 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
-	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -38,16 +36,16 @@ type refusalStore interface {
 	Record(ctx context.Context, list ...events.Event) error
 }
 
-// refusal is something that somebody was not let do.
-type refusal struct {
-	kind    string // of event: access.denied, login.failed, token.refused
-	subject string
+// Refusal is something that somebody was not let do.
+type Refusal struct {
+	Kind    string // of event: access.denied, login.failed, token.refused
+	Subject string
 	actor   string // empty where nobody knows
-	data    refusalData
+	Data    RefusalData
 }
 
-// refusalData is what the feed is told of it.
-type refusalData struct {
+// RefusalData is what the feed is told of it.
+type RefusalData struct {
 	Verb        access.Verb `json:"verb,omitempty"`
 	Environment string      `json:"environment,omitempty"`
 	Resource    string      `json:"resource,omitempty"`
@@ -62,9 +60,9 @@ type refusalData struct {
 // store. Counts are kept, for the next process.
 type refusals struct {
 	store refusalStore
-	now   func() time.Time
+	Now   func() time.Time
 	// each says to keep every count: the process ends soon.
-	each bool
+	Each bool
 
 	mu   sync.Mutex
 	list map[string]*refusalCount
@@ -76,22 +74,22 @@ type refusalCount struct {
 	Until time.Time `json:"until"`
 }
 
-func newRefusals(store refusalStore) *refusals {
-	return &refusals{store: store, now: time.Now, list: map[string]*refusalCount{}, of: map[string]int{}}
+func NewRefusals(store refusalStore) *refusals {
+	return &refusals{store: store, Now: time.Now, list: map[string]*refusalCount{}, of: map[string]int{}}
 }
 
-// tell counts a refusal, and tells of it when it is its turn.
-func (r *refusals) tell(ctx context.Context, e refusal) error {
+// Tell counts a refusal, and tells of it when it is its turn.
+func (r *refusals) Tell(ctx context.Context, e Refusal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
+	now := r.Now()
 	key, c, err := r.count(ctx, &e, now)
 	if err != nil {
 		return err
 	}
 	c.Count++
 	told := isPowerOfTen(c.Count)
-	if told || r.each {
+	if told || r.Each {
 		kept, err := json.Marshal(c)
 		if err == nil {
 			err = r.store.Cache(ctx, key, kept, false, c.Until)
@@ -103,29 +101,29 @@ func (r *refusals) tell(ctx context.Context, e refusal) error {
 	if !told {
 		return nil
 	}
-	e.data.Count = c.Count
-	return r.store.Record(ctx, runs.AuditEvent(states.Key{Environment: e.data.Environment}, e.kind, e.subject, e.actor, e.data))
+	e.Data.Count = c.Count
+	return r.store.Record(ctx, runs.AuditEvent(states.Key{Environment: e.Data.Environment}, e.Kind, e.Subject, e.actor, e.Data))
 }
 
 // count finds the count that a refusal belongs to.
-func (r *refusals) count(ctx context.Context, e *refusal, now time.Time) (string, *refusalCount, error) {
-	for _, text := range []*string{&e.subject, &e.data.Environment, &e.data.Resource, &e.data.Route, &e.data.Reason} {
+func (r *refusals) count(ctx context.Context, e *Refusal, now time.Time) (string, *refusalCount, error) {
+	for _, text := range []*string{&e.Subject, &e.Data.Environment, &e.Data.Resource, &e.Data.Route, &e.Data.Reason} {
 		*text = shortened(*text)
 	}
 	if len(r.list) >= mostRefusals {
 		r.forget(now)
 	}
-	who := e.kind + "\x00" + e.actor + "\x00" + e.data.Address
-	what := who + "\x00" + e.subject
+	who := e.Kind + "\x00" + e.actor + "\x00" + e.Data.Address
+	what := who + "\x00" + e.Subject
 	if known := r.list[refusalKey(what)]; known == nil || !now.Before(known.Until) {
 		// Who makes up names, or comes from everywhere, is not told of each.
 		switch {
 		case len(r.list) >= mostRefusals:
-			who, what = e.kind, e.kind
-			e.subject, e.data = "others", refusalData{}
+			who, what = e.Kind, e.Kind
+			e.Subject, e.Data = "others", RefusalData{}
 		case r.of[who] >= mostRefused:
 			what = who
-			e.subject, e.data = "others", refusalData{Address: e.data.Address}
+			e.Subject, e.Data = "others", RefusalData{Address: e.Data.Address}
 		}
 	}
 	key := refusalKey(what)
@@ -182,70 +180,55 @@ func shortened(text string) string {
 	return text
 }
 
-// notAllowed is the refusal of something that the roles do not allow.
-func notAllowed(who access.Identity, verb access.Verb, environment, resource, route string) refusal {
+// NotAllowed is the refusal of something that the roles do not allow.
+func NotAllowed(who access.Identity, verb access.Verb, environment, resource, route string) Refusal {
 	subject := string(verb) + ":" + environment
 	if resource != "" {
 		subject += "/" + resource
 	}
-	return refusal{"access.denied", subject, who.Subject, refusalData{Verb: verb, Environment: environment, Resource: resource, Route: route}}
+	return Refusal{"access.denied", subject, who.Subject, RefusalData{Verb: verb, Environment: environment, Resource: resource, Route: route}}
 }
 
 // mostPending bounds what a command that ends keeps of what it was refused.
 const mostPending = 100
 
-// refuse tells of something that somebody was not let do: at once where the program
+// Refuse tells of something that somebody was not let do: at once where the program
 // works for long, otherwise when the command has ended and has let go of the store.
-func (a *App) refuse(e refusal) {
-	if e.data.Route == "" {
-		e.data.Route = a.command
+func (s *Session) Refuse(e Refusal) {
+	if e.Data.Route == "" {
+		e.Data.Route = s.Command
 	}
-	if a.refusals == nil {
-		a.quoting.Lock()
-		defer a.quoting.Unlock()
-		if len(a.pending) < mostPending {
-			a.pending = append(a.pending, e)
+	if s.Refusals == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.pending) < mostPending {
+			s.pending = append(s.pending, e)
 		}
 		return
 	}
-	if err := a.refusals.tell(context.Background(), e); err != nil {
-		a.show(diag.Warningf("Cannot record a refusal", "%s.", err))
+	if err := s.Refusals.Tell(context.Background(), e); err != nil {
+		s.Show(diag.Warningf("Cannot record a refusal", "%s.", err))
 	}
 }
 
-// refuseRequest tells of somebody who was not let in by a server.
-func (a *App) refuseRequest(r server.Refusal) {
-	e := refusal{kind: "token.refused", data: refusalData{Route: r.Route, Address: r.Address, Reason: r.Err.Error()}}
-	if r.Token != "" {
-		e.subject = identities.TokenID(r.Token)
-	}
-	if r.Login {
-		e.kind = "login.failed"
-	}
-	if r.Name != "" {
-		e.subject = "identity." + r.Name
-	}
-	a.refuse(e)
-}
-
-// tellPending tells of what the command was refused.
-func (a *App) tellPending(ctx context.Context) {
-	p, _ := governing()
-	i := &identification{app: a, project: p}
-	if len(a.pending) == 0 || !i.hasStore() {
+// TellPending tells of what the command was refused.
+func (session *Session) TellPending(ctx context.Context) {
+	p, _ := Governing()
+	i := &Identification{session: session, Project: p}
+	if len(session.pending) == 0 || !i.hasStore() {
 		return
 	}
 	err := i.inStore(ctx, func(s *sqlite.Store) error {
-		r := newRefusals(s)
-		r.each = true
-		for _, e := range a.pending {
-			if err := r.tell(ctx, e); err != nil {
+		r := NewRefusals(s)
+		r.Each = true
+		for _, e := range session.pending {
+			if err := r.Tell(ctx, e); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		a.show(diag.Warningf("Cannot record a refusal", "%s.", err))
+		session.Show(diag.Warningf("Cannot record a refusal", "%s.", err))
 	}
 }

@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"context"
@@ -15,31 +15,31 @@ import (
 	"github.com/tutti-dev/tutti/internal/providers/install"
 )
 
-// factory returns the project's providers: the built-in one, and processes of
+// Factory returns the project's providers: the built-in one, and processes of
 // those that are installed.
-func (p *project) factory() providers.Factory {
+func (p *Directory) Factory() providers.Factory {
 	p.starting.Lock()
 	defer p.starting.Unlock()
-	if p.providers != nil {
-		return p.providers
+	if p.Providers != nil {
+		return p.Providers
 	}
 	pool, err := providers.NewPool(providers.PoolOptions{
 		BuiltIn: map[addrs.Provider]providers.Provider{
-			builtin.Address: builtin.New(builtin.Options{WorkingDir: p.workDir, Functions: functions.TerraformProviderFunctions()}),
+			builtin.Address: builtin.New(builtin.Options{WorkingDir: p.WorkDir, Functions: functions.TerraformProviderFunctions()}),
 		},
 		Find: func(_ context.Context, addr addrs.Provider) (providers.Installed, error) {
-			found, diags := p.installer(nil).Find(addr, p.installOptions())
+			found, diags := p.Installer(nil).Find(addr, p.InstallOptions())
 			if diags.HasErrors() {
 				return providers.Installed{}, diags.Err()
 			}
 			return providers.Installed{Version: found.Version, Executable: found.Executable, Digest: found.Digest}, nil
 		},
-		CacheDir: schemaCache(), Dir: p.dir, Known: p.knownSchemas(),
+		CacheDir: schemaCache(), Dir: p.Dir, Known: p.knownSchemas(),
 	})
 	if err != nil {
 		return brokenFactory{err}
 	}
-	p.providers = pool
+	p.Providers = pool
 	return pool
 }
 
@@ -70,33 +70,33 @@ func (f brokenFactory) Schemas(context.Context, addrs.Provider) (*providers.Sche
 
 func (f brokenFactory) Close() error { return nil }
 
-// installer installs and finds providers as the user's configuration says, or
+// Installer installs and finds providers as the user's configuration says, or
 // from the mirrors given alone.
-func (p *project) installer(mirrors []string) *install.Installer {
+func (p *Directory) Installer(mirrors []string) *install.Installer {
 	if len(mirrors) > 0 {
-		return &install.Installer{Config: p.cliConfig.ForMirrors(mirrors...)}
+		return &install.Installer{Config: p.CLIConfig.ForMirrors(mirrors...)}
 	}
 	if p.installing == nil {
-		p.installing = &install.Installer{Config: p.cliConfig}
+		p.installing = &install.Installer{Config: p.CLIConfig}
 	}
 	return p.installing
 }
 
-func (p *project) installOptions() install.Options {
-	return install.Options{DataDir: p.dataDir, LockFile: p.place(lockFileName)}
+func (p *Directory) InstallOptions() install.Options {
+	return install.Options{DataDir: p.DataDir, LockFile: p.Place(LockFileName)}
 }
 
 // knownSchemas are shared by the stacks of a project.
-func (p *project) knownSchemas() *providers.KnownSchemas {
-	if p.ensemble == nil {
+func (p *Directory) knownSchemas() *providers.KnownSchemas {
+	if p.Ensemble == nil {
 		return nil
 	}
-	return &p.ensemble.schemas
+	return &p.Ensemble.schemas
 }
 
-// providerLock says which build of a provider is installed.
-func (p *project) providerLock(_ context.Context, addr addrs.Provider) (plans.ProviderLock, bool) {
-	found, diags := p.installer(nil).Find(addr, p.installOptions())
+// ProviderLock says which build of a provider is installed.
+func (p *Directory) ProviderLock(_ context.Context, addr addrs.Provider) (plans.ProviderLock, bool) {
+	found, diags := p.Installer(nil).Find(addr, p.InstallOptions())
 	if diags.HasErrors() {
 		return plans.ProviderLock{}, false
 	}
@@ -104,6 +104,6 @@ func (p *project) providerLock(_ context.Context, addr addrs.Provider) (plans.Pr
 }
 
 // services are the hosts and credentials that modules are downloaded with.
-func (p *project) services() modules.Services {
-	return modules.Services{Tokens: p.cliConfig.Tokens, Overrides: p.cliConfig.Services}
+func (p *Directory) services() modules.Services {
+	return modules.Services{Tokens: p.CLIConfig.Tokens, Overrides: p.CLIConfig.Services}
 }

@@ -1,4 +1,4 @@
-package cli
+package project
 
 import (
 	"context"
@@ -14,33 +14,33 @@ import (
 	"github.com/tutti-dev/tutti/internal/secrets/sources"
 )
 
-// secretReader reads the secrets of the project in an environment. What is read
+// SecretReader reads the secrets of the project in an environment. What is read
 // is told in the feed: which secret, which version, who and for which run.
-func (p *project) secretReader(environment string) *secretReader {
+func (p *Directory) SecretReader(environment string) *SecretReader {
 	root := p
-	if p.ensemble != nil && p.ensemble.root != nil {
-		root = p.ensemble.root
+	if p.Ensemble != nil && p.Ensemble.Root != nil {
+		root = p.Ensemble.Root
 	}
 	r := &sources.Reader{
-		Dir: root.workDir, Environment: environment, LookupEnv: os.LookupEnv, Fingerprint: p.keyring.Fingerprint,
+		Dir: root.WorkDir, Environment: environment, LookupEnv: os.LookupEnv, Fingerprint: p.Keyring.Fingerprint,
 		Store: func(ctx context.Context) (sources.Store, error) {
-			store, diags := root.store(ctx)
+			store, diags := root.Store(ctx)
 			return store, diags.Err()
 		},
 	}
 	r.Noted = func(ctx context.Context, s *projects.Secret, run, version string) error {
-		store, diags := root.store(ctx)
+		store, diags := root.Store(ctx)
 		if diags.HasErrors() {
 			return diags.Err()
 		}
-		data, err := json.Marshal(secretRead{environment, version, p.app.actor(), run})
+		data, err := json.Marshal(secretRead{environment, version, p.Session.Actor(), run})
 		if err != nil {
 			return err
 		}
-		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Actor: access.Subject(p.app.actor()), Time: time.Now(), Data: data})
+		return store.Record(ctx, events.Event{Source: "/secrets", Type: "secret.read", Subject: s.Name, Actor: access.Subject(p.Session.Actor()), Time: time.Now(), Data: data})
 	}
-	return &secretReader{r, func(ctx context.Context, secret string, change runs.SecretChange) (runs.SecretStanding, error) {
-		store, diags := root.store(ctx)
+	return &SecretReader{r, func(ctx context.Context, secret string, change runs.SecretChange) (runs.SecretStanding, error) {
+		store, diags := root.Store(ctx)
 		if diags.HasErrors() {
 			return runs.SecretStanding{}, diags.Err()
 		}
@@ -56,27 +56,27 @@ type secretRead struct {
 	Run         string `json:"run,omitempty"`
 }
 
-type secretReader struct {
+type SecretReader struct {
 	r      *sources.Reader
 	rotate func(context.Context, string, runs.SecretChange) (runs.SecretStanding, error)
 }
 
-var _ runs.Secrets = (*secretReader)(nil)
+var _ runs.Secrets = (*SecretReader)(nil)
 
 // Read implements [runs.Secrets].
-func (s *secretReader) Read(ctx context.Context, declared *projects.Secret, run string) (text, version string, err error) {
+func (s *SecretReader) Read(ctx context.Context, declared *projects.Secret, run string) (text, version string, err error) {
 	v, err := s.r.Read(ctx, declared, run)
 	return v.Text, v.Version, err
 }
 
 // ReadVersion implements [runs.Secrets].
-func (s *secretReader) ReadVersion(ctx context.Context, declared *projects.Secret, run string, version int) (string, error) {
+func (s *SecretReader) ReadVersion(ctx context.Context, declared *projects.Secret, run string, version int) (string, error) {
 	v, err := s.r.ReadVersion(ctx, declared, run, version)
 	return v.Text, err
 }
 
 // Rotate implements [runs.Secrets].
-func (s *secretReader) Rotate(ctx context.Context, secret string, change runs.SecretChange) (runs.SecretStanding, error) {
+func (s *SecretReader) Rotate(ctx context.Context, secret string, change runs.SecretChange) (runs.SecretStanding, error) {
 	defer s.r.Forget()
 	return s.rotate(ctx, secret, change)
 }
@@ -97,9 +97,9 @@ type newRun struct {
 
 type newRunKey struct{}
 
-// withNewRun is for commands that plan and apply. The run is called as said in
+// WithNewRun is for commands that plan and apply. The run is called as said in
 // what is read until then, and made with [takeNewRun].
-func withNewRun(ctx context.Context) context.Context {
+func WithNewRun(ctx context.Context) context.Context {
 	n := &newRun{id: runs.NewID(time.Now())}
 	ctx = context.WithValue(ctx, newRunKey{}, n)
 	return context.WithValue(ctx, readingKey{}, readingFor{run: n.current})
@@ -111,9 +111,9 @@ func (n *newRun) current() string {
 	return n.id
 }
 
-// takeNewRun returns the id of the run that is made now; empty where it does not
+// TakeNewRun returns the id of the run that is made now; empty where it does not
 // matter. What is read after that is for the next one.
-func takeNewRun(ctx context.Context) string {
+func TakeNewRun(ctx context.Context) string {
 	n, ok := ctx.Value(newRunKey{}).(*newRun)
 	if !ok {
 		return ""
@@ -127,14 +127,14 @@ func takeNewRun(ctx context.Context) string {
 
 type readingKey struct{}
 
-// readSecretsFor has the inputs of stacks that are evaluated with the context read
+// ReadSecretsFor has the inputs of stacks that are evaluated with the context read
 // secrets for a run.
-func readSecretsFor(ctx context.Context, run string, versions map[string]int) context.Context {
+func ReadSecretsFor(ctx context.Context, run string, versions map[string]int) context.Context {
 	return context.WithValue(ctx, readingKey{}, readingFor{func() string { return run }, versions})
 }
 
-// forScope is how expressions of stacks read secrets.
-func (s *secretReader) forScope(ctx context.Context) func(*projects.Secret) (text, version string, err error) {
+// ForScope is how expressions of stacks read secrets.
+func (s *SecretReader) ForScope(ctx context.Context) func(*projects.Secret) (text, version string, err error) {
 	reading, _ := ctx.Value(readingKey{}).(readingFor)
 	return func(declared *projects.Secret) (string, string, error) {
 		run := ""
