@@ -30,7 +30,10 @@ var floors = map[string]int{
 	"internal/cli":       10,
 	"internal/cli/views": 5, // rendering: knows documents, not the wiring
 
-	"internal/project": 6, // what is worked on, opened
+	"internal/project":     6, // what is worked on, opened
+	"internal/gate":        7, // what is to be done, held to the rules of a project
+	"internal/operations":  8, // planning, carrying out, driving runs
+	"internal/server/work": 9, // what a server does beyond its store
 
 	"internal/server":            5,
 	"internal/sqlite":            5,

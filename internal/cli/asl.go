@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/files"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
@@ -92,7 +93,7 @@ func (o *aslOptions) run(ctx context.Context, app *App, args []string) int {
 	}
 	start.Express = options.Express
 	if found := asl.Validate(source, options); len(found) > 0 {
-		return app.fail(definitionErrors(args[0], found))
+		return app.fail(operations.DefinitionErrors(args[0], found))
 	}
 	definition, err := asl.Parse(source)
 	if err != nil {
@@ -260,7 +261,7 @@ func (o *aslOptions) validate(_ context.Context, app *App, args []string) int {
 		return exitOK
 	}
 	if len(found) > 0 {
-		return app.fail(definitionErrors(args[0], found))
+		return app.fail(operations.DefinitionErrors(args[0], found))
 	}
 	fmt.Fprintln(app.Out, "The state machine is valid.")
 	return exitOK

@@ -8,6 +8,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/project"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
@@ -46,7 +47,7 @@ TIME is an instant (2026-01-02T15:04:05Z), or a date or a time in the time zone 
 }
 
 func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int {
-	p, list, diags := openTriggers(app.Session)
+	p, list, diags := work.ReadTriggers(app.Session)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -59,7 +60,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 	if b.Trigger == nil {
 		return app.failf("No such schedule", "This project declares no trigger %q with a schedule. \"tutti schedules\" lists those there are.", args[0])
 	}
-	if diags = append(o.window(b, time.Now()), checkSchedules(p, []*projects.Trigger{b.Trigger.Declared})...); diags.HasErrors() {
+	if diags = append(o.window(b, time.Now()), work.CheckSchedules(p, []*projects.Trigger{b.Trigger.Declared})...); diags.HasErrors() {
 		return app.fail(diags)
 	}
 	op, diags := app.openRootOperation(false)
@@ -67,7 +68,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 		return app.fail(diags)
 	}
 	defer op.Close()
-	workflows, diags := op.triggerRuns(ctx, p, []*projects.Trigger{b.Trigger.Declared}, o.environment, &o.VariableOptions)
+	workflows, diags := work.TriggerRuns(ctx, op.Operation, p, []*projects.Trigger{b.Trigger.Declared}, o.environment, &o.VariableOptions)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}

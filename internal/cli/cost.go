@@ -7,6 +7,8 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/files"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
@@ -70,7 +72,7 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 		return app.fail(diags)
 	}
 	if e != nil && len(e.Names) > 1 {
-		several := &ensembleOperation{&EnsembleOperation{Ensemble: e, session: app.Session, view: silentView{}, plans: map[string]*loadedPlan{}}, app}
+		several := &ensembleOperation{&operations.EnsembleOperation{Ensemble: e, Session: app.Session, View: operations.Silent{}, Plans: map[string]*gate.Plan{}}, app}
 		defer several.Close()
 		return o.ofStacks(ctx, several)
 	}
@@ -80,23 +82,23 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	return o.ofDirectory(ctx, app.operation(newOperation(p, silentView{})))
+	return o.ofDirectory(ctx, app.operation(operations.New(p, operations.Silent{})))
 }
 
 // read adds the usage files of the options to what a project is priced by.
 func (o *costOptions) read(p *project.Directory) diag.List {
-	prices, diags := pricingOf(p)
+	prices, diags := gate.PricingOf(p)
 	if diags.HasErrors() {
 		return diags
 	}
-	prices.all = true
+	prices.All = true
 	for _, name := range o.usage {
 		src, err := os.ReadFile(name)
 		if err != nil {
 			diags = append(diags, diag.Errorf("Cannot read file", "%s.", err)...)
 			continue
 		}
-		diags = append(diags, prices.addUsage(p.Session, name, src)...)
+		diags = append(diags, prices.AddUsage(p.Session, name, src)...)
 	}
 	return diags
 }
@@ -125,15 +127,15 @@ func (o *costOptions) ofPlanJSON(app *App) int {
 	if diags := o.read(p); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	prices, diags := pricingOf(p)
+	prices, diags := gate.PricingOf(p)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	e, diags := prices.estimate(list)
+	e, diags := prices.Estimate(list)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	return o.show(app, &judged{estimate: e})
+	return o.show(app, &gate.Costs{Estimate: e})
 }
 
 // ofPlan prices a saved plan.
@@ -148,7 +150,7 @@ func (o *costOptions) ofPlan(ctx context.Context, app *App, name string) int {
 		if diags := o.read(e.Member(e.Names[0])); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		return o.show(app, e.judge(ctx))
+		return o.show(app, e.Judge(ctx))
 	}
 	app.SelectStackOf(name)
 	p, diags := app.OpenProject()
@@ -156,14 +158,14 @@ func (o *costOptions) ofPlan(ctx context.Context, app *App, name string) int {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	l, diags := loadPlanFile(p, name)
+	l, diags := operations.LoadPlanFile(p, name)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	if diags := o.read(p); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	return o.show(app, newOperation(p, silentView{}).judge(ctx, l))
+	return o.show(app, operations.New(p, operations.Silent{}).Judge(ctx, l))
 }
 
 // ofDirectory prices the configuration of a directory, or what is recorded of it.
@@ -174,20 +176,20 @@ func (o *costOptions) ofDirectory(ctx context.Context, op *operation) int {
 	if o.recorded {
 		return o.ofStates(ctx, op.app, op.Directory, []string{op.Stack})
 	}
-	in, diags := op.planInput(ctx, o.plan())
+	in, diags := op.PlanInput(ctx, o.plan())
 	if diags.HasErrors() {
 		return op.app.fail(diags)
 	}
-	l, d := op.makePlan(ctx, in)
+	l, d := op.MakePlan(ctx, in)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return op.app.fail(diags)
 	}
 	op.app.Show(diags)
-	return o.show(op.app, op.judge(ctx, l))
+	return o.show(op.app, op.Judge(ctx, l))
 }
 
-func (o *costOptions) plan() *planOptions {
-	return &planOptions{VariableOptions: o.VariableOptions, refresh: o.refresh, parallelism: defaultParallelism}
+func (o *costOptions) plan() *operations.PlanOptions {
+	return &operations.PlanOptions{VariableOptions: o.VariableOptions, Refresh: o.refresh, Parallelism: operations.DefaultParallelism}
 }
 
 // ofStacks prices several stacks.
@@ -198,19 +200,19 @@ func (o *costOptions) ofStacks(ctx context.Context, e *ensembleOperation) int {
 	if o.recorded {
 		return o.ofStates(ctx, e.app, e.Member(e.Names[0]), e.Names)
 	}
-	diags := e.plan(ctx, o.plan(), "apply")
+	diags := e.Plan(ctx, o.plan(), "apply")
 	if diags.HasErrors() {
 		return e.app.fail(diags)
 	}
 	e.app.Show(diags)
-	return o.show(e.app, e.judge(ctx))
+	return o.show(e.app, e.Judge(ctx))
 }
 
 // ofStates prices what is recorded in states.
 func (o *costOptions) ofStates(ctx context.Context, app *App, p *project.Directory, names []string) int {
 	var all []cost.Instance
 	for _, name := range names {
-		list, diags := recorded(ctx, p, name)
+		list, diags := gate.Recorded(ctx, p, name)
 		if diags.HasErrors() {
 			return app.fail(diags)
 		}
@@ -221,15 +223,15 @@ func (o *costOptions) ofStates(ctx context.Context, app *App, p *project.Directo
 		}
 		all = append(all, list...)
 	}
-	prices, diags := pricingOf(p)
+	prices, diags := gate.PricingOf(p)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	e, diags := prices.estimate(all)
+	e, diags := prices.Estimate(all)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	return o.show(app, &judged{estimate: e})
+	return o.show(app, &gate.Costs{Estimate: e})
 }
 
 // costJSON is the document that -json prints.
@@ -239,14 +241,14 @@ type costJSON struct {
 	Budgets []cost.Verdict `json:"budgets,omitempty"`
 }
 
-func (o *costOptions) show(app *App, j *judged) int {
-	if j.estimate == nil {
-		return app.fail(j.take())
+func (o *costOptions) show(app *App, j *gate.Costs) int {
+	if j.Estimate == nil {
+		return app.fail(j.Take())
 	}
 	if o.json {
-		return app.printJSONIndented(costJSON{"1.0", j.estimate, j.verdicts})
+		return app.printJSONIndented(costJSON{"1.0", j.Estimate, j.Verdicts})
 	}
-	app.terminals().out.CostTable(j.estimate, j.verdicts)
-	app.Show(j.advice())
+	app.terminals().out.CostTable(j.Estimate, j.Verdicts)
+	app.Show(j.Advice())
 	return exitOK
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
@@ -55,7 +56,7 @@ func deliveriesListCommand() *command {
 						return app.fail(diag.FromError(err))
 					}
 					if len(list) == 0 && q.Notify != "" {
-						declared, err := loadedProject(p.RootDir())
+						declared, err := operations.LoadedProject(p.RootDir())
 						if err == nil {
 							err = api.CheckNotify(ctx, store, declared, q.Notify)
 						}

@@ -15,8 +15,10 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/observer"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -58,15 +60,15 @@ func (o *driftOptions) show(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	app.Show(diags)
-	p, err := loadedProject(op.RootDir())
+	p, err := operations.LoadedProject(op.RootDir())
 	if p != nil {
 		app.Quote(p.Files)
 	}
 	if err != nil {
 		return app.fail(diag.FromError(err))
 	}
-	w := newStackObserver(op.Operation, store)
-	targets, _, err := w.targets(ctx)
+	w := work.NewObserver(op.Operation, store)
+	targets, _, err := w.Targets(ctx)
 	if err != nil {
 		return app.fail(diag.FromError(err))
 	}
@@ -75,15 +77,15 @@ func (o *driftOptions) show(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	for _, t := range targets {
-		diags = append(diags, o.act(ctx, w, t)...)
+		diags = append(diags, o.act(ctx, app, w, t)...)
 	}
 	docs := []*api.Drift{}
 	for _, t := range targets {
-		r, err := w.observed(ctx, t.Key)
+		r, err := w.Observed(ctx, t.Key)
 		if err != nil {
 			return app.fail(diag.FromError(err))
 		}
-		if doc := driftOf(p, t.Key, r); doc.Looked != nil || doc.Problem != "" || doc.Observed {
+		if doc := work.DriftOf(p, t.Key, r); doc.Looked != nil || doc.Problem != "" || doc.Observed {
 			docs = append(docs, doc)
 		}
 	}
@@ -110,13 +112,12 @@ func (o *driftOptions) selected(op *operation, p *projects.Project, targets []ob
 }
 
 // act does what the options ask for about one stack.
-func (o *driftOptions) act(ctx context.Context, w *stackObserver, t observer.Target) diag.List {
-	app := w.op.Session
+func (o *driftOptions) act(ctx context.Context, app *App, w *work.Observer, t observer.Target) diag.List {
 	if o.reset {
 		if diags := app.May(access.Apply, t.Key.Environment, t.Key.Stack); diags.HasErrors() {
 			return diags
 		}
-		if err := w.reset(ctx, t.Key, app.Actor()); err != nil {
+		if err := w.Reset(ctx, t.Key, app.Actor()); err != nil {
 			return diag.FromError(err)
 		}
 	}
@@ -131,14 +132,14 @@ func (o *driftOptions) act(ctx context.Context, w *stackObserver, t observer.Tar
 		block.Repair = false // that is for a server, which is there to make the run
 		t.Block = &block
 	}
-	err := w.loop.Look(ctx, t, &observer.Asked{By: app.Actor(), Authority: app.Authority(), At: time.Now().UTC()})
+	err := w.Loop.Look(ctx, t, &observer.Asked{By: app.Actor(), Authority: app.Authority(), At: time.Now().UTC()})
 	switch {
 	case errors.Is(err, observer.ErrUnsteady):
 		return diag.Errorf("Stack is being changed", "A run, or somebody who has locked the state, is changing %s: look again when that has ended.", project.PlaceOf(t.Key))
 	case err != nil:
 		return diag.FromError(err)
 	}
-	if r, err := w.observed(ctx, t.Key); err == nil && r.Problem != "" {
+	if r, err := w.Observed(ctx, t.Key); err == nil && r.Problem != "" {
 		return diag.Errorf("Cannot look at the stack", "%s: %s.", project.PlaceOf(t.Key), strings.TrimSuffix(r.Problem, "."))
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/tutti-dev/tutti/internal/diag"
-	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/project"
 )
@@ -136,30 +135,30 @@ func (a *App) showPlanOfStacks(ctx context.Context, name string, asJSON bool) in
 	}
 	defer o.Close()
 	if !asJSON {
-		for _, s := range o.shared.Stacks {
-			o.view.stack(s.Name, o.shared.Moves)
-			o.view.forStack(s.Name).plan(ctx, o.operation(s.Name), o.plans[s.Name])
+		for _, s := range o.Shared.Stacks {
+			o.View.Stack(s.Name, o.Shared.Moves)
+			o.View.ForStack(s.Name).Plan(ctx, o.Operation(s.Name), o.Plans[s.Name])
 		}
-		o.view.total(len(o.shared.Stacks), o.totals(), "plan")
-		j := o.judge(ctx)
-		if j.worthTelling() {
-			o.view.cost(j)
+		o.View.Total(len(o.Shared.Stacks), o.Totals(), "plan")
+		j := o.Judge(ctx)
+		if j.WorthTelling() {
+			o.View.Cost(j)
 		}
-		a.Show(j.advice())
+		a.Show(j.Advice())
 		return exitOK
 	}
 	doc := stacksPlanJSON{
-		FormatVersion: "1.0", Digest: o.shared.Digest, Environment: o.shared.Environment, Kind: o.shared.Kind, Stacks: []stackPlanJSON{},
+		FormatVersion: "1.0", Digest: o.Shared.Digest, Environment: o.Shared.Environment, Kind: o.Shared.Kind, Stacks: []stackPlanJSON{},
 	}
-	for _, t := range o.shared.Moves {
+	for _, t := range o.Shared.Moves {
 		doc.Moves = append(doc.Moves, stackMoveJSON{
 			fmt.Sprintf("stack.%s.%s", t.From.Stack, t.Object), fmt.Sprintf("stack.%s.%s", t.To.Stack, t.As),
 		})
 	}
-	for _, s := range o.shared.Stacks {
+	for _, s := range o.Shared.Stacks {
 		var b bytes.Buffer
-		l := o.plans[s.Name]
-		if err := jsonplan.WritePlan(&b, l.plan, l.config, o.Member(s.Name).JSONOptions(ctx)); err != nil {
+		l := o.Plans[s.Name]
+		if err := jsonplan.WritePlan(&b, l.Plan, l.Config, o.Member(s.Name).JSONOptions(ctx)); err != nil {
 			return a.failf("Cannot write JSON", "%s.", err)
 		}
 		needs := s.Needs
@@ -169,15 +168,4 @@ func (a *App) showPlanOfStacks(ctx context.Context, name string, asJSON bool) in
 		doc.Stacks = append(doc.Stacks, stackPlanJSON{s.Name, needs, s.Digest, b.Bytes()})
 	}
 	return a.printJSON(doc)
-}
-
-// modeOf is the mode of the plans of stacks.
-func modeOf(kind string) plans.Mode {
-	switch kind {
-	case "destroy":
-		return plans.Destroy
-	case "refresh":
-		return plans.RefreshOnly
-	}
-	return plans.Normal
 }

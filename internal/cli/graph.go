@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 )
 
 func graphCommand() *command {
@@ -36,9 +38,9 @@ func graphCommand() *command {
 				defer p.Close()
 				cfg := p.Loaded
 				if planFile != "" {
-					var loaded *loadedPlan
-					if loaded, diags = loadPlanFile(p, planFile); loaded != nil {
-						cfg = loaded.config
+					var loaded *gate.Plan
+					if loaded, diags = operations.LoadPlanFile(p, planFile); loaded != nil {
+						cfg = loaded.Config
 					}
 				} else {
 					cfg, diags = p.Config(ctx)

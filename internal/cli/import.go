@@ -10,6 +10,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -24,7 +26,7 @@ func importCommand() *command {
 			f.anyID = true
 			var vars project.VariableOptions
 			var st stateOptions
-			parallelism := defaultParallelism
+			parallelism := operations.DefaultParallelism
 			registerVariables(f, &vars)
 			st.registerChange(f)
 			st.gate.register(f)
@@ -48,7 +50,7 @@ func runImport(ctx context.Context, app *App, address, id string, vars *project.
 		return app.fail(diags)
 	}
 	defer op.Close()
-	in, diags := op.planInput(ctx, &planOptions{VariableOptions: *vars, refresh: true, parallelism: parallelism})
+	in, diags := op.PlanInput(ctx, &operations.PlanOptions{VariableOptions: *vars, Refresh: true, Parallelism: parallelism})
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -59,21 +61,21 @@ func runImport(ctx context.Context, app *App, address, id string, vars *project.
 		return app.fail(append(diags, d...))
 	}
 	in.Targets = []addrs.Target{addrs.Target(addr)}
-	loaded, d := op.makePlan(ctx, in)
-	op.view.settle()
+	loaded, d := op.MakePlan(ctx, in)
+	op.View.Settle()
 	diags = append(diags, withoutTargetNote(d)...)
 	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	opts := runOptions{Request: Request{kind: "import"}, parallelism: parallelism, patience: st.lockTimeout}
+	opts := operations.RunOptions{Request: gate.Request{Kind: "import"}, Parallelism: parallelism, Patience: st.lockTimeout}
 	// Judged as it would be managed: what is recorded alone has no attributes.
-	if _, diags := op.decide(ctx, loaded, opts.Request); diags.HasErrors() {
+	if _, diags := op.Decide(ctx, loaded, opts.Request); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	loaded.encoded = nil
-	onlyImport(loaded.plan, addr)
-	if len(loaded.plan.Adjust) == 0 {
+	loaded.Encoded = nil
+	onlyImport(loaded.Plan, addr)
+	if len(loaded.Plan.Adjust) == 0 {
 		return app.failf("Nothing was imported", "The provider found no object with the id %q for %s.", id, addr)
 	}
 	fmt.Fprintf(app.Out, "%s: Importing from ID %q...\n", addr, id)

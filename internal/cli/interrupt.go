@@ -5,11 +5,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
-)
 
-// hardKey is the context key of the second interrupt.
-type hardKey struct{}
+	"github.com/tutti-dev/tutti/internal/operations"
+)
 
 // watchInterrupts turns signals into cancellation. The first interrupt cancels
 // the context returned: whoever works under it finishes the operations that are
@@ -21,7 +19,7 @@ type hardKey struct{}
 // unless nohup has it ignored, or the command is one that lives on without a terminal.
 func (a *App) watchInterrupts(parent context.Context, livesOn bool) (context.Context, func()) {
 	hard, cancelHard := context.WithCancel(parent)
-	soft, cancelSoft := context.WithCancel(context.WithValue(hard, hardKey{}, hard))
+	soft, cancelSoft := context.WithCancel(operations.WithHard(hard, hard))
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	if !livesOn && !signal.Ignored(syscall.SIGHUP) {
@@ -86,28 +84,4 @@ func (a *App) interrupted() string {
 		return "\nInterrupt received. Nothing is running: the " + a.Command + " stops.\n"
 	}
 	return "\nInterrupt received.\n"
-}
-
-// hardContext returns the context that only a second interrupt cancels.
-func hardContext(ctx context.Context) context.Context {
-	if hard, ok := ctx.Value(hardKey{}).(context.Context); ok {
-		return hard
-	}
-	return ctx
-}
-
-// within returns a context whose [hardContext] ends by itself so long after the
-// first interrupt; 0 for never. let is to be called when nothing needs it any more.
-func within(ctx context.Context, limit time.Duration) (_ context.Context, let func()) {
-	hard, end := context.WithCancel(hardContext(ctx))
-	if limit > 0 {
-		context.AfterFunc(ctx, func() {
-			select {
-			case <-time.After(limit):
-				end()
-			case <-hard.Done():
-			}
-		})
-	}
-	return context.WithValue(ctx, hardKey{}, hard), end
 }

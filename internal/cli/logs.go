@@ -10,6 +10,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -48,7 +49,7 @@ func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) 
 	}
 	run, err := store.Run(ctx, args[0])
 	if err != nil {
-		return a.fail(noRun(args[0], err))
+		return a.fail(operations.NoRun(args[0], err))
 	}
 	if err := run.Kept(); err != nil {
 		return a.failf("Logs were removed", "%s; its logs with it.", err)

@@ -4,19 +4,21 @@ import (
 	"context"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
 // operation is an operation that a command does, with where people are told of it.
 type operation struct {
-	*Operation
+	*operations.Operation
 	app *App
 }
 
 // ensembleOperation is the same on several stacks.
 type ensembleOperation struct {
-	*EnsembleOperation
+	*operations.EnsembleOperation
 	app *App
 }
 
@@ -30,11 +32,11 @@ func (a *App) openOperation(st *stateOptions, asJSON bool) (*operation, diag.Lis
 	if st != nil {
 		p.UseStateFile(st.state, st.stateOut, st.backup)
 	}
-	return a.operation(newOperation(p, view)), nil
+	return a.operation(operations.New(p, view)), nil
 }
 
 // operation is an operation of a command.
-func (a *App) operation(o *Operation) *operation { return &operation{o, a} }
+func (a *App) operation(o *operations.Operation) *operation { return &operation{o, a} }
 
 // openRootOperation is openOperation for commands about no one stack.
 func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
@@ -44,14 +46,14 @@ func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return a.operation(newOperation(p, view)), nil
+	return a.operation(operations.New(p, view)), nil
 }
 
 // execute carries out a plan as a durable run and tells how it ended.
-func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions, again func(*states.StaleError) int) int {
-	opts.repeats = again != nil
-	result, stale, diags := o.carryOut(ctx, l, opts)
-	o.view.settle()
+func (o *operation) execute(ctx context.Context, l *gate.Plan, opts operations.RunOptions, again func(*states.StaleError) int) int {
+	opts.Repeats = again != nil
+	result, stale, diags := o.CarryOut(ctx, l, opts)
+	o.View.Settle()
 	if stale != nil && again != nil {
 		return again(stale)
 	}
@@ -59,8 +61,8 @@ func (o *operation) execute(ctx context.Context, l *loadedPlan, opts runOptions,
 	if result.Run.Status == "" {
 		return exitFailed // it could not even be tried
 	}
-	if opts.kind != "import" || result.Run.Status != runs.Succeeded {
-		o.view.applied(l.plan, result)
+	if opts.Kind != "import" || result.Run.Status != runs.Succeeded {
+		o.View.Applied(l.Plan, result)
 	}
 	if diags.HasErrors() || result.Run.Status != runs.Succeeded {
 		return exitFailed
@@ -82,5 +84,5 @@ func (a *App) openEnsembleOperation(asJSON bool) (*ensembleOperation, diag.List)
 		return nil, nil
 	}
 	a.Show(append(diags, e.Stray()...))
-	return &ensembleOperation{&EnsembleOperation{Ensemble: e, session: a.Session, view: a.operationView(asJSON), plans: map[string]*loadedPlan{}, named: len(a.Stacks) > 0}, a}, nil
+	return &ensembleOperation{&operations.EnsembleOperation{Ensemble: e, Session: a.Session, View: a.operationView(asJSON), Plans: map[string]*gate.Plan{}, Named: len(a.Stacks) > 0}, a}, nil
 }

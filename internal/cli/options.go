@@ -8,6 +8,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 )
 
@@ -45,19 +46,19 @@ func inputAllowed() bool {
 // type are left out.
 func inAutomation() bool { return os.Getenv("TF_IN_AUTOMATION") != "" }
 
-func registerPlan(f *flagSet, o *planOptions) {
-	o.refresh, o.parallelism = true, defaultParallelism
+func registerPlan(f *flagSet, o *operations.PlanOptions) {
+	o.Refresh, o.Parallelism = true, operations.DefaultParallelism
 	f.heading("What is planned")
-	f.toggle(&o.destroy, "destroy", "Plan to destroy everything that is managed here.")
-	f.toggle(&o.refreshOnly, "refresh-only", "Only see whether real objects still are as recorded, and propose to record the differences.")
-	f.toggle(&o.refresh, "refresh", "Whether to read every object before planning; -refresh=false trusts what is recorded.")
-	f.list(&o.replaces, "replace", "ADDRESS", "Replace this resource instance although an update or nothing would do. May be given several times.")
-	f.list(&o.targets, "target", "ADDRESS", "Only this module, resource or instance, and what it depends on. For exceptional use. May be given several times.")
-	f.list(&o.excludes, "exclude", "ADDRESS", "All but this module, resource or instance, and what depends on it. May be given several times.")
+	f.toggle(&o.Destroy, "destroy", "Plan to destroy everything that is managed here.")
+	f.toggle(&o.RefreshOnly, "refresh-only", "Only see whether real objects still are as recorded, and propose to record the differences.")
+	f.toggle(&o.Refresh, "refresh", "Whether to read every object before planning; -refresh=false trusts what is recorded.")
+	f.list(&o.Replaces, "replace", "ADDRESS", "Replace this resource instance although an update or nothing would do. May be given several times.")
+	f.list(&o.Targets, "target", "ADDRESS", "Only this module, resource or instance, and what it depends on. For exceptional use. May be given several times.")
+	f.list(&o.Excludes, "exclude", "ADDRESS", "All but this module, resource or instance, and what depends on it. May be given several times.")
 	registerVariables(f, &o.VariableOptions)
-	f.text(&o.generateConfigOut, "generate-config-out", "FILE", "Write configuration for import blocks that have none to a new file.")
+	f.text(&o.GenerateConfigOut, "generate-config-out", "FILE", "Write configuration for import blocks that have none to a new file.")
 	f.heading("Other options")
-	f.number(&o.parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
+	f.number(&o.Parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 }
 
 // stateOptions are the flags about where state is and how it is claimed. State

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/files"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -68,7 +69,7 @@ func runsArtifactsCommand() *command {
 func (a *App) artifacts(ctx context.Context, r *runs.Runner, id, dir string, asJSON bool) int {
 	run, err := r.Store.Run(ctx, id)
 	if err != nil {
-		return a.fail(noRun(id, err))
+		return a.fail(operations.NoRun(id, err))
 	}
 	if err := run.Kept(); err != nil {
 		return a.failf("Files were removed", "%s; its files with it.", err)

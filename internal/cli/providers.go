@@ -8,6 +8,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/providers"
@@ -118,7 +119,7 @@ func printSchemas(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	all := map[addrs.Provider]*providers.Schemas{}
-	for _, addr := range usedProviders(cfg, st) {
+	for _, addr := range operations.UsedProviders(cfg, st) {
 		s, d := p.Factory().Schemas(ctx, addr)
 		diags = append(diags, d...)
 		all[addr] = s

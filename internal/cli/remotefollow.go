@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -60,7 +61,7 @@ func (a *App) followThere(ctx context.Context, run *client.Run, cancel bool, hea
 // cancelThere asks for the end of a run at the first interrupt, and cuts it off at
 // the second.
 func (a *App) cancelThere(ctx context.Context, run string, over <-chan struct{}) {
-	for i, interrupt := range []<-chan struct{}{ctx.Done(), hardContext(ctx).Done()} {
+	for i, interrupt := range []<-chan struct{}{ctx.Done(), operations.Hard(ctx).Done()} {
 		select {
 		case <-over:
 			return

@@ -7,6 +7,8 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/files"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -16,15 +18,15 @@ func rollbackCommand() *command {
 		about: "Makes a plan that brings every object a run changed back to how it was before: what it created is destroyed, what it destroyed is created anew, what it changed is changed back. The plan is shown and asked about like any other. Objects that a later run changed are brought back as well: look at the plan.\n\nThe configuration stays as it is; the next plan will want to do again what it says.",
 		setup: func(f *flagSet) action {
 			var o applyOptions
-			o.refresh, o.parallelism = true, defaultParallelism
+			o.Refresh, o.Parallelism = true, operations.DefaultParallelism
 			var out string
 			registerVariables(f, &o.VariableOptions)
 			o.policyOptions.register(f)
 			f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
 			registerOverride(f, &o.overrides)
 			f.text(&out, "out", "FILE", "Only save the plan, for \"tutti apply FILE\".")
-			f.toggle(&o.refresh, "refresh", "Whether to read every object before planning.")
-			f.number(&o.parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
+			f.toggle(&o.Refresh, "refresh", "Whether to read every object before planning.")
+			f.number(&o.Parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve or -out.")
 			cancelOnInterrupt(f, &o.cancel)
 			return func(ctx context.Context, app *App, args []string) int { return o.rollback(ctx, app, args[0], out) }
@@ -49,7 +51,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	loaded, diags := op.planRollback(ctx, &o.planOptions, run)
+	loaded, diags := op.PlanRollback(ctx, &o.PlanOptions, run)
 	if loaded == nil {
 		return app.fail(diags)
 	}
@@ -58,14 +60,14 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	plan := loaded.plan
-	opts := runOptions{Request: Request{kind: rollbackKind}, parallelism: o.parallelism, patience: o.lockTimeout}
-	_, denied := op.decide(ctx, loaded, opts.Request)
+	plan := loaded.Plan
+	opts := operations.RunOptions{Request: gate.Request{Kind: operations.RollbackKind}, Parallelism: o.Parallelism, Patience: o.lockTimeout}
+	_, denied := op.Decide(ctx, loaded, opts.Request)
 	if out != "" {
 		if diags := op.savePlan(loaded, out); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		op.view.saved(plan.HasChanges(), out)
+		op.View.Saved(plan.HasChanges(), out)
 		if app.Show(denied); denied.HasErrors() {
 			return exitFailed
 		}
@@ -77,10 +79,10 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if !plan.HasChanges() {
 		return exitOK
 	}
-	if diags := op.mayCarryOut(loaded, opts.kind); diags.HasErrors() {
+	if diags := op.MayCarryOut(loaded, opts.Kind); diags.HasErrors() {
 		return app.fail(diags) // rather than after asking
 	}
-	if op.refused(ctx, loaded) || !o.confirm(ctx, op, plan) {
+	if op.Refused(ctx, loaded) || !o.confirm(ctx, op, plan) {
 		return exitFailed
 	}
 	return op.execute(ctx, loaded, opts, nil)
@@ -94,10 +96,10 @@ func (o *operation) ofRun(ctx context.Context, id string) (*operation, diag.List
 	}
 	run, err := store.Run(ctx, id)
 	if err != nil {
-		return nil, noRun(id, err)
+		return nil, operations.NoRun(id, err)
 	}
 	if !run.Machine() {
-		return o.app.operation(o.on(run.Key)), diags
+		return o.app.operation(o.On(run.Key)), diags
 	}
 	all, err := store.Runs(ctx, runs.RunQuery{Parent: id})
 	if err != nil {
@@ -115,16 +117,16 @@ func ofSeveralStacks(id string, children []runs.Run) diag.List {
 		}
 	}
 	if len(steps) == 0 {
-		return diag.Errorf(nothingToRollBack, "Run %s changed no stack.", id)
+		return diag.Errorf(operations.NothingToRollBack, "Run %s changed no stack.", id)
 	}
 	return diag.Errorf("Run of several stacks", "Run %s is made of runs of its own. Roll those back that are to be undone, in this order: %s.", id, strings.Join(steps, ", "))
 }
 
 // savePlan writes a plan to a file.
-func (o *operation) savePlan(l *loadedPlan, name string) diag.List {
-	diags := l.encode(o.Keyring)
+func (o *operation) savePlan(l *gate.Plan, name string) diag.List {
+	diags := l.Encode(o.Keyring)
 	if !diags.HasErrors() {
-		diags = append(diags, written(name, files.Replace(name, l.encoded, 0o600))...)
+		diags = append(diags, written(name, files.Replace(name, l.Encoded, 0o600))...)
 	}
 	return diags
 }

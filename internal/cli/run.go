@@ -13,6 +13,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/zclconf/go-cty/cty"
@@ -65,7 +67,7 @@ func completeWorkflows(*App, []string) []string {
 	}
 	entries, _ := os.ReadDir(".")
 	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), machineSuffix); ok {
+		if name, ok := strings.CutSuffix(e.Name(), operations.MachineSuffix); ok {
 			names = append(names, name)
 		}
 	}
@@ -97,24 +99,15 @@ func (o *workflowOptions) start(ctx context.Context, app *App, args []string) in
 			}
 			return o.runWorkflow(ctx, op, p, w)
 		}
-		if _, err := os.Stat(args[0] + machineSuffix); err != nil && !strings.HasSuffix(args[0], ".json") {
-			return app.fail(noWorkflow(p, args[0]))
+		if _, err := os.Stat(args[0] + operations.MachineSuffix); err != nil && !strings.HasSuffix(args[0], ".json") {
+			return app.fail(operations.NoWorkflow(p, args[0]))
 		}
 	}
 	file := args[0]
-	if _, err := os.Stat(file + machineSuffix); err == nil {
-		file += machineSuffix
+	if _, err := os.Stat(file + operations.MachineSuffix); err == nil {
+		file += operations.MachineSuffix
 	}
 	return o.runMachine(ctx, op, file, nil, nil)
-}
-
-// noWorkflow says that a project has no workflow of that name.
-func noWorkflow(p *projects.Project, name string) diag.List {
-	names := sortedKeys(p.Workflows)
-	if len(names) == 0 {
-		return diag.Errorf("No such workflow", "This project declares no workflows. Declare it in a *%s file: workflow %q { … }.", projects.Suffix, name)
-	}
-	return diag.Errorf("No such workflow", "This project declares no workflow %q.%s Declared are: %s.", name, diag.DidYouMean(name, names), strings.Join(names, ", "))
 }
 
 // projectFiles reads the project's files; diagnostics quote them from then on.
@@ -131,13 +124,13 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 	if o.aslOptions.input != "" {
 		return app.failf("Not a state machine", "The workflow %q takes variables, not an input: give them with -var.", w.Name)
 	}
-	d, diags := flow.New(p, w.Name, stackOutputNames(p))
+	d, diags := flow.New(p, w.Name, operations.StackOutputNames(p))
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	environment, d2 := op.ChooseEnvironment(p, o.environment)
 	diags = append(diags, d2...)
-	inputs, d2 := workflowInputs(p, d, environment, &o.VariableOptions)
+	inputs, d2 := operations.WorkflowInputs(p, d, environment, &o.VariableOptions)
 	if diags = append(diags, d2...); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -146,7 +139,7 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 	}
 	app.Show(diags)
 	op.Environment = environment
-	overrides, d2 := overridesFor(app.Session, p)
+	overrides, d2 := gate.OverridesFor(app.Session, p)
 	if d2.HasErrors() {
 		return app.fail(d2)
 	}
@@ -169,8 +162,8 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	}
 	view := newWorkflowView(o.app)
 	runner := &runs.Runner{Store: store}
-	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Authorize: o.app.Authorizer(store), Admit: o.admit, Secrets: o.SecretReader(o.Key().Environment)}
-	if r := o.stacks(d.Project); r != nil {
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: operations.Hard(ctx).Done(), Authorize: o.app.Authorizer(store), Admit: o.Admit, Secrets: o.SecretReader(o.Key().Environment)}
+	if r := o.StackRunner(d.Project); r != nil {
 		defer r.Close()
 		options.Stacks = r
 	}
@@ -197,17 +190,17 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 
 func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file string, p *projects.Project, w *projects.Workflow) int {
 	app := op.app
-	name, pinned := strings.TrimSuffix(file, machineSuffix), []byte(nil)
+	name, pinned := strings.TrimSuffix(file, operations.MachineSuffix), []byte(nil)
 	var found diag.List
 	if w != nil {
 		name, pinned = w.Name, runs.EncodeDefinition(p, w.Name)
-		found = checkWorkflows(p, []string{w.Name})
+		found = operations.CheckWorkflows(p, []string{w.Name})
 	} else {
 		source, err := app.readInput(file)
 		if err != nil {
-			return app.failf("No such workflow", "No *%s file here declares a workflow %[2]q, and there is no state machine in a file %[2]s or %[2]s%[3]s.", projects.Suffix, name, machineSuffix)
+			return app.failf("No such workflow", "No *%s file here declares a workflow %[2]q, and there is no state machine in a file %[2]s or %[2]s%[3]s.", projects.Suffix, name, operations.MachineSuffix)
 		}
-		pinned, found = source, definitionErrors(file, asl.Validate(source, asl.Options{}))
+		pinned, found = source, operations.DefinitionErrors(file, asl.Validate(source, asl.Options{}))
 	}
 	if len(o.VariableOptions.Given) > 0 {
 		return app.failf("Not a workflow with variables", "A state machine takes an input, a JSON value: give it with -input.")
@@ -226,13 +219,13 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 	if diags := app.May(access.Run, op.Environment, name); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	overrides, diags := overridesFor(app.Session, p)
+	overrides, diags := gate.OverridesFor(app.Session, p)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
 		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.Key(), Actor: app.Actor(), Authority: app.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + name, Overrides: overrides, Source: app.Source()}
-		actsFor(e, e.Run)
+		operations.ActsFor(e, e.Run)
 		if steps, ok := e.Steps.(*runs.StateMachine); ok {
 			e.Admit = steps.Options.Admits(name, nil)
 		}
@@ -254,7 +247,7 @@ func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON b
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
 	}
 	o.UseKey(run.Key)
-	d, diags := definitionOf(o.Directory, source)
+	d, diags := operations.DefinitionOf(o.Directory, source)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
@@ -272,7 +265,7 @@ func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON b
 	}
 	return o.machine(ctx, source, asJSON, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
 		e.Run = run
-		actsFor(e, run)
+		operations.ActsFor(e, run)
 		return r.Continue(ctx, e)
 	})
 }
@@ -283,7 +276,7 @@ func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do 
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	steps, e, done, diags := o.machineExecution(&runs.Runner{Store: store}, pinned)
+	steps, e, done, diags := o.MachineExecution(&runs.Runner{Store: store}, pinned)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
@@ -291,7 +284,7 @@ func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do 
 	if !asJSON {
 		steps.Machine.Forget()
 	}
-	e.Hard, steps.Hard = hardContext(ctx).Done(), hardContext(ctx).Done()
+	e.Hard, steps.Hard = operations.Hard(ctx).Done(), operations.Hard(ctx).Done()
 	e.Began = func(run runs.Run) { fmt.Fprintf(o.app.Err, "Run %s\n", run.ID) }
 	run, diags := do(steps.Runner, e)
 	if diags.HasErrors() {
@@ -350,7 +343,7 @@ func (a *App) reportEnd(run runs.Run, result flow.Result, steps []flow.StepState
 	if asJSON {
 		doc := workflowJSON{Run: run.ID, Status: string(run.Status), Outputs: map[string]json.RawMessage{}, Error: describeError(result.Error, result.Step), Steps: []workflowStepJSON{}}
 		for name, v := range outputsOf(result) {
-			doc.Outputs[name] = plainJSON(v)
+			doc.Outputs[name] = gate.PlainJSON(v)
 		}
 		for _, s := range steps {
 			doc.Steps = append(doc.Steps, workflowStepJSON{Name: s.Name, Status: string(s.Status), Items: s.Items, Error: describeError(s.Error, "")})

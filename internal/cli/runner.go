@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
@@ -46,12 +47,12 @@ func (o *runnerOptions) serve(ctx context.Context, app *App, _ []string) int {
 			fmt.Fprintf(app.Out, time.Now().Format("15:04:05 ")+format+"\n", args...)
 		}
 	}
-	d := newRunDriver(op.Operation, r, o.most, say, ctx.Done(), hardContext(ctx).Done())
-	app.busy.Store(new(d.busy))
-	ticker := time.NewTicker(lookAgain)
+	d := operations.NewDriver(op.Operation, r, o.most, say, ctx.Done(), operations.Hard(ctx).Done())
+	app.busy.Store(new(d.Busy))
+	ticker := time.NewTicker(operations.LookAgain)
 	defer ticker.Stop()
 	for {
-		waiting, err := d.look(context.WithoutCancel(ctx))
+		waiting, err := d.Look(context.WithoutCancel(ctx))
 		if err != nil {
 			app.Show(diag.Warningf("Cannot look for runs", "%s.", err))
 		}
@@ -60,13 +61,13 @@ func (o *runnerOptions) serve(ctx context.Context, app *App, _ []string) int {
 		}
 		select {
 		case <-ctx.Done():
-			d.all.Wait()
+			d.All.Wait()
 			return exitOK
 		case <-ticker.C:
 			continue
 		}
 	}
-	d.all.Wait()
+	d.All.Wait()
 	r.Wait()
 	return exitOK
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -147,14 +149,6 @@ func (a *App) runs(ctx context.Context, q runs.RunQuery) (*project.Directory, []
 	return p, list, nil
 }
 
-// noRun says that a run could not be read, in most cases because there is none.
-func noRun(id string, err error) diag.List {
-	if errors.Is(err, runs.ErrNotFound) {
-		return diag.Errorf("No such run", "There is no run %q. \"tutti runs\" lists them.", id)
-	}
-	return diag.Errorf("Cannot read the run", "Run %s: %s.", id, err)
-}
-
 // runJSON is a run as other programs read it.
 type runJSON struct {
 	ID          string     `json:"id"`
@@ -222,7 +216,7 @@ func runsShowCommand() *command {
 				}
 				run, err := store.Run(ctx, args[0])
 				if err != nil {
-					return app.fail(noRun(args[0], err))
+					return app.fail(operations.NoRun(args[0], err))
 				}
 				entries, err := store.Read(ctx, run.ID, 0)
 				if err != nil {
@@ -402,7 +396,7 @@ func resumeCommand() *command {
 			var o outputOptions
 			var vars project.VariableOptions
 			var autoApprove, cancel bool
-			parallelism := defaultParallelism
+			parallelism := operations.DefaultParallelism
 			registerVariables(f, &vars)
 			f.toggle(&autoApprove, "auto-approve", "Do not ask.")
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
@@ -437,11 +431,11 @@ func resumeCommand() *command {
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
 				}
-				op = app.operation(op.on(run.Key))
-				loaded, diags := op.planOf(ctx, run)
+				op = app.operation(op.On(run.Key))
+				loaded, diags := op.PlanOf(ctx, run)
 				if !diags.HasErrors() {
-					diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
-					diags = append(diags, op.giveEphemeral(ctx, loaded, &vars)...)
+					diags = append(diags, op.CheckLocks(ctx, loaded.Plan)...)
+					diags = append(diags, op.GiveEphemeral(ctx, loaded, &vars)...)
 				}
 				if diags.HasErrors() {
 					return app.fail(diags)
@@ -449,7 +443,7 @@ func resumeCommand() *command {
 				if !autoApprove && !app.approvedResume(ctx, run) {
 					return exitFailed
 				}
-				return op.execute(ctx, loaded, runOptions{Request: Request{kind: run.Kind, resume: run.ID}, parallelism: parallelism}, nil)
+				return op.execute(ctx, loaded, operations.RunOptions{Request: gate.Request{Kind: run.Kind, Resume: run.ID}, Parallelism: parallelism}, nil)
 			}
 		},
 	}
@@ -480,7 +474,7 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 	if len(args) == 1 {
 		run, err := store.Run(ctx, args[0])
 		if err != nil {
-			return runs.Run{}, noRun(args[0], err)
+			return runs.Run{}, operations.NoRun(args[0], err)
 		}
 		return run, nil
 	}

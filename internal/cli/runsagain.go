@@ -11,6 +11,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
@@ -38,18 +40,18 @@ func runsRetryCommand() *command {
 					return app.fail(diags)
 				}
 				defer op.Close()
-				p, diags := op.past(ctx, args[0])
+				p, diags := op.Past(ctx, args[0])
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				if !p.run.Status.Ended() {
-					return app.failf("Run has not ended", "Run %s is %s: let it end, resume it, or give it up with \"tutti cancel %[1]s\".", p.run.ID, p.run.Status)
+				if !p.Run.Status.Ended() {
+					return app.failf("Run has not ended", "Run %s is %s: let it end, resume it, or give it up with \"tutti cancel %[1]s\".", p.Run.ID, p.Run.Status)
 				}
-				reuse, diags := p.reusable(from)
+				reuse, diags := p.Reusable(from)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				return op.again(ctx, p, p.definition, reuse, "again after run "+p.run.ID, o.json, nil)
+				return op.again(ctx, p, p.Definition, reuse, "again after run "+p.Run.ID, o.json, nil)
 			}
 		},
 	}
@@ -57,32 +59,32 @@ func runsRetryCommand() *command {
 
 // again starts a new run that takes over what another one has done. instead,
 // where not nil, ends that one, once it is clear that the new run may be made.
-func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, reuse map[string]flow.Outcome, why string, asJSON bool, instead func() error) int {
-	if diags := o.app.May(access.Run, p.run.Key.Environment, d.Workflow.Name); diags.HasErrors() {
+func (o *operation) again(ctx context.Context, p *operations.PastRun, d *flow.Definition, reuse map[string]flow.Outcome, why string, asJSON bool, instead func() error) int {
+	if diags := o.app.May(access.Run, p.Run.Key.Environment, d.Workflow.Name); diags.HasErrors() {
 		return o.app.fail(diags)
 	}
 	o.app.Sources = d.Project.Files
-	o.UseKey(p.run.Key)
+	o.UseKey(p.Run.Key)
 	var overrides []runs.Override
 	if len(o.app.Overrides) > 0 {
 		declared, diags := projects.Load(".") // as the files are now, by which it is judged
 		if !diags.HasErrors() {
-			overrides, diags = overridesFor(o.app.Session, declared)
+			overrides, diags = gate.OverridesFor(o.app.Session, declared)
 		}
 		if diags.HasErrors() {
 			return o.app.fail(diags)
 		}
 	}
 	return o.workflow(ctx, d, asJSON, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
-		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: p.run.Key, Actor: o.app.Actor(), Authority: o.app.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + d.Workflow.Name + ", " + why, Overrides: overrides}
+		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: p.Run.Key, Actor: o.app.Actor(), Authority: o.app.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + d.Workflow.Name + ", " + why, Overrides: overrides}
 		w.Admit = func(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
-			told, diags := o.admit(ctx, a)
+			told, diags := o.Admit(ctx, a)
 			if instead != nil && a.Run.Parent == "" && !diags.HasErrors() {
 				diags = append(diags, diag.FromError(instead())...)
 			}
 			return told, diags
 		}
-		w.Environment, w.Inputs, w.Reuse = p.environment, p.inputs, reuse
+		w.Environment, w.Inputs, w.Reuse = p.Environment, p.Inputs, reuse
 		return r.StartWorkflow(ctx, d, w)
 	})
 }
@@ -113,19 +115,19 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 		return a.fail(diags)
 	}
 	defer op.Close()
-	p, diags := op.past(ctx, id)
+	p, diags := op.Past(ctx, id)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	if p.run.Status.Ended() {
-		return a.failf("Run has ended", "Run %s %s: there is nothing left to do differently.", id, p.run.Status.Happened())
+	if p.Run.Status.Ended() {
+		return a.failf("Run has ended", "Run %s %s: there is nothing left to do differently.", id, p.Run.Status.Happened())
 	}
-	to, diags := a.currentWorkflow(p.definition.Workflow.Name)
+	to, diags := a.currentWorkflow(p.Definition.Workflow.Name)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	may := true
-	for _, d := range flow.Compare(p.machine, to) {
+	for _, d := range flow.Compare(p.Machine, to) {
 		mark := " "
 		if d.Bars {
 			may, mark = false, "!"
@@ -140,10 +142,10 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 	if check {
 		return exitOK
 	}
-	if diags := a.May(access.Run, p.run.Key.Environment, to.Workflow.Name); diags.HasErrors() {
+	if diags := a.May(access.Run, p.Run.Key.Environment, to.Workflow.Name); diags.HasErrors() {
 		return a.fail(diags)
 	}
-	if p.run.Status != runs.Interrupted {
+	if p.Run.Status != runs.Interrupted {
 		return a.failf("Run is being worked on", "Another process works on run %s. Only a run whose process has ended can switch: interrupt it twice (Ctrl-C) first.", id)
 	}
 	if !approve {
@@ -153,8 +155,8 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 			return exitFailed
 		}
 	}
-	return op.again(ctx, p, to, p.machine.Outcomes(nil), "continues run "+id, asJSON, func() error {
-		ended := runs.AuditEvent(p.run.Key, "run.cancel_requested", id, a.Actor(), map[string]bool{"abandoned": true, "upgraded": true})
+	return op.again(ctx, p, to, p.Machine.Outcomes(nil), "continues run "+id, asJSON, func() error {
+		ended := runs.AuditEvent(p.Run.Key, "run.cancel_requested", id, a.Actor(), map[string]bool{"abandoned": true, "upgraded": true})
 		if err := op.Opened.Abandon(ctx, id, ended); err != nil {
 			return diag.Errorf("Cannot end the run", "%s.", err).Err()
 		}
@@ -172,7 +174,7 @@ func (a *App) currentWorkflow(name string) (*flow.Definition, diag.List) {
 	if w == nil || w.Definition != "" {
 		return nil, diag.Errorf("No such workflow", "The project has no workflow %q with steps any more.", name)
 	}
-	return flow.New(p, name, stackOutputNames(p))
+	return flow.New(p, name, operations.StackOutputNames(p))
 }
 
 func runsWatchCommand() *command {
@@ -195,7 +197,7 @@ func runsWatchCommand() *command {
 					return app.fail(diags)
 				}
 				defer op.Close()
-				p, diags := op.past(ctx, args[0])
+				p, diags := op.Past(ctx, args[0])
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -206,14 +208,14 @@ func runsWatchCommand() *command {
 }
 
 // watch follows the journal of a run with a machine of its own.
-func (o *operation) watch(ctx context.Context, p *pastRun) int {
-	m, view := flow.NewMachine(p.definition), newWorkflowView(o.app)
-	view.began(p.run)
+func (o *operation) watch(ctx context.Context, p *operations.PastRun) int {
+	m, view := flow.NewMachine(p.Definition), newWorkflowView(o.app)
+	view.began(p.Run)
 	m.Follow()
 	ticker := time.NewTicker(logPolling)
 	defer ticker.Stop()
 	for last := int64(0); ; {
-		run, err := o.Opened.Run(ctx, p.run.ID)
+		run, err := o.Opened.Run(ctx, p.Run.ID)
 		if err != nil {
 			return o.app.failf("Cannot read the run", "%s.", err)
 		}

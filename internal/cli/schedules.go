@@ -8,6 +8,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
@@ -53,7 +54,7 @@ func schedulesListCommand() *command {
 			o.registerJSON(f, "Print as JSON.")
 			f.number(&limit, "limit", "N", "How many of the last instants to show; 3 unless given.")
 			return func(ctx context.Context, app *App, _ []string) int {
-				_, list, diags := openTriggers(app.Session)
+				_, list, diags := work.ReadTriggers(app.Session)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -150,7 +151,7 @@ func (a *App) showSchedule(d scheduleJSON) {
 }
 
 func completeTriggers(app *App, _ []string) []string {
-	_, list, _ := openTriggers(app.Session)
+	_, list, _ := work.ReadTriggers(app.Session)
 	var names []string
 	for _, t := range list {
 		names = append(names, t.Name)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/project"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
@@ -42,10 +43,10 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	defer op.Close()
-	before := fingerprint()
-	p, list, diags := openTriggers(app.Session)
+	before := work.Fingerprint()
+	p, list, diags := work.ReadTriggers(app.Session)
 	if !diags.HasErrors() {
-		diags = append(diags, checkSchedules(p, scheduled(p))...)
+		diags = append(diags, work.CheckSchedules(p, work.Scheduled(p))...)
 	}
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -53,7 +54,7 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if len(list) == 0 {
 		return app.failf("No schedules", "This project has no triggers with a schedule.")
 	}
-	workflows, found := op.triggerRuns(ctx, p, scheduled(p), o.environment, &o.VariableOptions)
+	workflows, found := work.TriggerRuns(ctx, op.Operation, p, work.Scheduled(p), o.environment, &o.VariableOptions)
 	if diags = append(diags, found...); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -64,7 +65,7 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		op.watchFiles(ctx, o.environment, workflows, before, scheduled, func(_ *projects.Project, list []*triggers.Trigger) {
+		work.WatchFiles(ctx, op.Operation, o.environment, workflows, before, work.Scheduled, func(_ *projects.Project, list []*triggers.Trigger) {
 			select {
 			case lists <- list:
 			case <-ctx.Done():

@@ -21,11 +21,13 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/notify"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/telemetry"
 )
@@ -78,7 +80,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	ctx, let := within(ctx, grace)
+	ctx, let := operations.Within(ctx, grace)
 	defer let()
 	log := o.log(app)
 	ctx = telemetry.WithLog(ctx, log)
@@ -148,30 +150,29 @@ func (o *serverOptions) log(app *App) *slog.Logger {
 
 // assemble makes the server and what works beside it. Each of these works until its
 // context ends, and returns when it has let go of what it had begun.
-func (o *serverOptions) assemble(ctx context.Context, app *App, op *Operation, store *sqlite.Store, changes *sqlite.Changes, log *slog.Logger) (*server.Server, []func(context.Context), diag.List) {
+func (o *serverOptions) assemble(ctx context.Context, app *App, op *operations.Operation, store *sqlite.Store, changes *sqlite.Changes, log *slog.Logger) (*server.Server, []func(context.Context), diag.List) {
 	app.Refusals = project.NewRefusals(store)
 	known, diags := app.ServerIdentities(ctx, store)
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
-	started, diags := op.openServerTriggers(ctx)
+	started, diags := work.OpenTriggers(ctx, op)
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
 	runner := &runs.Runner{Store: store, Actor: app.Actor(), Egress: app.Egress}
-	driver := newRunDriver(op, runner, o.most, func(string, ...any) {}, ctx.Done(), hardContext(ctx).Done())
-	app.busy.Store(new(driver.busy))
-	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store), speculative: o.speculative}
-	work.observer.work = work
-	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf}
+	driver := operations.NewDriver(op, runner, o.most, func(string, ...any) {}, ctx.Done(), operations.Hard(ctx).Done())
+	app.busy.Store(new(driver.Busy))
+	asked := work.New(op, runner, store, o.speculative)
+	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: asked.PlansOf}
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Events: store, Outbox: store, Runner: runner, Work: work, Version: project.ProgramVersion(), Name: filepath.Base(op.WorkDir),
+			Store: store, Events: store, Outbox: store, Runner: runner, Work: asked, Version: project.ProgramVersion(), Name: filepath.Base(op.WorkDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
-		Token: known.Token, Issuers: known.Issuers, LoggedIn: known.LoggedIn, Refused: func(r server.Refusal) { refuseRequest(app.Session, r) },
+		Token: known.Token, Issuers: known.Issuers, LoggedIn: known.LoggedIn, Refused: func(r server.Refusal) { work.RefuseRequest(app.Session, r) },
 		Locks: store,
-		Hooks: started.hooks,
+		Hooks: started.Hooks,
 		Log:   log,
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,
 	}
@@ -180,10 +181,10 @@ func (o *serverOptions) assemble(ctx context.Context, app *App, op *Operation, s
 		s.Local = &who
 	}
 	return s, []func(context.Context){
-		func(ctx context.Context) { driver.follow(ctx, changes.Next) },
-		func(ctx context.Context) { started.serve(ctx, changes.Next) },
-		func(ctx context.Context) { op.serveNotify(ctx, notifier) },
-		work.observer.serve,
+		func(ctx context.Context) { driver.Follow(ctx, changes.Next) },
+		func(ctx context.Context) { started.Serve(ctx, changes.Next) },
+		func(ctx context.Context) { work.ServeNotify(ctx, op, notifier) },
+		asked.Observer.Serve,
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/files"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/project"
@@ -72,22 +73,22 @@ func (a *App) showFile(ctx context.Context, p *project.Directory, name string, a
 			return a.showState(ctx, p, st, asJSON)
 		}
 	}
-	loaded, diags := loadPlanFile(p, name)
+	loaded, diags := operations.LoadPlanFile(p, name)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	if asJSON {
-		err := jsonplan.WritePlan(a.Out, loaded.plan, loaded.config, p.JSONOptions(ctx))
+		err := jsonplan.WritePlan(a.Out, loaded.Plan, loaded.Config, p.JSONOptions(ctx))
 		fmt.Fprintln(a.Out)
 		if err != nil {
 			return a.failf("Cannot write JSON", "%s.", err)
 		}
 		return exitOK
 	}
-	a.terminals().out.Plan(loaded.plan, p.Schemas(ctx))
-	op := newOperation(p, a.operationView(false))
-	op.showCost(ctx, loaded)
-	a.Show(op.judge(ctx, loaded).advice())
+	a.terminals().out.Plan(loaded.Plan, p.Schemas(ctx))
+	op := operations.New(p, a.operationView(false))
+	op.ShowCost(ctx, loaded)
+	a.Show(op.Judge(ctx, loaded).Advice())
 	return exitOK
 }
 

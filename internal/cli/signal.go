@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -167,7 +168,7 @@ func describePlan(ctx context.Context, p *project.Directory, digest string) (str
 	cannot := func(err error) (string, diag.List) {
 		return "", diag.Errorf("Cannot show the plan", "The plan %s cannot be read: %s. Nobody should approve what cannot be seen; somebody who knows what it is can give -digest.", digest, err)
 	}
-	data, err := p.Opened.Blob(ctx, sharedPrefix+digest)
+	data, err := p.Opened.Blob(ctx, operations.SharedPrefix+digest)
 	if err != nil {
 		return cannot(err)
 	}
@@ -195,7 +196,7 @@ func describePlan(ctx context.Context, p *project.Directory, digest string) (str
 
 // describePart says what a plan does to one stack.
 func describePart(b *strings.Builder, stack, environment string, plan *plans.Plan) {
-	fmt.Fprintf(b, "  Stack %s in environment %s: %s\n", stack, environment, summaryLine(plan))
+	fmt.Fprintf(b, "  Stack %s in environment %s: %s\n", stack, environment, operations.SummaryLine(plan))
 	shown := 0
 	for _, c := range plan.Changes {
 		if c.Action == plans.NoOp {
@@ -280,7 +281,7 @@ func (a *App) signalRun(ctx context.Context, id string, verb access.Verb, make f
 	}
 	run, err := store.Run(ctx, id)
 	if err != nil {
-		return a.fail(noRun(id, err))
+		return a.fail(operations.NoRun(id, err))
 	}
 	if diags := a.MayRun(ctx, store, run, verb); diags.HasErrors() {
 		return a.fail(diags)

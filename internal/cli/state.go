@@ -15,6 +15,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/files"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -68,7 +69,7 @@ func (e *stateEdit) writeMoved(ctx context.Context, cause string, changes []stat
 		return e.app.fail(project.Unreadable(e.st, diag.Error, "Nothing was changed, because they would be lost."))
 	}
 	if len(changes) > 0 {
-		told, diags := passState(ctx, e.Directory, e.app.operationView(false), cause, e.st, changes, moved)
+		told, diags := gate.PassState(ctx, e.Directory, e.app.operationView(false), cause, e.st, changes, moved)
 		if diags.HasErrors() {
 			return e.app.fail(diags)
 		}
@@ -348,7 +349,7 @@ func statePushCommand() *command {
 				}
 				pushed.Serial = max(pushed.Serial, e.st.Serial+1)
 				write := project.WholeState(e.app.Actor(), e.Key(), e.st, pushed, "push")
-				told, diags := passState(ctx, e.Directory, e.app.operationView(false), "push", e.st, write.Changes, nil)
+				told, diags := gate.PassState(ctx, e.Directory, e.app.operationView(false), "push", e.st, write.Changes, nil)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}

@@ -8,6 +8,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
@@ -86,7 +87,7 @@ func workflowValidateCommand() *command {
 				app.jsonOut = o.json
 				p, diags := app.OpenWorkflows()
 				if p != nil && (len(args) == 0 || p.Workflows[args[0]] != nil || !diags.HasErrors()) { // errors may hide it
-					diags = append(diags, checkWorkflows(p, args)...)
+					diags = append(diags, operations.CheckWorkflows(p, args)...)
 					if len(args) == 0 {
 						diags = append(diags, triggers.Check(p)...)
 					}
@@ -118,7 +119,7 @@ func workflowGraphCommand() *command {
 				w := p.Workflows[args[0]]
 				switch {
 				case w == nil:
-					return app.fail(noWorkflow(p, args[0]))
+					return app.fail(operations.NoWorkflow(p, args[0]))
 				case w.Definition != "":
 					return app.failf("Nothing to draw", "The workflow %q is a state machine: only workflows with steps can be drawn.", args[0])
 				}

@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/tests"
 	"github.com/tutti-dev/tutti/internal/tests/workflowtests"
@@ -69,8 +70,8 @@ func (o *workflowTestOptions) run(ctx context.Context, app *App, args []string) 
 		return app.failf("No tests found", "There are no tests that match. Tests are test blocks in files that end in %s.", projects.TestSuffix)
 	}
 	results := workflowtests.Run(ctx, files, workflowtests.Options{
-		Project: p, StackOutputs: stackOutputNames(p), Only: o.wanted, Watch: o.watch(app, about),
-		Check: func(name string) diag.List { return checkWorkflows(p, []string{name}) },
+		Project: p, StackOutputs: operations.StackOutputNames(p), Only: o.wanted, Watch: o.watch(app, about),
+		Check: func(name string) diag.List { return operations.CheckWorkflows(p, []string{name}) },
 	})
 	return o.conclude(app, results)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -174,7 +175,7 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		}
 		none := states.New()
 		write = project.WholeState(p.Session.Actor(), key, none, st, "push")
-		told, diags := passState(ctx, p.Aside(key), app.operationView(false), "push", none, write.Changes, nil)
+		told, diags := gate.PassState(ctx, p.Aside(key), app.operationView(false), "push", none, write.Changes, nil)
 		if diags.HasErrors() {
 			return app.fail(diags)
 		}
@@ -254,7 +255,7 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 			continue
 		}
 		var diags diag.List
-		if told[key], diags = passState(ctx, p.Aside(key), app.operationView(false), "workspace delete", st, removal(st.Sorted()), nil); diags.HasErrors() {
+		if told[key], diags = gate.PassState(ctx, p.Aside(key), app.operationView(false), "workspace delete", st, removal(st.Sorted()), nil); diags.HasErrors() {
 			return app.fail(diags)
 		}
 		app.Show(diags)

@@ -55,7 +55,7 @@ func (j *judging) unknowns(ctx context.Context, plain []said, asked []attribute)
 			follow.noted(id)
 		}
 	}
-	if again, err := j.watch(ctx, j.r.query, j.r.says, w, in, follow); err != nil || !same(plain, again) {
+	if again, err := j.watch(ctx, j.r.query, j.says, w, in, follow); err != nil || !same(plain, again) {
 		follow.certain = nil
 	}
 	if bounded {

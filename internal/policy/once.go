@@ -100,7 +100,7 @@ func (j *judging) watchedOnly(ctx context.Context) (out []said, asked []attribut
 		return nil, nil, false
 	}
 	w, in := j.worker.watched()
-	out, err := j.watch(ctx, j.r.query, j.r.says, w, in, nil)
+	out, err := j.watch(ctx, j.r.query, j.says, w, in, nil)
 	if err != nil {
 		return nil, nil, false
 	}

@@ -161,3 +161,26 @@ func unwatched(t *ast.Term) *ast.Term {
 	}
 	return t
 }
+
+// TestTracks holds the plain variant of a policy for the tracked one only where no
+// comprehension has an index.
+func TestTracks(t *testing.T) {
+	for rule, want := range map[string]bool{
+		`deny contains m if { some rc in input.resource_changes; m := concat(" ", [o.address | some o in input.resource_changes]) }`: true,
+		`deny contains m if {
+	some rc in input.resource_changes
+	kind := rc.type
+	same := [o.address | some o in input.resource_changes; o.type == kind]
+	m := concat(" ", same)
+}`: false,
+	} {
+		p, diags := Prepare("p", Mandatory, "policy", map[string][]byte{"main.rego": []byte("package main\n" + rule)})
+		if diags.HasErrors() {
+			t.Fatal(rule, diags.Err())
+		}
+		plain, tracked := p.program(variant{}), p.program(variant{tracked: true})
+		if plain.tracks != want || (plain == tracked) != want {
+			t.Errorf("tracks: %v, want %v\n%s", plain.tracks, want, rule)
+		}
+	}
+}

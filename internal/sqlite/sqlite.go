@@ -151,7 +151,7 @@ func (s *Store) openFile(ctx context.Context) error {
 	w, err := openWriter(ctx, s.path(), s.changed)
 	if err != nil {
 		unlock(using)
-		return fmt.Errorf("cannot open the store %s: %w", s.path(), err)
+		return fmt.Errorf("cannot open the store %s: %w", s.path(), plainly(err))
 	}
 	reader, err := sql.Open("sqlite", dataSource(s.path(), true))
 	if err != nil {

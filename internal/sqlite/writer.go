@@ -177,11 +177,13 @@ var ErrNoStore = errors.New("it is not a store of Tutti")
 
 // plainly says what SQLite means where its own words leave that open.
 func plainly(err error) error {
-	const full, noDatabase = 13, 26 // https://www.sqlite.org/rescode.html
+	// https://www.sqlite.org/rescode.html; the second is about the index of the log, which
+	// is made when a store is opened.
+	const full, noRoomForIndex, noDatabase = 13, 4874, 26
 	var told *driver.Error
 	switch {
 	case !errors.As(err, &told):
-	case told.Code() == full:
+	case told.Code() == full, told.Code() == noRoomForIndex:
 		return ErrFull
 	case told.Code() == noDatabase:
 		return ErrNoStore
