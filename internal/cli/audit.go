@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,6 +57,19 @@ func (e *eventFilter) wants(l *events.Link) bool {
 		(e.kind == "" || l.Type == e.kind || open && strings.HasPrefix(l.Type, prefix))
 }
 
+// unheardOf warns of a type that no event in the feed has, and that is none of Tutti's own.
+func (e *eventFilter) unheardOf(types []string) diag.List {
+	prefix, open := strings.CutSuffix(e.kind, "*")
+	if e.kind == "" || runs.Reserved(prefix) || slices.ContainsFunc(types, func(one string) bool { return one == prefix || open && strings.HasPrefix(one, prefix) }) {
+		return nil
+	}
+	there := "There are none yet."
+	if len(types) > 0 {
+		there = "There are: " + strings.Join(types, ", ") + "."
+	}
+	return diag.Warningf("No such type", "No event has ever had the type %q.%s %s", e.kind, diag.DidYouMean(e.kind, types), there)
+}
+
 func auditListCommand() *command {
 	return &command{
 		name: "list", summary: "List what happened, the last events at the end",
@@ -69,6 +83,9 @@ func auditListCommand() *command {
 			f.number(&e.limit, "limit", "N", "Only the last so many.")
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, _ []string) int {
+				if e.limit < 0 {
+					return app.fail(negativeLimit(e.limit))
+				}
 				if diags := e.parse(time.Now()); diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -79,8 +96,9 @@ func auditListCommand() *command {
 }
 
 func (a *App) listEvents(ctx context.Context, store runs.Store, e *eventFilter, asJSON bool) int {
-	found := []events.Link{}
+	found, told := []events.Link{}, map[string]bool{}
 	_, err := store.Feed(ctx, 0, func(l *events.Link) error {
+		told[l.Type] = true
 		if e.wants(l) {
 			found = append(found, *l)
 			if e.limit > 0 && len(found) > 2*e.limit {
@@ -94,6 +112,9 @@ func (a *App) listEvents(ctx context.Context, store runs.Store, e *eventFilter, 
 	}
 	if e.limit > 0 && len(found) > e.limit {
 		found = found[len(found)-e.limit:]
+	}
+	if len(found) == 0 {
+		a.Show(e.unheardOf(sortedKeys(told)))
 	}
 	if asJSON {
 		docs := make([]events.Document, len(found))

@@ -95,7 +95,7 @@ func (o *costOptions) read(p *project.Directory) diag.List {
 	for _, name := range o.usage {
 		src, err := os.ReadFile(name)
 		if err != nil {
-			diags = append(diags, diag.Errorf("Cannot read file", "%s.", err)...)
+			diags = append(diags, diag.Errorf("Cannot read file", "%s.", files.Reason(err))...)
 			continue
 		}
 		diags = append(diags, prices.AddUsage(p.Session, name, src)...)

@@ -88,7 +88,7 @@ func (o *formatOptions) run(_ context.Context, app *App, args []string) int {
 		for _, file := range found {
 			src, err := os.ReadFile(file)
 			if err != nil {
-				diags = append(diags, diag.Errorf("Cannot read file", "%s.", err)...)
+				diags = append(diags, diag.Errorf("Cannot read file", "%s.", files.Reason(err))...)
 				continue
 			}
 			format(file, src, file)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/gate"
@@ -59,6 +60,14 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	}
 	if o.plan != "" && o.planJSON != "" || len(args) > 0 && o.plan+o.planJSON != "" {
 		return app.failf("Options that exclude each other", "Give one plan: a directory, -plan=FILE or -plan-json=FILE.")
+	}
+	for _, file := range []string{o.plan, o.planJSON} {
+		if file == "" || file == "-" {
+			continue
+		}
+		if _, err := os.Stat(file); err != nil {
+			return app.failf("Cannot read plan file", "%s.", files.Reason(err))
+		}
 	}
 	start, err := os.Getwd()
 	if err != nil {
@@ -265,7 +274,7 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 	for _, dir := range dirs {
 		rules, err := policy.ReadDir(dir)
 		if err != nil {
-			return app.failf("Cannot read policy", "%s.", files.Reason(err))
+			return app.failf("Cannot read policy", "%s. Name directories with rules, or declare policies in the project's *%s files.", files.Reason(err), projects.Suffix)
 		}
 		sources := map[string][]byte{}
 		for name, src := range rules {
@@ -285,7 +294,7 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 			err = files.Replace(o.junit, report.Bytes(), 0o644)
 		}
 		if err != nil {
-			return app.failf("Cannot write the report", "%s.", err)
+			return app.fail(writeProblem(o.junit, err))
 		}
 	}
 	failed := false

@@ -91,7 +91,7 @@ func (a *App) artifacts(ctx context.Context, r *runs.Runner, id, dir string, asJ
 			err = files.Replace(name, data, 0o644)
 		}
 		if err != nil {
-			return a.failf("Cannot write the file", "%s.", err)
+			return a.fail(writeProblem(name, err))
 		}
 	}
 	if asJSON {
@@ -99,6 +99,9 @@ func (a *App) artifacts(ctx context.Context, r *runs.Runner, id, dir string, asJ
 			list = []runs.Artifact{}
 		}
 		return a.printJSONIndented(list)
+	}
+	if len(list) == 0 {
+		fmt.Fprintf(a.Out, "The steps of run %s left no files.\n", id)
 	}
 	for _, one := range list {
 		fmt.Fprintln(a.Out, views.Listed(fmt.Sprintf("%-20s %10d", one.Name, one.Size), 4, "  ", one.Path))

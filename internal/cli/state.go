@@ -451,6 +451,9 @@ func stateHistoryCommand() *command {
 			var limit int
 			f.number(&limit, "limit", "N", "Only the newest N changes.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if limit < 0 {
+					return app.fail(negativeLimit(limit))
+				}
 				var object *addrs.Object
 				if len(args) == 1 {
 					addr, err := addrs.ParseResourceInstance(args[0])

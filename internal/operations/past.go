@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"strings"
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
@@ -59,7 +60,11 @@ func (p *PastRun) Reusable(from string) (map[string]flow.Outcome, diag.List) {
 	if from != "" {
 		again, ok := p.Definition.Behind(from)
 		if !ok {
-			return nil, diag.Errorf("No such step", "The workflow %q had no step %q.", p.Definition.Workflow.Name, from)
+			var names []string
+			for _, s := range p.Definition.Workflow.Steps {
+				names = append(names, s.Name)
+			}
+			return nil, diag.Errorf("No such step", "The workflow %q had no step %q.%s It had: %s.", p.Definition.Workflow.Name, from, diag.DidYouMean(from, names), strings.Join(names, ", "))
 		}
 		maps.Copy(without, again)
 	}
