@@ -238,7 +238,7 @@ func (i *Identification) inStore(ctx context.Context, do func(*sqlite.Store) err
 	keys.Marker = markerOf(i.storeDir())
 	store, err := sqlite.Open(ctx, i.storeDir(), sqlite.Options{Hider: secrets.NewKeyring(keys), Now: time.Now})
 	if err != nil {
-		return err
+		return storeProblem(i.storeDir(), err).Err()
 	}
 	err = do(store)
 	if closed := store.Close(); err == nil {

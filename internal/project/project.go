@@ -302,7 +302,7 @@ func (p *Directory) Store(ctx context.Context) (*sqlite.Store, diag.List) {
 	}
 	store, err := sqlite.Open(ctx, p.StoreDir(), sqlite.Options{Hider: p.Keyring, Now: time.Now})
 	if err != nil {
-		return nil, diag.FromError(err)
+		return nil, storeProblem(p.StoreDir(), err)
 	}
 	p.Opened = store
 	if p.Ensemble != nil {
