@@ -227,7 +227,11 @@ type Entry struct {
 type Event struct {
 	Actor string          `json:"actor,omitempty"`
 	Data  json.RawMessage `json:"data,omitempty"`
-	ID    string          `json:"id"`
+	// In lists: its own hash.
+	Hash string `json:"hash,omitempty"`
+	ID   string `json:"id"`
+	// In lists: the hash of the event before.
+	PreviousHash string `json:"previous_hash,omitempty"`
 	// Where it stands in the feed: a cursor.
 	Sequence int64     `json:"sequence"`
 	Source   string    `json:"source"`
@@ -977,8 +981,14 @@ func (c *Client) ListRevisions(ctx context.Context, environment string, stack st
 type ListEventsQuery struct {
 	// Only events behind this one.
 	After int64
+	// Only events before this one.
+	Before int64
 	// Begin so many events before the end, instead of at after.
 	Last int64
+	// The newest first: next is then what to give as before.
+	Newest bool
+	// Only events that happened then or later.
+	Since time.Time
 	// Only events of this type; ending in * those that begin so.
 	Type string
 	// Only events about this.
@@ -991,8 +1001,17 @@ func (q ListEventsQuery) values() url.Values {
 	if q.After != 0 {
 		v.Set("after", strconv.FormatInt(int64(q.After), 10))
 	}
+	if q.Before != 0 {
+		v.Set("before", strconv.FormatInt(int64(q.Before), 10))
+	}
 	if q.Last != 0 {
 		v.Set("last", strconv.FormatInt(int64(q.Last), 10))
+	}
+	if q.Newest {
+		v.Set("newest", "true")
+	}
+	if !q.Since.IsZero() {
+		v.Set("since", q.Since.Format(time.RFC3339Nano))
 	}
 	if q.Type != "" {
 		v.Set("type", q.Type)
@@ -1006,7 +1025,7 @@ func (q ListEventsQuery) values() url.Values {
 	return v
 }
 
-// ListEvents: List what happened, oldest first.
+// ListEvents: List what happened, oldest first unless asked otherwise.
 func (c *Client) ListEvents(ctx context.Context, query ListEventsQuery) (*PageEvent, error) {
 	out := new(PageEvent)
 	return out, c.do(ctx, "GET", "/api/v1/events", query.values(), nil, out)

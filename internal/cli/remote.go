@@ -49,6 +49,9 @@ var planningThere = []string{
 var remoteOptions = map[string][]string{
 	"apply":            slices.Concat(planningThere, []string{"auto-approve", "destroy", "override"}),
 	"approve":          {"comment", "digest"},
+	"audit export":     {"after"},
+	"audit list":       {"json", "limit", "since", "subject", "type"},
+	"audit verify":     {"head", "json"},
 	"cancel":           {"env"},
 	"deliveries":       {"json", "limit", "notify", "status"},
 	"deliveries list":  {"json", "limit", "notify", "status"},

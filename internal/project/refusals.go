@@ -55,13 +55,13 @@ type RefusalData struct {
 	Count       int         `json:"count"` // how often within the hour
 }
 
-// refusals tell the feed of what was refused: the first time, the tenth, the
+// Refusals tell the feed of what was refused: the first time, the tenth, the
 // hundredth, … within an hour, so that nobody who tries over and over can fill the
 // store. Counts are kept, for the next process.
-type refusals struct {
+type Refusals struct {
 	store refusalStore
 	Now   func() time.Time
-	// each says to keep every count: the process ends soon.
+	// Each says to keep every count: the process ends soon.
 	Each bool
 
 	mu   sync.Mutex
@@ -75,12 +75,13 @@ type refusalCount struct {
 	who   string    // in refusals.of
 }
 
-func NewRefusals(store refusalStore) *refusals {
-	return &refusals{store: store, Now: time.Now, list: map[string]*refusalCount{}, of: map[string]int{}}
+// NewRefusals tells of them in a store.
+func NewRefusals(store refusalStore) *Refusals {
+	return &Refusals{store: store, Now: time.Now, list: map[string]*refusalCount{}, of: map[string]int{}}
 }
 
 // Tell counts a refusal, and tells of it when it is its turn.
-func (r *refusals) Tell(ctx context.Context, e Refusal) error {
+func (r *Refusals) Tell(ctx context.Context, e Refusal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.Now()
@@ -107,7 +108,7 @@ func (r *refusals) Tell(ctx context.Context, e Refusal) error {
 }
 
 // count finds the count that a refusal belongs to.
-func (r *refusals) count(ctx context.Context, e *Refusal, now time.Time) (string, *refusalCount, error) {
+func (r *Refusals) count(ctx context.Context, e *Refusal, now time.Time) (string, *refusalCount, error) {
 	for _, text := range []*string{&e.Subject, &e.Data.Environment, &e.Data.Resource, &e.Data.Route, &e.Data.Reason} {
 		*text = shortened(*text)
 	}
@@ -149,7 +150,7 @@ func (r *refusals) count(ctx context.Context, e *Refusal, now time.Time) (string
 }
 
 // forget drops what is no longer counted.
-func (r *refusals) forget(now time.Time) {
+func (r *Refusals) forget(now time.Time) {
 	for key, c := range r.list {
 		if now.Before(c.Until) {
 			continue

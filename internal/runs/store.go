@@ -147,15 +147,18 @@ func (q RunQuery) Chooses(r Run) bool {
 
 // EventQuery says which events of the feed are asked for; what is empty, any.
 type EventQuery struct {
-	After   int64  // only those behind this number
-	Type    string // of this type or, ending in *, those that begin so
+	After   int64     // only those behind this number
+	Before  int64     // only those before this number; 0 for any
+	Since   time.Time // only those that happened then or later; zero for any
+	Type    string    // of this type or, ending in *, those that begin so
 	Subject string
+	Newest  bool // the last ones first
 }
 
 // Chooses reports whether an event is one of those asked for.
 func (q EventQuery) Chooses(l *events.Link) bool {
 	prefix, begins := strings.CutSuffix(q.Type, "*")
-	return l.Sequence > q.After && (q.Subject == "" || q.Subject == l.Subject) &&
+	return l.Sequence > q.After && (q.Before == 0 || l.Sequence < q.Before) && !l.Time.Before(q.Since) && (q.Subject == "" || q.Subject == l.Subject) &&
 		(q.Type == "" || q.Type == l.Type || begins && strings.HasPrefix(l.Type, prefix))
 }
 
@@ -312,7 +315,7 @@ type Store interface {
 	// not look whether the chain holds: [events.Chain] does. An error of each
 	// ends it and is returned.
 	Feed(ctx context.Context, after int64, each func(*events.Link) error) (made int64, err error)
-	// FeedOf is Feed for the events that a query chooses.
+	// FeedOf is Feed for the events that a query chooses, in the order that it wants.
 	FeedOf(ctx context.Context, q EventQuery, each func(*events.Link) error) error
 	// Record writes events that belong to nothing else that is written. Events
 	// without an ID or a time are given one.

@@ -303,18 +303,26 @@ func worked(t *testing.T) time.Duration {
 func TestFeedOf(t *testing.T) {
 	ctx := t.Context()
 	s := open(t, t.TempDir())
+	began := time.Unix(1_800_000_000, 0)
 	types := []string{"run.started", "run.succeeded", "run", "run.", "RUN.started", "drift.found", "rün.started", "run*"}
 	var list []events.Event
 	for i := range 200 {
-		list = append(list, events.Event{Source: "/test", Type: types[i%len(types)], Subject: []string{"", "a", "b"}[i%3]})
+		at := began.Add(time.Duration(i) * time.Second)
+		if i%20 == 0 {
+			at = at.Add(-time.Minute) // a clock that was put back
+		}
+		list = append(list, events.Event{Source: "/test", Type: types[i%len(types)], Subject: []string{"", "a", "b"}[i%3], Time: at})
 	}
 	if err := s.Record(ctx, list...); err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range append([]string{"", "*", "run.*", "run*", "r*", "none", "none*", "rü*"}, types...) {
 		for _, subject := range []string{"", "a", "none"} {
-			for _, after := range []int64{0, 100, 500} {
-				q := runs.EventQuery{After: after, Type: kind, Subject: subject}
+			for _, q := range []runs.EventQuery{
+				{}, {After: 100}, {After: 500}, {Newest: true}, {Newest: true, Before: 90}, {After: 20, Before: 90, Since: began.Add(15 * time.Second)},
+				{Newest: true, Since: began.Add(150 * time.Second)}, {Since: began.Add(time.Hour)}, {Since: began.Add(-2 * time.Minute)}, {Since: began.AddDate(900, 0, 0)}, {Since: began.AddDate(-900, 0, 0), After: 100},
+			} {
+				q.Type, q.Subject = kind, subject
 				var want, got []int64
 				_, err := s.Feed(ctx, 0, func(l *events.Link) error {
 					if q.Chooses(l) {
@@ -324,6 +332,9 @@ func TestFeedOf(t *testing.T) {
 				})
 				if err != nil {
 					t.Fatal(err)
+				}
+				if q.Newest {
+					slices.Reverse(want)
 				}
 				if err := s.FeedOf(ctx, q, func(l *events.Link) error { got = append(got, l.Sequence); return nil }); err != nil || !slices.Equal(got, want) {
 					t.Errorf("%+v: %v, %v, want %v", q, got, err, want)

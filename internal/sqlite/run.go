@@ -274,7 +274,7 @@ func runConditions(q runs.RunQuery) (string, []any) {
 		condition{runWorkflow + " = ?", q.Workflow, q.Workflow != ""},
 		condition{runParent + " = ?", q.Parent, q.Parent != ""},
 		condition{"status = ?", string(q.Status), q.Status != "" && !open},
-		condition{"ended >= ?", nanoseconds(q.EndedSince), !q.EndedSince.IsZero()},
+		condition{"ended >= ?", bound(q.EndedSince), !q.EndedSince.IsZero()},
 	)
 	and := func(text string, values ...any) { where, args = where+"AND "+text+" ", append(args, values...) }
 	if q.State != nil {

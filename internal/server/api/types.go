@@ -201,12 +201,20 @@ type Event struct {
 	Actor    string          `json:"actor,omitempty"`
 	Time     time.Time       `json:"time"`
 	Data     json.RawMessage `json:"data,omitempty"`
+
+	// The chain: see docs/audit.md.
+	PreviousHash string `json:"previous_hash,omitempty" doc:"In lists: the hash of the event before."`
+	Hash         string `json:"hash,omitempty" doc:"In lists: its own hash."`
 }
 
 func eventOf(l *events.Link) Event {
-	return Event{
+	out := Event{
 		Sequence: l.Sequence, ID: l.ID, Source: l.Source, Type: l.Type, Subject: l.Subject, Actor: l.Actor, Time: l.Time, Data: l.Data,
 	}
+	if len(l.Data) > 0 && !json.Valid(l.Data) {
+		out.Data = events.DocumentOf(l).Data // somebody has altered it
+	}
+	return out
 }
 
 // Workflow is a workflow that the project declares.
