@@ -20,7 +20,7 @@ type Costs struct {
 	Verdicts []cost.Verdict
 	diags    diag.List // not told yet
 	Denied   bool
-	// board is what is judged again when more is known; nil where nothing is to be.
+	// Board is what is judged again when more is known; nil where nothing is to be.
 	Board *Board
 }
 
@@ -57,7 +57,7 @@ func (c *Case) Judge(ctx context.Context, l *Plan) *Costs {
 
 // JudgePlans prices plans, by stack, and holds what their stacks come to against
 // the budgets. It is the one place where budgets are judged: everything that is
-// applied passes it, in operation.carryOut or ensembleOperation.execute.
+// applied passes it, in operations.Operation.CarryOut, or before several stacks are applied.
 func (c *Case) JudgePlans(ctx context.Context, planned map[string]*Plan) *Costs {
 	j := &Costs{}
 	prices, diags := PricingOf(c.Directory)

@@ -78,9 +78,9 @@ func (b *Board) awaits(stack string) []string {
 	return out
 }
 
-// budgetGuard judges open budgets again, during a run, each time the cost of an
+// BudgetGuard judges open budgets again, during a run, each time the cost of an
 // object becomes known.
-type budgetGuard struct {
+type BudgetGuard struct {
 	o     *Case
 	l     *Plan
 	board *Board
@@ -93,12 +93,12 @@ type budgetGuard struct {
 }
 
 // NewBudgetGuard returns nil where no budget may yet be exceeded.
-func NewBudgetGuard(o *Case, l *Plan, board *Board) *budgetGuard {
+func NewBudgetGuard(o *Case, l *Plan, board *Board) *BudgetGuard {
 	waiting := board.awaits(o.Stack)
 	if len(waiting) == 0 {
 		return nil
 	}
-	g := &budgetGuard{o: o, l: l, board: board, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, exceeded: map[string]bool{}}
+	g := &BudgetGuard{o: o, l: l, board: board, await: map[string]bool{}, known: map[addrs.Object]cty.Value{}, exceeded: map[string]bool{}}
 	for _, address := range waiting {
 		g.await[address] = true
 	}
@@ -106,7 +106,7 @@ func NewBudgetGuard(o *Case, l *Plan, board *Board) *budgetGuard {
 }
 
 // Before implements [engine.Guard].
-func (g *budgetGuard) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
+func (g *BudgetGuard) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.await[c.Object.String()] || c.ConfigKnown {
@@ -117,7 +117,7 @@ func (g *budgetGuard) Before(ctx context.Context, c *plans.Change, planned cty.V
 }
 
 // After implements [engine.Guard].
-func (g *budgetGuard) After(c *plans.Change, value cty.Value) {
+func (g *BudgetGuard) After(c *plans.Change, value cty.Value) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.await[c.Object.String()] {
@@ -126,7 +126,7 @@ func (g *budgetGuard) After(c *plans.Change, value cty.Value) {
 }
 
 // Closing judges by what only the provider could say.
-func (g *budgetGuard) Closing(ctx context.Context, _ engine.Final) diag.List {
+func (g *BudgetGuard) Closing(ctx context.Context, _ engine.Final) diag.List {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.stale {
@@ -137,7 +137,7 @@ func (g *budgetGuard) Closing(ctx context.Context, _ engine.Final) diag.List {
 
 // again judges with what is known by now. A budget that is exceeded is told once:
 // as an error or, where there is a reason, to the feed.
-func (g *budgetGuard) again(ctx context.Context) diag.List {
+func (g *BudgetGuard) again(ctx context.Context) diag.List {
 	g.stale = false
 	plan := *g.l.Plan
 	plan.Changes = slices.Clone(g.l.Plan.Changes)
@@ -173,7 +173,7 @@ func (g *budgetGuard) again(ctx context.Context) diag.List {
 }
 
 // tell tells the feed that a budget turned out to be exceeded, as was allowed.
-func (g *budgetGuard) tell(ctx context.Context, v cost.Verdict) error {
+func (g *BudgetGuard) tell(ctx context.Context, v cost.Verdict) error {
 	told := runs.AuditEvent(g.o.Key(), "budget.overridden", budgetRule+v.Budget, g.o.By(), nil)
 	told.Data = EventData(overrideEvent{v, g.o.Subject()})
 	return g.o.Opened.Record(context.WithoutCancel(ctx), told)
@@ -187,16 +187,17 @@ func (c *Case) BoardOf(ctx context.Context, run runs.Run, planned map[string]*Pl
 	return own.JudgePlans(ctx, planned).Board
 }
 
-// guards are those that look at one run.
-type guards []interface {
+// Guards are those that look at one run.
+type Guards []interface {
 	engine.Guard
 	Closing(context.Context, engine.Final) diag.List
 }
 
-var _ engine.Guard = guards{}
+var _ engine.Guard = Guards{}
 
-func GuardsOf(rules *guard, budgets *budgetGuard) guards {
-	var out guards
+// GuardsOf joins what guards a run; either may be nil.
+func GuardsOf(rules *Guard, budgets *BudgetGuard) Guards {
+	var out Guards
 	if rules != nil {
 		out = append(out, rules)
 	}
@@ -207,7 +208,7 @@ func GuardsOf(rules *guard, budgets *budgetGuard) guards {
 }
 
 // Before implements [engine.Guard].
-func (g guards) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
+func (g Guards) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
 	var diags diag.List
 	for _, one := range g {
 		diags = append(diags, one.Before(ctx, c, planned)...)
@@ -216,14 +217,14 @@ func (g guards) Before(ctx context.Context, c *plans.Change, planned cty.Value) 
 }
 
 // After implements [engine.Guard].
-func (g guards) After(c *plans.Change, value cty.Value) {
+func (g Guards) After(c *plans.Change, value cty.Value) {
 	for _, one := range g {
 		one.After(c, value)
 	}
 }
 
 // Closing is what is left to be judged at the end of a run.
-func (g guards) Closing(ctx context.Context, final engine.Final) diag.List {
+func (g Guards) Closing(ctx context.Context, final engine.Final) diag.List {
 	var diags diag.List
 	for _, one := range g {
 		diags = append(diags, one.Closing(ctx, final)...)

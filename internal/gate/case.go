@@ -31,13 +31,13 @@ func (c *Case) As(actor string, authority *access.Authority, overrides []runs.Ov
 
 // View shows what the rules say.
 type View interface {
-	// settle ends what is being drawn, before something else is printed.
+	// Settle ends what is being drawn, before something else is printed.
 	Settle()
-	// decision shows what policy says.
+	// Decision shows what policy says.
 	Decision(d *policy.Decision)
-	// cost shows what plans come to.
+	// Cost shows what plans come to.
 	Cost(j *Costs)
-	// shown reports whether anybody sees it.
+	// Shown reports whether anybody sees it.
 	Shown() bool
 }
 
@@ -65,5 +65,5 @@ func (c *Case) By() string {
 	return c.Session.Actor()
 }
 
-// Subject is [operation.by] as grants, policies and the feed name them.
+// Subject is [Case.By] as grants, policies and the feed name them.
 func (c *Case) Subject() string { return access.Subject(c.By()) }

@@ -32,7 +32,7 @@ import (
 )
 
 // The gate: every plan passes it on the way to a run, whoever made the plan and
-// whatever asks for the run (see [operation.carryOut]). The policies are those of
+// whatever asks for the run (operations.Operation.CarryOut). The policies are those of
 // the project's files as they are now, not as they were when a plan was saved.
 
 // Policies are the policies of a project, read once for all stacks that a
@@ -156,8 +156,8 @@ type Request struct {
 	Resume string // the run that is gone on with; empty for a new one
 }
 
-// judgement is what policy says about a plan, with what it was made from.
-type judgement struct {
+// Judgement is what policy says about a plan, with what it was made from.
+type Judgement struct {
 	policies []*policy.Policy
 	about    map[string]any
 	Decision *policy.Decision
@@ -171,14 +171,14 @@ type judgement struct {
 }
 
 // tell puts what a plan costs into what the policies are told.
-func (j *judgement) tell(e *cost.Estimate) {
+func (j *Judgement) tell(e *cost.Estimate) {
 	j.estimate, j.about = e, maps.Clone(j.about)
 	j.about["cost"], j.about["cost_unknown"] = e.Document()
 }
 
 // HoldToPolicy holds a plan to the policies that apply to it. It is done once; nil where
 // there are none.
-func (c *Case) HoldToPolicy(ctx context.Context, l *Plan, r Request) (*judgement, diag.List) {
+func (c *Case) HoldToPolicy(ctx context.Context, l *Plan, r Request) (*Judgement, diag.List) {
 	if l.Decided != nil {
 		return l.Decided, nil
 	}
@@ -206,7 +206,7 @@ func (c *Case) HoldToPolicy(ctx context.Context, l *Plan, r Request) (*judgement
 
 // Applicable finds the policies that apply here, and what they are told about
 // the run; nil where there are none. Warnings about policies are given once.
-func (c *Case) Applicable(ctx context.Context, r Request) (*judgement, diag.List) {
+func (c *Case) Applicable(ctx context.Context, r Request) (*Judgement, diag.List) {
 	g := PoliciesIn(c.Session, c.PolicyRoot())
 	if g.diags.HasErrors() {
 		return nil, g.diags
@@ -214,7 +214,7 @@ func (c *Case) Applicable(ctx context.Context, r Request) (*judgement, diag.List
 	var diags diag.List
 	g.warned.Do(func() { diags = g.diags })
 	g.told.Do(func() { c.Session.Show(g.idle) })
-	j := &judgement{policies: slices.Clone(g.adHoc)}
+	j := &Judgement{policies: slices.Clone(g.adHoc)}
 	labels := map[string]string{}
 	if g.Declared != nil {
 		if choosesEnvironments(g.Declared) {
@@ -262,7 +262,7 @@ func (c *Case) whoAsks(about map[string]any) diag.List {
 
 // TellCost prices resources for the policies, where a rule may look at that. What
 // cannot be priced then stops the plan: nobody knows what the rule would say.
-func (c *Case) TellCost(j *judgement, list func() ([]cost.Instance, error)) diag.List {
+func (c *Case) TellCost(j *Judgement, list func() ([]cost.Instance, error)) diag.List {
 	if !slices.ContainsFunc(j.policies, func(p *policy.Policy) bool { return p.Mentions("tutti") }) {
 		return nil
 	}
@@ -284,7 +284,7 @@ func (c *Case) TellCost(j *judgement, list func() ([]cost.Instance, error)) diag
 
 // JudgeDocument evaluates the policies on plan JSON. A rule that cannot be
 // evaluated is an error: it must not let anything pass.
-func (c *Case) JudgeDocument(ctx context.Context, j *judgement, data []byte, digest string) diag.List {
+func (c *Case) JudgeDocument(ctx context.Context, j *Judgement, data []byte, digest string) diag.List {
 	doc, err := j.document(data)
 	if err != nil {
 		return diag.Errorf("Cannot read plan JSON", "%s.", err)
@@ -304,7 +304,7 @@ func (c *Case) JudgeDocument(ctx context.Context, j *judgement, data []byte, dig
 }
 
 // apart is what was judged without its objects, where something is open.
-func (j *judgement) apart() (*policy.Rest, error) {
+func (j *Judgement) apart() (*policy.Rest, error) {
 	var err error
 	if j.rest == nil {
 		j.rest, err = j.judged.Rest()
@@ -314,7 +314,7 @@ func (j *judgement) apart() (*policy.Rest, error) {
 }
 
 // document is the plan as policies see it.
-func (j *judgement) document(data []byte) (*policy.Document, error) {
+func (j *Judgement) document(data []byte) (*policy.Document, error) {
 	doc, err := policy.ParsePlan(data, j.about)
 	for _, value := range j.hidden {
 		if err == nil {
@@ -443,7 +443,7 @@ func locatorIn(p *project.Directory, cfg *configs.Config) locating {
 
 // Decide judges a plan and shows what came out, once. The diagnostics have an
 // error where the plan must not be carried out.
-func (c *Case) Decide(ctx context.Context, l *Plan, r Request) (*judgement, diag.List) {
+func (c *Case) Decide(ctx context.Context, l *Plan, r Request) (*Judgement, diag.List) {
 	j, diags := c.HoldToPolicy(ctx, l, r)
 	if j == nil || diags.HasErrors() {
 		return nil, diags
@@ -493,7 +493,7 @@ func Denied(d *policy.Decision, mustNot string) diag.List {
 // nil where there are no policies, and for runs that are resumed: it was kept when
 // they began. The guard goes on judging what becomes known during the run; nil
 // where nothing is left open.
-func (c *Case) Gate(ctx context.Context, l *Plan, r Request) (*policy.Decision, *guard, diag.List) {
+func (c *Case) Gate(ctx context.Context, l *Plan, r Request) (*policy.Decision, *Guard, diag.List) {
 	if r.Resume == "" {
 		j, diags := c.Decide(ctx, l, r)
 		if j == nil || diags.HasErrors() {

@@ -34,7 +34,7 @@ type Deed struct {
 	// subject is what it is done to, as events name it; the state, unless given.
 	subject string
 	Config  *configs.Config
-	// document is plan JSON.
+	// Document is plan JSON.
 	Document func() ([]byte, error)
 }
 

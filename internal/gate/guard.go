@@ -18,13 +18,13 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// guard judges again, during a run, what could not be judged before: the rules
+// Guard judges again, during a run, what could not be judged before: the rules
 // whose outcome was unknown, each time an object they wait for becomes known. Rules
 // that judge each object by itself are given that object only; others the whole plan.
-type guard struct {
+type Guard struct {
 	o    *Case
 	l    *Plan
-	j    *judgement
+	j    *Judgement
 	rest *policy.Rest // the plan without its objects; nil where no open rule judges these by themselves
 
 	turn sync.Mutex // of those that judge the whole plan; taken before mu
@@ -66,14 +66,14 @@ type openRule struct {
 // makes thousands of objects is not to wait for thousands of judgements.
 const patience = 10
 
-var _ engine.Guard = (*guard)(nil)
+var _ engine.Guard = (*Guard)(nil)
 
 // newGuard returns nil where nothing is open.
-func newGuard(o *Case, l *Plan, j *judgement) (*guard, diag.List) {
+func newGuard(o *Case, l *Plan, j *Judgement) (*Guard, diag.List) {
 	if !j.Decision.Open() {
 		return nil, nil
 	}
-	g := &guard{
+	g := &Guard{
 		o: o, l: l, j: j, open: map[string]*openRule{}, known: map[addrs.Object]cty.Value{}, made: map[string]int{}, told: map[string]bool{},
 		pending: map[addrs.Object]*plans.Change{}, stale: map[string]bool{},
 	}
@@ -98,7 +98,7 @@ func newGuard(o *Case, l *Plan, j *judgement) (*guard, diag.List) {
 }
 
 // waitFor has a rule judged again when what it waits for is known.
-func (g *guard) waitFor(f policy.Finding) {
+func (g *Guard) waitFor(f policy.Finding) {
 	key := f.Policy + " " + f.Rule
 	r := g.open[key]
 	if r == nil {
@@ -124,7 +124,7 @@ func (g *guard) waitFor(f policy.Finding) {
 
 // await has a rule wait for an object, or for a variable or output. What is there
 // already, but was not when the rule was judged, is judged at the next opportunity.
-func (g *guard) await(key, address string) {
+func (g *Guard) await(key, address string) {
 	r := g.open[key]
 	if r.alone {
 		r.awaits[address] = true // it is asked of the object whenever that changes
@@ -139,7 +139,7 @@ func (g *guard) await(key, address string) {
 
 // waiting are the open rules that wait for an object: those that judge it by itself,
 // and the others.
-func (g *guard) waiting(address string) (alone, others []string) {
+func (g *Guard) waiting(address string) (alone, others []string) {
 	for key, r := range g.open {
 		switch {
 		case !r.awaits[address]:
@@ -153,7 +153,7 @@ func (g *guard) waiting(address string) (alone, others []string) {
 }
 
 // Before implements [engine.Guard].
-func (g *guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
+func (g *Guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) diag.List {
 	var diags diag.List
 	// Where the configuration was known, nothing is known now that was not when the
 	// plan was judged.
@@ -181,7 +181,7 @@ func (g *guard) Before(ctx context.Context, c *plans.Change, planned cty.Value) 
 
 // join adds an object to the batch that is judged next, by rules that need the whole
 // plan; nil where there are none.
-func (g *guard) join(object addrs.Object, planned cty.Value, rules []string) *batch {
+func (g *Guard) join(object addrs.Object, planned cty.Value, rules []string) *batch {
 	if len(rules) == 0 {
 		return nil
 	}
@@ -197,7 +197,7 @@ func (g *guard) join(object addrs.Object, planned cty.Value, rules []string) *ba
 // objects of its batch and, where something is said against them, one by one, as if
 // each had come by itself. What is said of another object holds that one up, not
 // this.
-func (g *guard) judgeWith(ctx context.Context, b *batch, object addrs.Object, rules []string) diag.List {
+func (g *Guard) judgeWith(ctx context.Context, b *batch, object addrs.Object, rules []string) diag.List {
 	g.turn.Lock()
 	defer g.turn.Unlock()
 	if !b.judged {
@@ -239,14 +239,14 @@ func (g *guard) judgeWith(ctx context.Context, b *batch, object addrs.Object, ru
 }
 
 // outdated notes that something became known that rules wait for.
-func (g *guard) outdated(rules []string) {
+func (g *Guard) outdated(rules []string) {
 	for _, key := range rules {
 		g.stale[key] = true
 	}
 }
 
 // After implements [engine.Guard].
-func (g *guard) After(c *plans.Change, value cty.Value) {
+func (g *Guard) After(c *plans.Change, value cty.Value) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	// A rule may come to ask for it only when something else is known.
@@ -261,7 +261,7 @@ func (g *guard) After(c *plans.Change, value cty.Value) {
 
 // Closing judges what became known last: attributes that a provider gave an
 // object, which nothing came after, and outputs.
-func (g *guard) Closing(ctx context.Context, final engine.Final) diag.List {
+func (g *Guard) Closing(ctx context.Context, final engine.Final) diag.List {
 	g.mu.Lock()
 	g.outputs = final.Changes
 	for key, r := range g.open {
@@ -276,7 +276,7 @@ func (g *guard) Closing(ctx context.Context, final engine.Final) diag.List {
 }
 
 // judgePending judges all that became known.
-func (g *guard) judgePending(ctx context.Context) diag.List {
+func (g *Guard) judgePending(ctx context.Context) diag.List {
 	g.turn.Lock()
 	defer g.turn.Unlock()
 	began := time.Now()
@@ -309,7 +309,7 @@ func filled(c *plans.Change, v cty.Value) *plans.Change {
 
 // judgeObjects judges objects, as far as they are known, by rules that judge each by
 // itself. The decision is nil where there are none.
-func (g *guard) judgeObjects(ctx context.Context, rules []string, objects []*plans.Change) (*policy.Decision, diag.List) {
+func (g *Guard) judgeObjects(ctx context.Context, rules []string, objects []*plans.Change) (*policy.Decision, diag.List) {
 	if len(rules) == 0 {
 		return nil, nil
 	}
@@ -331,7 +331,7 @@ func (g *guard) judgeObjects(ctx context.Context, rules []string, objects []*pla
 // judgeStale judges the whole plan, as far as it is known, by the other rules for
 // which something became known; the decision is nil where there are none. It is the
 // caller's turn.
-func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
+func (g *Guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 	g.mu.Lock()
 	only := g.stale
 	g.stale = map[string]bool{}
@@ -377,7 +377,7 @@ func (g *guard) judgeStale(ctx context.Context) (*policy.Decision, diag.List) {
 }
 
 // judge judges a document by some of the open rules.
-func (g *guard) judge(ctx context.Context, doc *policy.Document, only map[string]bool) (*policy.Decision, diag.List) {
+func (g *Guard) judge(ctx context.Context, doc *policy.Document, only map[string]bool) (*policy.Decision, diag.List) {
 	decision, diags := policy.Judge(ctx, g.j.policies, doc, policy.Options{Plan: g.l.Plan.Digest, Stack: g.o.Stack, Locate: g.j.Locate, Now: time.Now().UTC(), Only: only})
 	if diags.HasErrors() {
 		return nil, diags
@@ -391,7 +391,7 @@ func (g *guard) judge(ctx context.Context, doc *policy.Document, only map[string
 // report tells what rules had not said before, and has them wait for what is still
 // not known. Denials for which about, where not nil, holds are told again: a second
 // object must not pass because the same was said of the first.
-func (g *guard) report(decision *policy.Decision, about func(policy.Finding) bool) (diags diag.List) {
+func (g *Guard) report(decision *policy.Decision, about func(policy.Finding) bool) (diags diag.List) {
 	if decision == nil {
 		return nil
 	}

@@ -14,16 +14,16 @@ type Plan struct {
 	Plan    *plans.Plan
 	Encoded []byte
 	Config  *configs.Config
-	// ephemeral are the values of ephemeral variables, which no plan keeps.
+	// Ephemeral are the values of ephemeral variables, which no plan keeps.
 	Ephemeral map[string]cty.Value
-	// late are values that were not known when the plan was made.
+	// Late are values that were not known when the plan was made.
 	Late map[string]cty.Value
 	File string // the file it came from; empty for one made just now
 
-	Decided *judgement // what policy says; nil until asked
-	Costs   *Costs     // see operation.judge
+	Decided *Judgement // what policy says; nil until asked
+	Costs   *Costs     // see [Case.Judge]
 	Refused bool       // a policy or a budget kept it from being carried out
-	// forbidden says that whom it is done for may not carry it out.
+	// Forbidden says that whom it is done for may not carry it out.
 	Forbidden bool
 }
 

@@ -83,6 +83,7 @@ func PricingOf(p *project.Directory) (*Prices, diag.List) {
 	return out, diags
 }
 
+// AddUsage adds what a file says about how much resources are used.
 func (p *Prices) AddUsage(s *project.Session, name string, src []byte) diag.List {
 	usage, diags := cost.ParseUsage(name, src)
 	s.Quote(map[string][]byte{name: src})

@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -82,6 +83,7 @@ func (d *Driver) drive(ctx context.Context, run runs.Run) {
 	case isClosed(d.drain):
 		d.say("Run %s is left for the next runner", run.ID)
 	case diags.HasErrors():
+		maps.DeleteFunc(d.alone, func(_ string, until time.Time) bool { return time.Now().After(until) })
 		d.alone[run.ID] = time.Now().Add(leaveAlone)
 		d.op.Session.Tell(fmt.Sprintf("Run %s: %s\n", run.ID, diags.Err()))
 	}

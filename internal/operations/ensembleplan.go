@@ -31,7 +31,7 @@ func Share(e *project.Ensemble, parallelism int) (atOnce, each int) {
 	return atOnce, max(1, parallelism/atOnce)
 }
 
-// ensembleOperation is one command that plans or applies several stacks.
+// EnsembleOperation is one command that plans or applies several stacks.
 type EnsembleOperation struct {
 	*project.Ensemble
 	Session *project.Session
@@ -39,13 +39,13 @@ type EnsembleOperation struct {
 	Shared  *stacks.Plan          // what was planned, or read from a file
 	Plans   map[string]*gate.Plan // by stack
 	judged  *gate.Costs           // see judge
-	// named says that somebody chose the stacks by name.
+	// Named says that somebody chose the stacks by name.
 	Named bool
 	// by is the run that it is done for; the zero value: what somebody asked for here.
 	by runs.StackRequest
 }
 
-// member opens a stack for an operation.
+// Operation is one on a stack.
 func (o *EnsembleOperation) Operation(name string) *Operation {
 	return NewBy(o.Member(name), o.View.ForStack(name), o.by.Actor, o.by.Authority, o.by.Overrides)
 }
@@ -124,7 +124,7 @@ func (o *EnsembleOperation) Encode() ([]byte, diag.List) {
 // requests says what is asked of each stack. Addresses name it: stack.NAME.ADDRESS.
 // Where targets are given, stacks without any are left out, unless they were
 // named.
-func (o *EnsembleOperation) requests(po *PlanOptions) (map[string]planRequest, plans.Mode, diag.List) {
+func (o *EnsembleOperation) requests(po *PlanOptions) (map[string]PlanRequest, plans.Mode, diag.List) {
 	if po.GenerateConfigOut != "" {
 		return nil, 0, diag.Errorf("Which stack?", "Option -generate-config-out writes the configuration of one stack: choose it with -stack=NAME.")
 	}
@@ -152,7 +152,7 @@ func (o *EnsembleOperation) requests(po *PlanOptions) (map[string]planRequest, p
 	split("-target", po.Targets, func(p *PlanOptions, s string) { p.Targets = append(p.Targets, s) })
 	split("-exclude", po.Excludes, func(p *PlanOptions, s string) { p.Excludes = append(p.Excludes, s) })
 	split("-replace", po.Replaces, func(p *PlanOptions, s string) { p.Replaces = append(p.Replaces, s) })
-	out := map[string]planRequest{}
+	out := map[string]PlanRequest{}
 	var kept []string
 	for _, name := range o.Names {
 		if len(po.Targets) > 0 && len(byStack[name].Targets) == 0 && !o.Named {
@@ -228,7 +228,7 @@ type planning struct {
 	o        *EnsembleOperation
 	ctx      context.Context
 	po       *PlanOptions
-	requests map[string]planRequest
+	requests map[string]PlanRequest
 	mode     plans.Mode
 	scope    *stacks.Scope
 	priors   map[string]*states.State

@@ -15,10 +15,10 @@ import (
 	"github.com/tutti-dev/tutti/internal/sqlite"
 )
 
-// GivenPrefix begins the keys of what [serverWork.variablesOf] keeps.
+// GivenPrefix begins the keys of what a server keeps.
 const GivenPrefix = "given/"
 
-// keptVariables finds what [serverWork.variablesOf] has kept.
+// keptVariables finds what a server has kept.
 func keptVariables(ctx context.Context, store *sqlite.Store, id string) (given []configs.GivenVariable, err error) {
 	data, known, err := store.Cached(ctx, GivenPrefix+id, time.Now())
 	if err == nil && !known {

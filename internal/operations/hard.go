@@ -21,7 +21,7 @@ func Hard(ctx context.Context) context.Context {
 	return ctx
 }
 
-// Within returns a context whose [hardContext] ends by itself so long after the
+// Within returns a context whose [Hard] ends by itself so long after the
 // first interrupt; 0 for never. let is to be called when nothing needs it any more.
 func Within(ctx context.Context, limit time.Duration) (_ context.Context, let func()) {
 	hard, end := context.WithCancel(Hard(ctx))

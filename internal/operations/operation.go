@@ -27,18 +27,19 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// operation is one command that plans or applies: plan, apply, destroy, refresh
+// Operation is one command that plans or applies: plan, apply, destroy, refresh
 // and import share it.
 type Operation struct {
 	gate.Case
 	View View
 }
 
+// New is an operation in a directory, for who runs the program.
 func New(p *project.Directory, view View) *Operation {
 	return &Operation{gate.NewCase(p, view), view}
 }
 
-// NewBy is newOperation on behalf of somebody else.
+// NewBy is New on behalf of somebody else.
 func NewBy(p *project.Directory, view View, actor string, authority *access.Authority, overrides []runs.Override) *Operation {
 	o := New(p, view)
 	o.As(actor, authority, overrides)
@@ -104,7 +105,7 @@ func withoutStack(p *project.Directory, po *PlanOptions) *PlanOptions {
 	return &out
 }
 
-func (o *Operation) inputFrom(cfg *configs.Config, values map[string]configs.InputValue, prior *states.State, req planRequest, po *PlanOptions) engine.PlanInput {
+func (o *Operation) inputFrom(cfg *configs.Config, values map[string]configs.InputValue, prior *states.State, req PlanRequest, po *PlanOptions) engine.PlanInput {
 	return engine.PlanInput{
 		Config: cfg, Variables: values, Prior: prior, StateKey: o.Key(), Providers: o.Factory(),
 		Mode: req.mode, Targets: req.targets, Excludes: req.excludes, ForceReplace: req.replaces,
@@ -295,7 +296,7 @@ type RunOptions struct {
 	Parallelism int
 	id          string        // of a new run; may be empty
 	Patience    time.Duration // how long to wait for what another run is changing
-	// repeats says that a plan that is out of date before anything was done is made
+	// Repeats says that a plan that is out of date before anything was done is made
 	// again: that is no error.
 	Repeats bool
 	// budgeted says that the plan was held against the budgets with others that it

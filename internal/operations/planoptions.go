@@ -44,17 +44,18 @@ func (o *PlanOptions) Kind() string {
 	return "apply"
 }
 
-// planRequest is planOptions understood.
-type planRequest struct {
+// PlanRequest is [PlanOptions] understood.
+type PlanRequest struct {
 	mode     plans.Mode
 	targets  []addrs.Target
 	excludes []addrs.Target
 	replaces []addrs.ResourceInstance
 }
 
-func (o *PlanOptions) Request() (planRequest, diag.List) {
+// Request understands the options, or says which make no sense.
+func (o *PlanOptions) Request() (PlanRequest, diag.List) {
 	var diags diag.List
-	req := planRequest{mode: plans.Normal}
+	req := PlanRequest{mode: plans.Normal}
 	switch {
 	case o.Destroy && o.RefreshOnly:
 		diags = append(diags, diag.Errorf("Options that exclude each other", "Options -destroy and -refresh-only ask for different kinds of plans: give only one.")...)

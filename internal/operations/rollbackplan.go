@@ -33,6 +33,7 @@ func (o *Operation) PlanRollback(ctx context.Context, po *PlanOptions, run strin
 // RollbackKind is the kind of runs that bring back what another changed.
 const RollbackKind = "rollback"
 
+// NothingToRollBack is the summary of the problem that a run has changed nothing.
 const NothingToRollBack = "Nothing to roll back"
 
 // beforeRun finds, for every object a run changed, how it was before.

@@ -28,7 +28,7 @@ type SharedPlan struct {
 	err      error
 
 	beginning sync.Mutex
-	begun     bool // see stackRunner.begin
+	begun     bool // see [StackRunner.begin]
 }
 
 // Open makes the project that the plan was made in, with its variables.

@@ -198,9 +198,9 @@ func (o *Operation) Part(ctx context.Context, l *gate.Plan, kind string) (api.Pl
 }
 
 const (
-	// sentPrefix and speculatedPrefix begin the keys of what is kept, for a while.
+	// SentPrefix and speculatedPrefix begin the keys of what is kept, for a while.
 	SentPrefix       = "configuration/"
 	SpeculatedPrefix = "speculative/"
-	// sentFor is how long it is kept.
+	// SentFor is how long it is kept.
 	SentFor = 24 * time.Hour
 )

@@ -31,7 +31,7 @@ type StackRunner struct {
 	Root *project.Directory
 	// declared is the project that the workflow belongs to; a plan brings its own.
 	declared *projects.Project
-	// view, where not nil, shows what happens; else it only goes into the logs.
+	// View, where not nil, shows what happens; else it only goes into the logs.
 	View        View
 	Vars        *project.VariableOptions
 	Parallelism int
@@ -57,6 +57,8 @@ type stackOutcome struct {
 // SharedPrefix begins the names of blobs with plans of stacks.
 const SharedPrefix = "stacks/"
 
+// NewStackRunner works in a project of stacks as it is declared, with the store and the
+// session of a directory.
 func NewStackRunner(root *project.Directory, declared *projects.Project) *StackRunner {
 	return &StackRunner{
 		Root: root, declared: declared, Vars: &project.VariableOptions{}, Parallelism: DefaultParallelism,

@@ -27,6 +27,7 @@ type LogView struct {
 // logWidth is how wide texts in logs of runs are: nobody knows where they will be read.
 const logWidth = 80
 
+// NewLogView writes to a log; nil for nowhere.
 func NewLogView(w io.Writer) *LogView {
 	if w == nil {
 		w = io.Discard
@@ -35,22 +36,31 @@ func NewLogView(w io.Writer) *LogView {
 	return &LogView{terminal: t, watcher: t.Watch(0)}
 }
 
+// Shown implements [gate.View].
 func (v *LogView) Shown() bool { return true }
 
+// Progress implements [View].
 func (v *LogView) Progress(p engine.Progress) { v.watcher.Progress(p) }
+
+// Event implements [View].
 func (v *LogView) Event(e runs.Event) {
 	if text := ToldOf(e); text != "" {
 		v.watcher.Tell(text)
 	}
 }
+
+// Settle implements [gate.View].
 func (v *LogView) Settle() { v.watcher.Close() }
 
+// Plan implements [View].
 func (v *LogView) Plan(ctx context.Context, o *Operation, l *gate.Plan) {
 	v.terminal.Plan(l.Plan, o.Schemas(ctx))
 }
 
+// ForStack implements [View].
 func (v *LogView) ForStack(name string) View { return &stackLog{v, name} }
 
+// Stack implements [View].
 func (v *LogView) Stack(name string, moves []states.Transfer) {
 	v.terminal.StackHeader(name)
 	TellMoves(v.terminal, name, moves)
@@ -68,6 +78,7 @@ func TellMoves(terminal *views.Terminal, name string, moves []states.Transfer) {
 	}
 }
 
+// Total implements [View].
 func (v *LogView) Total(stacks int, n plans.Counts, operation string) {
 	v.terminal.StackTotal(stacks, n, operation)
 }
@@ -85,8 +96,11 @@ func (v *stackLog) Progress(p engine.Progress) {
 
 func (v *stackLog) Decision(d *policy.Decision) { v.terminal.StackDecision(v.name, d) }
 
+// Decision implements [gate.View].
 func (v *LogView) Decision(d *policy.Decision) { v.terminal.Decision(d) }
-func (v *LogView) Cost(j *gate.Costs)          { v.terminal.Cost(j.Estimate, j.Verdicts) }
+
+// Cost implements [gate.View].
+func (v *LogView) Cost(j *gate.Costs) { v.terminal.Cost(j.Estimate, j.Verdicts) }
 
 func (v *LogView) show(diags diag.List, sources map[string][]byte) {
 	if len(diags) == 0 {
@@ -105,18 +119,22 @@ type TeeView struct {
 	View
 }
 
+// Shown implements [gate.View].
 func (v TeeView) Shown() bool { return true }
 
+// Progress implements [View].
 func (v TeeView) Progress(p engine.Progress) {
 	v.log.Progress(p)
 	v.View.Progress(p)
 }
 
+// Event implements [View].
 func (v TeeView) Event(e runs.Event) {
 	v.log.Event(e)
 	v.View.Event(e)
 }
 
+// Decision implements [gate.View].
 func (v TeeView) Decision(d *policy.Decision) {
 	v.log.Decision(d)
 	v.View.Decision(d)

@@ -22,13 +22,13 @@ type View interface {
 	Saved(changes bool, file string)
 	Applied(p *plans.Plan, r runs.Result)
 
-	// forStack is the view of one stack among several.
+	// ForStack is the view of one stack among several.
 	ForStack(name string) View
-	// stack begins what is shown of a stack; moves are those between stacks.
+	// Stack begins what is shown of a stack; moves are those between stacks.
 	Stack(name string, moves []states.Transfer)
-	// total sums up several stacks.
+	// Total sums up several stacks.
 	Total(stacks int, n plans.Counts, operation string)
-	// appliedAll tells how the run of several stacks ended, outputs what it left
+	// AppliedAll tells how the run of several stacks ended, outputs what it left
 	// in one of them.
 	AppliedAll(mode plans.Mode, r runs.Result)
 	Outputs(stack string, values map[string]*states.Output)
@@ -37,32 +37,46 @@ type View interface {
 // Silent shows nothing.
 type Silent struct{}
 
+// Progress implements [View].
 func (Silent) Progress(engine.Progress) {}
 
+// Shown implements [gate.View].
 func (Silent) Shown() bool { return false }
 
+// Event implements [View].
 func (Silent) Event(runs.Event) {}
 
+// Settle implements [gate.View].
 func (Silent) Settle() {}
 
+// Plan implements [View].
 func (Silent) Plan(context.Context, *Operation, *gate.Plan) {}
 
+// Decision implements [gate.View].
 func (Silent) Decision(*policy.Decision) {}
 
+// Cost implements [gate.View].
 func (Silent) Cost(*gate.Costs) {}
 
+// Saved implements [View].
 func (Silent) Saved(bool, string) {}
 
+// Applied implements [View].
 func (Silent) Applied(*plans.Plan, runs.Result) {}
 
+// ForStack implements [View].
 func (v Silent) ForStack(string) View { return v }
 
+// Stack implements [View].
 func (Silent) Stack(string, []states.Transfer) {}
 
+// Total implements [View].
 func (Silent) Total(int, plans.Counts, string) {}
 
+// AppliedAll implements [View].
 func (Silent) AppliedAll(plans.Mode, runs.Result) {}
 
+// Outputs implements [View].
 func (Silent) Outputs(string, map[string]*states.Output) {}
 
 // ToldOf is what people are told of an event of a run; empty for nothing.
@@ -76,6 +90,7 @@ func ToldOf(e runs.Event) string {
 	return ""
 }
 
+// OperationsOf is how many operations carrying out a plan takes, as people count them.
 func OperationsOf(p *plans.Plan) (n int) {
 	for _, op := range p.Operations {
 		if op.Kind != plans.OpGate {

@@ -20,7 +20,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// ensemble is a project of stacks, as a command works on it: the directory with
+// Ensemble is a project of stacks, as a command works on it: the directory with
 // the project files, and each stack's own, which share its store, environment
 // and settings.
 type Ensemble struct {
@@ -31,7 +31,7 @@ type Ensemble struct {
 	Environment string
 	members     map[string]*Directory
 	schemas     providers.KnownSchemas
-	// host, where not nil, is the project of the server that was sent this one to be
+	// Host, where not nil, is the project of the server that was sent this one to be
 	// planned: its policies, prices and budgets hold, and its secrets are not given.
 	Host *Directory
 	// given are values for the root module of a plain directory that stands for a stack.
@@ -58,7 +58,7 @@ func (s *Session) OpenEnsemble() (*Ensemble, diag.List) {
 	return e, diags
 }
 
-// FindEnsemble is openEnsemble for commands that do not depend on the
+// FindEnsemble is [Session.OpenEnsemble] for commands that do not depend on the
 // environment. In the directory of a stack, that stack is the one selected.
 func (s *Session) FindEnsemble() (*Ensemble, diag.List) {
 	if e := s.Found; e != nil {
@@ -102,6 +102,8 @@ func (s *Session) FindEnsemble() (*Ensemble, diag.List) {
 	return e, diags
 }
 
+// OpenedEnsemble is a project of stacks in a directory that is open already, with all
+// of its stacks selected.
 func OpenedEnsemble(root *Directory, declared *projects.Project, graph *stacks.Graph) *Ensemble {
 	return &Ensemble{
 		Root: root, Declared: declared, Graph: graph, Names: graph.Order, Environment: root.Environment,
@@ -148,6 +150,7 @@ func (e *Ensemble) Close() {
 	e.Root.Close()
 }
 
+// CloseMembers ends the providers of all stacks, and leaves the store open.
 func (e *Ensemble) CloseMembers() {
 	for _, p := range e.members {
 		p.Close()

@@ -82,6 +82,7 @@ func (p *Directory) Installer(mirrors []string) *install.Installer {
 	return p.installing
 }
 
+// InstallOptions say where providers of the directory are installed.
 func (p *Directory) InstallOptions() install.Options {
 	return install.Options{DataDir: p.DataDir, LockFile: p.Place(LockFileName)}
 }

@@ -247,6 +247,7 @@ func (i *Identification) inStore(ctx context.Context, do func(*sqlite.Store) err
 	return err
 }
 
+// Record tells the feed of something that has to do with who somebody is.
 func (i *Identification) Record(ctx context.Context, told events.Event) error {
 	return i.inStore(ctx, func(s *sqlite.Store) error { return s.Record(ctx, told) })
 }
@@ -303,22 +304,24 @@ func (s *Session) IdentityOf(actor string) access.Identity {
 	return OSIdentity(actor)
 }
 
-// serverIdentities is how a server finds out who somebody is.
-type serverIdentities struct {
-	// token says whom a bearer token stands for. The first use of each is told of.
+// ServerIdentities is how a server finds out who somebody is.
+type ServerIdentities struct {
+	// Token says whom a bearer token stands for. The first use of each is told of.
 	Token func(shown string) (access.Identity, error)
-	// issuers are those that people log in with, by identity.
+	// Issuers are those that people log in with, by identity.
 	Issuers map[string]*identities.Issuer
-	// loggedIn tells of somebody who did.
+	// LoggedIn tells of somebody who did.
 	LoggedIn func(ctx context.Context, identity string, who identities.Credential) error
 }
 
-func (s *Session) ServerIdentities(ctx context.Context, store *sqlite.Store) (*serverIdentities, diag.List) {
+// ServerIdentities reads what the project declares about who somebody is, for a server
+// with its store.
+func (s *Session) ServerIdentities(ctx context.Context, store *sqlite.Store) (*ServerIdentities, diag.List) {
 	i, diags := s.Identification(store.Token)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	out := &serverIdentities{Issuers: map[string]*identities.Issuer{}}
+	out := &ServerIdentities{Issuers: map[string]*identities.Issuer{}}
 	if i.Project != nil {
 		for name, d := range i.Project.Identities {
 			if d.ClientID != "" {
@@ -347,7 +350,7 @@ func (s *Session) ServerIdentities(ctx context.Context, store *sqlite.Store) (*s
 	return out, nil
 }
 
-// LoginEventData is what is told of a login.
+// LoginEvent is what is told of a login.
 type LoginEvent struct {
 	Issuer  string    `json:"issuer"`
 	Flow    string    `json:"flow,omitempty"`

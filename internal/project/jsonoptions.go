@@ -14,6 +14,7 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
+// JSONOptions are what JSON documents of plans and states are made with.
 func (p *Directory) JSONOptions(ctx context.Context) jsonplan.Options {
 	return jsonplan.Options{Schemas: p.Schemas(ctx), Version: TerraformVersion}
 }

@@ -98,7 +98,7 @@ func (s *Session) May(verb access.Verb, environment, resource string) diag.List 
 	return s.MayBe(s.Identity(), verb, environment, resource, "")
 }
 
-// MayBe is may for somebody else: who a run is by. The route is by what they come;
+// MayBe is [Session.May] for somebody else: who a run is by. The route is by what they come;
 // empty for the command.
 func (s *Session) MayBe(who access.Identity, verb access.Verb, environment, resource, route string) diag.List {
 	policy, diags := s.Policy()
@@ -117,7 +117,7 @@ func (s *Session) MayBe(who access.Identity, verb access.Verb, environment, reso
 	return diag.Errorf("Not allowed", "%s may not do this (%s %s): %s.", who.Subject, verb, where, d.Because)
 }
 
-// Authorizer is mayBe for what carries out runs: of each step that is about to begin
+// Authorizer is [Session.MayBe] for what carries out runs: of each step that is about to begin
 // it asks anew. What was begun with a token that is revoked goes no further.
 func (s *Session) Authorizer(store runs.Store) func(by runs.Run, verb access.Verb, environment, resource string) error {
 	return func(by runs.Run, verb access.Verb, environment, resource string) error {
@@ -144,7 +144,7 @@ type tokenStore interface {
 	Token(ctx context.Context, id string) (access.Token, bool, error)
 }
 
-// authorize is what [App.authorizer] asks of the roles.
+// authorize is what [Session.Authorizer] asks of the roles.
 func (s *Session) authorize(by runs.Run, verb access.Verb, environment, resource string) error {
 	return s.MayBe(s.IdentityIn(by.Actor, by.Authority), verb, environment, resource, "run "+by.ID).Err()
 }

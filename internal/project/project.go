@@ -31,10 +31,10 @@ const (
 	DefaultEnvironment = "default"
 )
 
-// project is the directory a command works on: its configuration, store,
+// Directory is what a command works on: its configuration, store,
 // environment and providers, each opened when first needed. Close gives all
 // back. It is the working directory, or that of a stack of a project; what
-// belongs to it is found with place.
+// belongs to it is found with [Directory.Place].
 type Directory struct {
 	Session  *Session
 	Dir      string    // of the configuration; empty for the working directory
@@ -230,7 +230,7 @@ func (p *Directory) RootDir() string {
 	return p.Dir
 }
 
-// ConfigOrEmpty is config for commands that can do without one.
+// ConfigOrEmpty is [Directory.Config] for commands that can do without one.
 func (p *Directory) ConfigOrEmpty(ctx context.Context) (*configs.Config, diag.List) {
 	if has, err := configs.HasConfig(p.RootDir()); err == nil && has {
 		return p.Config(ctx)
@@ -384,7 +384,7 @@ func markerOf(storeDir string) string { return filepath.Join(storeDir, "key") }
 // project could give one of its own in a file of the name below.
 const (
 	ChangeName = "change"
-	// directoryName is the stack that stands for a plain directory there.
+	// DirectoryName is the stack that stands for a plain directory there.
 	DirectoryName = "directory"
 	ChangeFile    = ".change" + projects.Suffix
 )

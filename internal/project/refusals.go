@@ -55,13 +55,13 @@ type RefusalData struct {
 	Count       int         `json:"count"` // how often within the hour
 }
 
-// refusals tell the feed of what was refused: the first time, the tenth, the
+// Refusals tell the feed of what was refused: the first time, the tenth, the
 // hundredth, … within an hour, so that nobody who tries over and over can fill the
 // store. Counts are kept, for the next process.
-type refusals struct {
+type Refusals struct {
 	store refusalStore
 	Now   func() time.Time
-	// each says to keep every count: the process ends soon.
+	// Each says to keep every count: the process ends soon.
 	Each bool
 
 	mu   sync.Mutex
@@ -72,14 +72,16 @@ type refusals struct {
 type refusalCount struct {
 	Count int       `json:"count"`
 	Until time.Time `json:"until"`
+	who   string    // in refusals.of
 }
 
-func NewRefusals(store refusalStore) *refusals {
-	return &refusals{store: store, Now: time.Now, list: map[string]*refusalCount{}, of: map[string]int{}}
+// NewRefusals tells of them in a store.
+func NewRefusals(store refusalStore) *Refusals {
+	return &Refusals{store: store, Now: time.Now, list: map[string]*refusalCount{}, of: map[string]int{}}
 }
 
 // Tell counts a refusal, and tells of it when it is its turn.
-func (r *refusals) Tell(ctx context.Context, e Refusal) error {
+func (r *Refusals) Tell(ctx context.Context, e Refusal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.Now()
@@ -106,15 +108,15 @@ func (r *refusals) Tell(ctx context.Context, e Refusal) error {
 }
 
 // count finds the count that a refusal belongs to.
-func (r *refusals) count(ctx context.Context, e *Refusal, now time.Time) (string, *refusalCount, error) {
+func (r *Refusals) count(ctx context.Context, e *Refusal, now time.Time) (string, *refusalCount, error) {
 	for _, text := range []*string{&e.Subject, &e.Data.Environment, &e.Data.Resource, &e.Data.Route, &e.Data.Reason} {
 		*text = shortened(*text)
 	}
-	if len(r.list) >= mostRefusals {
-		r.forget(now)
-	}
 	who := e.Kind + "\x00" + e.actor + "\x00" + e.Data.Address
 	what := who + "\x00" + e.Subject
+	if len(r.list) >= mostRefusals || r.of[who] >= mostRefused {
+		r.forget(now)
+	}
 	if known := r.list[refusalKey(what)]; known == nil || !now.Before(known.Until) {
 		// Who makes up names, or comes from everywhere, is not told of each.
 		switch {
@@ -131,10 +133,8 @@ func (r *refusals) count(ctx context.Context, e *Refusal, now time.Time) (string
 	if c != nil && now.Before(c.Until) {
 		return key, c, nil
 	}
-	if c == nil {
-		r.of[who]++
-	}
-	c = &refusalCount{Until: now.Add(refusalTime)}
+	isNew := c == nil
+	c = &refusalCount{Until: now.Add(refusalTime), who: who}
 	kept, known, err := r.store.Cached(ctx, key, now)
 	if err != nil {
 		return "", nil, err
@@ -143,18 +143,22 @@ func (r *refusals) count(ctx context.Context, e *Refusal, now time.Time) (string
 		_ = json.Unmarshal(kept, c) // what cannot be read is counted anew
 	}
 	r.list[key] = c
+	if isNew {
+		r.of[who]++
+	}
 	return key, c, nil
 }
 
 // forget drops what is no longer counted.
-func (r *refusals) forget(now time.Time) {
+func (r *Refusals) forget(now time.Time) {
 	for key, c := range r.list {
-		if !now.Before(c.Until) {
-			delete(r.list, key)
+		if now.Before(c.Until) {
+			continue
 		}
-	}
-	if len(r.list) == 0 {
-		clear(r.of)
+		delete(r.list, key)
+		if r.of[c.who]--; r.of[c.who] <= 0 {
+			delete(r.of, c.who)
+		}
 	}
 }
 

@@ -104,3 +104,37 @@ func TestRefusalsAreBounded(t *testing.T) {
 		t.Errorf("an hour later these are told: %s", got)
 	}
 }
+
+// TestRefusalsAreForgotten: what was refused an hour ago is in nobody's way and takes no
+// room, also where something is refused all the time.
+func TestRefusalsAreForgotten(t *testing.T) {
+	m := &memoryRefusals{kept: map[string]json.RawMessage{}}
+	now := time.Unix(1e9, 0)
+	r := NewRefusals(m)
+	r.Now = func() time.Time { return now }
+	tell := func(e Refusal) {
+		t.Helper()
+		if err := r.Tell(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ann, bob := access.Identity{Subject: "user:ann"}, access.Identity{Subject: "user:bob"}
+	for i := range 2 * mostRefused {
+		tell(NotAllowed(ann, access.Apply, "prod", fmt.Sprint("made up ", i), "apply"))
+	}
+	now = now.Add(refusalTime / 2)
+	tell(NotAllowed(bob, access.Apply, "prod", "shop", "apply"))
+	now = now.Add(refusalTime / 2)
+	m.events = nil
+	tell(NotAllowed(ann, access.Apply, "prod", "shop", "apply"))
+	if len(m.events) != 1 || m.events[0].Subject != "apply:prod/shop" {
+		t.Errorf("an hour later is told %+v", m.events)
+	}
+	for i := range 20 * mostRefusals {
+		now = now.Add(refusalTime / (mostRefusals - 100))
+		tell(Refusal{Kind: "login.failed", Subject: "identity.corp", Data: RefusalData{Address: fmt.Sprint(i)}})
+	}
+	if len(r.list) > mostRefusals+10 || len(r.of) > len(r.list) {
+		t.Errorf("%d are kept, of %d", len(r.list), len(r.of))
+	}
+}

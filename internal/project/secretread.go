@@ -56,6 +56,7 @@ type secretRead struct {
 	Run         string `json:"run,omitempty"`
 }
 
+// SecretReader reads the secrets of a project in an environment, and rotates them.
 type SecretReader struct {
 	r      *sources.Reader
 	rotate func(context.Context, string, runs.SecretChange) (runs.SecretStanding, error)
@@ -98,7 +99,7 @@ type newRun struct {
 type newRunKey struct{}
 
 // WithNewRun is for commands that plan and apply. The run is called as said in
-// what is read until then, and made with [takeNewRun].
+// what is read until then, and made with [TakeNewRun].
 func WithNewRun(ctx context.Context) context.Context {
 	n := &newRun{id: runs.NewID(time.Now())}
 	ctx = context.WithValue(ctx, newRunKey{}, n)

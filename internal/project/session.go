@@ -34,11 +34,11 @@ type Terminal interface {
 type Session struct {
 	Terminal
 
-	// sources is the text that diagnostics quote, by file name.
+	// Sources is the text that diagnostics quote, by file name.
 	Sources map[string][]byte
 	mu      sync.Mutex // guards sources and pending
 
-	// stacks and environment are what -stack and -env say.
+	// Stacks and environment are what -stack and -env say.
 	Stacks       []string
 	Environment  string
 	Overrides    []string     // what -override says
@@ -46,18 +46,18 @@ type Session struct {
 	About        *runs.Source // the code that options name; nil for what the environment says
 	Found        *Ensemble    // a project that was opened already
 
-	// acting is for whom the command acts by a token or a login; nil for whom the
+	// Acting is for whom the command acts by a token or a login; nil for whom the
 	// operating system says it is.
 	Acting *identities.Credential
-	// egress keeps the requests of steps out of networks that are not public, on a
+	// Egress keeps the requests of steps out of networks that are not public, on a
 	// server; nil elsewhere: who types a command may reach what they can reach.
 	Egress *egress.Guard
 
 	Command  string    // the command that is carried out
-	Refusals *refusals // where to tell of what is refused; nil until the command has ended
+	Refusals *Refusals // where to tell of what is refused; nil until the command has ended
 	pending  []Refusal // until then
 
-	// kept is what rooms above keep as long as the session lasts, by keys of types of
+	// Kept is what rooms above keep as long as the session lasts, by keys of types of
 	// their own.
 	Kept sync.Map
 }
