@@ -103,11 +103,11 @@ func (o *aslOptions) run(ctx context.Context, app *App, args []string) int {
 	if err := executeMachine(ctx, machine, start); err != nil {
 		return app.failf("The execution broke off", "%s.", err)
 	}
-	return o.report(app, machine.Result(), machine.Recorded)
+	return o.report(app, machine.Result(), func() any { return machine.Recorded() })
 }
 
 // report prints how an execution ended; history is nil where nobody knows it.
-func (o *aslOptions) report(app *App, result asl.Result, history func() []asl.Event) int {
+func (o *aslOptions) report(app *App, result asl.Result, history func() any) int {
 	code := exitFailed
 	if result.Status == "SUCCEEDED" {
 		code = exitOK

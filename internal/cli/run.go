@@ -296,7 +296,7 @@ func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do 
 		fmt.Fprintln(o.app.Out, run.ID)
 		return exitOK
 	}
-	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine.Result(), steps.Machine.Recorded)
+	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine.Result(), func() any { return steps.Machine.Recorded() })
 }
 
 // workflowJSON is how a run of a workflow ended, for programs.

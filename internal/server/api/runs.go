@@ -14,6 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
@@ -222,12 +223,23 @@ func (a *API) listRunOutputs(ctx context.Context, in *RunPath) (*body[page[Outpu
 	return answer(page[Output]{Items: f.outputs()}), nil
 }
 
-func (a *API) getRunResult(ctx context.Context, in *RunPath) (*body[MachineResult], error) {
+func (a *API) getRunResult(ctx context.Context, in *struct {
+	RunPath
+	History bool `query:"history" doc:"With what happened."`
+},
+) (*body[MachineResult], error) {
 	run, err := a.Store.Run(ctx, in.Run)
 	if err != nil {
 		return nil, problem(err)
 	}
-	result, err := a.Runner.MachineResult(ctx, run)
+	var result asl.Result
+	var history []asl.Event
+	told := IdentityOf(ctx).Subject == access.Subject(run.Actor)
+	if in.History && told {
+		result, history, err = a.Runner.MachineHistory(ctx, run)
+	} else {
+		result, err = a.Runner.MachineResult(ctx, run)
+	}
 	if errors.Is(err, runs.ErrNoMachine) || errors.Is(err, runs.ErrPruned) {
 		return nil, huma.Error409Conflict(err.Error())
 	}
@@ -236,10 +248,15 @@ func (a *API) getRunResult(ctx context.Context, in *RunPath) (*body[MachineResul
 	}
 	out := MachineResult{Status: result.Status, Error: result.Error, Cause: result.Cause}
 	if result.Status == "SUCCEEDED" {
-		if out.Withheld = IdentityOf(ctx).Subject != access.Subject(run.Actor); !out.Withheld {
+		if out.Withheld = !told; told {
 			if out.Output, err = json.Marshal(result.Output); err != nil {
 				return nil, problem(err)
 			}
+		}
+	}
+	if history != nil {
+		if out.History, err = json.Marshal(history); err != nil {
+			return nil, problem(err)
 		}
 	}
 	return answer(out), nil

@@ -49,18 +49,21 @@ type Trigger struct {
 	On          string      `json:"on,omitempty" doc:"The pattern of its events, as it is written."`
 	When        string      `json:"when,omitempty" doc:"What has to hold of them besides, as it is written."`
 	Window      string      `json:"window,omitempty" doc:"How many of them in which time, as it is written."`
+	Missed      string      `json:"missed,omitempty" doc:"What becomes of instants of its schedule that nobody saw to."`
+	Overlap     string      `json:"overlap,omitempty" doc:"What becomes of an instant while the run of another goes on."`
 	Next        []time.Time `json:"next,omitempty" doc:"The next instants of its schedule."`
 	Last        []Fired     `json:"last,omitempty" doc:"What became of its last times, newest first."`
 }
 
 // Fired is a time at which a trigger was to start a run.
 type Fired struct {
-	Trigger string    `json:"trigger"`
-	At      time.Time `json:"at"`
-	Event   int64     `json:"event,omitempty" doc:"Number of the event; none for a schedule."`
-	Status  string    `json:"status" doc:"That of the run, or: due, queued, skipped, failed, dead, retried."`
-	Run     string    `json:"run,omitempty"`
-	Problem string    `json:"problem,omitempty" doc:"Why there is no run."`
+	Trigger  string    `json:"trigger"`
+	At       time.Time `json:"at"`
+	Event    int64     `json:"event,omitempty" doc:"Number of the event; none for a schedule."`
+	Status   string    `json:"status" doc:"That of the run, or: due, queued, skipped, failed, dead, retried."`
+	Run      string    `json:"run,omitempty"`
+	Backfill bool      `json:"backfill,omitempty" doc:"Whether it was made up for: see docs/schedules.md."`
+	Problem  string    `json:"problem,omitempty" doc:"Why there is no run."`
 }
 
 // EventDetails is an event with what came of it.
@@ -83,8 +86,11 @@ type ReplayRequest struct {
 	Trigger string `json:"trigger,omitempty" doc:"Only this one; all that it is for unless given."`
 }
 
-func (a *API) listTriggers(ctx context.Context, _ *struct{}) (*body[page[Trigger]], error) {
-	list, err := a.Work.Triggers(ctx)
+func (a *API) listTriggers(ctx context.Context, in *struct {
+	Last int `query:"last" default:"10" minimum:"0" maximum:"1000" doc:"How many of the last times of each are told."`
+},
+) (*body[page[Trigger]], error) {
+	list, err := a.Work.Triggers(ctx, in.Last)
 	if err != nil {
 		return nil, problem(err)
 	}
@@ -122,7 +128,7 @@ func FiredOf(f runs.Firing) Fired {
 
 // triggersSeen are the triggers whose workflows may be looked at.
 func (a *API) triggersSeen(ctx context.Context) (map[string]bool, error) {
-	list, err := a.Work.Triggers(ctx)
+	list, err := a.Work.Triggers(ctx, 0)
 	out := map[string]bool{}
 	for _, t := range list {
 		out[t.Name] = a.viewer(ctx).Somewhere(t.Workflow)
