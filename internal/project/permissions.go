@@ -194,7 +194,7 @@ func (s *Session) MayRun(ctx context.Context, store runs.Store, run runs.Run, ve
 }
 
 // ResourcesOf names what a run works on: a stack, several, or a workflow.
-func (session *Session) ResourcesOf(ctx context.Context, store runs.Store, run runs.Run) ([]string, diag.List) {
+func (s *Session) ResourcesOf(ctx context.Context, store runs.Store, run runs.Run) ([]string, diag.List) {
 	if !run.Machine() {
 		return []string{run.Key.Stack}, nil
 	}
@@ -216,8 +216,8 @@ func (session *Session) ResourcesOf(ctx context.Context, store runs.Store, run r
 		return []string{d.Workflow.Name}, nil
 	}
 	names := []string{}
-	for _, s := range d.Workflow.Steps {
-		for _, r := range s.Action.References {
+	for _, step := range d.Workflow.Steps {
+		for _, r := range step.Action.References {
 			if r.Kind == "stack" {
 				names = append(names, r.Name)
 			}

@@ -216,16 +216,16 @@ func (s *Session) Refuse(e Refusal) {
 }
 
 // TellPending tells of what the command was refused.
-func (session *Session) TellPending(ctx context.Context) {
+func (s *Session) TellPending(ctx context.Context) {
 	p, _ := Governing()
-	i := &Identification{session: session, Project: p}
-	if len(session.pending) == 0 || !i.hasStore() {
+	i := &Identification{session: s, Project: p}
+	if len(s.pending) == 0 || !i.hasStore() {
 		return
 	}
-	err := i.inStore(ctx, func(s *sqlite.Store) error {
-		r := NewRefusals(s)
+	err := i.inStore(ctx, func(store *sqlite.Store) error {
+		r := NewRefusals(store)
 		r.each = true
-		for _, e := range session.pending {
+		for _, e := range s.pending {
 			if err := r.tell(ctx, e); err != nil {
 				return err
 			}
@@ -233,6 +233,6 @@ func (session *Session) TellPending(ctx context.Context) {
 		return nil
 	})
 	if err != nil {
-		session.Show(diag.Warningf("Cannot record a refusal", "%s.", err))
+		s.Show(diag.Warningf("Cannot record a refusal", "%s.", err))
 	}
 }
