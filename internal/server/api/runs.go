@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,6 +85,11 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 				return answer(out), nil
 			}
 			out.Items, q.Before = append(out.Items, runOf(r)), r.Position()
+		}
+		if len(list) < q.Limit && len(out.Items) == 0 && in.Cursor == "" && in.Environment != "" && a.viewer(ctx).Audit {
+			if p, err := a.Work.Project(ctx); err == nil && len(p.Environments) > 0 && p.Environments[in.Environment] == nil {
+				return nil, problem(undeclared("environment", in.Environment, slices.Sorted(maps.Keys(p.Environments))).Err())
+			}
 		}
 		if len(list) < q.Limit {
 			return answer(out), nil

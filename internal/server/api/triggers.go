@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -144,6 +146,11 @@ func (a *API) listDeadLetters(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, problem(err)
 	}
+	if len(list) == 0 && in.Trigger != "" && a.viewer(ctx).Audit {
+		if err := a.checkTrigger(ctx, in.Trigger); err != nil {
+			return nil, problem(err)
+		}
+	}
 	seen, err := a.triggersSeen(ctx)
 	if err != nil {
 		return nil, problem(err)
@@ -159,6 +166,19 @@ func (a *API) listDeadLetters(ctx context.Context, in *struct {
 		out.Next = strconv.FormatInt(list[len(list)-1].Event, 10)
 	}
 	return answer(out), nil
+}
+
+// checkTrigger says that the project declares no trigger of that name, and that none had
+// one before; nil otherwise.
+func (a *API) checkTrigger(ctx context.Context, name string) error {
+	p, err := a.Work.Project(ctx)
+	if err != nil || p.Triggers[name] != nil {
+		return err
+	}
+	if before, err := a.Events.Firings(ctx, runs.FiringQuery{Trigger: name, Limit: 1}); err != nil || len(before) > 0 {
+		return err
+	}
+	return undeclared("trigger", name, slices.Sorted(maps.Keys(p.Triggers))).Err()
 }
 
 func (a *API) retryDeadLetter(ctx context.Context, in *struct {
