@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, type ReactNode } from "react";
+import { useEffect, useLayoutEffect, useRef, useState, type ReactNode } from "react";
 import type { Approval, Page, Session } from "../api/client";
 import logo from "../icon.svg";
 import { aboutRuns, useConnected, useResource } from "../lib/feed";
@@ -24,7 +24,8 @@ export function Shell({ session, onLogout, children }: Props & { children: React
   const close = () => setOpen(undefined);
   const waiting = useResource<Page<Approval>>("/approvals", {}, aboutRuns).data?.items.length ?? 0;
   useShortcuts(setOpen);
-  useEffect(close, [path]);
+  // Before the page is painted: what a key opens on it stays open.
+  useLayoutEffect(close, [path]);
   useFocusOnMain(path);
   const side = <Side session={session} onLogout={onLogout} waiting={waiting} onFind={() => setOpen("palette")} />;
   return (
