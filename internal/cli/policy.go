@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"os"
@@ -8,9 +9,13 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/policy/library"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
@@ -24,7 +29,7 @@ func policyCommand() *command {
 
 // policyCheckOptions are the flags of policy check.
 type policyCheckOptions struct {
-	planOptions
+	operations.PlanOptions
 	policyOptions
 	plan, planJSON, format string
 	upload                 bool
@@ -41,7 +46,7 @@ func policyCheckCommand() *command {
 			f.text(&o.format, "format", "FORMAT", "How to report: text, json, sarif or junit.")
 			f.toggle(&o.upload, "upload", "Against a server ("+addressVariable+"): plan and judge the project as the files here have it, which are sent there.")
 			o.policyOptions.register(f)
-			o.planOptions.register(f)
+			registerPlan(f, &o.PlanOptions)
 			return o.run
 		},
 	}
@@ -61,13 +66,13 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	}
 	if len(args) == 1 {
 		for i, dir := range o.dirs {
-			o.dirs[i] = absolutePolicySource(dir)
+			o.dirs[i] = gate.AbsolutePolicySource(dir)
 		}
 		if err := os.Chdir(args[0]); err != nil {
 			return app.failf("Cannot change to another directory", "%s.", err)
 		}
 	}
-	app.policyOptions = &o.policyOptions
+	app.MorePolicies = o.policyOptions.dirs
 	judge := o.judge
 	if app.remote != nil {
 		judge = o.judgeThere
@@ -76,7 +81,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	if decision == nil {
 		return app.failf("No policy", "No policy applies to this plan. Declare one with a policy block in a *.tutti.hcl file, or give one with -policy=DIR.")
 	}
@@ -129,7 +134,7 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 			return nil, diags
 		}
 		defer e.Close()
-		decision, d := o.decideAll(ctx, e, e.shared.Kind)
+		decision, d := o.decideAll(ctx, e, e.Shared.Kind)
 		return decision, append(diags, d...)
 	}
 	if o.plan+o.planJSON == "" {
@@ -139,23 +144,23 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 		}
 		if e != nil {
 			defer e.Close()
-			app.prose, e.view = false, silentView{}
-			if diags = e.plan(ctx, &o.planOptions, o.kind()); diags.HasErrors() {
+			app.prose, e.View = false, operations.Silent{}
+			if diags = e.Plan(ctx, &o.PlanOptions, o.Kind()); diags.HasErrors() {
 				return nil, diags
 			}
-			decision, d := o.decideAll(ctx, e, o.kind())
+			decision, d := o.decideAll(ctx, e, o.Kind())
 			return decision, append(diags, d...)
 		}
 	}
 	if o.plan != "" {
-		app.selectStackOf(o.plan)
+		app.SelectStackOf(o.plan)
 	}
 	op, diags := app.openOperation(nil, false)
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	defer op.Close()
-	app.prose, op.view = false, silentView{}
+	app.prose, op.View = false, operations.Silent{}
 	decision, d := o.decide(ctx, op)
 	return decision, append(diags, d...)
 }
@@ -166,10 +171,10 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 	e.app.prose = false
 	var all []*policy.Decision
 	var diags diag.List
-	for _, name := range e.names {
-		j, d := e.operation(name).holdToPolicy(ctx, e.plans[name], runOptions{kind: kind})
-		if diags = append(diags, inStack(name, d)...); j != nil {
-			all = append(all, j.decision)
+	for _, name := range e.Names {
+		j, d := e.Operation(name).HoldToPolicy(ctx, e.Plans[name], gate.Request{Kind: kind})
+		if diags = append(diags, project.InStack(name, d)...); j != nil {
+			all = append(all, j.Decision)
 		}
 	}
 	return policy.Join(all...), diags
@@ -177,48 +182,48 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 
 // decide judges the plan that the options name.
 func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy.Decision, diag.List) {
-	opts := runOptions{kind: o.kind()}
+	opts := gate.Request{Kind: o.Kind()}
 	if o.planJSON != "" {
 		data, err := readFileOrInput(op.app, o.planJSON)
 		if err != nil {
 			return nil, diag.Errorf("Cannot read plan", "%s.", err)
 		}
-		cfg, broken := op.configOrEmpty(ctx)
-		j, diags := op.applicable(ctx, opts)
+		cfg, broken := op.ConfigOrEmpty(ctx)
+		j, diags := op.Applicable(ctx, opts)
 		if j == nil || diags.HasErrors() {
 			return nil, diags
 		}
 		// The configuration beside it may be the one it was made from.
 		if !broken.HasErrors() {
-			j.locate = locator(cfg)
+			j.Locate = gate.Locator(cfg)
 		}
-		if diags = append(diags, op.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlanJSON(data) })...); diags.HasErrors() {
+		if diags = append(diags, op.TellCost(j, func() ([]cost.Instance, error) { return cost.FromPlanJSON(data) })...); diags.HasErrors() {
 			return nil, diags
 		}
-		if diags = append(diags, op.judgeDocument(ctx, j, data, "")...); diags.HasErrors() {
+		if diags = append(diags, op.JudgeDocument(ctx, j, data, "")...); diags.HasErrors() {
 			return nil, diags
 		}
-		return j.decision, diags
+		return j.Decision, diags
 	}
-	var l *loadedPlan
+	var l *gate.Plan
 	var diags diag.List
 	if o.plan != "" {
-		l, diags = op.loadPlanFile(o.plan)
+		l, diags = operations.LoadPlanFile(op.Directory, o.plan)
 	} else {
-		in, d := op.planInput(ctx, &o.planOptions)
+		in, d := op.PlanInput(ctx, &o.PlanOptions)
 		if d.HasErrors() {
 			return nil, d
 		}
-		l, diags = op.makePlan(ctx, in)
+		l, diags = op.MakePlan(ctx, in)
 	}
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	j, d := op.holdToPolicy(ctx, l, opts)
+	j, d := op.HoldToPolicy(ctx, l, opts)
 	if diags = append(diags, d...); j == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	return j.decision, diags
+	return j.Decision, diags
 }
 
 func readFileOrInput(app *App, name string) ([]byte, error) {
@@ -266,7 +271,7 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 		for name, src := range files {
 			sources[filepath.ToSlash(filepath.Join(dir, filepath.FromSlash(name)))] = src
 		}
-		app.quoteMore(sources)
+		app.Quote(sources)
 		list, cover, diags := policy.Test(ctx, filepath.ToSlash(dir), o.filter, files)
 		if diags.HasErrors() {
 			return app.fail(diags)
@@ -274,7 +279,12 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 		results = append(results, views.PolicyTests{Dir: dir, Tests: list, Coverage: cover})
 	}
 	if o.junit != "" {
-		if err := writeFile(o.junit, func(w io.Writer) error { return views.PolicyTestsJUnit(w, results) }); err != nil {
+		var report bytes.Buffer
+		err := views.PolicyTestsJUnit(&report, results)
+		if err == nil {
+			err = files.Replace(o.junit, report.Bytes(), 0o644)
+		}
+		if err != nil {
 			return app.failf("Cannot write the report", "%s.", err)
 		}
 	}
@@ -297,19 +307,19 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 
 // policyDirs are the directories of the policies that the project declares.
 func (a *App) policyDirs() ([]string, diag.List) {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	defer p.Close()
-	root := p.policyRoot()
-	g := a.policies(root)
-	if g.declared == nil {
+	root := p.PolicyRoot()
+	g := gate.PoliciesIn(a.Session, root)
+	if g.Declared == nil {
 		return []string{"policy"}, nil
 	}
 	var out []string
-	for _, name := range sortedKeys(g.declared.Policies) {
-		source := g.declared.Policies[name].Source
+	for _, name := range sortedKeys(g.Declared.Policies) {
+		source := g.Declared.Policies[name].Source
 		if _, shipped, _ := library.ParseSource(source); !shipped { // those are tested by its own tests
 			out = append(out, filepath.Join(root, filepath.FromSlash(source)))
 		}
@@ -318,16 +328,4 @@ func (a *App) policyDirs() ([]string, diag.List) {
 		return []string{"policy"}, nil
 	}
 	return out, nil
-}
-
-func writeFile(name string, write func(io.Writer) error) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return err
 }

@@ -95,7 +95,7 @@ func (d *Document) raised(plain input) (out input, bounds []float64) {
 func (j *judging) lasting(ctx context.Context, plain []said) (certain map[string]bool, more bool) {
 	raised, bounds := j.d.raised(j.worker.plain)
 	in := raised.shaped(j.p, j.d)
-	then, err := j.eval(ctx, j.program(false, in), j.r.query, j.r.says, in, rego.EvalVirtualCache(topdown.NewVirtualCache()))
+	then, err := j.eval(ctx, j.program(false, in), j.r.query, j.says, in, rego.EvalVirtualCache(topdown.NewVirtualCache()))
 	if err != nil {
 		return nil, true
 	}

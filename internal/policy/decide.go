@@ -199,7 +199,7 @@ var errNoDecision = errors.New("no decision")
 
 // decided turns what a decision came to into what it says against the plan.
 // Undefined is nil.
-func (r *rule) decided(v ast.Value) ([]said, error) {
+func (r *rule) decided(v ast.Value, most int) ([]said, error) {
 	no := func(term string, reasons ...string) []said {
 		if len(reasons) == 0 {
 			reasons = []string{orElse(orElse(r.notes.title, r.notes.description), fmt.Sprintf("The decision %s is %s", r, term))}
@@ -219,7 +219,7 @@ func (r *rule) decided(v ast.Value) ([]said, error) {
 		}
 		return no("false"), nil
 	case ast.Set, *ast.Array:
-		return members(v)
+		return members(most)(v)
 	case ast.Object:
 		for _, name := range []string{"allow", "allowed", "valid"} {
 			allowed := v.Get(ast.StringTerm(name))
@@ -271,13 +271,18 @@ func reasons(o ast.Object) (out []string) {
 
 // members are what a rule says: the members of a set or list; the values in an
 // object (of rules like deny.NAME), or its names where the values only say that
-// they are there; itself, where it is something else.
-func members(v ast.Value) (out []said, err error) {
+// they are there; itself, where it is something else. More than most messages are an
+// error.
+func members(most int) saying {
+	return func(v ast.Value) ([]said, error) { return membersOf(v, most) }
+}
+
+func membersOf(v ast.Value, most int) (out []said, err error) {
 	size := 0
 	add := func(t *ast.Term) error {
 		one := said{term: t.String()}
-		if size += len(one.term); len(out) == mostSaid || size > mostText {
-			return errTooMuch
+		if size += len(one.term); len(out) == most || size > most*mostText {
+			return fmt.Errorf("it gives more than %d messages, or more than %d MiB of them", most, most*mostText>>20)
 		}
 		one.value, err = ast.JSON(t.Value)
 		out = append(out, one)

@@ -17,11 +17,10 @@ import (
 // errPanicked says that OPA failed, as it may on a watched document.
 var errPanicked = errors.New("the evaluation broke down")
 
-// unknowns judges a rule on a document that is not complete: of what it said, what
-// rests on something unknown is not certain; and what it did not say it may yet
-// say of the objects whose unknown attributes it asked for.
-func (j *judging) unknowns(ctx context.Context, plain []said) {
-	asked := j.askedFor(ctx, j.r.query, j.r.says, plain)
+// unknowns judges by what a rule said of a document, and by what it asked for that is
+// unknown: of what it said, what rests on that is not certain; and what it did not say
+// it may yet say of these objects.
+func (j *judging) unknowns(ctx context.Context, plain []said, asked []attribute) {
 	if len(asked) == 0 {
 		for _, m := range plain {
 			j.add(m, false, nil)
@@ -56,7 +55,7 @@ func (j *judging) unknowns(ctx context.Context, plain []said) {
 			follow.noted(id)
 		}
 	}
-	if again, err := j.watch(ctx, j.r.query, j.r.says, w, in, follow); err != nil || !same(plain, again) {
+	if again, err := j.watch(ctx, j.r.query, j.says, w, in, follow); err != nil || !same(plain, again) {
 		follow.certain = nil
 	}
 	if bounded {
@@ -110,8 +109,11 @@ func (j *judging) uncertain(messages []said, certain map[string]bool, asked []at
 	var awaits []string
 	first := map[string]string{}
 	for _, a := range asked {
-		if _, have := first[a.address]; !have {
+		path, have := first[a.address]
+		if !have {
 			awaits = append(awaits, a.address)
+		}
+		if !have || a.path < path {
 			first[a.address] = a.path
 		}
 	}

@@ -84,15 +84,15 @@ func TestIndexChangesNothing(t *testing.T) {
 		}
 		for i, p := range prepared {
 			j := judging{p: p, r: p.rules[0], d: d}
-			with, err := j.eval(t.Context(), j.program(false, in), j.r.query, members, in)
+			with, err := j.eval(t.Context(), j.program(false, in), j.r.query, members(mostSaid), in)
 			if err != nil {
 				t.Fatal(err)
 			}
-			tracked, err := j.eval(t.Context(), j.program(true, in), j.r.query, members, in)
+			tracked, err := j.eval(t.Context(), j.program(true, in), j.r.query, members(mostSaid), in)
 			if err != nil {
 				t.Fatal(err)
 			}
-			without, err := j.eval(t.Context(), j.program(false, input{}), j.r.query, members, input{term: in.term})
+			without, err := j.eval(t.Context(), j.program(false, input{}), j.r.query, members(mostSaid), input{term: in.term})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -29,11 +29,14 @@ type Options struct {
 	Memory uint64
 	// Only limits what is evaluated to rules, as "POLICY PACKAGE.RULE"; nil: all.
 	Only map[string]bool
+
+	twice bool // evaluates each rule on both documents, for tests
 }
 
 // program is a policy that was compiled in one way: its queries, by text.
 type program struct {
 	queries map[string]rego.PreparedEvalQuery
+	tracks  bool // it is the same as the tracked variant would be
 	err     error
 }
 
@@ -124,6 +127,9 @@ func each(n, workers int, do func(worker, i int)) {
 func (p *Policy) program(v variant) *program {
 	p.preparing.Lock()
 	defer p.preparing.Unlock()
+	if plain := p.programs[variant{indexed: v.indexed}]; v.tracked && plain != nil && plain.tracks {
+		return plain
+	}
 	out := p.programs[v]
 	if out == nil {
 		if c, err := p.compile(v, nil); err != nil {
@@ -137,7 +143,7 @@ func (p *Policy) program(v variant) *program {
 }
 
 func (p *Policy) queries(c *ast.Compiler) *program {
-	out := &program{queries: map[string]rego.PreparedEvalQuery{}}
+	out := &program{queries: map[string]rego.PreparedEvalQuery{}, tracks: !hasIndices(c)}
 	add := func(query string) {
 		if _, done := out.queries[query]; done || out.err != nil {
 			return
@@ -153,6 +159,18 @@ func (p *Policy) queries(c *ast.Compiler) *program {
 		}
 	}
 	return out
+}
+
+// hasIndices reports whether comprehensions are evaluated once for several uses.
+func hasIndices(c *ast.Compiler) bool {
+	found := false
+	for _, m := range c.Modules {
+		ast.WalkTerms(m, func(t *ast.Term) bool {
+			found = found || c.ComprehensionIndex(t) != nil
+			return found
+		})
+	}
+	return found
 }
 
 // exceptions is the query for the names of rules that do not apply.
@@ -209,7 +227,17 @@ func (j *judging) run(ctx context.Context) {
 	if excepted && len(asked) == 0 {
 		return
 	}
-	said, err := j.plainly(ctx, j.r.query, j.r.says)
+	unknown := j.d.HasUnknown()
+	if unknown && len(asked) == 0 {
+		if said, asked, ok := j.watchedOnly(ctx); ok {
+			if len(said) > 0 {
+				j.follow(ctx)
+			}
+			j.unknowns(ctx, said, asked)
+			return
+		}
+	}
+	said, err := j.plainly(ctx, j.r.query, j.says)
 	if err != nil {
 		j.fail(err)
 		return
@@ -217,17 +245,14 @@ func (j *judging) run(ctx context.Context) {
 	if len(said) > 0 {
 		j.follow(ctx)
 	}
-	if len(asked) > 0 {
+	switch {
+	case len(asked) > 0:
 		j.uncertain(said, nil, asked)
-		return
+	case unknown:
+		j.unknowns(ctx, said, j.askedFor(ctx, j.r.query, j.says, said))
+	default:
+		j.unknowns(ctx, said, nil)
 	}
-	if !j.d.HasUnknown() {
-		for _, m := range said {
-			j.add(m, false, nil)
-		}
-		return
-	}
-	j.unknowns(ctx, said)
 }
 
 func (j *judging) fail(err error) {
@@ -245,12 +270,12 @@ func (j *judging) excepted(ctx context.Context) (yes bool, asked []attribute, er
 	if !j.r.excepts {
 		return false, nil, nil
 	}
-	said, err := j.plainly(ctx, j.r.exceptions(), members)
+	said, err := j.plainly(ctx, j.r.exceptions(), members(mostSaid))
 	if err != nil {
 		return false, nil, err
 	}
 	if j.d.HasUnknown() {
-		asked = j.askedFor(ctx, j.r.exceptions(), members, said)
+		asked = j.askedFor(ctx, j.r.exceptions(), members(mostSaid), said)
 	}
 	_, name, _ := strings.Cut(j.r.name, "_")
 	for _, v := range said {
@@ -299,9 +324,9 @@ func evaluate(ctx context.Context, q rego.PreparedEvalQuery, says saying, option
 }
 
 // says is the [saying] of the rule.
-func (r *rule) says(v ast.Value) ([]said, error) {
-	if r.decides {
-		return r.decided(v)
+func (j *judging) says(v ast.Value) ([]said, error) {
+	if j.r.decides {
+		return j.r.decided(v, j.d.most())
 	}
-	return members(v)
+	return membersOf(v, j.d.most())
 }

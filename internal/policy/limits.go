@@ -17,18 +17,21 @@ const (
 	MostTime = 30 * time.Second
 	// MostMemory is by how many bytes the heap may grow during a judgement.
 	MostMemory = 4 << 30
-	// mostSaid is how many messages a rule may give, and mostText how long they may
-	// be all together, in bytes; mostMessage is where one is cut.
-	mostSaid    = 10_000
-	mostText    = 16 << 20
-	mostMessage = 8 << 10
+	// mostSaid is how many messages a rule may give, and mostOfObject how many for each
+	// object of a plan that is larger; mostText is how long they may be on average, in
+	// bytes, and mostMessage where one is cut.
+	mostSaid     = 10_000
+	mostOfObject = 2
+	mostText     = 2 << 10
+	mostMessage  = 8 << 10
 
 	// grace is how long a step that does not look at whether it is to go on is
 	// waited for.
 	grace = time.Second
 )
 
-var errTooMuch = fmt.Errorf("it gives more than %d messages, or more than %d MiB of them", mostSaid, mostText>>20)
+// most is how many messages a rule may give of a document.
+func (d *Document) most() int { return max(mostSaid, mostOfObject*len(d.names)) }
 
 // limited watches over a judgement: its context ends when it uses up more than it
 // may. The rules of a policy that took too long once are not evaluated any more.

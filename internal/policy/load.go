@@ -53,6 +53,7 @@ type rule struct {
 	// by a way of its own. One of "else" or a default rests on what others did not say.
 	followed bool
 	alone    bool  // it judges each object by itself; see [Policy.ByObject]
+	once     bool  // it needs to be evaluated once; see [Policy.findOnce]
 	notes    notes // what its bodies say alike
 }
 
@@ -219,6 +220,7 @@ func PrepareSource(name string, level Level, from Source) (*Policy, diag.List) {
 	if diags = append(diags, p.findRules(dir, from.Decisions)...); diags.HasErrors() {
 		return nil, diags
 	}
+	p.findOnce(c)
 	p.programs[first] = p.queries(c)
 	return p, append(diags, odd...)
 }

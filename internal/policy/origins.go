@@ -34,7 +34,7 @@ func (j *judging) follow(ctx context.Context) {
 	of := j.program(false, j.plain)
 	followed := &origins{rule: j.r, of: map[string]body{}}
 	cache := &anew{VirtualCache: j.worker.cache(of), ref: ast.MustParseRef(j.r.query)}
-	if _, err := j.eval(ctx, of, j.r.query, j.r.says, j.plain, rego.EvalQueryTracer(followed), rego.EvalVirtualCache(cache)); err == nil {
+	if _, err := j.eval(ctx, of, j.r.query, j.says, j.plain, rego.EvalQueryTracer(followed), rego.EvalVirtualCache(cache)); err == nil {
 		j.origins = followed.of
 	}
 }

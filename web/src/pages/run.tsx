@@ -16,8 +16,7 @@ import { Icon } from "../parts/icons";
 import { ItemsView } from "../parts/items";
 import { Logs } from "../parts/logs";
 import { Remains } from "../parts/pruned";
-import { RunTable, title } from "../parts/runs";
-import { Status } from "../parts/status";
+import { RunStatus, RunTable, title } from "../parts/runs";
 import { StepPanel, StepTable } from "../parts/steps";
 import { Ago, Took } from "../parts/time";
 
@@ -168,7 +167,7 @@ function RunHead({
     <PageHead
       name={title(run)}
       crumbs={[["/runs", "Runs"]]}
-      beside={<Status status={run.status} />}
+      beside={<RunStatus run={run} />}
       standing={asking ? "asking" : run.status}
       sub={<RunFacts run={run} now={now} />}
     >

@@ -5,6 +5,7 @@ import { Link, runHref, setQuery, stackHref, useLocation, useQueryText } from ".
 import { Empty, FilterButton, PageHead, QueryFilter, Search, Skeleton, Trouble } from "../parts/basics";
 import { Icon } from "../parts/icons";
 import { Rows } from "../parts/rows";
+import { RunStatus } from "../parts/runs";
 import { Status } from "../parts/status";
 import { Ago } from "../parts/time";
 
@@ -86,7 +87,7 @@ export function Stacks() {
                 {s.last_run ? (
                   <>
                     <Link href={runHref(s.last_run.id)}>
-                      <Status status={s.last_run.status} />
+                      <RunStatus run={s.last_run} />
                     </Link>
                     <Ago className="muted small" time={s.last_run.created} />
                   </>

@@ -14,6 +14,7 @@ import data.tutti.lib
 deny_missing_tags contains lib.finding(rego.metadata.rule(), rc, attribute, msg) if {
 	count(lib.settings.required_tags) > 0
 	some rc in input.resource_changes
+	not startswith(rc.type, "kubernetes_") # they have labels of another kind
 	rc.mode == "managed"
 	some action in rc.change.actions
 	action in {"create", "update"}

@@ -101,9 +101,10 @@ variables(rc) := [["template", e.name, e.value] |
 	startswith(rc.type, "google_cloud_run_")
 }
 
-variables(rc) := [[lib.text(array.concat(lib.pod(rc), [kind])), e.name, e.value] |
+variables(rc) := [[lib.text(path), e.name, e.value] |
 	some kind in ["container", "init_container"]
-	some c in lib.value(rc, array.concat(lib.pod(rc), [kind]))
+	path := lib.in_pods[kind][rc.type]
+	some c in object.get(rc.change.after, path, [])
 	some e in c.env
 	e.value != null
 ] if {

@@ -3,14 +3,6 @@ package tutti.kubernetes.pods
 
 import data.tutti.lib
 
-# containers are those of an object, with their paths.
-containers(rc) := [[array.concat(lib.pod(rc), [kind, i]), c] |
-	some kind in ["container", "init_container"]
-	some i, c in lib.value(rc, array.concat(lib.pod(rc), [kind]))
-]
-
-under(path, more) := array.concat(path, more)
-
 # METADATA
 # title: Privileged container
 # description: A privileged container is root on its node.
@@ -23,8 +15,8 @@ deny_privileged contains lib.finding(rego.metadata.rule(), rc, lib.text(path), m
 	some rc in input.resource_changes
 	rc.type in lib.workloads
 	lib.writes(rc)
-	some [path, c] in containers(rc)
-	lib.on(rc, under(path, ["security_context", 0, "privileged"]))
+	some [path, c] in lib.containers(rc)
+	lib.on(rc, array.concat(path, ["security_context", 0, "privileged"]))
 	msg := sprintf("runs container %v privileged", [c.name])
 }
 
@@ -40,8 +32,8 @@ deny_escalation contains lib.finding(rego.metadata.rule(), rc, lib.text(path), m
 	some rc in input.resource_changes
 	rc.type in lib.workloads
 	lib.writes(rc)
-	some [path, c] in containers(rc)
-	lib.other(rc, under(path, ["security_context", 0, "allow_privilege_escalation"]), {false, "false"})
+	some [path, c] in lib.containers(rc)
+	lib.other(rc, array.concat(path, ["security_context", 0, "allow_privilege_escalation"]), {false, "false"})
 	msg := sprintf("lets container %v gain privileges", [c.name])
 }
 
@@ -57,16 +49,16 @@ deny_root contains lib.finding(rego.metadata.rule(), rc, lib.text(path), msg) if
 	some rc in input.resource_changes
 	rc.type in lib.workloads
 	lib.writes(rc)
-	some [path, c] in containers(rc)
-	rootish(rc, under(path, ["security_context", 0]))
-	rootish(rc, under(lib.pod(rc), ["security_context", 0]))
+	some [path, c] in lib.containers(rc)
+	rootish(rc, array.concat(path, ["security_context", 0]))
+	rootish(rc, array.concat(lib.in_pods.security_context[rc.type], [0]))
 	msg := sprintf("may run container %v as root", [c.name])
 }
 
 rootish(rc, path) if {
-	lib.off(rc, under(path, ["run_as_non_root"]))
-	not user(rc, under(path, ["run_as_user"]))
-	lib.known(rc, under(path, ["run_as_user"]))
+	lib.off(rc, array.concat(path, ["run_as_non_root"]))
+	not user(rc, array.concat(path, ["run_as_user"]))
+	lib.known(rc, array.concat(path, ["run_as_user"]))
 }
 
 user(rc, path) if to_number(lib.value(rc, path)) > 0
@@ -84,7 +76,7 @@ deny_host_namespaces contains lib.finding(rego.metadata.rule(), rc, lib.text(pat
 	rc.type in lib.workloads
 	lib.writes(rc)
 	some name in ["host_network", "host_pid", "host_ipc"]
-	path := under(lib.pod(rc), [name])
+	path := lib.in_pods[name][rc.type]
 	lib.on(rc, path)
 	msg := sprintf("has %s on", [name])
 }
@@ -101,7 +93,7 @@ deny_host_path contains lib.finding(rego.metadata.rule(), rc, lib.text(path), ms
 	some rc in input.resource_changes
 	rc.type in lib.workloads
 	lib.writes(rc)
-	path := under(lib.pod(rc), ["volume"])
+	path := lib.in_pods.volume[rc.type]
 	some v in lib.value(rc, path)
 	some h in v.host_path
 	msg := sprintf("mounts %v of its node", [h.path])
@@ -119,8 +111,8 @@ deny_no_limits contains lib.finding(rego.metadata.rule(), rc, lib.text(path), ms
 	some rc in input.resource_changes
 	rc.type in lib.workloads
 	lib.writes(rc)
-	some [path, c] in containers(rc)
-	lib.absent(rc, under(path, ["resources", 0, "limits", "memory"]))
+	some [path, c] in lib.containers(rc)
+	lib.absent(rc, array.concat(path, ["resources", 0, "limits", "memory"]))
 	msg := sprintf("sets no limit to the memory of container %v", [c.name])
 }
 
@@ -132,11 +124,11 @@ deny_no_limits contains lib.finding(rego.metadata.rule(), rc, lib.text(path), ms
 #   severity: medium
 #   compliance: none
 #   remediation: Name the image by version or, better, by digest.
-deny_unpinned_image contains lib.finding(rego.metadata.rule(), rc, lib.text(under(path, ["image"])), msg) if {
+deny_unpinned_image contains lib.finding(rego.metadata.rule(), rc, lib.text(array.concat(path, ["image"])), msg) if {
 	some rc in input.resource_changes
 	rc.type in lib.workloads
 	lib.writes(rc)
-	some [path, c] in containers(rc)
+	some [path, c] in lib.containers(rc)
 	lib.unpinned(c.image)
 	msg := sprintf("runs an unpinned image, %s", [c.image])
 }
@@ -153,8 +145,8 @@ deny_capabilities contains lib.finding(rego.metadata.rule(), rc, lib.text(at), m
 	some rc in input.resource_changes
 	rc.type in lib.workloads
 	lib.writes(rc)
-	some [path, c] in containers(rc)
-	at := under(path, ["security_context", 0, "capabilities", 0, "add"])
+	some [path, c] in lib.containers(rc)
+	at := array.concat(path, ["security_context", 0, "capabilities", 0, "add"])
 	some added in lib.value(rc, at)
 	upper(added) in {"ALL", "SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH"}
 	msg := sprintf("gives container %v the capability %s", [c.name, added])
@@ -172,9 +164,9 @@ deny_default_account contains lib.finding(rego.metadata.rule(), rc, lib.text(pat
 	some rc in input.resource_changes
 	rc.type in lib.workloads
 	lib.writes(rc)
-	path := under(lib.pod(rc), ["service_account_name"])
+	path := lib.in_pods.service_account_name[rc.type]
 	plain_account(rc, path)
-	lib.other(rc, under(lib.pod(rc), ["automount_service_account_token"]), {false})
+	lib.other(rc, lib.in_pods.automount_service_account_token[rc.type], {false})
 }
 
 plain_account(rc, path) if lib.absent(rc, path)

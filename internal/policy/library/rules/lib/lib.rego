@@ -52,6 +52,7 @@ unknown(rc, path) if {
 
 unknown(rc, path) if {
 	count(path) > 1
+	rc.change.after_unknown[path[0]] # most objects have nothing unknown there
 	some n in numbers.range(2, count(path))
 	part := array.slice(path, 0, n)
 	object.get(rc.change.after_unknown, part, false) == true
@@ -64,22 +65,9 @@ absent(rc, path) if {
 	known(rc, path)
 }
 
-present(rc, path) if {
-	v := object.get(rc.change.after, path, null)
-	not empty(v)
-}
+present(rc, path) if not empty(object.get(rc.change.after, path, null))
 
-empty(v) if is_null(v)
-
-empty(v) if {
-	is_string(v)
-	v == ""
-}
-
-empty(v) if {
-	is_array(v)
-	count(v) == 0
-}
+empty(v) if v in {null, "", []}
 
 # off holds for what is known not to be true.
 off(rc, path) if {
@@ -87,7 +75,7 @@ off(rc, path) if {
 	known(rc, path)
 }
 
-on(rc, path) if value(rc, path) == true
+on(rc, path) if object.get(rc.change.after, path, null) == true
 
 # other holds for what is known to be none of some values, unset included.
 other(rc, path, wanted) if {
@@ -95,10 +83,7 @@ other(rc, path, wanted) if {
 	known(rc, path)
 }
 
-one(rc, path, wanted) if {
-	v := value(rc, path)
-	v in wanted
-}
+one(rc, path, wanted) if object.get(rc.change.after, path, null) in wanted
 
 # less holds for numbers that are known to be less, unset included.
 less(rc, path, n) if {
@@ -125,20 +110,14 @@ allowed(id, rc) if {
 }
 
 allowed(id, rc) if {
-	some name, v in labels(rc)
-	name == settings.allow_tag
-	some word in split(replace(v, ",", " "), " ")
-	word == id
+	v := labels(rc)[settings.allow_tag]
+	id in split(replace(v, ",", " "), " ")
 }
 
 # labels are the tags of an object, under whatever name its provider has them.
-labels(rc) := rc.change.after.tags if startswith(rc.type, "aws_")
+labels(rc) := object.get(rc.change.after, labelled[split(rc.type, "_")[0]], {})
 
-labels(rc) := rc.change.after.tags if startswith(rc.type, "azurerm_")
-
-labels(rc) := rc.change.after.labels if startswith(rc.type, "google_")
-
-labels(rc) := rc.change.after.metadata[0].annotations if startswith(rc.type, "kubernetes_")
+labelled := {"aws": ["tags"], "azurerm": ["tags"], "google": ["labels"], "kubernetes": ["metadata", 0, "annotations"]}
 
 # anywhere are the ranges that are everyone.
 anywhere := {"0.0.0.0/0", "::/0", "*", "0.0.0.0", "Internet", "Any", "any", "/0"}
@@ -160,7 +139,7 @@ closed(from, to) if {
 # something that is not known yet and comes by way of other modules. What is looked for
 # is in sets, so that many objects are not each held against many.
 attached(rc, type, attribute, own) if {
-	[module_of(rc), type, attribute, sprintf("%s.%s", [rc.type, rc.name])] in references
+	[module_of(rc), sprintf("%s.%s", [rc.type, rc.name])] in references(type, attribute)
 } else if {
 	astray(type, attribute, rc.type)
 } else if {
@@ -197,26 +176,30 @@ values(type, attribute) := {v |
 }
 
 # plainly holds where it is written next to an object which one it is attached to.
-plainly(o, type, attribute) if [module_of(o), o.type, o.name, attribute, type] in neighbours
+plainly(o, type, attribute) if [module_of(o), o.name, type] in neighbours(o.type, attribute)
 
 module_of(rc) := regex.replace(object.get(rc, "module_address", ""), `\[[^\]]*\]`, "")
 
-# references are those of the configuration: in which module what type has in an
-# attribute a reference to what.
-references contains [d.module, d.type, d.attribute, d.to] if some d in declared
-
-# neighbours are objects by the types that their attributes refer to.
-neighbours contains [d.module, d.type, d.name, d.attribute, split(d.to, ".")[0]] if some d in declared
-
-# declared are the references of the configuration, one by one: those of the root
-# module, and those of the modules that it calls.
-declared contains reference("", r, attribute, ref) if {
-	some r in input.configuration.root_module.resources
-	some attribute, expression in r.expressions
-	some ref in expression.references
+# references are those that an attribute of a type has in the configuration: in which
+# module to what.
+references(type, attribute) := {[d.module, to] |
+	some d in declared[type]
+	some to in d.expressions[attribute].references
 }
 
-declared contains reference(module, r, attribute, ref) if {
+# neighbours are objects of a type by the types that an attribute refers to.
+neighbours(type, attribute) := {[d.module, d.name, split(to, ".")[0]] |
+	some d in declared[type]
+	some to in d.expressions[attribute].references
+}
+
+# declared are the resources of the configuration, by type: those of the root module,
+# and those of the modules that it calls.
+declared[r.type] contains object.union({"name": ""}, object.union(r, {"module": ""})) if {
+	some r in input.configuration.root_module.resources
+}
+
+declared[r.type] contains object.union({"name": ""}, object.union(r, {"module": module})) if {
 	walk(input.configuration.root_module.module_calls, [path, resources])
 	path[count(path) - 1] == "resources"
 	module := concat(".", [part |
@@ -225,11 +208,7 @@ declared contains reference(module, r, attribute, ref) if {
 		part := sprintf("module.%s", [path[i]])
 	])
 	some r in resources
-	some attribute, expression in r.expressions
-	some ref in expression.references
 }
-
-reference(module, r, attribute, ref) := {"module": module, "type": r.type, "name": object.get(r, "name", ""), "attribute": attribute, "to": ref}
 
 # statements are those of a policy document in JSON, each with lists for what may
 # be one text.
@@ -271,28 +250,33 @@ secret(text) if {
 # secret_name holds for names of what is usually secret.
 secret_name(name) if regex.match(settings.secret_names, lower(name))
 
-# pod is the specification of the pods of a Kubernetes object: its path.
-pod(rc) := ["spec", 0] if rc.type in {"kubernetes_pod", "kubernetes_pod_v1"}
+# pods are the paths to the specification of the pods of Kubernetes objects, by type.
+pods := object.union_n([
+	{type: ["spec", 0] | some type in {"kubernetes_pod", "kubernetes_pod_v1"}},
+	{type: ["spec", 0, "template", 0, "spec", 0] | some type in {
+		"kubernetes_deployment", "kubernetes_deployment_v1",
+		"kubernetes_stateful_set", "kubernetes_stateful_set_v1",
+		"kubernetes_daemonset", "kubernetes_daemon_set_v1",
+		"kubernetes_job", "kubernetes_job_v1",
+		"kubernetes_replication_controller", "kubernetes_replication_controller_v1",
+	}},
+	{type: ["spec", 0, "job_template", 0, "spec", 0, "template", 0, "spec", 0] | some type in {"kubernetes_cron_job", "kubernetes_cron_job_v1"}},
+])
 
-pod(rc) := ["spec", 0, "template", 0, "spec", 0] if rc.type in {
-	"kubernetes_deployment", "kubernetes_deployment_v1",
-	"kubernetes_stateful_set", "kubernetes_stateful_set_v1",
-	"kubernetes_daemonset", "kubernetes_daemon_set_v1",
-	"kubernetes_job", "kubernetes_job_v1",
-	"kubernetes_replication_controller", "kubernetes_replication_controller_v1",
+workloads := object.keys(pods)
+
+# in_pods are the paths to something in the specification of pods, by its name and by
+# type. They are made once, because many objects are asked.
+in_pods := {name: {type: array.concat(path, [name]) | some type, path in pods} |
+	some name in ["container", "init_container", "volume", "security_context", "service_account_name", "automount_service_account_token", "host_network", "host_pid", "host_ipc"]
 }
 
-pod(rc) := ["spec", 0, "job_template", 0, "spec", 0, "template", 0, "spec", 0] if rc.type in {"kubernetes_cron_job", "kubernetes_cron_job_v1"}
-
-workloads := {
-	"kubernetes_pod", "kubernetes_pod_v1",
-	"kubernetes_deployment", "kubernetes_deployment_v1",
-	"kubernetes_stateful_set", "kubernetes_stateful_set_v1",
-	"kubernetes_daemonset", "kubernetes_daemon_set_v1",
-	"kubernetes_job", "kubernetes_job_v1",
-	"kubernetes_cron_job", "kubernetes_cron_job_v1",
-	"kubernetes_replication_controller", "kubernetes_replication_controller_v1",
-}
+# containers are those of an object, with their paths.
+containers(rc) := [[array.concat(path, [i]), c] |
+	some kind in ["container", "init_container"]
+	path := in_pods[kind][rc.type]
+	some i, c in object.get(rc.change.after, path, [])
+]
 
 # text writes a path as people read it.
 text(path) := concat(".", [sprintf("%v", [p]) | some p in path])
