@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useState, type ReactNode } from "react";
 import { get, Problem, type Session } from "./api/client";
 import { Feed, FeedContext } from "./lib/feed";
-import { match, useLocation } from "./lib/router";
+import { Link, match, useLocation } from "./lib/router";
 import { Shell } from "./parts/shell";
 import { Empty } from "./parts/basics";
 import { Boundary } from "./parts/boundary";
@@ -99,6 +99,9 @@ function PageAt({ path }: { path: string }) {
       <p>
         <code>{path}</code>
       </p>
+      <Link className="button" href="/">
+        Go to the overview
+      </Link>
     </Empty>
   );
 }

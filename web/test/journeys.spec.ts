@@ -85,6 +85,10 @@ test("a change is rolled back, and the record verified", async ({ page, served }
   await page.goto(served.url + "/stacks/dev/network?tab=history");
   await page.getByRole("button", { name: "Roll back" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Roll back" }).click();
+  await page.getByRole("link", { name: "Review the plan" }).click();
+  await expect(page.getByRole("article", { name: "destroy terraform_data.network" })).toBeVisible();
+  await page.getByRole("button", { name: "Approve" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Approve" }).click();
   await expect(page.locator(".page-head [data-status=succeeded]")).toBeVisible();
   await page.goto(served.url + "/stacks/dev/network");
   await expect(page.getByText("No objects yet")).toBeVisible();
@@ -203,4 +207,25 @@ test("the items of a step are looked at one by one", async ({ page, served }) =>
   await expect(panel.getByText("Tutti.CommandFailed")).toBeVisible();
   // Both attempts wrote a line; the other items' lines are not here.
   await expect(page.locator(".log-line")).toHaveText([/shipping to sa/, /shipping to sa/]);
+});
+
+test("what is looked for is in the address, to which the way back leads", async ({ page, served }) => {
+  const run = await served.api<{ id: string }>("POST", "/runs", { workflow: "broken", environment: "dev" });
+  await settled(served, run.id, ["failed"]);
+  await page.goto(served.url + "/runs");
+  await page.getByRole("searchbox").fill("nothing like it");
+  await page.getByRole("button", { name: "Show all runs" }).click();
+  await page.getByRole("searchbox").fill("broken");
+  await page.getByRole("searchbox").blur();
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveTitle("✕ workflow broken · Tutti");
+  await page.getByRole("tab", { name: "Logs" }).click();
+  await page.getByRole("searchbox").fill("wrong");
+  await expect(page.locator(".log-line mark")).toHaveText("wrong");
+  await expect(page.locator(".log-number")).toHaveText("2");
+  await page.goBack();
+  await expect(page.getByRole("tab", { name: "Graph" })).toHaveAttribute("aria-selected", "true");
+  await page.goBack();
+  await expect(page.getByRole("searchbox")).toHaveValue("broken");
 });

@@ -21,6 +21,9 @@ async function press(page: Page, keys: string) {
   for (const key of keys.split(" ")) await page.keyboard.press(key);
 }
 
+// Going around a page by Tab takes its time on a machine that does much else.
+test.describe.configure({ timeout: 120_000 });
+
 test.beforeEach(async ({ page, served }) => {
   await page.goto(served.url);
   await expect(page.getByRole("heading", { name: "Overview" })).toBeVisible();

@@ -7,7 +7,7 @@ export interface Piece {
 const colours = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 
 /**
- * Text with the colours of a terminal as pieces. Only colours and bold are known;
+ * Text with the colours of a terminal as pieces. Only colours, bold, dim and underlined are known;
  * every other sequence is left out, so that none can do anything to a page.
  */
 export function piecesOf(text: string): Piece[] {
@@ -15,10 +15,19 @@ export function piecesOf(text: string): Piece[] {
   const out: Piece[] = [];
   let colour = "";
   let bold = false;
+  let dim = false;
+  let underline = false;
   let last = 0;
   const put = (upTo: number) => {
     if (upTo > last) {
-      const className = [colour && `ansi-${colour}`, bold && "ansi-bold"].filter(Boolean).join(" ");
+      const className = [
+        colour && `ansi-${colour}`,
+        bold && "ansi-bold",
+        dim && "ansi-dim",
+        underline && "ansi-underline",
+      ]
+        .filter(Boolean)
+        .join(" ");
       out.push({ text: text.slice(last, upTo), className });
     }
   };
@@ -32,12 +41,18 @@ export function piecesOf(text: string): Piece[] {
     for (let i = 0; i < codes.length; i++) {
       const code = codes[i]!;
       if (code === 38 || code === 48) {
-        i += codes[i + 1] === 5 ? 2 : 4; // a colour of the larger palettes: not shown
+        // A colour of the larger palettes: shown where it is one of the sixteen.
+        const chosen = codes[i + 1] === 5 ? codes[i + 2]! : 16;
+        if (code === 38) colour = chosen < 16 ? colours[chosen % 8]! : "";
+        i += codes[i + 1] === 5 ? 2 : 4;
       } else if (code === 0) {
         colour = "";
-        bold = false;
+        bold = dim = underline = false;
       } else if (code === 1) bold = true;
-      else if (code === 22) bold = false;
+      else if (code === 2) dim = true;
+      else if (code === 4) underline = true;
+      else if (code === 22) bold = dim = false;
+      else if (code === 24) underline = false;
       else if (code === 39) colour = "";
       else if (code >= 30 && code <= 37) colour = colours[code - 30]!;
       else if (code >= 90 && code <= 97) colour = colours[code - 90]!;

@@ -9,6 +9,10 @@ export function ago(time: string | undefined, now = Date.now()): string {
   return `${Math.floor(seconds / 86400)} d ago`;
 }
 
+/** An instant by the clock of who looks, with its zone. */
+export const exact = (time: string) =>
+  new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+
 /** A length of time in milliseconds, for people. */
 export function duration(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;

@@ -5,6 +5,8 @@ export interface Binding {
   keys: string;
   title: string;
   run: () => void;
+  /** Whether every page has it. */
+  everywhere?: boolean;
 }
 
 let sets: Binding[][] = [];
@@ -43,6 +45,10 @@ export function useKeys(bindings: Binding[]) {
 /** How long the first key of two counts, in milliseconds. */
 const patience = 1500;
 
+/** What keys do: what the page that is shown says goes before what is so everywhere. */
+const bound = (keys: string) =>
+  all.findLast((b) => b.keys === keys && !b.everywhere) ?? all.findLast((b) => b.keys === keys);
+
 /** Has pressed keys do what they are bound to. Fields and dialogs keep theirs. */
 export function listenForKeys(): () => void {
   let first = "";
@@ -52,7 +58,7 @@ export function listenForKeys(): () => void {
     if (event.metaKey || event.ctrlKey || event.altKey || /^(input|textarea|select)$/i.test(target.tagName)) return;
     if (document.querySelector("dialog[open]")) return;
     const two = first && event.timeStamp - at < patience ? `${first} ${event.key}` : "";
-    const found = all.findLast((b) => b.keys === two) ?? all.findLast((b) => b.keys === event.key);
+    const found = bound(two) ?? bound(event.key);
     first = "";
     if (found) {
       event.preventDefault();

@@ -28,9 +28,10 @@ describe("colours of terminals", () => {
       { text: "e", className: "" },
     ]);
   });
-  it("of larger palettes are passed over whole", () => {
-    expect(piecesOf("\x1b[38;5;1mx\x1b[38;2;1;2;31;32my")).toEqual([
-      { text: "x", className: "" },
+  it("of larger palettes are passed over whole, but for the sixteen", () => {
+    expect(piecesOf("\x1b[38;5;9mx\x1b[38;5;200mz\x1b[38;2;1;2;31;32my")).toEqual([
+      { text: "x", className: "ansi-red" },
+      { text: "z", className: "" },
       { text: "y", className: "ansi-green" },
     ]);
   });

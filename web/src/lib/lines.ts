@@ -9,6 +9,19 @@ export interface Line {
   text: string;
 }
 
+/** A text around what is searched for, which is every second part. */
+export function parted(text: string, search: string): string[] {
+  if (!search) return [text];
+  const out: string[] = [];
+  const lower = text.toLowerCase();
+  let from = 0;
+  for (let at = lower.indexOf(search); at >= 0; at = lower.indexOf(search, from)) {
+    out.push(text.slice(from, at), text.slice(at, at + search.length));
+    from = at + search.length;
+  }
+  return [...out, text.slice(from)];
+}
+
 /** Pieces become whole lines, each with its step. */
 export function linesOf(logs: Log[]): Line[] {
   const out: Line[] = [];

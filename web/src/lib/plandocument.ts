@@ -97,6 +97,32 @@ export function stackPlans(document: PlanDocument): StackPlan[] {
   });
 }
 
+/** The same finding about several resources. */
+export interface FindingGroup {
+  finding: Finding;
+  resources: string[];
+}
+
+/** Findings that say the same of different resources, each once. */
+export function grouped(list: Finding[]): FindingGroup[] {
+  const groups = new Map<string, FindingGroup>();
+  for (const finding of list) {
+    const { policy, rule, status, message, fix, overridden } = finding;
+    const key = JSON.stringify([policy, rule, status, message, fix, overridden]);
+    const group = groups.get(key) ?? { finding, resources: [] };
+    if (finding.resource) group.resources.push(finding.resource);
+    groups.set(key, group);
+  }
+  return [...groups.values()];
+}
+
+/** What a plan does, in a few words. */
+export function titleOf(document: PlanDocument): string {
+  const names = document.stacks.map((s) => s.stack).filter(Boolean);
+  const about = names.length > 3 ? `${names.length} stacks` : names.join(", ");
+  return [document.kind, about, document.environment && `in ${document.environment}`].filter(Boolean).join(" ");
+}
+
 /** The worst of what policy says. */
 export function worst(statuses: (string | undefined)[]): string | undefined {
   return ["deny", "unknown", "warn", "pass"].find((s) => statuses.includes(s));

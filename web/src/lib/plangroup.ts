@@ -44,9 +44,15 @@ export function moduleOf(address: string): string {
 
 export interface Filter {
   kind?: Kind;
+  /** The type of the resource. */
+  type?: string;
   search: string;
   withFindings: boolean;
 }
+
+/** Whether a filter leaves anything out. */
+export const leavesOut = (f: Filter) =>
+  f.kind !== undefined || f.type !== undefined || f.search !== "" || f.withFindings;
 
 /** A line of a long list: the head of a module, or a change. */
 export type Row = { module: string; count: number } | { change: ResourceChange };
@@ -62,6 +68,7 @@ export function rowsOf(
   const modules = new Map<string, ResourceChange[]>();
   for (const c of changes) {
     if (filter.kind && kindOf(c) !== filter.kind) continue;
+    if (filter.type && c.type !== filter.type) continue;
     if (filter.withFindings && !found.has(c.address)) continue;
     if (search && !c.address.toLowerCase().includes(search)) continue;
     const module = moduleOf(c.address);

@@ -1,5 +1,5 @@
 import type { ResourceChange } from "./plandiff";
-import { kindOf, rowsOf, type Filter, type Kind } from "./plangroup";
+import { kindOf, leavesOut, rowsOf, type Filter, type Kind } from "./plangroup";
 import type { StackPlan } from "./plandocument";
 
 /** A line of the list that a plan is shown as. */
@@ -11,7 +11,7 @@ export type PlanRow =
 
 /** The lines of a plan, stack by stack: what changes, then outputs, then what had changed outside. */
 export function planRows(plans: StackPlan[], filter: Filter, closed: Set<string>): PlanRow[] {
-  const isFiltered = filter.kind !== undefined || filter.search !== "" || filter.withFindings;
+  const isFiltered = leavesOut(filter);
   const out: PlanRow[] = [];
   for (const plan of plans) {
     const at = plan.stack.stack;

@@ -2,20 +2,30 @@ import { useEffect, useState, type AnchorHTMLAttributes, type MouseEvent } from 
 
 /** Goes to another page of the UI. */
 export function go(to: string, replace = false) {
+  const before = window.location.pathname;
   window.history[replace ? "replaceState" : "pushState"](null, "", to);
   window.dispatchEvent(new Event("tutti:go"));
-  if (!replace) window.scrollTo(0, 0);
+  if (window.location.pathname !== before) window.scrollTo(0, 0);
 }
 
-/** Changes parameters of the page's address; those without a value are left out. */
-export function setQuery(values: Record<string, string | undefined>) {
+/**
+ * Changes parameters of the page's address; those without a value are left out. With
+ * step, the way back leads to what they were.
+ */
+export function setQuery(values: Record<string, string | undefined>, step = false) {
   const query = new URLSearchParams(window.location.search);
   for (const [name, value] of Object.entries(values)) {
     if (value) query.set(name, value);
     else query.delete(name);
   }
   const text = query.toString();
-  go(window.location.pathname + (text ? "?" + text : ""), true);
+  go(window.location.pathname + (text ? "?" + text : ""), !step);
+}
+
+/** A text that is kept in the page's address, such as what is searched for. */
+export function useQueryText(parameter: string): [text: string, set: (text: string) => void] {
+  const { query } = useLocation();
+  return [query.get(parameter) ?? "", (text) => setQuery({ [parameter]: text })];
 }
 
 const part = encodeURIComponent;

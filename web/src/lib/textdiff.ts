@@ -9,10 +9,14 @@ const mostPairs = 1_000_000;
 /** How many lines around a difference are shown. */
 const around = 3;
 
-/** What became of a text, line by line: the longest lines in common stay. */
+/**
+ * What became of a text, line by line: the longest lines in common stay. That both end
+ * with a line is not told.
+ */
 export function textDiff(before: string, after: string): TextLine[] {
-  const a = before.split("\n");
-  const b = after.split("\n");
+  const bothEnd = before.endsWith("\n") && after.endsWith("\n");
+  const a = (bothEnd ? before.slice(0, -1) : before).split("\n");
+  const b = (bothEnd ? after.slice(0, -1) : after).split("\n");
   if (a.length * b.length > mostPairs) {
     return [
       ...a.map((text) => ({ kind: "remove", text }) as TextLine),

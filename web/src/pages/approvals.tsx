@@ -1,10 +1,11 @@
 import type { Approval, Page } from "../api/client";
 import { aboutRuns, useResource } from "../lib/feed";
-import { ago, short } from "../lib/format";
+import { short } from "../lib/format";
 import { Link, planHref, runHref } from "../lib/router";
 import { Needed } from "../parts/asks";
 import { Empty, PageHead, Skeleton, Trouble } from "../parts/basics";
 import { title } from "../parts/runs";
+import { Ago } from "../parts/time";
 
 export function Approvals() {
   const list = useResource<Page<Approval>>("/approvals", {}, aboutRuns);
@@ -25,7 +26,9 @@ export function Approvals() {
           <li key={a.run.id + a.step} className="panel card">
             <div className="row apart">
               <h2>
-                <Link href={runHref(a.run.id)}>{title(a.run)}</Link>
+                <Link className="two-lines" href={runHref(a.run.id)} title={title(a.run)}>
+                  {title(a.run)}
+                </Link>
               </h2>
               <Link
                 className="button primary"
@@ -35,8 +38,8 @@ export function Approvals() {
               </Link>
             </div>
             <p className="muted">
-              Step <code>{a.step}</code> in {a.run.environment}, asked by {a.run.actor}{" "}
-              <span data-time>{ago(a.run.created)}</span> <Needed ask={a} />
+              Step <code>{a.step}</code> in {a.run.environment}, asked by {a.run.actor} <Ago time={a.run.created} />{" "}
+              <Needed ask={a} />
               {a.plan && (
                 <>
                   {" "}

@@ -1,12 +1,12 @@
 import { useEffect, useState } from "react";
 import { get, post, type Page, type Schemas } from "../api/client";
 import { useResource } from "../lib/feed";
-import { ago, until } from "../lib/format";
 import { Link, setQuery, useLocation } from "../lib/router";
 import { Act } from "../parts/act";
 import { Empty, Facts, PageHead, QueryFilter, SidePanel, Skeleton, Trouble } from "../parts/basics";
 import { Rows } from "../parts/rows";
 import { Status } from "../parts/status";
+import { Ago, Until } from "../parts/time";
 
 type Delivery = Schemas["Delivery"];
 
@@ -111,8 +111,8 @@ function DeliveryCells({ delivery: d, chosen }: { delivery: Delivery; chosen: bo
       <span role="cell" className="wide number muted">
         {d.attempts}
       </span>
-      <span role="cell" className="muted small" title={d.ended ?? d.queued} data-time>
-        {ago(d.ended ?? d.queued)}
+      <span role="cell" className="muted small">
+        <Ago time={d.ended ?? d.queued} />
       </span>
     </>
   );
@@ -165,16 +165,9 @@ function DeliveryPanel({ id, onRetried }: { id: number; onRetried: () => void })
                 </Link>,
               ],
               ["Attempts", d.attempts],
-              ["Queued", <span data-time>{new Date(d.queued).toLocaleString()}</span>],
-              [
-                "Next try",
-                d.next && (
-                  <span data-time title={d.next}>
-                    {until(d.next)}
-                  </span>
-                ),
-              ],
-              ["Ended", d.ended && <span data-time>{new Date(d.ended).toLocaleString()}</span>],
+              ["Queued", <Ago time={d.queued} />],
+              ["Next try", d.next && <Until time={d.next} />],
+              ["Ended", d.ended && <Ago time={d.ended} />],
             ]}
           />
           {d.problem && (

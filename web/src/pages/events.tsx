@@ -1,11 +1,12 @@
 import { useContext, useEffect, useMemo, useState } from "react";
 import { get, post, type FeedEvent, type Page, type Problem, type Schemas } from "../api/client";
 import { FeedContext, useResource } from "../lib/feed";
-import { ago } from "../lib/format";
+import { exact } from "../lib/format";
 import { Link, runHref, setQuery, useLocation } from "../lib/router";
 import { Act } from "../parts/act";
 import { Empty, Facts, PageHead, QueryFilter, Search, SidePanel, Skeleton, Trouble } from "../parts/basics";
 import { Rows } from "../parts/rows";
+import { Ago } from "../parts/time";
 import { FiredList } from "./triggers";
 
 /** How many events are read at once. */
@@ -85,8 +86,8 @@ function EventCells({ event: e, chosen, onChoose }: { event: FeedEvent; chosen: 
         <Subject event={e} />
         {e.actor && <div className="sub-line clip small">by {e.actor}</div>}
       </span>
-      <span role="cell" className="muted small" title={e.time} data-time>
-        {ago(e.time)}
+      <span role="cell" className="muted small">
+        <Ago time={e.time} />
       </span>
     </>
   );
@@ -120,7 +121,12 @@ function EventPanel({ sequence, onClose }: { sequence: number; onClose: () => vo
           <Facts
             list={[
               ["Number", e.sequence],
-              ["Time", <span data-time>{new Date(e.time).toISOString()}</span>],
+              [
+                "Time",
+                <time dateTime={e.time} title={e.time} data-time>
+                  {exact(e.time)}
+                </time>,
+              ],
               ["About", e.subject && <Subject event={e} />],
               ["By", e.actor],
               ["Source", <span data-ref>{e.source}</span>],

@@ -1,10 +1,12 @@
 import type { Approval, Page, Run, Schemas, Stack } from "../api/client";
 import { aboutRuns, aboutState, useResource } from "../lib/feed";
-import { ago, count } from "../lib/format";
+import { count } from "../lib/format";
 import { Link, planHref, runHref, stackHref } from "../lib/router";
 import { Empty, PageHead, Skeleton, Trouble } from "../parts/basics";
 import { Icon, type IconName } from "../parts/icons";
 import { RunStatus, RunTable, title } from "../parts/runs";
+import { Status } from "../parts/status";
+import { Ago } from "../parts/time";
 
 export function Overview() {
   const runs = useResource<Page<Run>>("/runs", { top: "true", limit: 10 }, aboutRuns);
@@ -105,9 +107,11 @@ function Waiting({ list }: { list?: Approval[] }) {
       {list?.map((a) => (
         <div className="grid-row" style={{ gridTemplateColumns: "minmax(0, 1fr) auto" }} key={a.run.id + a.step}>
           <div className="clip">
-            <Link href={runHref(a.run.id)}>{title(a.run)}</Link>
+            <Link className="clip-link" href={runHref(a.run.id)} title={title(a.run)}>
+              {title(a.run)}
+            </Link>
             <div className="sub-line clip">
-              {a.step} · {a.run.environment} · <span data-time>{ago(a.run.created)}</span>
+              {a.step} · {a.run.environment} · <Ago time={a.run.created} />
             </div>
           </div>
           <Link
@@ -122,6 +126,15 @@ function Waiting({ list }: { list?: Approval[] }) {
   );
 }
 
+const hasDrifted = (s: Stack) => s.drift !== undefined && s.drift.drifted > 0;
+
+/** Stacks that somebody has to look at first, then those that changed last. */
+function byUrgency(list: Stack[]): Stack[] {
+  const urgency = (s: Stack) => Number(hasDrifted(s)) + Number(s.last_run?.status === "failed");
+  const last = (s: Stack) => s.last_run?.created ?? "";
+  return [...list].sort((a, b) => urgency(b) - urgency(a) || last(b).localeCompare(last(a)));
+}
+
 function StackList({ list }: { list?: Stack[] }) {
   return (
     <section className="panel">
@@ -130,19 +143,29 @@ function StackList({ list }: { list?: Stack[] }) {
         <Link href="/stacks">All stacks</Link>
       </div>
       {!list && <Skeleton lines={3} />}
-      {list?.slice(0, 8).map((s) => (
-        <div
-          className="grid-row"
-          style={{ gridTemplateColumns: "minmax(0, 1fr) auto 16px" }}
-          key={s.environment + "/" + s.name}
-        >
-          <span className="clip">
-            <Link href={stackHref(s)}>{s.name || s.source}</Link> <span className="muted">{s.environment}</span>
-          </span>
-          <span className="muted number small">{count(s.objects, "object")}</span>
-          {s.last_run ? <RunStatus run={s.last_run} alone /> : <span />}
-        </div>
-      ))}
+      {list &&
+        byUrgency(list)
+          .slice(0, 8)
+          .map((s) => (
+            <div
+              className="grid-row"
+              style={{ gridTemplateColumns: "minmax(0, 1fr) auto 16px" }}
+              key={s.environment + "/" + s.name}
+            >
+              <span className="clip">
+                <Link href={stackHref(s)} title={s.name || s.source}>
+                  {s.name || s.source}
+                </Link>{" "}
+                <span className="muted">{s.environment}</span>
+              </span>
+              {hasDrifted(s) ? (
+                <Status status="drifted" word={`${s.drift!.drifted.toLocaleString("en")} drifted`} />
+              ) : (
+                <span className="muted number small">{count(s.objects, "object")}</span>
+              )}
+              {s.last_run ? <RunStatus run={s.last_run} alone /> : <span />}
+            </div>
+          ))}
     </section>
   );
 }

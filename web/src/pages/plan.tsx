@@ -5,12 +5,13 @@ import { resourceOf } from "../lib/causes";
 import { useResource } from "../lib/feed";
 import { count, money, short } from "../lib/format";
 import { useKeys } from "../lib/keys";
-import { stackPlans, sumOf, worst, type StackPlan } from "../lib/plandocument";
+import { stackPlans, sumOf, titleOf, worst, type StackPlan } from "../lib/plandocument";
 import { kinds, type Filter, type Kind } from "../lib/plangroup";
 import { countKinds, planRows, type PlanRow } from "../lib/planrows";
-import { runHref, useLocation } from "../lib/router";
+import { runHref, setQuery, useLocation } from "../lib/router";
 import { Empty, FilterButton, PageHead, Search, Skeleton, Trouble } from "../parts/basics";
 import { ChangeView } from "../parts/change";
+import { Copy } from "../parts/copy";
 import { Findings } from "../parts/findings";
 import { Icon } from "../parts/icons";
 import { Review } from "../parts/review";
@@ -35,7 +36,9 @@ export function PlanPage({ digest }: { digest: string }) {
 }
 
 function Reviewed({ document, plans }: { document: PlanDocument; plans: StackPlan[] }) {
-  const [filter, setFilter] = useState<Filter>({ search: "", withFindings: false });
+  const { query } = useLocation();
+  const asked = query.toString();
+  const filter = useMemo(() => filterOf(new URLSearchParams(asked)), [asked]);
   const [closed, setClosed] = useState<Set<string>>(new Set());
   const total = plans.reduce((n, p) => n + p.changes.length, 0);
   const rows = useMemo(() => planRows(plans, filter, closed), [plans, filter, closed]);
@@ -54,19 +57,22 @@ function Reviewed({ document, plans }: { document: PlanDocument; plans: StackPla
     },
     [rows, list],
   );
-  const run = useLocation().query.get("run");
+  const run = query.get("run");
+  const openAll = () => setOpen(new Set(changes.map((r) => r.id)));
+  const closeAll = () => setOpen(new Set());
   const status = worst(plans.map((p) => p.status));
   useKeys([
     { keys: "j", title: "Next change", run: () => list.step(1) },
     { keys: "k", title: "Change before", run: () => list.step(-1) },
-    { keys: "x", title: "Open all changes that are listed", run: () => setOpen(new Set(changes.map((r) => r.id))) },
-    { keys: "z", title: "Close all changes", run: () => setOpen(new Set()) },
+    { keys: "n", title: "Next change with findings", run: () => list.step(1, hasFindings) },
+    { keys: "x", title: "Open all changes that are listed", run: openAll },
+    { keys: "z", title: "Close all changes", run: closeAll },
   ]);
   return (
     <>
       <div className="plan-head">
         <PageHead
-          name={`Plan ${short(document.digest)}`}
+          name={titleOf(document)}
           crumbs={
             run
               ? [
@@ -75,17 +81,12 @@ function Reviewed({ document, plans }: { document: PlanDocument; plans: StackPla
                 ]
               : []
           }
-          title={
-            <>
-              Plan <code data-ref>{short(document.digest)}</code>
-            </>
-          }
           beside={status && <Status status={status} word={`policy: ${status}`} />}
           sub={<Totals document={document} plans={plans} total={total} />}
         >
           <Review digest={document.digest} denied={status === "deny"} />
         </PageHead>
-        {total > 0 && <Filters plans={plans} filter={filter} onChange={setFilter} />}
+        {total > 0 && <Filters plans={plans} filter={filter} onOpen={openAll} onClose={closeAll} />}
       </div>
       {total === 0 && plans.every((p) => p.outputs.length === 0) && (
         <Empty icon="check" title="No changes">
@@ -130,9 +131,7 @@ function Totals({ document, plans, total }: { document: PlanDocument; plans: Sta
   const unknown = plans.reduce((n, p) => n + p.costUnknown, 0);
   return (
     <div className="row plan-totals">
-      <span>
-        {document.kind} in {document.environment}: {count(total, "change")}
-      </span>
+      <span>{count(total, "change")}</span>
       {kinds.map(([kind, sign]) => {
         const n = kindCounts.get(kind);
         return n ? (
@@ -148,6 +147,10 @@ function Totals({ document, plans, total }: { document: PlanDocument; plans: Sta
           {unknown > 0 && `, ${count(unknown, "object")} not known`}
         </span>
       ))}
+      <span className="small nowrap">
+        plan <code data-ref>{short(document.digest)}</code>
+        <Copy text={document.digest} what="the digest of the plan" />
+      </span>
     </div>
   );
 }
@@ -155,18 +158,21 @@ function Totals({ document, plans, total }: { document: PlanDocument; plans: Sta
 function Filters({
   plans,
   filter,
-  onChange,
+  onOpen,
+  onClose,
 }: {
   plans: StackPlan[];
   filter: Filter;
-  onChange: (filter: Filter) => void;
+  onOpen: () => void;
+  onClose: () => void;
 }) {
   const kindCounts = countKinds(plans);
   const found = plans.reduce((n, p) => n + p.findings.size, 0);
-  const pick = (kind: Kind) => onChange({ ...filter, kind: filter.kind === kind ? undefined : kind });
+  const types = [...new Set(plans.flatMap((p) => p.changes.map((c) => c.type)))].sort();
+  const pick = (kind: Kind) => setQuery({ kind: filter.kind === kind ? undefined : kind });
   return (
     <div className="toolbar">
-      <Search label="Search addresses" value={filter.search} onChange={(search) => onChange({ ...filter, search })} />
+      <Search label="Search addresses" value={filter.search} onChange={(search) => setQuery({ search })} />
       <div className="filters" role="group" aria-label="Which changes are listed">
         {kinds
           .filter(([kind]) => kindCounts.get(kind))
@@ -178,15 +184,50 @@ function Filters({
         {found > 0 && (
           <FilterButton
             on={filter.withFindings}
-            onClick={() => onChange({ ...filter, withFindings: !filter.withFindings })}
+            onClick={() => setQuery({ findings: filter.withFindings ? undefined : "yes" })}
           >
             <Icon name="warning" size={14} /> with findings <span className="number">{found}</span>
           </FilterButton>
         )}
       </div>
+      {types.length > 1 && (
+        <select
+          className="select slim"
+          aria-label="Type of resource"
+          value={filter.type ?? ""}
+          onChange={(e) => setQuery({ type: e.target.value })}
+        >
+          <option value="">all types</option>
+          {types.map((t) => (
+            <option key={t}>{t}</option>
+          ))}
+        </select>
+      )}
+      <span className="actions toolbar-end">
+        <button className="button quiet slim" onClick={onOpen}>
+          Open all
+        </button>
+        <button className="button quiet slim" onClick={onClose}>
+          Close all
+        </button>
+      </span>
     </div>
   );
 }
+
+/** What the page's address says about which changes are listed. */
+function filterOf(query: URLSearchParams): Filter {
+  return {
+    kind: (query.get("kind") as Kind | null) ?? undefined,
+    type: query.get("type") ?? undefined,
+    search: query.get("search") ?? "",
+    withFindings: query.get("findings") === "yes",
+  };
+}
+
+const isChange = (row: PlanRow) => row.is === "change";
+
+const hasFindings = (row: PlanRow) => row.is === "change" && row.plan.findings.has(row.change.address);
 
 function RowView({
   row,
@@ -246,7 +287,7 @@ function StackHead({ plan }: { plan: StackPlan }) {
           </span>
         ))}
       </div>
-      {plan.general.length > 0 && <Findings list={plan.general} />}
+      {plan.general.length > 0 && <Findings named list={plan.general} />}
     </section>
   );
 }
@@ -275,12 +316,12 @@ function useRows(rows: PlanRow[]) {
       virtual.scrollToIndex(index, { align: "start" });
       focusHead(rows[index]!.id);
     },
-    step: (by: number) => {
+    step: (by: number, wanted: (row: PlanRow) => boolean = isChange) => {
       const focused = document.activeElement?.closest<HTMLElement>("[role=listitem]")?.dataset.index;
       const current = onTheWay.current ?? focused;
       let i = current === undefined ? (by > 0 ? -1 : rows.length) : Number(current);
       do i += by;
-      while (rows[i] && rows[i]!.is !== "change");
+      while (rows[i] && !wanted(rows[i]!));
       if (!rows[i]) return;
       onTheWay.current = i;
       virtual.scrollToIndex(i, { align: "auto" });

@@ -2,13 +2,14 @@ import { useEffect, useState, type ReactNode } from "react";
 import { post, type Page, type Problem, type Run } from "../api/client";
 import { adviceOn } from "../lib/advice";
 import { useResource } from "../lib/feed";
-import { ago, between, short } from "../lib/format";
+import { short } from "../lib/format";
 import { useKeys } from "../lib/keys";
 import { go, Link, planHref, runHref, setQuery, stackHref, useLocation } from "../lib/router";
 import { useRun, type LiveRun } from "../lib/runstream";
 import { Act } from "../parts/act";
 import { AskView } from "../parts/asks";
 import { Empty, PageHead, Skeleton, Tabs, Trouble, type Tab } from "../parts/basics";
+import { Copy } from "../parts/copy";
 import { Gantt } from "../parts/gantt";
 import { StepGraph } from "../parts/graph";
 import { Icon } from "../parts/icons";
@@ -17,6 +18,7 @@ import { Logs } from "../parts/logs";
 import { Remains } from "../parts/pruned";
 import { RunStatus, RunTable, title } from "../parts/runs";
 import { StepPanel, StepTable } from "../parts/steps";
+import { Ago, Took } from "../parts/time";
 
 export function RunPage({ id }: { id: string }) {
   const live = useRun(id);
@@ -75,22 +77,31 @@ function RunView({ run, live }: { run: Run; live: LiveRun }) {
     tabs.map((t, i) => ({
       keys: String(i + 1),
       title: `Show ${t.title.toLowerCase()}`,
-      run: () => setQuery({ tab: t.id }),
+      run: () => setQuery({ tab: t.id }, true),
     })),
   );
-  const logs = <Logs run={run.id} logs={live.logs} step={item ?? name} dropped={live.dropped} />;
+  const logs = (
+    <Logs
+      run={run.id}
+      logs={live.logs}
+      step={item ?? name}
+      dropped={live.dropped}
+      ended={live.ended}
+      tall={active === "logs"}
+    />
+  );
   const panel = step && (
     <StepPanel
       run={run}
       step={step}
       ended={live.ended}
-      onItems={() => setQuery({ tab: "items" })}
+      onItems={() => setQuery({ tab: "items" }, true)}
       onClose={() => select(undefined)}
     />
   );
   return (
     <>
-      <RunHead run={run} now={now}>
+      <RunHead run={run} now={now} asking={live.steps.some((s) => (s.asks ?? []).length > 0)}>
         <RunActions run={run} ended={live.ended} />
       </RunHead>
       <div className="stack">
@@ -113,7 +124,7 @@ function RunView({ run, live }: { run: Run; live: LiveRun }) {
         )}
       </div>
       <div style={{ height: 12 }} />
-      <Tabs label="About this run" tabs={tabs} active={active} onChange={(id) => setQuery({ tab: id })} />
+      <Tabs label="About this run" tabs={tabs} active={active} onChange={(id) => setQuery({ tab: id }, true)} />
       {active === "items" && step ? (
         <ItemsView
           run={run}
@@ -140,12 +151,24 @@ function RunView({ run, live }: { run: Run; live: LiveRun }) {
   );
 }
 
-function RunHead({ run, now, children }: { run: Run; now: number; children?: ReactNode }) {
+function RunHead({
+  run,
+  now,
+  asking = false,
+  children,
+}: {
+  run: Run;
+  now: number;
+  /** Whether it waits for people. */
+  asking?: boolean;
+  children?: ReactNode;
+}) {
   return (
     <PageHead
       name={title(run)}
       crumbs={[["/runs", "Runs"]]}
       beside={<RunStatus run={run} />}
+      standing={asking ? "asking" : run.status}
       sub={<RunFacts run={run} now={now} />}
     >
       {children}
@@ -222,14 +245,12 @@ function RunActions({ run, ended }: { run: Run; ended: boolean }) {
 function RunFacts({ run, now }: { run: Run; now: number }) {
   return (
     <>
-      <code data-ref>{run.id}</code> in {run.environment || "no environment"}, by {run.actor},{" "}
-      <span data-time>{ago(run.created, now)}</span>
+      <code data-ref>{run.id}</code>
+      <Copy text={run.id} what="the id of the run" /> in {run.environment || "no environment"}, by {run.actor},{" "}
+      <Ago time={run.created} />
       {run.started && (
         <>
-          , {run.ended ? "took" : "for"}{" "}
-          <span className="number" data-time>
-            {between(run.started, run.ended ?? new Date(now).toISOString())}
-          </span>
+          , {run.ended ? "took" : "for"} <Took begun={run.started} ended={run.ended ?? new Date(now).toISOString()} />
         </>
       )}
       {run.plan && (

@@ -1,9 +1,9 @@
 import { useEffect, useState } from "react";
 import { get, type Page, type Run } from "../api/client";
 import { aboutRuns, useResource } from "../lib/feed";
-import { setQuery, useLocation } from "../lib/router";
+import { setQuery, useLocation, useQueryText } from "../lib/router";
 import { Act } from "../parts/act";
-import { PageHead, QueryFilter, Search, Skeleton, Trouble } from "../parts/basics";
+import { Empty, PageHead, QueryFilter, Search, Skeleton, Trouble } from "../parts/basics";
 import { RunTable, title } from "../parts/runs";
 
 const statuses = ["running", "waiting", "pending", "interrupted", "succeeded", "failed", "cancelled"];
@@ -14,7 +14,7 @@ export function Runs() {
   const status = query.get("status") ?? "";
   const top = query.get("steps") !== "yes";
   const asked = { status, top: top ? "true" : undefined, limit: atOnce };
-  const [search, setSearch] = useState("");
+  const [search, setSearch] = useQueryText("search");
   const first = useResource<Page<Run>>("/runs", asked, aboutRuns);
   const [older, setOlder] = useState<{ runs: Run[]; next?: string }>({ runs: [] });
   useEffect(() => setOlder({ runs: [] }), [status, top]);
@@ -44,7 +44,11 @@ export function Runs() {
       </div>
       <Trouble problem={first.problem} />
       <div className="stack">
-        {first.data ? <RunTable runs={runs} /> : <Skeleton />}
+        {first.data ? (
+          <RunTable runs={runs} none={status || search ? <NoneLikeThis more={Boolean(next)} /> : undefined} />
+        ) : (
+          !first.problem && <Skeleton />
+        )}
         {next && (
           <div>
             <Act run={more}>Show older runs</Act>
@@ -52,5 +56,17 @@ export function Runs() {
         )}
       </div>
     </>
+  );
+}
+
+/** Says that nothing is left of the list, and how to see all of it again. */
+function NoneLikeThis({ more }: { more: boolean }) {
+  return (
+    <Empty icon="search" title="No run is like this">
+      {more && <p>Older runs were not looked at yet.</p>}
+      <button className="button" onClick={() => setQuery({ status: undefined, search: undefined })}>
+        Show all runs
+      </button>
+    </Empty>
   );
 }

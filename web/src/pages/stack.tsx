@@ -1,17 +1,19 @@
-import { Fragment, useMemo, useState } from "react";
+import { Fragment, useMemo } from "react";
 import { post, type Output, type Page, type Run, type Schemas, type Stack, type StackObject } from "../api/client";
 import { aboutRuns, aboutState, useResource } from "../lib/feed";
-import { ago, count } from "../lib/format";
+import { count } from "../lib/format";
 import { useKeys } from "../lib/keys";
-import { go, Link, runHref, setQuery, stackHref, useLocation } from "../lib/router";
+import { go, Link, runHref, setQuery, stackHref, useLocation, useQueryText } from "../lib/router";
 import { Act } from "../parts/act";
 import { Empty, PageHead, Search, Skeleton, Tabs, Trouble, type Tab } from "../parts/basics";
+import { Copy } from "../parts/copy";
 import { DriftView, type Drift } from "../parts/drift";
 import { Icon } from "../parts/icons";
 import { ResourceGraph } from "../parts/resourcegraph";
 import { Rows } from "../parts/rows";
 import { RunTable } from "../parts/runs";
 import { Status } from "../parts/status";
+import { Ago } from "../parts/time";
 
 export function StackPage({ environment, stack }: { environment: string; stack: string }) {
   const path = `/environments/${encodeURIComponent(environment)}/stacks/${encodeURIComponent(stack)}`;
@@ -39,7 +41,7 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
     tabs.map((t, i) => ({
       keys: String(i + 1),
       title: `Show ${t.title.toLowerCase()}`,
-      run: () => setQuery({ tab: t.id }),
+      run: () => setQuery({ tab: t.id, search: undefined }, true),
     })),
   );
   return (
@@ -69,7 +71,12 @@ export function StackPage({ environment, stack }: { environment: string; stack: 
         </Act>
       </PageHead>
       <Trouble problem={objects.problem} />
-      <Tabs label="About this stack" tabs={tabs} active={active} onChange={(id) => setQuery({ tab: id })} />
+      <Tabs
+        label="About this stack"
+        tabs={tabs}
+        active={active}
+        onChange={(id) => setQuery({ tab: id, search: undefined }, true)}
+      />
       {!objects.data && !objects.problem && <Skeleton />}
       {objects.data && active === "graph" && <Graph objects={objects.data.items} drifted={drifted} />}
       {objects.data && active === "objects" && <Objects objects={objects.data.items} />}
@@ -101,7 +108,7 @@ function About({ stack }: { stack: Stack }) {
       {stack.last_run && (
         <>
           {" · "}last run <Link href={runHref(stack.last_run.id)}>{stack.last_run.status}</Link>{" "}
-          <span data-time>{ago(stack.last_run.created)}</span>
+          <Ago time={stack.last_run.created} />
         </>
       )}
     </>
@@ -125,20 +132,24 @@ function Graph({ objects, drifted }: { objects: StackObject[]; drifted: Set<stri
 
 /** Goes to an object in the list. */
 function showObject(address: string) {
-  setQuery({ tab: "objects", search: address });
+  setQuery({ tab: "objects", search: address }, true);
 }
 
 function Objects({ objects }: { objects: StackObject[] }) {
-  const { query } = useLocation();
-  const search = query.get("search") ?? "";
+  const [search, setSearch] = useQueryText("search");
   const shown = objects.filter((o) => `${o.address} ${o.provider}`.toLowerCase().includes(search.toLowerCase()));
   if (objects.length === 0) return <NoObjects />;
   return (
     <>
       <div className="toolbar">
-        <Search label="Search objects" value={search} onChange={(value) => setQuery({ search: value })} />
-        <span className="muted small">{shown.length.toLocaleString("en")} objects</span>
+        <Search label="Search objects" value={search} onChange={setSearch} />
+        <span className="muted small">{count(shown.length, "object")}</span>
       </div>
+      {shown.length === 0 && (
+        <div className="panel">
+          <Empty icon="search" title="No object is called so" />
+        </div>
+      )}
       <Rows
         label="Objects"
         columns="minmax(0, 1.6fr) minmax(0, 1fr) minmax(0, 1fr)"
@@ -150,8 +161,12 @@ function Objects({ objects }: { objects: StackObject[] }) {
       >
         {(o) => (
           <>
-            <span role="cell" className="clip">
-              <code title={o.address}>{o.address}</code> {o.mode === "data" && <span className="tag">data</span>}
+            <span role="cell" className="beside">
+              <code className="clip" title={o.address}>
+                {o.address}
+              </code>
+              <Copy text={o.address} what="the address" />
+              {o.mode === "data" && <span className="tag">data</span>}
               {o.tainted && <span className="tag warn">tainted</span>}
               {o.deposed && <span className="tag warn">deposed</span>}
             </span>
@@ -188,7 +203,9 @@ function Outputs({ outputs }: { outputs: Output[] }) {
     >
       {(o) => (
         <>
-          <code role="rowheader">{o.name}</code>
+          <code role="rowheader" className="at-top clip" title={o.name}>
+            {o.name}
+          </code>
           <span role="cell">
             {o.sensitive ? (
               <span className="diff-said">
@@ -196,7 +213,13 @@ function Outputs({ outputs }: { outputs: Output[] }) {
                 (sensitive)
               </span>
             ) : (
-              <code style={{ whiteSpace: "pre-wrap" }}>{JSON.stringify(o.value, null, 1)}</code>
+              <span className="beside at-top">
+                <code className="output">{JSON.stringify(o.value, null, 2)}</code>
+                <Copy
+                  text={typeof o.value === "string" ? o.value : JSON.stringify(o.value)}
+                  what={`the value of ${o.name}`}
+                />
+              </span>
             )}
           </span>
         </>
@@ -226,10 +249,10 @@ function RunHistory({
           <Act
             kind="slim"
             icon="rollback"
-            run={change({ kind: "rollback", run: run.id })}
+            run={change({ kind: "rollback", run: run.id, approve: true })}
             ask={{
               title: "Roll this run back?",
-              text: `What run ${run.id} changed is brought back as it was before: what it made is destroyed, what it changed is changed back, what it destroyed is made again.`,
+              text: `What run ${run.id} changed is brought back as it was before: what it made is destroyed, what it changed is changed back, what it destroyed is made again. The plan of that waits for an approval.`,
             }}
           >
             Roll back
@@ -243,7 +266,7 @@ function RunHistory({
 /** What changed each object, newest first. */
 function Revisions({ path }: { path: string }) {
   const list = useResource<Page<Schemas["Revision"]>>(`${path}/revisions`, { limit: 1000 }, aboutRuns);
-  const [search, setSearch] = useState("");
+  const [search, setSearch] = useQueryText("search");
   if (!list.data) return <Skeleton />;
   const shown = list.data.items.filter((r) => `${r.address} ${r.cause}`.toLowerCase().includes(search.toLowerCase()));
   return (
@@ -275,8 +298,8 @@ function Revisions({ path }: { path: string }) {
                 <span className="muted">by hand</span>
               )}
             </span>
-            <span role="cell" className="muted small" data-time title={r.at}>
-              {ago(r.at)}
+            <span role="cell" className="muted small">
+              <Ago time={r.at} />
             </span>
           </>
         )}

@@ -1,12 +1,13 @@
 import { post, type Page, type Schemas } from "../api/client";
 import { useResource } from "../lib/feed";
-import { ago, until } from "../lib/format";
+import { exact } from "../lib/format";
 import { Link, runHref, workflowHref } from "../lib/router";
 import { Act } from "../parts/act";
 import { Declared, Facts, PageHead } from "../parts/basics";
 import { Icon } from "../parts/icons";
 import { Rows } from "../parts/rows";
 import { Status } from "../parts/status";
+import { Ago, Until } from "../parts/time";
 
 type Trigger = Schemas["Trigger"];
 type Fired = Schemas["Fired"];
@@ -51,14 +52,7 @@ function TriggerCard({ trigger: t }: { trigger: Trigger }) {
           ["On", code(t.on)],
           ["When", code(t.when)],
           ["Window", code(t.window)],
-          [
-            "Next",
-            t.next?.[0] && (
-              <span title={t.next.join("\n")} data-time>
-                {until(t.next[0])}
-              </span>
-            ),
-          ],
+          ["Next", t.next?.[0] && <Until time={t.next[0]} title={t.next.map(exact).join("\n")} />],
         ]}
       />
       <FiredList list={t.last ?? []} />
@@ -76,9 +70,7 @@ export function FiredList({ list, named = false }: { list: Fired[]; named?: bool
           <Status status={f.status} />
           {named && <strong>{f.trigger}</strong>}
           {f.run ? <Link href={runHref(f.run)}>its run</Link> : <span>{f.problem}</span>}
-          <span className="muted" title={f.at} data-time>
-            {ago(f.at)}
-          </span>
+          <Ago className="muted" time={f.at} />
         </li>
       ))}
     </ul>

@@ -1,14 +1,14 @@
-import { useState } from "react";
 import type { Page, Workflow } from "../api/client";
 import { aboutRuns, useResource } from "../lib/feed";
-import { ago, count } from "../lib/format";
-import { Link, workflowHref } from "../lib/router";
+import { count } from "../lib/format";
+import { Link, useQueryText, workflowHref } from "../lib/router";
 import { Declared, PageHead, Search } from "../parts/basics";
 import { History } from "../parts/runs";
+import { Ago } from "../parts/time";
 
 export function Workflows() {
   const list = useResource<Page<Workflow>>("/workflows", {}, aboutRuns);
-  const [search, setSearch] = useState("");
+  const [search, setSearch] = useQueryText("search");
   const shown = list.data?.items.filter((w) =>
     `${w.name} ${w.description ?? ""}`.toLowerCase().includes(search.toLowerCase()),
   );
@@ -32,7 +32,7 @@ export function Workflows() {
                 {w.state_machine ? "state machine" : count(w.steps.length, "step")} ·{" "}
                 {w.last_runs?.[0] ? (
                   <>
-                    last run <span data-time>{ago(w.last_runs[0].created)}</span>
+                    last run <Ago time={w.last_runs[0].created} />
                   </>
                 ) : (
                   "never run"

@@ -1,7 +1,9 @@
 import { Fragment, useEffect, useRef, type KeyboardEvent, type ReactNode } from "react";
 import type { Page, Problem } from "../api/client";
 import type { Resource } from "../lib/feed";
+import { useKeys } from "../lib/keys";
 import { Link, setQuery, useLocation } from "../lib/router";
+import { nameTab } from "../lib/tabicon";
 import { Icon, type IconName } from "./icons";
 
 /** What stands where there is nothing, and what to do about it; alone, where there is no page. */
@@ -17,6 +19,9 @@ export function Empty({
   children?: ReactNode;
 }) {
   const Heading = alone ? "h1" : "h2";
+  useEffect(() => {
+    if (alone) nameTab(title);
+  }, [alone, title]);
   return (
     <div className="empty">
       <Icon name={icon} size={32} />
@@ -68,6 +73,7 @@ export function PageHead({
   beside,
   sub,
   crumbs = [],
+  standing,
   children,
 }: {
   name: string;
@@ -75,11 +81,13 @@ export function PageHead({
   beside?: ReactNode;
   sub?: ReactNode;
   crumbs?: [href: string, title: string][];
+  /** How the thing stands that the page is about, which the tab of the browser says. */
+  standing?: string;
   children?: ReactNode;
 }) {
   useEffect(() => {
-    document.title = `${name} · Tutti`;
-  }, [name]);
+    nameTab(name, standing);
+  }, [name, standing]);
   return (
     <header className="page-head">
       <div>
@@ -94,7 +102,9 @@ export function PageHead({
           </nav>
         )}
         <div className="page-title">
-          <h1>{title}</h1>
+          <h1 className="two-lines" title={name}>
+            {title}
+          </h1>
           {beside}
         </div>
         {sub && <div className="page-sub">{sub}</div>}
@@ -213,6 +223,7 @@ export function SidePanel({
   onClose: () => void;
   children: ReactNode;
 }) {
+  useKeys([{ keys: "Escape", title: "Close what is beside the list", run: onClose }]);
   return (
     <aside className="panel" aria-label={label}>
       <div className="panel-head side-panel-head">

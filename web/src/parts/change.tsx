@@ -3,7 +3,8 @@ import { reasonOf, type Cause, type Causes } from "../lib/causes";
 import { count, money } from "../lib/format";
 import type { ResourceChange } from "../lib/plandiff";
 import type { CostItem, Finding } from "../lib/plandocument";
-import { kindOf, signOf } from "../lib/plangroup";
+import { kindOf, moduleOf, signOf } from "../lib/plangroup";
+import { Copy } from "./copy";
 import { Diff } from "./diff";
 import { Findings } from "./findings";
 import { Icon } from "./icons";
@@ -35,20 +36,23 @@ export const ChangeView = memo(function ChangeView({
   const reason = reasonOf(change);
   return (
     <article className={`change change-${kind}`} id={`change-${id}`} aria-label={`${kind} ${change.address}`}>
-      <button className="change-head" aria-expanded={open} onClick={() => onToggle(id)}>
-        <Icon name={open ? "down" : "right"} size={14} />
-        <span className="sign">
-          <span aria-hidden="true">{signOf(kind)}</span>
-          <span className="change-kind">{kind}</span>
-        </span>
-        <code className="change-address">{change.address}</code>
-        {change.deposed && <span className="tag warn">deposed {change.deposed}</span>}
-        {reason && <span className="muted small change-reason">{reason}</span>}
-        <span className="change-notes">
-          {findings.length > 0 && <Status status={findings[0]!.status} word={count(findings.length, "finding")} />}
-          <CostNote item={cost} />
-        </span>
-      </button>
+      <div className="change-line">
+        <button className="change-head" aria-expanded={open} onClick={() => onToggle(id)}>
+          <Icon name={open ? "down" : "right"} size={14} />
+          <span className="sign">
+            <span aria-hidden="true">{signOf(kind)}</span>
+            <span className="change-kind">{kind}</span>
+          </span>
+          <Address of={change.address} />
+          {change.deposed && <span className="tag warn">deposed {change.deposed}</span>}
+          {reason && <span className="muted small change-reason">{reason}</span>}
+          <span className="change-notes">
+            {findings.length > 0 && <Status status={findings[0]!.status} word={count(findings.length, "finding")} />}
+            <CostNote item={cost} />
+          </span>
+        </button>
+        <Copy text={change.address} what="the address" />
+      </div>
       {open && (
         <div className="change-body">
           {findings.length > 0 && <Findings list={findings} />}
@@ -66,6 +70,18 @@ export const ChangeView = memo(function ChangeView({
   );
 });
 
+/** An address, in which the name stands out from the module that is told above it. */
+function Address({ of: address }: { of: string }) {
+  const module = moduleOf(address);
+  const at = module ? module.length + 1 : 0;
+  return (
+    <code className="change-address">
+      {module && <span className="change-module">{address.slice(0, at)}</span>}
+      {address.slice(at)}
+    </code>
+  );
+}
+
 function CostNote({ item }: { item?: CostItem }) {
   const totals = (item?.totals ?? []).filter((t) => Number(t.difference) !== 0);
   return totals.map((t) => (
@@ -75,21 +91,15 @@ function CostNote({ item }: { item?: CostItem }) {
   ));
 }
 
-/** Why it is changed: reasons of its own, then what it needs that changes too. */
+/** Why it is changed, beside the reasons of its own that its line tells: what it needs changes too. */
 function Why({ change, causes, onGo }: { change: ResourceChange; causes: Causes; onGo: (address: string) => void }) {
   const kind = kindOf(change);
   // What is made anew needs others, but not because they change.
   const behind = kind === "create" ? [] : causes.of(change.address);
   const follows = causes.follows(change.address);
-  const reason = reasonOf(change);
-  if (behind.length === 0 && follows === 0 && !reason) return null;
+  if (behind.length === 0 && follows === 0) return null;
   return (
     <div className="why">
-      {reason && (
-        <p>
-          <Icon name="cause" size={14} /> Because {reason}.
-        </p>
-      )}
       {behind.length > 0 && (
         <div>
           <p>

@@ -24,7 +24,8 @@ export function Dialog({
       className={`dialog ${className}`}
       aria-label={label}
       // Not only "cancel": browsers leave that out where Escape is pressed twice in a row.
-      onClose={onClose}
+      // It may have been opened again before the event of its closing comes.
+      onClose={() => box.current?.open || onClose()}
       onClick={(event) => event.target === box.current && onClose()}
     >
       {children}

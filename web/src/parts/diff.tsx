@@ -32,7 +32,7 @@ function Line({ line }: { line: DiffLine }) {
         {line.replaces && <span className="tag bad">forces replacement</span>}
       </span>
       <span className="diff-value" role="cell">
-        <Values before={line.before} after={line.after} />
+        <Values before={line.kind === "same" ? undefined : line.before} after={line.after} />
       </span>
     </div>
   );
@@ -98,7 +98,11 @@ function Texts({ before, after }: { before?: Side; after?: Side }) {
   const lines = useMemo(() => {
     if (before?.kind === "value" && after?.kind === "value") return hunks(textDiff(before.text, after.text));
     const all = (side: Side | undefined, kind: "add" | "remove") =>
-      side ? (side.kind === "value" ? side.text : `(${side.text})`).split("\n").map((text) => ({ kind, text })) : [];
+      side
+        ? (side.kind === "value" ? side.text.replace(/\n$/, "") : `(${side.text})`)
+            .split("\n")
+            .map((text) => ({ kind, text }))
+        : [];
     return [...all(before, "remove"), ...all(after, "add")];
   }, [before, after]);
   return (

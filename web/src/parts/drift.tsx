@@ -1,11 +1,12 @@
 import { post, type Schemas } from "../api/client";
-import { ago, count, until } from "../lib/format";
+import { count } from "../lib/format";
 import type { Change } from "../lib/plandiff";
 import { Link, runHref } from "../lib/router";
 import { Act } from "./act";
 import { Empty, Skeleton, Trouble } from "./basics";
 import { Diff } from "./diff";
 import { Icon } from "./icons";
+import { Ago, Until } from "./time";
 import type { Resource } from "../lib/feed";
 
 export type Drift = Schemas["Drift"];
@@ -32,7 +33,7 @@ export function DriftView({
         <span className="muted">
           {d.looked ? (
             <>
-              Looked at <span data-time>{ago(d.looked)}</span>: {count(d.objects, "object")}.
+              Looked at <Ago time={d.looked} />: {count(d.objects, "object")}.
             </>
           ) : (
             "Nobody has looked yet."
@@ -40,7 +41,7 @@ export function DriftView({
           {d.looking && "Somebody is looking now."}{" "}
           {d.next && (
             <>
-              The next look is <span data-time>{until(d.next)}</span>.
+              The next look is <Until time={d.next} />.
             </>
           )}{" "}
           {d.repairs && "What drifts is put back."}
@@ -96,7 +97,7 @@ export function DriftView({
             <span className="tag warn">{c.action === "delete" ? "is gone" : "was changed"}</span>
             {c.flapping && <span className="tag bad">changes again and again</span>}
             <span className="change-notes muted small">
-              since <span data-time>{ago(c.since)}</span>
+              since <Ago time={c.since} />
             </span>
           </div>
           {c.action !== "delete" && (

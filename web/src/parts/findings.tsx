@@ -1,11 +1,12 @@
-import type { Finding } from "../lib/plandocument";
+import { count } from "../lib/format";
+import { grouped, type Finding } from "../lib/plandocument";
 import { Status } from "./status";
 
-/** What rules say, the worst first as the server has them. */
-export function Findings({ list }: { list: Finding[] }) {
+/** What rules say, the worst first as the server has them; with what they say it of, where that is not plain. */
+export function Findings({ list, named = false }: { list: Finding[]; named?: boolean }) {
   return (
     <ul className="findings">
-      {list.map((f, i) => (
+      {grouped(list).map(({ finding: f, resources }, i) => (
         <li key={i} className={`finding finding-${f.status}`}>
           <div className="row">
             <Status status={f.status} />
@@ -25,6 +26,7 @@ export function Findings({ list }: { list: Finding[] }) {
               </>
             )}
           </div>
+          {named && resources.length > 0 && <Resources list={resources} />}
           {f.awaits && f.awaits.length > 0 && (
             <p className="small">It depends on values of {f.awaits.join(", ")} that are not known yet.</p>
           )}
@@ -36,5 +38,21 @@ export function Findings({ list }: { list: Finding[] }) {
         </li>
       ))}
     </ul>
+  );
+}
+
+function Resources({ list }: { list: string[] }) {
+  if (list.length === 1) return <code className="small">{list[0]}</code>;
+  return (
+    <details className="small">
+      <summary>{count(list.length, "resource")}</summary>
+      <ul>
+        {list.map((address) => (
+          <li key={address}>
+            <code>{address}</code>
+          </li>
+        ))}
+      </ul>
+    </details>
   );
 }

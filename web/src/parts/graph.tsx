@@ -2,6 +2,7 @@ import { Handle, type Edge, type Node, type NodeProps } from "@xyflow/react";
 import { memo, useMemo } from "react";
 import type { Step } from "../api/client";
 import { between } from "../lib/format";
+import { reduced } from "../lib/reduce";
 import { Canvas } from "./canvas";
 import { nodeHeight, nodeWidth, sides, useLayout, type Layout } from "./layout";
 import { Status } from "./status";
@@ -56,7 +57,7 @@ export function StepGraph({
   const shape = useMemo(
     () => ({
       nodes: steps.map((s) => s.name),
-      edges: steps.flatMap((s) => s.needs.map((need) => ({ from: need, to: s.name }))),
+      edges: reduced(steps.flatMap((s) => s.needs.map((need) => ({ from: need, to: s.name })))),
     }),
     [steps],
   );
@@ -81,9 +82,36 @@ export function StepGraph({
     id: `${e.from}->${e.to}`,
     source: e.from,
     target: e.to,
-    animated: running.has(e.to),
+    // Not moved: drawing moving lines all the time takes more than all else on the page.
+    className: running.has(e.to) ? "edge-running" : undefined,
   }));
   return (
-    <Canvas label="Graph of the steps" layout={layout} nodes={nodes} edges={edges} types={types} onSelect={onSelect} />
+    <div className="stack tight">
+      {!plain && <Standing steps={steps} />}
+      <Canvas
+        label="Graph of the steps"
+        layout={layout}
+        nodes={nodes}
+        edges={edges}
+        types={types}
+        colourOf={(n) => `bar-${n.data.step.status}`}
+        onSelect={onSelect}
+      />
+    </div>
+  );
+}
+
+/** How many steps stand in which way, which also says what the shapes in the graph mean. */
+function Standing({ steps }: { steps: Step[] }) {
+  const counts = new Map<string, number>();
+  for (const s of steps) counts.set(s.status, (counts.get(s.status) ?? 0) + 1);
+  return (
+    <ul className="legend" aria-label="How the steps stand">
+      {[...counts].map(([status, n]) => (
+        <li key={status}>
+          <Status status={status} alone word="" /> {n.toLocaleString("en")} {status}
+        </li>
+      ))}
+    </ul>
   );
 }

@@ -23,6 +23,7 @@ const paths = {
   stopped: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM5.800 5.800l12.400 12.400",
   paused: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM10 9v6M14 9v6",
   skipped: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM8.500 9l3 3-3 3M13 9l3 3-3 3",
+  copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   right: "M9 5l7 7-7 7",
   down: "M5 9l7 7 7-7",
   arrow: "M4 12h16M14 6l6 6-6 6",

@@ -1,11 +1,11 @@
 import type { ReactNode } from "react";
 import type { Run, Step } from "../api/client";
-import { between } from "../lib/format";
 import { useItems, type Item, type Items } from "../lib/items";
 import { Link, runHref, useLocation } from "../lib/router";
 import { Empty, Facts, QueryFilter, SidePanel, Skeleton, Trouble } from "./basics";
 import { Rows } from "./rows";
 import { Status } from "./status";
+import { Ago, Took } from "./time";
 
 const statuses = ["running", "failed", "caught", "waiting", "succeeded", "skipped", "cancelled"];
 
@@ -144,8 +144,8 @@ function ItemCells({
       <span role="cell" className="wide number muted">
         {item.attempts ?? ""}
       </span>
-      <span role="cell" className="number small muted" data-time>
-        {between(item.begun, item.ended)}
+      <span role="cell" className="small muted">
+        <Took begun={item.begun} ended={item.ended} />
       </span>
     </>
   );
@@ -165,15 +165,8 @@ function ItemPanel({ item, step, onClose }: { item: Item; step: string; onClose:
           list={[
             ["Item of", step],
             ["Attempts", item.attempts],
-            ["Began", item.begun && <span data-time>{new Date(item.begun).toLocaleTimeString()}</span>],
-            [
-              "Took",
-              item.begun && (
-                <span className="number" data-time>
-                  {between(item.begun, item.ended)}
-                </span>
-              ),
-            ],
+            ["Began", item.begun && <Ago time={item.begun} />],
+            ["Took", item.begun && <Took begun={item.begun} ended={item.ended} />],
             ["Waits", item.waits],
             ["Undone", item.undone && "What it did was taken back."],
           ]}

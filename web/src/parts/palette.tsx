@@ -17,6 +17,9 @@ interface Command {
   run: () => void;
 }
 
+/** Keys that say nothing to who does not press them: ways to pages, which have their names, and steps. */
+const onlyKeys = /^(g .|j|k|Escape)$/;
+
 /** How many commands are shown at once. */
 const most = 12;
 
@@ -111,7 +114,7 @@ function useCommands(): Command[] {
         return { id: href, icon: "workflows", title: w.name, kind: "workflow", run: () => go(href) };
       }),
       ...bindings
-        .filter((b) => !b.keys.startsWith("g "))
+        .filter((b) => !onlyKeys.test(b.keys))
         .map((b): Command => ({ id: "key " + b.keys, icon: "keyboard", title: b.title, kind: b.keys, run: b.run })),
       ...(runs.data?.items ?? []).map((r): Command => ({
         id: r.id,

@@ -1,10 +1,11 @@
 import type { FeedEvent, Page, Run } from "../api/client";
 import { useResource } from "../lib/feed";
-import { ago, between, count, short } from "../lib/format";
+import { between, count, short } from "../lib/format";
 import { Link, stackHref, workflowHref } from "../lib/router";
 import { Empty, Facts, Skeleton, Trouble } from "./basics";
 import { Icon } from "./icons";
 import { Rows } from "./rows";
+import { Ago } from "./time";
 import { RunTable } from "./runs";
 
 /** What is known of a run whose steps, logs and plan were removed because it was old. */
@@ -16,9 +17,7 @@ export function Remains({ run }: { run: Run }) {
       <div className="callout" role="status">
         <Icon name="box" size={18} />
         <div>
-          <strong>
-            The details of this run were removed <span data-time>{ago(run.pruned)}</span>
-          </strong>
+          <strong>The details of this run were removed {run.pruned && <Ago time={run.pruned} />}</strong>
           <p>
             Its steps, their logs and its plan are gone (<code>tutti store prune</code>). How it ended, what it changed
             and who decided is kept.
@@ -78,8 +77,8 @@ export function Remains({ run }: { run: Run }) {
               <span role="cell" className="wide clip muted small">
                 {e.actor}
               </span>
-              <span role="cell" className="muted small" title={e.time} data-time>
-                {ago(e.time)}
+              <span role="cell" className="muted small">
+                <Ago time={e.time} />
               </span>
             </>
           )}

@@ -15,6 +15,7 @@ export function Rows<T>({
   narrow = columns,
   heads,
   wide = [],
+  dense = false,
   items,
   keyOf,
   children,
@@ -24,9 +25,11 @@ export function Rows<T>({
   label: string;
   columns: string;
   narrow?: string;
-  heads: string[];
+  heads: ReactNode[];
   /** The heads of cells that are called wide. */
-  wide?: string[];
+  wide?: ReactNode[];
+  /** Whether rows are as low as their text allows. */
+  dense?: boolean;
   items: T[];
   keyOf: (item: T, index: number) => string;
   children: (item: T) => ReactNode;
@@ -38,7 +41,7 @@ export function Rows<T>({
   const rows = useVirtualizer({
     count: items.length,
     getScrollElement: () => box.current,
-    estimateSize: () => 39,
+    estimateSize: () => (dense ? 29 : 39),
     getItemKey: (i) => keyOf(items[i]!, i),
     overscan: 12,
   });
@@ -49,10 +52,10 @@ export function Rows<T>({
   const last = isLong ? (drawn.at(-1)?.index ?? 0) : items.length - 1;
   useEffect(() => onSeen?.(first, last), [onSeen, first, last]);
   return (
-    <div className="panel" role="table" aria-label={label} aria-rowcount={items.length + 1}>
+    <div className={dense ? "panel dense" : "panel"} role="table" aria-label={label} aria-rowcount={items.length + 1}>
       <div className="grid-row grid-head" role="row" style={style}>
-        {heads.map((h) => (
-          <span key={h} role="columnheader" className={wide.includes(h) ? "clip wide" : "clip"}>
+        {heads.map((h, i) => (
+          <span key={i} role="columnheader" className={wide.includes(h) ? "clip wide" : "clip"}>
             {h}
           </span>
         ))}

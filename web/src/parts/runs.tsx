@@ -1,20 +1,24 @@
 import type { ReactNode } from "react";
 import type { Run } from "../api/client";
-import { ago, between } from "../lib/format";
+import { ago } from "../lib/format";
 import { Link, runHref } from "../lib/router";
 import { Empty } from "./basics";
 import { Status } from "./status";
+import { Ago, Took } from "./time";
 
 /** A table of runs; a slim one leaves out what the page of a run says. */
 export function RunTable({
   runs,
   action,
   head,
+  none,
   slim = false,
 }: {
   runs: Run[];
   /** What stands above it. */
   head?: string;
+  /** What stands there where there are none. */
+  none?: ReactNode;
   action?: (run: Run) => ReactNode;
   slim?: boolean;
 }) {
@@ -22,16 +26,18 @@ export function RunTable({
     return (
       <div className="panel">
         {head && <RunTableHead text={head} />}
-        <Empty icon="runs" title="No runs yet">
-          <p>Plan a stack or start a workflow, here or with the commands: it shows up at once.</p>
-        </Empty>
+        {none ?? (
+          <Empty icon="runs" title="No runs yet">
+            <p>Plan a stack or start a workflow, here or with the commands: it shows up at once.</p>
+          </Empty>
+        )}
       </div>
     );
   }
   return (
     <div className="panel">
       {head && <RunTableHead text={head} />}
-      <table className={action && "acts"}>
+      <table className="runs">
         <thead>
           <tr>
             <th>Status</th>
@@ -54,24 +60,34 @@ export function RunTable({
                 <RunStatus run={run} />
               </td>
               <td>
-                <Link href={runHref(run.id)}>{title(run)}</Link>
+                <Link className="two-lines" href={runHref(run.id)} title={title(run)}>
+                  {title(run)}
+                </Link>
                 {run.problem ? (
-                  <div className="problem">{run.problem}</div>
+                  <div className="problem two-lines" title={run.problem}>
+                    {run.problem}
+                  </div>
                 ) : (
                   <div className="sub-line mono" data-ref>
                     {run.id}
                   </div>
                 )}
               </td>
-              <td className="wide">{run.environment}</td>
-              {!slim && <td className="wide">{run.actor}</td>}
+              <td className="wide name" title={run.environment}>
+                {run.environment}
+              </td>
               {!slim && (
-                <td className="wide number fit" data-time>
-                  {between(run.started, run.ended)}
+                <td className="wide name" title={run.actor}>
+                  {run.actor}
                 </td>
               )}
-              <td className={action ? "wide fit muted" : "fit muted"} title={run.created} data-time>
-                {ago(run.created)}
+              {!slim && (
+                <td className="wide fit">
+                  <Took begun={run.started} ended={run.ended} />
+                </td>
+              )}
+              <td className={action ? "wide fit muted" : "fit muted"}>
+                <Ago time={run.created} />
               </td>
               {action && <td className="fit">{action(run)}</td>}
             </tr>

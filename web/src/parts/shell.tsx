@@ -35,7 +35,7 @@ export function Shell({ session, onLogout, children }: Props & { children: React
       </a>
       {side}
       <div>
-        <header className="top">
+        <header className="topbar">
           <Brand session={session} />
           <button className="icon-button" aria-label="Search or go to" onClick={() => setOpen("palette")}>
             <Icon name="search" size={20} />
@@ -213,6 +213,14 @@ function useFocusOnMain(path: string) {
   }, [path]);
 }
 
+/** Puts the focus on the next row of the lists of a page, or the one before. */
+function focusRow(by: number) {
+  const rows = [...document.querySelectorAll<HTMLElement>("#main tbody tr, #main .rows-box [role=row]")];
+  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  const next = at < 0 ? (by > 0 ? 0 : rows.length - 1) : at + by;
+  rows[next]?.querySelector<HTMLElement>("a, button")?.focus();
+}
+
 function useShortcuts(open: (what: "palette" | "help") => void) {
   useEffect(() => {
     const stop = listenForKeys();
@@ -228,12 +236,20 @@ function useShortcuts(open: (what: "palette" | "help") => void) {
     };
   }, [open]);
   useKeys([
-    { keys: "?", title: "Show what keys do", run: () => open("help") },
+    { keys: "?", title: "Show what keys do", everywhere: true, run: () => open("help") },
+    { keys: "j", title: "Next row of a list", everywhere: true, run: () => focusRow(1) },
+    { keys: "k", title: "Row before", everywhere: true, run: () => focusRow(-1) },
     {
+      everywhere: true,
       keys: "/",
       title: "Search on this page",
       run: () => document.querySelector<HTMLElement>("[data-page-search]")?.focus(),
     },
-    ...places.map((p) => ({ keys: `g ${p.key}`, title: `Go to ${p.title.toLowerCase()}`, run: () => go(p.href) })),
+    ...places.map((p) => ({
+      keys: `g ${p.key}`,
+      title: `Go to ${p.title.toLowerCase()}`,
+      everywhere: true,
+      run: () => go(p.href),
+    })),
   ]);
 }

@@ -1,10 +1,10 @@
 import { post, type Run, type Step } from "../api/client";
-import { between } from "../lib/format";
 import { go, Link, runHref } from "../lib/router";
 import { Act } from "./act";
 import { Facts, SidePanel } from "./basics";
 import { Rows } from "./rows";
 import { Status } from "./status";
+import { Took } from "./time";
 
 /** The steps of a run as a list. */
 export function StepTable({ steps, onSelect }: { steps: Step[]; onSelect: (name: string) => void }) {
@@ -37,8 +37,8 @@ export function StepTable({ steps, onSelect }: { steps: Step[]; onSelect: (name:
             {s.action}
             {s.items ? ` · ${(s.done ?? 0).toLocaleString("en")} of ${s.items.toLocaleString("en")}` : ""}
           </span>
-          <span role="cell" className="number small muted" data-time>
-            {s.status === "waiting" ? "" : between(s.begun, s.ended)}
+          <span role="cell" className="small muted">
+            {s.status !== "waiting" && <Took begun={s.begun} ended={s.ended} />}
           </span>
         </>
       )}
@@ -72,14 +72,7 @@ export function StepPanel({
             ["Does", s.action],
             ["In", s.phase],
             ["Needs", s.needs.join(", ")],
-            [
-              "Took",
-              s.begun && (
-                <span className="number" data-time>
-                  {between(s.begun, s.ended)}
-                </span>
-              ),
-            ],
+            ["Took", s.begun && <Took begun={s.begun} ended={s.ended} />],
             ["Waits", s.waits],
             ["Items", s.items && <Progress step={s} />],
             ["Undone", s.undone && "What it did was taken back."],
