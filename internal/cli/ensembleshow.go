@@ -183,3 +183,18 @@ func modeOf(kind string) plans.Mode {
 	}
 	return plans.Normal
 }
+
+// readPlanOfStacks reads what is printed of a plan of several stacks; nil where the
+// document is of another kind.
+func readPlanOfStacks(data []byte) *stacksPlanJSON {
+	doc := &stacksPlanJSON{}
+	if json.Unmarshal(data, doc) != nil || len(doc.Stacks) == 0 {
+		return nil
+	}
+	for _, part := range doc.Stacks {
+		if part.Name == "" || len(part.Plan) == 0 {
+			return nil
+		}
+	}
+	return doc
+}

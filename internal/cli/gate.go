@@ -488,6 +488,16 @@ func (o *operation) decide(ctx context.Context, l *loadedPlan, opts runOptions) 
 	return j, append(diags, denied(j.decision, "This plan must not be carried out.")...)
 }
 
+// foretell shows what policy says of a plan that is not carried out yet. What is
+// against it, or cannot be judged, is a warning: it is judged again then.
+func (o *operation) foretell(ctx context.Context, l *loadedPlan, opts runOptions) diag.List {
+	_, diags := o.decide(ctx, l, opts)
+	for i := range diags {
+		diags[i].Severity = diag.Warning
+	}
+	return diags
+}
+
 // denied says which policies keep something from being done.
 func denied(d *policy.Decision, mustNot string) diag.List {
 	if !d.Blocked() {

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -132,6 +134,16 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 		decision, d := o.decideAll(ctx, e, e.shared.Kind)
 		return decision, append(diags, d...)
 	}
+	var given []byte
+	if o.planJSON != "" {
+		var err error
+		if given, err = readFileOrInput(app, o.planJSON); err != nil {
+			return nil, diag.Errorf("Cannot read plan", "%s.", err)
+		}
+		if doc := readPlanOfStacks(given); doc != nil {
+			return o.decideParts(ctx, app, doc)
+		}
+	}
 	if o.plan+o.planJSON == "" {
 		e, diags := app.openEnsembleOperation(false)
 		if diags.HasErrors() {
@@ -156,8 +168,64 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 	}
 	defer op.Close()
 	app.prose, op.view = false, silentView{}
-	decision, d := o.decide(ctx, op)
+	decision, d := o.decide(ctx, op, given)
 	return decision, append(diags, d...)
+}
+
+// decideParts judges the JSON of a plan of several stacks, each by the policies for it:
+// all of them, or those that are selected.
+func (o *policyCheckOptions) decideParts(ctx context.Context, app *App, doc *stacksPlanJSON) (*policy.Decision, diag.List) {
+	app.environment = cmp.Or(app.environment, doc.Environment)
+	e, diags := app.openEnsemble()
+	switch {
+	case diags.HasErrors():
+		return nil, diags
+	case e == nil:
+		return nil, diag.Errorf("No project", "The JSON is of a plan of several stacks, and no project is declared here whose stacks they could be. Give the \"plan\" of one of its \"stacks\".")
+	}
+	defer e.Close()
+	several := &ensembleOperation{ensemble: e, app: app, view: silentView{}, plans: map[string]*loadedPlan{}}
+	app.prose = false
+	var all []*policy.Decision
+	found := map[string]bool{}
+	for _, part := range doc.Stacks {
+		if e.declared.Stacks[part.Name] == nil {
+			return nil, append(diags, diag.Errorf("Unknown stack", "The JSON has a plan of stack %q, which this project does not declare.", part.Name)...)
+		}
+		if found[part.Name] = true; len(app.stacks) > 0 && !slices.Contains(e.names, part.Name) {
+			continue
+		}
+		decision, d := o.decideJSON(ctx, several.operation(part.Name), part.Plan, part.Digest)
+		if diags = append(diags, inStack(part.Name, d)...); decision != nil {
+			all = append(all, decision)
+		}
+	}
+	for _, name := range e.names {
+		if len(app.stacks) > 0 && !found[name] {
+			diags = append(diags, diag.Errorf("No plan of the stack", "The JSON has no plan of stack %q.", name)...)
+		}
+	}
+	return policy.Join(all...), diags
+}
+
+// decideJSON judges plan JSON by the policies that apply to where the operation is.
+func (o *policyCheckOptions) decideJSON(ctx context.Context, op *operation, data []byte, digest string) (*policy.Decision, diag.List) {
+	cfg, broken := op.configOrEmpty(ctx)
+	j, diags := op.applicable(ctx, runOptions{kind: o.kind()})
+	if j == nil || diags.HasErrors() {
+		return nil, diags
+	}
+	// The configuration beside it may be the one it was made from.
+	if !broken.HasErrors() {
+		j.locate = locator(cfg)
+	}
+	if diags = append(diags, op.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlanJSON(data) })...); diags.HasErrors() {
+		return nil, diags
+	}
+	if diags = append(diags, op.judgeDocument(ctx, j, data, digest)...); diags.HasErrors() {
+		return nil, diags
+	}
+	return j.decision, diags
 }
 
 // decideAll judges the plans of several stacks. The decision is nil where no
@@ -175,30 +243,11 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 	return policy.Join(all...), diags
 }
 
-// decide judges the plan that the options name.
-func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy.Decision, diag.List) {
+// decide judges the plan that the options name; given is plan JSON, where they name that.
+func (o *policyCheckOptions) decide(ctx context.Context, op *operation, given []byte) (*policy.Decision, diag.List) {
 	opts := runOptions{kind: o.kind()}
 	if o.planJSON != "" {
-		data, err := readFileOrInput(op.app, o.planJSON)
-		if err != nil {
-			return nil, diag.Errorf("Cannot read plan", "%s.", err)
-		}
-		cfg, broken := op.configOrEmpty(ctx)
-		j, diags := op.applicable(ctx, opts)
-		if j == nil || diags.HasErrors() {
-			return nil, diags
-		}
-		// The configuration beside it may be the one it was made from.
-		if !broken.HasErrors() {
-			j.locate = locator(cfg)
-		}
-		if diags = append(diags, op.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlanJSON(data) })...); diags.HasErrors() {
-			return nil, diags
-		}
-		if diags = append(diags, op.judgeDocument(ctx, j, data, "")...); diags.HasErrors() {
-			return nil, diags
-		}
-		return j.decision, diags
+		return o.decideJSON(ctx, op, given, "")
 	}
 	var l *loadedPlan
 	var diags diag.List

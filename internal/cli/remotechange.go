@@ -199,7 +199,9 @@ func (c *remoteChange) make(ctx context.Context, begin func(context.Context) (*c
 
 // read reads a plan that the server keeps.
 func (c *remoteChange) read(ctx context.Context, digest string) diag.List {
-	doc, err := persist(ctx, func(ctx context.Context) (*client.PlanDocument, error) { return c.app.remote.GetPlan(ctx, digest) })
+	doc, err := persist(ctx, func(ctx context.Context) (*client.PlanDocument, error) {
+		return c.app.remote.GetPlan(ctx, digest, client.GetPlanQuery{})
+	})
 	if client.IsNotFound(err) {
 		return diag.Errorf("No such plan", "The server keeps no plan with the digest %s.", digest)
 	}

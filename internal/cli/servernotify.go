@@ -118,7 +118,7 @@ func (w *serverWork) plansOf(ctx context.Context, run runs.Run) ([]notify.Planne
 	}
 	var out []notify.PlannedStack
 	for _, digest := range digests {
-		p, err := w.Plan(ctx, digest)
+		p, err := w.Plan(ctx, digest, "")
 		if err != nil {
 			return nil, err
 		}

@@ -330,7 +330,7 @@ func (w *serverWork) Decide(ctx context.Context, who access.Identity, run runs.R
 }
 
 // Plan implements [api.Work].
-func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error) {
+func (w *serverWork) Plan(ctx context.Context, digest, run string) (*api.Plan, error) {
 	store, ok := w.runner.Store.(*sqlite.Store)
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
@@ -345,14 +345,23 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 		}
 		return nil, fmt.Errorf("%w: %w", api.ErrNotFound, err)
 	}
+	var waits runs.Run
+	if run != "" {
+		if waits, err = store.Run(ctx, run); err != nil {
+			return nil, err
+		}
+	}
 	out := &api.Plan{Digest: digest, Environment: shared.plan.Environment, Kind: shared.plan.Kind}
 	for _, part := range shared.plan.Stacks {
 		op := &operation{project: shared.ensemble.member(part.Name), view: silentView{}}
+		if run != "" {
+			op.actor, op.authority, op.overrides = waits.Actor, waits.Authority, append([]runs.Override{}, waits.Overrides...)
+		}
 		l, diags := op.loadPlan(part.Encoded)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
-		one, err := op.part(ctx, l, shared.plan.Kind)
+		one, err := op.part(ctx, l, runOptions{kind: shared.plan.Kind, parent: run})
 		if err != nil {
 			return nil, err
 		}
@@ -362,7 +371,7 @@ func (w *serverWork) Plan(ctx context.Context, digest string) (*api.Plan, error)
 }
 
 // part describes the plan of one stack to clients.
-func (o *operation) part(ctx context.Context, l *loadedPlan, kind string) (api.PlanPart, error) {
+func (o *operation) part(ctx context.Context, l *loadedPlan, opts runOptions) (api.PlanPart, error) {
 	out := api.PlanPart{Stack: o.stack, Resource: o.stack, Counts: l.plan.Count(), Needs: api.NeedsOf(l.plan), Plan: l.plan}
 	document, err := jsonplan.Plan(l.plan, nil, o.jsonOptions(ctx))
 	if err != nil {
@@ -371,7 +380,7 @@ func (o *operation) part(ctx context.Context, l *loadedPlan, kind string) (api.P
 	if out.Document, err = api.MaskPlan(document); err != nil {
 		return out, err
 	}
-	if j, diags := o.holdToPolicy(ctx, l, runOptions{kind: kind}); j != nil && !diags.HasErrors() {
+	if j, diags := o.holdToPolicy(ctx, l, opts); j != nil && !diags.HasErrors() {
 		out.Decision, out.Judged = eventData(j.decision), j.decision
 	}
 	if j := o.judge(ctx, l); j.estimate != nil {

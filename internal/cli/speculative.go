@@ -307,7 +307,7 @@ func (o *ensembleOperation) planSent(ctx context.Context, po *planOptions) diag.
 func (o *ensembleOperation) keepSpeculated(ctx context.Context, store *sqlite.Store, kind string) error {
 	out := api.Plan{Digest: o.shared.Digest, Environment: o.environment, Kind: kind}
 	for _, part := range o.shared.Stacks {
-		one, err := o.operation(part.Name).part(ctx, o.plans[part.Name], kind)
+		one, err := o.operation(part.Name).part(ctx, o.plans[part.Name], runOptions{kind: kind})
 		if err != nil {
 			return err
 		}

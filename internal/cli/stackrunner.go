@@ -168,10 +168,11 @@ func (r *stackRunner) plan(ctx context.Context, req runs.StackRequest) (runs.Sta
 	if req.Elsewhere() {
 		return r.speculate(ctx, req)
 	}
+	r.root.readRulesAnew()
 	if req.Stack == "" {
 		return r.planTogether(ctx, req)
 	}
-	shared, plan, err := r.makePlan(ctx, req)
+	shared, plan, err := r.makePlan(ctx, req, true)
 	if err != nil {
 		return runs.StackPlan{}, err
 	}
@@ -199,8 +200,9 @@ func (r *stackRunner) options(ctx context.Context, req runs.StackRequest) (*plan
 	return po, err
 }
 
-// makePlan plans one stack and keeps the plan.
-func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sharedPlan, *plans.Plan, error) {
+// makePlan plans one stack and keeps the plan. With judged, what policy says of it is
+// shown, too.
+func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest, judged bool) (*sharedPlan, *plans.Plan, error) {
 	e, err := r.ensemble()
 	if err != nil {
 		return nil, nil, err
@@ -230,6 +232,9 @@ func (r *stackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*sha
 	if !diags.HasErrors() {
 		log.plan(ctx, op, loaded)
 		op.showCost(ctx, loaded)
+	}
+	if judged && !diags.HasErrors() {
+		diags = append(diags, op.foretell(ctx, loaded, runOptions{kind: kind, parent: req.Parent})...)
 	}
 	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
 		return nil, nil, problem("Tutti.PlanFailed", diags)
@@ -356,7 +361,7 @@ func (r *stackRunner) find(ctx context.Context, req runs.StackRequest) (runs.Run
 func (r *stackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
 	digest := req.Plan
 	if digest == "" {
-		shared, _, err := r.makePlan(ctx, req)
+		shared, _, err := r.makePlan(ctx, req, false) // it passes the gate next
 		if err != nil {
 			return cty.DynamicVal, err
 		}

@@ -5,6 +5,7 @@ import { Link, planHref, runHref } from "../lib/router";
 import { Needed } from "../parts/asks";
 import { Empty, PageHead, Skeleton, Trouble } from "../parts/basics";
 import { title } from "../parts/runs";
+import { Verdict } from "../parts/verdict";
 
 export function Approvals() {
   const list = useResource<Page<Approval>>("/approvals", {}, aboutRuns);
@@ -45,6 +46,7 @@ export function Approvals() {
               )}
             </p>
             {a.message && <blockquote>{a.message}</blockquote>}
+            {a.plan && <Verdict digest={a.plan} run={a.run.id} />}
           </li>
         ))}
       </ul>
