@@ -99,6 +99,9 @@ func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 			return app.fail(diags)
 		}
 		defer op.Close()
+		if diags := checkOverrides(op); diags.HasErrors() {
+			return app.fail(diags)
+		}
 		return o.applyFile(ctx, op, args[0])
 	}
 	app.jsonOut = o.json
@@ -156,6 +159,9 @@ func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts
 	app := op.app
 	if diags := op.may(verbOf(o.planOptions.kind())); diags.HasErrors() {
 		return app.fail(diags) // rather than after planning and asking
+	}
+	if diags := checkOverrides(op); diags.HasErrors() {
+		return app.fail(diags)
 	}
 	in, diags := op.planInput(ctx, &o.planOptions)
 	if diags.HasErrors() {

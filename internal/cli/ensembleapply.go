@@ -27,6 +27,9 @@ func (o *applyOptions) runStacks(ctx context.Context, e *ensembleOperation) int 
 	if diags := e.may(verbOf(o.planOptions.kind())); diags.HasErrors() {
 		return e.app.fail(diags) // rather than after planning and asking
 	}
+	if diags := checkOverrides(e.operations()...); diags.HasErrors() {
+		return e.app.fail(diags)
+	}
 	mode := o.mode()
 	diags := e.plan(ctx, &o.planOptions, o.planOptions.kind())
 	if e.shared != nil {
@@ -63,6 +66,9 @@ func (o *applyOptions) applyStacks(ctx context.Context, app *App, name string) i
 	}
 	defer e.Close()
 	app.show(diags)
+	if diags := checkOverrides(e.operations()...); diags.HasErrors() {
+		return app.fail(diags)
+	}
 	if o.json {
 		for _, s := range e.shared.Stacks {
 			e.view.forStack(s.Name).plan(ctx, e.operation(s.Name), e.plans[s.Name])

@@ -65,6 +65,25 @@ func (o *ensembleOperation) operation(name string) *operation {
 	return &operation{project: o.member(name), view: o.view.forStack(name), actor: o.by.Actor, authority: o.by.Authority, overrides: o.by.Overrides}
 }
 
+// operations are those on all stacks selected.
+func (o *ensembleOperation) operations() []*operation {
+	var out []*operation
+	for _, name := range o.names {
+		out = append(out, o.operation(name))
+	}
+	return out
+}
+
+// foretell shows what policy says of the plans; see [operation.foretell].
+func (o *ensembleOperation) foretell(ctx context.Context, kind string) diag.List {
+	var diags diag.List
+	for _, op := range o.operations() {
+		d := op.foretell(ctx, o.plans[op.stack], runOptions{kind: kind, parent: o.by.Parent})
+		diags = append(diags, inStack(op.stack, d)...)
+	}
+	return diags
+}
+
 // may refuses what the roles do not allow on one of the stacks selected.
 func (o *ensembleOperation) may(verb access.Verb) diag.List {
 	var diags diag.List

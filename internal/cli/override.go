@@ -99,6 +99,53 @@ func overriding(asked []runs.Override, declared *projects.Project) (budgets, pol
 	return budgets, policies, diags
 }
 
+// checkOverrides says what is wrong with the options -override before anything is
+// planned, once for all stacks that it is about: whether each names a rule that can be
+// overridden, with a reason, and whether who asks may do so where the rule holds. What
+// is wrong with the files is told when they are needed.
+func checkOverrides(list ...*operation) diag.List {
+	if len(list) == 0 || len(list[0].app.overrides) == 0 {
+		return nil
+	}
+	asked, diags := list[0].app.overridesAsked()
+	g := list[0].app.policies(list[0].policyRoot())
+	if g.diags.HasErrors() {
+		return diags
+	}
+	budgets, policies, d := overriding(asked, g.declared)
+	if diags = append(diags, d...); diags.HasErrors() {
+		return diags
+	}
+	for _, o := range list {
+		if !holdThere(g.declared, budgets, policies, o.stack, o.environment) {
+			continue
+		}
+		if diags = append(diags, o.mayOverride(o.resource())...); diags.HasErrors() {
+			return diags
+		}
+	}
+	return diags
+}
+
+// holdThere reports whether one of the rules that are overridden is for a stack.
+func holdThere(declared *projects.Project, budgets, policies map[string]string, stack, environment string) bool {
+	labels := map[string]string{}
+	if e := declared.Environments[environment]; e != nil {
+		labels = e.Labels
+	}
+	for name := range budgets {
+		if declared.Budgets[name].About(stack, environment) {
+			return true
+		}
+	}
+	for name := range policies {
+		if declared.Policies[name].Applies(stack, labels) {
+			return true
+		}
+	}
+	return false
+}
+
 // budgetsOverridden are the budgets that are overridden for some stacks: reasons
 // by name.
 func (o *operation) budgetsOverridden(declared *projects.Project, stacks []string) (map[string]string, diag.List) {

@@ -275,7 +275,7 @@ func (a *App) decideThere(ctx context.Context, id string, d decision) int {
 	}
 	if asked != nil && asked.Plan != "" && d.digest == "" && d.kind == workflow.SignalApprove {
 		c := &remoteChange{app: a}
-		if diags := c.read(ctx, asked.Plan); diags.HasErrors() {
+		if diags := c.read(ctx, asked.Plan, id); diags.HasErrors() {
 			return a.fail(diags)
 		}
 		var b strings.Builder

@@ -52,6 +52,9 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	if diags := checkOverrides(op); diags.HasErrors() {
+		return app.fail(diags)
+	}
 	loaded, diags := op.planRollback(ctx, &o.planOptions, run)
 	if loaded == nil {
 		return app.fail(diags)

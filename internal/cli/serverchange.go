@@ -100,6 +100,15 @@ func (w *serverWork) changing(ctx context.Context, who access.Identity, c api.Ch
 	if diags.HasErrors() {
 		return nil, o, diags.Err()
 	}
+	budgets, policies, _ := overriding(overrides, p)
+	for _, part := range parts {
+		if c.Configuration != "" || !holdThere(p, budgets, policies, part.stack, environment) {
+			continue
+		}
+		if err := w.Authorize(ctx, who, access.Override, environment, part.stack); err != nil {
+			return nil, o, err
+		}
+	}
 	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.key(), Actor: who.Subject, Authority: who.Authority(), Program: programVersion(), Summary: summary, Overrides: overrides, Source: c.Source}
 	return d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs}, nil
 }

@@ -298,6 +298,7 @@ func (o *ensembleOperation) planSent(ctx context.Context, po *planOptions) diag.
 	if diags.HasErrors() {
 		return diags
 	}
+	diags = append(diags, o.foretell(ctx, po.kind())...)
 	diags = append(diags, o.finish(po.mode())...)
 	_, d := o.encode()
 	return append(diags, d...)

@@ -34,10 +34,7 @@ func (r *stackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 		o.show(ctx, po.mode(), diags)
 	}
 	if !diags.HasErrors() {
-		for _, name := range o.names {
-			d := o.operation(name).foretell(ctx, o.plans[name], runOptions{kind: po.kind(), parent: req.Parent})
-			diags = append(diags, inStack(name, d)...)
-		}
+		diags = append(diags, o.foretell(ctx, po.kind())...)
 		diags = append(diags, o.finish(po.mode())...)
 	}
 	if log.show(diags, r.root.app.quoted()); diags.HasErrors() {
