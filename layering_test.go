@@ -25,10 +25,15 @@ const module = "github.com/tutti-dev/tutti"
 // lower floors; a room is a directory below internal/ (with all that is in it),
 // unless a longer path of its own is listed.
 var floors = map[string]int{
-	"cmd/tutti": 7,
+	"cmd/tutti": 11,
 
-	"internal/cli":       6,
+	"internal/cli":       10,
 	"internal/cli/views": 5, // rendering: knows documents, not the wiring
+
+	"internal/project":     6, // what is worked on, opened
+	"internal/gate":        7, // what is to be done, held to the rules of a project
+	"internal/operations":  8, // planning, carrying out, driving runs
+	"internal/server/work": 9, // what a server does beyond its store
 
 	"internal/server":            5,
 	"internal/sqlite":            5,
@@ -74,6 +79,7 @@ var floors = map[string]int{
 	"internal/events/patterns": 0, // which events fit: pure
 	"internal/events/windows":  0, // when events over time fire: pure
 	"internal/egress":          0, // which networks requests may go to
+	"internal/files":           0, // writing files whole or not at all
 	"internal/addrs":           0,
 	"internal/diag":            0,
 }

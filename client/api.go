@@ -227,7 +227,11 @@ type Entry struct {
 type Event struct {
 	Actor string          `json:"actor,omitempty"`
 	Data  json.RawMessage `json:"data,omitempty"`
-	ID    string          `json:"id"`
+	// In lists: its own hash.
+	Hash string `json:"hash,omitempty"`
+	ID   string `json:"id"`
+	// In lists: the hash of the event before.
+	PreviousHash string `json:"previous_hash,omitempty"`
 	// Where it stands in the feed: a cursor.
 	Sequence int64     `json:"sequence"`
 	Source   string    `json:"source"`
@@ -594,8 +598,22 @@ type Run struct {
 	Steps int64 `json:"steps"`
 	// What it does, in a line.
 	Summary string `json:"summary"`
+	// What it, or a branch of it, wants of somebody outside before it can go on; none once it has ended.
+	Waits string `json:"waits,omitempty"`
 	// Name of the workflow.
 	Workflow string `json:"workflow,omitempty"`
+}
+
+// RunCounts is a shape of the API.
+type RunCounts struct {
+	// How many failed in the time that was asked for.
+	Failed      int64 `json:"failed"`
+	Interrupted int64 `json:"interrupted"`
+	Pending     int64 `json:"pending"`
+	// Those that wait are among them.
+	Running int64 `json:"running"`
+	// Of those that run, how many wait for an approval or a signal.
+	Waiting int64 `json:"waiting"`
 }
 
 // RunNews is a shape of the API.
@@ -963,8 +981,14 @@ func (c *Client) ListRevisions(ctx context.Context, environment string, stack st
 type ListEventsQuery struct {
 	// Only events behind this one.
 	After int64
+	// Only events before this one.
+	Before int64
 	// Begin so many events before the end, instead of at after.
 	Last int64
+	// The newest first: next is then what to give as before.
+	Newest bool
+	// Only events that happened then or later.
+	Since time.Time
 	// Only events of this type; ending in * those that begin so.
 	Type string
 	// Only events about this.
@@ -977,8 +1001,17 @@ func (q ListEventsQuery) values() url.Values {
 	if q.After != 0 {
 		v.Set("after", strconv.FormatInt(int64(q.After), 10))
 	}
+	if q.Before != 0 {
+		v.Set("before", strconv.FormatInt(int64(q.Before), 10))
+	}
 	if q.Last != 0 {
 		v.Set("last", strconv.FormatInt(int64(q.Last), 10))
+	}
+	if q.Newest {
+		v.Set("newest", "true")
+	}
+	if !q.Since.IsZero() {
+		v.Set("since", q.Since.Format(time.RFC3339Nano))
 	}
 	if q.Type != "" {
 		v.Set("type", q.Type)
@@ -992,7 +1025,7 @@ func (q ListEventsQuery) values() url.Values {
 	return v
 }
 
-// ListEvents: List what happened, oldest first.
+// ListEvents: List what happened, oldest first unless asked otherwise.
 func (c *Client) ListEvents(ctx context.Context, query ListEventsQuery) (*PageEvent, error) {
 	out := new(PageEvent)
 	return out, c.do(ctx, "GET", "/api/v1/events", query.values(), nil, out)
@@ -1081,13 +1114,38 @@ func (c *Client) GetPlan(ctx context.Context, plan string, query GetPlanQuery) (
 	return out, c.do(ctx, "GET", "/api/v1/plans/"+url.PathEscape(plan), query.values(), nil, out)
 }
 
+// CountRunsQuery are the parameters of [Client.CountRuns]; what is zero is not sent.
+type CountRunsQuery struct {
+	// Only runs that are no steps of others.
+	Top bool
+	// From when on failures count; a day unless given.
+	Since time.Time
+}
+
+func (q CountRunsQuery) values() url.Values {
+	v := url.Values{}
+	if q.Top {
+		v.Set("top", "true")
+	}
+	if !q.Since.IsZero() {
+		v.Set("since", q.Since.Format(time.RFC3339Nano))
+	}
+	return v
+}
+
+// CountRuns: Count the runs that have not ended, and those that failed lately.
+func (c *Client) CountRuns(ctx context.Context, query CountRunsQuery) (*RunCounts, error) {
+	out := new(RunCounts)
+	return out, c.do(ctx, "GET", "/api/v1/run-counts", query.values(), nil, out)
+}
+
 // ListRunsQuery are the parameters of [Client.ListRuns]; what is zero is not sent.
 type ListRunsQuery struct {
 	// Only runs that change this stack.
 	Stack string
 	// Only runs in this environment.
 	Environment string
-	// Only runs that stand so.
+	// Only runs that stand so; waiting are those that run and wait for an approval or a signal.
 	Status string
 	// Only runs of this kind.
 	Kind string

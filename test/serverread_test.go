@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tutti-dev/tutti/client"
 )
 
 // operationsOf are the operations of the API, as its description has them: method,
@@ -114,7 +116,7 @@ func TestServerReading(t *testing.T) {
 	_, s, token, hidden := readingServer(t)
 	const lists = 200 // without what is hidden
 	want := map[string]int{
-		"get-session": lists, "list-runs": lists, "list-workflows": lists, "list-stacks": lists, "list-events": lists, "list-approvals": lists,
+		"get-session": lists, "list-runs": lists, "count-runs": lists, "list-workflows": lists, "list-stacks": lists, "list-events": lists, "list-approvals": lists,
 		"list-triggers": lists, "list-dead-letters": lists, "list-deliveries": lists,
 		"get-run": 404, "list-steps": 404, "list-items": 404, "list-journal": 404, "list-logs": 404, "stream-run": 404, "get-workflow": 404, "get-event": 404,
 		"list-objects": 404, "list-outputs": 404, "list-run-outputs": 404, "get-run-result": 404, "list-revisions": 404, "get-drift": 404, "get-plan": 404,
@@ -179,6 +181,22 @@ func TestServerReading(t *testing.T) {
 	}
 	if s.get(&seen, 200, "GET", "/events", nil); len(seen.Items) == 0 {
 		t.Error("the events that may be seen are not there")
+	}
+	// What waits is in a list of its own, and counted.
+	for who, n := range map[string]int{"root": 1, "ci": 0, "audit": 0} {
+		s.token = token[who]
+		var list struct{ Items []client.Run }
+		s.get(&list, 200, "GET", "/runs?status=waiting&top=true", nil)
+		var counts client.RunCounts
+		s.get(&counts, 200, "GET", "/run-counts?top=true", nil)
+		if len(list.Items) != n || int(counts.Waiting) != n || int(counts.Running) != n {
+			t.Errorf("%s: waiting are %+v, counted %+v", who, list.Items, counts)
+		}
+		for _, r := range list.Items {
+			if r.Waits != "approval" || r.Status != "running" {
+				t.Errorf("%+v", r)
+			}
+		}
 	}
 	// Whoever may read the feed reads all of it, and nothing else.
 	s.token = token["audit"]

@@ -112,6 +112,9 @@ func TestServerEvents(t *testing.T) {
 	if status, answer := s.deliver("d3", push("three"), "another secret"); status != http.StatusUnauthorized {
 		t.Error(status, answer)
 	}
+	if status, problem, header := s.do(http.MethodGet, "/hooks/github", nil); status != http.StatusMethodNotAllowed || header.Get("Allow") != http.MethodPost || header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("reading a webhook: %d, %v\n%s", status, header, problem)
+	}
 	if status, _, _ := s.do(http.MethodPost, "/hooks/gitlab", "{}"); status != http.StatusNotFound {
 		t.Error(status)
 	}

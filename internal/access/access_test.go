@@ -272,6 +272,46 @@ grant {
 	}
 }
 
+// TestReadingEverything: who is said to read everything may read each thing by itself.
+func TestReadingEverything(t *testing.T) {
+	const who = "user:ann"
+	grant := "grant {\n  role = role.%s\n  to   = [\"" + who + "\"]\n}\n"
+	for _, c := range []struct {
+		role string
+		want bool
+	}{
+		{`allow = ["plan:prod/*"]`, true}, // reading need not be allowed
+		{`allow = ["plan:prod/*"], deny = ["apply:*"]`, true},
+		{`allow = ["plan:prod/*"], deny = ["read:prod/vault"]`, false},
+		{`allow = ["*:*"], deny = ["*:prod/vault"]`, false},
+		{`allow = ["read:*"]`, true},
+		{`allow = ["read:*"], deny = ["read:?"]`, false},
+		{`allow = ["read:prod/*"]`, false},
+		{`allow = ["read:*/shop"]`, false},
+		{`allow = ["read:prod/*", "apply:*"]`, true}, // who may apply it, may read it
+		{`allow = ["read:prod/*", "secret:*"]`, false},
+		{`allow = ["audit:*"]`, false},
+		{`allow = ["read:prod/*", "*:*"]`, true},
+	} {
+		text := "role \"r\" {\n" + strings.Replace(c.role, "], deny", "]\ndeny", 1) + "\n}\n" + fmt.Sprintf(grant, "r")
+		p := policy(t, text)
+		if got := p.ReadsEverything(access.Identity{Subject: who}); got != c.want {
+			t.Errorf("%s: %t", c.role, got)
+		}
+		if p.ReadsEverything(access.Identity{Subject: who, Scoped: true}) && strings.Contains(c.role, "read:") && strings.Contains(c.role, "allow") {
+			t.Errorf("%s: a token for no role reads everything", c.role)
+		}
+		for _, place := range [][2]string{{"prod", "shop"}, {"prod", "vault"}, {"staging", "shop"}, {"x", ""}} {
+			if c.want && !p.Decide(access.Identity{Subject: who}, access.Read, place[0], place[1]).Allowed {
+				t.Errorf("%s: %v may not be read", c.role, place)
+			}
+		}
+	}
+	if !policy(t, "").ReadsEverything(access.Identity{}) {
+		t.Error("without roles nobody reads everything")
+	}
+}
+
 // TestHostilePlaces: what is called like nothing known is not staging.
 func TestHostilePlaces(t *testing.T) {
 	p := policy(t, rules)

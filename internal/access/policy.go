@@ -130,6 +130,31 @@ func openReading(held []holding, who Identity, verb Verb) Decision {
 	return Decision{true, "no role allows read or audit by name, so that whoever gets in may read what is not denied"}
 }
 
+// ReadsEverything reports whether there is nothing that somebody may not read. It may say
+// no where that follows only from several rules together.
+func (p *Policy) ReadsEverything(who Identity) bool {
+	if !p.Declared() {
+		return true
+	}
+	held := p.held(who)
+	allowed := !p.readingGuarded()
+	for _, h := range held {
+		for _, rule := range h.role.Deny {
+			if rule.Verb == "*" || rule.Verb == string(Read) {
+				return false
+			}
+		}
+		if who.Scoped && !slices.Contains(who.Roles, h.role.Name) {
+			continue
+		}
+		for _, rule := range h.role.Allow {
+			reads := rule.Verb == "*" || slices.Contains(including(Read), Verb(rule.Verb))
+			allowed = allowed || reads && rule.Environment == "*" && rule.Resource == "*"
+		}
+	}
+	return allowed
+}
+
 // RolesOf lists the roles that count for somebody, sorted.
 func (p *Policy) RolesOf(who Identity) []string {
 	if p == nil {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,13 +10,9 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 
-	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
-	"github.com/tutti-dev/tutti/internal/egress"
-	"github.com/tutti-dev/tutti/internal/policy"
-	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/telemetry"
 )
 
@@ -30,70 +25,36 @@ const (
 	exitUsage   = 127 // no command given
 )
 
-// App is one invocation of the program: its streams, its environment, and what
-// the global options said.
+// App is one invocation of the program: its terminal, its session, and the commands
+// there are.
 type App struct {
-	In  io.Reader
-	Out io.Writer
-	Err io.Writer
+	*terminal
+	*project.Session
 
-	// OriginalDir is the directory the program was started in, before -chdir.
-	OriginalDir string
-
-	root    *command
-	noColor bool
-	// jsonOut says that standard output must hold JSON only; diagnostics are
-	// then shown the way the command's JSON does.
-	jsonOut         bool
-	compactWarnings bool
-	// prose says that standard output is for people, so that warnings may stand
-	// there, in the order of what happens.
-	prose     bool
-	screen    *screen // see terminals
-	screening sync.Once
-	// sources is the text that diagnostics quote, by file name.
-	sources map[string][]byte
-	quoting sync.Mutex // guards sources while several stacks are read
-
-	// stacks and environment are what -stack and -env say.
-	stacks        []string
-	environment   string
-	overrides     []string                    // what -override says
-	about         *runs.Source                // the code that options name; nil for what the environment says
-	policyOptions *policyOptions              // nil where the command has none
-	gates         map[string]*projectPolicies // by directory
-	prepared      map[[sha256.Size]byte]*policy.Policy
-	found         *ensemble // a project that was opened already
+	root *command
 
 	// remote is the server that the command runs against; nil where it works on files
 	// here. far says so before the server was asked.
 	remote *remote
 	far    bool
+}
 
-	// acting is for whom the command acts by a token or a login; nil for whom the
-	// operating system says it is.
-	acting *identities.Credential
-	// egress keeps the requests of steps out of networks that are not public, on a
-	// server; nil elsewhere: who types a command may reach what they can reach.
-	egress *egress.Guard
-
-	command  string    // the command that is carried out
-	refusals *refusals // where to tell of what is refused; nil until the command has ended
-	pending  []refusal // until then
+func newApp(in io.Reader, out, problems io.Writer, root *command) *App {
+	t := &terminal{In: in, Out: out, Err: problems}
+	return &App{terminal: t, Session: &project.Session{Terminal: t}, root: root}
 }
 
 // Main runs the program with the arguments behind its name and returns the exit
 // code. It is the only function that touches process-wide things: the working
 // directory (-chdir), signals, and the default logger.
 func Main(args []string) (code int) {
-	app := &App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, root: commands()}
+	app := newApp(os.Stdin, os.Stdout, os.Stderr, commands())
 	defer func() {
 		if p := recover(); p != nil {
 			app.reportPanic(p, debug.Stack())
 			code = exitPanic
 		}
 	}()
-	app.OriginalDir, _ = os.Getwd()
 	if os.Getenv("GOGC") == "" {
 		// A command lives shortly: less collecting is worth some memory.
 		debug.SetGCPercent(200)
@@ -177,12 +138,12 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 			return a.fail(diags)
 		}
 	} else if !anyone[strings.Fields(name)[0]] {
-		if diags := a.identify(ctx, name); diags.HasErrors() {
+		if diags := a.Identify(ctx, name); diags.HasErrors() {
 			return a.fail(diags)
 		}
 	}
-	a.command = name
-	defer a.tellPending(context.WithoutCancel(ctx))
+	a.Command = name
+	defer a.TellPending(context.WithoutCancel(ctx))
 	return do(ctx, a, args)
 }
 
@@ -193,11 +154,11 @@ func (a *App) traced(ctx context.Context, name string) (context.Context, func(co
 	if !telemetry.Wanted() {
 		return ctx, func(int) {}
 	}
-	ctx, stop, err := telemetry.Export(ctx, programVersion(), func(err error) {
-		a.show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
+	ctx, stop, err := telemetry.Export(ctx, project.ProgramVersion(), func(err error) {
+		a.Show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
 	})
 	if err != nil {
-		a.show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
+		a.Show(diag.Warningf("Traces cannot be sent", "%s. Nothing else depends on them.", err))
 		return ctx, func(int) {}
 	}
 	if name == "server" || name == "runner" {
@@ -213,21 +174,14 @@ func (a *App) traced(ctx context.Context, name string) (context.Context, func(co
 func checkArity(cmd *command, args []string) error {
 	switch {
 	case len(args) < cmd.minArgs:
-		return fmt.Errorf("it needs %s: %s", countOf(cmd.minArgs, "argument"), cmd.args)
+		return fmt.Errorf("it needs %s: %s", diag.CountOf(cmd.minArgs, "argument"), cmd.args)
 	case cmd.maxArgs >= 0 && len(args) > cmd.maxArgs:
 		if cmd.maxArgs == 0 {
 			return fmt.Errorf("it takes no arguments, but was given %q", args[0])
 		}
-		return fmt.Errorf("it takes at most %s, but was given %d", countOf(cmd.maxArgs, "argument"), len(args))
+		return fmt.Errorf("it takes at most %s, but was given %d", diag.CountOf(cmd.maxArgs, "argument"), len(args))
 	}
 	return nil
-}
-
-func countOf(n int, noun string) string {
-	if n == 1 {
-		return "one " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // explainUnknown adds the nearest flag to the complaint about an unknown one.

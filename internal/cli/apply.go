@@ -8,14 +8,17 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
 // applyOptions are the flags of apply, destroy and refresh.
 type applyOptions struct {
-	planOptions
+	operations.PlanOptions
 	stateOptions
 	outputOptions
 	policyOptions
@@ -46,7 +49,7 @@ func destroyCommand() *command {
 			o := &applyOptions{kind: "destroy"}
 			o.register(f)
 			return func(ctx context.Context, app *App, args []string) int {
-				o.destroy = true
+				o.Destroy = true
 				return o.run(ctx, app, args)
 			}
 		},
@@ -61,7 +64,7 @@ func refreshCommand() *command {
 			o := &applyOptions{kind: "refresh"}
 			o.register(f)
 			return func(ctx context.Context, app *App, args []string) int {
-				o.refreshOnly, o.autoApprove = true, true
+				o.RefreshOnly, o.autoApprove = true, true
 				return o.run(ctx, app, args)
 			}
 		},
@@ -69,7 +72,7 @@ func refreshCommand() *command {
 }
 
 func (o *applyOptions) register(f *flagSet) {
-	o.planOptions.register(f)
+	registerPlan(f, &o.PlanOptions)
 	o.policyOptions.register(f)
 	f.toggle(&o.autoApprove, "auto-approve", "Do not ask before carrying out the plan.")
 	registerOverride(f, &o.overrides)
@@ -87,19 +90,19 @@ func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 	if app.remote != nil {
 		return o.runThere(ctx, app, args)
 	}
-	ctx = withNewRun(ctx)
-	app.compactWarnings, app.overrides, app.policyOptions = o.compactWarnings, o.overrides, &o.policyOptions
+	ctx = project.WithNewRun(ctx)
+	app.compactWarnings, app.Overrides, app.MorePolicies = o.compactWarnings, o.overrides, o.policyOptions.dirs
 	if len(args) == 1 {
 		if startsWith(args[0], stacks.IsPlan) {
 			return o.applyStacks(ctx, app, args[0])
 		}
-		app.selectStackOf(args[0])
+		app.SelectStackOf(args[0])
 		op, diags := app.openOperation(&o.stateOptions, o.json)
 		if diags.HasErrors() {
 			return app.fail(diags)
 		}
 		defer op.Close()
-		if diags := checkOverrides(op); diags.HasErrors() {
+		if diags := gate.CheckOverrides(&op.Case); diags.HasErrors() {
 			return app.fail(diags)
 		}
 		return o.applyFile(ctx, op, args[0])
@@ -131,7 +134,7 @@ func (o *applyOptions) askable() diag.List {
 		return nil
 	case o.json:
 		return diag.Errorf("Plan file or auto-approve required", "With -json nobody can be asked: give a saved plan, or -auto-approve.")
-	case !o.input:
+	case !o.Input:
 		return diag.Errorf("Auto-approve required", "With -input=false nobody can be asked whether to carry out the plan: give a saved plan, or -auto-approve.")
 	}
 	return nil
@@ -157,44 +160,45 @@ const maxPlans = 5
 // because another run was faster, is made again.
 func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts int) int {
 	app := op.app
-	if diags := op.may(verbOf(o.planOptions.kind())); diags.HasErrors() {
+	if diags := op.May(project.VerbOf(o.PlanOptions.Kind())); diags.HasErrors() {
 		return app.fail(diags) // rather than after planning and asking
 	}
-	if diags := checkOverrides(op); diags.HasErrors() {
+	if diags := gate.CheckOverrides(&op.Case); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	in, diags := op.planInput(ctx, &o.planOptions)
+	in, diags := op.PlanInput(ctx, &o.PlanOptions)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	loaded, d := op.makePlan(ctx, in)
-	op.view.settle()
+	loaded, d := op.MakePlan(ctx, in)
+	op.View.Settle()
 	diags = append(diags, d...)
 	if loaded != nil {
 		op.showPlan(ctx, loaded, diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	opts := runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout}
-	if j, diags := op.decide(ctx, loaded, opts); diags.HasErrors() {
-		app.show(diags)
+	opts := operations.RunOptions{Request: gate.Request{Kind: o.kindOf(loaded.Plan)}, Parallelism: o.Parallelism, Patience: o.lockTimeout}
+	if j, diags := op.Decide(ctx, loaded, opts.Request); diags.HasErrors() {
+		app.Show(diags)
 		if j != nil {
-			op.refused(ctx, loaded) // what else there is against it, budgets, is told too
+			op.Refused(ctx, loaded) // what else there is against it, budgets, is told too
 		}
 		return exitFailed
 	}
-	if op.refused(ctx, loaded) || !o.confirm(ctx, op, loaded.plan) {
+	if op.Refused(ctx, loaded) || !o.confirm(ctx, op, loaded.Plan) {
 		return exitFailed
 	}
+	var again func(*states.StaleError) int
 	if attempts > 1 {
-		opts.again = func(stale *states.StaleError) int {
-			app.tell("Planning again: " + stale.Error() + ".\n")
+		again = func(stale *states.StaleError) int {
+			app.Tell("Planning again: " + stale.Error() + ".\n")
 			return o.planAndApply(ctx, op, attempts-1)
 		}
 	}
-	return op.execute(ctx, loaded, opts)
+	return op.execute(ctx, loaded, opts, again)
 }
 
 func (o *applyOptions) kindOf(p *plans.Plan) string {
@@ -214,36 +218,36 @@ func (o *applyOptions) confirm(ctx context.Context, op *operation, plan *plans.P
 
 // applyFile carries out a saved plan.
 func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string) int {
-	if len(o.targets)+len(o.excludes)+len(o.replaces) > 0 || o.destroy || o.refreshOnly {
+	if len(o.Targets)+len(o.Excludes)+len(o.Replaces) > 0 || o.Destroy || o.RefreshOnly {
 		return op.app.failf("Options cannot change a saved plan", "A saved plan is carried out exactly as it is: options such as -target, -replace or -destroy belong to \"tutti plan\".")
 	}
-	loaded, diags := op.loadPlanFile(name)
+	loaded, diags := operations.LoadPlanFile(op.Directory, name)
 	if diags.HasErrors() {
 		return op.app.fail(diags)
 	}
-	if file, ok := strings.CutPrefix(loaded.plan.StateKey.Stack, "file:"); ok && op.file == nil {
-		op.useStateFile(&stateOptions{state: file, backup: o.backup})
+	if file, ok := strings.CutPrefix(loaded.Plan.StateKey.Stack, "file:"); ok && op.File == nil {
+		op.UseStateFile(file, "", o.backup)
 	}
-	diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
-	if loaded.plan.StateKey.Environment != "" && loaded.plan.StateKey.Environment != op.environment {
-		diags = append(diags, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", loaded.plan.StateKey.Environment, op.environment)...)
+	diags = append(diags, op.CheckLocks(ctx, loaded.Plan)...)
+	if loaded.Plan.StateKey.Environment != "" && loaded.Plan.StateKey.Environment != op.Environment {
+		diags = append(diags, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", loaded.Plan.StateKey.Environment, op.Environment)...)
 	}
-	if key := loaded.plan.StateKey; key.Environment != "" && key.Stack != op.key().Stack {
-		diags = append(diags, otherStack(key.Stack, op.key().Stack)...)
+	if key := loaded.Plan.StateKey; key.Environment != "" && key.Stack != op.Key().Stack {
+		diags = append(diags, otherStack(key.Stack, op.Key().Stack)...)
 	}
-	if loaded.plan.Errored {
+	if loaded.Plan.Errored {
 		diags = append(diags, diag.Errorf("Plan has errors", "The plan is incomplete, because there were errors when it was made: it cannot be carried out.")...)
 	}
-	diags = append(diags, op.giveEphemeral(ctx, loaded, &o.variableOptions)...)
+	diags = append(diags, op.GiveEphemeral(ctx, loaded, &o.VariableOptions)...)
 	if diags.HasErrors() {
 		return op.app.fail(diags)
 	}
-	op.app.show(diags)
+	op.app.Show(diags)
 	if o.json {
-		op.view.plan(ctx, op, loaded)
-		op.showCost(ctx, loaded)
+		op.View.Plan(ctx, op.Operation, loaded)
+		op.ShowCost(ctx, loaded)
 	}
-	return op.execute(ctx, loaded, runOptions{kind: o.kindOf(loaded.plan), parallelism: o.parallelism, patience: o.lockTimeout})
+	return op.execute(ctx, loaded, operations.RunOptions{Request: gate.Request{Kind: o.kindOf(loaded.Plan)}, Parallelism: o.Parallelism, Patience: o.lockTimeout}, nil)
 }
 
 // otherStack says that a plan is for another state than the command works on.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
@@ -91,7 +92,7 @@ func (o *aslOptions) run(ctx context.Context, app *App, args []string) int {
 	}
 	start.Express = options.Express
 	if found := asl.Validate(source, options); len(found) > 0 {
-		return app.fail(definitionErrors(args[0], found))
+		return app.fail(operations.DefinitionErrors(args[0], found))
 	}
 	definition, err := asl.Parse(source)
 	if err != nil {
@@ -259,7 +260,7 @@ func (o *aslOptions) validate(_ context.Context, app *App, args []string) int {
 		return exitOK
 	}
 	if len(found) > 0 {
-		return app.fail(definitionErrors(args[0], found))
+		return app.fail(operations.DefinitionErrors(args[0], found))
 	}
 	fmt.Fprintln(app.Out, "The state machine is valid.")
 	return exitOK
@@ -299,15 +300,6 @@ func (o *aslOptions) testState(_ context.Context, app *App, args []string) int {
 		return exitFailed
 	}
 	return exitOK
-}
-
-// definitionErrors turns findings into diagnostics.
-func definitionErrors(file string, found []asl.Diagnostic) diag.List {
-	var diags diag.List
-	for _, d := range found {
-		diags = append(diags, diag.Errorf("Invalid state machine", "%s, at %s: %s (%s).", file, d.Location, d.Message, d.Code)...)
-	}
-	return diags
 }
 
 // readInput reads a file, or standard input for -.

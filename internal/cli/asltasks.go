@@ -69,16 +69,16 @@ func taskCommands() []*command {
 
 // withRunner opens the project's store for a command that only talks to runs.
 func (a *App) withRunner(ctx context.Context, do func(*runs.Runner) int) int {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	return do(&runs.Runner{Store: store, Actor: a.actor()})
+	return do(&runs.Runner{Store: store, Actor: a.Actor()})
 }
 
 func (a *App) endTask(ctx context.Context, token string, kind workflow.SignalKind, data json.RawMessage) int {
@@ -93,10 +93,10 @@ func (a *App) endTask(ctx context.Context, token string, kind workflow.SignalKin
 		case !ok:
 			return a.failf("Task does not wait", "No task waits for this token: it has ended, was given up, or its run has ended.")
 		}
-		if diags := a.mayRun(ctx, r.Store, w.Run, access.Signal); diags.HasErrors() {
+		if diags := a.MayRun(ctx, r.Store, w.Run, access.Signal); diags.HasErrors() {
 			return a.fail(diags)
 		}
-		if diags := r.Signal(ctx, w.Run.ID, workflow.Signal{Kind: kind, Name: token, By: a.actor(), Data: data}); diags.HasErrors() {
+		if diags := r.Signal(ctx, w.Run.ID, workflow.Signal{Kind: kind, Name: token, By: a.Actor(), Data: data}); diags.HasErrors() {
 			return a.fail(diags)
 		}
 		return exitOK
@@ -140,7 +140,7 @@ func (a *App) takeTask(ctx context.Context, r *runs.Runner, activity, worker str
 			return a.fail(diag.FromError(err))
 		}
 		if wanted != nil && len(asked) == 0 {
-			if diags := a.mayRun(ctx, r.Store, wanted.Run, access.Signal); diags.HasErrors() {
+			if diags := a.MayRun(ctx, r.Store, wanted.Run, access.Signal); diags.HasErrors() {
 				return a.fail(diags)
 			}
 			asked[wanted.Effect.Token] = *wanted

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,12 +48,9 @@ func (e *eventFilter) parse(now time.Time) diag.List {
 	return diag.Errorf("Invalid time", "The value of -since is neither a length of time such as \"24h\" or \"7d\" nor an instant such as 2026-01-02 or 2026-01-02T15:04:05Z: %q.", e.since)
 }
 
-// wants reports whether an event is one of those asked for. A type ending in a
-// star means all that begin so.
-func (e *eventFilter) wants(l *events.Link) bool {
-	prefix, open := strings.CutSuffix(e.kind, "*")
-	return !l.Time.Before(e.from) && (e.subject == "" || l.Subject == e.subject) &&
-		(e.kind == "" || l.Type == e.kind || open && strings.HasPrefix(l.Type, prefix))
+// query is what the store is asked for: with a limit, backwards from the end.
+func (e *eventFilter) query() runs.EventQuery {
+	return runs.EventQuery{Since: e.from, Type: e.kind, Subject: e.subject, Newest: e.limit > 0}
 }
 
 func auditListCommand() *command {
@@ -71,29 +69,49 @@ func auditListCommand() *command {
 				if diags := e.parse(time.Now()); diags.HasErrors() {
 					return app.fail(diags)
 				}
-				return app.withRunner(ctx, func(r *runs.Runner) int { return app.listEvents(ctx, r.Store, &e, o.json) })
+				if app.remote != nil {
+					list, err := app.eventsThere(ctx, &e)
+					if err != nil {
+						return app.fail(app.remote.diagnose(err))
+					}
+					return app.showEvents(list, o.json)
+				}
+				return app.withRunner(ctx, func(r *runs.Runner) int {
+					list, err := findEvents(ctx, r.Store, &e)
+					if err != nil {
+						return app.fail(diag.FromError(err))
+					}
+					return app.showEvents(list, o.json)
+				})
 			}
 		},
 	}
 }
 
-func (a *App) listEvents(ctx context.Context, store runs.Store, e *eventFilter, asJSON bool) int {
+var errEnoughEvents = errors.New("enough events")
+
+// findEvents are the events that are wanted, the last at the end.
+func findEvents(ctx context.Context, store runs.Store, e *eventFilter) ([]events.Link, error) {
 	found := []events.Link{}
-	_, err := store.Feed(ctx, 0, func(l *events.Link) error {
-		if e.wants(l) {
-			found = append(found, *l)
-			if e.limit > 0 && len(found) > 2*e.limit {
-				found = append(found[:0], found[len(found)-e.limit:]...)
-			}
+	q := e.query()
+	err := store.FeedOf(ctx, q, func(l *events.Link) error {
+		found = append(found, *l)
+		if len(found) == e.limit {
+			return errEnoughEvents
 		}
 		return nil
 	})
-	if err != nil {
-		return a.fail(diag.FromError(err))
+	if err != nil && !errors.Is(err, errEnoughEvents) {
+		return nil, err
 	}
-	if e.limit > 0 && len(found) > e.limit {
-		found = found[len(found)-e.limit:]
+	if q.Newest {
+		slices.Reverse(found)
 	}
+	return found, nil
+}
+
+// showEvents lists events.
+func (a *App) showEvents(found []events.Link, asJSON bool) int {
 	if asJSON {
 		docs := make([]events.Document, len(found))
 		for i := range found {
@@ -127,6 +145,9 @@ func auditExportCommand() *command {
 			var after int
 			f.number(&after, "after", "N", "Only events behind this number.")
 			return func(ctx context.Context, app *App, _ []string) int {
+				if app.remote != nil {
+					return app.exportEventsThere(ctx, int64(after))
+				}
 				return app.withRunner(ctx, func(r *runs.Runner) int {
 					_, err := r.Store.Feed(ctx, int64(after), func(l *events.Link) error {
 						raw, err := json.Marshal(events.DocumentOf(l))
@@ -155,6 +176,12 @@ func auditVerifyCommand() *command {
 			f.text(&head, "head", "HASH", "A hash printed earlier, which must still be in the chain.")
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, _ []string) int {
+				if _, err := events.ParseHash(head); head != "" && err != nil {
+					return app.failf("Invalid head", "%s.", err)
+				}
+				if app.remote != nil {
+					return app.verifyEventsThere(ctx, head, o.json)
+				}
 				return app.withRunner(ctx, func(r *runs.Runner) int { return app.verifyEvents(ctx, r.Store, head, o.json) })
 			}
 		},
@@ -172,16 +199,17 @@ type verification struct {
 
 func (a *App) verifyEvents(ctx context.Context, store runs.Store, noted string, asJSON bool) int {
 	v, err := events.Verify(func(each func(*events.Link) error) (int64, error) { return store.Feed(ctx, 0, each) }, noted)
-	switch {
-	case errors.Is(err, events.ErrHash):
-		return a.failf("Invalid head", "%s.", strings.TrimPrefix(err.Error(), events.ErrHash.Error()+": "))
-	case err != nil:
+	if err != nil {
 		return a.fail(diag.FromError(err))
 	}
 	doc := verification{Valid: v.Problem == "", Events: v.Events, Head: v.Head.String(), Problem: v.Problem}
 	if v.Broken > 0 {
 		doc.Event = &v.Broken
 	}
+	return a.showVerification(doc, asJSON)
+}
+
+func (a *App) showVerification(doc verification, asJSON bool) int {
 	switch {
 	case asJSON:
 		if code := a.printJSONIndented(doc); code != exitOK || doc.Valid {

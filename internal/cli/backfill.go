@@ -7,12 +7,14 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
 // backfillOptions are the flags of backfill.
 type backfillOptions struct {
-	variableOptions
+	project.VariableOptions
 	environment string
 	from, to    string
 	parallelism int
@@ -37,7 +39,7 @@ TIME is an instant (2026-01-02T15:04:05Z), or a date or a time in the time zone 
 			f.toggle(&o.dryRun, "dry-run", "Only say what would be done.")
 			f.toggle(&o.again, "again", "Run those again that have a run already.")
 			f.text(&o.environment, "env", "NAME", "The environment to work in, where the trigger names none.")
-			o.registerValues(f)
+			registerValues(f, &o.VariableOptions)
 			return o.run
 		},
 		complete: completeTriggers,
@@ -45,11 +47,11 @@ TIME is an instant (2026-01-02T15:04:05Z), or a date or a time in the time zone 
 }
 
 func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int {
-	p, list, diags := app.openTriggers()
+	p, list, diags := work.ReadTriggers(app.Session)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	b := &triggers.Backfill{Again: o.again, Parallelism: o.parallelism, Actor: app.actor(), Authority: app.authority()}
+	b := &triggers.Backfill{Again: o.again, Parallelism: o.parallelism, Actor: app.Actor(), Authority: app.Authority()}
 	for _, t := range list {
 		if t.Name == args[0] {
 			b.Trigger = t
@@ -58,7 +60,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 	if b.Trigger == nil {
 		return app.failf("No such schedule", "This project has no trigger %q with a schedule. \"tutti schedules\" lists them.", args[0])
 	}
-	if diags = append(o.window(b, time.Now()), checkSchedules(p, []*projects.Trigger{b.Trigger.Declared})...); diags.HasErrors() {
+	if diags = append(o.window(b, time.Now()), work.CheckSchedules(p, []*projects.Trigger{b.Trigger.Declared})...); diags.HasErrors() {
 		return app.fail(diags)
 	}
 	op, diags := app.openRootOperation(false)
@@ -66,13 +68,13 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 		return app.fail(diags)
 	}
 	defer op.Close()
-	workflows, diags := op.triggerRuns(ctx, p, []*projects.Trigger{b.Trigger.Declared}, o.environment, &o.variableOptions)
+	workflows, diags := work.TriggerRuns(ctx, op.Operation, p, []*projects.Trigger{b.Trigger.Declared}, o.environment, &o.VariableOptions)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	b.Watch = app.showTriggered(false, b.Trigger.Schedule.Location())
-	b.Store, b.Runs = op.opened, workflows
+	b.Store, b.Runs = op.Opened, workflows
 	if o.dryRun {
 		return app.showBackfill(ctx, b)
 	}
@@ -83,7 +85,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 	}
 	fmt.Fprintf(app.Out, "%d succeeded, %d failed, %d had a run already.\n", result.Succeeded, result.Failed, result.Had)
 	if result.Left > 0 {
-		fmt.Fprintf(app.Out, "%s not done: the same command goes on with what nobody else works on.\n", countOf(result.Left, "instant"))
+		fmt.Fprintf(app.Out, "%s not done: the same command goes on with what nobody else works on.\n", diag.CountOf(result.Left, "instant"))
 	}
 	if result.Failed+result.Left > 0 {
 		return exitFailed

@@ -50,12 +50,12 @@ func (c *command) registerScope(a *App, f *flagSet) {
 	f.heading("Project")
 	switch c.scope {
 	case stackScope:
-		f.list(&a.stacks, "stack", "NAME", "The stack of the project to work on.")
+		f.list(&a.Stacks, "stack", "NAME", "The stack of the project to work on.")
 	case severalScope:
-		f.list(&a.stacks, "stack", "NAME", "Only this stack of the project. May be given several times.")
+		f.list(&a.Stacks, "stack", "NAME", "Only this stack of the project. May be given several times.")
 	}
 	if f.set.Lookup("env") == nil {
-		f.text(&a.environment, "env", "NAME", "Work in this environment instead of the selected one.")
+		f.text(&a.Environment, "env", "NAME", "Work in this environment instead of the selected one.")
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+
+	"github.com/tutti-dev/tutti/internal/files"
 )
 
 // The scripts ask the program itself: "tutti __complete WORD…" prints what the
@@ -128,7 +130,7 @@ func (a *App) completions(words []string) int {
 func flagCandidates(cmd *command, last string) []string {
 	f := newFlagSet(cmd.name)
 	cmd.setup(f)
-	cmd.registerScope(&App{}, f)
+	cmd.registerScope(newApp(nil, nil, nil, nil), f)
 	dash := "-"
 	if strings.HasPrefix(last, "--") {
 		dash = "--"
@@ -206,5 +208,5 @@ func editStartFile(file, line string, install bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return true, os.WriteFile(file, []byte(text), info.Mode().Perm())
+	return true, files.Replace(file, []byte(text), info.Mode().Perm())
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/engine"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/states"
 	"golang.org/x/term"
 )
@@ -20,9 +21,9 @@ func consoleCommand() *command {
 		name: "console", summary: "Evaluate expressions interactively",
 		about: "Reads expressions, one per line, and prints their values as the root module would see them: with variables, locals, functions and the resources in the state. Ends with exit or the end of the input. Expressions can also be piped in:\n\n    echo 'cidrsubnet(\"10.0.0.0/8\", 8, 1)' | tutti console",
 		setup: func(f *flagSet) action {
-			var vars variableOptions
+			var vars project.VariableOptions
 			var st stateOptions
-			vars.register(f)
+			registerVariables(f, &vars)
 			f.text(&st.state, "state", "FILE", "Read this tfstate file instead of the state of the environment.")
 			f.accept("plan")
 			return func(ctx context.Context, app *App, _ []string) int { return runConsole(ctx, app, &vars, &st) }
@@ -30,18 +31,18 @@ func consoleCommand() *command {
 	}
 }
 
-func runConsole(ctx context.Context, app *App, vars *variableOptions, st *stateOptions) int {
-	p, diags := app.openProject()
+func runConsole(ctx context.Context, app *App, vars *project.VariableOptions, st *stateOptions) int {
+	p, diags := app.OpenProject()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	cfg, diags := p.configOrEmpty(ctx)
+	cfg, diags := p.ConfigOrEmpty(ctx)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	vars.input = false
-	values, diags := p.variables(ctx, cfg, vars, plans.RefreshOnly) // where outputs of other stacks need not be there
+	vars.Input = false
+	values, diags := p.Variables(ctx, cfg, vars, plans.RefreshOnly) // where outputs of other stacks need not be there
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -49,18 +50,18 @@ func runConsole(ctx context.Context, app *App, vars *variableOptions, st *stateO
 	if st.state != "" {
 		prior, diags = readStateFile(st.state)
 	} else {
-		prior, diags = p.state(ctx)
+		prior, diags = p.State(ctx)
 	}
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	console, diags := engine.NewConsole(ctx, engine.PlanInput{
-		Config: cfg, Variables: values, Prior: prior, StateKey: p.key(), Providers: p.factory(),
-		RootDir: ".", WorkDir: p.workDir, Now: time.Now(),
+		Config: cfg, Variables: values, Prior: prior, StateKey: p.Key(), Providers: p.Factory(),
+		RootDir: ".", WorkDir: p.WorkDir, Now: time.Now(),
 	})
 	defer console.Close()
-	app.show(diags)
+	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
@@ -105,7 +106,7 @@ func readExpressions(app *App, console *engine.Console) int {
 		}
 		value, diags := console.Eval(line)
 		if diags.HasErrors() {
-			app.showWith(diags, map[string][]byte{"<console-input>": []byte(line)})
+			app.Diagnostics(diags, map[string][]byte{"<console-input>": []byte(line)})
 			if !interactive {
 				code = exitFailed
 			}

@@ -6,13 +6,16 @@ import (
 	"os"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
 // costOptions are the flags of cost.
 type costOptions struct {
-	variableOptions
+	project.VariableOptions
 	outputOptions
 	usage    []string
 	planJSON string
@@ -34,7 +37,7 @@ What is not known is said with its reason, and never taken as zero.`,
 			f.text(&o.planJSON, "plan-json", "FILE", "Price a plan in its JSON form, as \"terraform show -json\" prints it; - for standard input.")
 			f.toggle(&o.recorded, "recorded", "Price what is recorded in the state, without planning.")
 			f.toggle(&o.refresh, "refresh", "Whether to read every object before planning.")
-			o.variableOptions.register(f)
+			registerVariables(f, &o.VariableOptions)
 			return o.run
 		},
 	}
@@ -59,38 +62,38 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 	if len(args) == 1 {
 		return o.ofPlan(ctx, app, args[0])
 	}
-	e, diags := app.openEnsemble()
+	e, diags := app.OpenEnsemble()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	if e != nil && len(e.names) > 1 {
-		several := &ensembleOperation{ensemble: e, app: app, view: silentView{}, plans: map[string]*loadedPlan{}}
+	if e != nil && len(e.Names) > 1 {
+		several := &ensembleOperation{&operations.EnsembleOperation{Ensemble: e, Session: app.Session, View: operations.Silent{}, Plans: map[string]*gate.Plan{}}, app}
 		defer several.Close()
 		return o.ofStacks(ctx, several)
 	}
-	app.found = e
-	p, d := app.openProject()
+	app.Found = e
+	p, d := app.OpenProject()
 	if diags = append(diags, d...); diags.HasErrors() {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	return o.ofDirectory(ctx, &operation{project: p, view: silentView{}})
+	return o.ofDirectory(ctx, app.operation(operations.New(p, operations.Silent{})))
 }
 
 // read adds the usage files of the options to what a project is priced by.
-func (o *costOptions) read(p *project) diag.List {
-	prices, diags := p.pricing()
+func (o *costOptions) read(p *project.Directory) diag.List {
+	prices, diags := gate.PricingOf(p)
 	if diags.HasErrors() {
 		return diags
 	}
-	prices.all = true
+	prices.All = true
 	for _, name := range o.usage {
 		src, err := os.ReadFile(name)
 		if err != nil {
 			diags = append(diags, diag.Errorf("Cannot read file", "%s.", err)...)
 			continue
 		}
-		diags = append(diags, prices.addUsage(p.app, name, src)...)
+		diags = append(diags, prices.AddUsage(p.Session, name, src)...)
 	}
 	return diags
 }
@@ -105,7 +108,7 @@ func (o *costOptions) ofPlanJSON(app *App) int {
 	if err != nil {
 		return app.failf("Cannot read plan", "%s: %s.", o.planJSON, err)
 	}
-	p, diags := app.openDirectory("")
+	p, diags := app.OpenDirectory("")
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -113,11 +116,15 @@ func (o *costOptions) ofPlanJSON(app *App) int {
 	if diags := o.read(p); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	e, diags := p.priced.estimate(list)
+	prices, diags := gate.PricingOf(p)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	return o.show(app, &judged{estimate: e})
+	e, diags := prices.Estimate(list)
+	if diags.HasErrors() {
+		return app.fail(diags)
+	}
+	return o.show(app, &gate.Costs{Estimate: e})
 }
 
 // pricedIn are the resources in plan JSON, of one stack or of several.
@@ -149,74 +156,74 @@ func (o *costOptions) ofPlan(ctx context.Context, app *App, name string) int {
 			return app.fail(diags)
 		}
 		defer e.Close()
-		if diags := o.read(e.member(e.names[0])); diags.HasErrors() {
+		if diags := o.read(e.Member(e.Names[0])); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		return o.show(app, e.judge(ctx))
+		return o.show(app, e.Judge(ctx))
 	}
-	app.selectStackOf(name)
-	p, diags := app.openProject()
+	app.SelectStackOf(name)
+	p, diags := app.OpenProject()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	l, diags := p.loadPlanFile(name)
+	l, diags := operations.LoadPlanFile(p, name)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	if diags := o.read(p); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	return o.show(app, (&operation{project: p, view: silentView{}}).judge(ctx, l))
+	return o.show(app, operations.New(p, operations.Silent{}).Judge(ctx, l))
 }
 
 // ofDirectory prices the configuration of a directory, or what is recorded of it.
 func (o *costOptions) ofDirectory(ctx context.Context, op *operation) int {
-	if diags := o.read(op.project); diags.HasErrors() {
+	if diags := o.read(op.Directory); diags.HasErrors() {
 		return op.app.fail(diags)
 	}
 	if o.recorded {
-		return o.ofStates(ctx, op.project, []string{op.stack})
+		return o.ofStates(ctx, op.app, op.Directory, []string{op.Stack})
 	}
-	in, diags := op.planInput(ctx, o.plan())
+	in, diags := op.PlanInput(ctx, o.plan())
 	if diags.HasErrors() {
 		return op.app.fail(diags)
 	}
-	l, d := op.makePlan(ctx, in)
+	l, d := op.MakePlan(ctx, in)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return op.app.fail(diags)
 	}
-	op.app.show(diags)
-	return o.show(op.app, op.judge(ctx, l))
+	op.app.Show(diags)
+	return o.show(op.app, op.Judge(ctx, l))
 }
 
-func (o *costOptions) plan() *planOptions {
-	return &planOptions{variableOptions: o.variableOptions, refresh: o.refresh, parallelism: defaultParallelism}
+func (o *costOptions) plan() *operations.PlanOptions {
+	return &operations.PlanOptions{VariableOptions: o.VariableOptions, Refresh: o.refresh, Parallelism: operations.DefaultParallelism}
 }
 
 // ofStacks prices several stacks.
 func (o *costOptions) ofStacks(ctx context.Context, e *ensembleOperation) int {
-	if diags := o.read(e.member(e.names[0])); diags.HasErrors() {
+	if diags := o.read(e.Member(e.Names[0])); diags.HasErrors() {
 		return e.app.fail(diags)
 	}
 	if o.recorded {
-		return o.ofStates(ctx, e.member(e.names[0]), e.names)
+		return o.ofStates(ctx, e.app, e.Member(e.Names[0]), e.Names)
 	}
-	diags := e.plan(ctx, o.plan(), "apply")
+	diags := e.Plan(ctx, o.plan(), "apply")
 	if diags.HasErrors() {
 		return e.app.fail(diags)
 	}
-	e.app.show(diags)
-	return o.show(e.app, e.judge(ctx))
+	e.app.Show(diags)
+	return o.show(e.app, e.Judge(ctx))
 }
 
 // ofStates prices what is recorded in states.
-func (o *costOptions) ofStates(ctx context.Context, p *project, names []string) int {
+func (o *costOptions) ofStates(ctx context.Context, app *App, p *project.Directory, names []string) int {
 	var all []cost.Instance
 	for _, name := range names {
-		list, diags := p.recorded(ctx, name)
+		list, diags := gate.Recorded(ctx, p, name)
 		if diags.HasErrors() {
-			return p.app.fail(diags)
+			return app.fail(diags)
 		}
 		if len(names) == 1 {
 			for i := range list {
@@ -225,15 +232,15 @@ func (o *costOptions) ofStates(ctx context.Context, p *project, names []string) 
 		}
 		all = append(all, list...)
 	}
-	prices, diags := p.pricing()
+	prices, diags := gate.PricingOf(p)
 	if diags.HasErrors() {
-		return p.app.fail(diags)
+		return app.fail(diags)
 	}
-	e, diags := prices.estimate(all)
+	e, diags := prices.Estimate(all)
 	if diags.HasErrors() {
-		return p.app.fail(diags)
+		return app.fail(diags)
 	}
-	return o.show(p.app, &judged{estimate: e})
+	return o.show(app, &gate.Costs{Estimate: e})
 }
 
 // costJSON is the document that -json prints.
@@ -243,14 +250,14 @@ type costJSON struct {
 	Budgets []cost.Verdict `json:"budgets,omitempty"`
 }
 
-func (o *costOptions) show(app *App, j *judged) int {
-	if j.estimate == nil {
-		return app.fail(j.take())
+func (o *costOptions) show(app *App, j *gate.Costs) int {
+	if j.Estimate == nil {
+		return app.fail(j.Take())
 	}
 	if o.json {
-		return app.printJSONIndented(costJSON{"1.0", j.estimate, j.verdicts})
+		return app.printJSONIndented(costJSON{"1.0", j.Estimate, j.Verdicts})
 	}
-	app.terminals().out.CostTable(j.estimate, j.verdicts)
-	app.show(j.advice())
+	app.terminals().out.CostTable(j.Estimate, j.Verdicts)
+	app.Show(j.Advice())
 	return exitOK
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
-	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -45,7 +45,7 @@ func deliveriesListCommand() *command {
 				if app.remote != nil {
 					return app.listDeliveriesThere(ctx, q, o.json)
 				}
-				return app.withOutbox(ctx, func(_ *project, store *sqlite.Store) int {
+				return app.withOutbox(ctx, func(_ *project.Directory, store *sqlite.Store) int {
 					list, err := store.Deliveries(ctx, q)
 					if err != nil {
 						return app.fail(diag.FromError(err))
@@ -61,13 +61,13 @@ func deliveriesListCommand() *command {
 	}
 }
 
-func (a *App) withOutbox(ctx context.Context, do func(*project, *sqlite.Store) int) int {
-	p, diags := a.openRoot()
+func (a *App) withOutbox(ctx context.Context, do func(*project.Directory, *sqlite.Store) int) int {
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
@@ -84,7 +84,7 @@ func (a *App) showDeliveries(list []api.Delivery, asJSON bool) int {
 	for _, d := range list {
 		tried := ""
 		if d.Attempts > 1 || d.Status != string(runs.DeliveryDelivered) && d.Attempts > 0 {
-			tried = "  " + countOf(d.Attempts, "attempt")
+			tried = "  " + diag.CountOf(d.Attempts, "attempt")
 		}
 		fmt.Fprintf(a.Out, "%6d  %s  %-9s  %s  event %d  %s%s\n", d.ID, d.Queued.Local().Format(time.DateTime), d.Status, d.Notify, d.Sequence, d.Type, tried)
 		if d.Problem != "" {
@@ -107,13 +107,13 @@ func deliveriesRetryCommand() *command {
 				if app.remote != nil {
 					return app.retryDeliveryThere(ctx, id)
 				}
-				return app.withOutbox(ctx, func(p *project, store *sqlite.Store) int { return app.retryDelivery(ctx, p, store, id) })
+				return app.withOutbox(ctx, func(p *project.Directory, store *sqlite.Store) int { return app.retryDelivery(ctx, p, store, id) })
 			}
 		},
 	}
 }
 
-func (a *App) retryDelivery(ctx context.Context, p *project, store *sqlite.Store, id int64) int {
+func (a *App) retryDelivery(ctx context.Context, p *project.Directory, store *sqlite.Store, id int64) int {
 	list, err := store.Deliveries(ctx, runs.DeliveryQuery{Before: id + 1, Limit: 1})
 	if err != nil {
 		return a.fail(diag.FromError(err))
@@ -122,31 +122,16 @@ func (a *App) retryDelivery(ctx context.Context, p *project, store *sqlite.Store
 		return a.failf("No such delivery", "There is no delivery %d; \"tutti deliveries\" lists them.", id)
 	}
 	d := list[0]
-	environment, diags := p.environmentOfNotify(d.Notify)
+	environment, diags := p.EnvironmentOfNotify(d.Notify)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	if diags := a.may(access.Signal, environment, d.Notify); diags.HasErrors() {
+	if diags := a.May(access.Signal, environment, d.Notify); diags.HasErrors() {
 		return a.fail(diags)
 	}
-	if _, err := store.RetryDelivery(ctx, id, time.Now(), runs.RetriedDelivery(d, a.actor())); err != nil {
+	if _, err := store.RetryDelivery(ctx, id, time.Now(), runs.RetriedDelivery(d, a.Actor())); err != nil {
 		return a.failf("Cannot send it again", "Delivery %d: %s.", id, err)
 	}
 	fmt.Fprintf(a.Out, "Delivery %d to %s is sent again.\n", id, d.Notify)
 	return exitOK
-}
-
-// environmentOfNotify is the environment that a notify block belongs to.
-func (p *project) environmentOfNotify(name string) (string, diag.List) {
-	declared := &projects.Project{}
-	if projects.Exists(p.rootDir()) {
-		var diags diag.List
-		if declared, diags = projects.Load(p.rootDir()); diags.HasErrors() {
-			return "", diags
-		}
-	}
-	if n := declared.Notifies[name]; n != nil && n.Environment != "" {
-		return n.Environment, nil
-	}
-	return p.environment, nil
 }

@@ -7,10 +7,12 @@
 //
 // A command is a value of type command: words for the help, a function that
 // registers flags, and an action. Actions return an exit code and print through
-// the views package; they know no terminal codes and no JSON layouts. What
-// several commands need is in project.go (where configuration, state, providers
-// and runs come from), operation.go (flags and steps shared by everything that
-// plans) and interrupt.go (what Ctrl-C means).
+// the views package; they know no terminal codes and no JSON layouts.
+//
+// What is done stands in rooms below: project opens what is worked on, gate holds
+// it to the rules, operations plans and carries out, server/work is what a server
+// does. What several commands need of them is in opened.go (operations, with where
+// people are told of them), options.go (flags) and interrupt.go (what Ctrl-C means).
 //
 // Standard output carries the result; diagnostics of severity error go to
 // standard error, except where -json was given: then standard output is JSON

@@ -50,7 +50,7 @@ func checkCommand(words []string) string {
 	}
 	f := newFlagSet(name)
 	cmd.setup(f)
-	cmd.registerScope(&App{}, f)
+	cmd.registerScope(newApp(nil, nil, nil, nil), f)
 	upload := false
 	for _, word := range rest {
 		option, ok := strings.CutPrefix(word, "-")

@@ -14,7 +14,10 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/observer"
+	"github.com/tutti-dev/tutti/internal/operations"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -51,20 +54,20 @@ func (o *driftOptions) show(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	defer op.Close()
-	store, diags := op.store(ctx)
+	store, diags := op.Store(ctx)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
-	p, err := loadedProject(op.rootDir())
+	app.Show(diags)
+	p, err := operations.LoadedProject(op.RootDir())
 	if p != nil {
-		app.quoteToo(p.Files)
+		app.Quote(p.Files)
 	}
 	if err != nil {
 		return app.fail(diag.FromError(err))
 	}
-	w := newStackObserver(op, store)
-	targets, _, err := w.targets(ctx)
+	w := work.NewObserver(op.Operation, store)
+	targets, _, err := w.Targets(ctx)
 	if err != nil {
 		return app.fail(diag.FromError(err))
 	}
@@ -73,15 +76,15 @@ func (o *driftOptions) show(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	for _, t := range targets {
-		diags = append(diags, o.act(ctx, w, t)...)
+		diags = append(diags, o.act(ctx, app, w, t)...)
 	}
 	docs := []*api.Drift{}
 	for _, t := range targets {
-		r, err := w.observed(ctx, t.Key)
+		r, err := w.Observed(ctx, t.Key)
 		if err != nil {
 			return app.fail(diag.FromError(err))
 		}
-		if doc := driftOf(p, t.Key, r); doc.Looked != nil || doc.Problem != "" || doc.Observed {
+		if doc := work.DriftOf(p, t.Key, r); doc.Looked != nil || doc.Problem != "" || doc.Observed {
 			docs = append(docs, doc)
 		}
 	}
@@ -91,37 +94,36 @@ func (o *driftOptions) show(ctx context.Context, app *App, _ []string) int {
 // selected are the targets that the command is about: of all environments, unless
 // one is chosen or something is done.
 func (o *driftOptions) selected(op *operation, p *projects.Project, targets []observer.Target) ([]observer.Target, diag.List) {
-	environment := op.app.environment
+	environment := op.app.Environment
 	if environment == "" {
 		environment = os.Getenv("TF_WORKSPACE")
 	}
 	if environment != "" || o.now || o.reset {
 		var diags diag.List
-		if environment, diags = op.chooseEnvironment(p, environment); diags.HasErrors() {
+		if environment, diags = op.ChooseEnvironment(p, environment); diags.HasErrors() {
 			return nil, diags
 		}
 	}
 	return slices.DeleteFunc(targets, func(t observer.Target) bool {
 		return environment != "" && t.Key.Environment != environment ||
-			op.ensemble != nil && !slices.Contains(op.ensemble.names, t.Key.Stack)
+			op.Ensemble != nil && !slices.Contains(op.Ensemble.Names, t.Key.Stack)
 	}), nil
 }
 
 // act does what the options ask for about one stack.
-func (o *driftOptions) act(ctx context.Context, w *stackObserver, t observer.Target) diag.List {
-	app := w.op.app
+func (o *driftOptions) act(ctx context.Context, app *App, w *work.Observer, t observer.Target) diag.List {
 	if o.reset {
-		if diags := app.may(access.Apply, t.Key.Environment, t.Key.Stack); diags.HasErrors() {
+		if diags := app.May(access.Apply, t.Key.Environment, t.Key.Stack); diags.HasErrors() {
 			return diags
 		}
-		if err := w.reset(ctx, t.Key, app.actor()); err != nil {
+		if err := w.Reset(ctx, t.Key, app.Actor()); err != nil {
 			return diag.FromError(err)
 		}
 	}
 	if !o.now {
 		return nil
 	}
-	if diags := app.may(access.Plan, t.Key.Environment, t.Key.Stack); diags.HasErrors() {
+	if diags := app.May(access.Plan, t.Key.Environment, t.Key.Stack); diags.HasErrors() {
 		return diags
 	}
 	if t.Block != nil {
@@ -129,15 +131,15 @@ func (o *driftOptions) act(ctx context.Context, w *stackObserver, t observer.Tar
 		block.Repair = false // that is for a server, which is there to make the run
 		t.Block = &block
 	}
-	err := w.loop.Look(ctx, t, &observer.Asked{By: app.actor(), Authority: app.authority(), At: time.Now().UTC()})
+	err := w.Loop.Look(ctx, t, &observer.Asked{By: app.Actor(), Authority: app.Authority(), At: time.Now().UTC()})
 	switch {
 	case errors.Is(err, observer.ErrUnsteady):
-		return diag.Errorf("Stack is being changed", "A run, or somebody who has locked the state, is changing %s: look again when that has ended.", place(t.Key))
+		return diag.Errorf("Stack is being changed", "A run, or somebody who has locked the state, is changing %s: look again when that has ended.", project.PlaceOf(t.Key))
 	case err != nil:
 		return diag.FromError(err)
 	}
-	if r, err := w.observed(ctx, t.Key); err == nil && r.Problem != "" {
-		return diag.Errorf("Cannot look at the stack", "%s: %s.", place(t.Key), strings.TrimSuffix(r.Problem, "."))
+	if r, err := w.Observed(ctx, t.Key); err == nil && r.Problem != "" {
+		return diag.Errorf("Cannot look at the stack", "%s: %s.", project.PlaceOf(t.Key), strings.TrimSuffix(r.Problem, "."))
 	}
 	return nil
 }
@@ -159,7 +161,7 @@ func (o *driftOptions) report(app *App, docs []*api.Drift, diags diag.List) int 
 	case len(docs) == 0 && !diags.HasErrors():
 		fmt.Fprintln(app.Out, "Nobody has looked yet. \"tutti drift -now\" does; with an observe block in the project's files, \"tutti server\" does again and again.")
 	}
-	app.show(diags)
+	app.Show(diags)
 	switch {
 	case diags.HasErrors():
 		return exitFailed
@@ -171,15 +173,15 @@ func (o *driftOptions) report(app *App, docs []*api.Drift, diags diag.List) int 
 
 // showDrift tells what is known of one stack.
 func (a *App) showDrift(d *api.Drift) {
-	name := place(states.Key{Stack: d.Stack, Environment: d.Environment})
+	name := project.PlaceOf(states.Key{Stack: d.Stack, Environment: d.Environment})
 	if d.Looked == nil {
 		fmt.Fprintf(a.Out, "%s: nobody has looked yet.\n", name)
 	} else {
 		what := "everything is as it was left"
 		if d.Drifted > 0 {
-			what = countOf(d.Drifted, "object") + " not as it was left"
+			what = diag.CountOf(d.Drifted, "object") + " not as it was left"
 			if d.Drifted > 1 {
-				what = countOf(d.Drifted, "object") + " not as they were left"
+				what = diag.CountOf(d.Drifted, "object") + " not as they were left"
 			}
 		}
 		fmt.Fprintf(a.Out, "%s: %s, %s ago.\n", name, what, age(*d.Looked, time.Now()))

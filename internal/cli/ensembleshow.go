@@ -7,36 +7,35 @@ import (
 	"fmt"
 
 	"github.com/tutti-dev/tutti/internal/diag"
-	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
 // openSeveral opens the project where a command is about several of its stacks;
 // nil where it is about one directory, which openProject then opens.
-func (a *App) openSeveral() (*ensemble, diag.List) {
-	e, diags := a.openEnsemble()
+func (a *App) openSeveral() (*project.Ensemble, diag.List) {
+	e, diags := a.OpenEnsemble()
 	if e == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	a.show(diags)
-	if len(e.names) == 1 {
-		a.found = e
+	a.Show(diags)
+	if len(e.Names) == 1 {
+		a.Found = e
 		return nil, nil
 	}
 	return e, nil
 }
 
 // outputs shows the outputs of several stacks.
-func (e *ensemble) outputs(ctx context.Context, name string, asJSON bool) int {
-	app := e.root.app
+func (a *App) outputsOfSeveral(ctx context.Context, e *project.Ensemble, name string, asJSON bool) int {
 	if name != "" {
-		return app.failf("Which stack?", "The outputs of several stacks have names of their own: choose the stack with -stack=NAME.")
+		return a.failf("Which stack?", "The outputs of several stacks have names of their own: choose the stack with -stack=NAME.")
 	}
 	doc := map[string]map[string]outputJSON{}
-	for i, stack := range e.names {
-		st, diags := e.member(stack).state(ctx)
+	for i, stack := range e.Names {
+		st, diags := e.Member(stack).State(ctx)
 		if diags.HasErrors() {
-			return app.fail(diags)
+			return a.fail(diags)
 		}
 		if asJSON {
 			doc[stack] = describeOutputs(st)
@@ -46,64 +45,62 @@ func (e *ensemble) outputs(ctx context.Context, name string, asJSON bool) int {
 			continue
 		}
 		if i > 0 {
-			fmt.Fprintln(app.Out)
+			fmt.Fprintln(a.Out)
 		}
-		fmt.Fprintf(app.Out, "# Stack %s\n", stack)
-		if code := app.showOutputs(st, false); code != exitOK {
+		fmt.Fprintf(a.Out, "# Stack %s\n", stack)
+		if code := a.showOutputs(st, false); code != exitOK {
 			return code
 		}
 	}
 	if asJSON {
-		return app.printJSONIndented(doc)
+		return a.printJSONIndented(doc)
 	}
 	return exitOK
 }
 
 // showStates shows the states of several stacks.
-func (e *ensemble) showStates(ctx context.Context, asJSON bool) int {
-	app := e.root.app
+func (a *App) showStates(ctx context.Context, e *project.Ensemble, asJSON bool) int {
 	doc := struct {
 		Stacks map[string]json.RawMessage `json:"stacks"`
 	}{map[string]json.RawMessage{}}
-	for _, stack := range e.names {
-		p := e.member(stack)
-		st, diags := p.state(ctx)
+	for _, stack := range e.Names {
+		p := e.Member(stack)
+		st, diags := p.State(ctx)
 		if diags.HasErrors() {
-			return app.fail(diags)
+			return a.fail(diags)
 		}
 		if !asJSON {
-			app.show(diags)
-			app.terminals().out.StackHeader(stack)
-			fmt.Fprintln(app.Out)
-			if code := p.showState(ctx, st, false); code != exitOK {
+			a.Show(diags)
+			a.terminals().out.StackHeader(stack)
+			fmt.Fprintln(a.Out)
+			if code := a.showState(ctx, p, st, false); code != exitOK {
 				return code
 			}
 			continue
 		}
 		var b bytes.Buffer
-		if err := jsonplan.WriteState(&b, st, storedChecks(st.CheckResults), p.jsonOptions(ctx)); err != nil {
-			return app.failf("Cannot write JSON", "%s.", err)
+		if err := jsonplan.WriteState(&b, st, project.StoredChecks(st.CheckResults), p.JSONOptions(ctx)); err != nil {
+			return a.failf("Cannot write JSON", "%s.", err)
 		}
 		doc.Stacks[stack] = b.Bytes()
 	}
 	if asJSON {
-		return app.printJSON(doc)
+		return a.printJSON(doc)
 	}
 	return exitOK
 }
 
 // listObjects lists the objects of several stacks by addresses that name them.
-func (e *ensemble) listObjects(ctx context.Context, args []string, id string) int {
-	app := e.root.app
+func (a *App) listObjects(ctx context.Context, e *project.Ensemble, args []string, id string) int {
 	if len(args) > 0 {
-		return app.failf("Which stack?", "Addresses are those of one stack: choose it with -stack=NAME.")
+		return a.failf("Which stack?", "Addresses are those of one stack: choose it with -stack=NAME.")
 	}
-	for _, stack := range e.names {
-		st, diags := e.member(stack).state(ctx)
+	for _, stack := range e.Names {
+		st, diags := e.Member(stack).State(ctx)
 		if diags.HasErrors() {
-			return app.fail(diags)
+			return a.fail(diags)
 		}
-		printAddresses(app.Out, "stack."+stack+".", withID(st.Sorted(), id))
+		printAddresses(a.Out, "stack."+stack+".", withID(st.Sorted(), id))
 	}
 	return exitOK
 }
@@ -138,30 +135,30 @@ func (a *App) showPlanOfStacks(ctx context.Context, name string, asJSON bool) in
 	}
 	defer o.Close()
 	if !asJSON {
-		for _, s := range o.shared.Stacks {
-			o.view.stack(s.Name, o.shared.Moves)
-			o.view.forStack(s.Name).plan(ctx, o.operation(s.Name), o.plans[s.Name])
+		for _, s := range o.Shared.Stacks {
+			o.View.Stack(s.Name, o.Shared.Moves)
+			o.View.ForStack(s.Name).Plan(ctx, o.Operation(s.Name), o.Plans[s.Name])
 		}
-		o.view.total(len(o.shared.Stacks), o.totals(), "plan")
-		j := o.judge(ctx)
-		if j.worthTelling() {
-			o.view.cost(j)
+		o.View.Total(len(o.Shared.Stacks), o.Totals(), "plan")
+		j := o.Judge(ctx)
+		if j.WorthTelling() {
+			o.View.Cost(j)
 		}
-		a.show(j.advice())
+		a.Show(j.Advice())
 		return exitOK
 	}
 	doc := stacksPlanJSON{
-		FormatVersion: "1.0", Digest: o.shared.Digest, Environment: o.shared.Environment, Kind: o.shared.Kind, Stacks: []stackPlanJSON{},
+		FormatVersion: "1.0", Digest: o.Shared.Digest, Environment: o.Shared.Environment, Kind: o.Shared.Kind, Stacks: []stackPlanJSON{},
 	}
-	for _, t := range o.shared.Moves {
+	for _, t := range o.Shared.Moves {
 		doc.Moves = append(doc.Moves, stackMoveJSON{
 			fmt.Sprintf("stack.%s.%s", t.From.Stack, t.Object), fmt.Sprintf("stack.%s.%s", t.To.Stack, t.As),
 		})
 	}
-	for _, s := range o.shared.Stacks {
+	for _, s := range o.Shared.Stacks {
 		var b bytes.Buffer
-		l := o.plans[s.Name]
-		if err := jsonplan.WritePlan(&b, l.plan, l.config, o.member(s.Name).jsonOptions(ctx)); err != nil {
+		l := o.Plans[s.Name]
+		if err := jsonplan.WritePlan(&b, l.Plan, l.Config, o.Member(s.Name).JSONOptions(ctx)); err != nil {
 			return a.failf("Cannot write JSON", "%s.", err)
 		}
 		needs := s.Needs
@@ -171,17 +168,6 @@ func (a *App) showPlanOfStacks(ctx context.Context, name string, asJSON bool) in
 		doc.Stacks = append(doc.Stacks, stackPlanJSON{s.Name, needs, s.Digest, b.Bytes()})
 	}
 	return a.printJSON(doc)
-}
-
-// modeOf is the mode of the plans of stacks.
-func modeOf(kind string) plans.Mode {
-	switch kind {
-	case "destroy":
-		return plans.Destroy
-	case "refresh":
-		return plans.RefreshOnly
-	}
-	return plans.Normal
 }
 
 // readPlanOfStacks reads what is printed of a plan of several stacks; nil where the

@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 )
 
 // exitUnformatted is fmt -check's answer that something is to be done.
@@ -94,7 +95,7 @@ func (o *formatOptions) run(_ context.Context, app *App, args []string) int {
 		}
 	}
 	if len(diags) > 0 {
-		app.showWith(diags, sources)
+		app.Diagnostics(diags, sources)
 	}
 	switch {
 	case diags.HasErrors():
@@ -128,7 +129,7 @@ func (o *formatOptions) settle(w io.Writer, file string, src, out []byte) diag.L
 	}
 	info, err := os.Stat(file)
 	if err == nil {
-		err = os.WriteFile(file, out, info.Mode().Perm())
+		err = files.Replace(file, out, info.Mode().Perm())
 	}
 	if err != nil {
 		return diag.Errorf("Cannot write file", "%s.", err)

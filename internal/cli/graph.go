@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 )
 
 func graphCommand() *command {
@@ -18,40 +20,40 @@ func graphCommand() *command {
 			f.acceptText("type", "module-depth")
 			return func(ctx context.Context, app *App, _ []string) int {
 				if planFile == "" {
-					several, diags := app.findEnsemble()
+					several, diags := app.FindEnsemble()
 					if diags.HasErrors() {
 						return app.fail(diags)
 					}
-					if several != nil && len(several.names) > 1 {
+					if several != nil && len(several.Names) > 1 {
 						defer several.Close()
-						fmt.Fprint(app.Out, several.graph.Graph())
+						fmt.Fprint(app.Out, several.Graph.Graph())
 						return exitOK
 					}
-					app.found = several
+					app.Found = several
 				}
-				p, diags := app.openProject()
+				p, diags := app.OpenProject()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
-				cfg := p.loaded
+				cfg := p.Loaded
 				if planFile != "" {
-					var loaded *loadedPlan
-					if loaded, diags = p.loadPlanFile(planFile); loaded != nil {
-						cfg = loaded.config
+					var loaded *gate.Plan
+					if loaded, diags = operations.LoadPlanFile(p, planFile); loaded != nil {
+						cfg = loaded.Config
 					}
 				} else {
-					cfg, diags = p.config(ctx)
+					cfg, diags = p.Config(ctx)
 				}
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				app.show(diags)
-				edges, diags := engine.ResourceGraph(ctx, cfg, p.factory())
+				app.Show(diags)
+				edges, diags := engine.ResourceGraph(ctx, cfg, p.Factory())
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				app.show(diags)
+				app.Show(diags)
 				if err := writeDot(app.Out, cfg, resourceEdges(edges).reduced()); err != nil {
 					return app.failf("Cannot write the graph", "%s.", err)
 				}

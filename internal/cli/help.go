@@ -72,7 +72,7 @@ func (a *App) commandHelp(cmd *command, name string) {
 	if cmd.setup != nil {
 		f := newFlagSet(name)
 		cmd.setup(f)
-		cmd.registerScope(&App{}, f)
+		cmd.registerScope(newApp(nil, nil, nil, nil), f)
 		writeFlags(&b, f.docs)
 	}
 	if cmd.example != "" {

@@ -10,7 +10,10 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -21,10 +24,10 @@ func importCommand() *command {
 		about: "Reads the object with that id through the provider and records it at ADDRESS, which the configuration must declare. Nothing is changed about the object. To import many, or to see the effect first, write import blocks and use \"tutti plan\".",
 		setup: func(f *flagSet) action {
 			f.anyID = true
-			var vars variableOptions
+			var vars project.VariableOptions
 			var st stateOptions
-			parallelism := defaultParallelism
-			vars.register(f)
+			parallelism := operations.DefaultParallelism
+			registerVariables(f, &vars)
 			st.registerChange(f)
 			st.gate.register(f)
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
@@ -37,7 +40,7 @@ func importCommand() *command {
 	}
 }
 
-func runImport(ctx context.Context, app *App, address, id string, vars *variableOptions, st *stateOptions, parallelism int) int {
+func runImport(ctx context.Context, app *App, address, id string, vars *project.VariableOptions, st *stateOptions, parallelism int) int {
 	addr, err := addrs.ParseResourceInstance(address)
 	if err != nil || addr.Resource.Mode != addrs.Managed {
 		return app.failf("Invalid address", "%q is not the address of a managed resource instance.", address)
@@ -47,7 +50,7 @@ func runImport(ctx context.Context, app *App, address, id string, vars *variable
 		return app.fail(diags)
 	}
 	defer op.Close()
-	in, diags := op.planInput(ctx, &planOptions{variableOptions: *vars, refresh: true, parallelism: parallelism})
+	in, diags := op.PlanInput(ctx, &operations.PlanOptions{VariableOptions: *vars, Refresh: true, Parallelism: parallelism})
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -58,25 +61,25 @@ func runImport(ctx context.Context, app *App, address, id string, vars *variable
 		return app.fail(append(diags, d...))
 	}
 	in.Targets = []addrs.Target{addrs.Target(addr)}
-	loaded, d := op.makePlan(ctx, in)
-	op.view.settle()
+	loaded, d := op.MakePlan(ctx, in)
+	op.View.Settle()
 	diags = append(diags, withoutTargetNote(d)...)
-	app.show(diags)
+	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	opts := runOptions{kind: "import", parallelism: parallelism, patience: st.lockTimeout}
+	opts := operations.RunOptions{Request: gate.Request{Kind: "import"}, Parallelism: parallelism, Patience: st.lockTimeout}
 	// Judged as it would be managed: what is recorded alone has no attributes.
-	if _, diags := op.decide(ctx, loaded, opts); diags.HasErrors() {
+	if _, diags := op.Decide(ctx, loaded, opts.Request); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	loaded.encoded = nil
-	onlyImport(loaded.plan, addr)
-	if len(loaded.plan.Adjust) == 0 {
+	loaded.Encoded = nil
+	onlyImport(loaded.Plan, addr)
+	if len(loaded.Plan.Adjust) == 0 {
 		return app.failf("Nothing was imported", "The provider found no object with the id %q for %s.", id, addr)
 	}
 	fmt.Fprintf(app.Out, "%s: Importing from ID %q...\n", addr, id)
-	code := op.execute(ctx, loaded, opts)
+	code := op.execute(ctx, loaded, opts, nil)
 	if code == exitOK {
 		fmt.Fprint(app.Out, "\nImport successful! The object is in the state and managed from now on.\n")
 	}

@@ -2,15 +2,12 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
-)
 
-// hardKey is the context key of the second interrupt.
-type hardKey struct{}
+	"github.com/tutti-dev/tutti/internal/operations"
+)
 
 // watchInterrupts turns signals into cancellation. The first interrupt cancels
 // the context returned: whoever works under it finishes the operations that are
@@ -22,7 +19,7 @@ type hardKey struct{}
 // unless nohup has it ignored, or the command is one that lives on without a terminal.
 func (a *App) watchInterrupts(parent context.Context, livesOn bool) (context.Context, func()) {
 	hard, cancelHard := context.WithCancel(parent)
-	soft, cancelSoft := context.WithCancel(context.WithValue(hard, hardKey{}, hard))
+	soft, cancelSoft := context.WithCancel(operations.WithHard(hard, hard))
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	if !livesOn && !signal.Ignored(syscall.SIGHUP) {
@@ -46,11 +43,11 @@ func (a *App) watchInterrupts(parent context.Context, livesOn bool) (context.Con
 					cancelSoft()
 					continue
 				}
-				a.tell("\nInterrupt received. Finishing what is running; please wait. A second interrupt\ngives up running operations; \"tutti resume\" can then settle them.\n")
+				a.Tell("\nInterrupt received. Finishing what is running; please wait. A second interrupt\ngives up running operations; \"tutti resume\" can then settle them.\n")
 				cancelSoft()
 			case 2:
 				if !a.far {
-					a.tell("\nSecond interrupt received. Giving up running operations.\n")
+					a.Tell("\nSecond interrupt received. Giving up running operations.\n")
 				}
 				cancelHard()
 			default:
@@ -64,32 +61,4 @@ func (a *App) watchInterrupts(parent context.Context, livesOn bool) (context.Con
 		cancelSoft()
 		cancelHard()
 	}
-}
-
-// hardContext returns the context that only a second interrupt cancels.
-func hardContext(ctx context.Context) context.Context {
-	if hard, ok := ctx.Value(hardKey{}).(context.Context); ok {
-		return hard
-	}
-	return ctx
-}
-
-// tell prints a line for people while something runs: on standard error, so
-// that JSON on standard output stays JSON.
-func (a *App) tell(text string) { fmt.Fprint(a.Err, text) }
-
-// within returns a context whose [hardContext] ends by itself so long after the
-// first interrupt; 0 for never. let is to be called when nothing needs it any more.
-func within(ctx context.Context, limit time.Duration) (_ context.Context, let func()) {
-	hard, end := context.WithCancel(hardContext(ctx))
-	if limit > 0 {
-		context.AfterFunc(ctx, func() {
-			select {
-			case <-time.After(limit):
-				end()
-			case <-hard.Done():
-			}
-		})
-	}
-	return context.WithValue(ctx, hardKey{}, hard), end
 }

@@ -39,7 +39,7 @@ func loginStory(t *testing.T, discovery string, input io.Reader, browse func(pag
 	}))
 	defer host.Close()
 	screenOut := &watchedBuffer{onLine: browse}
-	app := &App{In: input, Out: screenOut, Err: screenOut, root: commands()}
+	app := newApp(input, screenOut, screenOut, commands())
 	l := &login{app: app, client: host.Client(), prompt: app.prompter()}
 	name := strings.TrimPrefix(host.URL, "https://")
 	code = l.run(context.Background(), []string{name})

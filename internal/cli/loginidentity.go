@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -26,25 +27,16 @@ const (
 	browserFlow = "browser"
 )
 
-// loginEventData is what is told of a login.
-type loginEventData struct {
-	Issuer  string    `json:"issuer"`
-	Flow    string    `json:"flow,omitempty"`
-	Groups  []string  `json:"groups,omitempty"`
-	Expires time.Time `json:"expires,omitzero"` // of the ID token
-	Reason  string    `json:"reason,omitempty"`
-}
-
 // declaredIdentity finds an identity that people can log in with.
-func (a *App) declaredIdentity(name string) (*identification, *projects.Identity, diag.List) {
-	i, diags := a.identification(nil)
+func (a *App) declaredIdentity(name string) (*project.Identification, *projects.Identity, diag.List) {
+	i, diags := a.Identification(nil)
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
 	var can []string
-	if i.project != nil {
-		for _, n := range sortedKeys(i.project.Identities) {
-			if i.project.Identities[n].ClientID != "" {
+	if i.Project != nil {
+		for _, n := range sortedKeys(i.Project.Identities) {
+			if i.Project.Identities[n].ClientID != "" {
 				can = append(can, n)
 			}
 		}
@@ -55,7 +47,7 @@ func (a *App) declaredIdentity(name string) (*identification, *projects.Identity
 	case !slices.Contains(can, name):
 		return nil, nil, diag.Errorf("No such identity", "This project declares no identity %q that one could log in with. There are: %s.", name, strings.Join(can, ", "))
 	}
-	return i, i.project.Identities[name], nil
+	return i, i.Project.Identities[name], nil
 }
 
 func checkFlow(flow string) diag.List {
@@ -74,7 +66,7 @@ func (a *App) loginIdentity(ctx context.Context, name, flow string) int {
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	issuer := i.verifier.Issuer(name)
+	issuer := i.Verifier.Issuer(name)
 	ctx, cancel := context.WithTimeout(ctx, loginPatience)
 	defer cancel()
 	session, who, flow, err := a.logIn(ctx, issuer, flow)
@@ -82,28 +74,28 @@ func (a *App) loginIdentity(ctx context.Context, name, flow string) int {
 		err = fmt.Errorf("its ID token stands for %s, and only people log in", who.Subject)
 	}
 	if err == nil {
-		err = i.folder.Locked(d, func() error { return i.folder.Keep(d, session) })
+		err = i.Folder.Locked(d, func() error { return i.Folder.Keep(d, session) })
 	}
 	subject := "identity." + name
 	if err != nil {
 		if ctx.Err() != nil {
 			err = errors.New("the login was not finished")
 		}
-		told := runs.AuditEvent(states.Key{}, "login.failed", subject, osUser(), loginEventData{Issuer: d.Issuer, Flow: flow, Reason: err.Error()})
-		if failed := i.record(context.WithoutCancel(ctx), told); failed != nil {
+		told := runs.AuditEvent(states.Key{}, "login.failed", subject, project.OSUser(), project.LoginEvent{Issuer: d.Issuer, Flow: flow, Reason: err.Error()})
+		if failed := i.Record(context.WithoutCancel(ctx), told); failed != nil {
 			err = errors.Join(err, failed)
 		}
-		return a.fail(i.explain(subject, "Cannot log in", "Nobody is logged in", err))
+		return a.fail(i.Explain(subject, "Cannot log in", "Nobody is logged in", err))
 	}
-	told := runs.AuditEvent(states.Key{}, "login.succeeded", subject, who.Subject, loginEventData{Issuer: d.Issuer, Flow: flow, Groups: who.Groups, Expires: who.Expires})
-	if err := i.record(ctx, told); err != nil {
+	told := runs.AuditEvent(states.Key{}, "login.succeeded", subject, who.Subject, project.LoginEvent{Issuer: d.Issuer, Flow: flow, Groups: who.Groups, Expires: who.Expires})
+	if err := i.Record(ctx, told); err != nil {
 		// A login that is not told of does not count.
-		_, _ = i.folder.Forget(d)
+		_, _ = i.Folder.Forget(d)
 		return a.failf("Cannot record the login", "%s.", err)
 	}
 	fmt.Fprintf(a.Out, "Logged in as %s.\n", who.Subject)
 	if session.Refresh == "" {
-		a.show(diag.Warningf("The login ends soon", "It is good until %s: %s.", who.Expires.Local().Format(time.DateTime), identities.ErrNoRefresh))
+		a.Show(diag.Warningf("The login ends soon", "It is good until %s: %s.", who.Expires.Local().Format(time.DateTime), identities.ErrNoRefresh))
 	}
 	return exitOK
 }
@@ -181,8 +173,8 @@ func (a *App) logoutIdentity(ctx context.Context, name string) int {
 		return a.fail(diags)
 	}
 	var removed bool
-	err := i.folder.Locked(d, func() (err error) {
-		removed, err = i.folder.Forget(d)
+	err := i.Folder.Locked(d, func() (err error) {
+		removed, err = i.Folder.Forget(d)
 		return err
 	})
 	if err != nil {
@@ -192,9 +184,9 @@ func (a *App) logoutIdentity(ctx context.Context, name string) int {
 		fmt.Fprintf(a.Out, "Nobody is logged in with identity %q.\n", name)
 		return exitOK
 	}
-	told := runs.AuditEvent(states.Key{}, "login.ended", "identity."+name, osUser(), loginEventData{Issuer: d.Issuer})
-	if err := i.record(ctx, told); err != nil {
-		a.show(diag.Warningf("The end of the login is not recorded", "%s.", err))
+	told := runs.AuditEvent(states.Key{}, "login.ended", "identity."+name, project.OSUser(), project.LoginEvent{Issuer: d.Issuer})
+	if err := i.Record(ctx, told); err != nil {
+		a.Show(diag.Warningf("The end of the login is not recorded", "%s.", err))
 	}
 	fmt.Fprintf(a.Out, "Logged out. The issuer still has the session of your browser.\n")
 	return exitOK

@@ -18,6 +18,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/secrets"
 )
 
@@ -181,7 +182,7 @@ func (a *App) loginServer(ctx context.Context, name, flow string) int {
 	i := slices.Index(names, name)
 	switch {
 	case len(names) == 0:
-		return a.failf("Nobody logs in there", "The server %s has no identity to log in with: come with a token in %s (\"tutti token create\" makes one there).", l.address, tokenVariable)
+		return a.failf("Nobody logs in there", "The server %s has no identity to log in with: come with a token in %s (\"tutti token create\" makes one there).", l.address, project.TokenVariable)
 	case name == "" && len(names) == 1:
 		i = 0
 	case name == "":
@@ -214,10 +215,10 @@ func (a *App) loginServer(ctx context.Context, name, flow string) int {
 	}
 	fmt.Fprintf(a.Out, "Logged in to %s as %s.\n", l.address, who.Subject)
 	if session.Refresh == "" {
-		a.show(diag.Warningf("The login ends soon", "It is good until %s: %s.", session.Expires.Local().Format(time.DateTime), identities.ErrNoRefresh))
+		a.Show(diag.Warningf("The login ends soon", "It is good until %s: %s.", session.Expires.Local().Format(time.DateTime), identities.ErrNoRefresh))
 	}
-	if os.Getenv(tokenVariable) != "" {
-		a.show(diag.Warningf("Commands use another token", "As long as %s is set, they come with the token in it, and not with the login.", tokenVariable))
+	if os.Getenv(project.TokenVariable) != "" {
+		a.Show(diag.Warningf("Commands use another token", "As long as %s is set, they come with the token in it, and not with the login.", project.TokenVariable))
 	}
 	return exitOK
 }

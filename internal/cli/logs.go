@@ -36,12 +36,12 @@ func logsCommand() *command {
 const logPolling = 200 * time.Millisecond
 
 func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) int {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}

@@ -18,13 +18,13 @@ func modulesCommand() *command {
 			var o outputOptions
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, _ []string) int {
-				p, diags := app.openProject()
+				p, diags := app.OpenProject()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
-				cfg, diags := p.config(ctx)
-				if app.show(diags); diags.HasErrors() {
+				cfg, diags := p.Config(ctx)
+				if app.Show(diags); diags.HasErrors() {
 					return exitFailed
 				}
 				if o.json {

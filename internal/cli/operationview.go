@@ -2,50 +2,25 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
-// operationView shows planning and applying as it happens. Its methods may be
-// called from several goroutines, except plan, saved and applied.
-type operationView interface {
-	progress(engine.Progress)
-	event(runs.Event)
-	// settle ends what is being drawn, before something else is printed.
-	settle()
-	plan(ctx context.Context, o *operation, l *loadedPlan)
-	// cost shows what plans come to.
-	cost(j *judged)
-	saved(changes bool, file string)
-	applied(p *plans.Plan, r runs.Result)
-	// decision shows what policy says about a plan.
-	decision(d *policy.Decision)
-
-	// forStack is the view of one stack among several.
-	forStack(name string) operationView
-	// stack begins what is shown of a stack; moves are those between stacks.
-	stack(name string, moves []states.Transfer)
-	// total sums up several stacks.
-	total(stacks int, n plans.Counts, operation string)
-	// appliedAll tells how the run of several stacks ended, outputs what it left
-	// in one of them.
-	appliedAll(mode plans.Mode, r runs.Result)
-	outputs(stack string, values map[string]*states.Output)
-}
-
-func (a *App) operationView(asJSON bool) operationView {
+func (a *App) operationView(asJSON bool) operations.View {
 	if asJSON {
 		stream := views.NewStream(a.Out, time.Now)
-		stream.Version(terraformVersion, programVersion())
+		stream.Version(project.TerraformVersion, project.ProgramVersion())
 		return &jsonView{app: a, stream: stream}
 	}
 	return &humanView{app: a, terminal: a.terminals().out}
@@ -61,6 +36,8 @@ type humanView struct {
 	operations int // to come
 }
 
+func (v *humanView) Shown() bool { return true }
+
 func (v *humanView) watch() views.Watcher {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -70,26 +47,15 @@ func (v *humanView) watch() views.Watcher {
 	return v.watcher
 }
 
-func (v *humanView) progress(p engine.Progress) { v.watch().Progress(p) }
+func (v *humanView) Progress(p engine.Progress) { v.watch().Progress(p) }
 
-func (v *humanView) event(e runs.Event) {
-	if text := toldOf(e); text != "" {
+func (v *humanView) Event(e runs.Event) {
+	if text := operations.ToldOf(e); text != "" {
 		v.watch().Tell(text)
 	}
 }
 
-// toldOf is what people are told of an event of a run; empty for nothing.
-func toldOf(e runs.Event) string {
-	switch e.Kind {
-	case runs.Unrecorded:
-		return fmt.Sprintf("The store does not take what was done (%s). Trying again...", e.Problem)
-	case runs.Cancelling:
-		return "Stopping: what is being done is finished and recorded, nothing more is begun."
-	}
-	return ""
-}
-
-func (v *humanView) settle() {
+func (v *humanView) Settle() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.watcher != nil {
@@ -98,25 +64,16 @@ func (v *humanView) settle() {
 	}
 }
 
-func (v *humanView) plan(ctx context.Context, o *operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.schemas(ctx))
-	v.operations = operationsOf(l.plan)
+func (v *humanView) Plan(ctx context.Context, o *operations.Operation, l *gate.Plan) {
+	v.terminal.Plan(l.Plan, o.Schemas(ctx))
+	v.operations = operations.OperationsOf(l.Plan)
 }
 
-func (v *humanView) cost(j *judged) { v.terminal.Cost(j.estimate, j.verdicts) }
+func (v *humanView) Cost(j *gate.Costs) { v.terminal.Cost(j.Estimate, j.Verdicts) }
 
-func (v *jsonView) cost(j *judged) { v.stream.Cost(j.estimate, j.verdicts) }
+func (v *jsonView) Cost(j *gate.Costs) { v.stream.Cost(j.Estimate, j.Verdicts) }
 
-func operationsOf(p *plans.Plan) (n int) {
-	for _, op := range p.Operations {
-		if op.Kind != plans.OpGate {
-			n++
-		}
-	}
-	return n
-}
-
-func (v *humanView) saved(changes bool, file string) {
+func (v *humanView) Saved(changes bool, file string) {
 	if inAutomation() || !changes && file == "" {
 		return
 	}
@@ -129,9 +86,9 @@ func (v *humanView) saved(changes bool, file string) {
 	v.terminal.Paragraph("To perform exactly these actions, run the following command to apply:\n    tutti apply \"" + file + "\"")
 }
 
-func (v *humanView) decision(d *policy.Decision) { v.terminal.Decision(d) }
+func (v *humanView) Decision(d *policy.Decision) { v.terminal.Decision(d) }
 
-func (v *humanView) applied(p *plans.Plan, r runs.Result) {
+func (v *humanView) Applied(p *plans.Plan, r runs.Result) {
 	v.terminal.Applied(p.Mode, views.Totals(r.Done), r.Run.Kind, string(r.Run.Status), r.Run.ID)
 	if r.Run.Status == runs.Succeeded && p.Mode != plans.Destroy {
 		if list, diags := namedValues(r.Final.Outputs); !diags.HasErrors() {
@@ -144,7 +101,7 @@ func namedValues(values map[string]*states.Output) ([]views.NamedValue, diag.Lis
 	var out []views.NamedValue
 	for _, name := range sortedKeys(values) {
 		o := values[name]
-		val, err := outputValue(o)
+		val, err := project.OutputValue(o)
 		if err != nil {
 			return nil, diag.FromError(err)
 		}
@@ -159,23 +116,25 @@ type jsonView struct {
 	stream *views.Stream
 }
 
-func (v *jsonView) progress(p engine.Progress) { v.stream.Progress(p) }
-func (v *jsonView) event(runs.Event)           {}
-func (v *jsonView) settle()                    {}
+func (v *jsonView) Shown() bool { return true }
 
-func (v *jsonView) saved(bool, string) {}
+func (v *jsonView) Progress(p engine.Progress) { v.stream.Progress(p) }
+func (v *jsonView) Event(runs.Event)           {}
+func (v *jsonView) Settle()                    {}
 
-func (v *jsonView) plan(_ context.Context, _ *operation, l *loadedPlan) {
-	if l.file != "" {
-		v.stream.Actions(l.plan)
+func (v *jsonView) Saved(bool, string) {}
+
+func (v *jsonView) Plan(_ context.Context, _ *operations.Operation, l *gate.Plan) {
+	if l.File != "" {
+		v.stream.Actions(l.Plan)
 		return
 	}
-	v.stream.Plan(l.plan)
+	v.stream.Plan(l.Plan)
 }
 
-func (v *jsonView) decision(d *policy.Decision) { v.stream.Decision(d) }
+func (v *jsonView) Decision(d *policy.Decision) { v.stream.Decision(d) }
 
-func (v *jsonView) applied(p *plans.Plan, r runs.Result) {
+func (v *jsonView) Applied(p *plans.Plan, r runs.Result) {
 	if r.Run.Status == runs.Succeeded {
 		v.stream.Applied(p.Mode, views.Totals(r.Done))
 	}
@@ -184,11 +143,11 @@ func (v *jsonView) applied(p *plans.Plan, r runs.Result) {
 	}
 }
 
-func (v *jsonView) forStack(name string) operationView {
+func (v *jsonView) ForStack(name string) operations.View {
 	return &jsonView{app: v.app, stream: v.stream.ForStack(name)}
 }
 
-func (v *jsonView) stack(name string, moves []states.Transfer) {
+func (v *jsonView) Stack(name string, moves []states.Transfer) {
 	stream := v.stream.ForStack(name)
 	for _, t := range moves {
 		if t.From.Stack == name {
@@ -197,23 +156,16 @@ func (v *jsonView) stack(name string, moves []states.Transfer) {
 	}
 }
 
-func (v *jsonView) total(_ int, n plans.Counts, operation string) { v.stream.Total(n, operation) }
+func (v *jsonView) Total(_ int, n plans.Counts, operation string) { v.stream.Total(n, operation) }
 
-func (v *humanView) forStack(name string) operationView { return &stackView{v, name} }
+func (v *humanView) ForStack(name string) operations.View { return &stackView{v, name} }
 
-func (v *humanView) stack(name string, moves []states.Transfer) {
+func (v *humanView) Stack(name string, moves []states.Transfer) {
 	v.terminal.StackHeader(name)
-	for _, t := range moves {
-		switch name {
-		case t.From.Stack:
-			v.terminal.Paragraph(fmt.Sprintf("%s moves to stack %q as %s", t.Object, t.To.Stack, t.As))
-		case t.To.Stack:
-			v.terminal.Paragraph(fmt.Sprintf("%s moves here from stack %q, where it is %s", t.As, t.From.Stack, t.Object))
-		}
-	}
+	operations.TellMoves(v.terminal, name, moves)
 }
 
-func (v *humanView) total(stacks int, n plans.Counts, operation string) {
+func (v *humanView) Total(stacks int, n plans.Counts, operation string) {
 	v.terminal.StackTotal(stacks, n, operation)
 }
 
@@ -223,37 +175,37 @@ type stackView struct {
 	name string
 }
 
-func (v *stackView) progress(p engine.Progress) {
+func (v *stackView) Progress(p engine.Progress) {
 	p.Stack = v.name
-	v.humanView.progress(p)
+	v.humanView.Progress(p)
 }
 
-func (v *stackView) plan(ctx context.Context, o *operation, l *loadedPlan) {
-	v.terminal.Plan(l.plan, o.schemas(ctx))
-	v.operations += operationsOf(l.plan)
+func (v *stackView) Plan(ctx context.Context, o *operations.Operation, l *gate.Plan) {
+	v.terminal.Plan(l.Plan, o.Schemas(ctx))
+	v.operations += operations.OperationsOf(l.Plan)
 }
 
-func (v *humanView) appliedAll(mode plans.Mode, r runs.Result) {
+func (v *humanView) AppliedAll(mode plans.Mode, r runs.Result) {
 	v.terminal.Applied(mode, views.Totals(r.Done), r.Run.Kind, string(r.Run.Status), r.Run.ID)
 }
 
-func (v *humanView) outputs(stack string, values map[string]*states.Output) {
+func (v *humanView) Outputs(stack string, values map[string]*states.Output) {
 	if list, diags := namedValues(values); !diags.HasErrors() {
 		v.terminal.StackOutputs(stack, list)
 	}
 }
 
-func (v *jsonView) appliedAll(mode plans.Mode, r runs.Result) {
+func (v *jsonView) AppliedAll(mode plans.Mode, r runs.Result) {
 	if r.Run.Status == runs.Succeeded {
 		v.stream.Applied(mode, views.Totals(r.Done))
 	}
 }
 
-func (v *jsonView) outputs(stack string, values map[string]*states.Output) {
+func (v *jsonView) Outputs(stack string, values map[string]*states.Output) {
 	v.stream.ForStack(stack).Outputs(values)
 }
 
-func (v *stackView) decision(d *policy.Decision) { v.terminal.StackDecision(v.name, d) }
+func (v *stackView) Decision(d *policy.Decision) { v.terminal.StackDecision(v.name, d) }
 
-// applied is told once for all stacks.
-func (v *stackView) applied(*plans.Plan, runs.Result) {}
+// Applied is told once for all stacks.
+func (v *stackView) Applied(*plans.Plan, runs.Result) {}

@@ -6,39 +6,29 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
-	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/operations"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
-// defaultParallelism bounds concurrent provider calls unless -parallelism says
-// otherwise.
-const defaultParallelism = 10
-
-// variableOptions are the flags that give root variables a value.
-type variableOptions struct {
-	given []configs.GivenVariable // in their common order: later ones win
-	input bool
+func registerVariables(f *flagSet, o *project.VariableOptions) {
+	registerValues(f, o)
+	o.Input = inputAllowed()
+	f.toggle(&o.Input, "input", "Whether to ask for variables without a value; -input=false makes that an error.")
 }
 
-func (o *variableOptions) register(f *flagSet) {
-	o.registerValues(f)
-	o.input = inputAllowed()
-	f.toggle(&o.input, "input", "Whether to ask for variables without a value; -input=false makes that an error.")
-}
-
-// registerValues is register without the option that allows questions.
-func (o *variableOptions) registerValues(f *flagSet) {
+// registerValues is registerVariables without the option that allows questions.
+func registerValues(f *flagSet, o *project.VariableOptions) {
 	f.each("var", "NAME=VALUE", "Set an input variable of the root module. May be given several times.", func(s string) error {
 		if !strings.Contains(s, "=") {
 			return fmt.Errorf("%q must have the form NAME=VALUE", s)
 		}
-		o.given = append(o.given, configs.GivenVariable{Text: s})
+		o.Given = append(o.Given, configs.GivenVariable{Text: s})
 		return nil
 	})
 	f.each("var-file", "FILE", "Read values of input variables from a file, besides terraform.tfvars and *.auto.tfvars. May be given several times.", func(s string) error {
-		o.given = append(o.given, configs.GivenVariable{File: true, Text: s})
+		o.Given = append(o.Given, configs.GivenVariable{File: true, Text: s})
 		return nil
 	})
 }
@@ -56,112 +46,19 @@ func inputAllowed() bool {
 // type are left out.
 func inAutomation() bool { return os.Getenv("TF_IN_AUTOMATION") != "" }
 
-// planOptions are the flags that shape a plan.
-type planOptions struct {
-	variableOptions
-	targets, excludes, replaces []string
-	refresh                     bool
-	refreshOnly                 bool
-	destroy                     bool
-	parallelism                 int
-	generateConfigOut           string
-}
-
-func (o *planOptions) register(f *flagSet) {
-	o.refresh, o.parallelism = true, defaultParallelism
+func registerPlan(f *flagSet, o *operations.PlanOptions) {
+	o.Refresh, o.Parallelism = true, operations.DefaultParallelism
 	f.heading("What is planned")
-	f.toggle(&o.destroy, "destroy", "Plan to destroy everything that is managed here.")
-	f.toggle(&o.refreshOnly, "refresh-only", "Only see whether real objects still are as recorded, and propose to record the differences.")
-	f.toggle(&o.refresh, "refresh", "Whether to read every object before planning; -refresh=false trusts what is recorded.")
-	f.list(&o.replaces, "replace", "ADDRESS", "Replace this resource instance although an update or nothing would do. May be given several times.")
-	f.list(&o.targets, "target", "ADDRESS", "Only this module, resource or instance, and what it depends on. For exceptional use. May be given several times.")
-	f.list(&o.excludes, "exclude", "ADDRESS", "All but this module, resource or instance, and what depends on it. May be given several times.")
-	o.variableOptions.register(f)
-	f.text(&o.generateConfigOut, "generate-config-out", "FILE", "Write configuration for import blocks that have none to a new file.")
+	f.toggle(&o.Destroy, "destroy", "Plan to destroy everything that is managed here.")
+	f.toggle(&o.RefreshOnly, "refresh-only", "Only see whether real objects still are as recorded, and propose to record the differences.")
+	f.toggle(&o.Refresh, "refresh", "Whether to read every object before planning; -refresh=false trusts what is recorded.")
+	f.list(&o.Replaces, "replace", "ADDRESS", "Replace this resource instance although an update or nothing would do. May be given several times.")
+	f.list(&o.Targets, "target", "ADDRESS", "Only this module, resource or instance, and what it depends on. For exceptional use. May be given several times.")
+	f.list(&o.Excludes, "exclude", "ADDRESS", "All but this module, resource or instance, and what depends on it. May be given several times.")
+	registerVariables(f, &o.VariableOptions)
+	f.text(&o.GenerateConfigOut, "generate-config-out", "FILE", "Write configuration for import blocks that have none to a new file.")
 	f.heading("Other options")
-	f.number(&o.parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
-}
-
-// mode is what kind of plan is asked for, where the options make sense.
-func (o *planOptions) mode() plans.Mode {
-	switch {
-	case o.destroy:
-		return plans.Destroy
-	case o.refreshOnly:
-		return plans.RefreshOnly
-	}
-	return plans.Normal
-}
-
-// kind is the kind of run that carries out such a plan.
-func (o *planOptions) kind() string {
-	switch o.mode() {
-	case plans.Destroy:
-		return "destroy"
-	case plans.RefreshOnly:
-		return "refresh"
-	}
-	return "apply"
-}
-
-// planRequest is planOptions understood.
-type planRequest struct {
-	mode     plans.Mode
-	targets  []addrs.Target
-	excludes []addrs.Target
-	replaces []addrs.ResourceInstance
-}
-
-func (o *planOptions) request() (planRequest, diag.List) {
-	var diags diag.List
-	req := planRequest{mode: plans.Normal}
-	switch {
-	case o.destroy && o.refreshOnly:
-		diags = append(diags, diag.Errorf("Options that exclude each other", "Options -destroy and -refresh-only ask for different kinds of plans: give only one.")...)
-	case o.destroy:
-		req.mode = plans.Destroy
-	case o.refreshOnly:
-		req.mode = plans.RefreshOnly
-	}
-	if o.refreshOnly && !o.refresh {
-		diags = append(diags, diag.Errorf("Options that exclude each other", "Option -refresh-only does nothing but refresh, so -refresh=false cannot be given with it.")...)
-	}
-	if req.mode != plans.Normal && len(o.replaces) > 0 {
-		diags = append(diags, diag.Errorf("Options that exclude each other", "Option -replace needs a normal plan: it cannot be given with -destroy or -refresh-only.")...)
-	}
-	if len(o.targets) > 0 && len(o.excludes) > 0 {
-		diags = append(diags, diag.Errorf("Options that exclude each other", "Options -target and -exclude cannot be given together.")...)
-	}
-	req.targets = parseTargets("-target", o.targets, &diags)
-	req.excludes = parseTargets("-exclude", o.excludes, &diags)
-	for _, s := range o.replaces {
-		inst, err := addrs.ParseResourceInstance(s)
-		switch {
-		case err != nil:
-			diags = append(diags, diag.Errorf("Invalid address", "Option -replace: %s.", err)...)
-		case inst.Resource.Mode != addrs.Managed:
-			diags = append(diags, diag.Errorf("Invalid address", "Option -replace: %s is not a managed resource, and only those can be replaced.", inst)...)
-		default:
-			req.replaces = append(req.replaces, inst)
-		}
-	}
-	if o.parallelism < 1 {
-		diags = append(diags, diag.Errorf("Invalid parallelism", "Option -parallelism must be at least 1, not %d.", o.parallelism)...)
-	}
-	return req, diags
-}
-
-func parseTargets(option string, list []string, diags *diag.List) []addrs.Target {
-	var out []addrs.Target
-	for _, s := range list {
-		t, err := addrs.ParseTarget(s)
-		if err != nil {
-			*diags = append(*diags, diag.Errorf("Invalid address", "Option %s: %s.", option, err)...)
-			continue
-		}
-		out = append(out, t)
-	}
-	return out
+	f.number(&o.Parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 }
 
 // stateOptions are the flags about where state is and how it is claimed. State

@@ -8,10 +8,10 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 func outputCommand() *command {
@@ -38,7 +38,7 @@ func outputCommand() *command {
 				}
 				if several != nil {
 					defer several.Close()
-					return several.outputs(ctx, strings.Join(args, ""), o.json)
+					return app.outputsOfSeveral(ctx, several, strings.Join(args, ""), o.json)
 				}
 				e, diags := app.openState(ctx, &st)
 				if diags.HasErrors() {
@@ -67,15 +67,6 @@ func completeOutputs(app *App, args []string) []string {
 	return sortedKeys(e.st.Outputs)
 }
 
-// outputValue decodes a stored output.
-func outputValue(o *states.Output) (cty.Value, error) {
-	ty, err := ctyjson.UnmarshalType(o.Type)
-	if err != nil {
-		return cty.DynamicVal, err
-	}
-	return ctyjson.Unmarshal(o.Value, ty)
-}
-
 // outputJSON is one entry of "output -json".
 type outputJSON struct {
 	Sensitive bool            `json:"sensitive"`
@@ -96,7 +87,7 @@ func (a *App) showOutputs(st *states.State, asJSON bool) int {
 		return a.printJSONIndented(describeOutputs(st))
 	}
 	if len(st.Outputs) == 0 {
-		a.show(diag.Warningf("No outputs found", "The state has no output values. Outputs appear after an apply of a configuration that declares some."))
+		a.Show(diag.Warningf("No outputs found", "The state has no output values. Outputs appear after an apply of a configuration that declares some."))
 		return exitOK
 	}
 	for _, name := range sortedKeys(st.Outputs) {
@@ -105,7 +96,7 @@ func (a *App) showOutputs(st *states.State, asJSON bool) int {
 			fmt.Fprintf(a.Out, "%s = <sensitive>\n", name)
 			continue
 		}
-		v, err := outputValue(o)
+		v, err := project.OutputValue(o)
 		if err != nil {
 			return a.failf("Invalid output in the state", "The value of output %q cannot be read: %s.", name, err)
 		}
@@ -119,7 +110,7 @@ func (a *App) showOutput(name string, o *states.Output, asJSON, raw bool) int {
 		fmt.Fprintf(a.Out, "%s\n", o.Value)
 		return exitOK
 	}
-	v, err := outputValue(o)
+	v, err := project.OutputValue(o)
 	if err != nil {
 		return a.failf("Invalid output in the state", "The value of output %q cannot be read: %s.", name, err)
 	}

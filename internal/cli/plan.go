@@ -6,12 +6,15 @@ import (
 	"os"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
 )
 
 // planCommandOptions are the flags of plan.
 type planCommandOptions struct {
-	planOptions
+	operations.PlanOptions
 	stateOptions
 	outputOptions
 	policyOptions
@@ -28,7 +31,7 @@ func planCommand() *command {
 		about: "Reads the real objects, compares them with the configuration, and shows what would have to be done. Nothing is changed.\n\nWith -out the plan is saved; \"tutti apply FILE\" then does precisely what was shown, or refuses if anything it rests on has changed since.",
 		setup: func(f *flagSet) action {
 			o := &planCommandOptions{}
-			o.planOptions.register(f)
+			registerPlan(f, &o.PlanOptions)
 			o.policyOptions.register(f)
 			f.text(&o.out, "out", "FILE", "Save the plan for \"tutti apply FILE\".")
 			f.toggle(&o.detailedExit, "detailed-exitcode", "Exit with 2 if there are changes, 0 if there are none, 1 on errors.")
@@ -44,7 +47,7 @@ func planCommand() *command {
 }
 
 func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) int {
-	app.compactWarnings, app.policyOptions = o.compactWarnings, &o.policyOptions
+	app.compactWarnings, app.MorePolicies = o.compactWarnings, o.policyOptions.dirs
 	if diags := o.sourceOptions.use(app); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -70,25 +73,25 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 		return app.fail(diags)
 	}
 	defer op.Close()
-	in, diags := op.planInput(ctx, &o.planOptions)
+	in, diags := op.PlanInput(ctx, &o.PlanOptions)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	loaded, d := op.makePlan(ctx, in)
-	op.view.settle()
+	loaded, d := op.MakePlan(ctx, in)
+	op.View.Settle()
 	diags = append(diags, d...)
 	if loaded != nil {
 		op.showPlan(ctx, loaded, diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	_, denied := op.decide(ctx, loaded, runOptions{kind: o.kind()})
-	app.show(op.judge(ctx, loaded).advice())
-	if o.generateConfigOut != "" {
-		if diags := op.writeGenerated(o.generateConfigOut, loaded.plan); len(diags) > 0 {
-			app.show(diags)
+	_, denied := op.Decide(ctx, loaded, gate.Request{Kind: o.Kind()})
+	app.Show(op.Judge(ctx, loaded).Advice())
+	if o.GenerateConfigOut != "" {
+		if diags := op.writeGenerated(o.GenerateConfigOut, loaded.Plan); len(diags) > 0 {
+			app.Show(diags)
 			if diags.HasErrors() {
 				return exitFailed
 			}
@@ -99,11 +102,11 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 			return app.fail(diags)
 		}
 	}
-	op.view.saved(loaded.plan.HasChanges(), o.out)
-	if app.show(denied); denied.HasErrors() {
+	op.View.Saved(loaded.Plan.HasChanges(), o.out)
+	if app.Show(denied); denied.HasErrors() {
 		return exitFailed
 	}
-	if o.detailedExit && loaded.plan.HasChanges() {
+	if o.detailedExit && loaded.Plan.HasChanges() {
 		return exitChanges
 	}
 	return exitOK
@@ -114,34 +117,34 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 	if diags := o.ofOneStack(); diags.HasErrors() {
 		return e.app.fail(diags)
 	}
-	mode := o.mode()
-	diags := e.plan(ctx, &o.planOptions, o.kind())
-	if e.shared != nil {
-		e.show(ctx, mode, diags)
+	mode := o.Mode()
+	diags := e.Plan(ctx, &o.PlanOptions, o.Kind())
+	if e.Shared != nil {
+		e.Show(ctx, mode, diags)
 	}
-	e.app.show(diags)
+	e.app.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}
-	denied := e.decide(ctx, mode, o.kind())
-	e.app.show(e.judge(ctx).advice())
+	denied := e.Decide(ctx, mode, o.Kind())
+	e.app.Show(e.Judge(ctx).Advice())
 	if o.out != "" {
-		diags := e.finish(mode)
+		diags := e.Finish(mode)
 		if !diags.HasErrors() {
-			data, d := e.encode()
+			data, d := e.Encode()
 			if diags = append(diags, d...); !diags.HasErrors() {
-				diags = append(diags, diag.FromError(replaceFile(o.out, data, 0o600))...)
+				diags = append(diags, diag.FromError(files.Replace(o.out, data, 0o600))...)
 			}
 		}
 		if diags.HasErrors() {
 			return e.app.fail(diags)
 		}
 	}
-	e.view.saved(e.changes(), o.out)
-	if e.app.show(denied); denied.HasErrors() {
+	e.View.Saved(e.Changes(), o.out)
+	if e.app.Show(denied); denied.HasErrors() {
 		return exitFailed
 	}
-	if o.detailedExit && e.changes() {
+	if o.detailedExit && e.Changes() {
 		return exitChanges
 	}
 	return exitOK
@@ -149,13 +152,13 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 
 // showPlan shows a plan, also an incomplete one: what was planned before an
 // error helps to understand it.
-func (o *operation) showPlan(ctx context.Context, l *loadedPlan, diags diag.List) {
-	if diags.HasErrors() && len(l.plan.Changes) == 0 {
+func (o *operation) showPlan(ctx context.Context, l *gate.Plan, diags diag.List) {
+	if diags.HasErrors() && len(l.Plan.Changes) == 0 {
 		return
 	}
-	o.view.plan(ctx, o, l)
+	o.View.Plan(ctx, o.Operation, l)
 	if !diags.HasErrors() {
-		o.showCost(ctx, l)
+		o.ShowCost(ctx, l)
 	}
 }
 
@@ -180,6 +183,7 @@ func (o *operation) writeGenerated(name string, plan *plans.Plan) diag.List {
 		err = closeErr
 	}
 	if err != nil {
+		_ = os.Remove(name) // half of it would only be in the way
 		return diag.Errorf("Cannot write generated configuration", "%s.", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"io"
@@ -10,9 +11,13 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/policy/library"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
@@ -26,7 +31,7 @@ func policyCommand() *command {
 
 // policyCheckOptions are the flags of policy check.
 type policyCheckOptions struct {
-	planOptions
+	operations.PlanOptions
 	policyOptions
 	plan, planJSON, format string
 	upload                 bool
@@ -43,7 +48,7 @@ func policyCheckCommand() *command {
 			f.text(&o.format, "format", "FORMAT", "How to report: text, json, sarif or junit.")
 			f.toggle(&o.upload, "upload", "Against a server ("+addressVariable+"): plan and judge the project as the files here have it, which are sent there.")
 			o.policyOptions.register(f)
-			o.planOptions.register(f)
+			registerPlan(f, &o.PlanOptions)
 			return o.run
 		},
 	}
@@ -63,13 +68,13 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	}
 	if len(args) == 1 {
 		for i, dir := range o.dirs {
-			o.dirs[i] = absolutePolicySource(dir)
+			o.dirs[i] = gate.AbsolutePolicySource(dir)
 		}
 		if err := os.Chdir(args[0]); err != nil {
 			return app.failf("Cannot change to another directory", "%s.", err)
 		}
 	}
-	app.policyOptions = &o.policyOptions
+	app.MorePolicies = o.policyOptions.dirs
 	judge := o.judge
 	if app.remote != nil {
 		judge = o.judgeThere
@@ -78,7 +83,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	if decision == nil {
 		return app.failf("No policy", "No policy applies to this plan. Declare one with a policy block in a *.tutti.hcl file, or give one with -policy=DIR.")
 	}
@@ -131,7 +136,7 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 			return nil, diags
 		}
 		defer e.Close()
-		decision, d := o.decideAll(ctx, e, e.shared.Kind)
+		decision, d := o.decideAll(ctx, e, e.Shared.Kind)
 		return decision, append(diags, d...)
 	}
 	var given []byte
@@ -151,23 +156,23 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 		}
 		if e != nil {
 			defer e.Close()
-			app.prose, e.view = false, silentView{}
-			if diags = e.plan(ctx, &o.planOptions, o.kind()); diags.HasErrors() {
+			app.prose, e.View = false, operations.Silent{}
+			if diags = e.Plan(ctx, &o.PlanOptions, o.Kind()); diags.HasErrors() {
 				return nil, diags
 			}
-			decision, d := o.decideAll(ctx, e, o.kind())
+			decision, d := o.decideAll(ctx, e, o.Kind())
 			return decision, append(diags, d...)
 		}
 	}
 	if o.plan != "" {
-		app.selectStackOf(o.plan)
+		app.SelectStackOf(o.plan)
 	}
 	op, diags := app.openOperation(nil, false)
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	defer op.Close()
-	app.prose, op.view = false, silentView{}
+	app.prose, op.View = false, operations.Silent{}
 	decision, d := o.decide(ctx, op, given)
 	return decision, append(diags, d...)
 }
@@ -175,8 +180,8 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 // decideParts judges the JSON of a plan of several stacks, each by the policies for it:
 // all of them, or those that are selected.
 func (o *policyCheckOptions) decideParts(ctx context.Context, app *App, doc *stacksPlanJSON) (*policy.Decision, diag.List) {
-	app.environment = cmp.Or(app.environment, doc.Environment)
-	e, diags := app.openEnsemble()
+	app.Environment = cmp.Or(app.Environment, doc.Environment)
+	e, diags := app.OpenEnsemble()
 	switch {
 	case diags.HasErrors():
 		return nil, diags
@@ -184,24 +189,23 @@ func (o *policyCheckOptions) decideParts(ctx context.Context, app *App, doc *sta
 		return nil, diag.Errorf("No project", "The JSON is of a plan of several stacks, and no project is declared here whose stacks they could be. Give the \"plan\" of one of its \"stacks\".")
 	}
 	defer e.Close()
-	several := &ensembleOperation{ensemble: e, app: app, view: silentView{}, plans: map[string]*loadedPlan{}}
 	app.prose = false
 	var all []*policy.Decision
 	found := map[string]bool{}
 	for _, part := range doc.Stacks {
-		if e.declared.Stacks[part.Name] == nil {
+		if e.Declared.Stacks[part.Name] == nil {
 			return nil, append(diags, diag.Errorf("Unknown stack", "The JSON has a plan of stack %q, which this project does not declare.", part.Name)...)
 		}
-		if found[part.Name] = true; len(app.stacks) > 0 && !slices.Contains(e.names, part.Name) {
+		if found[part.Name] = true; len(app.Stacks) > 0 && !slices.Contains(e.Names, part.Name) {
 			continue
 		}
-		decision, d := o.decideJSON(ctx, several.operation(part.Name), part.Plan, part.Digest)
-		if diags = append(diags, inStack(part.Name, d)...); decision != nil {
+		decision, d := o.decideJSON(ctx, operations.New(e.Member(part.Name), operations.Silent{}), part.Plan, part.Digest)
+		if diags = append(diags, project.InStack(part.Name, d)...); decision != nil {
 			all = append(all, decision)
 		}
 	}
-	for _, name := range e.names {
-		if len(app.stacks) > 0 && !found[name] {
+	for _, name := range e.Names {
+		if len(app.Stacks) > 0 && !found[name] {
 			diags = append(diags, diag.Errorf("No plan of the stack", "The JSON has no plan of stack %q.", name)...)
 		}
 	}
@@ -209,23 +213,23 @@ func (o *policyCheckOptions) decideParts(ctx context.Context, app *App, doc *sta
 }
 
 // decideJSON judges plan JSON by the policies that apply to where the operation is.
-func (o *policyCheckOptions) decideJSON(ctx context.Context, op *operation, data []byte, digest string) (*policy.Decision, diag.List) {
-	cfg, broken := op.configOrEmpty(ctx)
-	j, diags := op.applicable(ctx, runOptions{kind: o.kind()})
+func (o *policyCheckOptions) decideJSON(ctx context.Context, op *operations.Operation, data []byte, digest string) (*policy.Decision, diag.List) {
+	cfg, broken := op.ConfigOrEmpty(ctx)
+	j, diags := op.Applicable(ctx, gate.Request{Kind: o.Kind()})
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
 	// The configuration beside it may be the one it was made from.
 	if !broken.HasErrors() {
-		j.locate = locator(cfg)
+		j.Locate = gate.Locator(cfg)
 	}
-	if diags = append(diags, op.tellCost(j, func() ([]cost.Instance, error) { return cost.FromPlanJSON(data) })...); diags.HasErrors() {
+	if diags = append(diags, op.TellCost(j, func() ([]cost.Instance, error) { return cost.FromPlanJSON(data) })...); diags.HasErrors() {
 		return nil, diags
 	}
-	if diags = append(diags, op.judgeDocument(ctx, j, data, digest)...); diags.HasErrors() {
+	if diags = append(diags, op.JudgeDocument(ctx, j, data, digest)...); diags.HasErrors() {
 		return nil, diags
 	}
-	return j.decision, diags
+	return j.Decision, diags
 }
 
 // decideAll judges the plans of several stacks. The decision is nil where no
@@ -234,10 +238,10 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 	e.app.prose = false
 	var all []*policy.Decision
 	var diags diag.List
-	for _, name := range e.names {
-		j, d := e.operation(name).holdToPolicy(ctx, e.plans[name], runOptions{kind: kind})
-		if diags = append(diags, inStack(name, d)...); j != nil {
-			all = append(all, j.decision)
+	for _, name := range e.Names {
+		j, d := e.Operation(name).HoldToPolicy(ctx, e.Plans[name], gate.Request{Kind: kind})
+		if diags = append(diags, project.InStack(name, d)...); j != nil {
+			all = append(all, j.Decision)
 		}
 	}
 	return policy.Join(all...), diags
@@ -245,29 +249,29 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 
 // decide judges the plan that the options name; given is plan JSON, where they name that.
 func (o *policyCheckOptions) decide(ctx context.Context, op *operation, given []byte) (*policy.Decision, diag.List) {
-	opts := runOptions{kind: o.kind()}
+	opts := gate.Request{Kind: o.Kind()}
 	if o.planJSON != "" {
-		return o.decideJSON(ctx, op, given, "")
+		return o.decideJSON(ctx, op.Operation, given, "")
 	}
-	var l *loadedPlan
+	var l *gate.Plan
 	var diags diag.List
 	if o.plan != "" {
-		l, diags = op.loadPlanFile(o.plan)
+		l, diags = operations.LoadPlanFile(op.Directory, o.plan)
 	} else {
-		in, d := op.planInput(ctx, &o.planOptions)
+		in, d := op.PlanInput(ctx, &o.PlanOptions)
 		if d.HasErrors() {
 			return nil, d
 		}
-		l, diags = op.makePlan(ctx, in)
+		l, diags = op.MakePlan(ctx, in)
 	}
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	j, d := op.holdToPolicy(ctx, l, opts)
+	j, d := op.HoldToPolicy(ctx, l, opts)
 	if diags = append(diags, d...); j == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	return j.decision, diags
+	return j.Decision, diags
 }
 
 func readFileOrInput(app *App, name string) ([]byte, error) {
@@ -315,7 +319,7 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 		for name, src := range files {
 			sources[filepath.ToSlash(filepath.Join(dir, filepath.FromSlash(name)))] = src
 		}
-		app.quoteMore(sources)
+		app.Quote(sources)
 		list, cover, diags := policy.Test(ctx, filepath.ToSlash(dir), o.filter, files)
 		if diags.HasErrors() {
 			return app.fail(diags)
@@ -323,7 +327,12 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 		results = append(results, views.PolicyTests{Dir: dir, Tests: list, Coverage: cover})
 	}
 	if o.junit != "" {
-		if err := writeFile(o.junit, func(w io.Writer) error { return views.PolicyTestsJUnit(w, results) }); err != nil {
+		var report bytes.Buffer
+		err := views.PolicyTestsJUnit(&report, results)
+		if err == nil {
+			err = files.Replace(o.junit, report.Bytes(), 0o644)
+		}
+		if err != nil {
 			return app.failf("Cannot write the report", "%s.", err)
 		}
 	}
@@ -346,19 +355,19 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 
 // policyDirs are the directories of the policies that the project declares.
 func (a *App) policyDirs() ([]string, diag.List) {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	defer p.Close()
-	root := p.policyRoot()
-	g := a.policies(root)
-	if g.declared == nil {
+	root := p.PolicyRoot()
+	g := gate.PoliciesIn(a.Session, root)
+	if g.Declared == nil {
 		return []string{"policy"}, nil
 	}
 	var out []string
-	for _, name := range sortedKeys(g.declared.Policies) {
-		source := g.declared.Policies[name].Source
+	for _, name := range sortedKeys(g.Declared.Policies) {
+		source := g.Declared.Policies[name].Source
 		if _, shipped, _ := library.ParseSource(source); !shipped { // those are tested by its own tests
 			out = append(out, filepath.Join(root, filepath.FromSlash(source)))
 		}
@@ -367,16 +376,4 @@ func (a *App) policyDirs() ([]string, diag.List) {
 		return []string{"policy"}, nil
 	}
 	return out, nil
-}
-
-func writeFile(name string, write func(io.Writer) error) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return err
 }

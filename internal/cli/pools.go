@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -85,7 +86,7 @@ func (a *App) artifacts(ctx context.Context, r *runs.Runner, id, dir string, asJ
 		}
 		name := filepath.Join(dir, folderOf(one.Name), filepath.FromSlash(filepath.Clean("/"+one.Path)))
 		if err = os.MkdirAll(filepath.Dir(name), 0o755); err == nil {
-			err = os.WriteFile(name, data, 0o644)
+			err = files.Replace(name, data, 0o644)
 		}
 		if err != nil {
 			return a.failf("Cannot write the file", "%s.", err)

@@ -23,9 +23,9 @@ type prompter struct {
 	out io.Writer
 }
 
-func (a *App) prompter() *prompter {
-	p := &prompter{in: bufio.NewReader(a.In), fd: -1, out: a.Out}
-	if f, ok := a.In.(*os.File); ok {
+func (t *terminal) prompter() *prompter {
+	p := &prompter{in: bufio.NewReader(t.In), fd: -1, out: t.Out}
+	if f, ok := t.In.(*os.File); ok {
 		p.fd = int(f.Fd())
 	}
 	return p

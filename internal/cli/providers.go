@@ -8,7 +8,9 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/providers"
 	"github.com/tutti-dev/tutti/internal/providers/install"
 )
@@ -37,21 +39,21 @@ func providersCommand() *command {
 }
 
 func showProviders(ctx context.Context, app *App, _ []string) int {
-	p, diags := app.openProject()
+	p, diags := app.OpenProject()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	cfg, diags := p.config(ctx)
+	cfg, diags := p.Config(ctx)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	st, d := p.state(ctx)
+	st, d := p.State(ctx)
 	diags = append(diags, d...)
 	if d.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	var b strings.Builder
 	b.WriteString("\nProviders required by configuration:\n.\n")
 	writeProviderTree(&b, cfg.Root, "")
@@ -103,22 +105,22 @@ func writeProviderTree(b *strings.Builder, m *configs.Module, indent string) {
 }
 
 func printSchemas(ctx context.Context, app *App, _ []string) int {
-	p, diags := app.openProject()
+	p, diags := app.OpenProject()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	cfg, diags := p.config(ctx)
+	cfg, diags := p.Config(ctx)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	st, diags := p.state(ctx)
+	st, diags := p.State(ctx)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	all := map[addrs.Provider]*providers.Schemas{}
-	for _, addr := range usedProviders(cfg, st) {
-		s, d := p.factory().Schemas(ctx, addr)
+	for _, addr := range operations.UsedProviders(cfg, st) {
+		s, d := p.Factory().Schemas(ctx, addr)
 		diags = append(diags, d...)
 		all[addr] = s
 	}
@@ -142,12 +144,12 @@ func providersLockCommand() *command {
 			f.acceptText("net-mirror", "test-directory")
 			f.accept("enable-plugin-cache")
 			return func(ctx context.Context, app *App, args []string) int {
-				return app.withRequirements(ctx, func(p *project, cfg *configs.Config) diag.List {
-					wanted, diags := only(requirements(cfg, nil), args)
+				return app.withRequirements(ctx, func(p *project.Directory, cfg *configs.Config) diag.List {
+					wanted, diags := only(project.Requirements(cfg, nil), args)
 					if diags.HasErrors() {
 						return diags
 					}
-					return p.installer(mirrors).Lock(ctx, wanted, platforms, p.installOptions())
+					return p.Installer(mirrors).Lock(ctx, wanted, platforms, p.InstallOptions())
 				})
 			}
 		},
@@ -163,8 +165,8 @@ func providersMirrorCommand() *command {
 			f.list(&platforms, "platform", "OS_ARCH", "A platform to include, for example linux_amd64. May be given several times.")
 			f.accept("lock-file")
 			return func(ctx context.Context, app *App, args []string) int {
-				return app.withRequirements(ctx, func(p *project, cfg *configs.Config) diag.List {
-					return p.installer(nil).Mirror(ctx, args[0], requirements(cfg, nil), platforms, p.installOptions())
+				return app.withRequirements(ctx, func(p *project.Directory, cfg *configs.Config) diag.List {
+					return p.Installer(nil).Mirror(ctx, args[0], project.Requirements(cfg, nil), platforms, p.InstallOptions())
 				})
 			}
 		},
@@ -198,17 +200,17 @@ func only(all []install.Request, names []string) ([]install.Request, diag.List) 
 }
 
 // withRequirements runs what needs the configuration's provider requirements.
-func (a *App) withRequirements(ctx context.Context, do func(*project, *configs.Config) diag.List) int {
-	p, diags := a.openProject()
+func (a *App) withRequirements(ctx context.Context, do func(*project.Directory, *configs.Config) diag.List) int {
+	p, diags := a.OpenProject()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	cfg, diags := p.config(ctx)
+	cfg, diags := p.Config(ctx)
 	if !diags.HasErrors() {
 		diags = append(diags, do(p, cfg)...)
 	}
-	a.show(diags)
+	a.Show(diags)
 	if diags.HasErrors() {
 		return exitFailed
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/tutti-dev/tutti/client"
 	"github.com/tutti-dev/tutti/internal/access/identities"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
 // The environment variables that have commands run against a server: where it is,
@@ -48,6 +49,9 @@ var planningThere = []string{
 var remoteOptions = map[string][]string{
 	"apply":            slices.Concat(planningThere, []string{"auto-approve", "destroy", "override"}),
 	"approve":          {"comment", "digest"},
+	"audit export":     {"after"},
+	"audit list":       {"json", "limit", "since", "subject", "type"},
+	"audit verify":     {"head", "json"},
 	"cancel":           {"env"},
 	"deliveries":       {"json", "limit", "notify", "status"},
 	"deliveries list":  {"json", "limit", "notify", "status"},
@@ -102,7 +106,7 @@ func (a *App) reach(ctx context.Context, name string, f *flagSet) diag.List {
 	if len(without) > 0 {
 		return diag.Errorf("Option works on files here", "%s of \"tutti %s\" cannot be given where commands run against a server (%s=%s).", strings.Join(without, ", "), name, addressVariable, serverAddress())
 	}
-	c, diags := newClient(serverAddress(), strings.TrimSpace(os.Getenv(tokenVariable)), os.Getenv(authoritiesVariable))
+	c, diags := newClient(serverAddress(), strings.TrimSpace(os.Getenv(project.TokenVariable)), os.Getenv(authoritiesVariable))
 	if diags.HasErrors() {
 		return diags
 	}
@@ -207,9 +211,9 @@ func (r *remote) diagnose(err error) diag.List {
 	case said.Status == http.StatusUnauthorized && r.login != nil:
 		return r.login.over(err)
 	case said.Status == http.StatusUnauthorized && r.Token == "":
-		return diag.Errorf("Token needed", "The server %s lets nobody in without a token: log in with \"tutti login\", or give a token in %s (\"tutti token create\" makes one there).", r.URL, tokenVariable)
+		return diag.Errorf("Token needed", "The server %s lets nobody in without a token: log in with \"tutti login\", or give a token in %s (\"tutti token create\" makes one there).", r.URL, project.TokenVariable)
 	case said.Status == http.StatusUnauthorized:
-		return diag.Errorf("Token refused", "The server %s does not accept the token in %s: it has expired, was revoked, or is not for this server.", r.URL, tokenVariable)
+		return diag.Errorf("Token refused", "The server %s does not accept the token in %s: it has expired, was revoked, or is not for this server.", r.URL, project.TokenVariable)
 	case said.Status == http.StatusMisdirectedRequest:
 		return diag.Errorf("Server has another name", "The server at %s does not go by that name: use the one that it tells, or start it with -url.", r.URL)
 	case said.Status >= 300 && said.Status < 400:

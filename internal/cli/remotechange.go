@@ -10,16 +10,18 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/client"
-	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/archives"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
-	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -54,28 +56,28 @@ func (a *App) newRemoteChange(asJSON, cancel bool) (*remoteChange, diag.List) {
 	c := &remoteChange{app: a, asJSON: asJSON, cancel: cancel}
 	if asJSON {
 		c.stream = views.NewStream(a.Out, time.Now)
-		c.stream.Version(terraformVersion, programVersion())
+		c.stream.Version(project.TerraformVersion, project.ProgramVersion())
 	}
 	var diags diag.List
-	c.environment, diags = a.environmentThere(a.environment)
+	c.environment, diags = a.environmentThere(a.Environment)
 	return c, diags
 }
 
 // requestThere is what the options ask for. Files with values of variables are sent.
-func (o *planOptions) requestThere(app *App) (client.ProjectChangeRequest, diag.List) {
+func requestThere(o *operations.PlanOptions, app *App) (client.ProjectChangeRequest, diag.List) {
 	out := client.ProjectChangeRequest{
-		Kind: "plan", Destroy: o.destroy, Refresh: &o.refresh, RefreshOnly: o.refreshOnly, Stacks: app.stacks,
-		Targets: o.targets, Excludes: o.excludes, Replaces: o.replaces,
+		Kind: "plan", Destroy: o.Destroy, Refresh: &o.Refresh, RefreshOnly: o.RefreshOnly, Stacks: app.Stacks,
+		Targets: o.Targets, Excludes: o.Excludes, Replaces: o.Replaces,
 	}
 	plain := *o
-	for _, list := range []*[]string{&plain.targets, &plain.excludes, &plain.replaces} {
+	for _, list := range []*[]string{&plain.Targets, &plain.Excludes, &plain.Replaces} {
 		*list = slices.Clone(*list)
 		for i, s := range *list {
-			_, (*list)[i], _ = stackAddress(s)
+			_, (*list)[i], _ = operations.StackAddress(s)
 		}
 	}
-	_, diags := plain.request() // for what is wrong with it
-	for _, v := range o.given {
+	_, diags := plain.Request() // for what is wrong with it
+	for _, v := range o.Given {
 		if !v.File {
 			name, text, _ := strings.Cut(v.Text, "=")
 			value, _ := json.Marshal(text) // a text
@@ -86,7 +88,7 @@ func (o *planOptions) requestThere(app *App) (client.ProjectChangeRequest, diag.
 		if diags = append(diags, d...); d.HasErrors() {
 			continue
 		}
-		app.quoteToo(map[string][]byte{v.Text: src})
+		app.Quote(map[string][]byte{v.Text: src})
 		_, d = configs.ReadValues(v.Text, src)
 		diags = append(diags, d...)
 		out.Variables = append(out.Variables, client.VariableValue{File: v.Text, Content: string(src)})
@@ -102,7 +104,7 @@ func (c *remoteChange) carry(ctx context.Context, begin func(context.Context) (*
 		return remoteEnd{}, c.app.remote.diagnose(err)
 	}
 	printer := &logPrinter{app: c.app, write: func(step, line string) {
-		stack, several := strings.CutPrefix(step, applyStep(""))
+		stack, several := strings.CutPrefix(step, work.ApplyStep(""))
 		switch {
 		case c.silent:
 			c.written = append(c.written, line)
@@ -126,7 +128,7 @@ func (c *remoteChange) carry(ctx context.Context, begin func(context.Context) (*
 	printer.end()
 	if !diags.HasErrors() && !end.detached && end.run.Status != runs.Succeeded {
 		for _, line := range c.written { // what it says of why it failed
-			c.app.tell(line + "\n")
+			c.app.Tell(line + "\n")
 		}
 		diags = runFailed(end)
 	}
@@ -246,7 +248,7 @@ func (c *remoteChange) denied() diag.List {
 	var diags diag.List
 	for _, part := range c.parts {
 		if part.decision != nil {
-			diags = append(diags, denied(part.decision, "This plan must not be carried out.")...)
+			diags = append(diags, gate.Denied(part.decision, "This plan must not be carried out.")...)
 		}
 	}
 	return diags
@@ -255,14 +257,14 @@ func (c *remoteChange) denied() diag.List {
 // apply carries out the plan that was read. Where again is not nil, it is called when
 // the plan of a stack is out of date and nothing was done.
 func (c *remoteChange) apply(ctx context.Context, again func(because string) int) int {
-	mode := modeOf(c.plan.Kind)
+	mode := operations.ModeOf(c.plan.Kind)
 	kind := "apply"
 	if mode == plans.Destroy {
 		kind = "destroy"
 	}
 	end, diags := c.carry(ctx, c.asked(client.ProjectChangeRequest{Kind: kind, Plan: c.plan.Digest, Overrides: c.overrides}))
 	if c.rollback != "" {
-		kind = rollbackKind // as people are told
+		kind = operations.RollbackKind // as people are told
 	}
 	if end.run.ID == "" || end.detached {
 		return c.app.fail(diags)
@@ -270,7 +272,7 @@ func (c *remoteChange) apply(ctx context.Context, again func(because string) int
 	if why := resultThere(end, nil).Error; again != nil && len(c.parts) == 1 && why != nil && why.Name == runs.StaleError {
 		return again(why.Cause)
 	}
-	c.app.show(diags)
+	c.app.Show(diags)
 	ctx = context.WithoutCancel(ctx) // the interrupt that ended the run was not meant for telling how
 	done, changed, err := c.totals(ctx, end.run.ID)
 	if err != nil {
@@ -365,7 +367,7 @@ func (o *planCommandOptions) runThere(ctx context.Context, app *App) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	request, diags := o.requestThere(app)
+	request, diags := requestThere(&o.PlanOptions, app)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -400,7 +402,7 @@ func (o *policyCheckOptions) judgeThere(ctx context.Context, app *App) (*policy.
 		return nil, diags
 	}
 	c.silent, app.prose = true, false
-	request, diags := o.requestThere(app)
+	request, diags := requestThere(&o.PlanOptions, app)
 	switch {
 	case diags.HasErrors():
 	case o.planJSON != "":
@@ -439,7 +441,7 @@ func (o *policyCheckOptions) judgeThere(ctx context.Context, app *App) (*policy.
 func (a *App) upload(ctx context.Context, request *client.ProjectChangeRequest) diag.List {
 	dir := "."
 	if !projects.Exists(dir) {
-		if p, here, _ := projectAbove(); len(here) > 0 { // what is wrong with it, the server says
+		if p, here, _ := project.ProjectAbove(); len(here) > 0 { // what is wrong with it, the server says
 			dir = p.Dir
 			if len(request.Stacks) == 0 {
 				request.Stacks = here
@@ -460,7 +462,7 @@ func (a *App) upload(ctx context.Context, request *client.ProjectChangeRequest) 
 
 // overridesThere are the overrides that the options ask for, as a server takes them.
 func (a *App) overridesThere() ([]client.Override, diag.List) {
-	asked, diags := a.overridesAsked()
+	asked, diags := gate.OverridesAsked(a.Session)
 	var out []client.Override
 	for _, o := range asked {
 		out = append(out, client.Override{Rule: o.Rule, Reason: o.Reason})
@@ -483,7 +485,7 @@ func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) in
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.overrides = o.overrides
+	app.Overrides = o.overrides
 	if c.overrides, diags = app.overridesThere(); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -491,18 +493,18 @@ func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) in
 		switch {
 		case !digestForm.MatchString(args[0]):
 			return app.failf("Not the digest of a plan", "Against a server, \"tutti apply\" takes the digest of a plan that the server keeps, as \"tutti plan\" tells it; %q is none. Plans in files are applied where they were made.", args[0])
-		case len(o.targets)+len(o.excludes)+len(o.replaces)+len(o.given)+len(app.stacks) > 0 || o.destroy || o.refreshOnly:
+		case len(o.Targets)+len(o.Excludes)+len(o.Replaces)+len(o.Given)+len(app.Stacks) > 0 || o.Destroy || o.RefreshOnly:
 			return app.failf("Options cannot change a saved plan", "A plan is carried out exactly as it is: options such as -stack, -target, -var or -destroy belong to \"tutti plan\".")
 		}
 		if diags := c.read(ctx, args[0], ""); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		if app.environment == "" {
+		if app.Environment == "" {
 			c.environment = c.plan.Environment
 		}
 		return c.apply(ctx, nil)
 	}
-	request, diags := o.requestThere(app)
+	request, diags := requestThere(&o.PlanOptions, app)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -517,13 +519,13 @@ func (o *applyOptions) planAndApplyThere(ctx context.Context, c *remoteChange, r
 	if diags.HasErrors() || end.detached {
 		return c.app.fail(diags)
 	}
-	if c.changes && !o.approved(ctx, c.app, o.mode()) {
+	if c.changes && !o.approved(ctx, c.app, o.Mode()) {
 		return exitFailed
 	}
 	var again func(string) int
 	if attempts > 1 {
 		again = func(because string) int {
-			c.app.tell("Planning again: " + because + ".\n")
+			c.app.Tell("Planning again: " + because + ".\n")
 			return o.planAndApplyThere(ctx, c, request, attempts-1)
 		}
 	}
@@ -548,7 +550,7 @@ func (o *applyOptions) rollbackThere(ctx context.Context, app *App, id string) i
 		}
 		return app.fail(ofSeveralStacks(id, steps))
 	}
-	app.environment, app.overrides = run.Environment, o.overrides
+	app.Environment, app.Overrides = run.Environment, o.overrides
 	c, diags := app.newRemoteChange(o.json, o.cancel)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -557,7 +559,7 @@ func (o *applyOptions) rollbackThere(ctx context.Context, app *App, id string) i
 	if c.overrides, diags = app.overridesThere(); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	request := client.ChangeRequest{Kind: "plan", Run: id, Refresh: &o.refresh, Source: app.sourceThere(), Overrides: c.overrides}
+	request := client.ChangeRequest{Kind: "plan", Run: id, Refresh: &o.Refresh, Source: app.sourceThere(), Overrides: c.overrides}
 	end, diags := c.make(ctx, func(ctx context.Context) (*client.Run, error) {
 		return app.remote.ChangeStack(ctx, run.Environment, pathOf(run.Stack), request)
 	})
@@ -579,7 +581,7 @@ func partsFromThere(doc *client.PlanDocument) ([]remotePart, error) {
 	for _, s := range doc.Stacks {
 		part := remotePart{stack: s.Stack}
 		var err error
-		if part.plan, err = planFromThere(s.Plan, modeOf(doc.Kind)); err != nil {
+		if part.plan, err = work.PlanFromDocument(s.Plan, operations.ModeOf(doc.Kind)); err != nil {
 			return nil, err
 		}
 		if len(s.Decision) > 0 {
@@ -591,75 +593,6 @@ func partsFromThere(doc *client.PlanDocument) ([]remotePart, error) {
 		out = append(out, part)
 	}
 	return out, nil
-}
-
-// planFromThere reads of plan JSON which objects and outputs change, and how.
-func planFromThere(data []byte, mode plans.Mode) (*plans.Plan, error) {
-	type change struct {
-		Address  string `json:"address"`
-		Previous string `json:"previous_address"`
-		Deposed  string `json:"deposed"`
-		Reason   string `json:"action_reason"`
-		Change   struct {
-			Actions   []string `json:"actions"`
-			Importing *struct {
-				ID string `json:"id"`
-			} `json:"importing"`
-		} `json:"change"`
-	}
-	var doc struct {
-		Changes []change `json:"resource_changes"`
-		Drift   []change `json:"resource_drift"`
-		Outputs map[string]struct {
-			Actions         []string `json:"actions"`
-			BeforeSensitive any      `json:"before_sensitive"`
-			AfterSensitive  any      `json:"after_sensitive"`
-		} `json:"output_changes"`
-	}
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return nil, err
-	}
-	p := &plans.Plan{Mode: mode}
-	read := func(list []change) (out []*plans.Change, err error) {
-		for _, c := range list {
-			one := &plans.Change{Action: actionOf(c.Change.Actions), Reason: plans.Reason(c.Reason)}
-			if one.Object.Instance, err = addrs.ParseResourceInstance(c.Address); err != nil {
-				return nil, err
-			}
-			one.Object.Deposed, one.PrevAddress = addrs.DeposedKey(c.Deposed), one.Object.Instance
-			if c.Previous != "" {
-				if one.PrevAddress, err = addrs.ParseResourceInstance(c.Previous); err != nil {
-					return nil, err
-				}
-			}
-			if c.Change.Importing != nil {
-				one.Importing = &plans.Importing{ID: c.Change.Importing.ID}
-			}
-			out = append(out, one)
-		}
-		return out, nil
-	}
-	var err error
-	if p.Changes, err = read(doc.Changes); err == nil {
-		p.Drift, err = read(doc.Drift)
-	}
-	for _, name := range sortedKeys(doc.Outputs) {
-		o := doc.Outputs[name]
-		p.Outputs = append(p.Outputs, &plans.OutputChange{Name: name, Action: actionOf(o.Actions), Sensitive: o.BeforeSensitive == true || o.AfterSensitive == true})
-	}
-	return p, err
-}
-
-// actionOf is the action that plan JSON has these words for.
-func actionOf(words []string) plans.Action {
-	for _, a := range []plans.Action{
-		plans.Create, plans.Read, plans.Update, plans.DeleteThenCreate, plans.CreateThenDelete, plans.Delete, plans.Forget, plans.ForgetThenCreate,
-	} {
-		if slices.Equal(jsonplan.Actions(a), words) {
-			return a
-		}
-	}
-	return plans.NoOp
 }
 
 func logFromThere(l client.Log) runs.LogChunk {

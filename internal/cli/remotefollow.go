@@ -11,6 +11,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
+	"github.com/tutti-dev/tutti/internal/operations"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/zclconf/go-cty/cty"
@@ -59,18 +61,18 @@ func (a *App) followThere(ctx context.Context, run *client.Run, cancel bool, hea
 // cancelThere asks for the end of a run at the first interrupt, and cuts it off at
 // the second.
 func (a *App) cancelThere(ctx context.Context, run string, over <-chan struct{}) {
-	for i, interrupt := range []<-chan struct{}{ctx.Done(), hardContext(ctx).Done()} {
+	for i, interrupt := range []<-chan struct{}{ctx.Done(), operations.Hard(ctx).Done()} {
 		select {
 		case <-over:
 			return
 		case <-interrupt:
 		}
-		a.tell([]string{
+		a.Tell([]string{
 			"\nInterrupt received. The run is asked to stop after what it is doing; a second\ninterrupt cuts it off.\n",
 			"\nSecond interrupt received. The run is asked to cut off what it is doing.\n",
 		}[i])
 		if _, err := persist(context.WithoutCancel(ctx), func(ctx context.Context) (*client.Run, error) { return a.remote.CancelRun(ctx, run) }); err != nil {
-			a.show(a.remote.diagnose(err))
+			a.Show(a.remote.diagnose(err))
 		}
 	}
 }
@@ -110,7 +112,7 @@ func (a *App) machineResultThere(ctx context.Context, run runs.Run, asJSON bool)
 	}
 	result := asl.Result{Status: said.Status, Error: said.Error, Cause: said.Cause, HasCause: said.Cause != ""}
 	if said.Withheld {
-		a.show(diag.Warningf("Output is not told", "What a state machine returned is told to whom its run is by: %s.", run.Actor))
+		a.Show(diag.Warningf("Output is not told", "What a state machine returned is told to whom its run is by: %s.", run.Actor))
 		return exitOK
 	}
 	if len(said.Output) > 0 {
@@ -151,7 +153,7 @@ func (v *workflowView) news(news client.RunNews) {
 // runFromThere is a run as the store here would have it.
 func runFromThere(r *client.Run) runs.Run {
 	out := runs.Run{
-		ID: r.ID, Kind: r.Kind, Status: runs.Status(r.Status), Key: states.Key{Stack: r.Stack, Environment: r.Environment}, Actor: r.Actor, PlanHash: r.Plan,
+		ID: r.ID, Kind: r.Kind, Status: runs.Status(r.Status), Waits: runs.Waits(r.Waits), Key: states.Key{Stack: r.Stack, Environment: r.Environment}, Actor: r.Actor, PlanHash: r.Plan,
 		Steps: int(r.Steps), Done: int(r.Done), Failed: int(r.Failed), Summary: r.Summary, Problem: r.Problem, Parent: r.Parent, Created: r.Created,
 	}
 	if r.Started != nil {
@@ -186,7 +188,7 @@ func resultThere(end remoteEnd, outputs []client.Output) flow.Result {
 	values := map[string]cty.Value{}
 	for _, o := range outputs {
 		values[o.Name] = cty.NullVal(cty.DynamicPseudoType).Mark(marks.Sensitive) // of which a server tells nothing
-		if v, err := outputValue(&states.Output{Type: o.Type, Value: o.Value}); err == nil && !o.Sensitive {
+		if v, err := project.OutputValue(&states.Output{Type: o.Type, Value: o.Value}); err == nil && !o.Sensitive {
 			values[o.Name] = v
 		}
 	}

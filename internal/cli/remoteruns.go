@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/client"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/tutti-dev/tutti/internal/workflow"
@@ -18,7 +19,7 @@ import (
 func (o *workflowOptions) startThere(ctx context.Context, app *App, name string) int {
 	environment := o.environment
 	if environment == "" {
-		environment = app.environment
+		environment = app.Environment
 	}
 	environment, diags := app.environmentThere(environment)
 	if diags.HasErrors() {
@@ -26,7 +27,7 @@ func (o *workflowOptions) startThere(ctx context.Context, app *App, name string)
 	}
 	// Values are sent as text: the server reads them as a command does.
 	inputs := map[string]json.RawMessage{}
-	for _, v := range o.variableOptions.given {
+	for _, v := range o.VariableOptions.Given {
 		variable, value, _ := strings.Cut(v.Text, "=")
 		inputs[variable], _ = json.Marshal(value) // a text
 	}
@@ -281,7 +282,7 @@ func (a *App) decideThere(ctx context.Context, id string, d decision) int {
 		var b strings.Builder
 		fmt.Fprintf(&b, "Plan %s\n", asked.Plan)
 		for _, part := range c.parts {
-			describePart(&b, cmp.Or(part.stack, directoryName), c.plan.Environment, part.plan)
+			describePart(&b, cmp.Or(part.stack, project.DirectoryName), c.plan.Environment, part.plan)
 		}
 		if diags := a.confirmText(ctx, b.String(), about, asked.Message, asked.Step, asked.Plan); diags.HasErrors() {
 			return a.fail(diags)
@@ -321,7 +322,7 @@ func askedFor(steps []client.Step, name string) *client.Ask {
 
 // outputThere shows the outputs of stacks on the server.
 func (a *App) outputThere(ctx context.Context, name string, asJSON, raw bool) int {
-	environment, diags := a.environmentThere(a.environment)
+	environment, diags := a.environmentThere(a.Environment)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/client"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -28,11 +29,11 @@ func (a *App) stacksThere(ctx context.Context, environment string) ([]client.Sta
 	var out []client.Stack
 	found := map[string]bool{}
 	for _, s := range list.Items {
-		if (environment == "" || s.Environment == environment) && (len(a.stacks) == 0 || slices.Contains(a.stacks, s.Name)) {
+		if (environment == "" || s.Environment == environment) && (len(a.Stacks) == 0 || slices.Contains(a.Stacks, s.Name)) {
 			out, found[s.Name] = append(out, s), true
 		}
 	}
-	for _, wanted := range a.stacks {
+	for _, wanted := range a.Stacks {
 		if !found[wanted] {
 			return nil, diag.Errorf("No such stack", "The project on the server has no stack %q in the environment %q.", wanted, environment)
 		}
@@ -61,7 +62,7 @@ func alike[T any](told any) (T, error) {
 // showThere shows what looks at stacks on the server have found.
 func (o *driftOptions) showThere(ctx context.Context, app *App) int {
 	app.jsonOut, app.prose = o.json, !o.json
-	environment := app.environment
+	environment := app.Environment
 	if environment == "" {
 		environment = os.Getenv("TF_WORKSPACE")
 	}
@@ -97,7 +98,7 @@ func (o *driftOptions) lookThere(ctx context.Context, app *App, s client.Stack) 
 	for ticks := time.NewTicker(200 * time.Millisecond); err == nil && o.now && known.Looking; {
 		select {
 		case <-ctx.Done():
-			return nil, diag.Errorf("Interrupted", "The server still looks at %s: \"tutti drift\" shows what it finds.", place(states.Key{Stack: s.Name, Environment: s.Environment}))
+			return nil, diag.Errorf("Interrupted", "The server still looks at %s: \"tutti drift\" shows what it finds.", project.PlaceOf(states.Key{Stack: s.Name, Environment: s.Environment}))
 		case <-ticks.C:
 		}
 		known, err = persist(ctx, func(ctx context.Context) (*client.Drift, error) { return app.remote.GetDrift(ctx, s.Environment, path) })
@@ -110,14 +111,14 @@ func (o *driftOptions) lookThere(ctx context.Context, app *App, s client.Stack) 
 		return nil, diag.FromError(err)
 	}
 	if o.now && doc.Problem != "" {
-		return doc, diag.Errorf("Cannot look at the stack", "%s: %s.", place(states.Key{Stack: s.Name, Environment: s.Environment}), strings.TrimSuffix(doc.Problem, "."))
+		return doc, diag.Errorf("Cannot look at the stack", "%s: %s.", project.PlaceOf(states.Key{Stack: s.Name, Environment: s.Environment}), strings.TrimSuffix(doc.Problem, "."))
 	}
 	return doc, nil
 }
 
 // listObjectsThere lists the objects of stacks on the server.
 func (a *App) listObjectsThere(ctx context.Context, args []string, targets []addrs.Target) int {
-	environment, diags := a.environmentThere(a.environment)
+	environment, diags := a.environmentThere(a.Environment)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}

@@ -13,17 +13,17 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/zclconf/go-cty/cty"
 )
 
-// machineSuffix is how files with state machines end.
-const machineSuffix = ".asl.json"
-
 // workflowOptions are the flags of the run command.
 type workflowOptions struct {
 	aslOptions
-	variableOptions
+	project.VariableOptions
 	sourceOptions
 	environment string
 	parallelism int
@@ -50,7 +50,7 @@ Standard output is what the workflow returns: its outputs, or the output of the 
 			cancelOnInterrupt(f, &o.cancel)
 			f.number(&o.parallelism, "parallelism", "N", "Bound on steps at work at once; 10 unless given here or in the workflow.")
 			registerOverride(f, &o.overrides)
-			o.registerValues(f)
+			registerValues(f, &o.VariableOptions)
 			o.sourceOptions.register(f)
 			return o.start
 		},
@@ -67,7 +67,7 @@ func completeWorkflows(*App, []string) []string {
 	}
 	entries, _ := os.ReadDir(".")
 	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), machineSuffix); ok {
+		if name, ok := strings.CutSuffix(e.Name(), operations.MachineSuffix); ok {
 			names = append(names, name)
 		}
 	}
@@ -76,7 +76,7 @@ func completeWorkflows(*App, []string) []string {
 
 // start finds out what is meant and runs it.
 func (o *workflowOptions) start(ctx context.Context, app *App, args []string) int {
-	app.overrides = o.overrides
+	app.Overrides = o.overrides
 	if diags := o.sourceOptions.use(app); diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -89,7 +89,7 @@ func (o *workflowOptions) start(ctx context.Context, app *App, args []string) in
 	}
 	defer op.Close()
 	if projects.Exists(".") {
-		p, diags := op.projectFiles()
+		p, diags := app.projectFiles()
 		if diags.HasErrors() {
 			return app.fail(diags)
 		}
@@ -99,22 +99,22 @@ func (o *workflowOptions) start(ctx context.Context, app *App, args []string) in
 			}
 			return o.runWorkflow(ctx, op, p, w)
 		}
-		if _, err := os.Stat(args[0] + machineSuffix); err != nil && !strings.HasSuffix(args[0], ".json") {
+		if _, err := os.Stat(args[0] + operations.MachineSuffix); err != nil && !strings.HasSuffix(args[0], ".json") {
 			return app.failf("No such workflow", "This project has no workflow %q. There are: %s.", args[0], strings.Join(append(completeWorkflows(app, nil), "none else"), ", "))
 		}
 	}
 	file := args[0]
-	if _, err := os.Stat(file + machineSuffix); err == nil {
-		file += machineSuffix
+	if _, err := os.Stat(file + operations.MachineSuffix); err == nil {
+		file += operations.MachineSuffix
 	}
 	return o.runMachine(ctx, op, file, nil, nil)
 }
 
 // projectFiles reads the project's files; diagnostics quote them from then on.
-func (p *project) projectFiles() (*projects.Project, diag.List) {
+func (a *App) projectFiles() (*projects.Project, diag.List) {
 	loaded, diags := projects.Load(".")
 	if loaded != nil {
-		p.app.sources = loaded.Files
+		a.Sources = loaded.Files
 	}
 	return loaded, diags
 }
@@ -124,27 +124,27 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 	if o.aslOptions.input != "" {
 		return app.failf("Not a state machine", "The workflow %q takes variables, not an input: give them with -var.", w.Name)
 	}
-	d, diags := flow.New(p, w.Name, stackOutputNames(p))
+	d, diags := flow.New(p, w.Name, operations.StackOutputNames(p))
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	environment, d2 := op.chooseEnvironment(p, o.environment)
+	environment, d2 := op.ChooseEnvironment(p, o.environment)
 	diags = append(diags, d2...)
-	inputs, d2 := workflowInputs(p, d, environment, &o.variableOptions)
+	inputs, d2 := operations.WorkflowInputs(p, d, environment, &o.VariableOptions)
 	if diags = append(diags, d2...); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	if diags := app.may(access.Run, environment, w.Name); diags.HasErrors() {
+	if diags := app.May(access.Run, environment, w.Name); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
-	op.environment = environment
-	overrides, d2 := app.overridesFor(p)
+	app.Show(diags)
+	op.Environment = environment
+	overrides, d2 := gate.OverridesFor(app.Session, p)
 	if d2.HasErrors() {
 		return app.fail(d2)
 	}
 	return op.workflow(ctx, d, o.json, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
-		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Overrides: overrides, Source: app.source()}
+		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.Key(), Actor: app.Actor(), Authority: app.Authority(), Program: project.ProgramVersion(), Overrides: overrides, Source: app.Source()}
 		w.Environment, w.Inputs, w.Parallelism = environment, inputs, o.parallelism
 		if o.detach {
 			run, diags := r.EnqueueWorkflow(ctx, d, w)
@@ -156,14 +156,14 @@ func (o *workflowOptions) runWorkflow(ctx context.Context, op *operation, p *pro
 
 // workflow has a run of a workflow carried out, watches it and reports.
 func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON bool, do func(*runs.Runner, runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List)) int {
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
 	view := newWorkflowView(o.app)
 	runner := &runs.Runner{Store: store}
-	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: hardContext(ctx).Done(), Authorize: o.app.authorizer(store), Admit: o.admit, Secrets: o.secretReader(o.key().Environment)}
-	if r := o.stacks(d.Project); r != nil {
+	options := runs.WorkflowOptions{Began: view.began, Watch: view.watch, Hard: operations.Hard(ctx).Done(), Authorize: o.app.Authorizer(store), Admit: o.Admit, Secrets: o.SecretReader(o.Key().Environment)}
+	if r := o.StackRunner(d.Project); r != nil {
 		defer r.Close()
 		options.Stacks = r
 	}
@@ -176,7 +176,7 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	o.app.show(diags)
+	o.app.Show(diags)
 	if run.Status == runs.Pending {
 		fmt.Fprintln(o.app.Out, run.ID)
 		return exitOK
@@ -188,33 +188,21 @@ func (o *operation) workflow(ctx context.Context, d *flow.Definition, asJSON boo
 	return code
 }
 
-// stackOutputNames tells which outputs a stack declares, for checking workflows.
-func stackOutputNames(p *projects.Project) func(string) (map[string]bool, bool) {
-	known := map[string]map[string]bool{}
-	return func(name string) (map[string]bool, bool) {
-		if out, ok := known[name]; ok {
-			return out, out != nil
-		}
-		known[name] = declaredOutputs(p, name)
-		return known[name], known[name] != nil
-	}
-}
-
 func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file string, p *projects.Project, w *projects.Workflow) int {
 	app := op.app
-	name, pinned := strings.TrimSuffix(file, machineSuffix), []byte(nil)
+	name, pinned := strings.TrimSuffix(file, operations.MachineSuffix), []byte(nil)
 	var found diag.List
 	if w != nil {
 		name, pinned = w.Name, runs.EncodeDefinition(p, w.Name)
-		found = checkWorkflows(p, []string{w.Name})
+		found = operations.CheckWorkflows(p, []string{w.Name})
 	} else {
 		source, err := app.readInput(file)
 		if err != nil {
-			return app.failf("No such workflow", "There is neither a workflow %[1]q nor a file %[1]s%[2]s: %[3]s.", name, machineSuffix, err)
+			return app.failf("No such workflow", "There is neither a workflow %[1]q nor a file %[1]s%[2]s: %[3]s.", name, operations.MachineSuffix, err)
 		}
-		pinned, found = source, definitionErrors(file, asl.Validate(source, asl.Options{}))
+		pinned, found = source, operations.DefinitionErrors(file, asl.Validate(source, asl.Options{}))
 	}
-	if len(o.variableOptions.given) > 0 {
+	if len(o.VariableOptions.Given) > 0 {
 		return app.failf("Not a workflow with variables", "A state machine takes an input, a JSON value: give it with -input.")
 	}
 	start, diags := o.aslOptions.start(app)
@@ -223,21 +211,21 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 	}
 	environment := ""
 	if p != nil {
-		if environment, diags = op.chooseEnvironment(p, o.environment); diags.HasErrors() {
+		if environment, diags = op.ChooseEnvironment(p, o.environment); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		op.environment = environment
+		op.Environment = environment
 	}
-	if diags := app.may(access.Run, op.environment, name); diags.HasErrors() {
+	if diags := app.May(access.Run, op.Environment, name); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	overrides, diags := app.overridesFor(p)
+	overrides, diags := gate.OverridesFor(app.Session, p)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	return op.machine(ctx, pinned, o.json, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
-		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.key(), Actor: app.actor(), Authority: app.authority(), Program: programVersion(), Summary: "workflow " + name, Overrides: overrides, Source: app.source()}
-		actsFor(e, e.Run)
+		e.Run = runs.Run{Kind: runs.WorkflowKind, Key: op.Key(), Actor: app.Actor(), Authority: app.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + name, Overrides: overrides, Source: app.Source()}
+		operations.ActsFor(e, e.Run)
 		if steps, ok := e.Steps.(*runs.StateMachine); ok {
 			e.Admit = steps.Options.Admits(name, nil)
 		}
@@ -251,20 +239,20 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 
 // continueWorkflow resumes a run of a workflow or a state machine.
 func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON bool) int {
-	if diags := o.app.mayRun(ctx, o.opened, run, access.Run); diags.HasErrors() {
+	if diags := o.app.MayRun(ctx, o.Opened, run, access.Run); diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	source, err := o.opened.Blob(ctx, run.Blob)
+	source, err := o.Opened.Blob(ctx, run.Blob)
 	if err != nil {
 		return o.app.failf("Cannot read the run's definition", "%s.", err)
 	}
-	o.useKey(run.Key)
-	d, diags := o.definitionOf(source)
+	o.UseKey(run.Key)
+	d, diags := operations.DefinitionOf(o.Directory, source)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
 	if d != nil && d.Workflow.Definition == "" {
-		o.app.sources = d.Project.Files
+		o.app.Sources = d.Project.Files
 		return o.workflow(ctx, d, asJSON, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
 			w.Run = run
 			inputs, environment, diags := r.Inputs(ctx, run)
@@ -277,18 +265,18 @@ func (o *operation) continueWorkflow(ctx context.Context, run runs.Run, asJSON b
 	}
 	return o.machine(ctx, source, asJSON, func(r *runs.Runner, e runs.Execution) (runs.Run, diag.List) {
 		e.Run = run
-		actsFor(e, run)
+		operations.ActsFor(e, run)
 		return r.Continue(ctx, e)
 	})
 }
 
 // machine makes the execution of a definition, has it carried out and reports.
 func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do func(*runs.Runner, runs.Execution) (runs.Run, diag.List)) int {
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	steps, e, done, diags := o.machineExecution(&runs.Runner{Store: store}, pinned)
+	steps, e, done, diags := o.MachineExecution(&runs.Runner{Store: store}, pinned)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
@@ -296,28 +284,19 @@ func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do 
 	if !asJSON {
 		steps.Machine.Forget()
 	}
-	e.Hard, steps.Hard = hardContext(ctx).Done(), hardContext(ctx).Done()
+	e.Hard, steps.Hard = operations.Hard(ctx).Done(), operations.Hard(ctx).Done()
 	e.Began = func(run runs.Run) { fmt.Fprintf(o.app.Err, "Run %s\n", run.ID) }
 	run, diags := do(steps.Runner, e)
 	if diags.HasErrors() {
 		return o.app.fail(diags)
 	}
 	steps.Runner.Wait()
-	o.app.show(diags)
+	o.app.Show(diags)
 	if run.Status == runs.Pending {
 		fmt.Fprintln(o.app.Out, run.ID)
 		return exitOK
 	}
 	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine.Result(), steps.Machine.Recorded)
-}
-
-// machineDefinition finds another state machine by name: a file beside the
-// project's.
-func machineDefinition(name string) ([]byte, error) {
-	if strings.ContainsAny(name, `/\`) {
-		return nil, fmt.Errorf("%q is not a name", name)
-	}
-	return os.ReadFile(name + machineSuffix)
 }
 
 // workflowJSON is how a run of a workflow ended, for programs.
@@ -364,7 +343,7 @@ func (a *App) reportEnd(run runs.Run, result flow.Result, steps []flow.StepState
 	if asJSON {
 		doc := workflowJSON{Run: run.ID, Status: string(run.Status), Outputs: map[string]json.RawMessage{}, Error: describeError(result.Error, result.Step), Steps: []workflowStepJSON{}}
 		for name, v := range outputsOf(result) {
-			doc.Outputs[name] = plainJSON(v)
+			doc.Outputs[name] = gate.PlainJSON(v)
 		}
 		for _, s := range steps {
 			doc.Steps = append(doc.Steps, workflowStepJSON{Name: s.Name, Status: string(s.Status), Items: s.Items, Error: describeError(s.Error, "")})
@@ -407,12 +386,4 @@ func outputsOf(result flow.Result) map[string]cty.Value {
 		return nil
 	}
 	return result.Outputs.AsValueMap()
-}
-
-// stacks plans and changes the stacks of a project for steps of workflows.
-func (o *operation) stacks(p *projects.Project) *stackRunner {
-	if len(p.Stacks) == 0 {
-		return nil
-	}
-	return newStackRunner(o.project, p)
 }

@@ -10,8 +10,10 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
-	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -88,7 +90,11 @@ func runLine(run runs.Run, now time.Time) string {
 	if env := environmentOf(run); env != "" {
 		what = env + ": " + what
 	}
-	line := fmt.Sprintf("%-14s %-11s %11s  %-10s  %s", run.ID, run.Status, fmt.Sprintf("%d/%d", run.Done, run.Steps), when, what)
+	status := string(run.Status)
+	if run.Status == runs.Running && run.Waits != "" {
+		status, what = "waiting", "for "+string(run.Waits)+": "+what
+	}
+	line := fmt.Sprintf("%-14s %-11s %11s  %-10s  %s", run.ID, status, fmt.Sprintf("%d/%d", run.Done, run.Steps), when, what)
 	if r := []rune(line); len(r) > 80 {
 		line = string(r[:79]) + "…"
 	}
@@ -99,7 +105,7 @@ func runLine(run runs.Run, now time.Time) string {
 // default.
 func environmentOf(run runs.Run) string {
 	name := run.Key.Environment
-	if name == defaultEnv {
+	if name == project.DefaultEnvironment {
 		name = ""
 	}
 	if run.Key.Stack == "" || strings.HasPrefix(run.Key.Stack, "file:") {
@@ -109,12 +115,12 @@ func environmentOf(run runs.Run) string {
 }
 
 // runs opens the store and lists the newest runs.
-func (a *App) runs(ctx context.Context, limit int) (*project, []runs.Run, diag.List) {
-	p, diags := a.openRoot()
+func (a *App) runs(ctx context.Context, limit int) (*project.Directory, []runs.Run, diag.List) {
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		p.Close()
 		return nil, nil, diags
@@ -132,6 +138,7 @@ type runJSON struct {
 	ID          string     `json:"id"`
 	Kind        string     `json:"kind"`
 	Status      string     `json:"status"`
+	Waits       string     `json:"waits,omitempty"`
 	Stack       string     `json:"stack,omitempty"`
 	Environment string     `json:"environment"`
 	Actor       string     `json:"actor"`
@@ -156,7 +163,7 @@ type overrideJSON struct {
 
 func describeRun(run runs.Run) runJSON {
 	doc := runJSON{
-		ID: run.ID, Kind: run.Kind, Status: string(run.Status), Stack: run.Key.Stack, Environment: run.Key.Environment, Actor: run.Actor,
+		ID: run.ID, Kind: run.Kind, Status: string(run.Status), Waits: string(run.Waits), Stack: run.Key.Stack, Environment: run.Key.Environment, Actor: run.Actor,
 		PlanDigest: run.PlanHash, Steps: run.Steps, Done: run.Done, Failed: run.Failed, Summary: run.Summary,
 		Problem: run.Problem, Created: run.Created,
 	}
@@ -182,12 +189,12 @@ func runsShowCommand() *command {
 				if app.remote != nil {
 					return app.showRunThere(ctx, args[0], o.json)
 				}
-				p, diags := app.openRoot()
+				p, diags := app.OpenRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
-				store, diags := p.store(ctx)
+				store, diags := p.Store(ctx)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -259,7 +266,11 @@ func (a *App) showRun(run runs.Run, steps []flow.StepState, entries []workflow.E
 	}
 	line("Run", run.ID)
 	line("Kind", run.Kind)
-	line("Status", string(run.Status))
+	status := string(run.Status)
+	if run.Waits != "" && !run.Status.Ended() {
+		status += ", waiting for " + string(run.Waits)
+	}
+	line("Status", status)
 	line("Stack", run.Key.Stack)
 	line("Environment", run.Key.Environment)
 	line("Started by", run.Actor)
@@ -309,7 +320,7 @@ func (a *App) showRun(run runs.Run, steps []flow.StepState, entries []workflow.E
 		}
 		fmt.Fprintf(&b, "  %s  %s\n", e.Time.Local().Format("15:04:05.000"), strings.TrimRight(text, " "))
 		for _, problem := range data.Problems {
-			fmt.Fprintf(&b, "                %s: %s\n", problem.Summary, firstLine(problem.Detail))
+			fmt.Fprintf(&b, "                %s: %s\n", problem.Summary, diag.FirstLine(problem.Detail))
 		}
 	}
 	if run.Status == runs.Interrupted {
@@ -348,11 +359,6 @@ func signalText(data []byte) string {
 	return text
 }
 
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
-}
-
 func completeRuns(app *App, _ []string) []string {
 	p, list, diags := app.runs(context.Background(), 20)
 	if diags.HasErrors() {
@@ -372,10 +378,10 @@ func resumeCommand() *command {
 		about: "Takes over a run whose process died. Of an apply, what had ended stays as it is; what was being done is looked up and, where it did not happen, done; the rest follows. A state machine goes on where its journal ends; a task whose outcome is not known fails with Tutti.OutcomeUnknown, unless it is idempotent. Without an argument, the one interrupted run of this project.",
 		setup: func(f *flagSet) action {
 			var o outputOptions
-			var vars variableOptions
+			var vars project.VariableOptions
 			var autoApprove, cancel bool
-			parallelism := defaultParallelism
-			vars.register(f)
+			parallelism := operations.DefaultParallelism
+			registerVariables(f, &vars)
 			f.toggle(&autoApprove, "auto-approve", "Do not ask.")
 			f.number(&parallelism, "parallelism", "N", "Bound on concurrent operations; 10 unless given.")
 			o.registerJSON(f, "Print what happens as a stream of JSON objects, one per line. Needs -auto-approve.")
@@ -396,24 +402,24 @@ func resumeCommand() *command {
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				if isStacksRun(run) {
-					if diags := app.mayRun(ctx, op.opened, run, verbOf(run.Kind)); diags.HasErrors() {
+				if project.IsStacksRun(run) {
+					if diags := app.MayRun(ctx, op.Opened, run, project.VerbOf(run.Kind)); diags.HasErrors() {
 						return app.fail(diags)
 					}
 					if !autoApprove && !app.approvedResume(ctx, run) {
 						return exitFailed
 					}
-					op.useKey(run.Key)
+					op.UseKey(run.Key)
 					return op.continueStacks(ctx, run, &vars, parallelism)
 				}
 				if run.Kind == runs.WorkflowKind {
 					return op.continueWorkflow(ctx, run, o.json)
 				}
-				op = op.on(run.Key)
-				loaded, diags := op.planOf(ctx, run)
+				op = app.operation(op.On(run.Key))
+				loaded, diags := op.PlanOf(ctx, run)
 				if !diags.HasErrors() {
-					diags = append(diags, op.checkLocks(ctx, loaded.plan)...)
-					diags = append(diags, op.giveEphemeral(ctx, loaded, &vars)...)
+					diags = append(diags, op.CheckLocks(ctx, loaded.Plan)...)
+					diags = append(diags, op.GiveEphemeral(ctx, loaded, &vars)...)
 				}
 				if diags.HasErrors() {
 					return app.fail(diags)
@@ -421,7 +427,7 @@ func resumeCommand() *command {
 				if !autoApprove && !app.approvedResume(ctx, run) {
 					return exitFailed
 				}
-				return op.execute(ctx, loaded, runOptions{kind: run.Kind, parallelism: parallelism, resume: run.ID})
+				return op.execute(ctx, loaded, operations.RunOptions{Request: gate.Request{Kind: run.Kind, Resume: run.ID}, Parallelism: parallelism}, nil)
 			}
 		},
 	}
@@ -445,7 +451,7 @@ func (a *App) approvedResume(ctx context.Context, run runs.Run) bool {
 
 // interrupted finds the run to resume: the one named, or the only one there is.
 func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, diag.List) {
-	store, diags := o.store(ctx)
+	store, diags := o.Store(ctx)
 	if diags.HasErrors() {
 		return runs.Run{}, diags
 	}
@@ -483,31 +489,6 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 	return runs.Run{}, diag.Errorf("Several runs were interrupted", "Say which one to resume: %s.", strings.Join(names, ", "))
 }
 
-// planOf reads the plan a run carries out, and the values it was given besides.
-func (o *operation) planOf(ctx context.Context, run runs.Run) (*loadedPlan, diag.List) {
-	store, diags := o.store(ctx)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	data, err := store.Blob(ctx, run.Blob)
-	if err != nil {
-		return nil, diag.Errorf("Cannot read the run's plan", "%s.", err)
-	}
-	o.useKey(run.Key)
-	loaded, diags := o.loadPlan(data)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	late, err := runs.Late(ctx, o.opened, run.ID)
-	if err == nil && late != nil {
-		loaded.late, err = plans.DecodeValues(late, o.keyring)
-	}
-	if err != nil {
-		return nil, append(diags, diag.Errorf("Cannot read the run's inputs", "%s.", err)...)
-	}
-	return loaded, diags
-}
-
 func cancelCommand() *command {
 	return &command{
 		name: "cancel", args: "RUN", summary: "Stop a run", minArgs: 1, maxArgs: 1, complete: completeRuns,
@@ -517,23 +498,23 @@ func cancelCommand() *command {
 				if app.remote != nil {
 					return app.cancelRunThere(ctx, args[0])
 				}
-				p, diags := app.openRoot()
+				p, diags := app.OpenRoot()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
-				store, diags := p.store(ctx)
+				store, diags := p.Store(ctx)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				run, err := store.Run(ctx, args[0])
 				if err == nil {
-					if diags := app.mayRun(ctx, store, run, access.Cancel); diags.HasErrors() {
+					if diags := app.MayRun(ctx, store, run, access.Cancel); diags.HasErrors() {
 						return app.fail(diags)
 					}
 				}
-				run, diags = (&runs.Runner{Store: store, Actor: app.actor()}).Cancel(ctx, args[0])
-				app.show(diags)
+				run, diags = (&runs.Runner{Store: store, Actor: app.Actor()}).Cancel(ctx, args[0])
+				app.Show(diags)
 				if diags.HasErrors() {
 					return exitFailed
 				}
@@ -578,12 +559,12 @@ func forceUnlockCommand() *command {
 // unlocked takes the lock of that id away from the state that is worked on, where
 // it is such a one.
 func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, code int) {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return true, a.fail(diags)
 	}
 	defer p.Close()
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return true, a.fail(diags)
 	}
@@ -594,7 +575,7 @@ func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, c
 	if lock == nil {
 		return false, exitOK
 	}
-	if diags := a.may(access.State, key.Environment, key.Stack); diags.HasErrors() {
+	if diags := a.May(access.State, key.Environment, key.Stack); diags.HasErrors() {
 		return true, a.fail(diags)
 	}
 	if !force {
@@ -612,10 +593,10 @@ func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, c
 }
 
 // findLock looks for a lock in all states of the project.
-func findLock(ctx context.Context, store *sqlite.Store, p *project, id string) (states.Key, *states.Lock, error) {
-	stacks := []string{p.stack}
-	if p.ensemble != nil {
-		stacks = p.ensemble.graph.Order
+func findLock(ctx context.Context, store *sqlite.Store, p *project.Directory, id string) (states.Key, *states.Lock, error) {
+	stacks := []string{p.Stack}
+	if p.Ensemble != nil {
+		stacks = p.Ensemble.Graph.Order
 	}
 	for _, stack := range stacks {
 		environments, err := store.Environments(ctx, stack)

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/tutti-dev/tutti/client"
@@ -12,50 +11,11 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/operations"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/zclconf/go-cty/cty"
 )
-
-// pastRun is a run of a workflow that is looked at to make another one of it.
-type pastRun struct {
-	run         runs.Run
-	machine     *flow.Machine
-	definition  *flow.Definition
-	inputs      map[string]cty.Value
-	environment string
-}
-
-// past reads a run of a workflow of the project.
-func (o *operation) past(ctx context.Context, id string) (*pastRun, diag.List) {
-	store, diags := o.store(ctx)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	run, err := store.Run(ctx, id)
-	if err != nil {
-		return nil, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
-	}
-	source, err := store.Blob(ctx, run.Blob)
-	if err != nil {
-		return nil, diag.Errorf("Cannot read the run's definition", "%s.", err)
-	}
-	if run.Kind != runs.WorkflowKind || !runs.IsWorkflow(source) {
-		return nil, diag.Errorf("Not a workflow of the project", "Run %s is no run of a workflow with steps.", id)
-	}
-	p := &pastRun{run: run}
-	if p.definition, diags = o.definitionOf(source); diags.HasErrors() {
-		return nil, diags
-	}
-	if p.definition.Workflow.Definition != "" {
-		return nil, diag.Errorf("Not a workflow of the project", "Run %s is one of a state machine: it has no steps that could be taken over.", id)
-	}
-	r := &runs.Runner{Store: store}
-	if p.machine, diags = r.ReplayWorkflow(ctx, run); diags.HasErrors() {
-		return nil, diags
-	}
-	p.inputs, p.environment, diags = r.Inputs(ctx, run)
-	return p, diags
-}
 
 func runsRetryCommand() *command {
 	return &command{
@@ -80,65 +40,51 @@ func runsRetryCommand() *command {
 					return app.fail(diags)
 				}
 				defer op.Close()
-				p, diags := op.past(ctx, args[0])
+				p, diags := op.Past(ctx, args[0])
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				if !p.run.Status.Ended() {
-					return app.failf("Run has not ended", "Run %s is %s: let it end, resume it, or give it up with \"tutti cancel %[1]s\".", p.run.ID, p.run.Status)
+				if !p.Run.Status.Ended() {
+					return app.failf("Run has not ended", "Run %s is %s: let it end, resume it, or give it up with \"tutti cancel %[1]s\".", p.Run.ID, p.Run.Status)
 				}
-				reuse, diags := p.reusable(from)
+				reuse, diags := p.Reusable(from)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				return op.again(ctx, p, p.definition, reuse, "again after run "+p.run.ID, o.json, nil)
+				return op.again(ctx, p, p.Definition, reuse, "again after run "+p.Run.ID, o.json, nil)
 			}
 		},
 	}
 }
 
-// reusable is what a new run takes over of a past one if it begins with a step;
-// with what did not succeed where none is named.
-func (p *pastRun) reusable(from string) (map[string]flow.Outcome, diag.List) {
-	without := p.definition.Closing()
-	if from != "" {
-		again, ok := p.definition.Behind(from)
-		if !ok {
-			return nil, diag.Errorf("No such step", "The workflow %q had no step %q.", p.definition.Workflow.Name, from)
-		}
-		maps.Copy(without, again)
-	}
-	return p.machine.Outcomes(without), nil
-}
-
 // again starts a new run that takes over what another one has done. instead,
 // where not nil, ends that one, once it is clear that the new run may be made.
-func (o *operation) again(ctx context.Context, p *pastRun, d *flow.Definition, reuse map[string]flow.Outcome, why string, asJSON bool, instead func() error) int {
-	if diags := o.app.may(access.Run, p.run.Key.Environment, d.Workflow.Name); diags.HasErrors() {
+func (o *operation) again(ctx context.Context, p *operations.PastRun, d *flow.Definition, reuse map[string]flow.Outcome, why string, asJSON bool, instead func() error) int {
+	if diags := o.app.May(access.Run, p.Run.Key.Environment, d.Workflow.Name); diags.HasErrors() {
 		return o.app.fail(diags)
 	}
-	o.app.sources = d.Project.Files
-	o.useKey(p.run.Key)
+	o.app.Sources = d.Project.Files
+	o.UseKey(p.Run.Key)
 	var overrides []runs.Override
-	if len(o.app.overrides) > 0 {
+	if len(o.app.Overrides) > 0 {
 		declared, diags := projects.Load(".") // as the files are now, by which it is judged
 		if !diags.HasErrors() {
-			overrides, diags = o.app.overridesFor(declared)
+			overrides, diags = gate.OverridesFor(o.app.Session, declared)
 		}
 		if diags.HasErrors() {
 			return o.app.fail(diags)
 		}
 	}
 	return o.workflow(ctx, d, asJSON, func(r *runs.Runner, w runs.WorkflowOptions) (runs.Run, *flow.Machine, diag.List) {
-		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: p.run.Key, Actor: o.app.actor(), Authority: o.app.authority(), Program: programVersion(), Summary: "workflow " + d.Workflow.Name + ", " + why, Overrides: overrides}
+		w.Run = runs.Run{Kind: runs.WorkflowKind, Key: p.Run.Key, Actor: o.app.Actor(), Authority: o.app.Authority(), Program: project.ProgramVersion(), Summary: "workflow " + d.Workflow.Name + ", " + why, Overrides: overrides}
 		w.Admit = func(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
-			told, diags := o.admit(ctx, a)
+			told, diags := o.Admit(ctx, a)
 			if instead != nil && a.Run.Parent == "" && !diags.HasErrors() {
 				diags = append(diags, diag.FromError(instead())...)
 			}
 			return told, diags
 		}
-		w.Environment, w.Inputs, w.Reuse = p.environment, p.inputs, reuse
+		w.Environment, w.Inputs, w.Reuse = p.Environment, p.Inputs, reuse
 		return r.StartWorkflow(ctx, d, w)
 	})
 }
@@ -169,19 +115,19 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 		return a.fail(diags)
 	}
 	defer op.Close()
-	p, diags := op.past(ctx, id)
+	p, diags := op.Past(ctx, id)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	if p.run.Status.Ended() {
-		return a.failf("Run has ended", "Run %s %s: there is nothing left to do differently.", id, p.run.Status.Happened())
+	if p.Run.Status.Ended() {
+		return a.failf("Run has ended", "Run %s %s: there is nothing left to do differently.", id, p.Run.Status.Happened())
 	}
-	to, diags := a.currentWorkflow(p.definition.Workflow.Name)
+	to, diags := a.currentWorkflow(p.Definition.Workflow.Name)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	may := true
-	for _, d := range flow.Compare(p.machine, to) {
+	for _, d := range flow.Compare(p.Machine, to) {
 		mark := " "
 		if d.Bars {
 			may, mark = false, "!"
@@ -196,10 +142,10 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 	if check {
 		return exitOK
 	}
-	if diags := a.may(access.Run, p.run.Key.Environment, to.Workflow.Name); diags.HasErrors() {
+	if diags := a.May(access.Run, p.Run.Key.Environment, to.Workflow.Name); diags.HasErrors() {
 		return a.fail(diags)
 	}
-	if p.run.Status != runs.Interrupted {
+	if p.Run.Status != runs.Interrupted {
 		return a.failf("Run is being worked on", "Another process works on run %s. Only a run whose process has ended can switch: interrupt it twice (Ctrl-C) first.", id)
 	}
 	if !approve {
@@ -209,9 +155,9 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 			return exitFailed
 		}
 	}
-	return op.again(ctx, p, to, p.machine.Outcomes(nil), "continues run "+id, asJSON, func() error {
-		ended := runs.AuditEvent(p.run.Key, "run.cancel_requested", id, a.actor(), map[string]bool{"abandoned": true, "upgraded": true})
-		if err := op.opened.Abandon(ctx, id, ended); err != nil {
+	return op.again(ctx, p, to, p.Machine.Outcomes(nil), "continues run "+id, asJSON, func() error {
+		ended := runs.AuditEvent(p.Run.Key, "run.cancel_requested", id, a.Actor(), map[string]bool{"abandoned": true, "upgraded": true})
+		if err := op.Opened.Abandon(ctx, id, ended); err != nil {
 			return diag.Errorf("Cannot end the run", "%s.", err).Err()
 		}
 		return nil
@@ -220,7 +166,7 @@ func (a *App) upgrade(ctx context.Context, id string, check, approve, asJSON boo
 
 // currentWorkflow is a workflow as the files have it now.
 func (a *App) currentWorkflow(name string) (*flow.Definition, diag.List) {
-	p, diags := a.openWorkflows()
+	p, diags := a.OpenWorkflows()
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -228,7 +174,7 @@ func (a *App) currentWorkflow(name string) (*flow.Definition, diag.List) {
 	if w == nil || w.Definition != "" {
 		return nil, diag.Errorf("No such workflow", "The project has no workflow %q with steps any more.", name)
 	}
-	return flow.New(p, name, stackOutputNames(p))
+	return flow.New(p, name, operations.StackOutputNames(p))
 }
 
 func runsWatchCommand() *command {
@@ -251,7 +197,7 @@ func runsWatchCommand() *command {
 					return app.fail(diags)
 				}
 				defer op.Close()
-				p, diags := op.past(ctx, args[0])
+				p, diags := op.Past(ctx, args[0])
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -262,18 +208,18 @@ func runsWatchCommand() *command {
 }
 
 // watch follows the journal of a run with a machine of its own.
-func (o *operation) watch(ctx context.Context, p *pastRun) int {
-	m, view := flow.NewMachine(p.definition), newWorkflowView(o.app)
-	view.began(p.run)
+func (o *operation) watch(ctx context.Context, p *operations.PastRun) int {
+	m, view := flow.NewMachine(p.Definition), newWorkflowView(o.app)
+	view.began(p.Run)
 	m.Follow()
 	ticker := time.NewTicker(logPolling)
 	defer ticker.Stop()
 	for last := int64(0); ; {
-		run, err := o.opened.Run(ctx, p.run.ID)
+		run, err := o.Opened.Run(ctx, p.Run.ID)
 		if err != nil {
 			return o.app.failf("Cannot read the run", "%s.", err)
 		}
-		entries, err := o.opened.Read(ctx, run.ID, last)
+		entries, err := o.Opened.Read(ctx, run.ID, last)
 		if err != nil {
 			return o.app.failf("Cannot read the journal", "%s.", err)
 		}

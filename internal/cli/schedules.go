@@ -3,15 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/triggers"
-	"github.com/zclconf/go-cty/cty"
 )
 
 // instantLayout is how instants of schedules are shown: in their time zone.
@@ -25,16 +23,6 @@ func schedulesCommand() *command {
 		setup: list.setup,
 		sub:   []*command{list, schedulesServeCommand()},
 	}
-}
-
-// openTriggers reads the project's triggers that have schedules.
-func (a *App) openTriggers() (*projects.Project, []*triggers.Trigger, diag.List) {
-	p, diags := a.openWorkflows()
-	if diags.HasErrors() {
-		return nil, nil, diags
-	}
-	list, found := triggers.Read(p)
-	return p, list, append(diags, found...)
 }
 
 // scheduleJSON is a schedule for programs.
@@ -66,7 +54,7 @@ func schedulesListCommand() *command {
 			o.registerJSON(f, "Print as JSON.")
 			f.number(&limit, "limit", "N", "How many of the last instants to show; 3 unless given.")
 			return func(ctx context.Context, app *App, _ []string) int {
-				_, list, diags := app.openTriggers()
+				_, list, diags := work.ReadTriggers(app.Session)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -93,12 +81,12 @@ func schedulesListCommand() *command {
 }
 
 func (a *App) describeSchedules(ctx context.Context, list []*triggers.Trigger, limit int) ([]scheduleJSON, diag.List) {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	defer p.Close()
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -163,82 +151,10 @@ func (a *App) showSchedule(d scheduleJSON) {
 }
 
 func completeTriggers(app *App, _ []string) []string {
-	_, list, _ := app.openTriggers()
+	_, list, _ := work.ReadTriggers(app.Session)
 	var names []string
 	for _, t := range list {
 		names = append(names, t.Name)
 	}
 	return names
-}
-
-// triggerRuns is what carries out the runs of triggers in this process. Before,
-// it checks what they need in the environments they work in.
-func (o *operation) triggerRuns(ctx context.Context, p *projects.Project, list []*projects.Trigger, named string, values *variableOptions) (*triggers.Workflows, diag.List) {
-	store, diags := o.store(ctx)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	if o.app.refusals == nil {
-		o.app.refusals = newRefusals(store)
-	}
-	w := &triggers.Workflows{
-		Runner: &runs.Runner{Store: store, Actor: o.app.actor(), Egress: o.app.egress}, Program: programVersion(), Key: o.keyIn, Machine: machineDefinition,
-		Hard: hardContext(ctx).Done(), Drain: ctx.Done(), Authorize: o.app.authorizer(store), Admit: o.admit,
-	}
-	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
-		return variableValues(p, p.Variables, environment, values)
-	}
-	w.Stacks = func(p *projects.Project, environment string) (runs.Stacks, func()) {
-		if s := (&operation{project: o.aside(o.keyIn(environment)), view: o.view}).stacks(p); s != nil {
-			return s, s.Close
-		}
-		return nil, func() {}
-	}
-	w.Secrets = func(environment string) runs.Secrets { return o.secretReader(o.keyIn(environment).Environment) }
-	return w, append(diags, o.checkTriggers(w, p, list, named)...)
-}
-
-// checkTriggers finds the environment of triggers that name none, and checks the
-// values in all.
-func (o *operation) checkTriggers(w *triggers.Workflows, p *projects.Project, list []*projects.Trigger, named string) diag.List {
-	var diags diag.List
-	seen := map[string]bool{}
-	for _, t := range list {
-		environment := t.Environment
-		if environment == "" {
-			if w.Environment == "" {
-				var found diag.List
-				if w.Environment, found = o.chooseEnvironment(p, named); found.HasErrors() {
-					return append(diags, found...)
-				}
-			}
-			environment = w.Environment
-		}
-		if !seen[environment] {
-			seen[environment] = true
-			_, found := w.Values(p, environment)
-			diags = append(diags, found...)
-		}
-	}
-	return diags
-}
-
-// checkSchedules checks all that triggers of a project need.
-func checkSchedules(p *projects.Project, list []*projects.Trigger) diag.List {
-	diags := triggers.Check(p)
-	used := map[string]bool{}
-	for _, t := range list {
-		if name := t.Workflow.Name; p.Workflows[name] != nil {
-			used[name] = true
-		}
-	}
-	if len(used) > 0 {
-		diags = append(diags, checkWorkflows(p, sortedKeys(used))...)
-	}
-	return diags
-}
-
-// scheduled are the triggers of a project that have schedules.
-func scheduled(p *projects.Project) []*projects.Trigger {
-	return slices.DeleteFunc(allTriggers(p), func(t *projects.Trigger) bool { return t.Schedule == "" })
 }

@@ -3,22 +3,18 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
-	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
-
-// fileCheck is how often the project's files are looked at for changes.
-const fileCheck = 2 * time.Second
 
 // serveOptions are the flags of schedules serve.
 type serveOptions struct {
 	outputOptions
-	variableOptions
+	project.VariableOptions
 	environment string
 }
 
@@ -34,7 +30,7 @@ Interrupting it (Ctrl-C) starts nothing more and lets steps end that are at work
 			o := &serveOptions{}
 			o.registerJSON(f, "Print what happens as JSON objects, one per line.")
 			f.text(&o.environment, "env", "NAME", "The environment for triggers that name none.")
-			o.registerValues(f)
+			registerValues(f, &o.VariableOptions)
 			return o.serve
 		},
 	}
@@ -47,10 +43,10 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	defer op.Close()
-	before := fingerprint()
-	p, list, diags := app.openTriggers()
+	before := work.Fingerprint()
+	p, list, diags := work.ReadTriggers(app.Session)
 	if !diags.HasErrors() {
-		diags = append(diags, checkSchedules(p, scheduled(p))...)
+		diags = append(diags, work.CheckSchedules(p, work.Scheduled(p))...)
 	}
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -58,18 +54,18 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if len(list) == 0 {
 		return app.failf("No schedules", "This project has no triggers with a schedule.")
 	}
-	workflows, found := op.triggerRuns(ctx, p, scheduled(p), o.environment, &o.variableOptions)
+	workflows, found := work.TriggerRuns(ctx, op.Operation, p, work.Scheduled(p), o.environment, &o.VariableOptions)
 	if diags = append(diags, found...); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
-	scheduler := &triggers.Scheduler{Store: op.opened, Runs: workflows, Watch: app.showTriggered(o.json, time.Local)}
+	app.Show(diags)
+	scheduler := &triggers.Scheduler{Store: op.Opened, Runs: workflows, Watch: app.showTriggered(o.json, time.Local)}
 	lists := make(chan []*triggers.Trigger, 1)
 	lists <- list
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		o.watchFiles(ctx, op, workflows, before, scheduled, func(_ *projects.Project, list []*triggers.Trigger) {
+		work.WatchFiles(ctx, op.Operation, o.environment, workflows, before, work.Scheduled, func(_ *projects.Project, list []*triggers.Trigger) {
 			select {
 			case lists <- list:
 			case <-ctx.Done():
@@ -80,88 +76,6 @@ func (o *serveOptions) serve(ctx context.Context, app *App, _ []string) int {
 	<-watching
 	workflows.Runner.Wait()
 	return exitOK
-}
-
-// watchFiles hands over the project and its schedules anew when files have changed.
-// While they are wrong, those before stay. served says which triggers matter.
-func (o *serveOptions) watchFiles(ctx context.Context, op *operation, w *triggers.Workflows, before string, served func(*projects.Project) []*projects.Trigger, hand func(*projects.Project, []*triggers.Trigger)) {
-	ticker := time.NewTicker(fileCheck)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		now := fingerprint()
-		if now == before {
-			continue
-		}
-		if before = now; !settled(ctx, now) {
-			continue // whoever writes them is not done
-		}
-		p, list, diags := o.readTriggers(op, w, served)
-		if diags.HasErrors() {
-			op.app.tell("The files have changed and are wrong; what they said before is still done.\n")
-			for _, d := range diags {
-				op.app.tell("  " + strings.ReplaceAll(d.Error(), "\n", "\n  ") + "\n")
-			}
-			continue
-		}
-		hand(p, list)
-	}
-}
-
-// settle is how long files have to stay as they are before they are read: editors empty
-// a file before they write it.
-const settle = 100 * time.Millisecond
-
-// settled reports whether the files are still the same a moment later.
-func settled(ctx context.Context, before string) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(settle):
-		return fingerprint() == before
-	}
-}
-
-// readTriggers reads and checks the project as its files are now, with its schedules.
-// served says which triggers matter.
-func (o *serveOptions) readTriggers(op *operation, w *triggers.Workflows, served func(*projects.Project) []*projects.Trigger) (*projects.Project, []*triggers.Trigger, diag.List) {
-	p, diags := projects.Load(".")
-	var list []*triggers.Trigger
-	if !diags.HasErrors() {
-		if list, diags = triggers.Read(p); !diags.HasErrors() {
-			diags = append(diags, checkSchedules(p, served(p))...)
-		}
-	}
-	if !diags.HasErrors() {
-		checked := *w // the environment is chosen already, unless none was needed
-		diags = append(diags, op.checkTriggers(&checked, p, served(p), o.environment)...)
-		if checked.Environment != w.Environment {
-			diags = append(diags, diag.Errorf("Environment needed", "Triggers that name no environment are new here: start again.")...)
-		}
-	}
-	return p, list, diags
-}
-
-// fingerprint tells the project's files apart from what they were before.
-func fingerprint() string {
-	entries, err := os.ReadDir(".")
-	if err != nil {
-		return err.Error()
-	}
-	var b strings.Builder
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), projects.Suffix) && !strings.HasSuffix(e.Name(), machineSuffix) {
-			continue
-		}
-		if info, err := e.Info(); err == nil {
-			fmt.Fprintf(&b, "%s %d %d\n", e.Name(), info.Size(), info.ModTime().UnixNano())
-		}
-	}
-	return b.String()
 }
 
 // triggeredJSON is an event of a scheduler for programs.

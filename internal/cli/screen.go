@@ -1,26 +1,38 @@
 package cli
 
 import (
-	"maps"
-	"runtime/debug"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/policy"
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
-// terraformVersion is the release of the language and of the JSON formats that
-// this program behaves as. Providers, modules and tools compare it.
-const terraformVersion = "1.15.0"
+// terminal is the streams of one invocation of the program, and how they are written.
+type terminal struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
 
-// programVersion is this program's own version, as the build recorded it.
-func programVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
-		return "0.1.0-dev"
-	}
-	return info.Main.Version
+	noColor bool
+	// jsonOut says that standard output must hold JSON only; diagnostics are
+	// then shown the way the command's JSON does.
+	jsonOut         bool
+	compactWarnings bool
+	// prose says that standard output is for people, so that warnings may stand
+	// there, in the order of what happens.
+	prose     bool
+	screen    *screen // see terminals
+	screening sync.Once
 }
+
+var _ project.Terminal = (*terminal)(nil)
 
 // screen is where people read: results on standard output, problems on
 // standard error.
@@ -28,88 +40,75 @@ type screen struct {
 	out, err *views.Terminal
 }
 
-func (a *App) terminals() *screen {
-	a.screening.Do(func() {
-		a.screen = &screen{out: views.Detect(a.Out, a.noColor), err: views.Detect(a.Err, a.noColor)}
+func (t *terminal) terminals() *screen {
+	t.screening.Do(func() {
+		t.screen = &screen{out: views.Detect(t.Out, t.noColor), err: views.Detect(t.Err, t.noColor)}
 	})
-	return a.screen
+	return t.screen
+}
+
+// Plain implements [Terminal].
+func (t *terminal) Plain() project.Terminal {
+	return &terminal{In: strings.NewReader(""), Out: t.Out, Err: t.Err, noColor: t.noColor}
+}
+
+// Remarks implements [Terminal]: always on standard error.
+func (t *terminal) Remarks(diags diag.List, sources map[string][]byte) {
+	if !t.jsonOut {
+		t.terminals().err.Diagnostics(diags.Sorted(), sources)
+	}
+}
+
+// Diagnostics implements [Terminal]: as text for people, as JSON where the command's
+// output is JSON.
+func (t *terminal) Diagnostics(diags diag.List, sources map[string][]byte) {
+	if len(diags) == 0 {
+		return
+	}
+	if t.jsonOut {
+		stream := views.NewStream(t.Out, time.Now)
+		for _, d := range diags.Sorted() {
+			stream.Diagnostic(d, sources)
+		}
+		return
+	}
+	terminal := t.terminals().err
+	if t.prose && !diags.HasErrors() {
+		terminal = t.terminals().out
+	}
+	terminal.CompactWarnings = t.compactWarnings
+	terminal.Diagnostics(diags.Sorted(), sources)
+}
+
+// Decision implements [Terminal].
+func (t *terminal) Decision(d *policy.Decision) { t.terminals().err.Decision(d) }
+
+// Tell implements [Terminal]: on standard error, so that JSON on standard output stays
+// JSON.
+func (t *terminal) Tell(text string) { fmt.Fprint(t.Err, text) }
+
+// Asker implements [Terminal].
+func (t *terminal) Asker() func(context.Context, string, bool) (string, error) {
+	if t.jsonOut {
+		return nil
+	}
+	ask := t.prompter()
+	return func(ctx context.Context, question string, secret bool) (string, error) {
+		text, err := ask.ask(ctx, question, secret)
+		if err == nil {
+			fmt.Fprintln(t.Out)
+		}
+		return text, err
+	}
 }
 
 // fail shows problems and returns the exit code for failure.
 func (a *App) fail(diags diag.List) int {
-	a.show(diags)
+	a.Show(diags)
 	return exitFailed
 }
 
 // failf is fail for one problem.
 func (a *App) failf(summary, detail string, args ...any) int {
 	return a.fail(diag.Errorf(summary, detail, args...))
-}
-
-// quote lets diagnostics quote the files of a configuration, those included that
-// are added to it later.
-func (p *project) quote(files map[string][]byte) {
-	if p.ensemble == nil {
-		p.app.sources = files
-		return
-	}
-	p.app.quoting.Lock()
-	defer p.app.quoting.Unlock()
-	if p.app.sources == nil {
-		p.app.sources = map[string][]byte{}
-	}
-	maps.Copy(p.app.sources, files)
-}
-
-// show shows problems without quoting source lines other than those known.
-func (a *App) show(diags diag.List) {
-	if len(diags) > 0 {
-		a.showWith(diags, a.quoted())
-	}
-}
-
-// quoteToo adds text that diagnostics quote to what there is.
-func (a *App) quoteToo(files map[string][]byte) {
-	a.quoting.Lock()
-	defer a.quoting.Unlock()
-	sources := make(map[string][]byte, len(a.sources)+len(files))
-	maps.Copy(sources, a.sources) // they may be those of a configuration
-	maps.Copy(sources, files)
-	a.sources = sources
-}
-
-// quoted is the text to quote as it is now: other stacks may be read meanwhile.
-func (a *App) quoted() map[string][]byte {
-	a.quoting.Lock()
-	defer a.quoting.Unlock()
-	return maps.Clone(a.sources)
-}
-
-// remark shows what people should know that does not belong to a command's
-// result: always on standard error.
-func (a *App) remark(diags diag.List) {
-	if len(diags) > 0 && !a.jsonOut {
-		a.terminals().err.Diagnostics(diags.Sorted(), a.sources)
-	}
-}
-
-// showWith shows problems, quoting the source text given: as text for people,
-// as JSON where the command's output is JSON.
-func (a *App) showWith(diags diag.List, sources map[string][]byte) {
-	if len(diags) == 0 {
-		return
-	}
-	if a.jsonOut {
-		stream := views.NewStream(a.Out, time.Now)
-		for _, d := range diags.Sorted() {
-			stream.Diagnostic(d, sources)
-		}
-		return
-	}
-	terminal := a.terminals().err
-	if a.prose && !diags.HasErrors() {
-		terminal = a.terminals().out
-	}
-	terminal.CompactWarnings = a.compactWarnings
-	terminal.Diagnostics(diags.Sorted(), sources)
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/secrets/sources"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"golang.org/x/term"
@@ -26,7 +26,8 @@ func secretCommand() *command {
 
 // secretWork is what the commands about secrets work with.
 type secretWork struct {
-	*project
+	*project.Directory
+	app         *App
 	declared    *projects.Project // nil where there are no project files
 	store       *sqlite.Store
 	environment string
@@ -34,34 +35,34 @@ type secretWork struct {
 
 // openSecrets opens the project, its store and the environment.
 func (a *App) openSecrets(ctx context.Context) (*secretWork, diag.List) {
-	return a.openSecretsIn(ctx, (*project).chooseEnvironment)
+	return a.openSecretsIn(ctx, (*project.Directory).ChooseEnvironment)
 }
 
 // openSecretsIn is openSecrets with a choice of the environment.
-func (a *App) openSecretsIn(ctx context.Context, choose func(p *project, declared *projects.Project, named string) (string, diag.List)) (*secretWork, diag.List) {
-	p, diags := a.openRoot()
+func (a *App) openSecretsIn(ctx context.Context, choose func(p *project.Directory, declared *projects.Project, named string) (string, diag.List)) (*secretWork, diag.List) {
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	w := &secretWork{project: p, environment: p.environment}
+	w := &secretWork{Directory: p, app: a, environment: p.Environment}
 	fail := func(d diag.List) (*secretWork, diag.List) {
 		p.Close()
 		return nil, append(diags, d...)
 	}
-	if projects.Exists(p.place(".")) {
+	if projects.Exists(p.Place(".")) {
 		var d diag.List
-		w.declared, d = projects.Load(p.place("."))
+		w.declared, d = projects.Load(p.Place("."))
 		if w.declared != nil {
-			a.sources = w.declared.Files
+			a.Sources = w.declared.Files
 		}
 		if d.HasErrors() {
 			return fail(d)
 		}
-		if w.environment, d = choose(p, w.declared, a.environment); d.HasErrors() {
+		if w.environment, d = choose(p, w.declared, a.Environment); d.HasErrors() {
 			return fail(d)
 		}
 	}
-	store, d := p.store(ctx)
+	store, d := p.Store(ctx)
 	if d.HasErrors() {
 		return fail(d)
 	}
@@ -80,13 +81,13 @@ func (a *App) withSecrets(w *secretWork, diags diag.List, do func(w *secretWork)
 		return a.fail(diags)
 	}
 	defer w.Close()
-	a.show(diags)
+	a.Show(diags)
 	return do(w)
 }
 
 // may refuses what roles do not allow somebody to do with a secret, or with all.
 func (w *secretWork) may(name string) diag.List {
-	return w.app.may(access.Secret, w.environment, name)
+	return w.app.May(access.Secret, w.environment, name)
 }
 
 // secret is a secret that is declared; nil where it is not.
@@ -113,7 +114,7 @@ func (w *secretWork) undeclared(name string) diag.List {
 }
 
 func completeSecrets(app *App, _ []string) []string {
-	p, _ := app.openWorkflows()
+	p, _ := app.OpenWorkflows()
 	if p == nil {
 		return nil
 	}
@@ -153,7 +154,7 @@ func (w *secretWork) set(ctx context.Context, name string) int {
 	case len(value) > sources.Largest:
 		return w.app.failf("Value too long", "A secret has at most %d bytes.", sources.Largest)
 	}
-	version, err := w.store.SetSecret(ctx, w.environment, name, []byte(value), w.app.actor())
+	version, err := w.store.SetSecret(ctx, w.environment, name, []byte(value), w.app.Actor())
 	if err != nil {
 		return w.app.fail(diag.FromError(err))
 	}
@@ -193,7 +194,7 @@ func (w *secretWork) get(ctx context.Context, name string, reveal bool) int {
 		if diags := w.may(name); diags.HasErrors() {
 			return w.app.fail(diags)
 		}
-		text, _, err := w.secretReader(w.environment).Read(ctx, s, "")
+		text, _, err := w.SecretReader(w.environment).Read(ctx, s, "")
 		if err != nil {
 			return w.app.fail(diag.ErrorAt(s.DeclRange, "Cannot read secret", "The secret %q cannot be read: %s.", name, err))
 		}
@@ -377,7 +378,7 @@ func secretRemoveCommand() *command {
 					if diags := w.may(args[0]); diags.HasErrors() {
 						return app.fail(diags)
 					}
-					count, err := w.store.RemoveSecret(ctx, w.environment, args[0], version, app.actor())
+					count, err := w.store.RemoveSecret(ctx, w.environment, args[0], version, app.Actor())
 					if err != nil {
 						return app.fail(diag.FromError(err))
 					}
@@ -391,6 +392,3 @@ func secretRemoveCommand() *command {
 		},
 	}
 }
-
-// markerOf is the file of a store that names its key.
-func markerOf(storeDir string) string { return filepath.Join(storeDir, "key") }

@@ -8,6 +8,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 )
@@ -19,7 +20,9 @@ func secretRotateKeyCommand() *command {
 		setup: func(*flagSet) action {
 			return func(ctx context.Context, app *App, _ []string) int {
 				// It is about the store, and all environments in it.
-				whole := func(p *project, _ *projects.Project, _ string) (string, diag.List) { return p.environment, nil }
+				whole := func(p *project.Directory, _ *projects.Project, _ string) (string, diag.List) {
+					return p.Environment, nil
+				}
 				w, diags := app.openSecretsIn(ctx, whole)
 				return app.withSecrets(w, diags, func(w *secretWork) int { return w.rotateKey(ctx) })
 			}
@@ -33,7 +36,7 @@ func (w *secretWork) rotateKey(ctx context.Context) int {
 		environments = sortedKeys(w.declared.Environments)
 	}
 	for _, environment := range environments {
-		if diags := w.app.may(access.Secret, environment, ""); diags.HasErrors() {
+		if diags := w.app.May(access.Secret, environment, ""); diags.HasErrors() {
 			return w.app.fail(diags)
 		}
 	}
@@ -52,7 +55,7 @@ func (w *secretWork) rotateKey(ctx context.Context) int {
 	}
 	var done sqlite.Resealed
 	if !r.Sealed {
-		if done, err = w.store.Reseal(ctx, r, w.keyring, sqlite.ResealOptions{After: func(sqlite.Resealed) error { return context.Cause(ctx) }}); err != nil {
+		if done, err = w.store.Reseal(ctx, r, w.Keyring, sqlite.ResealOptions{After: func(sqlite.Resealed) error { return context.Cause(ctx) }}); err != nil {
 			return w.app.failf("The key is not changed yet", "%s. Nothing is lost: both keys are valid. Run the command again to go on.", strings.TrimSuffix(err.Error(), "."))
 		}
 	}
@@ -61,7 +64,7 @@ func (w *secretWork) rotateKey(ctx context.Context) int {
 		return w.app.fail(diag.FromError(err))
 	}
 	for _, key := range retired {
-		if _, err := w.keyring.Retire(key); err != nil {
+		if _, err := w.Keyring.Retire(key); err != nil {
 			return w.app.fail(diag.FromError(err))
 		}
 	}
@@ -71,7 +74,7 @@ func (w *secretWork) rotateKey(ctx context.Context) int {
 	if len(done.Skipped) > 0 {
 		const most = 10
 		shown := done.Skipped[:min(most, len(done.Skipped))]
-		w.app.show(diag.Warningf("Values stay as they are", "%d values could not be opened, and are still sealed with the key they were sealed with:\n  %s", len(done.Skipped), strings.Join(shown, "\n  ")))
+		w.app.Show(diag.Warningf("Values stay as they are", "%d values could not be opened, and are still sealed with the key they were sealed with:\n  %s", len(done.Skipped), strings.Join(shown, "\n  ")))
 	}
 	fmt.Fprintf(w.app.Out, "Sealed %d values anew. The key is %s now.\n", done.Values, r.Key)
 	if len(retired) > 0 {
@@ -82,7 +85,7 @@ func (w *secretWork) rotateKey(ctx context.Context) int {
 
 // rotation begins a change of the key, or goes on with the one that was cut off.
 func (w *secretWork) rotation(ctx context.Context) (sqlite.Rotation, diag.List) {
-	named, err := w.keyring.Named()
+	named, err := w.Keyring.Named()
 	if err != nil {
 		return sqlite.Rotation{}, diag.FromError(err)
 	}
@@ -91,24 +94,24 @@ func (w *secretWork) rotation(ctx context.Context) (sqlite.Rotation, diag.List) 
 		return r, diag.FromError(err)
 	}
 	if !under {
-		former, err := w.keyring.KeyID()
+		former, err := w.Keyring.KeyID()
 		key := former
 		if err == nil && !named {
-			key, err = w.keyring.Make()
+			key, err = w.Keyring.Make()
 		}
 		if err != nil {
 			return r, diag.FromError(err)
 		}
-		if r, err = w.store.BeginRotation(ctx, key, former, w.app.actor()); err != nil {
+		if r, err = w.store.BeginRotation(ctx, key, former, w.app.Actor()); err != nil {
 			return r, diag.FromError(err)
 		}
 	}
 	if !named {
-		if err := w.keyring.Use(r.Key); err != nil {
+		if err := w.Keyring.Use(r.Key); err != nil {
 			return r, diag.FromError(err)
 		}
 	}
-	key, err := w.keyring.KeyID()
+	key, err := w.Keyring.KeyID()
 	if err != nil {
 		return r, diag.FromError(err)
 	}

@@ -26,7 +26,7 @@ func (o *rotateOptions) register(f *flagSet) {
 	f.text(&o.environment, "env", "NAME", "The environment to work in.")
 	f.text(&o.environment, "environment", "NAME", "The same as -env.")
 	f.toggle(&o.detach, "detach", "Only make the run and print its name: a runner (\"tutti runner\") drives it.")
-	o.registerValues(f)
+	registerValues(f, &o.VariableOptions)
 }
 
 func secretRotateCommand() *command {
@@ -57,7 +57,7 @@ func secretRollbackCommand() *command {
 // rotate runs the workflow of a secret's rotation, with back to a version that is
 // there already.
 func (o *rotateOptions) rotate(ctx context.Context, app *App, name string, back bool) int {
-	app.environment = o.environment
+	app.Environment = o.environment
 	w, diags := app.openSecrets(ctx)
 	if diags.HasErrors() {
 		return app.fail(diags)
@@ -70,7 +70,7 @@ func (o *rotateOptions) rotate(ctx context.Context, app *App, name string, back 
 		if o.version == 0 {
 			o.version, diags = w.before(ctx, name)
 		}
-		o.given = append(o.given, configs.GivenVariable{Text: fmt.Sprintf("%s=%d", projects.RotationVersion, o.version)})
+		o.Given = append(o.Given, configs.GivenVariable{Text: fmt.Sprintf("%s=%d", projects.RotationVersion, o.version)})
 	}
 	declared := w.declared
 	w.Close()
@@ -237,5 +237,5 @@ func (a *App) reportRotation(d *flow.Definition, m *flow.Machine) {
 		fmt.Fprintln(a.Err, text.AsString())
 		return
 	}
-	a.show(diag.ErrorAt(d.Workflow.DeclRange, "Secret was not rotated", "%s", text.AsString()))
+	a.Show(diag.ErrorAt(d.Workflow.DeclRange, "Secret was not rotated", "%s", text.AsString()))
 }

@@ -21,10 +21,13 @@ import (
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/egress"
 	"github.com/tutti-dev/tutti/internal/notify"
+	"github.com/tutti-dev/tutti/internal/operations"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/actions"
 	"github.com/tutti-dev/tutti/internal/server"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/server/work"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/telemetry"
 )
@@ -77,7 +80,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	ctx, let := within(ctx, grace)
+	ctx, let := operations.Within(ctx, grace)
 	defer let()
 	log := o.log(app)
 	ctx = telemetry.WithLog(ctx, log)
@@ -86,12 +89,12 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 		return app.fail(diags)
 	}
 	defer op.Close()
-	store, diags := op.store(ctx)
+	store, diags := op.Store(ctx)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	actions.SweepScratch()
-	if app.egress, diags = guardOf(o.private); diags.HasErrors() {
+	if app.Egress, diags = guardOf(o.private); diags.HasErrors() {
 		return app.fail(diags)
 	}
 	listener, err := net.Listen("tcp", cmp.Or(o.listen, defaultListen))
@@ -107,9 +110,9 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	if err != nil {
 		return app.failf("Cannot watch the store", "%s.", err)
 	}
-	s, beside, diags := o.assemble(ctx, op, store, changes, log)
+	s, beside, diags := o.assemble(ctx, app, op.Operation, store, changes, log)
 	if o.retain != "" && !diags.HasErrors() {
-		diags = app.may(access.Admin, op.environment, "")
+		diags = app.May(access.Admin, op.Environment, "")
 		beside = append(beside, func(ctx context.Context) { app.retain(ctx, store, age, log) })
 	}
 	if diags.HasErrors() {
@@ -118,7 +121,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	readAgain(ctx, s, log)
 	var all sync.WaitGroup
 	err = s.Serve(ctx, listener, func(url string) {
-		fmt.Fprintf(app.Out, "Tutti serves %s at %s\n", op.workDir, url)
+		fmt.Fprintf(app.Out, "Tutti serves %s at %s\n", op.WorkDir, url)
 		for _, work := range beside {
 			all.Go(func() { work(ctx) })
 		}
@@ -144,45 +147,40 @@ func (o *serverOptions) log(app *App) *slog.Logger {
 
 // assemble makes the server and what works beside it. Each of these works until its
 // context ends, and returns when it has let go of what it had begun.
-func (o *serverOptions) assemble(ctx context.Context, op *operation, store *sqlite.Store, changes *sqlite.Changes, log *slog.Logger) (*server.Server, []func(context.Context), diag.List) {
-	app := op.app
-	app.refusals = newRefusals(store)
-	known, diags := app.serverIdentities(ctx, store)
+func (o *serverOptions) assemble(ctx context.Context, app *App, op *operations.Operation, store *sqlite.Store, changes *sqlite.Changes, log *slog.Logger) (*server.Server, []func(context.Context), diag.List) {
+	app.Refusals = project.NewRefusals(store)
+	known, diags := app.ServerIdentities(ctx, store)
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
-	started, diags := op.openServerTriggers(ctx)
+	started, diags := work.OpenTriggers(ctx, op)
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
-	runner := &runs.Runner{Store: store, Actor: app.actor(), Egress: app.egress}
-	driver := &runDriver{
-		o: &runnerOptions{most: o.most, quiet: true}, op: op, r: runner, drain: ctx.Done(), hard: hardContext(ctx).Done(),
-		driving: map[string]bool{}, alone: map[string]time.Time{},
-	}
-	work := &serverWork{op: op, runner: runner, observer: newStackObserver(op, store), speculative: o.speculative}
-	work.observer.work = work
-	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: work.plansOf}
+	runner := &runs.Runner{Store: store, Actor: app.Actor(), Egress: app.Egress}
+	driver := operations.NewDriver(op, runner, o.most, func(string, ...any) {}, ctx.Done(), operations.Hard(ctx).Done())
+	asked := work.New(op, runner, store, o.speculative)
+	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: asked.PlansOf}
 	s := &server.Server{
 		API: &api.API{
-			Store: store, Events: store, Outbox: store, Runner: runner, Work: work, Version: programVersion(), Name: filepath.Base(op.workDir),
+			Store: store, Events: store, Outbox: store, Runner: runner, Work: asked, Version: project.ProgramVersion(), Name: filepath.Base(op.WorkDir),
 			Changed: changes.Next, Stop: ctx.Done(),
 		},
-		Token: known.token, Issuers: known.issuers, LoggedIn: known.loggedIn, Refused: app.refuseRequest,
+		Token: known.Token, Issuers: known.Issuers, LoggedIn: known.LoggedIn, Refused: func(r server.Refusal) { work.RefuseRequest(app.Session, r) },
 		Locks: store,
-		Hooks: started.hooks,
+		Hooks: started.Hooks,
 		Log:   log,
 		URL:   o.url, Certificate: o.certificate, Key: o.key, Proxied: o.proxied,
 	}
 	if !o.tokens {
-		who := app.identity()
+		who := app.Identity()
 		s.Local = &who
 	}
 	return s, []func(context.Context){
-		func(ctx context.Context) { driver.follow(ctx, changes.Next) },
-		func(ctx context.Context) { started.serve(ctx, changes.Next) },
-		func(ctx context.Context) { op.serveNotify(ctx, notifier) },
-		work.observer.serve,
+		func(ctx context.Context) { driver.Follow(ctx, changes.Next) },
+		func(ctx context.Context) { started.Serve(ctx, changes.Next) },
+		func(ctx context.Context) { work.ServeNotify(ctx, op, notifier) },
+		asked.Observer.Serve,
 	}, nil
 }
 
@@ -231,7 +229,7 @@ func (a *App) retain(ctx context.Context, store *sqlite.Store, age time.Duration
 	ticker := time.NewTicker(max(min(pruneEvery, age), time.Second))
 	defer ticker.Stop()
 	for {
-		switch done, err := store.Prune(ctx, time.Now().Add(-age), a.actor(), false); {
+		switch done, err := store.Prune(ctx, time.Now().Add(-age), a.Actor(), false); {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
@@ -276,39 +274,4 @@ func (w logWriter) Write(text []byte) (int, error) {
 		w.log.Warn(said)
 	}
 	return len(text), nil
-}
-
-// breath is how long follow waits at least between two looks, and breaths how many times
-// as long as it took to look: what changes in between is seen with the next, and many
-// open runs do not take up the process.
-const (
-	breath        = 20 * time.Millisecond
-	breaths       = 10
-	longestBreath = time.Second
-)
-
-// follow looks for runs to drive whenever something has changed, and from time to
-// time: the death of a process changes nothing.
-func (d *runDriver) follow(ctx context.Context, changed func() <-chan struct{}) {
-	ticker := time.NewTicker(5 * time.Second)
-	defer ticker.Stop()
-	for {
-		next, began := changed(), time.Now()
-		if _, err := d.look(context.WithoutCancel(ctx)); err != nil {
-			d.op.app.show(diag.Warningf("Cannot look for runs", "%s.", err))
-		}
-		took := time.Since(began)
-		select {
-		case <-ctx.Done():
-			d.all.Wait()
-			d.r.Wait()
-			return
-		case <-next:
-			select {
-			case <-ctx.Done():
-			case <-time.After(min(max(breath, breaths*took), longestBreath)):
-			}
-		case <-ticker.C:
-		}
-	}
 }

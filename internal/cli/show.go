@@ -2,15 +2,15 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
-	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -27,113 +27,97 @@ func showCommand() *command {
 					return app.showPlanOfStacks(ctx, args[0], o.json)
 				}
 				if len(args) == 1 {
-					app.selectStackOf(args[0])
+					app.SelectStackOf(args[0])
 				} else if e, diags := app.openSeveral(); e != nil || diags.HasErrors() {
 					if e == nil {
 						return app.fail(diags)
 					}
 					defer e.Close()
-					return e.showStates(ctx, o.json)
+					return app.showStates(ctx, e, o.json)
 				}
-				p, diags := app.openProject()
+				p, diags := app.OpenProject()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
 				if len(args) == 1 {
-					return p.showFile(ctx, args[0], o.json)
+					return app.showFile(ctx, p, args[0], o.json)
 				}
-				st, diags := p.state(ctx)
+				st, diags := p.State(ctx)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				if !o.json {
-					app.show(diags)
+					app.Show(diags)
 				}
-				return p.showState(ctx, st, o.json)
+				return app.showState(ctx, p, st, o.json)
 			}
 		},
 	}
 }
 
 // showFile shows a saved plan or a tfstate file.
-func (p *project) showFile(ctx context.Context, name string, asJSON bool) int {
+func (a *App) showFile(ctx context.Context, p *project.Directory, name string, asJSON bool) int {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return p.app.failf("Cannot read file", "%s.", err)
+		return a.failf("Cannot read file", "%s.", err)
 	}
 	if !plans.IsEncoded(data) {
 		if st, err := states.Decode(data); err == nil {
-			return p.showState(ctx, st, asJSON)
+			return a.showState(ctx, p, st, asJSON)
 		}
 	}
-	loaded, diags := p.loadPlanFile(name)
+	loaded, diags := operations.LoadPlanFile(p, name)
 	if diags.HasErrors() {
-		return p.app.fail(diags)
+		return a.fail(diags)
 	}
 	if asJSON {
-		err := jsonplan.WritePlan(p.app.Out, loaded.plan, loaded.config, p.jsonOptions(ctx))
-		fmt.Fprintln(p.app.Out)
+		err := jsonplan.WritePlan(a.Out, loaded.Plan, loaded.Config, p.JSONOptions(ctx))
+		fmt.Fprintln(a.Out)
 		if err != nil {
-			return p.app.failf("Cannot write JSON", "%s.", err)
+			return a.failf("Cannot write JSON", "%s.", err)
 		}
 		return exitOK
 	}
-	p.app.terminals().out.Plan(loaded.plan, p.schemas(ctx))
-	op := &operation{project: p, view: p.app.operationView(false)}
-	op.showCost(ctx, loaded)
-	p.app.show(op.judge(ctx, loaded).advice())
+	a.terminals().out.Plan(loaded.Plan, p.Schemas(ctx))
+	op := operations.New(p, a.operationView(false))
+	op.ShowCost(ctx, loaded)
+	a.Show(op.Judge(ctx, loaded).Advice())
 	return exitOK
 }
 
-func (p *project) jsonOptions(ctx context.Context) jsonplan.Options {
-	return jsonplan.Options{Schemas: p.schemas(ctx), Version: terraformVersion}
-}
-
-func (p *project) showState(ctx context.Context, st *states.State, asJSON bool) int {
+func (a *App) showState(ctx context.Context, p *project.Directory, st *states.State, asJSON bool) int {
 	if asJSON {
-		err := jsonplan.WriteState(p.app.Out, st, storedChecks(st.CheckResults), p.jsonOptions(ctx))
-		fmt.Fprintln(p.app.Out)
+		err := jsonplan.WriteState(a.Out, st, project.StoredChecks(st.CheckResults), p.JSONOptions(ctx))
+		fmt.Fprintln(a.Out)
 		if err != nil {
-			return p.app.failf("Cannot write JSON", "%s.", err)
+			return a.failf("Cannot write JSON", "%s.", err)
 		}
 		return exitOK
 	}
 	if st.Empty() {
-		fmt.Fprintln(p.app.Out, "The state file is empty. No resources are represented.")
+		fmt.Fprintln(a.Out, "The state file is empty. No resources are represented.")
 		return exitOK
 	}
 	for _, inst := range st.Sorted() {
-		p.showInstance(ctx, inst)
+		a.showInstance(ctx, p, inst)
 	}
 	var outputs []views.NamedValue
 	for _, name := range sortedKeys(st.Outputs) {
-		v, err := outputValue(st.Outputs[name])
+		v, err := project.OutputValue(st.Outputs[name])
 		if err != nil {
-			return p.app.failf("Invalid output in the state", "The value of output %q cannot be read: %s.", name, err)
+			return a.failf("Invalid output in the state", "The value of output %q cannot be read: %s.", name, err)
 		}
 		outputs = append(outputs, views.NamedValue{Name: name, Value: v, Sensitive: st.Outputs[name].Sensitive})
 	}
-	views.StateOutputs(p.app.Out, outputs)
+	views.StateOutputs(a.Out, outputs)
 	return exitOK
 }
 
 // showInstance shows one object of the state.
-func (p *project) showInstance(ctx context.Context, inst *states.Instance) {
+func (a *App) showInstance(ctx context.Context, p *project.Directory, inst *states.Instance) {
 	var b strings.Builder
-	schema := jsonplan.SchemaFor(p.schemas(ctx)(inst.Provider.Provider), inst.Object.Instance.Resource)
+	schema := jsonplan.SchemaFor(p.Schemas(ctx)(inst.Provider.Provider), inst.Object.Instance.Resource)
 	views.Instance(&b, inst, schema)
-	fmt.Fprintln(p.app.Out, b.String())
-}
-
-// storedChecks reads the outcomes of checks that the state keeps.
-func storedChecks(raw json.RawMessage) []plans.CheckResult {
-	if len(raw) == 0 {
-		return nil
-	}
-	list, err := runs.ReadCheckResults(raw)
-	if err != nil {
-		return nil
-	}
-	return list
+	fmt.Fprintln(a.Out, b.String())
 }

@@ -10,7 +10,9 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/workflow"
@@ -50,7 +52,7 @@ func decisionCommand(name, summary string, kind workflow.SignalKind, about strin
 				}
 				have, people := 0, 0
 				about := &verdict{}
-				return app.signalRun(ctx, args[0], access.Approve, func(p *project, r *runs.Runner, run runs.Run) (s workflow.Signal, diags diag.List) {
+				return app.signalRun(ctx, args[0], access.Approve, func(p *project.Directory, r *runs.Runner, run runs.Run) (s workflow.Signal, diags diag.List) {
 					s, have, people, diags = app.decide(ctx, p, r, run, d, about)
 					return s, diags
 				}, func(s workflow.Signal) string {
@@ -81,17 +83,17 @@ func decided(kind workflow.SignalKind, step, run string, have, people int) strin
 // decide makes the signal of a decision, after showing the plan it is about. It says
 // how many people have approved with it, and how many must, and sets what is to be said
 // about the plan that is approved.
-func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.Run, d decision, about *verdict) (s workflow.Signal, have, people int, diags diag.List) {
-	s = workflow.Signal{Kind: d.kind, By: a.actor(), Name: d.step}
+func (a *App) decide(ctx context.Context, p *project.Directory, r *runs.Runner, run runs.Run, d decision, about *verdict) (s workflow.Signal, have, people int, diags diag.List) {
+	s = workflow.Signal{Kind: d.kind, By: a.Actor(), Name: d.step}
 	m, diags := r.HearWorkflow(ctx, run)
 	if diags.HasErrors() {
 		return s, 0, 0, diags
 	}
-	policy, diags := a.policy()
+	policy, diags := a.Policy()
 	if diags.HasErrors() {
 		return s, 0, 0, diags
 	}
-	out := workflow.Decision{Comment: d.comment, Digest: d.digest, Roles: policy.RolesOf(a.identity())}
+	out := workflow.Decision{Comment: d.comment, Digest: d.digest, Roles: policy.RolesOf(a.Identity())}
 	if !policy.Declared() {
 		out.Roles = []string{workflow.AnyRole}
 	}
@@ -114,8 +116,8 @@ func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.R
 		}
 	}
 	if d.kind == workflow.SignalApprove && out.Digest != "" {
-		judged, diags := p.verdictOn(ctx, out.Digest, run)
-		a.show(diags)
+		judged, diags := verdictOn(ctx, p, out.Digest, run)
+		a.Show(diags)
 		*about = *judged
 		if !asks {
 			about.showApart(a)
@@ -128,8 +130,8 @@ func (a *App) decide(ctx context.Context, p *project, r *runs.Runner, run runs.R
 }
 
 // confirmPlan shows what a plan does, and asks whether it is approved.
-func (a *App) confirmPlan(ctx context.Context, p *project, m *flow.Machine, step, digest string, about *verdict) diag.List {
-	text, diags := p.describePlan(ctx, digest)
+func (a *App) confirmPlan(ctx context.Context, p *project.Directory, m *flow.Machine, step, digest string, about *verdict) diag.List {
+	text, diags := describePlan(ctx, p, digest)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -170,15 +172,15 @@ func (a *App) confirmText(ctx context.Context, text string, about *verdict, mess
 const maxShownChanges = 50
 
 // describePlan says what a plan that was kept does.
-func (p *project) describePlan(ctx context.Context, digest string) (string, diag.List) {
+func describePlan(ctx context.Context, p *project.Directory, digest string) (string, diag.List) {
 	cannot := func(err error) (string, diag.List) {
 		return "", diag.Errorf("Cannot show the plan", "The plan %s cannot be read: %s. Nobody should approve what cannot be seen; somebody who knows what it is can give -digest.", digest, err)
 	}
-	data, err := p.opened.Blob(ctx, sharedPrefix+digest)
+	data, err := p.Opened.Blob(ctx, operations.SharedPrefix+digest)
 	if err != nil {
 		return cannot(err)
 	}
-	shared, err := stacks.DecodePlan(data, p.keyring)
+	shared, err := stacks.DecodePlan(data, p.Keyring)
 	if err != nil {
 		return cannot(err)
 	}
@@ -188,7 +190,7 @@ func (p *project) describePlan(ctx context.Context, digest string) (string, diag
 	var b strings.Builder
 	fmt.Fprintf(&b, "Plan %s\n", digest)
 	for _, part := range shared.Stacks {
-		plan, err := plans.Decode(part.Encoded, p.keyring)
+		plan, err := plans.Decode(part.Encoded, p.Keyring)
 		if err != nil {
 			return cannot(err)
 		}
@@ -202,7 +204,7 @@ func (p *project) describePlan(ctx context.Context, digest string) (string, diag
 
 // describePart says what a plan does to one stack.
 func describePart(b *strings.Builder, stack, environment string, plan *plans.Plan) {
-	fmt.Fprintf(b, "  Stack %s in environment %s: %s\n", stack, environment, summaryLine(plan))
+	fmt.Fprintf(b, "  Stack %s in environment %s: %s\n", stack, environment, operations.SummaryLine(plan))
 	shown := 0
 	for _, c := range plan.Changes {
 		if c.Action == plans.NoOp {
@@ -257,7 +259,7 @@ func signalCommand() *command {
 			var data string
 			f.text(&data, "data", "JSON", "What comes with it, as step.NAME.outputs.data; null without.")
 			return func(ctx context.Context, app *App, args []string) int {
-				s := workflow.Signal{Kind: workflow.SignalEvent, Name: args[1], By: app.actor(), Data: json.RawMessage("null")}
+				s := workflow.Signal{Kind: workflow.SignalEvent, Name: args[1], By: app.Actor(), Data: json.RawMessage("null")}
 				if data != "" {
 					if !json.Valid([]byte(data)) {
 						return app.failf("Invalid data", "The value of -data is not JSON: %s.", data)
@@ -267,7 +269,7 @@ func signalCommand() *command {
 				if app.remote != nil {
 					return app.signalThere(ctx, args[0], s)
 				}
-				return app.signalRun(ctx, args[0], access.Signal, func(*project, *runs.Runner, runs.Run) (workflow.Signal, diag.List) { return s, nil },
+				return app.signalRun(ctx, args[0], access.Signal, func(*project.Directory, *runs.Runner, runs.Run) (workflow.Signal, diag.List) { return s, nil },
 					func(s workflow.Signal) string { return fmt.Sprintf("Told of %s (run %s).\n", s.Name, args[0]) })
 			}
 		},
@@ -275,13 +277,13 @@ func signalCommand() *command {
 }
 
 // signalRun finds a run, makes a signal for it and sends it.
-func (a *App) signalRun(ctx context.Context, id string, verb access.Verb, make func(*project, *runs.Runner, runs.Run) (workflow.Signal, diag.List), done func(workflow.Signal) string) int {
-	p, diags := a.openRoot()
+func (a *App) signalRun(ctx context.Context, id string, verb access.Verb, make func(*project.Directory, *runs.Runner, runs.Run) (workflow.Signal, diag.List), done func(workflow.Signal) string) int {
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
@@ -289,7 +291,7 @@ func (a *App) signalRun(ctx context.Context, id string, verb access.Verb, make f
 	if err != nil {
 		return a.failf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
 	}
-	if diags := a.mayRun(ctx, store, run, verb); diags.HasErrors() {
+	if diags := a.MayRun(ctx, store, run, verb); diags.HasErrors() {
 		return a.fail(diags)
 	}
 	if run.Status.Ended() {

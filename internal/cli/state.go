@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -30,24 +31,25 @@ func stateCommand() *command {
 
 // stateEdit opens the state for a command that reads or changes it.
 type stateEdit struct {
-	*project
-	st *states.State
+	*project.Directory
+	app *App
+	st  *states.State
 }
 
 func (a *App) openState(ctx context.Context, o *stateOptions) (*stateEdit, diag.List) {
-	p, diags := a.openProject()
+	p, diags := a.OpenProject()
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	p.useStateFile(o)
+	p.UseStateFile(o.state, o.stateOut, o.backup)
 	o.gate.hold(a)
-	st, diags := p.state(ctx)
+	st, diags := p.State(ctx)
 	if diags.HasErrors() {
 		p.Close()
 		return nil, diags
 	}
-	a.show(diags)
-	return &stateEdit{project: p, st: st}, nil
+	a.Show(diags)
+	return &stateEdit{Directory: p, app: a, st: st}, nil
 }
 
 // write records changes and brings an exported file up to date.
@@ -58,25 +60,25 @@ func (e *stateEdit) write(ctx context.Context, cause string, changes []states.Ch
 // writeMoved is write for changes by which objects get another address; moved says
 // where they were before.
 func (e *stateEdit) writeMoved(ctx context.Context, cause string, changes []states.Change, moved map[addrs.Object]addrs.Object) int {
-	if diags := e.may(access.State); diags.HasErrors() {
+	if diags := e.May(access.State); diags.HasErrors() {
 		return e.app.fail(diags)
 	}
 	if len(e.st.Problems) > 0 && slices.ContainsFunc(changes, func(c states.Change) bool { return c.After != nil }) {
-		return e.app.fail(unreadable(e.st, diag.Error, "Nothing was changed, because they would be lost."))
+		return e.app.fail(project.Unreadable(e.st, diag.Error, "Nothing was changed, because they would be lost."))
 	}
 	if len(changes) > 0 {
-		told, diags := e.passState(ctx, cause, e.st, changes, moved)
+		told, diags := gate.PassState(ctx, e.Directory, e.app.operationView(false), cause, e.st, changes, moved)
 		if diags.HasErrors() {
 			return e.app.fail(diags)
 		}
-		e.app.show(diags)
-		err := e.opened.Write(ctx, e.key(), states.Write{Cause: cause, Changes: changes, Events: append(told, stateEvents(e.app.actor(), e.key(), cause, changes)...)})
+		e.app.Show(diags)
+		err := e.Opened.Write(ctx, e.Key(), states.Write{Cause: cause, Changes: changes, Events: append(told, project.StateEvents(e.app.Actor(), e.Key(), cause, changes)...)})
 		if err != nil {
 			return e.app.fail(stateWriteProblem(err))
 		}
 	}
-	if diags := e.export(ctx); len(diags) > 0 {
-		e.app.show(diags)
+	if diags := e.Export(ctx); len(diags) > 0 {
+		e.app.Show(diags)
 	}
 	return exitOK
 }
@@ -123,7 +125,7 @@ func stateListCommand() *command {
 				}
 				if several != nil {
 					defer several.Close()
-					return several.listObjects(ctx, args, id)
+					return app.listObjects(ctx, several, args, id)
 				}
 				e, diags := app.openState(ctx, &o)
 				if diags.HasErrors() {
@@ -143,7 +145,7 @@ func stateListCommand() *command {
 
 // withID leaves those that have this id; all where it is empty.
 func withID(list []*states.Instance, id string) []*states.Instance {
-	return slices.DeleteFunc(list, func(inst *states.Instance) bool { return id != "" && objectID(inst) != id })
+	return slices.DeleteFunc(list, func(inst *states.Instance) bool { return id != "" && project.ObjectID(inst) != id })
 }
 
 // printAddresses prints the address of each instance once, whatever it has deposed.
@@ -157,17 +159,6 @@ func printAddresses(out io.Writer, prefix string, list []*states.Instance) {
 		last = inst.Object.Instance
 	}
 	fmt.Fprint(out, b.String())
-}
-
-// objectID is the id attribute of an object; empty where it has none.
-func objectID(inst *states.Instance) string {
-	var doc struct {
-		ID string `json:"id"`
-	}
-	if json.Unmarshal(inst.Attributes, &doc) != nil {
-		return ""
-	}
-	return doc.ID
 }
 
 func stateShowCommand() *command {
@@ -191,7 +182,7 @@ func stateShowCommand() *command {
 				for _, inst := range e.st.Sorted() {
 					if inst.Object.Instance == addr {
 						found = true
-						e.showInstance(ctx, inst)
+						app.showInstance(ctx, e.Directory, inst)
 					}
 				}
 				if !found {
@@ -244,7 +235,7 @@ func stateMoveCommand() *command {
 				if code := e.writeMoved(ctx, "move", moveChanges(e.st, list), from); code != exitOK {
 					return code
 				}
-				fmt.Fprintf(app.Out, "Successfully moved %s.\n", countOf(len(list), "object"))
+				fmt.Fprintf(app.Out, "Successfully moved %s.\n", diag.CountOf(len(list), "object"))
 				return exitOK
 			}
 		},
@@ -288,7 +279,7 @@ func stateRemoveCommand() *command {
 				if code := e.write(ctx, "remove", removal(list)); code != exitOK {
 					return code
 				}
-				fmt.Fprintf(app.Out, "Successfully removed %s.\n", countOf(len(list), "object"))
+				fmt.Fprintf(app.Out, "Successfully removed %s.\n", diag.CountOf(len(list), "object"))
 				return exitOK
 			}
 		},
@@ -340,7 +331,7 @@ func statePushCommand() *command {
 					return app.fail(diags)
 				}
 				defer e.Close()
-				if diags := e.may(access.State); diags.HasErrors() {
+				if diags := e.May(access.State); diags.HasErrors() {
 					return app.fail(diags)
 				}
 				if !force && e.st.Serial > 0 {
@@ -355,17 +346,17 @@ func statePushCommand() *command {
 					pushed.Lineage = uuid.NewString()
 				}
 				pushed.Serial = max(pushed.Serial, e.st.Serial+1)
-				write := wholeState(e.app.actor(), e.key(), e.st, pushed, "push")
-				told, diags := e.passState(ctx, "push", e.st, write.Changes, nil)
+				write := project.WholeState(e.app.Actor(), e.Key(), e.st, pushed, "push")
+				told, diags := gate.PassState(ctx, e.Directory, e.app.operationView(false), "push", e.st, write.Changes, nil)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				app.show(diags)
+				app.Show(diags)
 				write.Events = append(told, write.Events...)
-				if err := e.opened.Write(ctx, e.key(), write); err != nil {
+				if err := e.Opened.Write(ctx, e.Key(), write); err != nil {
 					return app.fail(stateWriteProblem(err))
 				}
-				app.show(e.export(ctx))
+				app.Show(e.Export(ctx))
 				return exitOK
 			}
 		},
@@ -382,7 +373,7 @@ func (a *App) readPushed(name string) (*states.State, diag.List) {
 	}
 	st, err := states.Decode(data)
 	if err != nil {
-		return nil, inFile("Standard input", diag.FromError(err))
+		return nil, diag.InFile("Standard input", diag.FromError(err))
 	}
 	return st, nil
 }
@@ -395,17 +386,9 @@ func readStateFile(name string) (*states.State, diag.List) {
 	}
 	st, err := states.Decode(data)
 	if err != nil {
-		return nil, inFile(name, diag.FromError(err))
+		return nil, diag.InFile(name, diag.FromError(err))
 	}
 	return st, nil
-}
-
-// inFile says in every diagnostic which file it is about.
-func inFile(name string, diags diag.List) diag.List {
-	for i := range diags {
-		diags[i].Detail = name + ": " + diags[i].Detail
-	}
-	return diags
 }
 
 func stateReplaceProviderCommand() *command {
@@ -451,7 +434,7 @@ func stateReplaceProviderCommand() *command {
 				if code := e.write(ctx, "replace-provider", changes); code != exitOK {
 					return code
 				}
-				fmt.Fprintf(app.Out, "\nSuccessfully replaced the provider of %s.\n", countOf(len(changes), "object"))
+				fmt.Fprintf(app.Out, "\nSuccessfully replaced the provider of %s.\n", diag.CountOf(len(changes), "object"))
 				return exitOK
 			}
 		},
@@ -479,7 +462,7 @@ func stateHistoryCommand() *command {
 					return app.fail(diags)
 				}
 				defer e.Close()
-				list, err := e.opened.History(ctx, e.key(), object)
+				list, err := e.Opened.History(ctx, e.Key(), object)
 				if err != nil {
 					return app.fail(diag.FromError(err))
 				}

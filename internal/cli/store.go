@@ -57,15 +57,15 @@ func describeContents(file string, c sqlite.Contents) contentsJSON {
 }
 
 func (a *App) backUp(ctx context.Context, file string, asJSON bool) int {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	if diags := a.may(access.Admin, p.environment, ""); diags.HasErrors() {
+	if diags := a.May(access.Admin, p.Environment, ""); diags.HasErrors() {
 		return a.fail(diags)
 	}
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
@@ -73,7 +73,7 @@ func (a *App) backUp(ctx context.Context, file string, asJSON bool) int {
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return a.failf("File exists", "There is a file %s already, which is not replaced. Give another name, or remove it.", file)
-	case errors.Is(err, fs.ErrNotExist) && !p.hasStore():
+	case errors.Is(err, fs.ErrNotExist) && !p.HasStore():
 		return a.failf("Nothing to back up", "This project has no store yet: it is made when something is first carried out.")
 	case err != nil:
 		return a.failf("No backup was made", "%s.", strings.TrimPrefix(err.Error(), "cannot back up the store: "))
@@ -117,16 +117,16 @@ Sensitive values can only be read with the key they were sealed with.`,
 }
 
 func (a *App) restore(ctx context.Context, file string, o sqlite.RestoreOptions) int {
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	if diags := a.may(access.Admin, p.environment, ""); diags.HasErrors() {
+	if diags := a.May(access.Admin, p.Environment, ""); diags.HasErrors() {
 		return a.fail(diags)
 	}
-	o.By, o.Now = a.actor(), time.Now
-	out, err := sqlite.Restore(ctx, p.storeDir(), file, o)
+	o.By, o.Now = a.Actor(), time.Now
+	out, err := sqlite.Restore(ctx, p.StoreDir(), file, o)
 	switch {
 	case errors.Is(err, sqlite.ErrInUse):
 		return a.failf("The store is in use", "Another process has the store of this project open: a server, a runner or a command. Stop it first.")
@@ -180,20 +180,20 @@ func (a *App) prune(ctx context.Context, age string, only, asJSON bool) int {
 	if err != nil || old < 0 {
 		return a.failf("Invalid time", "The value of -older-than is no length of time such as \"90d\" or \"12h\": %q.", age)
 	}
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	if diags := a.may(access.Admin, p.environment, ""); diags.HasErrors() {
+	if diags := a.May(access.Admin, p.Environment, ""); diags.HasErrors() {
 		return a.fail(diags)
 	}
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	before := time.Now().Add(-old)
-	done, err := store.Prune(ctx, before, a.actor(), only)
+	done, err := store.Prune(ctx, before, a.Actor(), only)
 	if err != nil {
 		then := "Run the command again to go on."
 		if errors.Is(err, sqlite.ErrFull) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -14,13 +15,15 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/modules"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/tests"
 )
 
 // testOptions are the flags of test.
 type testOptions struct {
-	variableOptions
+	project.VariableOptions
 	filters     []string
 	directory   string
 	junit       string
@@ -35,7 +38,7 @@ func testCommand() *command {
 		about: "Runs the files that end in .tftest.hcl or .tftest.json, beside the configuration and in the folder tests. Each run block plans or applies the module, for real or against mocks, and asserts what comes of it. What was made is destroyed at the end of each file. The state of the project is neither read nor changed.",
 		setup: func(f *flagSet) action {
 			o := &testOptions{directory: "tests"}
-			o.variableOptions.register(f)
+			registerVariables(f, &o.VariableOptions)
 			f.list(&o.filters, "filter", "FILE", "Run this test file only. May be given several times.")
 			f.text(&o.directory, "test-directory", "DIR", "The folder of tests, seen from the module.")
 			f.text(&o.junit, "junit-xml", "FILE", "Write a report in JUnit's XML as well.")
@@ -50,24 +53,24 @@ func testCommand() *command {
 
 func (o *testOptions) run(ctx context.Context, app *App, _ []string) int {
 	app.jsonOut, app.prose = o.json, true
-	if len(app.stacks) > 0 {
+	if len(app.Stacks) > 0 {
 		// Tests know neither state nor project: they are those of a directory.
-		stack, diags := app.openProject()
+		stack, diags := app.OpenProject()
 		if diags.HasErrors() {
 			return app.fail(diags)
 		}
-		dir := stack.rootDir()
+		dir := stack.RootDir()
 		stack.Close()
 		if err := os.Chdir(dir); err != nil {
 			return app.failf("Cannot change to another directory", "%s.", err)
 		}
 	}
-	p, diags := app.openDirectory("")
+	p, diags := app.OpenDirectory("")
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	cfg, diags := p.config(ctx)
+	cfg, diags := p.Config(ctx)
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -75,15 +78,15 @@ func (o *testOptions) run(ctx context.Context, app *App, _ []string) int {
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	o.input = false // tests that ask nobody can be repeated
-	variables, d := p.variables(ctx, cfg, &o.variableOptions, plans.Normal)
+	o.Input = false // tests that ask nobody can be repeated
+	variables, d := p.Variables(ctx, cfg, &o.VariableOptions, plans.Normal)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	results := tests.Run(ctx, files, tests.Options{
-		Load:      func(dir string) (*configs.Config, diag.List) { return p.loadTested(dir) },
-		Providers: p.factory(), Variables: variables, WorkDir: p.workDir, Program: programVersion(),
+		Load:      func(dir string) (*configs.Config, diag.List) { return loadTested(p, dir) },
+		Providers: p.Factory(), Variables: variables, WorkDir: p.WorkDir, Program: project.ProgramVersion(),
 		Parallelism: o.parallelism, Watch: o.watcher(app, p, files),
 	})
 	return o.conclude(app, results)
@@ -111,35 +114,35 @@ func (o *testOptions) load(app *App) ([]*configs.TestFile, diag.List) {
 		diags = append(diags, d...)
 		if f != nil {
 			files = append(files, f)
-			maps.Copy(app.sources, f.Files)
+			maps.Copy(app.Sources, f.Files)
 		}
 	}
 	return files, diags
 }
 
 // loadTested reads a module anew: runs change what they are given.
-func (p *project) loadTested(dir string) (*configs.Config, diag.List) {
-	manifest, err := modules.ReadManifest(p.dataDir)
+func loadTested(p *project.Directory, dir string) (*configs.Config, diag.List) {
+	manifest, err := modules.ReadManifest(p.DataDir)
 	if err != nil {
 		return nil, diag.FromError(err)
 	}
-	cfg, diags := configs.Load(filepath.Clean(dir), configs.LoadOptions{Resolve: manifest.Resolve(dir), TerraformVersion: terraformVersion})
+	cfg, diags := configs.Load(filepath.Clean(dir), configs.LoadOptions{Resolve: manifest.Resolve(dir), TerraformVersion: project.TerraformVersion})
 	if cfg != nil {
-		maps.Copy(p.app.sources, cfg.Files)
+		maps.Copy(p.Session.Sources, cfg.Files)
 	}
 	return cfg, diags
 }
 
-func (o *testOptions) watcher(app *App, p *project, files []*configs.TestFile) tests.Watcher {
+func (o *testOptions) watcher(app *App, p *project.Directory, files []*configs.TestFile) tests.Watcher {
 	if o.json {
 		stream := &views.TestStream{Stream: views.NewStream(app.Out, time.Now)}
-		stream.Stream.Version(terraformVersion, programVersion())
+		stream.Stream.Version(project.TerraformVersion, project.ProgramVersion())
 		stream.Found(files)
 		return stream
 	}
-	report := &views.TestReport{T: app.terminals().out, Problems: func(diags diag.List, _ map[string][]byte) { app.show(diags) }}
+	report := &views.TestReport{T: app.terminals().out, Problems: func(diags diag.List, _ map[string][]byte) { app.Show(diags) }}
 	if o.verbose {
-		report.Details = func(r *tests.RunResult) { app.terminals().out.Plan(r.Plan, p.schemas(context.Background())) }
+		report.Details = func(r *tests.RunResult) { app.terminals().out.Plan(r.Plan, p.Schemas(context.Background())) }
 	}
 	return report
 }
@@ -164,13 +167,9 @@ func (o *testOptions) conclude(app *App, results []*tests.FileResult) int {
 }
 
 func writeJUnit(name string, results []*tests.FileResult) error {
-	file, err := os.Create(name)
-	if err != nil {
+	var report bytes.Buffer
+	if err := views.WriteJUnit(&report, results); err != nil {
 		return err
 	}
-	err = views.WriteJUnit(file, results)
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+	return files.Replace(name, report.Bytes(), 0o644)
 }

@@ -58,23 +58,23 @@ func tokenCreateCommand() *command {
 
 // withTokens opens the store for a command about tokens.
 func (a *App) withTokens(ctx context.Context, do func(*sqlite.Store, *access.Policy) int) int {
-	policy, diags := a.policy()
+	policy, diags := a.Policy()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	if !policy.Declared() {
 		return a.failf("No roles", "Tokens stand for somebody with some of their roles, and this project declares none: write role and grant blocks in its *%s files.", projects.Suffix)
 	}
-	p, diags := a.openRoot()
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
 	defer p.Close()
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	if diags := a.may(access.Admin, p.environment, ""); diags.HasErrors() {
+	if diags := a.May(access.Admin, p.Environment, ""); diags.HasErrors() {
 		return a.fail(diags)
 	}
 	return do(store, policy)
@@ -108,12 +108,12 @@ func (a *App) createToken(ctx context.Context, store *sqlite.Store, policy *acce
 	slices.Sort(o.roles)
 	now := time.Now().UTC()
 	shown, kept, err := access.NewToken(rand.Reader, access.Token{
-		Subject: o.as, Roles: slices.Compact(o.roles), Comment: o.comment, By: access.Subject(a.actor()), Created: now, Expires: now.Add(life),
+		Subject: o.as, Roles: slices.Compact(o.roles), Comment: o.comment, By: access.Subject(a.Actor()), Created: now, Expires: now.Add(life),
 	})
 	if err != nil {
 		return a.fail(diag.FromError(err))
 	}
-	told := runs.AuditEvent(states.Key{}, "token.created", kept.ID, a.actor(), map[string]any{"subject": kept.Subject, "roles": kept.Roles, "expires": kept.Expires})
+	told := runs.AuditEvent(states.Key{}, "token.created", kept.ID, a.Actor(), map[string]any{"subject": kept.Subject, "roles": kept.Roles, "expires": kept.Expires})
 	if err := store.PutToken(ctx, kept, told); err != nil {
 		return a.fail(diag.FromError(err))
 	}
@@ -172,7 +172,7 @@ func tokenRevokeCommand() *command {
 		setup: func(*flagSet) action {
 			return func(ctx context.Context, app *App, args []string) int {
 				return app.withTokens(ctx, func(store *sqlite.Store, _ *access.Policy) int {
-					err := store.RevokeToken(ctx, args[0], time.Now(), runs.AuditEvent(states.Key{}, "token.revoked", args[0], app.actor(), nil))
+					err := store.RevokeToken(ctx, args[0], time.Now(), runs.AuditEvent(states.Key{}, "token.revoked", args[0], app.Actor(), nil))
 					switch {
 					case errors.Is(err, sqlite.ErrNoToken):
 						return app.failf("No such token", "There is no token %q. \"tutti token list\" lists them.", args[0])

@@ -7,6 +7,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/stacks"
 )
 
@@ -36,7 +37,7 @@ func validateCommand() *command {
 				if o.json {
 					return app.validated(diags)
 				}
-				app.show(diags)
+				app.Show(diags)
 				if diags.HasErrors() {
 					return exitFailed
 				}
@@ -53,7 +54,7 @@ func validateCommand() *command {
 
 // validated prints findings in the form of validate -json.
 func (a *App) validated(diags diag.List) int {
-	doc := validateJSON{FormatVersion: "1.0", Valid: !diags.HasErrors(), Diagnostics: views.DiagnosticsJSON(diags, a.sources)}
+	doc := validateJSON{FormatVersion: "1.0", Valid: !diags.HasErrors(), Diagnostics: views.DiagnosticsJSON(diags, a.Sources)}
 	if doc.Diagnostics == nil {
 		doc.Diagnostics = []views.DiagnosticJSON{}
 	}
@@ -71,41 +72,41 @@ func (a *App) validated(diags diag.List) int {
 }
 
 func (a *App) validate(ctx context.Context) diag.List {
-	e, diags := a.findEnsemble()
+	e, diags := a.FindEnsemble()
 	if diags.HasErrors() {
 		return diags
 	}
 	if e != nil {
 		defer e.Close()
-		return append(diags, e.validate(ctx)...)
+		return append(diags, validateStacks(ctx, e)...)
 	}
-	p, diags := a.openDirectory("")
+	p, diags := a.OpenDirectory("")
 	if diags.HasErrors() {
 		return diags
 	}
 	defer p.Close()
-	return p.validate(ctx)
+	return validateDirectory(ctx, p)
 }
 
-func (p *project) validate(ctx context.Context) diag.List {
-	cfg, diags := p.config(ctx)
+func validateDirectory(ctx context.Context, p *project.Directory) diag.List {
+	cfg, diags := p.Config(ctx)
 	if cfg == nil || diags.HasErrors() {
 		return diags
 	}
-	return append(diags, engine.Validate(ctx, cfg, p.factory(), p.workDir)...)
+	return append(diags, engine.Validate(ctx, cfg, p.Factory(), p.WorkDir)...)
 }
 
 // validate checks the project, and the stacks selected.
-func (e *ensemble) validate(ctx context.Context) diag.List {
-	diags := stacks.Validate(e.declared)
-	if e.environment != defaultEnv {
-		diags = append(diags, stacks.CheckEnvironment(e.declared, e.environment)...)
+func validateStacks(ctx context.Context, e *project.Ensemble) diag.List {
+	diags := stacks.Validate(e.Declared)
+	if e.Environment != project.DefaultEnvironment {
+		diags = append(diags, stacks.CheckEnvironment(e.Declared, e.Environment)...)
 	}
-	diags = append(diags, e.check(stacks.UnknownScope(e.declared, e.root.workDir))...)
-	diags = append(diags, e.stray()...)
-	for _, name := range e.names {
-		if _, d := e.module(name); !d.HasErrors() { // else reported already
-			diags = append(diags, e.member(name).validate(ctx)...)
+	diags = append(diags, e.Check(stacks.UnknownScope(e.Declared, e.Root.WorkDir))...)
+	diags = append(diags, e.Stray()...)
+	for _, name := range e.Names {
+		if _, d := e.Module(name); !d.HasErrors() { // else reported already
+			diags = append(diags, validateDirectory(ctx, e.Member(name))...)
 		}
 	}
 	return diags

@@ -2,16 +2,18 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/tutti-dev/tutti/client"
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/server/api"
 )
 
 // verdict is what is to be said about a plan that somebody decides about: what
@@ -27,47 +29,16 @@ type verdict struct {
 
 // verdictOn judges a plan that was kept, as the run that waits would be judged. What
 // cannot be judged is a warning: it is judged again before anything is carried out.
-func (p *project) verdictOn(ctx context.Context, digest string, run runs.Run) (*verdict, diag.List) {
-	warned := func(diags diag.List) (*verdict, diag.List) {
-		for i := range diags {
-			diags[i].Severity = diag.Warning
+func verdictOn(ctx context.Context, p *project.Directory, digest string, run runs.Run) (*verdict, diag.List) {
+	out := &verdict{}
+	o, diags := operations.Kept(ctx, p, digest, run)
+	if o != nil {
+		defer o.CloseMembers()
+		out.several = len(o.Names) > 1
+		out.decisions, diags = o.Decisions(ctx)
+		if j := o.Judge(ctx); j.WorthTelling() {
+			out.estimate, out.budgets = j.Estimate, j.Verdicts
 		}
-		return &verdict{}, diags
-	}
-	r := newStackRunner(p, nil)
-	r.vars = nil // it is only looked at
-	defer r.Close()
-	shared, err := r.planned(ctx, digest)
-	if err != nil {
-		return warned(diag.FromError(err))
-	}
-	o := &ensembleOperation{
-		ensemble: shared.ensemble, app: p.app, view: silentView{}, shared: shared.plan, plans: map[string]*loadedPlan{},
-		by: runs.StackRequest{Parent: run.ID, Actor: run.Actor, Authority: run.Authority, Overrides: append([]runs.Override{}, run.Overrides...)},
-	}
-	o.names = nil
-	for _, part := range shared.plan.Stacks {
-		l, diags := o.operation(part.Name).loadPlan(part.Encoded)
-		if diags.HasErrors() {
-			return warned(diags)
-		}
-		o.names, o.plans[part.Name] = append(o.names, part.Name), l
-	}
-	return o.verdict(ctx, shared.plan.Kind)
-}
-
-// verdict judges the plans.
-func (o *ensembleOperation) verdict(ctx context.Context, kind string) (*verdict, diag.List) {
-	out := &verdict{several: len(o.names) > 1}
-	var diags diag.List
-	for _, name := range o.names {
-		j, d := o.operation(name).holdToPolicy(ctx, o.plans[name], runOptions{kind: kind, parent: o.by.Parent})
-		if diags = append(diags, inStack(name, d)...); j != nil {
-			out.decisions = append(out.decisions, j.decision)
-		}
-	}
-	if j := o.judge(ctx); j.worthTelling() {
-		out.estimate, out.budgets = j.estimate, j.verdicts
 	}
 	for i := range diags {
 		diags[i].Severity = diag.Warning
@@ -83,19 +54,19 @@ func (a *App) verdictThere(ctx context.Context, digest, run string) *verdict {
 	})
 	var estimates []*cost.Estimate
 	for i := 0; err == nil && i < len(doc.Stacks); i++ {
-		part := api.PlanPart{Document: doc.Stacks[i].Plan, Decision: doc.Stacks[i].Decision, Cost: doc.Stacks[i].Cost}
-		if err = readPart(&part, modeOf(doc.Kind)); err != nil {
-			break
+		if part := doc.Stacks[i]; len(part.Decision) > 0 {
+			d := &policy.Decision{}
+			err = json.Unmarshal(part.Decision, d)
+			out.decisions = append(out.decisions, d)
 		}
-		if part.Judged != nil {
-			out.decisions = append(out.decisions, part.Judged)
-		}
-		if part.Priced != nil {
-			estimates = append(estimates, part.Priced)
+		if part := doc.Stacks[i]; len(part.Cost) > 0 && err == nil {
+			e := &cost.Estimate{}
+			err = json.Unmarshal(part.Cost, e)
+			estimates = append(estimates, e)
 		}
 	}
 	if err != nil {
-		a.show(diag.Warningf("Cannot tell what is said of the plan", "What policy says of the plan %s, and what it costs, cannot be read from the server: %s.", digest, err))
+		a.Show(diag.Warningf("Cannot tell what is said of the plan", "What policy says of the plan %s, and what it costs, cannot be read from the server: %s.", digest, err))
 		return &verdict{}
 	}
 	out.several = len(doc.Stacks) > 1

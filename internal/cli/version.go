@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/providers/install"
 )
 
@@ -26,10 +27,10 @@ func versionCommand() *command {
 			o.registerJSON(f, "Print as JSON.")
 			return func(_ context.Context, app *App, _ []string) int {
 				doc := versionJSON{
-					TerraformVersion: terraformVersion, TuttiVersion: programVersion(),
+					TerraformVersion: project.TerraformVersion, TuttiVersion: project.ProgramVersion(),
 					Platform: runtime.GOOS + "_" + runtime.GOARCH, ProviderSelections: map[string]string{},
 				}
-				if locks, diags := install.ReadLockFile(lockFileName); !diags.HasErrors() {
+				if locks, diags := install.ReadLockFile(project.LockFileName); !diags.HasErrors() {
 					for _, lock := range locks.Providers() {
 						doc.ProviderSelections[lock.Provider.String()] = lock.Version
 					}

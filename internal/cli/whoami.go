@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/tutti-dev/tutti/internal/project"
 )
 
 // whoamiAnswer is who somebody is, for programs.
@@ -34,21 +36,21 @@ func (a *App) whoami(ctx context.Context, asJSON bool) int {
 	if a.remote != nil {
 		return a.whoamiThere(asJSON)
 	}
-	if diags := a.identify(ctx, "whoami"); diags.HasErrors() {
+	if diags := a.Identify(ctx, "whoami"); diags.HasErrors() {
 		return a.fail(diags)
 	}
-	policy, diags := a.policy()
+	policy, diags := a.Policy()
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
-	who := a.identity()
+	who := a.Identity()
 	doc := whoamiAnswer{
 		Subject: who.Subject, Groups: append([]string{}, who.Groups...), Roles: append([]string{}, policy.RolesOf(who)...),
 		Scoped: who.Scoped, Source: "os",
 	}
-	if a.acting != nil {
-		doc.Source, doc.Expires = a.acting.Source, a.acting.Expires.UTC()
-		if p, _ := governing(); p != nil {
+	if a.Acting != nil {
+		doc.Source, doc.Expires = a.Acting.Source, a.Acting.Expires.UTC()
+		if p, _ := project.Governing(); p != nil {
 			if d := p.Identities[strings.TrimPrefix(doc.Source, "identity.")]; d != nil {
 				doc.Issuer = d.Issuer
 			}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/tutti-dev/tutti/internal/asl"
-	"github.com/tutti-dev/tutti/internal/configs/projects"
-	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
@@ -19,20 +17,8 @@ func workflowCommand() *command {
 	}
 }
 
-// openWorkflows reads the project in the current directory.
-func (a *App) openWorkflows() (*projects.Project, diag.List) {
-	if !projects.Exists(".") {
-		return nil, diag.Errorf("No project files", "There are no *%s files in this directory. Workflows are declared there, in workflow blocks.", projects.Suffix)
-	}
-	p, diags := projects.Load(".")
-	if p != nil {
-		a.sources = p.Files
-	}
-	return p, diags
-}
-
 func completeProjectWorkflows(app *App, _ []string) []string {
-	p, _ := app.openWorkflows()
+	p, _ := app.OpenWorkflows()
 	if p == nil {
 		return nil
 	}
@@ -49,7 +35,7 @@ func workflowListCommand() *command {
 				if app.remote != nil {
 					return app.listWorkflowsThere(ctx, o.json)
 				}
-				p, diags := app.openWorkflows()
+				p, diags := app.OpenWorkflows()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -95,9 +81,9 @@ func workflowValidateCommand() *command {
 			o.registerJSON(f, "Print the findings as JSON, as validate does.")
 			return func(_ context.Context, app *App, args []string) int {
 				app.jsonOut = o.json
-				p, diags := app.openWorkflows()
+				p, diags := app.OpenWorkflows()
 				if p != nil {
-					diags = append(diags, checkWorkflows(p, args)...)
+					diags = append(diags, operations.CheckWorkflows(p, args)...)
 					if len(args) == 0 {
 						diags = append(diags, triggers.Check(p)...)
 					}
@@ -105,7 +91,7 @@ func workflowValidateCommand() *command {
 				if o.json {
 					return app.validated(diags)
 				}
-				app.show(diags)
+				app.Show(diags)
 				if diags.HasErrors() {
 					return exitFailed
 				}
@@ -116,50 +102,13 @@ func workflowValidateCommand() *command {
 	}
 }
 
-// checkWorkflows checks those named, or all.
-func checkWorkflows(p *projects.Project, names []string) diag.List {
-	if len(names) == 0 {
-		names = sortedKeys(p.Workflows)
-	}
-	var diags diag.List
-	for _, name := range names {
-		w := p.Workflows[name]
-		if w == nil {
-			diags = append(diags, diag.Errorf("No such workflow", "This project has no workflow %q.", name)...)
-			continue
-		}
-		if w.Definition == "" {
-			_, found := flow.New(p, name, stackOutputNames(p))
-			diags = append(diags, found...)
-			continue
-		}
-		if source := p.DefinitionOf(w); source != nil {
-			diags = append(diags, machineErrors(p, w, asl.Validate(source, asl.Options{}))...)
-		}
-	}
-	return diags
-}
-
-// machineErrors turns findings about a workflow's state machine into
-// diagnostics.
-func machineErrors(p *projects.Project, w *projects.Workflow, found []asl.Diagnostic) diag.List {
-	if !w.Inline() {
-		return definitionErrors(p.DefinitionFile(w), found)
-	}
-	diags := definitionErrors("workflow "+w.Name, found)
-	for i := range diags {
-		diags[i].Subject = w.DefinitionRange.Ptr()
-	}
-	return diags
-}
-
 func workflowGraphCommand() *command {
 	return &command{
 		name: "graph", args: "WORKFLOW", summary: "Draw a workflow in the DOT language of Graphviz", minArgs: 1, maxArgs: 1, complete: completeProjectWorkflows,
 		example: "tutti workflow graph release | dot -Tsvg > release.svg",
 		setup: func(*flagSet) action {
 			return func(_ context.Context, app *App, args []string) int {
-				p, diags := app.openWorkflows()
+				p, diags := app.OpenWorkflows()
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}

@@ -12,6 +12,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/tests"
 	"github.com/tutti-dev/tutti/internal/tests/workflowtests"
 )
@@ -43,7 +45,7 @@ The exit code is 1 where a test does not pass.`,
 
 func (o *workflowTestOptions) run(ctx context.Context, app *App, args []string) int {
 	app.jsonOut, app.prose = o.json, true
-	p, diags := app.openWorkflows()
+	p, diags := app.OpenWorkflows()
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
@@ -54,7 +56,7 @@ func (o *workflowTestOptions) run(ctx context.Context, app *App, args []string) 
 	if diags = append(diags, found...); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	app.show(diags)
+	app.Show(diags)
 	for _, f := range files {
 		maps.Copy(f.Files, p.Files) // problems may be in either
 	}
@@ -68,8 +70,8 @@ func (o *workflowTestOptions) run(ctx context.Context, app *App, args []string) 
 		return app.failf("No tests found", "There are no tests that match. Tests are test blocks in files that end in %s.", projects.TestSuffix)
 	}
 	results := workflowtests.Run(ctx, files, workflowtests.Options{
-		Project: p, StackOutputs: stackOutputNames(p), Only: o.wanted, Watch: o.watch(app, about),
-		Check: func(name string) diag.List { return checkWorkflows(p, []string{name}) },
+		Project: p, StackOutputs: operations.StackOutputNames(p), Only: o.wanted, Watch: o.watch(app, about),
+		Check: func(name string) diag.List { return operations.CheckWorkflows(p, []string{name}) },
 	})
 	return o.conclude(app, results)
 }
@@ -120,11 +122,11 @@ func (o *workflowTestOptions) wanted(_ *projects.TestFile, t *projects.Test) boo
 func (o *workflowTestOptions) watch(app *App, files []*configs.TestFile) tests.Watcher {
 	if o.json {
 		stream := &views.TestStream{Stream: views.NewStream(app.Out, time.Now), Word: "test"}
-		stream.Stream.Version(terraformVersion, programVersion())
+		stream.Stream.Version(project.TerraformVersion, project.ProgramVersion())
 		stream.Found(files)
 		return stream
 	}
 	return &views.TestReport{
-		T: app.terminals().out, Problems: func(diags diag.List, _ map[string][]byte) { app.show(diags) }, Word: "test", Traces: o.verbose,
+		T: app.terminals().out, Problems: func(diags diag.List, _ map[string][]byte) { app.Show(diags) }, Word: "test", Traces: o.verbose,
 	}
 }

@@ -1,18 +1,17 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/workflow"
 	"github.com/zclconf/go-cty/cty"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // workflowView tells people what the steps of a run do, on standard error: a
@@ -90,7 +89,7 @@ func (v *workflowView) change(c flow.Change, at time.Time) {
 			return
 		}
 		v.line(c.Step, text+": "+c.Error.Name)
-		v.app.terminals().err.Indented(firstLine(c.Error.Cause), 23)
+		v.app.terminals().err.Indented(diag.FirstLine(c.Error.Cause), 23)
 	}
 }
 
@@ -131,16 +130,6 @@ func (a *App) printOutputs(outputs map[string]cty.Value) {
 		}
 		fmt.Fprintf(a.Out, "%s = %s\n", name, views.ConsoleValue(value))
 	}
-}
-
-// plainJSON writes a value as JSON, without its type.
-func plainJSON(v cty.Value) json.RawMessage {
-	bare, _ := v.UnmarkDeep()
-	data, err := ctyjson.Marshal(bare, bare.Type())
-	if err != nil {
-		return json.RawMessage("null")
-	}
-	return data
 }
 
 // showSteps prints the steps of a run of a workflow as a table.

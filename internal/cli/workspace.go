@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/gate"
+	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/sqlite"
 	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 )
@@ -69,11 +69,11 @@ func workspaceCommand() *command {
 				name: "show", summary: "Print the name of the selected environment",
 				setup: func(*flagSet) action {
 					return func(_ context.Context, app *App, _ []string) int {
-						p, diags := app.openRoot()
+						p, diags := app.OpenRoot()
 						if diags.HasErrors() {
 							return app.fail(diags)
 						}
-						fmt.Fprintln(app.Out, p.environment)
+						fmt.Fprintln(app.Out, p.Environment)
 						return exitOK
 					}
 				},
@@ -84,22 +84,22 @@ func workspaceCommand() *command {
 
 // environments opens the project and lists its environments: those of the store
 // and those that other tools left as folders.
-func (a *App) environments(ctx context.Context) (*project, []string, diag.List) {
-	p, diags := a.openRoot()
+func (a *App) environments(ctx context.Context) (*project.Directory, []string, diag.List) {
+	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
 	}
-	store, diags := p.store(ctx)
+	store, diags := p.Store(ctx)
 	if diags.HasErrors() {
 		p.Close()
 		return nil, nil, diags
 	}
-	names, err := p.knownEnvironments(ctx, store)
+	names, err := p.KnownEnvironments(ctx, store)
 	if err != nil {
 		p.Close()
 		return nil, nil, diag.FromError(err)
 	}
-	if p.ensemble != nil {
+	if p.Ensemble != nil {
 		return p, names, nil
 	}
 	entries, _ := os.ReadDir("terraform.tfstate.d")
@@ -108,48 +108,11 @@ func (a *App) environments(ctx context.Context) (*project, []string, diag.List) 
 			names = append(names, e.Name())
 		}
 	}
-	if !slices.Contains(names, p.environment) {
-		names = append(names, p.environment)
+	if !slices.Contains(names, p.Environment) {
+		names = append(names, p.Environment)
 	}
 	slices.Sort(names)
 	return p, names, nil
-}
-
-// stateKeys are the states of an environment: one, or one for each stack.
-func (p *project) stateKeys(environment string) []states.Key {
-	if p.ensemble == nil {
-		return []states.Key{p.keyIn(environment)}
-	}
-	keys := []states.Key{{Environment: environment}}
-	for _, name := range p.ensemble.graph.Order {
-		keys = append(keys, states.Key{Stack: name, Environment: environment})
-	}
-	return keys
-}
-
-// knownEnvironments lists what the store has and, in a project, what is
-// declared. The default one is there unless others are declared.
-func (p *project) knownEnvironments(ctx context.Context, store *sqlite.Store) ([]string, error) {
-	var names []string
-	for _, key := range p.stateKeys("") {
-		list, err := store.Environments(ctx, key.Stack)
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, list...)
-	}
-	if p.ensemble != nil {
-		declared := sortedKeys(p.ensemble.declared.Environments)
-		if len(declared) > 0 {
-			names = slices.DeleteFunc(names, func(name string) bool { return name == defaultEnv })
-		}
-		names = append(names, declared...)
-		if !slices.Contains(names, p.environment) && len(declared) == 0 {
-			names = append(names, p.environment)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
 }
 
 func completeEnvironments(app *App, _ []string) []string {
@@ -169,7 +132,7 @@ func listEnvironments(ctx context.Context, app *App, _ []string) int {
 	defer p.Close()
 	for _, name := range names {
 		mark := " "
-		if name == p.environment {
+		if name == p.Environment {
 			mark = "*"
 		}
 		fmt.Fprintf(app.Out, "%s %s\n", mark, name)
@@ -190,20 +153,20 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		return app.fail(diags)
 	}
 	defer p.Close()
-	if p.ensemble != nil {
+	if p.Ensemble != nil {
 		if stateFile != "" {
 			return app.failf("Which stack?", "Option -state brings in the state of one stack: make the environment, then use \"tutti state push -stack=NAME\".")
 		}
-		if diags := stacks.CheckEnvironment(p.ensemble.declared, name); diags.HasErrors() {
+		if diags := stacks.CheckEnvironment(p.Ensemble.Declared, name); diags.HasErrors() {
 			return app.fail(diags)
 		}
 	}
-	for _, key := range p.stateKeys(name) {
-		if diags := app.may(access.State, name, key.Stack); diags.HasErrors() {
+	for _, key := range p.StateKeys(name) {
+		if diags := app.May(access.State, name, key.Stack); diags.HasErrors() {
 			return app.fail(diags)
 		}
 	}
-	key := p.keyIn(name)
+	key := p.KeyIn(name)
 	var write states.Write
 	if stateFile != "" {
 		st, diags := readStateFile(stateFile)
@@ -211,27 +174,27 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 			return app.fail(diags)
 		}
 		none := states.New()
-		write = wholeState(p.app.actor(), key, none, st, "push")
-		told, diags := p.aside(key).passState(ctx, "push", none, write.Changes, nil)
+		write = project.WholeState(p.Session.Actor(), key, none, st, "push")
+		told, diags := gate.PassState(ctx, p.Aside(key), app.operationView(false), "push", none, write.Changes, nil)
 		if diags.HasErrors() {
 			return app.fail(diags)
 		}
-		app.show(diags)
+		app.Show(diags)
 		write.Events = append(told, write.Events...)
 	}
-	err := p.opened.CreateEnvironment(ctx, key, runs.AuditEvent(key, "environment.created", name, app.actor(), nil))
-	if errors.Is(err, states.ErrExists) || slices.Contains(names, name) && name != p.environment {
+	err := p.Opened.CreateEnvironment(ctx, key, runs.AuditEvent(key, "environment.created", name, app.Actor(), nil))
+	if errors.Is(err, states.ErrExists) || slices.Contains(names, name) && name != p.Environment {
 		return app.failf("Environment exists", "There is an environment %q already. Select it with \"tutti workspace select %[1]s\".", name)
 	}
 	if err != nil {
 		return app.fail(diag.FromError(err))
 	}
 	if stateFile != "" {
-		if err := p.opened.Write(ctx, key, write); err != nil {
+		if err := p.Opened.Write(ctx, key, write); err != nil {
 			return app.fail(stateWriteProblem(err))
 		}
 	}
-	if err := p.remember(name); err != nil {
+	if err := p.Remember(name); err != nil {
 		return app.failf("Cannot select the environment", "%s.", err)
 	}
 	fmt.Fprintf(app.Out, "Created and switched to environment \"%s\".\n\nIts state is empty: \"tutti plan\" will show everything as new.\n", name)
@@ -254,10 +217,10 @@ func selectEnvironment(ctx context.Context, app *App, name string, create bool) 
 		return app.failf("No such environment", "There is no environment %q. Make it with \"tutti workspace new %[1]s\", or select it with -or-create.", name)
 	}
 	defer p.Close()
-	if name == p.environment {
+	if name == p.Environment {
 		return exitOK
 	}
-	if err := p.remember(name); err != nil {
+	if err := p.Remember(name); err != nil {
 		return app.failf("Cannot select the environment", "%s.", err)
 	}
 	fmt.Fprintf(app.Out, "Switched to environment \"%s\".\n", name)
@@ -271,20 +234,20 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 	}
 	defer p.Close()
 	switch {
-	case name == defaultEnv:
+	case name == project.DefaultEnvironment:
 		return app.failf("Cannot delete the default environment", "The environment %q always exists.", name)
 	case !slices.Contains(names, name):
 		return app.failf("No such environment", "There is no environment %q.", name)
-	case name == p.environment:
+	case name == p.Environment:
 		return app.failf("Environment is selected", "The environment %q is the selected one: select another first.", name)
 	}
 	objects := 0
 	told := map[states.Key][]events.Event{}
-	for _, key := range p.stateKeys(name) {
-		if diags := app.may(access.State, name, key.Stack); diags.HasErrors() {
+	for _, key := range p.StateKeys(name) {
+		if diags := app.May(access.State, name, key.Stack); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		st, err := p.opened.State(ctx, key)
+		st, err := p.Opened.State(ctx, key)
 		if err != nil {
 			return app.fail(diag.FromError(err))
 		}
@@ -292,32 +255,23 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 			continue
 		}
 		var diags diag.List
-		if told[key], diags = p.aside(key).passState(ctx, "workspace delete", st, removal(st.Sorted()), nil); diags.HasErrors() {
+		if told[key], diags = gate.PassState(ctx, p.Aside(key), app.operationView(false), "workspace delete", st, removal(st.Sorted()), nil); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		app.show(diags)
+		app.Show(diags)
 	}
 	if objects > 0 && !force {
-		return app.failf("Environment is not empty", "The state of environment %q still has %s. Destroy them first, or give -force to leave them behind unmanaged.", name, countOf(objects, "object"))
+		return app.failf("Environment is not empty", "The state of environment %q still has %s. Destroy them first, or give -force to leave them behind unmanaged.", name, diag.CountOf(objects, "object"))
 	}
-	for _, key := range p.stateKeys(name) {
-		deleted := runs.AuditEvent(key, "environment.deleted", name, app.actor(), map[string]int{"objects": objects})
-		if err := p.opened.DeleteEnvironment(ctx, key, append(told[key], deleted)...); err != nil {
+	for _, key := range p.StateKeys(name) {
+		deleted := runs.AuditEvent(key, "environment.deleted", name, app.Actor(), map[string]int{"objects": objects})
+		if err := p.Opened.DeleteEnvironment(ctx, key, append(told[key], deleted)...); err != nil {
 			return app.fail(diag.FromError(err))
 		}
 	}
 	fmt.Fprintf(app.Out, "Deleted environment \"%s\".\n", name)
 	if objects > 0 {
-		app.show(diag.Warningf("Objects left behind", "%s that the environment managed still exist, but are no longer managed by Tutti.", countOf(objects, "object")))
+		app.Show(diag.Warningf("Objects left behind", "%s that the environment managed still exist, but are no longer managed by Tutti.", diag.CountOf(objects, "object")))
 	}
 	return exitOK
-}
-
-// remember writes down the selected environment where other tools look for it.
-func (p *project) remember(name string) error {
-	if err := os.MkdirAll(p.dataDir, 0o755); err != nil {
-		return err
-	}
-	p.environment = name
-	return replaceFile(filepath.Join(p.dataDir, environmentFile), []byte(name), 0o644)
 }

@@ -83,6 +83,23 @@ func TestApprovalsAreOfAPlan(t *testing.T) {
 		}
 		w.signal(c.kind, "sign_off", c.by, c.d) // said all the same: it changes nothing
 	}
+	// A decision that is not taken yet is told of like one that is.
+	pending := func(kind workflow.SignalKind, by string) workflow.Signal {
+		data, err := json.Marshal(manager("aaa"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return workflow.Signal{Kind: kind, By: by, Data: data}
+	}
+	bob, cem := pending(workflow.SignalApprove, "bob"), pending(workflow.SignalApprove, "cem")
+	if waits := w.m.WaitingAfter([]workflow.Signal{pending(workflow.SignalApprove, "ann"), bob, bob}); len(waits) != 1 || len(waits[0].By) != 1 || waits[0].By[0] != "bob" {
+		t.Errorf("waiting once bob has approved: %+v", waits)
+	}
+	for _, list := range [][]workflow.Signal{{bob, cem}, {pending(workflow.SignalReject, "bob")}} {
+		if waits := w.m.WaitingAfter(list); len(waits) != 0 {
+			t.Errorf("waiting after the last decision: %+v", waits)
+		}
+	}
 	w.signal(workflow.SignalApprove, "", "bob", manager("aaa"))
 	_, err := w.m.Approval(workflow.SignalApprove, "", "user:bob", manager("aaa"))
 	if want := "user:bob has approved step sign_off already"; err == nil || err.Error() != want {

@@ -199,6 +199,33 @@ func (m *Machine) Waiting() []Wait {
 	return out
 }
 
+// WaitingAfter is [Machine.Waiting] with decisions that were made and that nobody who
+// drives the run has taken yet. The machine stays as it is.
+func (m *Machine) WaitingAfter(decisions []workflow.Signal) []Wait {
+	now := m.approvals
+	defer func() { m.approvals = now }()
+	m.approvals = make(map[int32]*approval, len(now))
+	for step, a := range now {
+		m.approvals[step] = &approval{by: slices.Clone(a.by)}
+	}
+	for _, sig := range decisions {
+		if sig.Kind != workflow.SignalApprove && sig.Kind != workflow.SignalReject {
+			continue
+		}
+		step, err := m.Approval(sig.Kind, sig.Name, sig.By, workflow.ReadDecision(sig.Data))
+		if err != nil {
+			continue // it will not count then either
+		}
+		a := m.approvals[int32(step)]
+		a.by = append(a.by, sig.By)
+		want, bad := m.asked(m.effects.at(step).target)
+		if sig.Kind == workflow.SignalReject || bad == nil && len(a.by) >= want.count {
+			delete(m.approvals, int32(step))
+		}
+	}
+	return m.Waiting()
+}
+
 // message is what people are asked to approve; nothing sensitive is shown.
 func (m *Machine) message(t target) string {
 	expr := m.d.nodes[t.node].step.Action.Arguments["message"]

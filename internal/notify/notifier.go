@@ -71,10 +71,10 @@ func (n *Notifier) Run(ctx context.Context, lists <-chan []*projects.Notify) {
 	for ctx.Err() == nil {
 		serving, end := context.WithCancel(ctx)
 		done := make(chan struct{})
-		go func() {
+		go func(list []*projects.Notify) {
 			defer close(done)
 			n.serve(serving, list)
-		}()
+		}(list) // as it is now: the next one may come before this begins
 		select {
 		case list = <-lists:
 		case <-ctx.Done():

@@ -43,7 +43,8 @@ type Work interface {
 	Busy(ctx context.Context, key states.Key) (bool, error)
 	// Repair is the run of a repair, to be made.
 	Repair(ctx context.Context, t Target, r Repair) (runs.NewRun, error)
-	// Open reports whether a run has not ended.
+	// Open reports whether a run has not ended; [runs.ErrNotFound] says that there is
+	// none.
 	Open(ctx context.Context, run string) (bool, error)
 }
 
@@ -148,11 +149,15 @@ func (o *Observer) due(ctx context.Context, t Target, r Record) (time.Time, bool
 	o.mu.Lock()
 	held := o.held[t.Key]
 	o.mu.Unlock()
+	repaired := false
+	if r.Repair != nil && !r.Repair.Seen && t.Block != nil {
+		open, _ := o.open(ctx, r.Repair.Run)
+		repaired = !open
+	}
 	at, ok := time.Time{}, true
-	switch repair := r.Repair; {
+	switch {
 	case r.Asked != nil:
-	case repair != nil && !repair.Seen && t.Block != nil && !o.open(ctx, repair.Run):
-		// What has been put back is worth a look.
+	case repaired: // what has been put back is worth a look
 	case t.Block == nil:
 		return at, false
 	case r.ahead(time.Now()):
@@ -281,7 +286,14 @@ func (o *Observer) take(ctx context.Context, t Target, asked *Asked, l Look, set
 	if r.Looked.After(l.Began) && l.Problem == "" && !r.ahead(l.Ended) {
 		return ErrUnsteady // somebody else has looked later
 	}
-	settings.Open = r.Repair != nil && o.open(ctx, r.Repair.Run)
+	if last := r.Repair; last != nil && last.Problem == "" {
+		var made bool
+		if settings.Open, made = o.open(ctx, last.Run); !made {
+			// Programs of before decided first and made the run then: one has died in
+			// between. Nothing was put back.
+			r.Repair = nil
+		}
+	}
 	next, notices := r.After(l, settings)
 	var made []runs.NewRun
 	if next.Repair != nil && next.Repair.Run == settings.Run {
@@ -351,13 +363,17 @@ func (o *Observer) steady(ctx context.Context, key states.Key) error {
 	return err
 }
 
-// open reports whether a run may still put something back.
-func (o *Observer) open(ctx context.Context, run string) bool {
+// open reports whether a run may still put something back, and whether it was made at
+// all.
+func (o *Observer) open(ctx context.Context, run string) (open, made bool) {
 	open, err := o.Work.Open(ctx, run)
+	if errors.Is(err, runs.ErrNotFound) {
+		return false, false
+	}
 	if err != nil {
 		o.problem(ctx, err)
 	}
-	return open || err != nil
+	return open || err != nil, true
 }
 
 func (o *Observer) jitter() float64 {

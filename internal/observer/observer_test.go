@@ -107,7 +107,7 @@ type world struct {
 	drift   map[states.Key][]Change
 	problem error
 	busy    map[states.Key]bool
-	open    map[string]bool // runs of repairs
+	open    map[string]bool // runs of repairs that were made
 	made    []string        // runs of repairs, in order
 	tried   int             // repairs that were to be made
 	refuse  error           // why none can be
@@ -170,7 +170,11 @@ func (w *world) begin(n runs.NewRun) {
 func (w *world) Open(_ context.Context, run string) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.open[run], nil
+	open, made := w.open[run]
+	if !made {
+		return false, fmt.Errorf("run %q: %w", run, runs.ErrNotFound)
+	}
+	return open, nil
 }
 
 func (w *world) set(do func()) {
@@ -471,7 +475,12 @@ func TestKilledAnywhere(t *testing.T) {
 				w.set(func() { w.drift[shop.Key] = []Change{changed(fmt.Sprint("a", i), "x", "1")} })
 				pass(10 * time.Second)
 				pass(2 * time.Hour)
-				w.set(func() { clear(w.open); delete(w.drift, shop.Key) }) // what is open has ended
+				w.set(func() {
+					for run := range w.open {
+						w.open[run] = false
+					}
+					delete(w.drift, shop.Key)
+				})
 				pass(10 * time.Second)
 				pass(2 * time.Hour)
 			}
@@ -503,6 +512,44 @@ func TestKilledAnywhere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestRepairWithoutRun: programs of before decided on a repair first and made its run
+// then. Where one died in between there is no such run: nothing was put back, and it is
+// not that one which has put back what is well again.
+func TestRepairWithoutRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld()
+		shop := every("shop", time.Hour)
+		shop.Block.Repair = true
+		drift := []Change{changed("a", "x", "1")}
+		found := time.Now()
+		document, err := json.Marshal(Record{
+			Looked: found, Next: found.Add(time.Hour), Drift: []Drift{{drift[0], found}},
+			Fields: map[string]*Field{keyOf("a", "x"): {Address: "a", Path: "x", Found: []time.Time{found}}},
+			Repair: &Repair{Run: "never-made", At: found, Targets: []string{drift[0].Target}, Of: printOf(drift)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.documents[shop.Key], w.drift[shop.Key] = document, drift
+		_, stop := observe(t, w, m, shop)
+		time.Sleep(10 * time.Second)
+		_, made := w.all()
+		if len(made) != 1 {
+			t.Fatalf("made were %q", made)
+		}
+		if r := m.known(shop.Key); r.Repair.Run != made[0] || r.Fields[keyOf("a", "x")].Repairs != 1 {
+			t.Errorf("known is %+v", r.Repair)
+		}
+		w.set(func() { w.open[made[0]] = false; delete(w.drift, shop.Key) })
+		time.Sleep(10 * time.Second)
+		stop()
+		var told Notice
+		if err := json.Unmarshal(m.told[len(m.told)-1].Data, &told); err != nil || len(m.told) != 1 || told.Repair != made[0] {
+			t.Errorf("told was %+v: %v", m.told, err)
+		}
+	})
 }
 
 func TestRefusedRepairIsKept(t *testing.T) {
@@ -550,7 +597,7 @@ func TestTroubleEnds(t *testing.T) {
 		m.failing(true)
 		time.Sleep(time.Hour)
 		m.failing(false)
-		time.Sleep(time.Minute)
+		time.Sleep(firstRetry + lookAround + w.takes)
 		if r := m.known(shop.Key); time.Since(r.Looked) > 2*time.Minute {
 			t.Errorf("when the store was well again the last look was %s ago", time.Since(r.Looked))
 		}

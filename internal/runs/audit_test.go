@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/events"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/states"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
@@ -118,4 +119,40 @@ func TestRunsHaveNoMoreRights(t *testing.T) {
 			t.Errorf("%s: %v", run.Status, err)
 		}
 	})
+}
+
+// TestSourcesOfEvents: the source of an event is a URI reference without an empty
+// segment, from which its state is known again, also where a former version wrote it.
+func TestSourcesOfEvents(t *testing.T) {
+	for source, key := range map[string]states.Key{
+		"/state/shop/prod":                     {Stack: "shop", Environment: "prod"},
+		"/state/-/prod":                        {Environment: "prod"},
+		"/state/file:..%2Fa%20b.tfstate/prod":  {Stack: "file:../a b.tfstate", Environment: "prod"},
+		"/state/file:terraform.tfstate/my%20e": {Stack: "file:terraform.tfstate", Environment: "my e"},
+	} {
+		e := runs.AuditEvent(key, "state.move", "a", "ann", nil)
+		if e.Source != source {
+			t.Errorf("%+v: source %q, want %q", key, e.Source, source)
+		}
+		if got, ok := runs.StateOf(&e); !ok || got != key {
+			t.Errorf("%q is read as %+v, %v", e.Source, got, ok)
+		}
+	}
+	for source, want := range map[string]states.Key{
+		"/state//prod":               {Environment: "prod"},
+		"/state/file:../a b.tf/prod": {Stack: "file:../a b.tf", Environment: "prod"},
+	} {
+		if got, ok := runs.StateOf(&events.Event{Source: source}); !ok || got != want {
+			t.Errorf("%q of a former version is read as %+v, %v", source, got, ok)
+		}
+	}
+	about := runs.AuditEvent(states.Key{}, "token.created", "a", "ann", nil)
+	for _, source := range []string{about.Source, "/state//", "/state/prod", "/hooks/x", ""} {
+		if got, ok := runs.StateOf(&events.Event{Source: source}); ok {
+			t.Errorf("%q is read as %+v", source, got)
+		}
+	}
+	if about.Source != "/project" {
+		t.Errorf("what is about no state has the source %q", about.Source)
+	}
 }

@@ -27,6 +27,8 @@ type About struct {
 	// Signal says that the step ends by a signal that the machine understands:
 	// there is nothing to do.
 	Signal bool
+	// Waits is what the step wants of somebody outside; empty for nothing.
+	Waits Waits
 	// Asks, where it names the step, says that people are to decide about it: that is
 	// told once.
 	Asks string
@@ -195,6 +197,7 @@ func (r *Runner) prepare(ctx context.Context, e Execution, status Status) (*exec
 		run.Status = ""
 		return nil, NewRun{Run: run}, diag.Errorf("Cannot start run", "Run %s cannot be started: %s.", run.ID, x.broken)
 	}
+	x.run.Waits = x.waitsFor()
 	return x, NewRun{Run: x.run, Definition: e.Definition, Entries: x.pending.entries, Events: withBatchIDs(run.ID, 1, x.events)}, nil
 }
 
@@ -347,7 +350,7 @@ func (x *execution) conclude(ctx context.Context) (Run, diag.List) {
 	if x.broken == nil {
 		now := x.r.now()
 		x.run.Status, x.run.Problem = x.e.Steps.Verdict()
-		x.run.Ended = now
+		x.run.Ended, x.run.Waits = now, ""
 		x.run.Steps = x.run.Done // the rest were limits of time, and what people decided
 		run := x.run
 		last := workflow.Entry{Sequence: x.seq + 1, Time: now, Kind: workflow.RunFinished, Step: -1}

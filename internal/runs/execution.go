@@ -42,7 +42,8 @@ type execution struct {
 	places   map[int]string             // the pools that queued steps are in
 	active   int                        // slots taken
 	done     chan finished
-	early    []earlySignal // steps whose signal came before them
+	early    []earlySignal   // steps whose signal came before them
+	wants    map[Waits][]int // steps that want something of somebody outside; some may have ended
 
 	seq     int64
 	heard   int64 // number of the last signal in the journal
@@ -100,7 +101,7 @@ func (r *Runner) newExecution(e Execution, run Run, lease Lease) *execution {
 	}
 	return &execution{
 		r: r, e: e, run: run, lease: lease, tasks: map[int]*Task{}, doubts: map[int]bool{},
-		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{}, waiting: map[string]int{}, places: map[int]string{},
+		waits: map[int]bool{}, working: map[*Task]bool{}, tokens: map[string]int{}, said: map[string]workflow.Signal{}, pooled: map[int]Ticket{}, waiting: map[string]int{}, places: map[int]string{}, wants: map[Waits][]int{},
 		done: make(chan finished, e.Parallelism), writes: make(chan []Commit, 1), written: make(chan error, 1),
 		looked: make(chan grants, 1), leaving: make(chan struct{}), over: make(chan struct{}),
 	}
@@ -148,6 +149,9 @@ func (x *execution) enqueue(step int) {
 			Source: sourceOf(x.run.Key), Type: "approval.needed", Subject: x.run.ID, Actor: access.Subject(x.run.Actor), Time: x.r.now(), Data: encode(decisionData{Step: about.Asks}),
 		})
 	}
+	if about.Waits != "" && !about.Ended {
+		x.wants[about.Waits] = append(x.wants[about.Waits], step)
+	}
 	switch {
 	case x.doubts[step] && !about.Token: // its loss is about to be told
 	case about.Signal, about.Ended:
@@ -169,6 +173,21 @@ func (x *execution) enqueue(step int) {
 	default:
 		x.queue = append(x.queue, step)
 	}
+}
+
+// waitsFor is what the run wants of somebody outside. Steps are looked at until one is found
+// that has not ended, and those that have, never again.
+func (x *execution) waitsFor() Waits {
+	for _, what := range []Waits{ForApproval, ForSignal} {
+		list := x.wants[what]
+		for len(list) > 0 && x.e.Steps.About(list[0]).Ended {
+			list = list[1:]
+		}
+		if x.wants[what] = list; len(list) > 0 {
+			return what
+		}
+	}
+	return ""
 }
 
 // carryOut drives the machine to its end, or as far as it gets.
@@ -635,6 +654,7 @@ func (x *execution) flush() {
 		return
 	}
 	x.pending, x.writing = batch{leaves: later}, &b
+	x.run.Waits = x.waitsFor()
 	run := x.run
 	list := x.events
 	if len(list) > 0 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -238,10 +239,47 @@ func withBatchIDs(run string, first int64, list []events.Event) []events.Event {
 	return list
 }
 
-// stateSource begins the sources of events about a state, and of runs that work there.
-const stateSource = "/state/"
+const (
+	// stateSource begins the sources of events about a state, and of runs that work there.
+	stateSource = "/state/"
+	// noStack stands for the stack of a state that belongs to none, as in the API.
+	noStack = "-"
+	// projectSource is the source of what is about no state: tokens, logins.
+	projectSource = "/project"
+)
 
-func sourceOf(key states.Key) string { return stateSource + key.Stack + "/" + key.Environment }
+// sourceOf is the source of events about a state: /state/STACK/ENVIRONMENT, a URI
+// reference of which no segment is empty.
+func sourceOf(key states.Key) string {
+	switch {
+	case key == states.Key{}:
+		return projectSource
+	case key.Stack == "":
+		key.Stack = noStack
+	}
+	return stateSource + url.PathEscape(key.Stack) + "/" + url.PathEscape(key.Environment)
+}
+
+// StateOf is the state that an event of Tutti's own is about, or that the run works on
+// which it is from; false where it is about none. Events of former versions have an
+// empty segment where there is no stack.
+func StateOf(e *events.Event) (states.Key, bool) {
+	place, ok := strings.CutPrefix(e.Source, stateSource)
+	if !ok {
+		return states.Key{}, false
+	}
+	stack, environment, ok := cutLast(place, "/")
+	if unescaped, err := url.PathUnescape(stack); err == nil {
+		stack = unescaped
+	}
+	if unescaped, err := url.PathUnescape(environment); err == nil {
+		environment = unescaped
+	}
+	if stack == noStack {
+		stack = ""
+	}
+	return states.Key{Stack: stack, Environment: environment}, ok && environment != ""
+}
 
 // startProblem explains why a run could not start.
 func startProblem(err error) diag.List {

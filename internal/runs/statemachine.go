@@ -60,7 +60,11 @@ var _ Steps = (*StateMachine)(nil)
 // About implements [Steps].
 func (s *StateMachine) About(step int) About {
 	e := s.Machine.Effect(step)
-	return About{Ended: !s.Machine.Waits(step), Until: e.Until, Token: e.Kind == asl.Callback || e.Kind == asl.Activity}
+	out := About{Ended: !s.Machine.Waits(step), Until: e.Until, Token: e.Kind == asl.Callback || e.Kind == asl.Activity}
+	if e.Kind == asl.Callback {
+		out.Waits = ForSignal
+	}
+	return out
 }
 
 // Step implements [Steps]. Repeatable are calls that say so themselves, and

@@ -45,6 +45,15 @@ func (s Status) Happened() string {
 	return "has " + string(s)
 }
 
+// Waits is what a run wants of somebody outside before it can go on, or one branch of it.
+type Waits string
+
+// What runs wait for. Where there are steps of both kinds, it is an approval.
+const (
+	ForApproval Waits = "approval"
+	ForSignal   Waits = "signal"
+)
+
 // Run is one durable execution of a plan.
 type Run struct {
 	ID   string // sortable by creation, short enough to type
@@ -53,7 +62,10 @@ type Run struct {
 	Workflow string `json:",omitempty"`
 	Key      states.Key
 	Status   Status
-	Actor    string // who started it
+	// Waits is what a run that has not ended wants of somebody outside, as its journal
+	// says: whoever lists runs need not read it. Empty for nothing.
+	Waits Waits  `json:",omitempty"`
+	Actor string // who started it
 	// Authority is what the actor's rights rest on; nil for what the operating system
 	// says of them when they are asked for.
 	Authority *access.Authority `json:",omitempty"`
@@ -98,6 +110,9 @@ type RunQuery struct {
 	Parent      string
 	Top         bool // only runs that are no steps of others
 	Status      Status
+	Waiting     bool // only runs that want something of somebody outside
+	// EndedSince chooses those that have ended, at this instant or later; zero for any.
+	EndedSince time.Time
 	// Before chooses those that are older than a run: its time of creation and id.
 	Before *RunPosition
 	Limit  int // 0 for all
@@ -126,20 +141,24 @@ func (q RunQuery) Chooses(r Run) bool {
 	is := func(wanted, have string) bool { return wanted == "" || wanted == have }
 	return (q.State == nil || *q.State == r.Key && !r.Machine()) && is(q.Stack, r.Key.Stack) && is(q.Environment, r.Key.Environment) &&
 		is(q.Kind, r.Kind) && is(q.Workflow, r.Workflow) && is(q.Parent, r.Parent) && (!q.Top || r.Parent == "") && is(string(q.Status), string(r.Status)) &&
+		(!q.Waiting || r.Waits != "") && (q.EndedSince.IsZero() || !r.Ended.Before(q.EndedSince)) &&
 		(q.Before == nil || q.Before.Behind(r))
 }
 
 // EventQuery says which events of the feed are asked for; what is empty, any.
 type EventQuery struct {
-	After   int64  // only those behind this number
-	Type    string // of this type or, ending in *, those that begin so
+	After   int64     // only those behind this number
+	Before  int64     // only those before this number; 0 for any
+	Since   time.Time // only those that happened then or later; zero for any
+	Type    string    // of this type or, ending in *, those that begin so
 	Subject string
+	Newest  bool // the last ones first
 }
 
 // Chooses reports whether an event is one of those asked for.
 func (q EventQuery) Chooses(l *events.Link) bool {
 	prefix, begins := strings.CutSuffix(q.Type, "*")
-	return l.Sequence > q.After && (q.Subject == "" || q.Subject == l.Subject) &&
+	return l.Sequence > q.After && (q.Before == 0 || l.Sequence < q.Before) && !l.Time.Before(q.Since) && (q.Subject == "" || q.Subject == l.Subject) &&
 		(q.Type == "" || q.Type == l.Type || begins && strings.HasPrefix(l.Type, prefix))
 }
 
@@ -276,6 +295,8 @@ type Store interface {
 	Run(ctx context.Context, id string) (Run, error)
 	// Runs lists the runs that a query chooses, newest first.
 	Runs(ctx context.Context, q RunQuery) ([]Run, error)
+	// CountRuns is how many runs a query chooses, whatever its limit.
+	CountRuns(ctx context.Context, q RunQuery) (int, error)
 	// Unended lists the runs that have not ended, oldest first.
 	Unended(ctx context.Context) ([]Run, error)
 	// RequestCancel raises Cancelling of a run. The owner sees it by polling Run.
@@ -294,7 +315,7 @@ type Store interface {
 	// not look whether the chain holds: [events.Chain] does. An error of each
 	// ends it and is returned.
 	Feed(ctx context.Context, after int64, each func(*events.Link) error) (made int64, err error)
-	// FeedOf is Feed for the events that a query chooses.
+	// FeedOf is Feed for the events that a query chooses, in the order that it wants.
 	FeedOf(ctx context.Context, q EventQuery, each func(*events.Link) error) error
 	// Record writes events that belong to nothing else that is written. Events
 	// without an ID or a time are given one.

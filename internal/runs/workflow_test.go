@@ -288,6 +288,71 @@ func TestApprovalAcrossACrash(t *testing.T) {
 	})
 }
 
+// TestRunsSayWhatTheyWaitFor looks at what is stored about a run while it waits for people,
+// for an event, for time, and across a crash.
+func TestRunsSayWhatTheyWaitFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `workflow "w" {
+			step "ask" {
+				approval { expires = "24h" }
+			}
+			step "built" {
+				wait { event = "built" }
+			}
+			step "rest" {
+				needs = [step.ask, step.built]
+				wait { duration = "1h" }
+			}
+			step "last" {
+				needs = [step.rest]
+				approval { expires = "2h" }
+			}
+		}`)
+		look := func(when string, status runs.Status, waits runs.Waits) {
+			t.Helper()
+			synctest.Wait()
+			run, err := b.store.Run(t.Context(), "run1")
+			if err != nil || run.Status != status || run.Waits != waits {
+				t.Errorf("%s: it is %s and waits for %q, %v", when, run.Status, run.Waits, err)
+			}
+			if n, err := b.store.CountRuns(t.Context(), runs.RunQuery{Waiting: true, Status: runs.Running}); err != nil || (n == 1) != (status == runs.Running && waits != "") {
+				t.Errorf("%s: %d runs wait, %v", when, n, err)
+			}
+		}
+		tell := func(s workflow.Signal) {
+			t.Helper()
+			if diags := b.runner.Signal(t.Context(), "run1", s); diags.HasErrors() {
+				t.Fatal(words(diags))
+			}
+		}
+		hard, over := make(chan struct{}), make(chan struct{})
+		options := b.options()
+		options.Hard = hard
+		go func() {
+			defer close(over)
+			_, _, _ = b.runner.StartWorkflow(t.Context(), b.d, options)
+		}()
+		look("at first", runs.Running, runs.ForApproval)
+		tell(workflow.Signal{Kind: workflow.SignalApprove, Name: "ask", By: "bob"})
+		look("once it was approved", runs.Running, runs.ForSignal)
+		close(hard)
+		<-over
+		look("after a crash", runs.Interrupted, runs.ForSignal)
+		over = make(chan struct{})
+		go func() {
+			defer close(over)
+			_, _, _ = b.runner.ContinueWorkflow(t.Context(), b.d, b.options())
+		}()
+		look("when it goes on", runs.Running, runs.ForSignal)
+		tell(workflow.Signal{Kind: workflow.SignalEvent, Name: "built", Data: json.RawMessage("{}")})
+		look("after the event", runs.Running, "")
+		time.Sleep(time.Hour + time.Minute)
+		look("after an hour", runs.Running, runs.ForApproval)
+		<-over
+		look("when nobody has decided", runs.Failed, "")
+	})
+}
+
 // TestSignalsReachARun tells a run that waits for an event.
 func TestSignalsReachARun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -225,11 +225,7 @@ func (r *Runner) replayWorkflow(ctx context.Context, run Run, seen func(workflow
 func (r *Runner) HearWorkflow(ctx context.Context, run Run) (*flow.Machine, diag.List) {
 	var last, heard int64
 	m, diags := r.replayWorkflow(ctx, run, func(e workflow.Entry) {
-		last = e.Sequence
-		var s workflow.Signal
-		if e.Kind == workflow.SignalReceived && json.Unmarshal(e.Data, &s) == nil {
-			heard = max(heard, s.Sequence)
-		}
+		last, heard = e.Sequence, max(heard, SignalNumber(e))
 	})
 	if diags.HasErrors() || run.Status.Ended() || last == 0 {
 		return m, diags
@@ -248,6 +244,16 @@ func (r *Runner) HearWorkflow(ctx context.Context, run Run) (*flow.Machine, diag
 		}
 	}
 	return m, nil
+}
+
+// SignalNumber is the number of the signal that an entry says was taken; 0 for entries of
+// other kinds.
+func SignalNumber(e workflow.Entry) int64 {
+	var s workflow.Signal
+	if e.Kind != workflow.SignalReceived || json.Unmarshal(e.Data, &s) != nil {
+		return 0
+	}
+	return s.Sequence
 }
 
 func (r *Runner) workflow(d *flow.Definition, o WorkflowOptions) (*workflowSteps, Execution) {
@@ -285,8 +291,11 @@ var _ Steps = (*workflowSteps)(nil)
 func (w *workflowSteps) About(step int) About {
 	a := w.machine.About(step)
 	out := About{Ended: a.Ended, Until: a.Until, Signal: a.Signal}
-	if a.Approval {
-		out.Asks = a.Key
+	switch {
+	case a.Approval:
+		out.Asks, out.Waits = a.Key, ForApproval
+	case a.Signal:
+		out.Waits = ForSignal
 	}
 	if a.Pool != "" {
 		out.Pool = Ticket{Pool: a.Pool, Name: a.Key, Priority: a.Priority}

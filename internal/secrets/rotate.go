@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+
+	"github.com/tutti-dev/tutti/internal/files"
 )
 
 // KeyOf returns the id of the key that something was sealed with; empty for what
@@ -75,17 +77,7 @@ func (k *Keyring) Use(id string) error {
 		return errors.New("cannot change the key: there is no place to say which")
 	}
 	text := "# The key of the configuration folder that seals sensitive values here.\n" + id + "\n"
-	draft, err := os.CreateTemp(filepath.Dir(k.opts.Marker), ".key-*")
-	if err != nil {
-		return fmt.Errorf("cannot change the key: %w", err)
-	}
-	_, err = draft.WriteString(text)
-	err = errors.Join(err, draft.Sync(), draft.Close())
-	if err == nil {
-		err = os.Rename(draft.Name(), k.opts.Marker)
-	}
-	if err != nil {
-		_ = os.Remove(draft.Name())
+	if err := files.Replace(k.opts.Marker, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("cannot change the key: %w", err)
 	}
 	return nil

@@ -214,7 +214,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /logout", s.logout)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("/", s.ui())
+	mux.Handle("/", elsewhere(mux))
 	m := newMetrics(s.API)
 	mux.Handle("GET "+MetricsPath, m.handler(s.API))
 	h := m.measured(mux)

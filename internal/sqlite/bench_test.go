@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -178,3 +179,82 @@ func BenchmarkCommitEvents(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkManyRuns asks stores with many runs, one in ten of which failed, for what the
+// overview of a server shows.
+func BenchmarkManyRuns(b *testing.B) {
+	for _, count := range []int{10_000, 100_000} {
+		s, now := open(b, b.TempDir()), time.Unix(1_800_000_000, 0)
+		err := s.write(b.Context(), func(tx *transaction) error {
+			for i := range count {
+				at := now.Add(time.Duration(i-count) * time.Minute)
+				run := runs.Run{ID: fmt.Sprintf("r%07d", i), Kind: runs.WorkflowKind, Workflow: "deploy", Status: runs.Succeeded, Summary: "workflow deploy", Blob: "definition/1", Created: at, Started: at, Ended: at}
+				if i%10 == 0 {
+					run.Status, run.Problem = runs.Failed, "step fails: Tutti.CommandFailed"
+				}
+				if i >= count-100 {
+					run.Status, run.Ended, run.Waits = runs.Pending, time.Time{}, runs.ForApproval
+				}
+				if err := tx.insertRun(run, 0, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, q := range []runs.RunQuery{{Status: runs.Failed, Top: true, EndedSince: now.Add(-24 * time.Hour)}, {Status: runs.Failed, Top: true}} {
+			b.Run(fmt.Sprintf("count/%d/since=%t", count, !q.EndedSince.IsZero()), func(b *testing.B) {
+				for b.Loop() {
+					if n, err := s.CountRuns(b.Context(), q); err != nil || n == 0 {
+						b.Fatal(n, err)
+					}
+				}
+			})
+		}
+		b.Run(fmt.Sprint("open/", count), func(b *testing.B) {
+			for b.Loop() {
+				if list, err := s.Unended(b.Context()); err != nil || len(list) != 100 {
+					b.Fatal(len(list), err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkLastEvents asks for the last events of a feed.
+func BenchmarkLastEvents(b *testing.B) {
+	for _, count := range []int{10_000, 100_000} {
+		s, began := open(b, b.TempDir()), time.Unix(1_800_000_000, 0)
+		for n := 0; n < count; n += 1000 {
+			var list []events.Event
+			for i := range 1000 {
+				list = append(list, events.Event{Source: "/state//default", Type: "run.started", Subject: fmt.Sprint("r", n+i), Time: began.Add(time.Duration(n+i) * time.Second), Data: json.RawMessage(`{"kind":"workflow"}`)})
+			}
+			if err := s.Record(b.Context(), list...); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for name, q := range map[string]runs.EventQuery{
+			"last": {Newest: true}, "since": {Since: began.Add(time.Duration(count-20) * time.Second)}, "type": {Type: "run.*", Newest: true}, "all": {},
+		} {
+			b.Run(fmt.Sprint(name, "/", count), func(b *testing.B) {
+				for b.Loop() {
+					n := 0
+					err := s.FeedOf(b.Context(), q, func(*events.Link) error {
+						if n++; n == 20 && q.Newest {
+							return errEnough
+						}
+						return nil
+					})
+					if n < 20 || err != nil && !errors.Is(err, errEnough) {
+						b.Fatal(n, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+var errEnough = errors.New("enough")

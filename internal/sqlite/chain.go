@@ -194,13 +194,13 @@ func readFeed(ctx context.Context, tx *sql.Tx, after int64, each func(*events.Li
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fail(err)
 	}
-	return made, readLinks(ctx, tx, "WHERE sequence > ?", []any{after}, each)
+	return made, readLinks(ctx, tx, "WHERE sequence > ? ORDER BY sequence", []any{after}, each)
 }
 
-// readLinks goes through some events, in order.
-func readLinks(ctx context.Context, tx *sql.Tx, where string, args []any, each func(*events.Link) error) error {
+// readLinks goes through some events, as a query goes on behind the table's name.
+func readLinks(ctx context.Context, tx *sql.Tx, selection string, args []any, each func(*events.Link) error) error {
 	fail := func(err error) error { return fmt.Errorf("cannot read the events: %w", err) }
-	rows, err := tx.QueryContext(ctx, "SELECT "+linkRow+" FROM events "+where+" ORDER BY sequence", args...)
+	rows, err := tx.QueryContext(ctx, "SELECT "+linkRow+" FROM events "+selection, args...)
 	if err != nil {
 		return fail(err)
 	}
@@ -223,21 +223,34 @@ func readLinks(ctx context.Context, tx *sql.Tx, where string, args []any, each f
 // FeedOf implements runs.Store. Events of one type, or about one thing, are found
 // without looking at the others.
 func (s *Store) FeedOf(ctx context.Context, q runs.EventQuery, each func(*events.Link) error) error {
-	where, args := eventSelection(q)
-	return s.snapshot(ctx, func(tx *sql.Tx) error { return readLinks(ctx, tx, where, args, each) })
+	selection, args := eventSelection(q)
+	return s.snapshot(ctx, func(tx *sql.Tx) error { return readLinks(ctx, tx, selection, args, each) })
 }
 
-// eventSelection is which events are read.
-func eventSelection(q runs.EventQuery) (where string, args []any) {
+// eventSelection is which events are read, in which order, as a query goes on behind the
+// table's name.
+func eventSelection(q runs.EventQuery) (text string, args []any) {
 	prefix, begins := strings.CutSuffix(q.Type, "*")
-	return given(
-		condition{"sequence > ?", q.After, true},
+	text, args = given(
+		condition{"sequence > ?", q.After, q.Since.IsZero()},
 		condition{"type = ?", q.Type, q.Type != "" && !begins},
 		// The sign keeps the index out, by which they would have to be sorted.
 		condition{"+type >= ?", prefix, begins},
 		condition{"+type < ?", prefix + string(utf8.MaxRune), begins},
 		condition{"subject = ?", q.Subject, q.Subject != ""},
+		condition{"sequence < ?", q.Before, q.Before != 0},
 	)
+	if !q.Since.IsZero() {
+		// Events are written about when they happen, but clocks are put back: the first since
+		// then is found by their times, and what follows it looked at. It is one bound, since
+		// of two one would be no more than a filter.
+		text += "AND sequence > max(?, coalesce((SELECT min(+sequence) FROM events WHERE time >= ?) - 1, 9223372036854775807)) AND +time >= ? "
+		args = append(args, q.After, bound(q.Since), bound(q.Since))
+	}
+	if text += "ORDER BY sequence"; q.Newest {
+		text += " DESC"
+	}
+	return text, args
 }
 
 // Record implements runs.Store.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/events"
@@ -79,6 +80,17 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) ([]events.Ev
 func nanoseconds(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
+	}
+	return t.UnixNano()
+}
+
+// bound is nanoseconds for what others are compared with, however far away.
+func bound(t time.Time) int64 {
+	switch first, last := time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64); {
+	case t.Before(first):
+		return math.MinInt64
+	case t.After(last):
+		return math.MaxInt64
 	}
 	return t.UnixNano()
 }

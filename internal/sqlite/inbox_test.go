@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/runs/runstest"
@@ -41,8 +42,14 @@ func TestNothingIsSearchedRowByRow(t *testing.T) {
 		list = append(list, query{"SELECT id, problem FROM deliveries " + text, args})
 	}
 	for _, q := range []runs.EventQuery{{After: 5}, {Type: "a"}, {Type: "a", After: 5}, {Type: "a*"}, {Subject: "s"}, {Subject: "s", Type: "a", After: 5}} {
-		where, args := eventSelection(q)
-		list = append(list, query{"SELECT " + linkRow + " FROM events " + where + " ORDER BY sequence", args})
+		for _, newest := range []bool{false, true} {
+			q.Newest = newest
+			text, args := eventSelection(q)
+			list = append(list, query{"SELECT " + linkRow + " FROM events " + text, args})
+			q.Before, q.Since = 7, time.Now()
+			text, args = eventSelection(q)
+			list = append(list, query{"SELECT " + linkRow + " FROM events " + text, args})
+		}
 	}
 	for _, q := range list {
 		err := s.list(ctx, "EXPLAIN QUERY PLAN "+q.text, q.args, func(rows *sql.Rows) error {

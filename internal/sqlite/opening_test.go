@@ -57,6 +57,44 @@ func TestManyMakeOneStore(t *testing.T) {
 	}
 }
 
+// Opening a store again takes nothing away from those in the process that have it open:
+// whoever closes any descriptor of a file drops all locks of the process on it, those of
+// SQLite included, which keep others from removing the log that is still written to.
+func TestOpeningAgainKeepsLocks(t *testing.T) {
+	if dir := os.Getenv(childFolder); dir != "" {
+		f, err := os.OpenFile(filepath.Join(dir, fileName), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		// The bytes that who reads has locked: https://www.sqlite.org/src/file/src/os.h
+		lock := unix.Flock_t{Type: unix.F_WRLCK, Start: 0x40000002, Len: 510}
+		if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println(lock.Pid)
+		return
+	}
+	dir := t.TempDir()
+	check := func(when string) {
+		t.Helper()
+		if holder, ok := spawn(t, dir).number(); !ok || holder != os.Getpid() {
+			t.Errorf("%s: the file is locked by process %d, not by this one", when, holder)
+		}
+	}
+	first := open(t, dir)
+	if err := first.Record(t.Context(), events.Event{Source: "/test", Type: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	check("made")
+	second := open(t, dir)
+	check("opened again")
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check("closed once")
+}
+
 // barrier takes a lock of a folder once it is free.
 func barrier(t *testing.T, dir string, how int) *os.File {
 	t.Helper()

@@ -89,8 +89,8 @@ func (tx *transaction) insertRun(run runs.Run, state int64, claimed []addrs.Obje
 	if err != nil {
 		return fmt.Errorf("cannot store run %s: %w", run.ID, err)
 	}
-	_, err = tx.exec("INSERT INTO runs(id, stack, environment, status, created, token, cancelling, document) VALUES(?, ?, ?, ?, ?, 1, 0, ?)",
-		run.ID, run.Key.Stack, run.Key.Environment, string(run.Status), run.Created.UnixNano(), document)
+	_, err = tx.exec("INSERT INTO runs(id, stack, environment, status, created, ended, token, cancelling, document) VALUES(?, ?, ?, ?, ?, ?, 1, 0, ?)",
+		run.ID, run.Key.Stack, run.Key.Environment, string(run.Status), run.Created.UnixNano(), endOf(run), document)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (s *Store) Abandon(ctx context.Context, id string, told ...events.Event) er
 		if err := json.Unmarshal(document, &run); err != nil {
 			return fmt.Errorf("cannot read run %s: %w", id, err)
 		}
-		run.Status, run.Ended = runs.Cancelled, s.now()
+		run.Status, run.Ended, run.Waits = runs.Cancelled, s.now(), ""
 		if err := tx.updateRun(run); err != nil {
 			return err
 		}
@@ -183,7 +183,7 @@ func (tx *transaction) updateRun(run runs.Run) error {
 	if err != nil {
 		return fmt.Errorf("cannot store run %s: %w", run.ID, err)
 	}
-	if _, err := tx.exec("UPDATE runs SET status = ?, document = ? WHERE id = ?", string(run.Status), document, run.ID); err != nil {
+	if _, err := tx.exec("UPDATE runs SET status = ?, ended = ?, document = ? WHERE id = ?", string(run.Status), endOf(run), document, run.ID); err != nil {
 		return err
 	}
 	if !run.Status.Ended() {
@@ -193,6 +193,14 @@ func (tx *transaction) updateRun(run runs.Run) error {
 		return err
 	}
 	return tx.leavePools(run.ID)
+}
+
+// endOf is when a run ended as it is stored; nil where it has not.
+func endOf(run runs.Run) any {
+	if run.Ended.IsZero() {
+		return nil
+	}
+	return run.Ended.UnixNano()
 }
 
 // Run implements runs.Store.
@@ -222,11 +230,43 @@ func (s *Store) Runs(ctx context.Context, q runs.RunQuery) ([]runs.Run, error) {
 	return list, nil
 }
 
+// CountRuns implements runs.Store.
+func (s *Store) CountRuns(ctx context.Context, q runs.RunQuery) (count int, err error) {
+	if q.Limit = 0; drivenOrNot(q) {
+		list, err := s.Runs(ctx, q)
+		return len(list), err
+	}
+	where, args := runConditions(q)
+	db, err := s.reading(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM runs "+where, args...).Scan(&count); err != nil {
+		return 0, fmt.Errorf("cannot count the runs: %w", err)
+	}
+	return count, nil
+}
+
+// drivenOrNot reports whether runs are asked for because somebody drives them or nobody
+// does: which of both is not stored.
+func drivenOrNot(q runs.RunQuery) bool {
+	return q.Status == runs.Running || q.Status == runs.Interrupted
+}
+
 // runSelection is a query in SQL, as it goes on behind the table's name. Of the runs
 // that are asked for because somebody drives them or nobody does, it selects all that
-// have not ended: which of both is not stored.
+// have not ended.
 func runSelection(q runs.RunQuery) (string, []any) {
-	open := q.Status == runs.Running || q.Status == runs.Interrupted
+	if drivenOrNot(q) {
+		q.Limit = 0
+	}
+	where, args := runConditions(q)
+	return where + "ORDER BY created DESC, id DESC LIMIT ?", append(args, limitOf(q.Limit))
+}
+
+// runConditions are those of [runSelection].
+func runConditions(q runs.RunQuery) (string, []any) {
+	open := drivenOrNot(q)
 	where, args := given(
 		condition{"stack = ?", q.Stack, q.Stack != ""},
 		condition{"environment = ?", q.Environment, q.Environment != ""},
@@ -234,6 +274,7 @@ func runSelection(q runs.RunQuery) (string, []any) {
 		condition{runWorkflow + " = ?", q.Workflow, q.Workflow != ""},
 		condition{runParent + " = ?", q.Parent, q.Parent != ""},
 		condition{"status = ?", string(q.Status), q.Status != "" && !open},
+		condition{"ended >= ?", bound(q.EndedSince), !q.EndedSince.IsZero()},
 	)
 	and := func(text string, values ...any) { where, args = where+"AND "+text+" ", append(args, values...) }
 	if q.State != nil {
@@ -244,12 +285,14 @@ func runSelection(q runs.RunQuery) (string, []any) {
 	}
 	if open {
 		and("status NOT IN " + endedStatuses)
-		q.Limit = 0
+	}
+	if q.Waiting {
+		and(runWaits + " IS NOT NULL")
 	}
 	if q.Before != nil {
 		and("(created, id) < (?, ?)", q.Before.Created.UnixNano(), q.Before.ID)
 	}
-	return where + "ORDER BY created DESC, id DESC LIMIT ?", append(args, limitOf(q.Limit))
+	return where, args
 }
 
 // Unended implements runs.Store.

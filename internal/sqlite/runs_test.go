@@ -35,7 +35,7 @@ func TestRunQueries(t *testing.T) {
 		run := runs.Run{
 			ID: fmt.Sprintf("r%03d", rnd.IntN(1000)*1000+i), Kind: pick("workflow", "apply", "destroy"), Workflow: pick("", "a", "b"), Parent: pick("", "", "p", "q"),
 			Key: states.Key{Stack: pick("", "x", "y"), Environment: pick("default", "staging")}, Status: runs.Pending,
-			Created: began.Add(time.Duration(rnd.IntN(50)) * time.Second), Blob: pick("plan/1", "definition/1"),
+			Created: began.Add(time.Duration(rnd.IntN(50)) * time.Second), Blob: pick("plan/1", "definition/1"), Waits: runs.Waits(pick("", "", "approval", "signal")),
 		}
 		if rnd.IntN(3) > 0 {
 			if err := s.Enqueue(ctx, runs.NewRun{Run: run, Definition: []byte("{}")}); err != nil {
@@ -73,7 +73,12 @@ func TestRunQueries(t *testing.T) {
 			Stack: pick("", "", "x", "y"), Environment: pick("", "", "default", "staging"), Kind: pick("", "", "workflow", "apply"),
 			Workflow: pick("", "", "a", "c"), Parent: pick("", "", "p"), Status: runs.Status(pick("", "", "pending", "running", "interrupted", "cancelled", "failed")),
 		}
-		q.Top = rnd.IntN(4) == 0
+		q.Top, q.Waiting = rnd.IntN(4) == 0, rnd.IntN(4) == 0
+		if rnd.IntN(4) == 0 {
+			if q.EndedSince = all[rnd.IntN(len(all))].Ended; rnd.IntN(2) == 0 {
+				q.EndedSince = q.EndedSince.Add(1)
+			}
+		}
 		if rnd.IntN(4) == 0 {
 			q.State = &states.Key{Stack: pick("", "x"), Environment: pick("default", "staging")}
 		}
@@ -81,6 +86,9 @@ func TestRunQueries(t *testing.T) {
 			q.Before = all[rnd.IntN(len(all))].Position()
 		}
 		want := slices.DeleteFunc(slices.Clone(all), func(r runs.Run) bool { return !q.Chooses(r) })
+		if n, err := s.CountRuns(ctx, q); n != len(want) || err != nil {
+			t.Fatalf("%+v: counted were %d instead of %d (%v)", q, n, len(want), err)
+		}
 		if q.Limit = rnd.IntN(5); q.Limit > 0 {
 			want = want[:min(q.Limit, len(want))]
 		}
@@ -102,23 +110,83 @@ func TestRunQueriesDoNotScan(t *testing.T) {
 	for _, q := range []runs.RunQuery{
 		{}, {Before: before}, {Environment: "default", Before: before}, {Workflow: "w", Kind: "workflow"}, {Parent: "p"}, {Top: true, Before: before},
 		{State: &states.Key{Stack: "s", Environment: "default"}}, {Status: runs.Running}, {Status: runs.Interrupted, Environment: "default"},
+		{Status: runs.Failed}, {Status: runs.Failed, Top: true, Before: before}, {Status: runs.Running, Waiting: true},
 	} {
 		q.Limit = 20
 		text, args := runSelection(q)
-		var plan []string
-		err := s.list(ctx, "EXPLAIN QUERY PLAN SELECT document, cancelling FROM runs "+text, args, func(rows *sql.Rows) error {
-			var id, parent, unused int
-			var detail string
-			err := rows.Scan(&id, &parent, &unused, &detail)
-			plan = append(plan, detail)
-			return err
-		})
+		if how := planOf(t, s, "SELECT document, cancelling FROM runs "+text, args); !strings.Contains(how, "USING INDEX runs_") || strings.Contains(how, "TEMP B-TREE") {
+			t.Errorf("%+v: %s", q, how)
+		}
+	}
+}
+
+// planOf is how a query is answered.
+func planOf(t *testing.T, s *Store, query string, args []any) string {
+	t.Helper()
+	var plan []string
+	err := s.list(t.Context(), "EXPLAIN QUERY PLAN "+query, args, func(rows *sql.Rows) error {
+		var id, parent, unused int
+		var detail string
+		err := rows.Scan(&id, &parent, &unused, &detail)
+		plan = append(plan, detail)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(plan, "; ")
+}
+
+// TestCountsDoNotScan: runs that failed lately are counted by an index on when they
+// ended, however many there are.
+func TestCountsDoNotScan(t *testing.T) {
+	ctx, s := t.Context(), open(t, filepath.Join(t.TempDir(), "store"))
+	if _, err := s.writing(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []runs.RunQuery{{Status: runs.Failed, EndedSince: time.Now()}, {Status: runs.Failed, EndedSince: time.Now(), Top: true}} {
+		where, args := runConditions(q)
+		if how := planOf(t, s, "SELECT count(*) FROM runs "+where, args); !strings.Contains(how, "INDEX runs_ended (status=? AND ended>?)") {
+			t.Errorf("%+v: %s", q, how)
+		}
+	}
+}
+
+// TestEndsOfBefore brings a file of the layout before up to date: when runs ended is
+// known of those that have.
+func TestEndsOfBefore(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	db, err := sql.Open("sqlite", dataSource(filepath.Join(dir, fileName), false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := slices.Index(migrations[:], layoutTimes)
+	if _, err := db.ExecContext(ctx, strings.Join(migrations[:before], "")+fmt.Sprintf("PRAGMA user_version = %d;", before)); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.FixedZone("", 2*3600))
+	for _, r := range []runs.Run{
+		{ID: "early", Status: runs.Failed, Ended: at.Add(-time.Second)}, {ID: "then", Status: runs.Failed, Ended: at}, {ID: "late", Status: runs.Failed, Ended: at.UTC().Add(time.Hour)},
+		{ID: "unknown", Status: runs.Failed}, {ID: "well", Status: runs.Succeeded, Ended: at}, {ID: "open", Status: runs.Pending},
+	} {
+		document, err := json.Marshal(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if how := strings.Join(plan, "; "); !strings.Contains(how, "USING INDEX runs_") || strings.Contains(how, "TEMP B-TREE") {
-			t.Errorf("%+v: %s", q, how)
+		if _, err := db.ExecContext(ctx, "INSERT INTO runs VALUES(?, '', 'default', ?, 1, 1, 0, ?)", r.ID, string(r.Status), document); err != nil {
+			t.Fatal(err)
 		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
+	list, err := s.Runs(ctx, runs.RunQuery{Status: runs.Failed, EndedSince: at})
+	if d := cmp.Diff([]string{"then", "late"}, idsOf(list)); err != nil || d != "" {
+		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+	if n, err := s.CountRuns(ctx, runs.RunQuery{EndedSince: at}); n != 3 || err != nil {
+		t.Errorf("%d have ended since, %v", n, err)
 	}
 }
 

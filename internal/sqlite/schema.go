@@ -8,7 +8,7 @@ import (
 
 // migrations lead from an empty file to the layout this program knows, one
 // layout each. What was released is never changed, only added to.
-var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended, layoutSchedules, layoutChain, layoutTokens, layoutSecrets, layoutRotations, layoutLocks, layoutSecretStates, layoutInbox, layoutObservations, layoutOutbox, layoutSources, layoutRuns, layoutMarks, layoutFound}
+var migrations = [...]string{layout1, layout2, layout3, layoutSteps, layoutUnended, layoutSchedules, layoutChain, layoutTokens, layoutSecrets, layoutRotations, layoutLocks, layoutSecretStates, layoutInbox, layoutObservations, layoutOutbox, layoutSources, layoutRuns, layoutMarks, layoutFound, layoutTimes}
 
 const layout1 = `
 CREATE TABLE states(
@@ -126,6 +126,7 @@ const (
 	runDocument  = "CAST(document AS TEXT)"
 	runKind      = "json_extract(" + runDocument + ", '$.Kind')"
 	runParent    = "json_extract(" + runDocument + ", '$.Parent')"
+	runWaits     = "json_extract(" + runDocument + ", '$.Waits')"
 	runWorkflow  = "json_extract(" + runDocument + ", '$.Workflow')"
 	changesState = "coalesce(json_extract(" + runDocument + ", '$.Blob'), '') NOT LIKE 'definition/%'"
 )
@@ -140,6 +141,16 @@ CREATE INDEX runs_environment ON runs(environment, created, id);
 CREATE INDEX runs_state ON runs(stack, environment, created, id) WHERE ` + changesState + `;
 CREATE INDEX runs_workflow ON runs(` + runWorkflow + `, created, id) WHERE ` + runWorkflow + ` IS NOT NULL;
 CREATE INDEX runs_parent ON runs(` + runParent + `, created, id) WHERE ` + runParent + ` IS NOT NULL;
+`
+
+// layoutTimes finds runs by how they stand, and when they ended, and events by when they
+// happened. When runs of before ended is known to the millisecond.
+const layoutTimes = `
+ALTER TABLE runs ADD COLUMN ended INTEGER;
+UPDATE runs SET ended = CAST(unixepoch(json_extract(` + runDocument + `, '$.Ended'), 'subsec') * 1000 AS INTEGER) * 1000000 WHERE status IN ` + endedStatuses + ` AND json_extract(` + runDocument + `, '$.Ended') NOT LIKE '0001-%';
+CREATE INDEX runs_ended ON runs(status, ended) WHERE ended IS NOT NULL;
+CREATE INDEX runs_status ON runs(status, created, id);
+CREATE INDEX events_time ON events(time);
 `
 
 // layoutOf reads which layout a file has; 0 for an empty one.

@@ -134,11 +134,11 @@ func (s *Store) writing(ctx context.Context) (*writer, error) {
 
 // openFile opens or makes the file. s.mu is held.
 func (s *Store) openFile(ctx context.Context) error {
-	made, err := s.prepare()
+	opened, err := s.prepare()
 	if err != nil {
 		return fmt.Errorf("cannot open the store: %w", err)
 	}
-	defer made()
+	defer opened()
 	// What a commit waits for is then its data, not the file's times as well, of
 	// which nothing depends: on journaling file systems that is most of the time.
 	// The switch is the process's, and the same for all stores; where there is no
@@ -151,7 +151,7 @@ func (s *Store) openFile(ctx context.Context) error {
 	w, err := openWriter(ctx, s.path(), s.changed)
 	if err != nil {
 		unlock(using)
-		return fmt.Errorf("cannot open the store %s: %w", s.path(), err)
+		return fmt.Errorf("cannot open the store %s: %w", s.path(), plainly(err))
 	}
 	reader, err := sql.Open("sqlite", dataSource(s.path(), true))
 	if err != nil {
@@ -165,18 +165,18 @@ func (s *Store) openFile(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the folder and an empty file that nobody else may read. Where the
-// file is not yet a store, no other process comes to here until made is called: to
-// give a file its write-ahead log SQLite needs it alone, and it does not wait for that
-// in all cases.
-func (s *Store) prepare() (made func(), err error) {
-	if hasLog(s.path()) {
-		return func() {}, nil
-	}
+// prepare makes the folder and an empty file that nobody else may read. Nobody else, in
+// this process or another, opens the store until opened is called: to give a new file its
+// write-ahead log SQLite needs it alone, and it does not wait for that in all cases.
+//
+// That is so for files that have their log, too. To look into one first would mean to
+// close it again, and with that SQLite loses its locks on it: they are the process's, and
+// closing any descriptor of a file drops them all.
+func (s *Store) prepare() (opened func(), err error) {
 	if err := makeFolder(s.dir); err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(s.dir, makingName), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(filepath.Join(s.dir, openingName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -190,22 +190,8 @@ func (s *Store) prepare() (made func(), err error) {
 	return func() { unlock(lock) }, nil
 }
 
-// makingName is locked by whoever makes the store.
-const makingName = ".making"
-
-// hasLog reports whether a file is a database with a write-ahead log, by the byte that
-// says what is needed to read it.
-func hasLog(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	const readVersion, withLog = 19, 2 // https://www.sqlite.org/fileformat.html
-	var version [1]byte
-	_, err = f.ReadAt(version[:], readVersion)
-	return err == nil && version[0] == withLog
-}
+// openingName is locked by whoever opens the store, until it is open.
+const openingName = ".making"
 
 // makeFolder makes the folder of a store, kept out of version control.
 func makeFolder(dir string) error {

@@ -174,9 +174,11 @@ var ErrFull = errors.New("the disk is full")
 
 // plainly says what SQLite means where its own words leave that open.
 func plainly(err error) error {
-	const full = 13 // https://www.sqlite.org/rescode.html
+	// https://www.sqlite.org/rescode.html; the latter is about the index of the log, which
+	// is made when a store is opened.
+	const full, noRoomForIndex = 13, 4874
 	var told *driver.Error
-	if errors.As(err, &told) && told.Code() == full {
+	if errors.As(err, &told) && (told.Code() == full || told.Code() == noRoomForIndex) {
 		return ErrFull
 	}
 	return err

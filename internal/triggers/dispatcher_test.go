@@ -434,12 +434,10 @@ func TestKilledAnywhere(t *testing.T) {
 	scenario := func(t *testing.T, killAt int, done bool) (calls int, runsMade map[string]string, firings int) {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHouse(t, eventProject)
-			counts := &atomic.Bool{}
+			var counts atomic.Bool
+			var made atomic.Int64
 			h.store.OnCall = func() (bool, error) {
-				if !counts.Load() {
-					return true, nil
-				}
-				if calls++; calls != killAt {
+				if !counts.Load() || made.Add(1) != int64(killAt) {
 					return true, nil
 				}
 				h.stop()
@@ -466,8 +464,9 @@ func TestKilledAnywhere(t *testing.T) {
 			time.Sleep(5 * time.Minute)
 			again()
 			time.Sleep(time.Minute)
-			h.store.OnCall = nil
 			h.die()
+			h.store.OnCall = nil
+			calls = int(made.Load())
 			list, err := h.store.Firings(t.Context(), runs.FiringQuery{Status: runs.FiringStarted})
 			if err != nil {
 				t.Fatal(err)

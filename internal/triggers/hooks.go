@@ -198,6 +198,9 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if rejection != nil {
+		if rejection.Reason == webhooks.WrongMethod {
+			w.Header().Set("Allow", http.MethodPost)
+		}
 		refuse(w, rejection.Status(), rejection.Error())
 		return
 	}

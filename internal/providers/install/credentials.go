@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/tutti-dev/tutti/internal/files"
 	"golang.org/x/net/idna"
 )
 
@@ -153,6 +154,9 @@ func (c *Config) ForgetToken(ctx context.Context, home, host string) (bool, erro
 		_, err := c.Helper.run(ctx, nil, "forget", host)
 		return err == nil, err
 	}
+	if !exists(CredentialsFile(home)) {
+		return false, nil
+	}
 	return changeCredentials(CredentialsFile(home), func(all map[string]any) bool {
 		_, had := all[host]
 		delete(all, host)
@@ -162,7 +166,19 @@ func (c *Config) ForgetToken(ctx context.Context, home, host string) (bool, erro
 
 // changeCredentials edits the tokens in a credentials file and keeps whatever
 // else is in it. edit reports whether it changed something.
-func changeCredentials(path string, edit func(map[string]any) bool) (bool, error) {
+func changeCredentials(path string, edit func(map[string]any) bool) (changed bool, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return false, fmt.Errorf("cannot save credentials: %w", err)
+	}
+	// Two at once would forget what the other has written.
+	err = files.Locked(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".lock"), func() error {
+		changed, err = changeAlone(path, edit)
+		return err
+	})
+	return changed, err
+}
+
+func changeAlone(path string, edit func(map[string]any) bool) (bool, error) {
 	doc := map[string]any{}
 	raw, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -184,10 +200,7 @@ func changeCredentials(path string, edit func(map[string]any) bool) (bool, error
 	doc["credentials"] = all
 	out, err := json.MarshalIndent(doc, "", "  ")
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
-	}
-	if err == nil {
-		err = replaceFile(path, append(out, '\n'), 0o600)
+		err = files.Replace(path, append(out, '\n'), 0o600)
 	}
 	if err != nil {
 		return false, fmt.Errorf("cannot save credentials: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 )
 
 // Installed is a provider ready to be run.
@@ -151,7 +152,7 @@ func remember(dataDir, dir, program, hash string) {
 	}
 	stamps[dir] = s
 	if data, err := json.MarshalIndent(stamps, "", "  "); err == nil {
-		_ = replaceFile(filepath.Join(dataDir, stampsFile), append(data, '\n'), 0o644)
+		_ = files.Replace(filepath.Join(dataDir, stampsFile), append(data, '\n'), 0o644)
 	}
 }
 
@@ -186,30 +187,6 @@ func checkPackage(dataDir, dir, program string, lock *Lock) (hash, why string) {
 		return "", fmt.Sprintf("the package for version %s in %s does not match any of the checksums recorded in the dependency lock file", lock.Version, filepath.Join(dataDir, "providers"))
 	}
 	return hash, ""
-}
-
-// replaceFile writes a file beside the old one and renames it, so that a crash
-// leaves either the old or the new content.
-func replaceFile(path string, data []byte, mode os.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	if err == nil {
-		err = tmp.Chmod(mode)
-	}
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
 }
 
 // executable finds a provider's program in a package folder.

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -141,7 +142,7 @@ func (l *Locks) Write(path string) (changed bool, err error) {
 	if before, err := os.ReadFile(path); err == nil && string(before) == string(data) {
 		return false, nil
 	}
-	if err := replaceFile(path, data, 0o644); err != nil {
+	if err := files.Replace(path, data, 0o644); err != nil {
 		return false, fmt.Errorf("cannot write the lock file: %w", err)
 	}
 	return true, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 )
 
 // ForMirrors returns a configuration that gets providers only from these folders:
@@ -285,5 +286,8 @@ func writeJSON(path string, doc any) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, append(data, '\n'), 0o644)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return files.Replace(path, append(data, '\n'), 0o644)
 }

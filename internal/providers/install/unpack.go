@@ -2,6 +2,7 @@ package install
 
 import (
 	"archive/zip"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -62,7 +63,8 @@ func unpackFile(f *zip.File, target string) error {
 }
 
 // unpackInto extracts beside the target and renames, so that nobody sees half a
-// package.
+// package. Where others put the same one there, before or at the same time, theirs stays:
+// somebody may be starting it.
 func unpackInto(archive, dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -76,10 +78,14 @@ func unpackInto(archive, dir string) error {
 	if err := unpack(archive, inside); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	return os.Rename(inside, dir)
+	return putInPlace(inside, dir, filepath.Join(tmp, "former"), func() bool {
+		there, err := folderHash(dir)
+		if err != nil {
+			return false
+		}
+		hash, err := folderHash(inside)
+		return err == nil && there == hash
+	})
 }
 
 // link makes a package folder stand for another.
@@ -91,11 +97,45 @@ func link(target, dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".unpack-*")
+	if err != nil {
 		return err
 	}
-	return os.Symlink(target, dir)
+	defer os.RemoveAll(tmp)
+	made := filepath.Join(tmp, "link")
+	if err := os.Symlink(target, made); err != nil {
+		return err
+	}
+	return putInPlace(made, dir, filepath.Join(tmp, "former"), func() bool {
+		leadsTo, err := os.Readlink(dir)
+		return err == nil && leadsTo == target
+	})
 }
+
+// putInPlace gives something the name dir, unless what has that name is the same. What
+// else has it is moved away first: a rename replaces neither a folder that is not empty
+// nor one by a link, or a link by one. Several may do so at a time.
+func putInPlace(made, dir, former string, same func() bool) error {
+	for try := 0; !same(); try++ {
+		err := os.Rename(made, dir)
+		if err == nil || try == replaceTries {
+			return err
+		}
+		if _, missing := os.Lstat(dir); missing != nil {
+			if try > 0 {
+				continue // somebody else has just moved it away
+			}
+			return err
+		}
+		if err := os.Rename(dir, fmt.Sprint(former, try)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// replaceTries bounds how often others may come first who put something else there.
+const replaceTries = 100
 
 // pack makes a temporary zip file of a package folder, the same for the same
 // content.

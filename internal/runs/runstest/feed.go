@@ -53,12 +53,21 @@ func (s *Store) Feed(_ context.Context, after int64, each func(*events.Link) err
 
 // FeedOf goes through the links that a query chooses.
 func (s *Store) FeedOf(ctx context.Context, q runs.EventQuery, each func(*events.Link) error) error {
+	var list []*events.Link
 	_, err := s.Feed(ctx, q.After, func(l *events.Link) error {
-		if !q.Chooses(l) {
-			return nil
+		if q.Chooses(l) {
+			list = append(list, l)
 		}
-		return each(l)
+		return nil
 	})
+	if q.Newest {
+		slices.Reverse(list)
+	}
+	for _, l := range list {
+		if err := each(l); err != nil {
+			return err
+		}
+	}
 	return err
 }
 

@@ -518,6 +518,13 @@ func (s *Store) Runs(_ context.Context, q runs.RunQuery) ([]runs.Run, error) {
 	return out, nil
 }
 
+// CountRuns implements runs.Store.
+func (s *Store) CountRuns(ctx context.Context, q runs.RunQuery) (int, error) {
+	q.Limit = 0
+	list, err := s.Runs(ctx, q)
+	return len(list), err
+}
+
 // Unended implements runs.Store.
 func (s *Store) Unended(ctx context.Context) ([]runs.Run, error) {
 	all, err := s.Runs(ctx, runs.RunQuery{})
@@ -555,7 +562,7 @@ func (s *Store) Abandon(_ context.Context, id string, told ...events.Event) erro
 	case r.run.Status.Ended():
 		return fmt.Errorf("run %s: %w", id, runs.ErrEnded)
 	}
-	r.run.Status = runs.Cancelled
+	r.run.Status, r.run.Waits = runs.Cancelled, ""
 	s.steps.leave(id)
 	s.tell(told)
 	return nil

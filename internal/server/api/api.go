@@ -188,3 +188,12 @@ type page[T any] struct {
 }
 
 func answer[T any](v T) *body[T] { return &body[T]{Body: v} }
+
+// given is what a request came with that may come with nothing.
+func given[T any](body *T) T {
+	if body == nil {
+		var nothing T
+		return nothing
+	}
+	return *body
+}

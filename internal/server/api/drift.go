@@ -96,7 +96,7 @@ func (a *API) observeStack(ctx context.Context, in *struct {
 	Body *ObserveRequest
 },
 ) (*body[Drift], error) {
-	if err := a.Work.Observe(ctx, IdentityOf(ctx), in.key(), in.Body != nil && in.Body.Reset); err != nil {
+	if err := a.Work.Observe(ctx, IdentityOf(ctx), in.key(), given(in.Body).Reset); err != nil {
 		return nil, problem(err)
 	}
 	return a.getDrift(ctx, &in.StackPath)

@@ -29,7 +29,7 @@ const feedBatch = 500
 // feeds registers what is about events, and the streams.
 func (a *API) feeds(h huma.API) {
 	huma.Register(h, operation("get-session", http.MethodGet, "/session", "Say who asks, and what is asked", tagEvents), a.getSession)
-	huma.Register(h, operation("list-events", http.MethodGet, "/events", "List what happened, oldest first", tagEvents), a.listEvents)
+	huma.Register(h, operation("list-events", http.MethodGet, "/events", "List what happened, oldest first unless asked otherwise", tagEvents), a.listEvents)
 	sse.Register(h, operation("stream-events", http.MethodGet, "/events/stream", "Hear what happens, from a cursor on", tagEvents),
 		map[string]any{"event": Event{}, "alive": Alive{}}, a.streamEvents)
 	sse.Register(h, operation("stream-run", http.MethodGet, "/runs/{run}/stream", "Hear how a run goes on, and what its steps write", tagRuns),
@@ -185,11 +185,14 @@ func (a *API) read(ctx context.Context, after int64, limit int) (out []Event, er
 
 // eventsQuery says which events are asked for.
 type eventsQuery struct {
-	After   int64  `query:"after" minimum:"0" doc:"Only events behind this one."`
-	Last    int    `query:"last" minimum:"0" maximum:"1000" doc:"Begin so many events before the end, instead of at after."`
-	Type    string `query:"type" doc:"Only events of this type; ending in * those that begin so."`
-	Subject string `query:"subject" doc:"Only events about this."`
-	Limit   int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	After   int64     `query:"after" minimum:"0" doc:"Only events behind this one."`
+	Before  int64     `query:"before" minimum:"0" doc:"Only events before this one."`
+	Last    int       `query:"last" minimum:"0" maximum:"1000" doc:"Begin so many events before the end, instead of at after."`
+	Newest  bool      `query:"newest" doc:"The newest first: next is then what to give as before."`
+	Since   time.Time `query:"since" doc:"Only events that happened then or later."`
+	Type    string    `query:"type" doc:"Only events of this type; ending in * those that begin so."`
+	Subject string    `query:"subject" doc:"Only events about this."`
+	Limit   int       `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 }
 
 func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*body[page[Event]], error) {
@@ -202,7 +205,8 @@ func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*body[page[Event
 		after = max(0, last-int64(in.Last))
 	}
 	out := page[Event]{Items: []Event{}}
-	err := a.Store.FeedOf(ctx, runs.EventQuery{After: after, Type: in.Type, Subject: in.Subject}, func(l *events.Link) error {
+	q := runs.EventQuery{After: after, Before: in.Before, Since: in.Since, Type: in.Type, Subject: in.Subject, Newest: in.Newest}
+	err := a.Store.FeedOf(ctx, q, func(l *events.Link) error {
 		if !a.viewer(ctx).event(ctx, &l.Event) {
 			return nil
 		}
@@ -210,7 +214,9 @@ func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*body[page[Event
 			out.Next = strconv.FormatInt(out.Items[in.Limit-1].Sequence, 10)
 			return errEnough
 		}
-		out.Items = append(out.Items, eventOf(l))
+		e := eventOf(l)
+		e.PreviousHash, e.Hash = l.Previous.String(), l.Hash.String()
+		out.Items = append(out.Items, e)
 		return nil
 	})
 	if err != nil && !errors.Is(err, errEnough) {
@@ -359,7 +365,11 @@ func (a *API) streamRun(ctx context.Context, in *struct {
 		}
 		if now := fmt.Sprint(run.Status, run.Cancelling, f.last); now != before {
 			before = now
-			if err := send.Data(RunNews{Run: runOf(run), Steps: f.steps()}); err != nil {
+			steps, err := f.steps(ctx)
+			if err != nil {
+				return false, err
+			}
+			if err := send.Data(RunNews{Run: runOf(run), Steps: steps}); err != nil {
 				return false, err
 			}
 		}

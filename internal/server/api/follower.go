@@ -22,6 +22,7 @@ type follower struct {
 	run     runs.Run
 	machine *flow.Machine // nil where the run is none of a workflow with steps
 	last    int64         // entry read last
+	heard   int64         // signal that was taken last
 
 	numbers map[int]string    // of steps that have not ended: their names
 	makers  map[string]bool   // steps that are runs of their own
@@ -89,13 +90,31 @@ func (o *openRuns) waiting(ctx context.Context, a *API, list []runs.Run) iter.Se
 			if f.machine == nil {
 				continue // a state machine, which waits for no approval
 			}
-			for _, w := range f.machine.Waiting() {
+			waits, err := f.waiting(ctx)
+			if err != nil {
+				continue
+			}
+			for _, w := range waits {
 				if !yield(run, w) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// waiting is what a run of a workflow waits for, with the decisions that nobody who
+// drives it has taken yet: they are made, and whoever asks is to hear of them.
+func (f *follower) waiting(ctx context.Context) ([]flow.Wait, error) {
+	waits := f.machine.Waiting()
+	if !slices.ContainsFunc(waits, func(w flow.Wait) bool { return w.Approval }) {
+		return waits, nil
+	}
+	made, err := f.a.Store.Signals(ctx, f.run.ID, f.heard)
+	if err != nil || len(made) == 0 {
+		return waits, err
+	}
+	return f.machine.WaitingAfter(made), nil
 }
 
 // read takes in what was written since.
@@ -114,7 +133,7 @@ func (f *follower) read(ctx context.Context) error {
 		if _, err := f.machine.Apply(e); err != nil {
 			return err
 		}
-		f.last = e.Sequence
+		f.last, f.heard = e.Sequence, max(f.heard, runs.SignalNumber(e))
 		if e.Step < 0 {
 			return nil
 		}
@@ -179,16 +198,20 @@ func (f *follower) operation(e workflow.Entry) {
 
 // steps are those of a workflow, all of them, or the operations of a plan that
 // were begun.
-func (f *follower) steps() []Step {
+func (f *follower) steps(ctx context.Context) ([]Step, error) {
 	out := []Step{}
 	if f.machine == nil {
 		for _, key := range f.order {
 			out = append(out, *f.listed[key])
 		}
-		return out
+		return out, nil
+	}
+	waits, err := f.waiting(ctx)
+	if err != nil {
+		return nil, err
 	}
 	asks := map[string][]Ask{}
-	for _, w := range f.machine.Waiting() {
+	for _, w := range waits {
 		name, _, _ := strings.Cut(w.Key, "[")
 		asks[name] = append(asks[name], Ask{Step: w.Key, Event: w.Event, Message: w.Message, Plan: w.Plan, Roles: w.Roles, Count: w.Count, By: w.By})
 	}
@@ -198,7 +221,7 @@ func (f *follower) steps() []Step {
 		one.Run = f.runs[s.Name]
 		out = append(out, one)
 	}
-	return out
+	return out, nil
 }
 
 // outputs are what a workflow returned; none before it has succeeded, and none of

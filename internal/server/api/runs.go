@@ -26,6 +26,7 @@ type RunPath struct {
 // runs registers what is about runs.
 func (a *API) runs(h huma.API) {
 	huma.Register(h, operation("list-runs", http.MethodGet, "/runs", "List runs, newest first", tagRuns), a.listRuns)
+	huma.Register(h, operation("count-runs", http.MethodGet, "/run-counts", "Count the runs that have not ended, and those that failed lately", tagRuns), a.countRuns)
 	start := operation("start-run", http.MethodPost, "/runs", "Run a workflow", tagRuns)
 	start.DefaultStatus = http.StatusCreated
 	huma.Register(h, start, a.startRun)
@@ -48,7 +49,7 @@ func (a *API) runs(h huma.API) {
 func (a *API) listRuns(ctx context.Context, in *struct {
 	Stack       string `query:"stack" doc:"Only runs that change this stack."`
 	Environment string `query:"environment" doc:"Only runs in this environment."`
-	Status      string `query:"status" enum:"pending,running,interrupted,succeeded,failed,cancelled" doc:"Only runs that stand so."`
+	Status      string `query:"status" enum:"pending,running,waiting,interrupted,succeeded,failed,cancelled" doc:"Only runs that stand so; waiting are those that run and wait for an approval or a signal."`
 	Kind        string `query:"kind" doc:"Only runs of this kind."`
 	Parent      string `query:"parent" doc:"Only the steps of this run that are runs of their own."`
 	Top         bool   `query:"top" doc:"Only runs that are no steps of others."`
@@ -57,6 +58,9 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 },
 ) (*body[page[Run]], error) {
 	q := runs.RunQuery{Stack: in.Stack, Environment: in.Environment, Status: runs.Status(in.Status), Kind: in.Kind, Parent: in.Parent, Top: in.Top, Limit: in.Limit + 1}
+	if in.Status == waiting {
+		q.Status, q.Waiting = runs.Running, true
+	}
 	if in.Cursor != "" {
 		var err error
 		if q.Before, err = positionOf(in.Cursor); err != nil {
@@ -85,6 +89,57 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 		// There may be more that may be looked at.
 		q.Before, q.Limit = list[len(list)-1].Position(), max(q.Limit, runsAtOnce)
 	}
+}
+
+// waiting is how clients ask for runs that wait.
+const waiting = "waiting"
+
+func (a *API) countRuns(ctx context.Context, in *struct {
+	Top   bool      `query:"top" doc:"Only runs that are no steps of others."`
+	Since time.Time `query:"since" doc:"From when on failures count; a day unless given."`
+},
+) (*body[RunCounts], error) {
+	list, err := a.Store.Unended(ctx)
+	if err != nil {
+		return nil, problem(err)
+	}
+	var out RunCounts
+	for _, r := range list {
+		if in.Top && r.Parent != "" || !a.viewer(ctx).run(ctx, r) {
+			continue
+		}
+		switch r.Status {
+		case runs.Pending:
+			out.Pending++
+		case runs.Interrupted:
+			out.Interrupted++
+		default:
+			out.Running++
+			if r.Waits != "" {
+				out.Waiting++
+			}
+		}
+	}
+	since := in.Since
+	if since.IsZero() {
+		since = time.Now().Add(-24 * time.Hour)
+	}
+	failed := runs.RunQuery{Status: runs.Failed, Top: in.Top, EndedSince: since}
+	if a.viewer(ctx).Everything {
+		if out.Failed, err = a.Store.CountRuns(ctx, failed); err != nil {
+			return nil, problem(err)
+		}
+		return answer(out), nil
+	}
+	if list, err = a.Store.Runs(ctx, failed); err != nil {
+		return nil, problem(err)
+	}
+	for _, r := range list {
+		if a.viewer(ctx).run(ctx, r) {
+			out.Failed++
+		}
+	}
+	return answer(out), nil
 }
 
 // runsAtOnce is how many runs are read at a time where some of them may not be looked at.
@@ -145,7 +200,11 @@ func (a *API) listSteps(ctx context.Context, in *RunPath) (*body[page[Step]], er
 	if err != nil {
 		return nil, err
 	}
-	return answer(page[Step]{Items: f.steps()}), nil
+	steps, err := f.steps(ctx)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return answer(page[Step]{Items: steps}), nil
 }
 
 func (a *API) listRunOutputs(ctx context.Context, in *RunPath) (*body[page[Output]], error) {
@@ -283,7 +342,7 @@ func (a *API) resumeRun(ctx context.Context, in *RunPath) (*body[Run], error) {
 
 func (a *API) retryRun(ctx context.Context, in *struct {
 	RunPath
-	Body RetryRequest
+	Body *RetryRequest
 },
 ) (*body[Run], error) {
 	if run, ok := a.startedBefore(ctx); ok {
@@ -296,7 +355,7 @@ func (a *API) retryRun(ctx context.Context, in *struct {
 	if !run.Status.Ended() {
 		return nil, problem(fmt.Errorf("%w: run %s is %s: let it end first", ErrConflict, run.ID, run.Status))
 	}
-	made, err := a.Work.Retry(ctx, IdentityOf(ctx), Retry{ID: runID(ctx), Run: run, From: in.Body.From})
+	made, err := a.Work.Retry(ctx, IdentityOf(ctx), Retry{ID: runID(ctx), Run: run, From: given(in.Body).From})
 	if err != nil {
 		return nil, problem(err)
 	}

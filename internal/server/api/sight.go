@@ -18,6 +18,9 @@ type Sight struct {
 	// any environment.
 	Place     func(environment, resource string) bool
 	Somewhere func(resource string) bool
+	// Everything says that Place says so of every one: what many have in common need not
+	// be looked at one by one.
+	Everything bool
 	// Audit says whether the whole feed may be read.
 	Audit bool
 }
@@ -79,9 +82,8 @@ func (v *viewer) event(ctx context.Context, e *events.Event) bool {
 	if run := runs.RunOf(e); run != "" {
 		return v.runOf(ctx, run)
 	}
-	place, ok := strings.CutPrefix(e.Source, "/state/")
-	stack, environment, whole := strings.Cut(place, "/")
-	return ok && whole && stack != "" && v.Place(environment, stack)
+	key, ok := runs.StateOf(e)
+	return ok && key.Stack != "" && v.Place(key.Environment, key.Stack)
 }
 
 // guard asks for all operations, here and nowhere else, whether what the path names

@@ -239,11 +239,11 @@ func (a *API) getEvent(ctx context.Context, in *EventPath) (*body[EventDetails],
 
 func (a *API) replayEvent(ctx context.Context, in *struct {
 	EventPath
-	Body ReplayRequest
+	Body *ReplayRequest
 },
 ) (*body[EventAccepted], error) {
-	who := IdentityOf(ctx)
-	if err := a.Work.AuthorizeTrigger(ctx, who, access.Run, in.Body.Trigger); err != nil {
+	who, trigger := IdentityOf(ctx), given(in.Body).Trigger
+	if err := a.Work.AuthorizeTrigger(ctx, who, access.Run, trigger); err != nil {
 		return nil, problem(err)
 	}
 	e, err := a.event(ctx, in.Sequence)
@@ -254,7 +254,7 @@ func (a *API) replayEvent(ctx context.Context, in *struct {
 	if before, _, ok := runs.ReplayOf(e); ok {
 		sequence = before
 	}
-	accepted, err := a.Events.Accept(ctx, []runs.Inbound{runs.NewReplay(sequence, in.Body.Trigger, a.newID(ctx), who.Subject, time.Now())})
+	accepted, err := a.Events.Accept(ctx, []runs.Inbound{runs.NewReplay(sequence, trigger, a.newID(ctx), who.Subject, time.Now())})
 	if err != nil {
 		return nil, problem(err)
 	}

@@ -15,6 +15,7 @@ type Run struct {
 	ID          string     `json:"id" doc:"Names the run." example:"7f3k2m"`
 	Kind        string     `json:"kind" doc:"What it is a run of: workflow, apply, destroy, refresh, import, rollback."`
 	Status      string     `json:"status" enum:"pending,running,interrupted,succeeded,failed,cancelled" doc:"Where it stands. It only moves forward."`
+	Waits       string     `json:"waits,omitempty" enum:"approval,signal" doc:"What it, or a branch of it, wants of somebody outside before it can go on; none once it has ended."`
 	Workflow    string     `json:"workflow,omitempty" doc:"Name of the workflow."`
 	Stack       string     `json:"stack,omitempty" doc:"The stack that it changes; none for runs of workflows."`
 	Environment string     `json:"environment" doc:"Where it works."`
@@ -33,6 +34,15 @@ type Run struct {
 	Pruned      *time.Time `json:"pruned,omitempty" doc:"When its journal, logs and plan were removed because it was old."`
 	Overrides   []Override `json:"overrides,omitempty" doc:"Rules that were against it."`
 	Source      *Source    `json:"source,omitempty" doc:"The code that it is about."`
+}
+
+// RunCounts is how many runs stand how.
+type RunCounts struct {
+	Pending     int `json:"pending"`
+	Running     int `json:"running" doc:"Those that wait are among them."`
+	Waiting     int `json:"waiting" doc:"Of those that run, how many wait for an approval or a signal."`
+	Interrupted int `json:"interrupted"`
+	Failed      int `json:"failed" doc:"How many failed in the time that was asked for."`
 }
 
 // Source is a state of code at a host of code, which is told how a run goes.
@@ -59,7 +69,7 @@ type Override struct {
 // runOf describes a run for clients.
 func runOf(r runs.Run) Run {
 	out := Run{
-		ID: r.ID, Kind: r.Kind, Workflow: r.Workflow, Status: string(r.Status), Stack: r.Key.Stack, Environment: r.Key.Environment, Actor: r.Actor,
+		ID: r.ID, Kind: r.Kind, Workflow: r.Workflow, Status: string(r.Status), Waits: string(r.Waits), Stack: r.Key.Stack, Environment: r.Key.Environment, Actor: r.Actor,
 		Steps: r.Steps, Done: r.Done, Failed: r.Failed, Summary: r.Summary, Problem: r.Problem, Parent: r.Parent,
 		Cancelling: r.Cancelling > 0 && !r.Status.Ended(), Created: r.Created, Started: timeOf(r.Started), Ended: timeOf(r.Ended), Pruned: timeOf(r.Pruned),
 	}
@@ -191,12 +201,20 @@ type Event struct {
 	Actor    string          `json:"actor,omitempty"`
 	Time     time.Time       `json:"time"`
 	Data     json.RawMessage `json:"data,omitempty"`
+
+	// The chain: see docs/audit.md.
+	PreviousHash string `json:"previous_hash,omitempty" doc:"In lists: the hash of the event before."`
+	Hash         string `json:"hash,omitempty" doc:"In lists: its own hash."`
 }
 
 func eventOf(l *events.Link) Event {
-	return Event{
+	out := Event{
 		Sequence: l.Sequence, ID: l.ID, Source: l.Source, Type: l.Type, Subject: l.Subject, Actor: l.Actor, Time: l.Time, Data: l.Data,
 	}
+	if len(l.Data) > 0 && !json.Valid(l.Data) {
+		out.Data = events.DocumentOf(l).Data // somebody has altered it
+	}
+	return out
 }
 
 // Workflow is a workflow that the project declares.

@@ -158,6 +158,8 @@ func (g *generator) operation(path string, op *huma.Operation) {
 				g.printf("if %s != \"\" { v.Set(%q, %s) }\n", field, p.Name, field)
 			case "int", "int64":
 				g.printf("if %s != 0 { v.Set(%q, strconv.FormatInt(int64(%s), 10)) }\n", field, p.Name, field)
+			case "time.Time":
+				g.printf("if !%s.IsZero() { v.Set(%q, %s.Format(time.RFC3339Nano)) }\n", field, p.Name, field)
 			case "bool":
 				g.printf("if %s { v.Set(%q, \"true\") }\n", field, p.Name)
 			default:

@@ -17,43 +17,36 @@ var files embed.FS
 //go:embed unbuilt.html
 var unbuilt []byte
 
-// Handler serves the UI: its files, and its page for every other path, which the
-// page itself reads. Files with a hash in their name never change.
-func Handler() http.Handler {
+// Handler serves the UI to whoever reads: its files, and its page for every other path,
+// which the page itself reads. Files with a hash in their name never change; missing
+// answers where there is none of that name.
+func Handler(missing func(http.ResponseWriter)) http.Handler {
 	dist, err := fs.Sub(files, "dist")
 	if err != nil {
 		panic(err) // it is embedded
 	}
+	page := http.FileServerFS(dist)
 	if _, err := fs.Stat(dist, "index.html"); err != nil {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			if r.Method != http.MethodGet && r.Method != http.MethodHead {
-				w.WriteHeader(http.StatusMethodNotAllowed)
-			}
 			_, _ = w.Write(unbuilt)
 		})
 	}
-	server := http.FileServerFS(dist)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			http.Error(w, "There is nothing here to write to.", http.StatusMethodNotAllowed)
-			return
-		}
 		name := strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")
+		hashed := strings.HasPrefix(name, "assets/")
 		if info, err := fs.Stat(dist, name); err != nil || info.IsDir() {
-			if strings.HasPrefix(name, "api/") || strings.HasPrefix(name, "assets/") {
-				http.NotFound(w, r)
+			if hashed {
+				missing(w)
 				return
 			}
 			r = r.Clone(r.Context())
 			r.URL.Path = "/"
 			w.Header().Set("Cache-Control", "no-cache")
-			server.ServeHTTP(w, r)
-			return
 		}
-		if strings.HasPrefix(name, "assets/") {
+		if hashed {
 			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		}
-		server.ServeHTTP(w, r)
+		page.ServeHTTP(w, r)
 	})
 }

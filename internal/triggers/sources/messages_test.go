@@ -1,8 +1,10 @@
 package sources
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/autopaho"
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -234,6 +237,76 @@ func TestMQTT(t *testing.T) {
 	seen := map[string]bool{}
 	for len(seen) < 50 {
 		seen[skip()] = true
+	}
+}
+
+// TestMQTTAcknowledges: a server that goes on with a session sends what it has at once. Each
+// message is acknowledged, in order, up to one that did not get into the inbox.
+func TestMQTTAcknowledges(t *testing.T) {
+	const count, refused = 30, 20
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	// serve sends the messages to the next who connects and returns what of them was
+	// acknowledged when the connection ends, or when all is.
+	serve := func() (acknowledged []uint16, err error) {
+		c, err := listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			return nil, err
+		}
+		if _, err := packets.ReadPacket(c); err != nil {
+			return nil, err
+		}
+		// In one piece: all is there before the client has looked at the first.
+		var all bytes.Buffer
+		_, err = (&packets.Connack{SessionPresent: true, Properties: &packets.Properties{}}).WriteTo(&all)
+		for i := range count {
+			if err == nil {
+				_, err = (&packets.Publish{QoS: 1, Topic: "a", PacketID: uint16(i + 1), Payload: []byte("{}"), Properties: &packets.Properties{}}).WriteTo(&all)
+			}
+		}
+		if err == nil {
+			_, err = c.Write(all.Bytes())
+		}
+		for err == nil && len(acknowledged) < count {
+			var p *packets.ControlPacket
+			if p, err = packets.ReadPacket(c); err != nil {
+				break
+			}
+			switch content := p.Content.(type) {
+			case *packets.Puback:
+				acknowledged = append(acknowledged, content.PacketID)
+			case *packets.Subscribe:
+				_, err = (&packets.Suback{PacketID: content.PacketID, Reasons: []byte{1}, Properties: &packets.Properties{}}).WriteTo(c)
+			case *packets.Disconnect:
+				return acknowledged, nil
+			}
+		}
+		return acknowledged, err
+	}
+	m := &MQTT{Name: "m", Server: "mqtt://" + listener.Addr().String(), Topics: []string{"a"}}
+	for round := range 8 {
+		b, refuses := newBox(), round%4 == 3
+		if refuses {
+			b.refuse = refused
+		}
+		r := start(t, m, b)
+		got, err := serve()
+		if !refuses && (len(got) != count || err != nil) || refuses && len(got) >= refused {
+			t.Errorf("acknowledged were %d: %v", len(got), err)
+		}
+		for i, id := range got {
+			if id != uint16(i+1) {
+				t.Fatalf("acknowledged were, in this order, %v", got)
+			}
+		}
+		r.stop()
 	}
 }
 

@@ -9,10 +9,14 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/eclipse/paho.golang/autopaho"
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
+	"github.com/eclipse/paho.golang/paho/session"
+	"github.com/eclipse/paho.golang/paho/session/state"
 )
 
 // MQTT makes events of the messages of topics, spoken to in version 5: with the quality
@@ -88,6 +92,7 @@ func (m *MQTT) listen(ctx context.Context, inbox Inbox, h *health) error {
 	for _, topic := range m.Topics {
 		topics = append(topics, paho.SubscribeOptions{Topic: topic, QoS: 1})
 	}
+	kept := &keptSession{SessionManager: state.NewInMemory()}
 	config := autopaho.ClientConfig{
 		ServerUrls: []*url.URL{at}, TlsCfg: &tls.Config{MinVersion: tls.VersionTLS12}, KeepAlive: 30,
 		ConnectUsername: m.User, ConnectPassword: []byte(m.Password), ConnectTimeout: 10 * time.Second,
@@ -109,13 +114,16 @@ func (m *MQTT) listen(ctx context.Context, inbox Inbox, h *health) error {
 		},
 		OnConnectError: h.failed,
 		ClientConfig: paho.ClientConfig{
-			ClientID: name, EnableManualAcknowledgment: true,
+			ClientID: name, Session: kept,
 			OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(p paho.PublishReceived) (bool, error) {
-				if err := r.keep(ctx, inbox, readPublish(p.Packet), h.trouble); err != nil {
-					fail(err)
-					return true, err
+				if kept.failed.Load() {
+					return true, nil // it comes again, after the one that failed
 				}
-				return true, p.Client.Ack(p.Packet)
+				if err := r.keep(ctx, inbox, readPublish(p.Packet), h.trouble); err != nil {
+					kept.failed.Store(true)
+					fail(err)
+				}
+				return true, nil
 			}},
 		},
 	}
@@ -125,6 +133,23 @@ func (m *MQTT) listen(ctx context.Context, inbox Inbox, h *health) error {
 	}
 	<-manager.Done()
 	return context.Cause(ctx)
+}
+
+// keptSession acknowledges messages only as long as each of them got into the inbox. The
+// client asks it to after each message, when the handler has returned. (Its own manual way
+// forgets acknowledgements of messages that come before it has ended connecting, as those of
+// a session that went on do: the server waits for them, and sends nothing more.)
+type keptSession struct {
+	session.SessionManager
+	failed atomic.Bool
+}
+
+// Ack implements [session.SessionManager].
+func (s *keptSession) Ack(p *packets.Publish) error {
+	if s.failed.Load() {
+		return nil
+	}
+	return s.SessionManager.Ack(p)
 }
 
 // attributeName is how CloudEvents names attributes; other properties are something else.

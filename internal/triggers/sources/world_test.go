@@ -21,6 +21,7 @@ type box struct {
 	memory  []byte
 	ids     map[string]bool
 	fail    int // how many of the next calls to refuse
+	refuse  int // which call from now to refuse, and all after it; 0 for none
 	arrived chan webhooks.Received
 	taken   chan struct{} // an element for each call that was not refused
 }
@@ -41,6 +42,12 @@ func (b *box) Take(ctx context.Context, list []webhooks.Received, memory []byte)
 	if b.fail > 0 {
 		b.fail--
 		return errors.New("the disk is full")
+	}
+	if b.refuse == 1 {
+		return errors.New("the disk is full")
+	}
+	if b.refuse > 0 {
+		b.refuse--
 	}
 	for _, e := range list {
 		if id := e.Source + " " + e.ID; !b.ids[id] {

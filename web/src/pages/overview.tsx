@@ -1,25 +1,14 @@
-import type { Approval, Page, Run, Stack } from "../api/client";
+import type { Approval, Page, Run, Schemas, Stack } from "../api/client";
 import { aboutRuns, aboutState, useResource } from "../lib/feed";
 import { ago, count } from "../lib/format";
 import { Link, planHref, runHref, stackHref } from "../lib/router";
 import { Empty, PageHead, Skeleton, Trouble } from "../parts/basics";
 import { Icon, type IconName } from "../parts/icons";
-import { RunTable, title } from "../parts/runs";
-import { Status } from "../parts/status";
-
-/** How long ago a run may have failed to count, in milliseconds. */
-const lately = 24 * 3600 * 1000;
-
-/** So many runs are counted at most. */
-const most = 100;
+import { RunStatus, RunTable, title } from "../parts/runs";
 
 export function Overview() {
-  const of = (status: string) => ({ status, top: "true", limit: most });
   const runs = useResource<Page<Run>>("/runs", { top: "true", limit: 10 }, aboutRuns);
-  const running = useResource<Page<Run>>("/runs", of("running"), aboutRuns).data?.items;
-  const failed = useResource<Page<Run>>("/runs", of("failed"), aboutRuns).data?.items.filter(
-    (r) => Date.now() - Date.parse(r.ended ?? r.created) < lately,
-  );
+  const counts = useResource<Schemas["RunCounts"]>("/run-counts", { top: "true" }, aboutRuns).data;
   const approvals = useResource<Page<Approval>>("/approvals", {}, aboutRuns).data?.items;
   const stacks = useResource<Page<Stack>>("/stacks", {}, aboutState).data?.items;
   const sum = (of: (s: Stack) => number) => stacks?.reduce((n, s) => n + of(s), 0);
@@ -30,7 +19,13 @@ export function Overview() {
       <div className="stack">
         <Trouble problem={runs.problem} />
         <div className="tiles">
-          <Tile icon="runs" title="Running" value={running?.length} href="/runs?status=running" note="now" />
+          <Tile
+            icon="runs"
+            title="Running"
+            value={counts?.running}
+            href="/runs?status=running"
+            note={counts?.waiting ? `of them, ${counts.waiting.toLocaleString("en")} waiting` : "now"}
+          />
           <Tile
             icon="approvals"
             title="To approve"
@@ -43,7 +38,7 @@ export function Overview() {
             icon="cross"
             title="Failed"
             tone="bad"
-            value={failed?.length}
+            value={counts?.failed}
             href="/runs?status=failed"
             note="in the last 24 hours"
           />
@@ -145,7 +140,7 @@ function StackList({ list }: { list?: Stack[] }) {
             <Link href={stackHref(s)}>{s.name || s.source}</Link> <span className="muted">{s.environment}</span>
           </span>
           <span className="muted number small">{count(s.objects, "object")}</span>
-          {s.last_run ? <Status status={s.last_run.status} alone /> : <span />}
+          {s.last_run ? <RunStatus run={s.last_run} alone /> : <span />}
         </div>
       ))}
     </section>

@@ -15,8 +15,7 @@ import { Icon } from "../parts/icons";
 import { ItemsView } from "../parts/items";
 import { Logs } from "../parts/logs";
 import { Remains } from "../parts/pruned";
-import { RunTable, title } from "../parts/runs";
-import { Status } from "../parts/status";
+import { RunStatus, RunTable, title } from "../parts/runs";
 import { StepPanel, StepTable } from "../parts/steps";
 
 export function RunPage({ id }: { id: string }) {
@@ -146,7 +145,7 @@ function RunHead({ run, now, children }: { run: Run; now: number; children?: Rea
     <PageHead
       name={title(run)}
       crumbs={[["/runs", "Runs"]]}
-      beside={<Status status={run.status} />}
+      beside={<RunStatus run={run} />}
       sub={<RunFacts run={run} now={now} />}
     >
       {children}

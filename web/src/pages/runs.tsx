@@ -6,7 +6,7 @@ import { Act } from "../parts/act";
 import { PageHead, QueryFilter, Search, Skeleton, Trouble } from "../parts/basics";
 import { RunTable, title } from "../parts/runs";
 
-const statuses = ["running", "pending", "interrupted", "succeeded", "failed", "cancelled"];
+const statuses = ["running", "waiting", "pending", "interrupted", "succeeded", "failed", "cancelled"];
 const atOnce = 50;
 
 export function Runs() {

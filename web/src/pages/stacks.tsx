@@ -5,6 +5,7 @@ import { ago, count } from "../lib/format";
 import { Link, runHref, stackHref, useLocation } from "../lib/router";
 import { Empty, PageHead, QueryFilter, Search, Skeleton, Trouble } from "../parts/basics";
 import { Rows } from "../parts/rows";
+import { RunStatus } from "../parts/runs";
 import { Status } from "../parts/status";
 
 export function Stacks() {
@@ -72,7 +73,7 @@ export function Stacks() {
                 {s.last_run ? (
                   <>
                     <Link href={runHref(s.last_run.id)}>
-                      <Status status={s.last_run.status} />
+                      <RunStatus run={s.last_run} />
                     </Link>
                     <span className="muted small" data-time>
                       {ago(s.last_run.created)}

@@ -51,7 +51,7 @@ export function RunTable({
           {runs.map((run) => (
             <tr key={run.id}>
               <td className="fit">
-                <Status status={run.status} />
+                <RunStatus run={run} />
               </td>
               <td>
                 <Link href={runHref(run.id)}>{title(run)}</Link>
@@ -91,6 +91,22 @@ function RunTableHead({ text }: { text: string }) {
   );
 }
 
+/** How a run stands, in words: whether it waits for somebody, too. */
+const standing = (run: Run) => (waits(run) ? `waiting for ${run.waits}` : run.status);
+
+const waits = (run: Run) => run.status === "running" && run.waits !== undefined;
+
+/** How a run stands. Alone, the words are only for those who listen. */
+export function RunStatus({ run, alone }: { run: Run; alone?: boolean }) {
+  if (!waits(run)) return <Status status={run.status} alone={alone} />;
+  const word = (
+    <>
+      waiting <span className="wide">for {run.waits}</span>
+    </>
+  );
+  return <Status status="waiting" word={alone ? standing(run) : word} alone={alone} />;
+}
+
 /** What a run does, in a few words. */
 export function title(run: Run): string {
   if (run.stack) return `${run.kind} ${run.stack}: ${run.summary}`;
@@ -102,8 +118,8 @@ export function History({ runs }: { runs: Run[] }) {
   return (
     <span className="history">
       {runs.map((r) => (
-        <Link key={r.id} href={runHref(r.id)} title={`${r.status}, ${ago(r.created)}`}>
-          <Status status={r.status} alone />
+        <Link key={r.id} href={runHref(r.id)} title={`${standing(r)}, ${ago(r.created)}`}>
+          <RunStatus run={r} alone />
         </Link>
       ))}
     </span>

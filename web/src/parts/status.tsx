@@ -1,3 +1,4 @@
+import type { ReactNode } from "react";
 import { Icon, type IconName } from "./icons";
 
 type Tone = "ok" | "bad" | "warn" | "run" | "quiet";
@@ -29,7 +30,15 @@ const looks: Record<string, [Tone, IconName]> = {
 export const lookOf = (status: string): [Tone, IconName] => looks[status] ?? ["quiet", "question"];
 
 /** A status as colour, shape and word. Alone, the word is only for those who listen. */
-export function Status({ status, alone = false, word = status }: { status: string; alone?: boolean; word?: string }) {
+export function Status({
+  status,
+  alone = false,
+  word = status,
+}: {
+  status: string;
+  alone?: boolean;
+  word?: ReactNode;
+}) {
   const [tone, icon] = lookOf(status);
   return (
     <span className={alone ? `status-mark tone-${tone}` : `status tone-${tone}`} data-status={status}>

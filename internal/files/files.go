@@ -1,0 +1,78 @@
+// Package files writes files so that nobody ever finds half of one: whatever cuts it off,
+// a kill, a power cut or a full disk, there is the old content or the new one.
+package files
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Replace puts content in the place of a file, or makes one: it is written beside it, to
+// the disk, and renamed. A symbolic link stays one, what it leads to is replaced; the owner
+// stays, where that is allowed. What is no regular file, as a terminal or a pipe, is written
+// to.
+func Replace(path string, content []byte, mode fs.FileMode) error {
+	if leadsTo, err := filepath.EvalSymlinks(path); err == nil {
+		path = leadsTo
+	}
+	former, err := os.Stat(path)
+	if err == nil && !former.Mode().IsRegular() {
+		return os.WriteFile(path, content, mode)
+	}
+	draft, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(draft.Name())
+	if _, err = draft.Write(content); err == nil {
+		err = draft.Chmod(mode)
+	}
+	if former != nil && err == nil {
+		keepOwner(draft, former)
+	}
+	if err == nil {
+		err = draft.Sync()
+	}
+	if closed := draft.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(draft.Name(), path)
+}
+
+// keepOwner gives a file the owner and the group of another. Only root may do so in
+// general; to whoever else can replace a file it belongs then.
+func keepOwner(f *os.File, former fs.FileInfo) {
+	was, ok := former.Sys().(*syscall.Stat_t)
+	if info, err := f.Stat(); err == nil && ok {
+		if is, ok := info.Sys().(*syscall.Stat_t); ok && (is.Uid != was.Uid || is.Gid != was.Gid) {
+			_ = f.Chown(int(was.Uid), int(was.Gid))
+		}
+	}
+}
+
+// Locked does something while no other process, and nobody else in this one, does it with
+// the same file, which is made and stays.
+func Locked(path string, do func() error) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // which unlocks it
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		switch {
+		case err == nil:
+			return do()
+		case !errors.Is(err, unix.EINTR):
+			return &os.PathError{Op: "lock", Path: path, Err: err}
+		}
+	}
+}
