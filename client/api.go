@@ -263,6 +263,8 @@ type EventDetails struct {
 // Fired is a shape of the API.
 type Fired struct {
 	At time.Time `json:"at"`
+	// Whether it was made up for: see docs/schedules.md.
+	Backfill bool `json:"backfill,omitempty"`
 	// Number of the event; none for a schedule.
 	Event int64 `json:"event,omitempty"`
 	// Why there is no run.
@@ -331,6 +333,8 @@ type Log struct {
 type MachineResult struct {
 	Cause string `json:"cause,omitempty"`
 	Error string `json:"error,omitempty"`
+	// Where it was asked for: the events of the execution in the form of the Step Functions API, values decoded. They are told to whom the run is by.
+	History json.RawMessage `json:"history,omitempty"`
 	// What it returned, where it succeeded.
 	Output json.RawMessage `json:"output,omitempty"`
 	Status string          `json:"status"`
@@ -730,11 +734,15 @@ type Trigger struct {
 	Kind        string `json:"kind"`
 	// What became of its last times, newest first.
 	Last []Fired `json:"last,omitempty"`
-	Name string  `json:"name"`
+	// What becomes of instants of its schedule that nobody saw to.
+	Missed string `json:"missed,omitempty"`
+	Name   string `json:"name"`
 	// The next instants of its schedule.
 	Next []time.Time `json:"next,omitempty"`
 	// The pattern of its events, as it is written.
 	On string `json:"on,omitempty"`
+	// What becomes of an instant while the run of another goes on.
+	Overlap string `json:"overlap,omitempty"`
 	// Cron expression.
 	Schedule string `json:"schedule,omitempty"`
 	Timezone string `json:"timezone,omitempty"`
@@ -1276,10 +1284,24 @@ func (c *Client) ListRunOutputs(ctx context.Context, run string) (*PageOutput, e
 	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/outputs", nil, nil, out)
 }
 
+// GetRunResultQuery are the parameters of [Client.GetRunResult]; what is zero is not sent.
+type GetRunResultQuery struct {
+	// With what happened.
+	History bool
+}
+
+func (q GetRunResultQuery) values() url.Values {
+	v := url.Values{}
+	if q.History {
+		v.Set("history", "true")
+	}
+	return v
+}
+
 // GetRunResult: Say how a run of a state machine ended, and what it returned.
-func (c *Client) GetRunResult(ctx context.Context, run string) (*MachineResult, error) {
+func (c *Client) GetRunResult(ctx context.Context, run string, query GetRunResultQuery) (*MachineResult, error) {
 	out := new(MachineResult)
-	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/result", nil, nil, out)
+	return out, c.do(ctx, "GET", "/api/v1/runs/"+url.PathEscape(run)+"/result", query.values(), nil, out)
 }
 
 // ResumeRun: Go on with a run that nobody works on.
@@ -1410,10 +1432,24 @@ func (c *Client) ListStacks(ctx context.Context) (*PageStack, error) {
 	return out, c.do(ctx, "GET", "/api/v1/stacks", nil, nil, out)
 }
 
+// ListTriggersQuery are the parameters of [Client.ListTriggers]; what is zero is not sent.
+type ListTriggersQuery struct {
+	// How many of the last times of each are told.
+	Last int64
+}
+
+func (q ListTriggersQuery) values() url.Values {
+	v := url.Values{}
+	if q.Last != 0 {
+		v.Set("last", strconv.FormatInt(int64(q.Last), 10))
+	}
+	return v
+}
+
 // ListTriggers: List what starts workflows by itself.
-func (c *Client) ListTriggers(ctx context.Context) (*PageTrigger, error) {
+func (c *Client) ListTriggers(ctx context.Context, query ListTriggersQuery) (*PageTrigger, error) {
 	out := new(PageTrigger)
-	return out, c.do(ctx, "GET", "/api/v1/triggers", nil, nil, out)
+	return out, c.do(ctx, "GET", "/api/v1/triggers", query.values(), nil, out)
 }
 
 // ListWorkflows: List the project's workflows.

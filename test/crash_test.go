@@ -62,7 +62,7 @@ func (p *project) mustRun(args ...string) string {
 // await waits until a file exists.
 func (p *project) await(name string) {
 	p.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		if _, err := os.Stat(filepath.Join(p.dir, name)); err == nil {
 			return

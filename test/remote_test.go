@@ -238,7 +238,7 @@ func withoutPlans(text string) string {
 // until waits until something is told of a run: of its steps, or its logs.
 func (s *httpServer) until(run, of, told string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if _, data, _ := s.do("GET", "/api/v1/runs/"+run+"/"+of, nil); strings.Contains(string(data), told) {
 			return
 		}

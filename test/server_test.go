@@ -642,7 +642,7 @@ grant {
 func TestServerExposed(t *testing.T) {
 	p := newServed(t)
 	out, code := p.run("server", "-listen=0.0.0.0:0")
-	if code != 1 || !strings.Contains(out, "the server would be open to others") && !strings.Contains(out, "The server would be open to others") {
+	if code != 1 || !strings.Contains(out, "Error: The server would be open to others\n") || !strings.Contains(out, "-behind-proxy") {
 		t.Errorf("%d %s", code, out)
 	}
 }

@@ -10,8 +10,10 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/telemetry"
 )
@@ -37,6 +39,10 @@ type App struct {
 	// here. far says so before the server was asked.
 	remote *remote
 	far    bool
+
+	// busy says whether an interrupt has to wait for something; not set where the command
+	// itself tells ([App.isBusy]).
+	busy atomic.Pointer[func() bool]
 }
 
 func newApp(in io.Reader, out, problems io.Writer, root *command) *App {
@@ -75,7 +81,7 @@ func (a *App) run(args []string) int {
 	}
 	if global.chdir != "" {
 		if err := os.Chdir(global.chdir); err != nil {
-			return a.fail(diag.Errorf("Cannot change to another directory", "Option -chdir: %s.", err))
+			return a.fail(diag.Errorf("Cannot change to another directory", "%s (option -chdir).", files.Reason(err)))
 		}
 	}
 	if global.completion != 0 {
@@ -128,7 +134,7 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 	if err := checkArity(cmd, args); err != nil {
 		return a.usageError(cmd, name, err)
 	}
-	a.far = isRemote(name)
+	a.far, a.Command = isRemote(name), name
 	ctx, stop := a.watchInterrupts(context.Background(), name == "server")
 	defer stop()
 	ctx, told := a.traced(ctx, name)
@@ -142,7 +148,6 @@ func (a *App) runCommand(cmd *command, name string, args []string) (code int) {
 			return a.fail(diags)
 		}
 	}
-	a.Command = name
 	defer a.TellPending(context.WithoutCancel(ctx))
 	return do(ctx, a, args)
 }
@@ -176,8 +181,17 @@ func checkArity(cmd *command, args []string) error {
 	case len(args) < cmd.minArgs:
 		return fmt.Errorf("it needs %s: %s", diag.CountOf(cmd.minArgs, "argument"), cmd.args)
 	case cmd.maxArgs >= 0 && len(args) > cmd.maxArgs:
-		if cmd.maxArgs == 0 {
+		switch {
+		case cmd.maxArgs == 0 && len(cmd.sub) > 0: // a group that does something without a word
+			if near := cmd.suggest(args[0]); near != "" {
+				return fmt.Errorf("it has no command named %q (did you mean %q?)", args[0], near)
+			}
+			return fmt.Errorf("it has no command named %q", args[0])
+		case cmd.maxArgs == 0:
 			return fmt.Errorf("it takes no arguments, but was given %q", args[0])
+		}
+		if cmd.minArgs == cmd.maxArgs {
+			return fmt.Errorf("it takes %s (%s), but was given %d", diag.CountOf(cmd.maxArgs, "argument"), cmd.args, len(args))
 		}
 		return fmt.Errorf("it takes at most %s, but was given %d", diag.CountOf(cmd.maxArgs, "argument"), len(args))
 	}
@@ -192,7 +206,7 @@ func (f *flagSet) explainUnknown(name string) error {
 			names = append(names, d.Name)
 		}
 	}
-	if near := nearest(name, names); near != "" {
+	if near := diag.Nearest(name, names); near != "" {
 		return fmt.Errorf("there is no option -%s (did you mean -%s?)", name, near)
 	}
 	return &unknownFlagError{name: name}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
@@ -93,6 +94,9 @@ func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 	ctx = project.WithNewRun(ctx)
 	app.compactWarnings, app.Overrides, app.MorePolicies = o.compactWarnings, o.overrides, o.policyOptions.dirs
 	if len(args) == 1 {
+		if _, err := os.Stat(args[0]); err != nil {
+			return app.failf("Cannot read plan file", "%s. \"tutti plan -out=FILE\" saves a plan.", files.Reason(err))
+		}
 		if startsWith(args[0], stacks.IsPlan) {
 			return o.applyStacks(ctx, app, args[0])
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
@@ -44,7 +45,7 @@ func (o *aslOptions) open(app *App, file string) (source []byte, options asl.Opt
 	}
 	source, err := app.readInput(file)
 	if err != nil {
-		return nil, options, diag.Errorf("Cannot read the state machine", "%s.", err)
+		return nil, options, diag.Errorf("Cannot read the state machine", "%s.", files.Reason(err))
 	}
 	return source, options, nil
 }
@@ -102,11 +103,11 @@ func (o *aslOptions) run(ctx context.Context, app *App, args []string) int {
 	if err := executeMachine(ctx, machine, start); err != nil {
 		return app.failf("The execution broke off", "%s.", err)
 	}
-	return o.report(app, machine.Result(), machine.Recorded)
+	return o.report(app, machine.Result(), func() any { return machine.Recorded() })
 }
 
 // report prints how an execution ended; history is nil where nobody knows it.
-func (o *aslOptions) report(app *App, result asl.Result, history func() []asl.Event) int {
+func (o *aslOptions) report(app *App, result asl.Result, history func() any) int {
 	code := exitFailed
 	if result.Status == "SUCCEEDED" {
 		code = exitOK
@@ -283,7 +284,7 @@ The answer is always JSON: the members of the call's response, or apiError and m
 func (o *aslOptions) testState(_ context.Context, app *App, args []string) int {
 	request, err := app.readInput(args[0])
 	if err != nil {
-		return app.failf("Cannot read the request", "%s.", err)
+		return app.failf("Cannot read the request", "%s.", files.Reason(err))
 	}
 	answer, err := asl.TestState(request, time.Now())
 	if err != nil {

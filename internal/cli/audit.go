@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/events"
@@ -53,6 +54,31 @@ func (e *eventFilter) query() runs.EventQuery {
 	return runs.EventQuery{Since: e.from, Type: e.kind, Subject: e.subject, Newest: e.limit > 0}
 }
 
+// unheardOf warns of a type that is none of Tutti's own and that no event has; find lists
+// those that a filter wants.
+func (e *eventFilter) unheardOf(find func(*eventFilter) ([]events.Link, error)) diag.List {
+	prefix, _ := strings.CutSuffix(e.kind, "*")
+	if e.kind == "" || runs.Reserved(prefix) {
+		return nil
+	}
+	if some, err := find(&eventFilter{kind: e.kind, limit: 1}); err != nil || len(some) > 0 {
+		return nil
+	}
+	return diag.Warningf("No such type", "No event has ever had the type %q.", e.kind)
+}
+
+// list lists the events that are wanted, as find finds them.
+func (e *eventFilter) list(app *App, asJSON bool, find func(*eventFilter) ([]events.Link, error)) int {
+	found, err := find(e)
+	if err != nil {
+		return app.fail(diag.FromError(err))
+	}
+	if len(found) == 0 {
+		app.Show(e.unheardOf(find))
+	}
+	return app.showEvents(found, asJSON)
+}
+
 func auditListCommand() *command {
 	return &command{
 		name: "list", summary: "List what happened, the last events at the end",
@@ -66,22 +92,23 @@ func auditListCommand() *command {
 			f.number(&e.limit, "limit", "N", "Only the last so many.")
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, _ []string) int {
+				if e.limit < 0 {
+					return app.fail(negativeLimit(e.limit))
+				}
 				if diags := e.parse(time.Now()); diags.HasErrors() {
 					return app.fail(diags)
 				}
 				if app.remote != nil {
-					list, err := app.eventsThere(ctx, &e)
-					if err != nil {
-						return app.fail(app.remote.diagnose(err))
-					}
-					return app.showEvents(list, o.json)
+					return e.list(app, o.json, func(e *eventFilter) ([]events.Link, error) {
+						list, err := app.eventsThere(ctx, e)
+						if err != nil {
+							return nil, app.remote.diagnose(err).Err()
+						}
+						return list, nil
+					})
 				}
 				return app.withRunner(ctx, func(r *runs.Runner) int {
-					list, err := findEvents(ctx, r.Store, &e)
-					if err != nil {
-						return app.fail(diag.FromError(err))
-					}
-					return app.showEvents(list, o.json)
+					return e.list(app, o.json, func(e *eventFilter) ([]events.Link, error) { return findEvents(ctx, r.Store, e) })
 				})
 			}
 		},
@@ -123,7 +150,8 @@ func (a *App) showEvents(found []events.Link, asJSON bool) int {
 		fmt.Fprintln(a.Out, "No such events.")
 	}
 	for _, l := range found {
-		fmt.Fprintf(a.Out, "%6d  %s  %-24s %-16s %s\n", l.Sequence, l.Time.Local().Format(time.DateTime), printable(l.Type), printable(l.Actor), printable(l.Subject))
+		head := fmt.Sprintf("%6d  %s  %-20s", l.Sequence, l.Time.Local().Format(time.DateTime), printable(l.Type))
+		fmt.Fprintln(a.Out, views.Listed(head, 29, " ", fmt.Sprintf("%-10s", printable(l.Actor)), printable(l.Subject)))
 	}
 	return exitOK
 }

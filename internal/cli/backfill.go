@@ -58,7 +58,7 @@ func (o *backfillOptions) run(ctx context.Context, app *App, args []string) int 
 		}
 	}
 	if b.Trigger == nil {
-		return app.failf("No such schedule", "This project has no trigger %q with a schedule. \"tutti schedules\" lists them.", args[0])
+		return app.failf("No such schedule", "This project declares no trigger %q with a schedule. \"tutti schedules\" lists those there are.", args[0])
 	}
 	if diags = append(o.window(b, time.Now()), work.CheckSchedules(p, []*projects.Trigger{b.Trigger.Declared})...); diags.HasErrors() {
 		return app.fail(diags)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"github.com/tutti-dev/tutti/internal/diag"
 )
 
 // action does a command's work with the arguments left after the flags, and
@@ -91,21 +91,5 @@ func (c *command) suggest(word string) string {
 			names = append(names, s.name)
 		}
 	}
-	return nearest(word, names)
-}
-
-// nearest returns the name most like word if it is close enough to be what was
-// meant.
-func nearest(word string, names []string) string {
-	best, bestDistance := "", 1+max(1, len(word)/2)
-	for _, name := range names {
-		d := levenshtein.Distance(strings.ToLower(word), name, nil)
-		if strings.HasPrefix(name, word) {
-			d = min(d, 1)
-		}
-		if d < bestDistance {
-			best, bestDistance = name, d
-		}
-	}
-	return best
+	return diag.Nearest(word, names)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
@@ -52,9 +53,13 @@ func (o *costOptions) run(ctx context.Context, app *App, args []string) int {
 		return o.ofPlanJSON(app)
 	}
 	if len(args) == 1 {
-		if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
+		info, err := os.Stat(args[0])
+		if err != nil {
+			return app.failf("Neither a plan nor a directory", "%s.", files.Reason(err))
+		}
+		if info.IsDir() {
 			if err := os.Chdir(args[0]); err != nil {
-				return app.failf("Cannot change to another directory", "%s.", err)
+				return app.failf("Cannot change to another directory", "%s.", files.Reason(err))
 			}
 			args = nil
 		}
@@ -90,7 +95,7 @@ func (o *costOptions) read(p *project.Directory) diag.List {
 	for _, name := range o.usage {
 		src, err := os.ReadFile(name)
 		if err != nil {
-			diags = append(diags, diag.Errorf("Cannot read file", "%s.", err)...)
+			diags = append(diags, diag.Errorf("Cannot read file", "%s.", files.Reason(err))...)
 			continue
 		}
 		diags = append(diags, prices.AddUsage(p.Session, name, src)...)

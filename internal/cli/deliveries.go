@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
@@ -38,6 +40,9 @@ func deliveriesListCommand() *command {
 			f.number(&q.Limit, "limit", "N", "How many to show; 50 unless given, 0 for all.")
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, _ []string) int {
+				if q.Limit < 0 {
+					return app.fail(negativeLimit(q.Limit))
+				}
 				q.Status = runs.DeliveryStatus(status)
 				if !slices.Contains([]runs.DeliveryStatus{"", runs.DeliveryPending, runs.DeliveryDelivered, runs.DeliveryDead}, q.Status) {
 					return app.failf("Invalid status", "Option -status must be pending, delivered or dead.")
@@ -45,10 +50,19 @@ func deliveriesListCommand() *command {
 				if app.remote != nil {
 					return app.listDeliveriesThere(ctx, q, o.json)
 				}
-				return app.withOutbox(ctx, func(_ *project.Directory, store *sqlite.Store) int {
+				return app.withOutbox(ctx, func(p *project.Directory, store *sqlite.Store) int {
 					list, err := store.Deliveries(ctx, q)
 					if err != nil {
 						return app.fail(diag.FromError(err))
+					}
+					if len(list) == 0 && q.Notify != "" {
+						declared, err := operations.LoadedProject(p.RootDir())
+						if err == nil {
+							err = api.CheckNotify(ctx, store, declared, q.Notify)
+						}
+						if err != nil {
+							return app.fail(diag.FromError(err))
+						}
 					}
 					docs := []api.Delivery{}
 					for _, d := range list {
@@ -84,11 +98,12 @@ func (a *App) showDeliveries(list []api.Delivery, asJSON bool) int {
 	for _, d := range list {
 		tried := ""
 		if d.Attempts > 1 || d.Status != string(runs.DeliveryDelivered) && d.Attempts > 0 {
-			tried = "  " + diag.CountOf(d.Attempts, "attempt")
+			tried = diag.CountOf(d.Attempts, "attempt")
 		}
-		fmt.Fprintf(a.Out, "%6d  %s  %-9s  %s  event %d  %s%s\n", d.ID, d.Queued.Local().Format(time.DateTime), d.Status, d.Notify, d.Sequence, d.Type, tried)
+		head := fmt.Sprintf("%6d  %s  %-9s", d.ID, d.Queued.Local().Format(time.DateTime), d.Status)
+		fmt.Fprintln(a.Out, views.Listed(head, 8, "  ", d.Notify, fmt.Sprintf("event %d", d.Sequence), d.Type, tried))
 		if d.Problem != "" {
-			fmt.Fprintf(a.Out, "        %s\n", d.Problem)
+			fmt.Fprintln(a.Out, views.Said("        "+printable(d.Problem), 8))
 		}
 	}
 	return exitOK

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/observer"
@@ -159,7 +160,7 @@ func (o *driftOptions) report(app *App, docs []*api.Drift, diags diag.List) int 
 	case o.json:
 		code = app.printJSONIndented(docs)
 	case len(docs) == 0 && !diags.HasErrors():
-		fmt.Fprintln(app.Out, "Nobody has looked yet. \"tutti drift -now\" does; with an observe block in the project's files, \"tutti server\" does again and again.")
+		fmt.Fprintln(app.Out, views.Said("Nobody has looked yet. \"tutti drift -now\" does; with an observe block in the project's files, \"tutti server\" does again and again.", 0))
 	}
 	app.Show(diags)
 	switch {
@@ -187,32 +188,32 @@ func (a *App) showDrift(d *api.Drift) {
 		fmt.Fprintf(a.Out, "%s: %s, %s ago.\n", name, what, age(*d.Looked, time.Now()))
 	}
 	if d.Problem != "" {
-		fmt.Fprintf(a.Out, "  The last look failed %s ago: %s\n", age(*d.Failed, time.Now()), printable(d.Problem))
+		fmt.Fprintln(a.Out, views.Said(fmt.Sprintf("  The last look failed %s ago: %s", age(*d.Failed, time.Now()), printable(d.Problem)), 4))
 	}
 	for _, c := range d.Changes {
-		since := ", since " + c.Since.Local().Format(time.DateTime)
+		since := "since " + c.Since.Local().Format(time.DateTime)
 		if c.Action == observer.Deleted {
-			fmt.Fprintf(a.Out, "  - %s is gone%s\n", c.Address, since)
+			fmt.Fprintln(a.Out, views.Listed(fmt.Sprintf("  - %s is gone", c.Address), 6, ", ", since))
 			continue
 		}
-		fmt.Fprintf(a.Out, "  ~ %s has changed%s\n", c.Address, since)
+		fmt.Fprintln(a.Out, views.Listed(fmt.Sprintf("  ~ %s has changed", c.Address), 6, ", ", since))
 		for _, attr := range c.Attributes {
 			if attr.Sensitive {
 				fmt.Fprintf(a.Out, "      %s: (sensitive value)\n", attr.Path)
 				continue
 			}
-			fmt.Fprintf(a.Out, "      %s: %s -> %s\n", attr.Path, oneLine(attr.Before), oneLine(attr.After))
+			fmt.Fprintln(a.Out, views.Listed(fmt.Sprintf("      %s: %s", attr.Path, oneLine(attr.Before)), 8, " ", "-> "+oneLine(attr.After)))
 		}
 	}
 	for _, f := range d.Flaps {
-		fmt.Fprintf(a.Out, "  Left alone since %s: %s\n", f.Since.Local().Format(time.DateTime), printable(f.Because))
+		fmt.Fprintln(a.Out, views.Said(fmt.Sprintf("  Left alone since %s: %s", f.Since.Local().Format(time.DateTime), printable(f.Because)), 4))
 	}
 	if r := d.Repair; r != nil {
-		fmt.Fprintf(a.Out, "  Last repair: run %s", r.Run)
+		text := "  Last repair: run " + r.Run
 		if r.Problem != "" {
-			fmt.Fprintf(a.Out, " could not be made: %s", printable(r.Problem))
+			text += " could not be made: " + printable(r.Problem)
 		}
-		fmt.Fprintln(a.Out)
+		fmt.Fprintln(a.Out, views.Said(text, 4))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/operations"
@@ -92,7 +93,7 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 	a.jsonOut, a.prose = asJSON, true
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, diag.Errorf("Cannot read plan file", "%s.", err)
+		return nil, diag.Errorf("Cannot read plan file", "%s.", files.Reason(err))
 	}
 	root, diags := a.OpenRoot()
 	if diags.HasErrors() {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -144,8 +145,18 @@ func flagError(err error) error {
 	if name, ok := strings.CutPrefix(msg, "flag needs an argument: "); ok {
 		return fmt.Errorf("the option %s needs a value", name)
 	}
+	if m := invalidValue.FindStringSubmatch(msg); m != nil {
+		value, name, why := m[1], m[2], m[3]
+		if why == "parse error" || why == "value out of range" {
+			return fmt.Errorf("the option -%s does not take the value %s", name, value)
+		}
+		return fmt.Errorf("the option -%s: %s", name, why)
+	}
 	return err
 }
+
+// invalidValue is what the standard library says of a value that a flag does not take.
+var invalidValue = regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-([^:]+): (.*)$`)
 
 // unknownFlagError says that a command has no such flag.
 type unknownFlagError struct{ name string }

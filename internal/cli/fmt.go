@@ -81,14 +81,14 @@ func (o *formatOptions) run(_ context.Context, app *App, args []string) int {
 			format("<stdin>", src, "")
 			continue
 		}
-		files, err := o.files(arg)
+		found, err := o.files(arg)
 		if err != nil {
-			diags = append(diags, diag.Errorf("Cannot format "+arg, "%s.", err)...)
+			diags = append(diags, diag.Errorf("Cannot format "+arg, "%s.", files.Reason(err))...)
 		}
-		for _, file := range files {
+		for _, file := range found {
 			src, err := os.ReadFile(file)
 			if err != nil {
-				diags = append(diags, diag.Errorf("Cannot read file", "%s.", err)...)
+				diags = append(diags, diag.Errorf("Cannot read file", "%s.", files.Reason(err))...)
 				continue
 			}
 			format(file, src, file)

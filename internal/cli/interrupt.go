@@ -43,10 +43,10 @@ func (a *App) watchInterrupts(parent context.Context, livesOn bool) (context.Con
 					cancelSoft()
 					continue
 				}
-				a.Tell("\nInterrupt received. Finishing what is running; please wait. A second interrupt\ngives up running operations; \"tutti resume\" can then settle them.\n")
+				a.Tell(a.interrupted())
 				cancelSoft()
 			case 2:
-				if !a.far {
+				if !a.far && a.isBusy() {
 					a.Tell("\nSecond interrupt received. Giving up running operations.\n")
 				}
 				cancelHard()
@@ -61,4 +61,27 @@ func (a *App) watchInterrupts(parent context.Context, livesOn bool) (context.Con
 		cancelSoft()
 		cancelHard()
 	}
+}
+
+// waiting are the commands that carry out nothing themselves which an interrupt would
+// have to wait for.
+var waiting = map[string]bool{"asl get-activity-task": true, "console": true, "login": true, "logs": true, "runs watch": true}
+
+// isBusy reports whether something runs that has to end before the program can.
+func (a *App) isBusy() bool {
+	if busy := a.busy.Load(); busy != nil {
+		return (*busy)()
+	}
+	return !waiting[a.Command]
+}
+
+// interrupted is what is told at the first interrupt.
+func (a *App) interrupted() string {
+	switch {
+	case a.isBusy():
+		return "\nInterrupt received. Finishing what is running; please wait. A second interrupt\ngives up running operations; \"tutti resume\" can then settle them.\n"
+	case a.Command == "server" || a.Command == "runner":
+		return "\nInterrupt received. Nothing is running: the " + a.Command + " stops.\n"
+	}
+	return "\nInterrupt received.\n"
 }

@@ -129,7 +129,7 @@ func (l *login) run(ctx context.Context, args []string) int {
 	}
 	service, tokensPage, err := l.discover(ctx, host)
 	if err != nil {
-		return l.app.failf("Cannot log in to "+host, "%s.", err)
+		return l.app.failf("Cannot log in to "+host, "%s.", diag.Sentence(err.Error()))
 	}
 	var token string
 	if service != nil {
@@ -138,7 +138,7 @@ func (l *login) run(ctx context.Context, args []string) int {
 		token, err = l.pastedToken(ctx, host, tokensPage)
 	}
 	if err != nil {
-		return l.app.failf("Cannot log in to "+host, "%s.", err)
+		return l.app.failf("Cannot log in to "+host, "%s.", diag.Sentence(err.Error()))
 	}
 	if err := config.StoreToken(ctx, home, host, token); err != nil {
 		return l.app.failf("Cannot save the token", "%s.", err)

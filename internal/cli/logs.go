@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -47,14 +49,14 @@ func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) 
 	}
 	run, err := store.Run(ctx, args[0])
 	if err != nil {
-		return a.failf("No such run", "%q: %s. \"tutti runs\" lists them.", args[0], err)
+		return a.fail(operations.NoRun(args[0], err))
 	}
 	if err := run.Kept(); err != nil {
 		return a.failf("Logs were removed", "%s; its logs with it.", err)
 	}
 	if len(args) > 1 {
 		if m := a.stepsOf(ctx, store, run); m != nil && !hasStep(m.Steps(), args[1]) {
-			return a.failf("No such step", "The workflow of run %s has no step %q.", run.ID, args[1])
+			return a.fail(noStep(run.ID, args[1], m.Steps()))
 		}
 	}
 	printer := &logPrinter{app: a, json: asJSON, wanted: strings.Join(args[1:], "")}
@@ -93,6 +95,15 @@ func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) 
 		case <-ticker.C:
 		}
 	}
+}
+
+// noStep says that a run has no step of that name.
+func noStep(run, name string, steps []flow.StepState) diag.List {
+	var names []string
+	for _, s := range steps {
+		names = append(names, s.Name)
+	}
+	return diag.Errorf("No such step", "The workflow of run %s has no step %q.%s There are: %s.", run, name, diag.DidYouMean(name, names), strings.Join(names, ", "))
 }
 
 // hasStep says whether NAME, NAME["key"] or NAME.undo is of a step.

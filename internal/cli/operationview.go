@@ -66,7 +66,7 @@ func (v *humanView) Settle() {
 
 func (v *humanView) Plan(ctx context.Context, o *operations.Operation, l *gate.Plan) {
 	v.terminal.Plan(l.Plan, o.Schemas(ctx))
-	v.operations = operations.OperationsOf(l.Plan)
+	v.operations = operations.Number(l.Plan)
 }
 
 func (v *humanView) Cost(j *gate.Costs) { v.terminal.Cost(j.Estimate, j.Verdicts) }
@@ -182,7 +182,7 @@ func (v *stackView) Progress(p engine.Progress) {
 
 func (v *stackView) Plan(ctx context.Context, o *operations.Operation, l *gate.Plan) {
 	v.terminal.Plan(l.Plan, o.Schemas(ctx))
-	v.operations += operations.OperationsOf(l.Plan)
+	v.operations += operations.Number(l.Plan)
 }
 
 func (v *humanView) AppliedAll(mode plans.Mode, r runs.Result) {

@@ -133,7 +133,7 @@ func (o *planCommandOptions) runStacks(ctx context.Context, e *ensembleOperation
 		if !diags.HasErrors() {
 			data, d := e.Encode()
 			if diags = append(diags, d...); !diags.HasErrors() {
-				diags = append(diags, diag.FromError(files.Replace(o.out, data, 0o600))...)
+				diags = append(diags, written(o.out, files.Replace(o.out, data, 0o600))...)
 			}
 		}
 		if diags.HasErrors() {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/gate"
@@ -62,6 +63,14 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 	if o.plan != "" && o.planJSON != "" || len(args) > 0 && o.plan+o.planJSON != "" {
 		return app.failf("Options that exclude each other", "Give one plan: a directory, -plan=FILE or -plan-json=FILE.")
 	}
+	for _, file := range []string{o.plan, o.planJSON} {
+		if file == "" || file == "-" {
+			continue
+		}
+		if _, err := os.Stat(file); err != nil {
+			return app.failf("Cannot read plan file", "%s.", files.Reason(err))
+		}
+	}
 	start, err := os.Getwd()
 	if err != nil {
 		return app.failf("Cannot find the working directory", "%s.", err)
@@ -71,7 +80,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 			o.dirs[i] = gate.AbsolutePolicySource(dir)
 		}
 		if err := os.Chdir(args[0]); err != nil {
-			return app.failf("Cannot change to another directory", "%s.", err)
+			return app.failf("Cannot change to another directory", "%s.", files.Reason(err))
 		}
 	}
 	app.MorePolicies = o.policyOptions.dirs
@@ -311,16 +320,16 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 	}
 	var results []views.PolicyTests
 	for _, dir := range dirs {
-		files, err := policy.ReadDir(dir)
+		rules, err := policy.ReadDir(dir)
 		if err != nil {
-			return app.failf("Cannot read policy", "%s.", err)
+			return app.failf("Cannot read policy", "%s. Name directories with rules, or declare policies in the project's *%s files.", files.Reason(err), projects.Suffix)
 		}
 		sources := map[string][]byte{}
-		for name, src := range files {
+		for name, src := range rules {
 			sources[filepath.ToSlash(filepath.Join(dir, filepath.FromSlash(name)))] = src
 		}
 		app.Quote(sources)
-		list, cover, diags := policy.Test(ctx, filepath.ToSlash(dir), o.filter, files)
+		list, cover, diags := policy.Test(ctx, filepath.ToSlash(dir), o.filter, rules)
 		if diags.HasErrors() {
 			return app.fail(diags)
 		}
@@ -333,7 +342,7 @@ func (o *policyTestOptions) run(ctx context.Context, app *App, dirs []string) in
 			err = files.Replace(o.junit, report.Bytes(), 0o644)
 		}
 		if err != nil {
-			return app.failf("Cannot write the report", "%s.", err)
+			return app.fail(writeProblem(o.junit, err))
 		}
 	}
 	failed := false

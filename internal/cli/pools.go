@@ -8,8 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/files"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -40,7 +42,7 @@ func poolsCommand() *command {
 						if !t.Granted.IsZero() {
 							state = "in since    " + t.Granted.Local().Format(time.DateTime)
 						}
-						fmt.Fprintf(app.Out, "%-16s %s  %-14s %s\n", t.Pool, state, t.Run, t.Name)
+						fmt.Fprintln(app.Out, views.Listed(fmt.Sprintf("%-16s %s", t.Pool, state), 17, "  ", fmt.Sprintf("%-14s", t.Run), t.Name))
 					}
 					return exitOK
 				})
@@ -67,7 +69,7 @@ func runsArtifactsCommand() *command {
 func (a *App) artifacts(ctx context.Context, r *runs.Runner, id, dir string, asJSON bool) int {
 	run, err := r.Store.Run(ctx, id)
 	if err != nil {
-		return a.failf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+		return a.fail(operations.NoRun(id, err))
 	}
 	if err := run.Kept(); err != nil {
 		return a.failf("Files were removed", "%s; its files with it.", err)
@@ -89,7 +91,7 @@ func (a *App) artifacts(ctx context.Context, r *runs.Runner, id, dir string, asJ
 			err = files.Replace(name, data, 0o644)
 		}
 		if err != nil {
-			return a.failf("Cannot write the file", "%s.", err)
+			return a.fail(writeProblem(name, err))
 		}
 	}
 	if asJSON {
@@ -98,8 +100,11 @@ func (a *App) artifacts(ctx context.Context, r *runs.Runner, id, dir string, asJ
 		}
 		return a.printJSONIndented(list)
 	}
+	if len(list) == 0 {
+		fmt.Fprintf(a.Out, "The steps of run %s left no files.\n", id)
+	}
 	for _, one := range list {
-		fmt.Fprintf(a.Out, "%-20s %10d  %s\n", one.Name, one.Size, one.Path)
+		fmt.Fprintln(a.Out, views.Listed(fmt.Sprintf("%-20s %10d", one.Name, one.Size), 4, "  ", one.Path))
 	}
 	return exitOK
 }

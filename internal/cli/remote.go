@@ -74,6 +74,8 @@ var remoteOptions = map[string][]string{
 	"runs retry":       {"cancel-on-interrupt", "env", "from", "json"},
 	"runs show":        {"env", "json"},
 	"runs watch":       {"cancel-on-interrupt", "env"},
+	"schedules":        {"json", "limit"},
+	"schedules list":   {"json", "limit"},
 	"signal":           {"data"},
 	"state list":       {"env", "stack"},
 	"whoami":           {"json"},

@@ -441,7 +441,7 @@ func (o *policyCheckOptions) judgeThere(ctx context.Context, app *App) (*policy.
 func (a *App) upload(ctx context.Context, request *client.ProjectChangeRequest) diag.List {
 	dir := "."
 	if !projects.Exists(dir) {
-		if p, here, _ := project.ProjectAbove(); len(here) > 0 { // what is wrong with it, the server says
+		if p, here, _ := project.Above(); len(here) > 0 { // what is wrong with it, the server says
 			dir = p.Dir
 			if len(request.Stacks) == 0 {
 				request.Stacks = here

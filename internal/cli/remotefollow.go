@@ -106,7 +106,9 @@ func (a *App) watchThere(ctx context.Context, run *client.Run, cancel, asJSON bo
 // machineResultThere prints how a run of a state machine on the server ended, and what it
 // returned, as the command that runs it here does.
 func (a *App) machineResultThere(ctx context.Context, run runs.Run, asJSON bool) int {
-	said, err := persist(ctx, func(ctx context.Context) (*client.MachineResult, error) { return a.remote.GetRunResult(ctx, run.ID) })
+	said, err := persist(ctx, func(ctx context.Context) (*client.MachineResult, error) {
+		return a.remote.GetRunResult(ctx, run.ID, client.GetRunResultQuery{History: asJSON})
+	})
 	if err != nil {
 		return a.aboutRun(run.ID, err)
 	}
@@ -120,7 +122,15 @@ func (a *App) machineResultThere(ctx context.Context, run runs.Run, asJSON bool)
 			return a.failf("Cannot read the output", "What run %s returned cannot be read: %s.", run.ID, err)
 		}
 	}
-	return (&aslOptions{json: asJSON}).report(a, result, nil)
+	var history func() any
+	if len(said.History) > 0 {
+		events, err := asl.Decode(said.History)
+		if err != nil {
+			return a.failf("Cannot read the history", "What happened in run %s cannot be read: %s.", run.ID, err)
+		}
+		history = func() any { return events }
+	}
+	return (&aslOptions{json: asJSON}).report(a, result, history)
 }
 
 // news tells what has become of steps since they were heard of last.

@@ -80,9 +80,9 @@ func pagesOf[T any](ctx context.Context, most int, page func(ctx context.Context
 	}
 }
 
-// runsThere are the newest runs; 0 for all.
-func (a *App) runsThere(ctx context.Context, most int) ([]runs.Run, error) {
-	list, err := a.findRunsThere(ctx, most, client.ListRunsQuery{})
+// runsThere are the newest runs, 0 for all, in an environment, in all where none is named.
+func (a *App) runsThere(ctx context.Context, most int, environment string) ([]runs.Run, error) {
+	list, err := a.findRunsThere(ctx, most, client.ListRunsQuery{Environment: environment})
 	if err != nil {
 		return nil, err
 	}

@@ -28,17 +28,31 @@ func (a *App) stacksThere(ctx context.Context, environment string) ([]client.Sta
 	}
 	var out []client.Stack
 	found := map[string]bool{}
+	var names, environments []string
 	for _, s := range list.Items {
+		names, environments = append(names, s.Name), append(environments, s.Environment)
 		if (environment == "" || s.Environment == environment) && (len(a.Stacks) == 0 || slices.Contains(a.Stacks, s.Name)) {
 			out, found[s.Name] = append(out, s), true
 		}
 	}
 	for _, wanted := range a.Stacks {
 		if !found[wanted] {
-			return nil, diag.Errorf("No such stack", "The project on the server has no stack %q in the environment %q.", wanted, environment)
+			return nil, diag.Errorf("No such stack", "The project on the server has no stack %q.%s %s", wanted, diag.DidYouMean(wanted, names), thereAre(names))
 		}
 	}
+	if environment != "" && environment != a.remote.session.Environment && len(list.Items) > 0 && !slices.Contains(environments, environment) {
+		return nil, diag.Errorf("No such environment", "The project on the server has no environment %q.%s %s", environment, diag.DidYouMean(environment, environments), thereAre(environments))
+	}
 	return out, nil
+}
+
+// thereAre lists names in a sentence, each once.
+func thereAre(names []string) string {
+	names = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(names))), func(name string) bool { return name == "" })
+	if len(names) == 0 {
+		return "It has none."
+	}
+	return "There are: " + strings.Join(names, ", ") + "."
 }
 
 // pathOf is how a stack is named in the paths of a server.

@@ -99,7 +99,7 @@ func (o *operation) ofRun(ctx context.Context, id string) (*operation, diag.List
 	}
 	run, err := store.Run(ctx, id)
 	if err != nil {
-		return nil, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+		return nil, operations.NoRun(id, err)
 	}
 	if !run.Machine() {
 		return o.app.operation(o.On(run.Key)), diags
@@ -129,7 +129,7 @@ func ofSeveralStacks(id string, children []runs.Run) diag.List {
 func (o *operation) savePlan(l *gate.Plan, name string) diag.List {
 	diags := l.Encode(o.Keyring)
 	if !diags.HasErrors() {
-		diags = append(diags, diag.FromError(files.Replace(name, l.Encoded, 0o600))...)
+		diags = append(diags, written(name, files.Replace(name, l.Encoded, 0o600))...)
 	}
 	return diags
 }

@@ -100,7 +100,7 @@ func (o *workflowOptions) start(ctx context.Context, app *App, args []string) in
 			return o.runWorkflow(ctx, op, p, w)
 		}
 		if _, err := os.Stat(args[0] + operations.MachineSuffix); err != nil && !strings.HasSuffix(args[0], ".json") {
-			return app.failf("No such workflow", "This project has no workflow %q. There are: %s.", args[0], strings.Join(append(completeWorkflows(app, nil), "none else"), ", "))
+			return app.fail(operations.NoWorkflow(p, args[0]))
 		}
 	}
 	file := args[0]
@@ -198,7 +198,7 @@ func (o *workflowOptions) runMachine(ctx context.Context, op *operation, file st
 	} else {
 		source, err := app.readInput(file)
 		if err != nil {
-			return app.failf("No such workflow", "There is neither a workflow %[1]q nor a file %[1]s%[2]s: %[3]s.", name, operations.MachineSuffix, err)
+			return app.failf("No such workflow", "No *%s file here declares a workflow %[2]q, and there is no state machine in a file %[2]s or %[2]s%[3]s.", projects.Suffix, name, operations.MachineSuffix)
 		}
 		pinned, found = source, operations.DefinitionErrors(file, asl.Validate(source, asl.Options{}))
 	}
@@ -296,7 +296,7 @@ func (o *operation) machine(ctx context.Context, pinned []byte, asJSON bool, do 
 		fmt.Fprintln(o.app.Out, run.ID)
 		return exitOK
 	}
-	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine.Result(), steps.Machine.Recorded)
+	return (&aslOptions{json: asJSON}).report(o.app, steps.Machine.Result(), func() any { return steps.Machine.Recorded() })
 }
 
 // workflowJSON is how a run of a workflow ended, for programs.

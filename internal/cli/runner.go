@@ -48,6 +48,7 @@ func (o *runnerOptions) serve(ctx context.Context, app *App, _ []string) int {
 		}
 	}
 	d := operations.NewDriver(op.Operation, r, o.most, say, ctx.Done(), operations.Hard(ctx).Done())
+	app.busy.Store(new(d.Busy))
 	ticker := time.NewTicker(operations.LookAgain)
 	defer ticker.Stop()
 	for {

@@ -3,11 +3,13 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/gate"
@@ -24,7 +26,7 @@ func runsCommand() *command {
 	list := runsListCommand()
 	return &command{
 		name: "runs", summary: "List what was carried out here, and how it ended", main: true,
-		about: "Every apply is a run: a durable record of what was planned, what was begun and what came of it. Without a word, lists the runs of this project.",
+		about: "Every apply is a run: a durable record of what was planned, what was begun and what came of it. Without a word, lists the runs of this project; with -env only those in that environment.",
 		setup: list.setup,
 		sub:   []*command{runsArtifactsCommand(), cancelCommand(), list, resumeCommand(), runsRetryCommand(), runsShowCommand(), runsUpgradeCommand(), runsWatchCommand()},
 	}
@@ -33,24 +35,33 @@ func runsCommand() *command {
 func runsListCommand() *command {
 	return &command{
 		name: "list", summary: "List runs, newest first",
+		about: "Lists the runs of this project, newest first; with -env only those in that environment.",
 		setup: func(f *flagSet) action {
 			var o outputOptions
 			limit := 20
 			o.registerJSON(f, "Print as JSON.")
 			f.number(&limit, "limit", "N", "Only the newest N; 0 for all.")
 			return func(ctx context.Context, app *App, _ []string) int {
+				if limit < 0 {
+					return app.fail(negativeLimit(limit))
+				}
 				if app.remote != nil {
-					list, err := app.runsThere(ctx, limit)
+					list, err := app.runsThere(ctx, limit, app.Environment)
 					if err != nil {
 						return app.fail(app.remote.diagnose(err))
 					}
 					return app.listRuns(list, o.json)
 				}
-				p, list, diags := app.runs(ctx, limit)
+				p, list, diags := app.runs(ctx, runs.RunQuery{Environment: app.Environment, Limit: limit})
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
 				defer p.Close()
+				if len(list) == 0 && app.Environment != "" {
+					if diags := p.CheckEnvironment(ctx, app.Environment); diags.HasErrors() {
+						return app.fail(diags)
+					}
+				}
 				return app.listRuns(list, o.json)
 			}
 		},
@@ -114,8 +125,13 @@ func environmentOf(run runs.Run) string {
 	return strings.TrimSpace(run.Key.Stack + " " + name)
 }
 
-// runs opens the store and lists the newest runs.
-func (a *App) runs(ctx context.Context, limit int) (*project.Directory, []runs.Run, diag.List) {
+// negativeLimit refuses a limit that is none.
+func negativeLimit(limit int) diag.List {
+	return diag.Errorf("Invalid limit", "Option -limit says how many to show, 0 for all: %d is less than none.", limit)
+}
+
+// runs opens the store and lists the newest runs of those that are asked for.
+func (a *App) runs(ctx context.Context, q runs.RunQuery) (*project.Directory, []runs.Run, diag.List) {
 	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, nil, diags
@@ -125,7 +141,7 @@ func (a *App) runs(ctx context.Context, limit int) (*project.Directory, []runs.R
 		p.Close()
 		return nil, nil, diags
 	}
-	list, err := store.Runs(ctx, runs.RunQuery{Limit: limit})
+	list, err := store.Runs(ctx, q)
 	if err != nil {
 		p.Close()
 		return nil, nil, diag.FromError(err)
@@ -200,7 +216,7 @@ func runsShowCommand() *command {
 				}
 				run, err := store.Run(ctx, args[0])
 				if err != nil {
-					return app.failf("No such run", "%q: %s. \"tutti runs\" lists them.", args[0], err)
+					return app.fail(operations.NoRun(args[0], err))
 				}
 				entries, err := store.Read(ctx, run.ID, 0)
 				if err != nil {
@@ -261,7 +277,7 @@ func (a *App) showRun(run runs.Run, steps []flow.StepState, entries []workflow.E
 	var b strings.Builder
 	line := func(name, text string) {
 		if text != "" {
-			fmt.Fprintf(&b, "%-12s %s\n", name, text)
+			b.WriteString(views.Listed(fmt.Sprintf("%-12s", name), 13, " ", strings.Fields(text)...) + "\n")
 		}
 	}
 	line("Run", run.ID)
@@ -360,7 +376,7 @@ func signalText(data []byte) string {
 }
 
 func completeRuns(app *App, _ []string) []string {
-	p, list, diags := app.runs(context.Background(), 20)
+	p, list, diags := app.runs(context.Background(), runs.RunQuery{Limit: 20})
 	if diags.HasErrors() {
 		return nil
 	}
@@ -458,7 +474,7 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 	if len(args) == 1 {
 		run, err := store.Run(ctx, args[0])
 		if err != nil {
-			return runs.Run{}, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", args[0], err)
+			return runs.Run{}, operations.NoRun(args[0], err)
 		}
 		return run, nil
 	}
@@ -573,6 +589,9 @@ func (a *App) unlocked(ctx context.Context, id string, force bool) (done bool, c
 		return true, a.failf("Cannot read the locks", "%s.", err)
 	}
 	if lock == nil {
+		if _, err := store.Run(ctx, id); errors.Is(err, runs.ErrNotFound) {
+			return true, a.failf("Nothing to release", "There is neither a run nor a lock %q. \"tutti runs\" lists the runs there are.", id)
+		}
 		return false, exitOK
 	}
 	if diags := a.May(access.State, key.Environment, key.Stack); diags.HasErrors() {

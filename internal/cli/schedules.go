@@ -6,10 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/client"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/work"
-	"github.com/tutti-dev/tutti/internal/triggers"
 )
 
 // instantLayout is how instants of schedules are shown: in their time zone.
@@ -54,11 +54,13 @@ func schedulesListCommand() *command {
 			o.registerJSON(f, "Print as JSON.")
 			f.number(&limit, "limit", "N", "How many of the last instants to show; 3 unless given.")
 			return func(ctx context.Context, app *App, _ []string) int {
-				_, list, diags := work.ReadTriggers(app.Session)
-				if diags.HasErrors() {
-					return app.fail(diags)
+				var docs []scheduleJSON
+				var diags diag.List
+				if app.remote != nil {
+					docs, diags = app.schedulesThere(ctx, limit)
+				} else {
+					docs, diags = app.describeSchedules(ctx, limit)
 				}
-				docs, diags := app.describeSchedules(ctx, list, limit)
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
@@ -80,7 +82,11 @@ func schedulesListCommand() *command {
 	}
 }
 
-func (a *App) describeSchedules(ctx context.Context, list []*triggers.Trigger, limit int) ([]scheduleJSON, diag.List) {
+func (a *App) describeSchedules(ctx context.Context, limit int) ([]scheduleJSON, diag.List) {
+	_, list, diags := work.ReadTriggers(a.Session)
+	if diags.HasErrors() {
+		return nil, diags
+	}
 	p, diags := a.OpenRoot()
 	if diags.HasErrors() {
 		return nil, diags
@@ -119,6 +125,32 @@ func (a *App) describeSchedules(ctx context.Context, list []*triggers.Trigger, l
 				}
 			}
 			d.Last = append(d.Last, fireJSON{At: f.At.In(t.Schedule.Location()).Format(time.RFC3339), Status: status, Run: f.Run, Backfill: f.Backfill})
+		}
+		docs = append(docs, d)
+	}
+	return docs, nil
+}
+
+// schedulesThere are those of the server's project.
+func (a *App) schedulesThere(ctx context.Context, limit int) ([]scheduleJSON, diag.List) {
+	list, err := a.remote.ListTriggers(ctx, client.ListTriggersQuery{Last: int64(min(max(limit, 1), 1000))})
+	if err != nil {
+		return nil, a.remote.diagnose(err)
+	}
+	docs := []scheduleJSON{}
+	for _, t := range list.Items {
+		if t.Kind != "schedule" {
+			continue
+		}
+		d := scheduleJSON{
+			Name: t.Name, Schedule: t.Schedule, Timezone: t.Timezone, Workflow: t.Workflow, Environment: t.Environment,
+			Missed: t.Missed, Overlap: t.Overlap, Next: []string{}, Last: []fireJSON{},
+		}
+		for _, next := range t.Next {
+			d.Next = append(d.Next, next.Format(time.RFC3339))
+		}
+		for _, f := range t.Last[:min(max(limit, 0), len(t.Last))] {
+			d.Last = append(d.Last, fireJSON{At: f.At.Format(time.RFC3339), Status: f.Status, Run: f.Run, Backfill: f.Backfill})
 		}
 		docs = append(docs, d)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/project"
@@ -106,11 +107,7 @@ func (w *secretWork) undeclared(name string) diag.List {
 	if len(names) == 0 {
 		return diag.Errorf("No such secret", "This project declares no secrets. Declare it: secret %q { store {} }.", name)
 	}
-	hint := ""
-	if like := nearest(name, names); like != "" {
-		hint = fmt.Sprintf(" Did you mean %q?", like)
-	}
-	return diag.Errorf("No such secret", "This project declares no secret %q.%s Declared are: %s.", name, hint, strings.Join(names, ", "))
+	return diag.Errorf("No such secret", "This project declares no secret %q.%s Declared are: %s.", name, diag.DidYouMean(name, names), strings.Join(names, ", "))
 }
 
 func completeSecrets(app *App, _ []string) []string {
@@ -271,24 +268,28 @@ func (w *secretWork) rows(ctx context.Context) ([]secretJSON, diag.List) {
 
 func (a *App) showSecrets(rows []secretJSON) {
 	for _, r := range rows {
-		source, what := r.Source, ""
+		source := r.Source
+		var parts []string
 		switch {
 		case source == "":
 			source = "(undeclared)"
 		case source == string(projects.SecretStore) && r.Version == 0:
-			what = "no value in " + r.Environment
+			parts = append(parts, "no value in "+r.Environment)
 		}
 		if r.Version > 0 {
-			what = fmt.Sprintf("version %d, %s by %s, age %s", r.Version, r.At, r.By, r.age)
+			parts = append(parts, fmt.Sprintf("version %d", r.Version), fmt.Sprintf("%s by %s", r.At, r.By), "age "+r.age)
 		}
 		if r.Pending > 0 {
-			what += fmt.Sprintf(", version %d is pending in run %s", r.Pending, r.PendingRun)
+			parts = append(parts, fmt.Sprintf("version %d is pending in run %s", r.Pending, r.PendingRun))
 		}
 		if r.Next != "" {
-			what += ", next rotation " + r.Next
+			parts = append(parts, "next rotation "+r.Next)
 		}
-		what = strings.TrimPrefix(what, ", ")
-		fmt.Fprintln(a.Out, strings.TrimRight(fmt.Sprintf("%-24s %-12s %s", r.Name, source, what), " "))
+		head := fmt.Sprintf("%-20s %-11s", r.Name, source)
+		if len(parts) > 0 {
+			head, parts = head+" "+parts[0], parts[1:]
+		}
+		fmt.Fprintln(a.Out, views.Listed(head, 21, ", ", parts...))
 	}
 }
 
@@ -346,6 +347,9 @@ func (w *secretWork) history(ctx context.Context, name string, asJSON bool) int 
 	if err != nil {
 		return w.app.fail(diag.FromError(err))
 	}
+	if len(list) == 0 && w.secret(name) == nil {
+		return w.app.fail(w.undeclared(name))
+	}
 	rows := []row{}
 	for _, v := range list {
 		r := row{Version: v.Version, By: v.By, At: v.At.Format(time.RFC3339), RemovedBy: v.RemovedBy, State: v.State, Since: v.Since.Format(time.RFC3339), Run: v.Run, standing: standingOf(v)}
@@ -361,7 +365,7 @@ func (w *secretWork) history(ctx context.Context, name string, asJSON bool) int 
 		fmt.Fprintf(w.app.Out, "The store has never had a value of %s in %s.\n", name, w.environment)
 	}
 	for _, r := range rows {
-		fmt.Fprintf(w.app.Out, "%4d  set %s by %s, %s\n", r.Version, r.At, r.By, r.standing)
+		fmt.Fprintln(w.app.Out, views.Listed(fmt.Sprintf("%4d  set %s by %s", r.Version, r.At, r.By), 6, ", ", r.standing))
 	}
 	return exitOK
 }

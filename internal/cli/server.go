@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/egress"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/notify"
 	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
@@ -99,7 +101,7 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	}
 	listener, err := net.Listen("tcp", cmp.Or(o.listen, defaultListen))
 	if err != nil {
-		return app.failf("Cannot listen", "%s.", err)
+		return app.fail(listenProblem(cmp.Or(o.listen, defaultListen), err))
 	}
 	defer func() { _ = listener.Close() }()
 	// What is asked for by hand ends with the server, what is being driven goes on
@@ -128,10 +130,28 @@ func (o *serverOptions) serve(ctx context.Context, app *App, _ []string) int {
 	})
 	stop() // what works beside it, where serving has failed
 	all.Wait()
-	if err != nil && !errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, server.ErrExposed):
+		return app.failf("The server would be open to others", "At %s others can read along what is sent, tokens included. Give a certificate and its key (-tls-cert, -tls-key), or say with -behind-proxy that a proxy in front encrypts connections; or listen on this machine alone, as with -listen=%s.", listener.Addr(), defaultListen)
+	case err != nil && !errors.Is(err, context.Canceled):
 		return app.fail(diag.FromError(err))
 	}
 	return exitOK
+}
+
+// listenProblem says why nothing can be listened to at an address.
+func listenProblem(address string, err error) diag.List {
+	const summary = "Cannot listen"
+	var wrong *net.AddrError
+	switch {
+	case errors.As(err, &wrong):
+		return diag.Errorf(summary, "%q is no address to listen at: %s. Write HOST:PORT, as in -listen=%s.", address, wrong.Err, defaultListen)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return diag.Errorf(summary, "Another program listens at %s already. Stop it, or give another address with -listen.", address)
+	case errors.Is(err, syscall.EACCES):
+		return diag.Errorf(summary, "You may not listen at %s: ports below 1024 need more rights. Give another address with -listen.", address)
+	}
+	return diag.Errorf(summary, "%s. Give another address with -listen.", diag.Sentence(err.Error()))
 }
 
 // log is where the server says what it does: standard error, where what commands tell
@@ -159,6 +179,7 @@ func (o *serverOptions) assemble(ctx context.Context, app *App, op *operations.O
 	}
 	runner := &runs.Runner{Store: store, Actor: app.Actor(), Egress: app.Egress}
 	driver := operations.NewDriver(op, runner, o.most, func(string, ...any) {}, ctx.Done(), operations.Hard(ctx).Done())
+	app.busy.Store(new(driver.Busy))
 	asked := work.New(op, runner, store, o.speculative)
 	notifier := &notify.Notifier{Store: store, Changed: changes.Next, PublicURL: o.url, Plans: asked.PlansOf}
 	s := &server.Server{
@@ -261,6 +282,11 @@ func (o *serverOptions) prepare() (grace, age time.Duration, diags diag.List) {
 			diags = append(diags, diag.Errorf("Invalid time", "The value of -%s is no length of time such as \"90s\", \"5m\" or \"90d\": %q.", name, given)...)
 		}
 		return length
+	}
+	if o.certificate+o.key != "" {
+		if _, err := tls.LoadX509KeyPair(o.certificate, o.key); err != nil {
+			diags = append(diags, diag.Errorf("Cannot read the certificate", "%s. Option -tls-cert names the file with the certificate, -tls-key the one with its key, both in PEM.", files.Reason(err))...)
+		}
 	}
 	grace, age = length("grace", o.grace, defaultGrace), length("retain", o.retain, 0)
 	return grace, age, diags

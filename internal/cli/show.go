@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/plans/jsonplan"
@@ -23,6 +24,11 @@ func showCommand() *command {
 			var o outputOptions
 			o.registerJSON(f, "Print as JSON.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if len(args) == 1 {
+					if _, err := os.Stat(args[0]); err != nil {
+						return app.failf("Cannot read file", "%s.", files.Reason(err))
+					}
+				}
 				if len(args) == 1 && startsWith(args[0], stacks.IsPlan) {
 					return app.showPlanOfStacks(ctx, args[0], o.json)
 				}
@@ -60,7 +66,7 @@ func showCommand() *command {
 func (a *App) showFile(ctx context.Context, p *project.Directory, name string, asJSON bool) int {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return a.failf("Cannot read file", "%s.", err)
+		return a.failf("Cannot read file", "%s.", files.Reason(err))
 	}
 	if !plans.IsEncoded(data) {
 		if st, err := states.Decode(data); err == nil {

@@ -289,7 +289,7 @@ func (a *App) signalRun(ctx context.Context, id string, verb access.Verb, make f
 	}
 	run, err := store.Run(ctx, id)
 	if err != nil {
-		return a.failf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+		return a.fail(operations.NoRun(id, err))
 	}
 	if diags := a.MayRun(ctx, store, run, verb); diags.HasErrors() {
 		return a.fail(diags)

@@ -12,7 +12,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/states"
@@ -382,7 +384,7 @@ func (a *App) readPushed(name string) (*states.State, diag.List) {
 func readStateFile(name string) (*states.State, diag.List) {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, diag.Errorf("Cannot read state file", "%s.", err)
+		return nil, diag.Errorf("Cannot read state file", "%s.", files.Reason(err))
 	}
 	st, err := states.Decode(data)
 	if err != nil {
@@ -449,6 +451,9 @@ func stateHistoryCommand() *command {
 			var limit int
 			f.number(&limit, "limit", "N", "Only the newest N changes.")
 			return func(ctx context.Context, app *App, args []string) int {
+				if limit < 0 {
+					return app.fail(negativeLimit(limit))
+				}
 				var object *addrs.Object
 				if len(args) == 1 {
 					addr, err := addrs.ParseResourceInstance(args[0])
@@ -466,7 +471,10 @@ func stateHistoryCommand() *command {
 				if err != nil {
 					return app.fail(diag.FromError(err))
 				}
-				if len(list) == 0 {
+				switch {
+				case len(list) == 0 && object != nil:
+					return app.failf("No such object", "Nothing is recorded about %s: it never was in this state. \"tutti state list\" lists what is.", object)
+				case len(list) == 0:
 					fmt.Fprintln(app.Out, "No changes are recorded.")
 					return exitOK
 				}
@@ -479,7 +487,8 @@ func stateHistoryCommand() *command {
 					if run == "" {
 						run = "-"
 					}
-					fmt.Fprintf(&b, "%s  %-10s  %-16s  %s\n", r.At.Local().Format(time.DateTime), r.Cause, run, r.Object)
+					head := fmt.Sprintf("%s  %-10s  %-16s", r.At.Local().Format(time.DateTime), r.Cause, run)
+					b.WriteString(views.Listed(head, 21, "  ", r.Object.String()) + "\n")
 				}
 				fmt.Fprint(app.Out, b.String())
 				return exitOK

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"sort"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
@@ -242,7 +241,7 @@ func replaceProvider(st *states.State, from, to addrs.Provider) []states.Change 
 func retaint(st *states.State, addr addrs.ResourceInstance, status states.Status) ([]states.Change, error) {
 	inst := st.Current(addr)
 	if inst == nil {
-		return nil, fmt.Errorf("the state contains no resource instance %s; if it was just added to the configuration, it has to be applied first", addr)
+		return nil, diag.Errorf("No such resource instance", "The state contains no resource instance %s. If it was just added to the configuration, it has to be applied first.", addr).Err()
 	}
 	if inst.Status == status {
 		return nil, nil

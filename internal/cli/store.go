@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/sqlite"
 )
 
@@ -69,12 +71,15 @@ func (a *App) backUp(ctx context.Context, file string, asJSON bool) int {
 	if diags.HasErrors() {
 		return a.fail(diags)
 	}
+	var problem *fs.PathError
 	c, err := store.Backup(ctx, file)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return a.failf("File exists", "There is a file %s already, which is not replaced. Give another name, or remove it.", file)
 	case errors.Is(err, fs.ErrNotExist) && !p.HasStore():
 		return a.failf("Nothing to back up", "This project has no store yet: it is made when something is first carried out.")
+	case errors.As(err, &problem) && filepath.Dir(problem.Path) == filepath.Dir(file):
+		return a.fail(writeProblem(file, err))
 	case err != nil:
 		return a.failf("No backup was made", "%s.", strings.TrimPrefix(err.Error(), "cannot back up the store: "))
 	}
@@ -126,12 +131,19 @@ func (a *App) restore(ctx context.Context, file string, o sqlite.RestoreOptions)
 		return a.fail(diags)
 	}
 	o.By, o.Now = a.Actor(), time.Now
+	var problem *fs.PathError
 	out, err := sqlite.Restore(ctx, p.StoreDir(), file, o)
 	switch {
 	case errors.Is(err, sqlite.ErrInUse):
 		return a.failf("The store is in use", "Another process has the store of this project open: a server, a runner or a command. Stop it first.")
 	case errors.Is(err, sqlite.ErrNewer):
 		return a.failf("The store is newer than the backup", "Nothing was changed: it has something that the backup has not, or cannot be read. To replace it all the same give -force; it is then kept beside the restored one.")
+	case errors.Is(err, sqlite.ErrNoStore):
+		return a.failf("Not a backup of Tutti", "Nothing was changed: %s is not a store of Tutti. Backups are the files that \"tutti store backup FILE\" writes; the file store.db of another project is one, too.", file)
+	case errors.Is(err, sqlite.ErrLayout):
+		return a.failf("Cannot restore the backup", "Nothing was changed: %s needs a newer version of Tutti: %s.", file, strings.TrimPrefix(err.Error(), "cannot restore the backup: "))
+	case errors.As(err, &problem) && problem.Path == file:
+		return a.failf("Cannot read the backup", "%s. Backups are the files that \"tutti store backup FILE\" writes.", files.Reason(problem))
 	case errors.Is(err, sqlite.ErrTampered):
 		return a.failf("The events in the backup were tampered with", "Nothing was changed: %s. To take it all the same give -force.", strings.TrimPrefix(err.Error(), "cannot restore the backup: "))
 	case err != nil:

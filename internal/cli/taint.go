@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tutti-dev/tutti/internal/addrs"
+	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -53,7 +54,7 @@ func retaintAction(f *flagSet, status states.Status, done, cause string) action 
 				fmt.Fprintf(app.Out, "No such resource instance: %s. Nothing was done, as -allow-missing allows.\n", addr)
 				return exitOK
 			}
-			return app.failf("No such resource instance", "%s.", err)
+			return app.fail(diag.FromError(err))
 		}
 		if status == states.Ready && len(changes) == 0 {
 			return app.failf("Not tainted", "The resource instance %s is not tainted.", addr)

@@ -62,8 +62,15 @@ func (o *testOptions) run(ctx context.Context, app *App, _ []string) int {
 		dir := stack.RootDir()
 		stack.Close()
 		if err := os.Chdir(dir); err != nil {
-			return app.failf("Cannot change to another directory", "%s.", err)
+			return app.failf("Cannot change to another directory", "%s.", files.Reason(err))
 		}
+	}
+	// The tests of a directory need no project, but where its files have errors these are
+	// why there is nothing here.
+	if e, diags := app.FindEnsemble(); diags.HasErrors() {
+		return app.fail(diags)
+	} else if e != nil {
+		defer e.Close()
 	}
 	p, diags := app.OpenDirectory("")
 	if diags.HasErrors() {
@@ -102,7 +109,11 @@ func (o *testOptions) load(app *App) ([]*configs.TestFile, diag.List) {
 	for i, filter := range o.filters {
 		o.filters[i] = filepath.Clean(filter)
 		if !slices.Contains(names, o.filters[i]) {
-			diags = append(diags, diag.Errorf("Unknown test file", "Option -filter: there is no test file %s. There are:\n  %s", filter, strings.Join(names, "\n  "))...)
+			there := "There are none here."
+			if len(names) > 0 {
+				there = "There are:\n  " + strings.Join(names, "\n  ")
+			}
+			diags = append(diags, diag.Errorf("Unknown test file", "Option -filter: there is no test file %s. %s", filter, there)...)
 		}
 	}
 	var files []*configs.TestFile
@@ -157,7 +168,7 @@ func (o *testOptions) conclude(app *App, results []*tests.FileResult) int {
 	}
 	if o.junit != "" {
 		if err := writeJUnit(o.junit, results); err != nil {
-			return app.failf("Cannot write the report", "%s.", err)
+			return app.fail(writeProblem(o.junit, err))
 		}
 	}
 	if summary.Status != tests.Pass {

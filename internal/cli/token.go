@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -147,7 +148,8 @@ func tokenListCommand() *command {
 						fmt.Fprintln(app.Out, "There are no tokens.")
 					}
 					for _, t := range list {
-						fmt.Fprintln(app.Out, strings.TrimSpace(fmt.Sprintf("%s  %-20s %-24s %s  %s", t.ID, t.Subject, strings.Join(t.Roles, ","), tokenState(t, time.Now()), printable(t.Comment))))
+						head := fmt.Sprintf("%s  %-20s %s", t.ID, printable(t.Subject), tokenState(t, time.Now()))
+						fmt.Fprintln(app.Out, views.Listed(head, len(t.ID)+2, "  ", strings.Join(t.Roles, ", "), printable(t.Comment)))
 					}
 					return exitOK
 				})

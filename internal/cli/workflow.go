@@ -3,7 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	"github.com/tutti-dev/tutti/internal/cli/views"
+	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/triggers"
@@ -63,11 +66,12 @@ func (a *App) listWorkflows(rows []workflowRow, asJSON bool) int {
 		return a.printJSONIndented(rows)
 	}
 	for _, r := range rows {
-		what := fmt.Sprintf("%d steps", r.Steps)
+		what := diag.CountOf(r.Steps, "step")
 		if r.Definition != "" {
 			what = r.Definition
 		}
-		fmt.Fprintf(a.Out, "%-20s %-14s %s\n", r.Name, what, r.Description)
+		head := fmt.Sprintf("%-20s %-14s", r.Name, what)
+		fmt.Fprintln(a.Out, views.Listed(head, 36, " ", strings.Fields(r.Description)...))
 	}
 	return exitOK
 }
@@ -82,7 +86,7 @@ func workflowValidateCommand() *command {
 			return func(_ context.Context, app *App, args []string) int {
 				app.jsonOut = o.json
 				p, diags := app.OpenWorkflows()
-				if p != nil {
+				if p != nil && (len(args) == 0 || p.Workflows[args[0]] != nil || !diags.HasErrors()) { // errors may hide it
 					diags = append(diags, operations.CheckWorkflows(p, args)...)
 					if len(args) == 0 {
 						diags = append(diags, triggers.Check(p)...)
@@ -113,8 +117,11 @@ func workflowGraphCommand() *command {
 					return app.fail(diags)
 				}
 				w := p.Workflows[args[0]]
-				if w == nil || w.Definition != "" {
-					return app.failf("No such workflow", "This project has no workflow %q with steps of its own.", args[0])
+				switch {
+				case w == nil:
+					return app.fail(operations.NoWorkflow(p, args[0]))
+				case w.Definition != "":
+					return app.failf("Nothing to draw", "The workflow %q is a state machine: only workflows with steps can be drawn.", args[0])
 				}
 				d, diags := flow.New(p, args[0], nil)
 				if diags.HasErrors() {

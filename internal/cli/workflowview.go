@@ -151,8 +151,8 @@ func showSteps(b *strings.Builder, steps []flow.StepState) {
 		}
 		phase := s.Phase
 		if phase != "" {
-			phase = " (" + phase + ")"
+			phase = "(" + phase + ")"
 		}
-		fmt.Fprintf(b, "  %-20s %-9s %s%s\n", s.Name, s.Action, text, phase)
+		b.WriteString(views.Listed(fmt.Sprintf("  %-20s %-9s %s", s.Name, s.Action, text), 33, " ", phase) + "\n")
 	}
 }

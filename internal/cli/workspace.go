@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/tutti-dev/tutti/internal/access"
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -14,7 +15,6 @@ import (
 	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
-	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
@@ -108,7 +108,7 @@ func (a *App) environments(ctx context.Context) (*project.Directory, []string, d
 			names = append(names, e.Name())
 		}
 	}
-	if !slices.Contains(names, p.Environment) {
+	if !slices.Contains(names, p.Environment) && len(p.DeclaredEnvironments()) == 0 {
 		names = append(names, p.Environment)
 	}
 	slices.Sort(names)
@@ -157,9 +157,9 @@ func newEnvironment(ctx context.Context, app *App, name, stateFile string) int {
 		if stateFile != "" {
 			return app.failf("Which stack?", "Option -state brings in the state of one stack: make the environment, then use \"tutti state push -stack=NAME\".")
 		}
-		if diags := stacks.CheckEnvironment(p.Ensemble.Declared, name); diags.HasErrors() {
-			return app.fail(diags)
-		}
+	}
+	if declared := p.DeclaredEnvironments(); len(declared) > 0 && !slices.Contains(declared, name) {
+		return app.fail(p.NoEnvironment(name, names))
 	}
 	for _, key := range p.StateKeys(name) {
 		if diags := app.May(access.State, name, key.Stack); diags.HasErrors() {
@@ -209,14 +209,14 @@ func selectEnvironment(ctx context.Context, app *App, name string, create bool) 
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
-	if !slices.Contains(names, name) {
+	if !slices.Contains(names, name) && create {
 		p.Close()
-		if create {
-			return newEnvironment(ctx, app, name, "")
-		}
-		return app.failf("No such environment", "There is no environment %q. Make it with \"tutti workspace new %[1]s\", or select it with -or-create.", name)
+		return newEnvironment(ctx, app, name, "")
 	}
 	defer p.Close()
+	if !slices.Contains(names, name) {
+		return app.fail(p.NoEnvironment(name, names))
+	}
 	if name == p.Environment {
 		return exitOK
 	}
@@ -237,7 +237,7 @@ func deleteEnvironment(ctx context.Context, app *App, name string, force bool) i
 	case name == project.DefaultEnvironment:
 		return app.failf("Cannot delete the default environment", "The environment %q always exists.", name)
 	case !slices.Contains(names, name):
-		return app.failf("No such environment", "There is no environment %q.", name)
+		return app.failf("No such environment", "There is no environment %q.%s There are: %s.", name, diag.DidYouMean(name, names), strings.Join(names, ", "))
 	case name == p.Environment:
 		return app.failf("Environment is selected", "The environment %q is the selected one: select another first.", name)
 	}

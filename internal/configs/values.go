@@ -131,12 +131,19 @@ type GivenVariable struct {
 	Content []byte
 }
 
+// What declares variables, for diagnostics.
+const (
+	RootModule   = "the root module"
+	WholeProject = "the project"
+)
+
 // CollectVariables gathers values for the variables of a root module: from the
 // environment (TF_VAR_NAME), terraform.tfvars, terraform.tfvars.json and
 // *.auto.tfvars files in dir, and what was given; later ones win. The source text
-// of files that are read is added to files, where not nil.
-func CollectVariables(dir string, m *Module, given []GivenVariable, environ []string, files map[string][]byte) (map[string]InputValue, diag.List) {
-	c := &collector{module: m, values: map[string]InputValue{}, files: files}
+// of files that are read is added to files, where not nil. owner is what declares the
+// variables, such as [RootModule].
+func CollectVariables(dir, owner string, m *Module, given []GivenVariable, environ []string, files map[string][]byte) (map[string]InputValue, diag.List) {
+	c := &collector{owner: owner, module: m, values: map[string]InputValue{}, files: files}
 	if c.files == nil {
 		c.files = map[string][]byte{}
 	}
@@ -194,6 +201,7 @@ func automaticFiles(dir string) []string {
 }
 
 type collector struct {
+	owner      string // what declares the variables
 	module     *Module
 	values     map[string]InputValue
 	files      map[string][]byte
@@ -243,7 +251,7 @@ func (c *collector) argument(text string) {
 		return
 	}
 	if c.module.Variables[name] == nil {
-		c.diags = append(c.diags, diag.Errorf("Value for undeclared variable", "A variable named %q was assigned on the command line, but the root module does not declare a variable of that name. To use this value, add a \"variable\" block to the configuration.", name)...)
+		c.diags = append(c.diags, diag.Errorf("Value for undeclared variable", "A variable named %q was assigned on the command line, but %s does not declare a variable of that name. To use this value, add a \"variable\" block to the configuration.", name, c.owner)...)
 		return
 	}
 	c.values[name] = InputValue{Value: cty.StringVal(value), Source: FromCommandLine}
@@ -260,7 +268,7 @@ func (c *collector) reportUndeclared() {
 			return
 		}
 		c.diags = append(c.diags, diag.WarningAt(u.rng, "Value for undeclared variable",
-			"The root module does not declare a variable named %q but a value was found in file %q. If you meant to use this value, add a \"variable\" block to the configuration.", u.name, u.rng.Filename)...)
+			"%s does not declare a variable named %q but a value was found in file %q. If you meant to use this value, add a \"variable\" block to the configuration.", strings.ToUpper(c.owner[:1])+c.owner[1:], u.name, u.rng.Filename)...)
 	}
 }
 

@@ -145,7 +145,7 @@ variable "v" { default = "" }
 	check := func(want string, source InputSource) {
 		t.Helper()
 		files := map[string][]byte{}
-		values, diags := CollectVariables(dir, c.Root, given, []string{"TF_VAR_v=env", "TF_VAR_other=x"}, files)
+		values, diags := CollectVariables(dir, "the root module", c.Root, given, []string{"TF_VAR_v=env", "TF_VAR_other=x"}, files)
 		v, ok := values["v"]
 		if len(diags) > 0 || !ok || v.Value.AsString() != want || v.Source != source {
 			t.Errorf("got %#v, want %s (%v)", v, want, diags)
@@ -158,7 +158,7 @@ variable "v" { default = "" }
 	write("terraform.tfvars", `v = "tfvars"`)
 	check("tfvars", FromAutoFile)
 	write("terraform.tfvars.json", `{"v": "json ${not.evaluated}"}`)
-	values, _ := CollectVariables(dir, c.Root, nil, nil, nil)
+	values, _ := CollectVariables(dir, "the root module", c.Root, nil, nil, nil)
 	if got := values["v"].Value.AsString(); got != "json ${not.evaluated}" {
 		t.Errorf("JSON text is %q", got)
 	}
@@ -217,7 +217,7 @@ v =
 		{file("broken.tfvars"), "error: broken.tfvars:1,4: Invalid expression"},
 		{file("list.tfvars.json"), "error: list.tfvars.json:1,"},
 	} {
-		_, diags := CollectVariables(dir, c.Root, []GivenVariable{test.given}, nil, nil)
+		_, diags := CollectVariables(dir, "the root module", c.Root, []GivenVariable{test.given}, nil, nil)
 		if text := problems(diags, dir); !strings.Contains(text, test.want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", test.given.Text, text, test.want)
 		}

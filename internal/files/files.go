@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -56,6 +58,14 @@ func keepOwner(f *os.File, former fs.FileInfo) {
 			_ = f.Chown(int(was.Uid), int(was.Gid))
 		}
 	}
+}
+
+// InStore reports whether a path below some folder, with slashes, leads into the folder of
+// a store (.tutti). Nobody but the store opens what is there: whoever closes a file of it
+// takes away all locks that the process has on that file, those of SQLite included; and it
+// changes with everything that is done.
+func InStore(path string) bool {
+	return slices.Contains(strings.Split(path, "/"), ".tutti")
 }
 
 // Locked does something while no other process, and nobody else in this one, does it with

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/addrs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/policy/cost"
 	"github.com/tutti-dev/tutti/internal/project"
@@ -122,7 +123,7 @@ func eachFile(p *project.Directory, patterns []string, must bool, read func(stri
 		for _, name := range names {
 			src, err := os.ReadFile(name)
 			if err != nil {
-				diags = append(diags, diag.Errorf("Cannot read file", "%s.", err)...)
+				diags = append(diags, diag.Errorf("Cannot read file", "%s.", files.Reason(err))...)
 				continue
 			}
 			diags = append(diags, read(name, src)...)

@@ -71,7 +71,7 @@ func CheckWorkflows(p *projects.Project, names []string) diag.List {
 	for _, name := range names {
 		w := p.Workflows[name]
 		if w == nil {
-			diags = append(diags, diag.Errorf("No such workflow", "This project has no workflow %q.", name)...)
+			diags = append(diags, NoWorkflow(p, name)...)
 			continue
 		}
 		if w.Definition == "" {
@@ -112,11 +112,12 @@ func DefinitionErrors(file string, found []asl.Diagnostic) diag.List {
 // project's: those of the environment, then files, TF_VAR_NAME and -var as
 // everywhere.
 func WorkflowInputs(p *projects.Project, d *flow.Definition, environment string, o *project.VariableOptions) (map[string]cty.Value, diag.List) {
-	return VariableValues(p, d.Variables(), environment, o)
+	return VariableValues(p, fmt.Sprintf("the workflow %q", d.Workflow.Name), d.Variables(), environment, o)
 }
 
-// VariableValues gathers the values of some variables in an environment.
-func VariableValues(p *projects.Project, declared map[string]*configs.Variable, environment string, o *project.VariableOptions) (map[string]cty.Value, diag.List) {
+// VariableValues gathers the values of some variables in an environment. owner is what
+// declares them.
+func VariableValues(p *projects.Project, owner string, declared map[string]*configs.Variable, environment string, o *project.VariableOptions) (map[string]cty.Value, diag.List) {
 	raw := map[string]configs.InputValue{}
 	var diags diag.List
 	if e := p.Environments[environment]; e != nil {
@@ -131,7 +132,7 @@ func VariableValues(p *projects.Project, declared map[string]*configs.Variable, 
 			raw[name] = configs.InputValue{Value: v, Source: configs.FromCaller, Range: &rng}
 		}
 	}
-	values, found := configs.CollectVariables(p.Dir, &configs.Module{Variables: declared}, o.Given, os.Environ(), maps.Clone(p.Files)) // others read the project at the same time
+	values, found := configs.CollectVariables(p.Dir, owner, &configs.Module{Variables: declared}, o.Given, os.Environ(), maps.Clone(p.Files)) // others read the project at the same time
 	diags = append(diags, found...)
 	for name, v := range values {
 		raw[name] = v
@@ -183,4 +184,13 @@ func EnvironmentsOf(ctx context.Context, p *projects.Project, store *sqlite.Stor
 	list = append(list, selected)
 	slices.Sort(list)
 	return slices.Compact(list), nil
+}
+
+// NoWorkflow says that a project has no workflow of that name.
+func NoWorkflow(p *projects.Project, name string) diag.List {
+	names := sortedKeys(p.Workflows)
+	if len(names) == 0 {
+		return diag.Errorf("No such workflow", "This project declares no workflows. Declare it in a *%s file: workflow %q { … }.", projects.Suffix, name)
+	}
+	return diag.Errorf("No such workflow", "This project declares no workflow %q.%s Declared are: %s.", name, diag.DidYouMean(name, names), strings.Join(names, ", "))
 }

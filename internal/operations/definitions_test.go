@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/project"
 )
@@ -29,7 +30,7 @@ func TestVariablesSideBySide(t *testing.T) {
 	for range 32 {
 		all.Go(func() {
 			for range 20 {
-				values, diags := VariableValues(p, p.Variables, "", &project.VariableOptions{})
+				values, diags := VariableValues(p, configs.WholeProject, p.Variables, "", &project.VariableOptions{})
 				if diags.HasErrors() || values["size"].AsBigFloat().String() != "4" {
 					t.Errorf("%#v, %v", values, diags.Err())
 				}

@@ -70,6 +70,13 @@ func (d *Driver) Look(ctx context.Context) (int, error) {
 	return waiting, nil
 }
 
+// Busy reports whether a run is being driven.
+func (d *Driver) Busy() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.driving) > 0
+}
+
 // drive carries a run to its end.
 func (d *Driver) drive(ctx context.Context, run runs.Run) {
 	d.say("Run %s: %s", run.ID, run.Summary)

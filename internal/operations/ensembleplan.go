@@ -47,7 +47,7 @@ type EnsembleOperation struct {
 
 // Operation is one on a stack.
 func (o *EnsembleOperation) Operation(name string) *Operation {
-	return NewBy(o.Member(name), o.View.ForStack(name), o.by.Actor, o.by.Authority, o.by.Overrides)
+	return newBy(o.Member(name), o.View.ForStack(name), o.by.Actor, o.by.Authority, o.by.Overrides)
 }
 
 // Cases are those on all stacks selected.

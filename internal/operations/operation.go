@@ -17,6 +17,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/modules"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/engine"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/plans"
 	"github.com/tutti-dev/tutti/internal/project"
@@ -39,8 +40,8 @@ func New(p *project.Directory, view View) *Operation {
 	return &Operation{gate.NewCase(p, view), view}
 }
 
-// NewBy is New on behalf of somebody else.
-func NewBy(p *project.Directory, view View, actor string, authority *access.Authority, overrides []runs.Override) *Operation {
+// newBy is New on behalf of somebody else.
+func newBy(p *project.Directory, view View, actor string, authority *access.Authority, overrides []runs.Override) *Operation {
 	o := New(p, view)
 	o.As(actor, authority, overrides)
 	return o
@@ -164,7 +165,7 @@ func (o *Operation) completePlan(ctx context.Context, l *gate.Plan, in engine.Pl
 func LoadPlanFile(p *project.Directory, name string) (*gate.Plan, diag.List) {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, diag.Errorf("Cannot read plan file", "%s.", err)
+		return nil, diag.Errorf("Cannot read plan file", "%s.", files.Reason(err))
 	}
 	loaded, diags := LoadPlan(p, SealedNow(p, data))
 	if diags.HasErrors() {

@@ -2,7 +2,9 @@ package operations
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"strings"
 
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
@@ -27,7 +29,7 @@ func (o *Operation) Past(ctx context.Context, id string) (*PastRun, diag.List) {
 	}
 	run, err := store.Run(ctx, id)
 	if err != nil {
-		return nil, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+		return nil, NoRun(id, err)
 	}
 	source, err := store.Blob(ctx, run.Blob)
 	if err != nil {
@@ -58,9 +60,21 @@ func (p *PastRun) Reusable(from string) (map[string]flow.Outcome, diag.List) {
 	if from != "" {
 		again, ok := p.Definition.Behind(from)
 		if !ok {
-			return nil, diag.Errorf("No such step", "The workflow %q had no step %q.", p.Definition.Workflow.Name, from)
+			var names []string
+			for _, s := range p.Definition.Workflow.Steps {
+				names = append(names, s.Name)
+			}
+			return nil, diag.Errorf("No such step", "The workflow %q had no step %q.%s It had: %s.", p.Definition.Workflow.Name, from, diag.DidYouMean(from, names), strings.Join(names, ", "))
 		}
 		maps.Copy(without, again)
 	}
 	return p.Machine.Outcomes(without), nil
+}
+
+// NoRun says that a run could not be read, in most cases because there is none.
+func NoRun(id string, err error) diag.List {
+	if errors.Is(err, runs.ErrNotFound) {
+		return diag.Errorf("No such run", "There is no run %q. \"tutti runs\" lists them.", id)
+	}
+	return diag.Errorf("Cannot read the run", "Run %s: %s.", id, err)
 }

@@ -44,7 +44,7 @@ func (o *Operation) beforeRun(ctx context.Context, id string) (map[addrs.Object]
 	}
 	run, err := store.Run(ctx, id)
 	if err != nil {
-		return nil, diag.Errorf("No such run", "%q: %s. \"tutti runs\" lists them.", id, err)
+		return nil, NoRun(id, err)
 	}
 	if !run.Status.Ended() {
 		return nil, diag.Errorf("Run has not ended", "Run %s is %s. Resume it with \"tutti resume %[1]s\", or give it up with \"tutti cancel %[1]s\", before rolling it back.", run.ID, run.Status)

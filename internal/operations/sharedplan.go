@@ -46,7 +46,7 @@ func (s *SharedPlan) Open(ctx context.Context, root *project.Directory, vars *pr
 	if len(s.Plan.Ephemeral) > 0 && vars != nil {
 		silent := *vars
 		silent.Input = false // of the others nothing is missing
-		given, d := root.Given(ctx, &configs.Module{Variables: declared.Variables}, &silent, declared.Files, nil)
+		given, d := root.Given(ctx, configs.WholeProject, &configs.Module{Variables: declared.Variables}, &silent, declared.Files, nil)
 		diags = append(diags, d...)
 		for _, name := range s.Plan.Ephemeral {
 			raw, ok := given[name]

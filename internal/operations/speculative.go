@@ -37,13 +37,13 @@ func (r *StackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 		return runs.StackPlan{}, err
 	}
 	defer actions.GiveBackScratch(dir)
-	log := NewLogView(req.Log)
+	log := newLogView(req.Log)
 	defer log.Settle()
 	e, diags := r.guest(store, dir)
 	if diags.HasErrors() {
 		diags = (&project.Ensemble{Root: &project.Directory{Dir: dir}}).AsSent(diags)
 		log.show(diags, nil)
-		return runs.StackPlan{}, Problem("Tutti.PlanFailed", diags)
+		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
 	defer e.CloseMembers()
 	names, diags := e.Graph.Select(req.Stacks)
@@ -63,7 +63,7 @@ func (r *StackRunner) speculate(ctx context.Context, req runs.StackRequest) (run
 	}
 	diags = e.AsSent(diags)
 	if log.show(diags, e.SentSources()); diags.HasErrors() {
-		return runs.StackPlan{}, Problem("Tutti.PlanFailed", diags)
+		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
 	if err := o.keepSpeculated(ctx, store, po.Kind()); err != nil {
 		return runs.StackPlan{}, err
@@ -135,7 +135,7 @@ func (r *StackRunner) guest(store *sqlite.Store, dir string) (*project.Ensemble,
 }
 
 // install brings the modules and providers that the stacks need, which are not sent.
-func (o *EnsembleOperation) install(ctx context.Context, log *LogView) diag.List {
+func (o *EnsembleOperation) install(ctx context.Context, log *logView) diag.List {
 	var diags diag.List
 	for _, name := range o.Names {
 		if _, d := o.Module(name); d.HasErrors() {
@@ -199,9 +199,10 @@ func (o *Operation) Part(ctx context.Context, l *gate.Plan, r gate.Request) (api
 }
 
 const (
-	// SentPrefix and speculatedPrefix begin the keys of what is kept, for a while.
-	SentPrefix       = "configuration/"
+	// SentPrefix begins the keys of configurations that were sent.
+	SentPrefix = "configuration/"
+	// SpeculatedPrefix begins those of what was planned of them.
 	SpeculatedPrefix = "speculative/"
-	// SentFor is how long it is kept.
+	// SentFor is how long both are kept.
 	SentFor = 24 * time.Hour
 )

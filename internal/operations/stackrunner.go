@@ -217,9 +217,9 @@ func (r *StackRunner) makePlan(ctx context.Context, req runs.StackRequest, judge
 	}
 	e.Give(&po.VariableOptions)
 	e.UseVariables(req.Variables)
-	log := NewLogView(req.Log)
+	log := newLogView(req.Log)
 	defer log.Settle()
-	op := NewBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
+	op := newBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
 	var loaded *gate.Plan
 	var own []string
 	var diags diag.List
@@ -241,7 +241,7 @@ func (r *StackRunner) makePlan(ctx context.Context, req runs.StackRequest, judge
 		diags = append(diags, op.Foretell(ctx, loaded, gate.Request{Kind: kind, Parent: req.Parent})...)
 	}
 	if log.show(diags, r.Root.Session.Quoted()); diags.HasErrors() {
-		return nil, nil, Problem("Tutti.PlanFailed", diags)
+		return nil, nil, problem("Tutti.PlanFailed", diags)
 	}
 	if diags := loaded.Encode(r.Root.Keyring); diags.HasErrors() {
 		return nil, nil, diags.Err()
@@ -310,8 +310,8 @@ func (o *Operation) planStep(ctx context.Context, po *PlanOptions, inputs cty.Va
 	return l, own, append(diags, d...)
 }
 
-// Problem is the error of a step whose diagnostics are told elsewhere.
-func Problem(name string, diags diag.List) error {
+// problem is the error of a step whose diagnostics are told elsewhere.
+func problem(name string, diags diag.List) error {
 	for _, d := range diags.Sorted() {
 		if d.Severity == diag.Error {
 			return actions.Errorf(name, "%s: %s", d.Summary, diag.FirstLine(d.Detail))
@@ -462,7 +462,7 @@ func (r *StackRunner) operation(ctx context.Context, req runs.StackRequest, run 
 	if p == nil {
 		return nil, fmt.Errorf("run %s is about the stack %q, which this project does not declare", run.ID, run.Key.Stack)
 	}
-	return NewBy(p, Silent{}, req.Actor, req.Authority, req.Overrides), nil
+	return newBy(p, Silent{}, req.Actor, req.Authority, req.Overrides), nil
 }
 
 // carryOut has a run driven to its end and says what came of it.
@@ -470,12 +470,12 @@ func (r *StackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *O
 	if !r.Budgeted { // else the stacks were judged together
 		gate.ReadRulesAnew(r.Root)
 	}
-	log := NewLogView(req.Log)
-	view := TeeView{log, Silent{}}
+	log := newLogView(req.Log)
+	view := teeView{log, Silent{}}
 	if r.View != nil {
-		view = TeeView{log, r.View.ForStack(op.Stack)}
+		view = teeView{log, r.View.ForStack(op.Stack)}
 	}
-	op = NewBy(op.Directory, view, req.Actor, req.Authority, req.Overrides)
+	op = newBy(op.Directory, view, req.Actor, req.Authority, req.Overrides)
 	// The end of ctx cuts the run off and leaves it to be resumed: it must not be
 	// taken for the wish to end it.
 	soft, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -502,9 +502,9 @@ func (r *StackRunner) carryOut(ctx context.Context, req runs.StackRequest, op *O
 		case stale != nil:
 			err = actions.Errorf(runs.StaleError, "%s", stale)
 		case l.Forbidden:
-			err = Problem(runs.ForbiddenError, diags)
+			err = problem(runs.ForbiddenError, diags)
 		case l.Refused:
-			err = Problem(runs.DeniedError, diags)
+			err = problem(runs.DeniedError, diags)
 		}
 		if result.Run.Status == "" && l.Decided != nil && l.Decided.Decision.Blocked() {
 			err = actions.Errorf(runs.DeniedError, "Denied by policy: %s", gate.DeniedBecause(l.Decided.Decision))
@@ -550,7 +550,7 @@ func (r *StackRunner) note(req runs.StackRequest, plan *plans.Plan, result runs.
 
 func (r *StackRunner) failed(req runs.StackRequest, plan *plans.Plan, result runs.Result, diags diag.List) error {
 	r.note(req, plan, result, diags)
-	return Problem(failureName(result.Run), diags)
+	return problem(failureName(result.Run), diags)
 }
 
 // Rollback implements [runs.Stacks].
@@ -583,7 +583,7 @@ func (r *StackRunner) Rollback(ctx context.Context, req runs.StackRequest, of st
 		if len(diags) == 1 && diags[0].Summary == NothingToRollBack {
 			return nil
 		}
-		return Problem("Tutti.RollbackFailed", diags)
+		return problem("Tutti.RollbackFailed", diags)
 	}
 	_, err = r.carryOut(ctx, req, op, l, RunOptions{Request: gate.Request{Kind: RollbackKind, Parent: req.Parent}, id: req.Run}, diags)
 	return err
@@ -597,9 +597,9 @@ func (r *StackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 		return err
 	}
 	e.UseVariables(req.Variables)
-	log := NewLogView(req.Log)
+	log := newLogView(req.Log)
 	defer log.Settle()
-	op := NewBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
+	op := newBy(e.Member(req.Stack), log, req.Actor, req.Authority, req.Overrides)
 	in, diags := op.PlanInput(ctx, &PlanOptions{Parallelism: r.Parallelism, VariableOptions: *r.Vars})
 	name := "Tutti.ActionFailed"
 	allow := func(a engine.PlannedAction) diag.List {
@@ -625,7 +625,7 @@ func (r *StackRunner) Invoke(ctx context.Context, req runs.StackRequest, action 
 		diags = append(diags, engine.InvokeAction(ctx, in, action, config, allow, log.watcher.Tell)...)
 	}
 	if log.show(diags, r.Root.Session.Quoted()); diags.HasErrors() {
-		return Problem(name, diags)
+		return problem(name, diags)
 	}
 	return nil
 }

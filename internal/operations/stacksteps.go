@@ -19,12 +19,12 @@ import (
 // planTogether plans several stacks, each from what is planned for those before it,
 // and keeps their plans as one.
 func (r *StackRunner) planTogether(ctx context.Context, req runs.StackRequest) (runs.StackPlan, error) {
-	log := NewLogView(req.Log)
+	log := newLogView(req.Log)
 	defer log.Settle()
 	o, diags := r.together(req, log)
 	if diags.HasErrors() {
 		log.show(diags, r.Root.Session.Quoted())
-		return runs.StackPlan{}, Problem("Tutti.PlanFailed", diags)
+		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
 	defer o.CloseMembers()
 	po, err := r.options(ctx, req)
@@ -40,7 +40,7 @@ func (r *StackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 		diags = append(diags, o.Finish(po.Mode())...)
 	}
 	if log.show(diags, r.Root.Session.Quoted()); diags.HasErrors() {
-		return runs.StackPlan{}, Problem("Tutti.PlanFailed", diags)
+		return runs.StackPlan{}, problem("Tutti.PlanFailed", diags)
 	}
 	store, diags := r.Root.Store(ctx)
 	if diags.HasErrors() {
@@ -59,7 +59,7 @@ func (r *StackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 
 // together opens the stacks that a step names, beside whatever else is done with
 // them.
-func (r *StackRunner) together(req runs.StackRequest, log *LogView) (*EnsembleOperation, diag.List) {
+func (r *StackRunner) together(req runs.StackRequest, log *logView) (*EnsembleOperation, diag.List) {
 	shared, err := r.ensemble()
 	if err != nil {
 		return nil, diag.FromError(err)
@@ -87,7 +87,7 @@ func (r *StackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 	if shared.begun {
 		return nil
 	}
-	log := NewLogView(req.Log)
+	log := newLogView(req.Log)
 	defer log.Settle()
 	o := &EnsembleOperation{Ensemble: shared.Ensemble, Session: r.Root.Session, View: log, Shared: shared.Plan, Plans: map[string]*gate.Plan{}, by: req}
 	o.Names = nil
@@ -114,7 +114,7 @@ func (r *StackRunner) begin(ctx context.Context, req runs.StackRequest, shared *
 		}
 	}
 	if log.show(diags, r.Root.Session.Quoted()); diags.HasErrors() {
-		return Problem(name, diags)
+		return problem(name, diags)
 	}
 	store, diags := r.Root.Store(ctx)
 	if diags.HasErrors() {

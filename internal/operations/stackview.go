@@ -17,8 +17,8 @@ import (
 	"github.com/tutti-dev/tutti/internal/states"
 )
 
-// LogView writes what happens as lines of text, for the logs of a step.
-type LogView struct {
+// logView writes what happens as lines of text, for the logs of a step.
+type logView struct {
 	Silent
 	terminal *views.Terminal
 	watcher  views.Watcher
@@ -27,41 +27,41 @@ type LogView struct {
 // logWidth is how wide texts in logs of runs are: nobody knows where they will be read.
 const logWidth = 80
 
-// NewLogView writes to a log; nil for nowhere.
-func NewLogView(w io.Writer) *LogView {
+// newLogView writes to a log; nil for nowhere.
+func newLogView(w io.Writer) *logView {
 	if w == nil {
 		w = io.Discard
 	}
 	t := &views.Terminal{Out: w, Width: logWidth}
-	return &LogView{terminal: t, watcher: t.Watch(0)}
+	return &logView{terminal: t, watcher: t.Watch(0)}
 }
 
 // Shown implements [gate.View].
-func (v *LogView) Shown() bool { return true }
+func (v *logView) Shown() bool { return true }
 
 // Progress implements [View].
-func (v *LogView) Progress(p engine.Progress) { v.watcher.Progress(p) }
+func (v *logView) Progress(p engine.Progress) { v.watcher.Progress(p) }
 
 // Event implements [View].
-func (v *LogView) Event(e runs.Event) {
+func (v *logView) Event(e runs.Event) {
 	if text := ToldOf(e); text != "" {
 		v.watcher.Tell(text)
 	}
 }
 
 // Settle implements [gate.View].
-func (v *LogView) Settle() { v.watcher.Close() }
+func (v *logView) Settle() { v.watcher.Close() }
 
 // Plan implements [View].
-func (v *LogView) Plan(ctx context.Context, o *Operation, l *gate.Plan) {
+func (v *logView) Plan(ctx context.Context, o *Operation, l *gate.Plan) {
 	v.terminal.Plan(l.Plan, o.Schemas(ctx))
 }
 
 // ForStack implements [View].
-func (v *LogView) ForStack(name string) View { return &stackLog{v, name} }
+func (v *logView) ForStack(name string) View { return &stackLog{v, name} }
 
 // Stack implements [View].
-func (v *LogView) Stack(name string, moves []states.Transfer) {
+func (v *logView) Stack(name string, moves []states.Transfer) {
 	v.terminal.StackHeader(name)
 	TellMoves(v.terminal, name, moves)
 }
@@ -79,30 +79,30 @@ func TellMoves(terminal *views.Terminal, name string, moves []states.Transfer) {
 }
 
 // Total implements [View].
-func (v *LogView) Total(stacks int, n plans.Counts, operation string) {
+func (v *logView) Total(stacks int, n plans.Counts, operation string) {
 	v.terminal.StackTotal(stacks, n, operation)
 }
 
 // stackLog is the log of one stack among several.
 type stackLog struct {
-	*LogView
+	*logView
 	name string
 }
 
 func (v *stackLog) Progress(p engine.Progress) {
 	p.Stack = v.name
-	v.LogView.Progress(p)
+	v.logView.Progress(p)
 }
 
 func (v *stackLog) Decision(d *policy.Decision) { v.terminal.StackDecision(v.name, d) }
 
 // Decision implements [gate.View].
-func (v *LogView) Decision(d *policy.Decision) { v.terminal.Decision(d) }
+func (v *logView) Decision(d *policy.Decision) { v.terminal.Decision(d) }
 
 // Cost implements [gate.View].
-func (v *LogView) Cost(j *gate.Costs) { v.terminal.Cost(j.Estimate, j.Verdicts) }
+func (v *logView) Cost(j *gate.Costs) { v.terminal.Cost(j.Estimate, j.Verdicts) }
 
-func (v *LogView) show(diags diag.List, sources map[string][]byte) {
+func (v *logView) show(diags diag.List, sources map[string][]byte) {
 	if len(diags) == 0 {
 		return
 	}
@@ -113,29 +113,29 @@ func (v *LogView) show(diags diag.List, sources map[string][]byte) {
 	_, _ = v.terminal.Out.Write([]byte(strings.TrimLeft(b.String(), "\n")))
 }
 
-// TeeView tells two views what happens.
-type TeeView struct {
-	log *LogView
+// teeView tells two views what happens.
+type teeView struct {
+	log *logView
 	View
 }
 
 // Shown implements [gate.View].
-func (v TeeView) Shown() bool { return true }
+func (v teeView) Shown() bool { return true }
 
 // Progress implements [View].
-func (v TeeView) Progress(p engine.Progress) {
+func (v teeView) Progress(p engine.Progress) {
 	v.log.Progress(p)
 	v.View.Progress(p)
 }
 
 // Event implements [View].
-func (v TeeView) Event(e runs.Event) {
+func (v teeView) Event(e runs.Event) {
 	v.log.Event(e)
 	v.View.Event(e)
 }
 
 // Decision implements [gate.View].
-func (v TeeView) Decision(d *policy.Decision) {
+func (v teeView) Decision(d *policy.Decision) {
 	v.log.Decision(d)
 	v.View.Decision(d)
 }

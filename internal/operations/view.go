@@ -90,8 +90,8 @@ func ToldOf(e runs.Event) string {
 	return ""
 }
 
-// OperationsOf is how many operations carrying out a plan takes, as people count them.
-func OperationsOf(p *plans.Plan) (n int) {
+// Number is how many operations carrying out a plan takes, as people count them.
+func Number(p *plans.Plan) (n int) {
 	for _, op := range p.Operations {
 		if op.Kind != plans.OpGate {
 			n++

@@ -99,7 +99,7 @@ func (p *Directory) adopt(ctx context.Context) diag.List {
 		return nil
 	}
 	if err != nil {
-		return diag.Errorf("Cannot read state file", "There is a state file beside this configuration, but it cannot be read: %s.", err)
+		return diag.Errorf("Cannot read state file", "There is a state file beside this configuration, but it cannot be read: %s.", files.Reason(err))
 	}
 	have, err := p.Opened.State(ctx, p.Key())
 	if err != nil {

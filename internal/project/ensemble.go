@@ -127,7 +127,7 @@ func NewEnsemble(root *Directory, declared *projects.Project) (*Ensemble, diag.L
 // what they declare is not known, so no command may work on a plain directory
 // instead.
 func findProject() (p *projects.Project, here []string, diags diag.List) {
-	if os.Getenv(Variable) == "off" {
+	if os.Getenv(projectVariable) == "off" {
 		return nil, nil, nil
 	}
 	if projects.Exists(".") {
@@ -137,7 +137,7 @@ func findProject() (p *projects.Project, here []string, diags diag.List) {
 		}
 		return p, nil, diags
 	}
-	p, here, diags = ProjectAbove()
+	p, here, diags = Above()
 	if p == nil || len(here) == 0 && !(p.Guarded && diags.HasErrors()) {
 		return nil, nil, nil // this directory is none of its stacks
 	}
@@ -219,7 +219,7 @@ func (p *Directory) adoptStack(ctx context.Context) diag.List {
 	own := p.Place(storeDir)
 	if _, err := os.Stat(filepath.Join(own, "store.db")); err == nil && p.Dir != p.Ensemble.Root.Dir {
 		if st, err := p.Opened.State(ctx, p.Key()); err == nil && st.Serial == 0 {
-			return append(diag.Warningf("Stack has a state of its own", "The directory of stack %q was used by itself before: there is a state in %s, which the project does not use. To bring it in:\n    %s=off tutti -chdir=%s state pull > %[1]s.tfstate\n    tutti state push -stack=%[1]s %[1]s.tfstate", p.Stack, own, Variable, p.RootDir()), p.adopt(ctx)...)
+			return append(diag.Warningf("Stack has a state of its own", "The directory of stack %q was used by itself before: there is a state in %s, which the project does not use. To bring it in:\n    %s=off tutti -chdir=%s state pull > %[1]s.tfstate\n    tutti state push -stack=%[1]s %[1]s.tfstate", p.Stack, own, projectVariable, p.RootDir()), p.adopt(ctx)...)
 		}
 	}
 	return p.adopt(ctx)
@@ -227,6 +227,9 @@ func (p *Directory) adoptStack(ctx context.Context) diag.List {
 
 // projectVariables are the values of the project's variables.
 func (e *Ensemble) projectVariables(ctx context.Context, o *VariableOptions) (map[string]cty.Value, diag.List) {
+	if diags := e.undeclared(o); diags.HasErrors() {
+		return nil, diags
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.Variables != nil {
@@ -234,7 +237,7 @@ func (e *Ensemble) projectVariables(ctx context.Context, o *VariableOptions) (ma
 	}
 	own, diags := stacks.EnvironmentVariables(e.Declared, e.Environment)
 	module := &configs.Module{Variables: e.Declared.Variables}
-	given, d := e.Root.Given(ctx, module, o, e.Declared.Files, own)
+	given, d := e.Root.Given(ctx, configs.WholeProject, module, o, e.Declared.Files, own)
 	if diags = append(diags, d...); diags.HasErrors() {
 		return nil, diags
 	}
@@ -244,6 +247,31 @@ func (e *Ensemble) projectVariables(ctx context.Context, o *VariableOptions) (ma
 	}
 	e.Variables = values
 	return values, diags
+}
+
+// undeclared refuses values that are given to variables which the project does not
+// declare, and says what a stack that declares one has to do with it.
+func (e *Ensemble) undeclared(o *VariableOptions) diag.List {
+	var diags diag.List
+	for _, g := range o.Given {
+		name, _, _ := strings.Cut(g.Text, "=")
+		if g.File || e.Declared.Variables[name] != nil || strings.TrimSpace(name) != name || name == "" {
+			continue
+		}
+		var takers []string
+		for _, stack := range e.Graph.Order {
+			if m, _ := e.Module(stack); m.Variables[name] != nil { // its own errors are told where it is planned
+				takers = append(takers, stack)
+			}
+		}
+		switch {
+		case len(takers) > 0:
+			diags = append(diags, diag.Errorf("Value for undeclared variable", "The project declares no variable %q, and stacks are given their values in the project's files only. To give one to %s here, declare a variable in a *%s file and hand it on: inputs = { %[1]s = var.%[1]s } in the stack's block.", name, "stack "+strings.Join(takers, " or stack "), projects.Suffix)...)
+		case len(e.Graph.Order) > 0:
+			diags = append(diags, diag.Errorf("Value for undeclared variable", "No variable %q is declared: neither in the project's *%s files nor in a stack (%s).%s", name, projects.Suffix, strings.Join(e.Graph.Order, ", "), diag.DidYouMean(name, sortedKeys(e.Declared.Variables)))...)
+		}
+	}
+	return diags
 }
 
 // UseVariables takes the values of the project's variables from those given,
@@ -394,9 +422,9 @@ func (p *Directory) StackInputs(cfg *configs.Config, scope *stacks.Scope, output
 // which no project gives anything, takes them from everywhere that a command does.
 func (e *Ensemble) beside(p *Directory, root *configs.Module, files map[string][]byte) (map[string]configs.InputValue, diag.List) {
 	if p.Stack != "" {
-		return configs.CollectVariables(p.RootDir(), root, nil, nil, files)
+		return configs.CollectVariables(p.RootDir(), configs.RootModule, root, nil, nil, files)
 	}
-	return configs.CollectVariables(p.RootDir(), root, e.given, os.Environ(), files)
+	return configs.CollectVariables(p.RootDir(), configs.RootModule, root, e.given, os.Environ(), files)
 }
 
 // Give has a plain directory take the values given for variables, which are then none

@@ -37,8 +37,7 @@ func (p *Directory) KnownEnvironments(ctx context.Context, store *sqlite.Store) 
 		}
 		names = append(names, list...)
 	}
-	if p.Ensemble != nil {
-		declared := sortedKeys(p.Ensemble.Declared.Environments)
+	if declared := p.DeclaredEnvironments(); p.Ensemble != nil || len(declared) > 0 {
 		if len(declared) > 0 {
 			names = slices.DeleteFunc(names, func(name string) bool { return name == DefaultEnvironment })
 		}
@@ -49,6 +48,47 @@ func (p *Directory) KnownEnvironments(ctx context.Context, store *sqlite.Store) 
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+// CheckEnvironment says that there is no environment of that name; nil where there is.
+func (p *Directory) CheckEnvironment(ctx context.Context, name string) diag.List {
+	store, diags := p.Store(ctx)
+	if diags.HasErrors() {
+		return diags
+	}
+	names, err := p.KnownEnvironments(ctx, store)
+	switch {
+	case err != nil:
+		return diag.FromError(err)
+	case slices.Contains(names, name):
+		return nil
+	}
+	return p.NoEnvironment(name, names)
+}
+
+// NoEnvironment says that none of the environments there are has that name, and how one
+// is made.
+func (p *Directory) NoEnvironment(name string, names []string) diag.List {
+	if declared := p.DeclaredEnvironments(); len(declared) > 0 {
+		return diag.Errorf("No such environment", "This project declares no environment %q.%s Declared are: %s. To add one, write a block environment %[1]q into a *%[4]s file.", name, diag.DidYouMean(name, declared), strings.Join(declared, ", "), projects.Suffix)
+	}
+	return diag.Errorf("No such environment", "There is no environment %q.%s There are: %s. Make it with \"tutti workspace new %[1]s\", or select it with -or-create.", name, diag.DidYouMean(name, names), strings.Join(names, ", "))
+}
+
+// DeclaredEnvironments are those that the project's files declare, where they can be read:
+// then there are no others.
+func (p *Directory) DeclaredEnvironments() []string {
+	if p.Ensemble != nil {
+		return sortedKeys(p.Ensemble.Declared.Environments)
+	}
+	if !projects.Exists(p.RootDir()) {
+		return nil
+	}
+	declared, diags := projects.Load(p.RootDir())
+	if diags.HasErrors() {
+		return nil // it was said where the project was opened
+	}
+	return sortedKeys(declared.Environments)
 }
 
 // Remember writes down the selected environment where other tools look for it.

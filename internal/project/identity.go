@@ -98,7 +98,7 @@ func (s *Session) Identify(ctx context.Context, command string) diag.List {
 func (i *Identification) verify(ctx context.Context, bearer string) (identities.Credential, error) {
 	who, err := i.Verifier.Verify(ctx, bearer)
 	if err == nil && identities.Own(bearer) {
-		who.Groups = OSIdentity(who.Subject).Groups
+		who.Groups = osIdentity(who.Subject).Groups
 	}
 	return who, err
 }
@@ -238,7 +238,7 @@ func (i *Identification) inStore(ctx context.Context, do func(*sqlite.Store) err
 	keys.Marker = markerOf(i.storeDir())
 	store, err := sqlite.Open(ctx, i.storeDir(), sqlite.Options{Hider: secrets.NewKeyring(keys), Now: time.Now})
 	if err != nil {
-		return err
+		return storeProblem(i.storeDir(), err).Err()
 	}
 	err = do(store)
 	if closed := store.Close(); err == nil {
@@ -301,7 +301,7 @@ func (s *Session) IdentityOf(actor string) access.Identity {
 		who.Groups, who.Roles = slices.Clone(who.Groups), slices.Clone(who.Roles)
 		return who
 	}
-	return OSIdentity(actor)
+	return osIdentity(actor)
 }
 
 // ServerIdentities is how a server finds out who somebody is.

@@ -36,9 +36,9 @@ func OSUser() string {
 	return "uid:" + id
 }
 
-// OSIdentity is somebody with the groups that the operating system says they are
+// osIdentity is somebody with the groups that the operating system says they are
 // in. Services and triggers are in none.
-func OSIdentity(actor string) access.Identity {
+func osIdentity(actor string) access.Identity {
 	who := access.Identity{Subject: access.Subject(actor)}
 	name, ok := strings.CutPrefix(who.Subject, access.UserKind+":")
 	if !ok {
@@ -68,7 +68,7 @@ func Governing() (*projects.Project, diag.List) {
 	if projects.Exists(".") {
 		return projects.Load(".")
 	}
-	p, here, diags := ProjectAbove()
+	p, here, diags := Above()
 	if p != nil && len(here) == 0 && !(p.Guarded && diags.HasErrors()) {
 		return nil, nil // this directory is none of its stacks
 	}
@@ -109,7 +109,7 @@ func (s *Session) MayBe(who access.Identity, verb access.Verb, environment, reso
 	if d.Allowed {
 		return nil
 	}
-	s.Refuse(NotAllowed(who, verb, environment, resource, route))
+	s.Refuse(notAllowed(who, verb, environment, resource, route))
 	where := "environment " + strconv.Quote(environment)
 	if resource != "" {
 		where = strconv.Quote(resource) + " in " + where
@@ -131,7 +131,7 @@ func (s *Session) Authorizer(store runs.Store) func(by runs.Run, verb access.Ver
 				return fmt.Errorf("it cannot be told whether the token of the run holds: %w", err)
 			}
 			if !ok || !kept.Revoked.IsZero() {
-				s.Refuse(NotAllowed(by.Authority.Identity(by.Actor), verb, environment, resource, "run "+by.ID))
+				s.Refuse(notAllowed(by.Authority.Identity(by.Actor), verb, environment, resource, "run "+by.ID))
 				return fmt.Errorf("the token %s that the run was begun with was revoked", by.Authority.Token)
 			}
 		}
@@ -194,7 +194,7 @@ func (s *Session) MayRun(ctx context.Context, store runs.Store, run runs.Run, ve
 }
 
 // ResourcesOf names what a run works on: a stack, several, or a workflow.
-func (session *Session) ResourcesOf(ctx context.Context, store runs.Store, run runs.Run) ([]string, diag.List) {
+func (s *Session) ResourcesOf(ctx context.Context, store runs.Store, run runs.Run) ([]string, diag.List) {
 	if !run.Machine() {
 		return []string{run.Key.Stack}, nil
 	}
@@ -216,8 +216,8 @@ func (session *Session) ResourcesOf(ctx context.Context, store runs.Store, run r
 		return []string{d.Workflow.Name}, nil
 	}
 	names := []string{}
-	for _, s := range d.Workflow.Steps {
-		for _, r := range s.Action.References {
+	for _, step := range d.Workflow.Steps {
+		for _, r := range step.Action.References {
 			if r.Kind == "stack" {
 				names = append(names, r.Name)
 			}
@@ -234,9 +234,9 @@ func IsStacksRun(run runs.Run) bool {
 	return run.Machine() && slices.Contains([]string{"apply", "destroy", "refresh"}, run.Kind)
 }
 
-// ProjectAbove finds the nearest project above the working directory; here names
+// Above finds the nearest project above the working directory; here names
 // its stacks that are this directory.
-func ProjectAbove() (p *projects.Project, here []string, diags diag.List) {
+func Above() (p *projects.Project, here []string, diags diag.List) {
 	info, err := os.Stat(".")
 	if err != nil {
 		return nil, nil, nil

@@ -302,7 +302,7 @@ func (p *Directory) Store(ctx context.Context) (*sqlite.Store, diag.List) {
 	}
 	store, err := sqlite.Open(ctx, p.StoreDir(), sqlite.Options{Hider: p.Keyring, Now: time.Now})
 	if err != nil {
-		return nil, diag.FromError(err)
+		return nil, storeProblem(p.StoreDir(), err)
 	}
 	p.Opened = store
 	if p.Ensemble != nil {
@@ -348,7 +348,7 @@ func Unreadable(st *states.State, severity diag.Severity, consequence string) di
 
 // Variable is the environment variable that, set to "off", makes the
 // directory of a stack a plain one.
-const Variable = "TUTTI_PROJECT"
+const projectVariable = "TUTTI_PROJECT"
 
 // Prior is the state to plan from. One that cannot be read in full will do for
 // destroying only.

@@ -60,9 +60,9 @@ type RefusalData struct {
 // store. Counts are kept, for the next process.
 type Refusals struct {
 	store refusalStore
-	Now   func() time.Time
-	// Each says to keep every count: the process ends soon.
-	Each bool
+	now   func() time.Time
+	// each says to keep every count: the process ends soon.
+	each bool
 
 	mu   sync.Mutex
 	list map[string]*refusalCount
@@ -77,21 +77,21 @@ type refusalCount struct {
 
 // NewRefusals tells of them in a store.
 func NewRefusals(store refusalStore) *Refusals {
-	return &Refusals{store: store, Now: time.Now, list: map[string]*refusalCount{}, of: map[string]int{}}
+	return &Refusals{store: store, now: time.Now, list: map[string]*refusalCount{}, of: map[string]int{}}
 }
 
-// Tell counts a refusal, and tells of it when it is its turn.
-func (r *Refusals) Tell(ctx context.Context, e Refusal) error {
+// tell counts a refusal, and tells of it when it is its turn.
+func (r *Refusals) tell(ctx context.Context, e Refusal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.Now()
+	now := r.now()
 	key, c, err := r.count(ctx, &e, now)
 	if err != nil {
 		return err
 	}
 	c.Count++
 	told := isPowerOfTen(c.Count)
-	if told || r.Each {
+	if told || r.each {
 		kept, err := json.Marshal(c)
 		if err == nil {
 			err = r.store.Cache(ctx, key, kept, false, c.Until)
@@ -184,8 +184,8 @@ func shortened(text string) string {
 	return text
 }
 
-// NotAllowed is the refusal of something that the roles do not allow.
-func NotAllowed(who access.Identity, verb access.Verb, environment, resource, route string) Refusal {
+// notAllowed is the refusal of something that the roles do not allow.
+func notAllowed(who access.Identity, verb access.Verb, environment, resource, route string) Refusal {
 	subject := string(verb) + ":" + environment
 	if resource != "" {
 		subject += "/" + resource
@@ -210,29 +210,29 @@ func (s *Session) Refuse(e Refusal) {
 		}
 		return
 	}
-	if err := s.Refusals.Tell(context.Background(), e); err != nil {
+	if err := s.Refusals.tell(context.Background(), e); err != nil {
 		s.Show(diag.Warningf("Cannot record a refusal", "%s.", err))
 	}
 }
 
 // TellPending tells of what the command was refused.
-func (session *Session) TellPending(ctx context.Context) {
+func (s *Session) TellPending(ctx context.Context) {
 	p, _ := Governing()
-	i := &Identification{session: session, Project: p}
-	if len(session.pending) == 0 || !i.hasStore() {
+	i := &Identification{session: s, Project: p}
+	if len(s.pending) == 0 || !i.hasStore() {
 		return
 	}
-	err := i.inStore(ctx, func(s *sqlite.Store) error {
-		r := NewRefusals(s)
-		r.Each = true
-		for _, e := range session.pending {
-			if err := r.Tell(ctx, e); err != nil {
+	err := i.inStore(ctx, func(store *sqlite.Store) error {
+		r := NewRefusals(store)
+		r.each = true
+		for _, e := range s.pending {
+			if err := r.tell(ctx, e); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		session.Show(diag.Warningf("Cannot record a refusal", "%s.", err))
+		s.Show(diag.Warningf("Cannot record a refusal", "%s.", err))
 	}
 }

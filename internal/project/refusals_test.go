@@ -43,10 +43,10 @@ func TestRefusalsAreBounded(t *testing.T) {
 	m := &memoryRefusals{kept: map[string]json.RawMessage{}}
 	now := time.Unix(1e9, 0)
 	r := NewRefusals(m)
-	r.Now = func() time.Time { return now }
+	r.now = func() time.Time { return now }
 	tell := func(e Refusal) {
 		t.Helper()
-		if err := r.Tell(t.Context(), e); err != nil {
+		if err := r.tell(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -63,18 +63,18 @@ func TestRefusalsAreBounded(t *testing.T) {
 		return out
 	}
 	for range 5000 {
-		tell(NotAllowed(ann, access.Apply, "prod", "shop", "apply"))
+		tell(notAllowed(ann, access.Apply, "prod", "shop", "apply"))
 	}
 	if got := fmt.Sprint(counts()); got != "[1 10 100 1000]" {
 		t.Errorf("of 5000 attempts these are told: %s", got)
 	}
-	tell(NotAllowed(bob, access.Apply, "prod", "shop", "apply"))
+	tell(notAllowed(bob, access.Apply, "prod", "shop", "apply"))
 	if len(m.events) != 1 || m.events[0].Actor != "user:bob" || m.events[0].Subject != "apply:prod/shop" || m.events[0].Type != "access.denied" {
 		t.Errorf("another one's first attempt is told as %+v", m.events)
 	}
 	counts()
 	for i := range 5000 {
-		tell(NotAllowed(ann, access.Apply, "prod", fmt.Sprint("made up ", i), "apply"))
+		tell(notAllowed(ann, access.Apply, "prod", fmt.Sprint("made up ", i), "apply"))
 	}
 	if n := len(counts()); n > mostRefused+4 {
 		t.Errorf("%d events are told of names that were made up", n)
@@ -92,11 +92,11 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 	// An hour later it is told again, and a new process goes on counting.
 	now = now.Add(refusalTime)
-	tell(NotAllowed(ann, access.Apply, "prod", "shop", "apply"))
+	tell(notAllowed(ann, access.Apply, "prod", "shop", "apply"))
 	next := NewRefusals(m)
-	next.Now, next.Each = r.Now, true
+	next.now, next.each = r.now, true
 	for range 9 {
-		if err := next.Tell(t.Context(), NotAllowed(ann, access.Apply, "prod", "shop", "apply")); err != nil {
+		if err := next.tell(t.Context(), notAllowed(ann, access.Apply, "prod", "shop", "apply")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -111,22 +111,22 @@ func TestRefusalsAreForgotten(t *testing.T) {
 	m := &memoryRefusals{kept: map[string]json.RawMessage{}}
 	now := time.Unix(1e9, 0)
 	r := NewRefusals(m)
-	r.Now = func() time.Time { return now }
+	r.now = func() time.Time { return now }
 	tell := func(e Refusal) {
 		t.Helper()
-		if err := r.Tell(t.Context(), e); err != nil {
+		if err := r.tell(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ann, bob := access.Identity{Subject: "user:ann"}, access.Identity{Subject: "user:bob"}
 	for i := range 2 * mostRefused {
-		tell(NotAllowed(ann, access.Apply, "prod", fmt.Sprint("made up ", i), "apply"))
+		tell(notAllowed(ann, access.Apply, "prod", fmt.Sprint("made up ", i), "apply"))
 	}
 	now = now.Add(refusalTime / 2)
-	tell(NotAllowed(bob, access.Apply, "prod", "shop", "apply"))
+	tell(notAllowed(bob, access.Apply, "prod", "shop", "apply"))
 	now = now.Add(refusalTime / 2)
 	m.events = nil
-	tell(NotAllowed(ann, access.Apply, "prod", "shop", "apply"))
+	tell(notAllowed(ann, access.Apply, "prod", "shop", "apply"))
 	if len(m.events) != 1 || m.events[0].Subject != "apply:prod/shop" {
 		t.Errorf("an hour later is told %+v", m.events)
 	}

@@ -118,11 +118,20 @@ func (p *Directory) Quote(files map[string][]byte) {
 // Muted tells nobody anything.
 type Muted struct{}
 
+// Diagnostics implements [Terminal].
 func (Muted) Diagnostics(diag.List, map[string][]byte) {}
-func (Muted) Remarks(diag.List, map[string][]byte)     {}
-func (Muted) Tell(string)                              {}
-func (Muted) Decision(*policy.Decision)                {}
-func (Muted) Plain() Terminal                          { return Muted{} }
-func (Muted) Asker() func(context.Context, string, bool) (string, error) {
-	return nil
-}
+
+// Remarks implements [Terminal].
+func (Muted) Remarks(diag.List, map[string][]byte) {}
+
+// Tell implements [Terminal].
+func (Muted) Tell(string) {}
+
+// Decision implements [Terminal].
+func (Muted) Decision(*policy.Decision) {}
+
+// Plain implements [Terminal].
+func (Muted) Plain() Terminal { return Muted{} }
+
+// Asker implements [Terminal].
+func (Muted) Asker() func(context.Context, string, bool) (string, error) { return nil }

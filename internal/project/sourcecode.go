@@ -69,10 +69,10 @@ func requestOfEvent(path string) (number int, head string, ok bool) {
 }
 
 // Source is the code that the command is about; nil for none.
-func (session *Session) Source() *runs.Source {
-	if session.About != nil {
-		s := *session.About
-		return &s
+func (s *Session) Source() *runs.Source {
+	if s.About != nil {
+		about := *s.About
+		return &about
 	}
 	return sourceOf(os.Getenv)
 }

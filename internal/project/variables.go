@@ -17,7 +17,7 @@ import (
 // a stack come from its project instead.
 func (p *Directory) Variables(ctx context.Context, cfg *configs.Config, o *VariableOptions, mode plans.Mode) (map[string]configs.InputValue, diag.List) {
 	if !p.IsStack() {
-		return p.Given(ctx, cfg.Root, o, cfg.Files, nil)
+		return p.Given(ctx, configs.RootModule, cfg.Root, o, cfg.Files, nil)
 	}
 	scope, diags := p.Ensemble.Scope(ctx, o)
 	if diags.HasErrors() {
@@ -30,10 +30,10 @@ func (p *Directory) Variables(ctx context.Context, cfg *configs.Config, o *Varia
 	return values, append(diags, d...)
 }
 
-// Given gathers what is given for the variables of a module or a project. All of
-// it overrides what an environment of the project says.
-func (p *Directory) Given(ctx context.Context, module *configs.Module, o *VariableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
-	values, diags := configs.CollectVariables(p.RootDir(), module, o.Given, os.Environ(), files)
+// Given gathers what is given for the variables of a module or a project, the owner. All
+// of it overrides what an environment of the project says.
+func (p *Directory) Given(ctx context.Context, owner string, module *configs.Module, o *VariableOptions, files map[string][]byte, environment map[string]configs.InputValue) (map[string]configs.InputValue, diag.List) {
+	values, diags := configs.CollectVariables(p.RootDir(), owner, module, o.Given, os.Environ(), files)
 	if diags.HasErrors() {
 		return nil, diags
 	}

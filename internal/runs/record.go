@@ -304,7 +304,7 @@ func startProblem(err error) diag.List {
 func takeProblem(id string, err error) diag.List {
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return diag.Errorf("No such run", "There is no run %q. List the runs there are with \"tutti runs\".", id)
+		return diag.Errorf("No such run", "There is no run %q. \"tutti runs\" lists them.", id)
 	case errors.Is(err, ErrHeld):
 		return diag.Errorf("Run is being worked on", "Another process is working on run %s. Only a run whose process has ended can be resumed.", id)
 	case errors.Is(err, ErrEnded):

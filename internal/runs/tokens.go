@@ -35,36 +35,56 @@ var ErrNoMachine = errors.New("it is no run of a state machine")
 // MachineResult says how a run of a state machine stands or ended, from its journal. The
 // error may be [ErrNoMachine] or [ErrPruned].
 func (r *Runner) MachineResult(ctx context.Context, run Run) (asl.Result, error) {
+	m, err := r.machineOf(ctx, run, func(m *asl.Machine) { m.Forget() })
+	if err != nil {
+		return asl.Result{}, err
+	}
+	return m.Result(), nil
+}
+
+// MachineHistory is MachineResult with what happened, as recordings of the service have it.
+// It holds what states were given and returned.
+func (r *Runner) MachineHistory(ctx context.Context, run Run) (asl.Result, []asl.Event, error) {
+	m, err := r.machineOf(ctx, run, func(*asl.Machine) {})
+	if err != nil {
+		return asl.Result{}, nil, err
+	}
+	return m.Result(), m.Recorded(), nil
+}
+
+// machineOf is the state machine of a run as its journal leaves it, prepared before it
+// reads that.
+func (r *Runner) machineOf(ctx context.Context, run Run, prepare func(*asl.Machine)) (*asl.Machine, error) {
 	if !run.Machine() {
-		return asl.Result{}, ErrNoMachine
+		return nil, ErrNoMachine
 	}
 	if err := run.Kept(); err != nil {
-		return asl.Result{}, err
+		return nil, err
 	}
 	pinned, err := r.Store.Blob(ctx, run.Blob)
 	if err != nil {
-		return asl.Result{}, err
+		return nil, err
 	}
 	if IsWorkflow(pinned) {
 		d, diags := DecodeDefinition(pinned)
 		if diags.HasErrors() {
-			return asl.Result{}, diags.Err()
+			return nil, diags.Err()
 		}
 		if d.Workflow.Definition == "" {
-			return asl.Result{}, ErrNoMachine
+			return nil, ErrNoMachine
 		}
 	}
 	definition, _, diags := StateMachineOf(pinned)
 	if diags.HasErrors() {
-		return asl.Result{}, diags.Err()
+		return nil, diags.Err()
 	}
 	m := asl.NewMachine(definition)
-	m.Forget()
+	prepare(m)
 	err = r.Store.Each(ctx, run.ID, 0, func(e workflow.Entry) error {
 		_, err := m.Apply(e)
 		return err
 	})
-	return m.Result(), err
+	return m, err
 }
 
 // Waiting is a step of a state machine that somebody outside has to end.

@@ -95,8 +95,7 @@ const (
 	graceful      = 5 * time.Second
 )
 
-// ErrExposed says that a server would let in whoever can reach it, or let be read
-// along what goes there.
+// ErrExposed says that a server would be reached from other machines without encryption.
 var ErrExposed = errors.New("the server would be open to others")
 
 // MetricsPath is where Prometheus collects. Who does so comes with a token, too.
@@ -179,7 +178,7 @@ func (s *Server) prepare(at net.Addr) (local bool, err error) {
 	if !local {
 		s.Local = nil
 		if s.Certificate == "" && !s.Proxied {
-			return false, fmt.Errorf("%w: at %s others can read along, tokens included. Give a certificate and its key, or say that a proxy in front encrypts connections", ErrExposed, at)
+			return false, fmt.Errorf("%w at %s", ErrExposed, at)
 		}
 	}
 	s.secure = s.Certificate != "" || s.Proxied

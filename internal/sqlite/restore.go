@@ -53,12 +53,17 @@ const (
 // takes its place at once: whatever cuts it off, the folder has the one or the other.
 //
 // [ErrInUse] says that somebody has the store open, [ErrNewer] that it has what the
-// backup has not, [ErrTampered] that the backup is not what was written.
+// backup has not, [ErrTampered] that the backup is not what was written, [ErrNoStore]
+// that it is none. An error of the backup's file itself, an [fs.PathError] that names
+// it, comes before anything was made.
 func Restore(ctx context.Context, dir, backup string, o RestoreOptions) (Restored, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	fail := func(err error) (Restored, error) { return Restored{}, fmt.Errorf("cannot restore the backup: %w", err) }
+	if err := looksLikeStore(backup); err != nil {
+		return fail(err)
+	}
 	if err := makeFolder(dir); err != nil {
 		return fail(err)
 	}
@@ -280,7 +285,7 @@ func checkFile(ctx context.Context, path string) error {
 	defer func() { _ = db.Close() }()
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return err
+		return plainly(err)
 	}
 	have, err := layoutOf(ctx, conn)
 	_ = conn.Close()
@@ -288,7 +293,7 @@ func checkFile(ctx context.Context, path string) error {
 		return err
 	}
 	if have == 0 {
-		return errors.New("it is not a store of Tutti")
+		return ErrNoStore
 	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -296,6 +301,33 @@ func checkFile(ctx context.Context, path string) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	return checkPages(ctx, tx)
+}
+
+// looksLikeStore looks at the beginning of a file, so that nothing is made for one that
+// is something else.
+func looksLikeStore(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return &fs.PathError{Op: "read", Path: path, Err: unix.EISDIR}
+	case !info.Mode().IsRegular():
+		return ErrNoStore
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	const magic = "SQLite format 3\x00" // https://www.sqlite.org/fileformat.html
+	begin := make([]byte, len(magic))
+	_, err = io.ReadFull(f, begin)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), err == nil && string(begin) != magic:
+		return ErrNoStore
+	}
+	return err
 }
 
 // copyFile copies to a new file that only its owner may read, to the disk.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 )
 
@@ -153,14 +154,18 @@ CREATE INDEX runs_status ON runs(status, created, id);
 CREATE INDEX events_time ON events(time);
 `
 
+// ErrLayout says that a store has a layout that this version of the program does not
+// know.
+var ErrLayout = errors.New("it was written by a newer version of this program")
+
 // layoutOf reads which layout a file has; 0 for an empty one.
 func layoutOf(ctx context.Context, conn *sql.Conn) (int, error) {
 	var have int
 	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
-		return 0, err
+		return 0, plainly(err)
 	}
 	if have > len(migrations) {
-		return have, fmt.Errorf("it was written by a newer version of this program (layout %d, this program knows %d)", have, len(migrations))
+		return have, fmt.Errorf("%w (layout %d, this program knows %d)", ErrLayout, have, len(migrations))
 	}
 	return have, nil
 }

@@ -52,7 +52,7 @@ func openWriter(ctx context.Context, path string, committed func()) (*writer, er
 	w := &writer{turn: make(chan struct{}, 1), db: db, committed: committed, statements: map[string]*sql.Stmt{}}
 	if w.conn, err = db.Conn(ctx); err != nil {
 		_ = db.Close()
-		return nil, err
+		return nil, plainly(err)
 	}
 	have, err := layoutOf(ctx, w.conn)
 	if err == nil && have < len(migrations) {
@@ -172,14 +172,21 @@ func (w *writer) begin(ctx context.Context) error {
 // ErrFull says that there is no room left where something is to be written.
 var ErrFull = errors.New("the disk is full")
 
+// ErrNoStore says that a file is no store.
+var ErrNoStore = errors.New("it is not a store of Tutti")
+
 // plainly says what SQLite means where its own words leave that open.
 func plainly(err error) error {
-	// https://www.sqlite.org/rescode.html; the latter is about the index of the log, which
+	// https://www.sqlite.org/rescode.html; the second is about the index of the log, which
 	// is made when a store is opened.
-	const full, noRoomForIndex = 13, 4874
+	const full, noRoomForIndex, noDatabase = 13, 4874, 26
 	var told *driver.Error
-	if errors.As(err, &told) && (told.Code() == full || told.Code() == noRoomForIndex) {
+	switch {
+	case !errors.As(err, &told):
+	case told.Code() == full, told.Code() == noRoomForIndex:
 		return ErrFull
+	case told.Code() == noDatabase:
+		return ErrNoStore
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/diag"
+	"github.com/tutti-dev/tutti/internal/files"
 )
 
 // TestSuffix is how the names of files with tests of workflows end.
@@ -131,7 +132,7 @@ func TestFileNames(dir, folder string) ([]string, error) {
 func LoadTestFile(name string) (*TestFile, diag.List) {
 	src, err := os.ReadFile(name)
 	if err != nil {
-		return nil, diag.Errorf("Cannot read file", "The test file %s cannot be read: %s.", name, err)
+		return nil, diag.Errorf("Cannot read file", "%s.", files.Reason(err))
 	}
 	return ParseTestFile(name, src)
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 )
@@ -109,6 +110,9 @@ func (r fileRoot) read(p givenPath) ([]byte, error) {
 	if err != nil {
 		return nil, function.NewArgError(0, err)
 	}
+	if isStore(path) {
+		return nil, function.NewArgErrorf(0, "%s is the store of Tutti, which nothing else may open", p.shown)
+	}
 	raw, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -117,6 +121,11 @@ func (r fileRoot) read(p givenPath) ([]byte, error) {
 		return nil, function.NewArgErrorf(0, "failed to read file: %w", p.hide(err))
 	}
 	return raw, nil
+}
+
+// isStore reports whether a file is one that a store keeps its data in.
+func isStore(path string) bool {
+	return strings.HasPrefix(filepath.Base(path), "store.db") && files.InStore(filepath.Base(filepath.Dir(path)))
 }
 
 func (r fileRoot) readText(p givenPath) (string, error) {
@@ -134,6 +143,9 @@ func (r fileRoot) digest(p givenPath, d digest) (cty.Value, error) {
 	path, err := r.resolve(p)
 	if err != nil {
 		return cty.NilVal, err
+	}
+	if isStore(path) {
+		return cty.NilVal, fmt.Errorf("%s is the store of Tutti, which nothing else may open", p.shown)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -228,7 +240,9 @@ func glob(dir, pattern string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		names = append(names, filepath.ToSlash(name))
+		if name = filepath.ToSlash(name); !files.InStore(name) {
+			names = append(names, name)
+		}
 	}
 	return names, nil
 }

@@ -240,12 +240,12 @@ func TestTableIsSafeForConcurrentUse(t *testing.T) {
 
 func TestFilesAreRelativeToTheBaseDirectory(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "odd [name] {x}*")
-	for _, dir := range []string{"sub/deep", "other"} {
+	for _, dir := range []string{"sub/deep", "other", ".tutti/locks"} {
 		if err := os.MkdirAll(filepath.Join(base, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"sub/a.txt", "sub/deep/b.txt", "other/c.md"} {
+	for _, name := range []string{"sub/a.txt", "sub/deep/b.txt", "other/c.md", ".tutti/store.db", ".tutti/locks/x.txt"} {
 		if err := os.WriteFile(filepath.Join(base, name), []byte(name), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -266,6 +266,10 @@ func TestFilesAreRelativeToTheBaseDirectory(t *testing.T) {
 		{`join(",", fileset(".", "**/*.{txt,md}"))`, `"other/c.md,sub/a.txt,sub/deep/b.txt,sub/dir.txt/b.txt,sub/link.txt"`},
 		{`join(",", fileset("sub", "../other/*"))`, `"../other/c.md"`},
 		{`fileset("missing", "*")`, "toset([])"},
+		// What is in the folder of a store is nobody else's.
+		{`fileset(".", ".tutti/*")`, "toset([])"},
+		{`file(".tutti/store.db")`, `error: Invalid value for "path" parameter: ".tutti/store.db" is the store of Tutti, which nothing else may open.`},
+		{`filesha256("sub/../.tutti/store.db")`, `error: Call to function "filesha256" failed: "sub/../.tutti/store.db" is the store of Tutti, which nothing else may open.`},
 		{`abspath("x") == abspath("./y/../x")`, "true"},
 	})
 	v, _ := evaluate(`abspath("x")`, scope(Options{BaseDir: base}, nil))

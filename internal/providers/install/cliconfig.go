@@ -209,6 +209,9 @@ func (c *Config) read(file configFile, env map[string]string) diag.List {
 		if os.IsNotExist(err) && !file.required {
 			return nil
 		}
+		if os.IsNotExist(err) {
+			return diag.Warningf("Unable to open CLI configuration file", "There is no file %s, which TF_CLI_CONFIG_FILE names.", file.name)
+		}
 		return diag.Warningf("Unable to open CLI configuration file", "%s.", err)
 	}
 	root, diags := parseRC(src, file.name)

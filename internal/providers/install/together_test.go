@@ -2,11 +2,13 @@ package install
 
 import (
 	"archive/zip"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 // archiveOf makes an archive with the program of a provider.
@@ -56,6 +58,11 @@ func TestPackagesOfSeveral(t *testing.T) {
 	folder := t.TempDir()
 	dir, linked := filepath.Join(folder, "linux_amd64"), filepath.Join(folder, "project")
 	program := filepath.Join(dir, "terraform-provider-null_v3.1.0")
+	// One who was killed has left something.
+	left, before := filepath.Join(folder, ".unpack-1"), time.Now().Add(-2*unpackingTakes)
+	if err := errors.Join(os.MkdirAll(filepath.Join(left, "package"), 0o700), os.Chtimes(left, before, before)); err != nil {
+		t.Fatal(err)
+	}
 	for round := range 20 {
 		if round%2 == 1 {
 			// What is not the same is replaced.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // unpack extracts a package. Names that lead out of the folder are refused.
@@ -69,7 +70,8 @@ func unpackInto(archive, dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".unpack-*")
+	sweep(filepath.Dir(dir))
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), unpacking+"*")
 	if err != nil {
 		return err
 	}
@@ -88,6 +90,23 @@ func unpackInto(archive, dir string) error {
 	})
 }
 
+const (
+	// unpacking begins the names of folders in which packages are made ready.
+	unpacking = ".unpack-"
+	// unpackingTakes is longer than that takes.
+	unpackingTakes = 24 * time.Hour
+)
+
+// sweep removes what processes that were killed have left in a folder.
+func sweep(dir string) {
+	list, _ := filepath.Glob(filepath.Join(dir, unpacking+"*"))
+	for _, path := range list {
+		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > unpackingTakes {
+			_ = os.RemoveAll(path)
+		}
+	}
+}
+
 // link makes a package folder stand for another.
 func link(target, dir string) error {
 	target, err := filepath.Abs(target)
@@ -97,7 +116,7 @@ func link(target, dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".unpack-*")
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), unpacking+"*")
 	if err != nil {
 		return err
 	}

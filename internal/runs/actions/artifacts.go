@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/bmatcuk/doublestar/v4"
+	"github.com/tutti-dev/tutti/internal/files"
 )
 
 const (
@@ -51,6 +52,9 @@ func (p *process) keepArtifacts(c *Call) error {
 	for _, pattern := range p.artifacts {
 		var found, folders int
 		keep := func(name string, entry fs.DirEntry) error {
+			if files.InStore(name) {
+				return nil
+			}
 			if info, err := root.Stat(name); entry.IsDir() || err == nil && info.IsDir() {
 				folders++
 				return nil

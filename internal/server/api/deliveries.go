@@ -3,12 +3,17 @@ package api
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
@@ -59,6 +64,15 @@ func (a *API) listDeliveries(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, problem(err)
 	}
+	if len(list) == 0 && in.Notify != "" && a.viewer(ctx).Audit { // of whoever sees no more than some, nothing is told
+		p, err := a.Work.Project(ctx)
+		if err == nil {
+			err = CheckNotify(ctx, a.Outbox, p, in.Notify)
+		}
+		if err != nil {
+			return nil, problem(err)
+		}
+	}
 	out := page[Delivery]{Items: []Delivery{}}
 	for i, d := range list {
 		if i == in.Limit {
@@ -73,6 +87,31 @@ func (a *API) listDeliveries(ctx context.Context, in *struct {
 		out.Items = append(out.Items, DeliveryOf(d))
 	}
 	return answer(out), nil
+}
+
+// Deliveries is what is needed of a store to look whether a notify block ever told anything.
+type Deliveries interface {
+	Deliveries(ctx context.Context, q runs.DeliveryQuery) ([]runs.Delivery, error)
+}
+
+// CheckNotify says that a project declares no notify block of that name, and none told
+// anything before; nil otherwise.
+func CheckNotify(ctx context.Context, told Deliveries, p *projects.Project, name string) error {
+	if p.Notifies[name] != nil {
+		return nil
+	}
+	if before, err := told.Deliveries(ctx, runs.DeliveryQuery{Notify: name, Limit: 1}); err != nil || len(before) > 0 {
+		return err
+	}
+	return undeclared("notify block", name, slices.Sorted(maps.Keys(p.Notifies))).Err()
+}
+
+// undeclared says that a project does not declare something, and what it declares.
+func undeclared(what, name string, declared []string) diag.List {
+	if len(declared) == 0 {
+		return diag.Errorf("No such "+what, "This project declares no %s %q, nor any other.", what, name)
+	}
+	return diag.Errorf("No such "+what, "This project declares no %s %q. Declared are: %s.", what, name, strings.Join(declared, ", "))
 }
 
 func (a *API) retryDelivery(ctx context.Context, in *struct {

@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/tutti-dev/tutti/internal/access"
+	"github.com/tutti-dev/tutti/internal/asl"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/workflow"
 )
@@ -82,6 +85,11 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 				return answer(out), nil
 			}
 			out.Items, q.Before = append(out.Items, runOf(r)), r.Position()
+		}
+		if len(list) < q.Limit && len(out.Items) == 0 && in.Cursor == "" && in.Environment != "" && a.viewer(ctx).Audit {
+			if p, err := a.Work.Project(ctx); err == nil && len(p.Environments) > 0 && p.Environments[in.Environment] == nil {
+				return nil, problem(undeclared("environment", in.Environment, slices.Sorted(maps.Keys(p.Environments))).Err())
+			}
 		}
 		if len(list) < q.Limit {
 			return answer(out), nil
@@ -215,12 +223,23 @@ func (a *API) listRunOutputs(ctx context.Context, in *RunPath) (*body[page[Outpu
 	return answer(page[Output]{Items: f.outputs()}), nil
 }
 
-func (a *API) getRunResult(ctx context.Context, in *RunPath) (*body[MachineResult], error) {
+func (a *API) getRunResult(ctx context.Context, in *struct {
+	RunPath
+	History bool `query:"history" doc:"With what happened."`
+},
+) (*body[MachineResult], error) {
 	run, err := a.Store.Run(ctx, in.Run)
 	if err != nil {
 		return nil, problem(err)
 	}
-	result, err := a.Runner.MachineResult(ctx, run)
+	var result asl.Result
+	var history []asl.Event
+	told := IdentityOf(ctx).Subject == access.Subject(run.Actor)
+	if in.History && told {
+		result, history, err = a.Runner.MachineHistory(ctx, run)
+	} else {
+		result, err = a.Runner.MachineResult(ctx, run)
+	}
 	if errors.Is(err, runs.ErrNoMachine) || errors.Is(err, runs.ErrPruned) {
 		return nil, huma.Error409Conflict(err.Error())
 	}
@@ -229,10 +248,15 @@ func (a *API) getRunResult(ctx context.Context, in *RunPath) (*body[MachineResul
 	}
 	out := MachineResult{Status: result.Status, Error: result.Error, Cause: result.Cause}
 	if result.Status == "SUCCEEDED" {
-		if out.Withheld = IdentityOf(ctx).Subject != access.Subject(run.Actor); !out.Withheld {
+		if out.Withheld = !told; told {
 			if out.Output, err = json.Marshal(result.Output); err != nil {
 				return nil, problem(err)
 			}
+		}
+	}
+	if history != nil {
+		if out.History, err = json.Marshal(history); err != nil {
+			return nil, problem(err)
 		}
 	}
 	return answer(out), nil

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -47,18 +49,21 @@ type Trigger struct {
 	On          string      `json:"on,omitempty" doc:"The pattern of its events, as it is written."`
 	When        string      `json:"when,omitempty" doc:"What has to hold of them besides, as it is written."`
 	Window      string      `json:"window,omitempty" doc:"How many of them in which time, as it is written."`
+	Missed      string      `json:"missed,omitempty" doc:"What becomes of instants of its schedule that nobody saw to."`
+	Overlap     string      `json:"overlap,omitempty" doc:"What becomes of an instant while the run of another goes on."`
 	Next        []time.Time `json:"next,omitempty" doc:"The next instants of its schedule."`
 	Last        []Fired     `json:"last,omitempty" doc:"What became of its last times, newest first."`
 }
 
 // Fired is a time at which a trigger was to start a run.
 type Fired struct {
-	Trigger string    `json:"trigger"`
-	At      time.Time `json:"at"`
-	Event   int64     `json:"event,omitempty" doc:"Number of the event; none for a schedule."`
-	Status  string    `json:"status" doc:"That of the run, or: due, queued, skipped, failed, dead, retried."`
-	Run     string    `json:"run,omitempty"`
-	Problem string    `json:"problem,omitempty" doc:"Why there is no run."`
+	Trigger  string    `json:"trigger"`
+	At       time.Time `json:"at"`
+	Event    int64     `json:"event,omitempty" doc:"Number of the event; none for a schedule."`
+	Status   string    `json:"status" doc:"That of the run, or: due, queued, skipped, failed, dead, retried."`
+	Run      string    `json:"run,omitempty"`
+	Backfill bool      `json:"backfill,omitempty" doc:"Whether it was made up for: see docs/schedules.md."`
+	Problem  string    `json:"problem,omitempty" doc:"Why there is no run."`
 }
 
 // EventDetails is an event with what came of it.
@@ -81,8 +86,11 @@ type ReplayRequest struct {
 	Trigger string `json:"trigger,omitempty" doc:"Only this one; all that it is for unless given."`
 }
 
-func (a *API) listTriggers(ctx context.Context, _ *struct{}) (*body[page[Trigger]], error) {
-	list, err := a.Work.Triggers(ctx)
+func (a *API) listTriggers(ctx context.Context, in *struct {
+	Last int `query:"last" default:"10" minimum:"0" maximum:"1000" doc:"How many of the last times of each are told."`
+},
+) (*body[page[Trigger]], error) {
+	list, err := a.Work.Triggers(ctx, in.Last)
 	if err != nil {
 		return nil, problem(err)
 	}
@@ -120,7 +128,7 @@ func FiredOf(f runs.Firing) Fired {
 
 // triggersSeen are the triggers whose workflows may be looked at.
 func (a *API) triggersSeen(ctx context.Context) (map[string]bool, error) {
-	list, err := a.Work.Triggers(ctx)
+	list, err := a.Work.Triggers(ctx, 0)
 	out := map[string]bool{}
 	for _, t := range list {
 		out[t.Name] = a.viewer(ctx).Somewhere(t.Workflow)
@@ -138,6 +146,11 @@ func (a *API) listDeadLetters(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, problem(err)
 	}
+	if len(list) == 0 && in.Trigger != "" && a.viewer(ctx).Audit {
+		if err := a.checkTrigger(ctx, in.Trigger); err != nil {
+			return nil, problem(err)
+		}
+	}
 	seen, err := a.triggersSeen(ctx)
 	if err != nil {
 		return nil, problem(err)
@@ -153,6 +166,19 @@ func (a *API) listDeadLetters(ctx context.Context, in *struct {
 		out.Next = strconv.FormatInt(list[len(list)-1].Event, 10)
 	}
 	return answer(out), nil
+}
+
+// checkTrigger says that the project declares no trigger of that name, and that none had
+// one before; nil otherwise.
+func (a *API) checkTrigger(ctx context.Context, name string) error {
+	p, err := a.Work.Project(ctx)
+	if err != nil || p.Triggers[name] != nil {
+		return err
+	}
+	if before, err := a.Events.Firings(ctx, runs.FiringQuery{Trigger: name, Limit: 1}); err != nil || len(before) > 0 {
+		return err
+	}
+	return undeclared("trigger", name, slices.Sorted(maps.Keys(p.Triggers))).Err()
 }
 
 func (a *API) retryDeadLetter(ctx context.Context, in *struct {

@@ -329,6 +329,7 @@ type MachineResult struct {
 	Output   json.RawMessage `json:"output,omitempty" doc:"What it returned, where it succeeded."`
 	Error    string          `json:"error,omitempty"`
 	Cause    string          `json:"cause,omitempty"`
+	History  json.RawMessage `json:"history,omitempty" doc:"Where it was asked for: the events of the execution in the form of the Step Functions API, values decoded. They are told to whom the run is by."`
 	Withheld bool            `json:"withheld,omitempty" doc:"Whether there is an output that is not told: nobody knows what is in it, so it is told to whom the run is by."`
 }
 

@@ -59,9 +59,9 @@ type Work interface {
 	// Decide makes somebody's decision about a step known to its run.
 	Decide(ctx context.Context, who access.Identity, run runs.Run, d StepDecision) error
 
-	// Triggers are the project's triggers with what became of their last times. Of
+	// Triggers are the project's triggers with what became of so many of their last times. Of
 	// those that were started, the status is that of [runs.FireStarted].
-	Triggers(ctx context.Context) ([]Trigger, error)
+	Triggers(ctx context.Context, last int) ([]Trigger, error)
 	// AuthorizeTrigger is Authorize for what a trigger starts; for whatever any
 	// trigger may start where the name is empty.
 	AuthorizeTrigger(ctx context.Context, who access.Identity, verb access.Verb, trigger string) error

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-dev/tutti/internal/configs"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/operations"
@@ -42,7 +43,7 @@ func TriggerRuns(ctx context.Context, o *operations.Operation, p *projects.Proje
 		Hard: operations.Hard(ctx).Done(), Drain: ctx.Done(), Authorize: o.Session.Authorizer(store), Admit: o.Admit,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
-		return operations.VariableValues(p, p.Variables, environment, values)
+		return operations.VariableValues(p, configs.WholeProject, p.Variables, environment, values)
 	}
 	w.Stacks = func(p *projects.Project, environment string) (runs.Stacks, func()) {
 		if s := (operations.New(o.Aside(o.KeyIn(environment)), o.View)).StackRunner(p); s != nil {

@@ -183,14 +183,11 @@ func (s *Triggers) start(ctx context.Context, t *triggers.EventTrigger, f runs.F
 	return s.workflows.Enqueue(ctx, t, f, list)
 }
 
-const (
-	// triggerNext and triggerLast are how many instants of a schedule, and past times
-	// of a trigger, the API shows.
-	triggerNext, triggerLast = 3, 10
-)
+// triggerNext is how many instants of a schedule the API shows.
+const triggerNext = 3
 
 // Triggers implements [api.Work].
-func (w *Work) Triggers(ctx context.Context) ([]api.Trigger, error) {
+func (w *Work) Triggers(ctx context.Context, last int) ([]api.Trigger, error) {
 	p, err := w.Project(ctx)
 	if err != nil {
 		return nil, err
@@ -225,15 +222,18 @@ func (w *Work) Triggers(ctx context.Context) ([]api.Trigger, error) {
 				}
 				one.Next, at = append(one.Next, next), next
 			}
-			fires, err := store.Fires(ctx, t.Name, triggerLast)
-			if err != nil {
-				return nil, err
+			one.Missed, one.Overlap = t.Missed.String(), string(t.Overlap)
+			var fires []runs.Fire
+			if last > 0 {
+				if fires, err = store.Fires(ctx, t.Name, last); err != nil {
+					return nil, err
+				}
 			}
 			for _, f := range fires {
-				one.Last = append(one.Last, api.Fired{Trigger: t.Name, At: f.At, Status: string(f.Status), Run: f.Run})
+				one.Last = append(one.Last, api.Fired{Trigger: t.Name, At: f.At.In(t.Schedule.Location()), Status: string(f.Status), Run: f.Run, Backfill: f.Backfill})
 			}
-		} else {
-			firings, err := store.Firings(ctx, runs.FiringQuery{Trigger: declared.Name, Limit: triggerLast})
+		} else if last > 0 {
+			firings, err := store.Firings(ctx, runs.FiringQuery{Trigger: declared.Name, Limit: last})
 			if err != nil {
 				return nil, err
 			}

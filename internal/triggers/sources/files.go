@@ -19,6 +19,7 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/fsnotify/fsnotify"
 	"github.com/tutti-dev/tutti/internal/events"
+	"github.com/tutti-dev/tutti/internal/files"
 	"github.com/tutti-dev/tutti/internal/triggers/webhooks"
 )
 
@@ -176,6 +177,9 @@ func (f *Files) scan(watcher *fsnotify.Watcher) (map[string]fs.FileInfo, error) 
 			return err
 		}
 		if entry.IsDir() {
+			if files.InStore(name) {
+				return fs.SkipDir // it would tell of what telling changes
+			}
 			if at := path.Join(f.Directory, name); !watched[at] {
 				if err := watcher.Add(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
 					return err

@@ -92,6 +92,22 @@ func expectWritten(t *testing.T, b *box, name, text string) {
 	}
 }
 
+// TestFilesLeaveTheStoreAlone: what is told of files changes the store, which would be told
+// of, and so on.
+func TestFilesLeaveTheStoreAlone(t *testing.T) {
+	d := tree{t, t.TempDir()}
+	d.write("a.csv", "old")
+	d.write(".tutti/store.db", "old")
+	b := newBox()
+	start(t, &Files{Name: "in", Directory: d.root}, b)
+	<-b.taken
+	d.write(".tutti/store.db", "new")
+	d.write(".tutti/store.db-wal", "new")
+	d.write("b.csv", "1")
+	expectWritten(t, b, "b.csv", "1")
+	b.quiet(t)
+}
+
 func TestFilesSettle(t *testing.T) {
 	d := tree{t, t.TempDir()}
 	f := &Files{Name: "in", Directory: d.root, Settle: 300 * time.Millisecond}
