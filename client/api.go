@@ -1102,10 +1102,24 @@ func (c *Client) ReplayEvent(ctx context.Context, sequence string, body ReplayRe
 	return out, c.do(ctx, "POST", "/api/v1/events/"+url.PathEscape(sequence)+"/replay", nil, body, out)
 }
 
+// GetPlanQuery are the parameters of [Client.GetPlan]; what is zero is not sent.
+type GetPlanQuery struct {
+	// A run that waits for its approval: it is judged for whom that is by, with the overrides it was given.
+	Run string
+}
+
+func (q GetPlanQuery) values() url.Values {
+	v := url.Values{}
+	if q.Run != "" {
+		v.Set("run", q.Run)
+	}
+	return v
+}
+
 // GetPlan: Read a plan with what policy says and what it costs.
-func (c *Client) GetPlan(ctx context.Context, plan string) (*PlanDocument, error) {
+func (c *Client) GetPlan(ctx context.Context, plan string, query GetPlanQuery) (*PlanDocument, error) {
 	out := new(PlanDocument)
-	return out, c.do(ctx, "GET", "/api/v1/plans/"+url.PathEscape(plan), nil, nil, out)
+	return out, c.do(ctx, "GET", "/api/v1/plans/"+url.PathEscape(plan), query.values(), nil, out)
 }
 
 // CountRunsQuery are the parameters of [Client.CountRuns]; what is zero is not sent.

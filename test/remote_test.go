@@ -141,7 +141,10 @@ func TestRemoteRuns(t *testing.T) {
 	c.fails("is succeeded", "resume", strings.Fields(c.mustRun("runs", "-limit=1"))[0])
 	c.fails("Nothing to resume", "resume")
 
-	id = strings.TrimSpace(c.mustRun("run", "-detach", "guarded"))
+	p.write("names/names.rego", "package names\n\ndeny contains msg if {\n\tsome rc in input.resource_changes\n\tmsg := sprintf(\"%s has no owner\", [rc.address])\n}\n")
+	p.write("names.tutti.hcl", "policy \"names\" {\n  source      = \"./names\"\n  enforcement = \"soft-mandatory\"\n}\n")
+	p.write("prices/own.csv", "provider,type,region,component,match,quantity,unit,price,currency\n,terraform_data,*,licence,,,month,7,USD\n")
+	id = strings.TrimSpace(c.mustRun("run", "-detach", "guarded", "-override=names=ticket 12"))
 	s.until(id, "steps", `"asks"`)
 	c.fails("Nobody can be asked", "approve", id)
 	out, _ = c.run("approve", id)
@@ -149,8 +152,19 @@ func TestRemoteRuns(t *testing.T) {
 	if digest == nil || !strings.Contains(out, "create   terraform_data.page") {
 		t.Fatalf("the plan is not shown: %s", out)
 	}
+	said := []string{"Policy: 1 overridden; 0 of 1 rules pass.", "terraform_data.page has no owner", "rule names.deny at names/names.rego:3", "ticket 12", "Monthly cost: $0.00 → $7.00 (+$7.00)"}
+	for _, want := range said {
+		if !strings.Contains(out, want) {
+			t.Errorf("who approves is not shown %q: %s", want, out)
+		}
+	}
+	if out := c.mustRun("logs", id, "plan"); !strings.Contains(out, said[0]) || !strings.Contains(out, said[4]) {
+		t.Errorf("the log of the plan: %s", out)
+	}
 	c.fails("is about the plan", "approve", id, "-digest="+strings.Repeat("0", 64))
-	c.mustRun("approve", id, "-digest="+digest[1])
+	if out := c.mustRun("approve", id, "-digest="+digest[1]); !strings.Contains(out, said[0]) || !strings.Contains(out, said[4]) {
+		t.Errorf("approved: %s", out)
+	}
 	c.mustRun("runs", "watch", id)
 
 	var who struct{ Subject, Source string }

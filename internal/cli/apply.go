@@ -106,6 +106,9 @@ func (o *applyOptions) run(ctx context.Context, app *App, args []string) int {
 			return app.fail(diags)
 		}
 		defer op.Close()
+		if diags := gate.CheckOverrides(&op.Case); diags.HasErrors() {
+			return app.fail(diags)
+		}
 		return o.applyFile(ctx, op, args[0])
 	}
 	app.jsonOut = o.json
@@ -163,6 +166,9 @@ func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts
 	app := op.app
 	if diags := op.May(project.VerbOf(o.PlanOptions.Kind())); diags.HasErrors() {
 		return app.fail(diags) // rather than after planning and asking
+	}
+	if diags := gate.CheckOverrides(&op.Case); diags.HasErrors() {
+		return app.fail(diags)
 	}
 	in, diags := op.PlanInput(ctx, &o.PlanOptions)
 	if diags.HasErrors() {

@@ -2,7 +2,7 @@ package cli
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"os"
 
 	"github.com/tutti-dev/tutti/internal/diag"
@@ -105,17 +105,11 @@ func (o *costOptions) read(p *project.Directory) diag.List {
 
 // ofPlanJSON prices a plan in its JSON form.
 func (o *costOptions) ofPlanJSON(app *App) int {
-	var src []byte
-	var err error
-	if o.planJSON == "-" {
-		src, err = io.ReadAll(app.In)
-	} else {
-		src, err = os.ReadFile(o.planJSON)
-	}
+	src, err := readFileOrInput(app, o.planJSON)
 	if err != nil {
 		return app.failf("Cannot read plan", "%s.", err)
 	}
-	list, err := cost.FromPlanJSON(src)
+	list, err := pricedIn(src)
 	if err != nil {
 		return app.failf("Cannot read plan", "%s: %s.", o.planJSON, err)
 	}
@@ -136,6 +130,26 @@ func (o *costOptions) ofPlanJSON(app *App) int {
 		return app.fail(diags)
 	}
 	return o.show(app, &gate.Costs{Estimate: e})
+}
+
+// pricedIn are the resources in plan JSON, of one stack or of several.
+func pricedIn(src []byte) ([]cost.Instance, error) {
+	doc := readPlanOfStacks(src)
+	if doc == nil {
+		return cost.FromPlanJSON(src)
+	}
+	var all []cost.Instance
+	for _, part := range doc.Stacks {
+		list, err := cost.FromPlanJSON(part.Plan)
+		if err != nil {
+			return nil, fmt.Errorf("stack %q: %w", part.Name, err)
+		}
+		for i := range list {
+			list[i].Stack = part.Name
+		}
+		all = append(all, list...)
+	}
+	return all, nil
 }
 
 // ofPlan prices a saved plan.

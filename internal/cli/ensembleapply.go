@@ -30,6 +30,9 @@ func (o *applyOptions) runStacks(ctx context.Context, e *ensembleOperation) int 
 	if diags := e.May(project.VerbOf(o.PlanOptions.Kind())); diags.HasErrors() {
 		return e.app.fail(diags) // rather than after planning and asking
 	}
+	if diags := gate.CheckOverrides(e.Cases()...); diags.HasErrors() {
+		return e.app.fail(diags)
+	}
 	mode := o.Mode()
 	diags := e.Plan(ctx, &o.PlanOptions, o.PlanOptions.Kind())
 	if e.Shared != nil {
@@ -66,6 +69,9 @@ func (o *applyOptions) applyStacks(ctx context.Context, app *App, name string) i
 	}
 	defer e.Close()
 	app.Show(diags)
+	if diags := gate.CheckOverrides(e.Cases()...); diags.HasErrors() {
+		return app.fail(diags)
+	}
 	if o.json {
 		for _, s := range e.Shared.Stacks {
 			e.View.ForStack(s.Name).Plan(ctx, e.Operation(s.Name), e.Plans[s.Name])

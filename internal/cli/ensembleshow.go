@@ -169,3 +169,18 @@ func (a *App) showPlanOfStacks(ctx context.Context, name string, asJSON bool) in
 	}
 	return a.printJSON(doc)
 }
+
+// readPlanOfStacks reads what is printed of a plan of several stacks; nil where the
+// document is of another kind.
+func readPlanOfStacks(data []byte) *stacksPlanJSON {
+	doc := &stacksPlanJSON{}
+	if json.Unmarshal(data, doc) != nil || len(doc.Stacks) == 0 {
+		return nil
+	}
+	for _, part := range doc.Stacks {
+		if part.Name == "" || len(part.Plan) == 0 {
+			return nil
+		}
+	}
+	return doc
+}

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -146,6 +148,16 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 		decision, d := o.decideAll(ctx, e, e.Shared.Kind)
 		return decision, append(diags, d...)
 	}
+	var given []byte
+	if o.planJSON != "" {
+		var err error
+		if given, err = readFileOrInput(app, o.planJSON); err != nil {
+			return nil, diag.Errorf("Cannot read plan", "%s.", err)
+		}
+		if doc := readPlanOfStacks(given); doc != nil {
+			return o.decideParts(ctx, app, doc)
+		}
+	}
 	if o.plan+o.planJSON == "" {
 		e, diags := app.openEnsembleOperation(false)
 		if diags.HasErrors() {
@@ -170,8 +182,63 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 	}
 	defer op.Close()
 	app.prose, op.View = false, operations.Silent{}
-	decision, d := o.decide(ctx, op)
+	decision, d := o.decide(ctx, op, given)
 	return decision, append(diags, d...)
+}
+
+// decideParts judges the JSON of a plan of several stacks, each by the policies for it:
+// all of them, or those that are selected.
+func (o *policyCheckOptions) decideParts(ctx context.Context, app *App, doc *stacksPlanJSON) (*policy.Decision, diag.List) {
+	app.Environment = cmp.Or(app.Environment, doc.Environment)
+	e, diags := app.OpenEnsemble()
+	switch {
+	case diags.HasErrors():
+		return nil, diags
+	case e == nil:
+		return nil, diag.Errorf("No project", "The JSON is of a plan of several stacks, and no project is declared here whose stacks they could be. Give the \"plan\" of one of its \"stacks\".")
+	}
+	defer e.Close()
+	app.prose = false
+	var all []*policy.Decision
+	found := map[string]bool{}
+	for _, part := range doc.Stacks {
+		if e.Declared.Stacks[part.Name] == nil {
+			return nil, append(diags, diag.Errorf("Unknown stack", "The JSON has a plan of stack %q, which this project does not declare.", part.Name)...)
+		}
+		if found[part.Name] = true; len(app.Stacks) > 0 && !slices.Contains(e.Names, part.Name) {
+			continue
+		}
+		decision, d := o.decideJSON(ctx, operations.New(e.Member(part.Name), operations.Silent{}), part.Plan, part.Digest)
+		if diags = append(diags, project.InStack(part.Name, d)...); decision != nil {
+			all = append(all, decision)
+		}
+	}
+	for _, name := range e.Names {
+		if len(app.Stacks) > 0 && !found[name] {
+			diags = append(diags, diag.Errorf("No plan of the stack", "The JSON has no plan of stack %q.", name)...)
+		}
+	}
+	return policy.Join(all...), diags
+}
+
+// decideJSON judges plan JSON by the policies that apply to where the operation is.
+func (o *policyCheckOptions) decideJSON(ctx context.Context, op *operations.Operation, data []byte, digest string) (*policy.Decision, diag.List) {
+	cfg, broken := op.ConfigOrEmpty(ctx)
+	j, diags := op.Applicable(ctx, gate.Request{Kind: o.Kind()})
+	if j == nil || diags.HasErrors() {
+		return nil, diags
+	}
+	// The configuration beside it may be the one it was made from.
+	if !broken.HasErrors() {
+		j.Locate = gate.Locator(cfg)
+	}
+	if diags = append(diags, op.TellCost(j, func() ([]cost.Instance, error) { return cost.FromPlanJSON(data) })...); diags.HasErrors() {
+		return nil, diags
+	}
+	if diags = append(diags, op.JudgeDocument(ctx, j, data, digest)...); diags.HasErrors() {
+		return nil, diags
+	}
+	return j.Decision, diags
 }
 
 // decideAll judges the plans of several stacks. The decision is nil where no
@@ -189,30 +256,11 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 	return policy.Join(all...), diags
 }
 
-// decide judges the plan that the options name.
-func (o *policyCheckOptions) decide(ctx context.Context, op *operation) (*policy.Decision, diag.List) {
+// decide judges the plan that the options name; given is plan JSON, where they name that.
+func (o *policyCheckOptions) decide(ctx context.Context, op *operation, given []byte) (*policy.Decision, diag.List) {
 	opts := gate.Request{Kind: o.Kind()}
 	if o.planJSON != "" {
-		data, err := readFileOrInput(op.app, o.planJSON)
-		if err != nil {
-			return nil, diag.Errorf("Cannot read plan", "%s.", err)
-		}
-		cfg, broken := op.ConfigOrEmpty(ctx)
-		j, diags := op.Applicable(ctx, opts)
-		if j == nil || diags.HasErrors() {
-			return nil, diags
-		}
-		// The configuration beside it may be the one it was made from.
-		if !broken.HasErrors() {
-			j.Locate = gate.Locator(cfg)
-		}
-		if diags = append(diags, op.TellCost(j, func() ([]cost.Instance, error) { return cost.FromPlanJSON(data) })...); diags.HasErrors() {
-			return nil, diags
-		}
-		if diags = append(diags, op.JudgeDocument(ctx, j, data, "")...); diags.HasErrors() {
-			return nil, diags
-		}
-		return j.Decision, diags
+		return o.decideJSON(ctx, op.Operation, given, "")
 	}
 	var l *gate.Plan
 	var diags diag.List

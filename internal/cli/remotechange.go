@@ -187,21 +187,20 @@ func (c *remoteChange) make(ctx context.Context, begin func(context.Context) (*c
 			return end, diag.Errorf("Cannot read the plan", "What run %s returned cannot be read: %s.", end.run.ID, err)
 		}
 	}
-	if diags := c.read(ctx, digest); diags.HasErrors() {
+	if diags := c.read(ctx, digest, end.run.ID); diags.HasErrors() {
 		return end, diags
 	}
 	if !c.silent {
 		c.show()
 	}
-	if len(c.overrides) > 0 {
-		return end, nil // what is denied all the same, is denied when it is applied
-	}
 	return end, c.denied()
 }
 
-// read reads a plan that the server keeps.
-func (c *remoteChange) read(ctx context.Context, digest string) diag.List {
-	doc, err := persist(ctx, func(ctx context.Context) (*client.PlanDocument, error) { return c.app.remote.GetPlan(ctx, digest) })
+// read reads a plan that the server keeps, as it is judged for a run; "" for none.
+func (c *remoteChange) read(ctx context.Context, digest, run string) diag.List {
+	doc, err := persist(ctx, func(ctx context.Context) (*client.PlanDocument, error) {
+		return c.app.remote.GetPlan(ctx, digest, client.GetPlanQuery{Run: run})
+	})
 	if client.IsNotFound(err) {
 		return diag.Errorf("No such plan", "The server keeps no plan with the digest %s.", digest)
 	}
@@ -216,19 +215,13 @@ func (c *remoteChange) read(ctx context.Context, digest string) diag.List {
 	return nil
 }
 
-// show shows what the log of the run does not: the plan, for programs, and what
-// policy says.
+// show shows what the log of the run does not: for programs, the plan and what policy
+// says.
 func (c *remoteChange) show() {
 	several := len(c.parts) > 1
 	var total plans.Counts
 	for _, part := range c.parts {
-		switch {
-		case !c.asJSON && part.decision == nil:
-		case !c.asJSON && several:
-			c.app.terminals().out.StackDecision(part.stack, part.decision)
-		case !c.asJSON:
-			c.app.terminals().out.Decision(part.decision)
-		default:
+		if c.asJSON {
 			stream := c.ofStack(part.stack)
 			stream.Plan(part.plan)
 			if part.decision != nil {
@@ -419,7 +412,7 @@ func (o *policyCheckOptions) judgeThere(ctx context.Context, app *App) (*policy.
 	case o.plan != "" && !digestForm.MatchString(o.plan):
 		return nil, diag.Errorf("Not the digest of a plan", "Against a server, -plan takes the digest of a plan that the server keeps; %q is none.", o.plan)
 	case o.plan != "":
-		diags = c.read(ctx, o.plan)
+		diags = c.read(ctx, o.plan, "")
 	default:
 		if o.upload {
 			diags = app.upload(ctx, &request)
@@ -503,7 +496,7 @@ func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) in
 		case len(o.Targets)+len(o.Excludes)+len(o.Replaces)+len(o.Given)+len(app.Stacks) > 0 || o.Destroy || o.RefreshOnly:
 			return app.failf("Options cannot change a saved plan", "A plan is carried out exactly as it is: options such as -stack, -target, -var or -destroy belong to \"tutti plan\".")
 		}
-		if diags := c.read(ctx, args[0]); diags.HasErrors() {
+		if diags := c.read(ctx, args[0], ""); diags.HasErrors() {
 			return app.fail(diags)
 		}
 		if app.Environment == "" {
@@ -515,6 +508,7 @@ func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) in
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	request.Overrides = c.overrides
 	return o.planAndApplyThere(ctx, c, request, maxPlans)
 }
 
@@ -565,7 +559,7 @@ func (o *applyOptions) rollbackThere(ctx context.Context, app *App, id string) i
 	if c.overrides, diags = app.overridesThere(); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	request := client.ChangeRequest{Kind: "plan", Run: id, Refresh: &o.Refresh, Source: app.sourceThere()}
+	request := client.ChangeRequest{Kind: "plan", Run: id, Refresh: &o.Refresh, Source: app.sourceThere(), Overrides: c.overrides}
 	end, diags := c.make(ctx, func(ctx context.Context) (*client.Run, error) {
 		return app.remote.ChangeStack(ctx, run.Environment, pathOf(run.Stack), request)
 	})

@@ -270,10 +270,13 @@ func (a *App) decideThere(ctx context.Context, id string, d decision) int {
 	if err != nil {
 		return a.aboutRun(id, err)
 	}
-	asked := askedFor(steps, d.step)
+	asked, about := askedFor(steps, d.step), &verdict{}
+	if asked != nil && asked.Plan != "" && d.kind == workflow.SignalApprove {
+		about = a.verdictThere(ctx, asked.Plan, id)
+	}
 	if asked != nil && asked.Plan != "" && d.digest == "" && d.kind == workflow.SignalApprove {
 		c := &remoteChange{app: a}
-		if diags := c.read(ctx, asked.Plan); diags.HasErrors() {
+		if diags := c.read(ctx, asked.Plan, id); diags.HasErrors() {
 			return a.fail(diags)
 		}
 		var b strings.Builder
@@ -281,10 +284,12 @@ func (a *App) decideThere(ctx context.Context, id string, d decision) int {
 		for _, part := range c.parts {
 			describePart(&b, cmp.Or(part.stack, project.DirectoryName), c.plan.Environment, part.plan)
 		}
-		if diags := a.confirmText(ctx, b.String(), asked.Message, asked.Step, asked.Plan); diags.HasErrors() {
+		if diags := a.confirmText(ctx, b.String(), about, asked.Message, asked.Step, asked.Plan); diags.HasErrors() {
 			return a.fail(diags)
 		}
 		d.digest = asked.Plan
+	} else {
+		about.showApart(a)
 	}
 	request := client.DecisionRequest{Step: d.step, Decision: string(d.kind), Plan: d.digest, Comment: d.comment}
 	if _, err := persist(ctx, func(ctx context.Context) (*client.Run, error) { return a.remote.DecideStep(ctx, id, request) }); err != nil {
@@ -294,7 +299,7 @@ func (a *App) decideThere(ctx context.Context, id string, d decision) int {
 	if asked != nil {
 		step, have, people = asked.Step, len(asked.By)+1, int(asked.Count)
 	}
-	fmt.Fprint(a.Out, decided(d.kind, step, id, have, people))
+	fmt.Fprint(a.Out, decided(d.kind, step, id, have, people)+about.summary())
 	return exitOK
 }
 

@@ -51,6 +51,9 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 	if diags.HasErrors() {
 		return app.fail(diags)
 	}
+	if diags := gate.CheckOverrides(&op.Case); diags.HasErrors() {
+		return app.fail(diags)
+	}
 	loaded, diags := op.PlanRollback(ctx, &o.PlanOptions, run)
 	if loaded == nil {
 		return app.fail(diags)

@@ -20,7 +20,7 @@ import (
 
 func approveCommand() *command {
 	return decisionCommand("approve", "Approve a step of a run that waits for it", workflow.SignalApprove,
-		"Approves a step of a run that waits for an approval; STEP may be left out where only one does. Where the step is about a plan, what the plan does and its digest are shown, and you are asked; the approval is for this plan and no other. The run goes on by itself where a process works on it, and when it is resumed otherwise.")
+		"Approves a step of a run that waits for an approval; STEP may be left out where only one does. Where the step is about a plan, what the plan does, its digest, what policy says of it and what it costs are shown, and you are asked; the approval is for this plan and no other. The run goes on by itself where a process works on it, and when it is resumed otherwise.")
 }
 
 func rejectCommand() *command {
@@ -51,11 +51,12 @@ func decisionCommand(name, summary string, kind workflow.SignalKind, about strin
 					return app.decideThere(ctx, args[0], d)
 				}
 				have, people := 0, 0
+				about := &verdict{}
 				return app.signalRun(ctx, args[0], access.Approve, func(p *project.Directory, r *runs.Runner, run runs.Run) (s workflow.Signal, diags diag.List) {
-					s, have, people, diags = app.decide(ctx, p, r, run, d)
+					s, have, people, diags = app.decide(ctx, p, r, run, d, about)
 					return s, diags
 				}, func(s workflow.Signal) string {
-					return decided(kind, s.Name, args[0], have, people)
+					return decided(kind, s.Name, args[0], have, people) + about.summary()
 				})
 			}
 		},
@@ -80,8 +81,9 @@ func decided(kind workflow.SignalKind, step, run string, have, people int) strin
 }
 
 // decide makes the signal of a decision, after showing the plan it is about. It says
-// how many people have approved with it, and how many must.
-func (a *App) decide(ctx context.Context, p *project.Directory, r *runs.Runner, run runs.Run, d decision) (s workflow.Signal, have, people int, diags diag.List) {
+// how many people have approved with it, and how many must, and sets what is to be said
+// about the plan that is approved.
+func (a *App) decide(ctx context.Context, p *project.Directory, r *runs.Runner, run runs.Run, d decision, about *verdict) (s workflow.Signal, have, people int, diags diag.List) {
 	s = workflow.Signal{Kind: d.kind, By: a.Actor(), Name: d.step}
 	m, diags := r.HearWorkflow(ctx, run)
 	if diags.HasErrors() {
@@ -113,8 +115,13 @@ func (a *App) decide(ctx context.Context, p *project.Directory, r *runs.Runner, 
 			have, people = len(w.By)+1, w.Count
 		}
 	}
-	if asks && out.Digest != "" {
-		if diags := a.confirmPlan(ctx, p, m, s.Name, out.Digest); diags.HasErrors() {
+	if d.kind == workflow.SignalApprove && out.Digest != "" {
+		judged, diags := verdictOn(ctx, p, out.Digest, run)
+		a.Show(diags)
+		*about = *judged
+		if !asks {
+			about.showApart(a)
+		} else if diags := a.confirmPlan(ctx, p, m, s.Name, out.Digest, about); diags.HasErrors() {
 			return s, 0, 0, diags
 		}
 	}
@@ -123,7 +130,7 @@ func (a *App) decide(ctx context.Context, p *project.Directory, r *runs.Runner, 
 }
 
 // confirmPlan shows what a plan does, and asks whether it is approved.
-func (a *App) confirmPlan(ctx context.Context, p *project.Directory, m *flow.Machine, step, digest string) diag.List {
+func (a *App) confirmPlan(ctx context.Context, p *project.Directory, m *flow.Machine, step, digest string, about *verdict) diag.List {
 	text, diags := describePlan(ctx, p, digest)
 	if diags.HasErrors() {
 		return diags
@@ -134,12 +141,12 @@ func (a *App) confirmPlan(ctx context.Context, p *project.Directory, m *flow.Mac
 			message = w.Message
 		}
 	}
-	return a.confirmText(ctx, text, message, step, digest)
+	return a.confirmText(ctx, text, about, message, step, digest)
 }
 
-// confirmText shows what a plan does, below what the step says, and asks whether it
-// is approved.
-func (a *App) confirmText(ctx context.Context, text, message, step, digest string) diag.List {
+// confirmText shows what a plan does and what is said about it, below what the step
+// says, and asks whether it is approved.
+func (a *App) confirmText(ctx context.Context, text string, about *verdict, message, step, digest string) diag.List {
 	if message != "" {
 		// Whoever started the run may have had a hand in the text: it must not be able
 		// to pretend to be the plan.
@@ -149,6 +156,7 @@ func (a *App) confirmText(ctx context.Context, text, message, step, digest strin
 		fmt.Fprintln(a.Out)
 	}
 	fmt.Fprint(a.Out, text)
+	about.show(a.terminals().out)
 	yes, err := a.prompter().confirm(ctx, "Do you approve this plan?", "The approval of step "+step+" is for the plan "+digest+" and no other.")
 	if err != nil {
 		return diag.Errorf("Nobody can be asked", "Step %s is about the plan %s. To approve it without being asked, give -digest=%[2]s.", step, digest)

@@ -456,6 +456,16 @@ func (c *Case) Decide(ctx context.Context, l *Plan, r Request) (*Judgement, diag
 	return j, append(diags, Denied(j.Decision, "This plan must not be carried out.")...)
 }
 
+// Foretell shows what policy says of a plan that is not carried out yet. What is
+// against it, or cannot be judged, is a warning: it is judged again then.
+func (c *Case) Foretell(ctx context.Context, l *Plan, r Request) diag.List {
+	_, diags := c.Decide(ctx, l, r)
+	for i := range diags {
+		diags[i].Severity = diag.Warning
+	}
+	return diags
+}
+
 // Denied says which policies keep something from being done.
 func Denied(d *policy.Decision, mustNot string) diag.List {
 	if !d.Blocked() {

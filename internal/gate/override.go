@@ -95,6 +95,57 @@ func overriding(asked []runs.Override, declared *projects.Project) (budgets, pol
 	return budgets, policies, diags
 }
 
+// CheckOverrides says what is wrong with the options -override before anything is
+// planned, once for all stacks that it is about: whether each names a rule that can be
+// overridden, with a reason, and whether who asks may do so where the rule holds. What
+// is wrong with the files is told when they are needed.
+func CheckOverrides(list ...*Case) diag.List {
+	if len(list) == 0 || len(list[0].Session.Overrides) == 0 {
+		return nil
+	}
+	asked, diags := OverridesAsked(list[0].Session)
+	g := PoliciesIn(list[0].Session, list[0].PolicyRoot())
+	if g.diags.HasErrors() {
+		return diags
+	}
+	_, _, d := overriding(asked, g.Declared)
+	if diags = append(diags, d...); diags.HasErrors() {
+		return diags
+	}
+	for _, c := range list {
+		if !HoldThere(g.Declared, asked, c.Stack, c.Environment) {
+			continue
+		}
+		if diags = append(diags, c.mayOverride(c.resource())...); diags.HasErrors() {
+			return diags
+		}
+	}
+	return diags
+}
+
+// HoldThere reports whether one of the rules that are overridden is for a stack.
+func HoldThere(declared *projects.Project, asked []runs.Override, stack, environment string) bool {
+	if len(asked) == 0 || declared == nil {
+		return false
+	}
+	budgets, policies, _ := overriding(asked, declared)
+	labels := map[string]string{}
+	if e := declared.Environments[environment]; e != nil {
+		labels = e.Labels
+	}
+	for name := range budgets {
+		if declared.Budgets[name].About(stack, environment) {
+			return true
+		}
+	}
+	for name := range policies {
+		if declared.Policies[name].Applies(stack, labels) {
+			return true
+		}
+	}
+	return false
+}
+
 // budgetsOverridden are the budgets that are overridden for some stacks: reasons
 // by name.
 func (c *Case) budgetsOverridden(declared *projects.Project, stacks []string) (map[string]string, diag.List) {

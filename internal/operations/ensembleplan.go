@@ -50,6 +50,25 @@ func (o *EnsembleOperation) Operation(name string) *Operation {
 	return newBy(o.Member(name), o.View.ForStack(name), o.by.Actor, o.by.Authority, o.by.Overrides)
 }
 
+// Cases are those on all stacks selected.
+func (o *EnsembleOperation) Cases() []*gate.Case {
+	var out []*gate.Case
+	for _, name := range o.Names {
+		out = append(out, &o.Operation(name).Case)
+	}
+	return out
+}
+
+// foretell shows what policy says of the plans; see [gate.Case.Foretell].
+func (o *EnsembleOperation) foretell(ctx context.Context, kind string) diag.List {
+	var diags diag.List
+	for _, name := range o.Names {
+		d := o.Operation(name).Foretell(ctx, o.Plans[name], gate.Request{Kind: kind, Parent: o.by.Parent})
+		diags = append(diags, project.InStack(name, d)...)
+	}
+	return diags
+}
+
 // May refuses what the roles do not allow on one of the stacks selected.
 func (o *EnsembleOperation) May(verb access.Verb) diag.List {
 	var diags diag.List

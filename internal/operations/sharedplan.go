@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/lang/marks"
 	"github.com/tutti-dev/tutti/internal/plans"
+	"github.com/tutti-dev/tutti/internal/policy"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/sqlite"
@@ -173,4 +174,43 @@ func endedStacks(ctx context.Context, store runs.Store, run runs.Run) (map[strin
 		out[r.Key.Stack] = true
 	}
 	return out, nil
+}
+
+// Kept opens a plan of stacks that was kept, to be looked at as the run that waits for
+// its approval would be judged: for whom that is by, with the overrides it was given.
+// Whoever asked closes the members.
+func Kept(ctx context.Context, p *project.Directory, digest string, run runs.Run) (*EnsembleOperation, diag.List) {
+	r := NewStackRunner(p, nil)
+	r.Vars = nil // it is only looked at
+	shared, err := r.Planned(ctx, digest)
+	if err != nil {
+		return nil, diag.FromError(err)
+	}
+	o := &EnsembleOperation{
+		Ensemble: shared.Ensemble, Session: p.Session, View: Silent{}, Shared: shared.Plan, Plans: map[string]*gate.Plan{},
+		by: runs.StackRequest{Parent: run.ID, Actor: run.Actor, Authority: run.Authority, Overrides: append([]runs.Override{}, run.Overrides...)},
+	}
+	o.Names = nil
+	for _, part := range shared.Plan.Stacks {
+		l, diags := LoadPlan(o.Member(part.Name), part.Encoded)
+		if diags.HasErrors() {
+			o.CloseMembers()
+			return nil, diags
+		}
+		o.Names, o.Plans[part.Name] = append(o.Names, part.Name), l
+	}
+	return o, nil
+}
+
+// Decisions are what policy says about the plans, where policies are for them.
+func (o *EnsembleOperation) Decisions(ctx context.Context) ([]*policy.Decision, diag.List) {
+	var out []*policy.Decision
+	var diags diag.List
+	for _, name := range o.Names {
+		j, d := o.Operation(name).HoldToPolicy(ctx, o.Plans[name], gate.Request{Kind: o.Shared.Kind, Parent: o.by.Parent})
+		if diags = append(diags, project.InStack(name, d)...); j != nil {
+			out = append(out, j.Decision)
+		}
+	}
+	return out, diags
 }

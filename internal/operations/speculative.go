@@ -156,6 +156,7 @@ func (o *EnsembleOperation) planSent(ctx context.Context, po *PlanOptions) diag.
 	if diags.HasErrors() {
 		return diags
 	}
+	diags = append(diags, o.foretell(ctx, po.Kind())...)
 	diags = append(diags, o.Finish(po.Mode())...)
 	_, d := o.Encode()
 	return append(diags, d...)
@@ -165,7 +166,7 @@ func (o *EnsembleOperation) planSent(ctx context.Context, po *PlanOptions) diag.
 func (o *EnsembleOperation) keepSpeculated(ctx context.Context, store *sqlite.Store, kind string) error {
 	out := api.Plan{Digest: o.Shared.Digest, Environment: o.Environment, Kind: kind}
 	for _, part := range o.Shared.Stacks {
-		one, err := o.Operation(part.Name).Part(ctx, o.Plans[part.Name], kind)
+		one, err := o.Operation(part.Name).Part(ctx, o.Plans[part.Name], gate.Request{Kind: kind})
 		if err != nil {
 			return err
 		}
@@ -179,7 +180,7 @@ func (o *EnsembleOperation) keepSpeculated(ctx context.Context, store *sqlite.St
 }
 
 // Part describes the plan of one stack to clients.
-func (o *Operation) Part(ctx context.Context, l *gate.Plan, kind string) (api.PlanPart, error) {
+func (o *Operation) Part(ctx context.Context, l *gate.Plan, r gate.Request) (api.PlanPart, error) {
 	out := api.PlanPart{Stack: o.Stack, Resource: o.Stack, Counts: l.Plan.Count(), Needs: api.NeedsOf(l.Plan), Plan: l.Plan}
 	document, err := jsonplan.Plan(l.Plan, nil, o.JSONOptions(ctx))
 	if err != nil {
@@ -188,7 +189,7 @@ func (o *Operation) Part(ctx context.Context, l *gate.Plan, kind string) (api.Pl
 	if out.Document, err = api.MaskPlan(document); err != nil {
 		return out, err
 	}
-	if j, diags := o.HoldToPolicy(ctx, l, gate.Request{Kind: kind}); j != nil && !diags.HasErrors() {
+	if j, diags := o.HoldToPolicy(ctx, l, r); j != nil && !diags.HasErrors() {
 		out.Decision, out.Judged = gate.EventData(j.Decision), j.Decision
 	}
 	if j := o.Judge(ctx, l); j.Estimate != nil {

@@ -172,10 +172,11 @@ func (r *StackRunner) plan(ctx context.Context, req runs.StackRequest) (runs.Sta
 	if req.Elsewhere() {
 		return r.speculate(ctx, req)
 	}
+	gate.ReadRulesAnew(r.Root)
 	if req.Stack == "" {
 		return r.planTogether(ctx, req)
 	}
-	shared, plan, err := r.makePlan(ctx, req)
+	shared, plan, err := r.makePlan(ctx, req, true)
 	if err != nil {
 		return runs.StackPlan{}, err
 	}
@@ -203,8 +204,9 @@ func (r *StackRunner) options(ctx context.Context, req runs.StackRequest) (*Plan
 	return po, err
 }
 
-// makePlan plans one stack and keeps the plan.
-func (r *StackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*SharedPlan, *plans.Plan, error) {
+// makePlan plans one stack and keeps the plan. With judged, what policy says of it is
+// shown, too.
+func (r *StackRunner) makePlan(ctx context.Context, req runs.StackRequest, judged bool) (*SharedPlan, *plans.Plan, error) {
 	e, err := r.ensemble()
 	if err != nil {
 		return nil, nil, err
@@ -234,6 +236,9 @@ func (r *StackRunner) makePlan(ctx context.Context, req runs.StackRequest) (*Sha
 	if !diags.HasErrors() {
 		log.Plan(ctx, op, loaded)
 		op.ShowCost(ctx, loaded)
+	}
+	if judged && !diags.HasErrors() {
+		diags = append(diags, op.Foretell(ctx, loaded, gate.Request{Kind: kind, Parent: req.Parent})...)
 	}
 	if log.show(diags, r.Root.Session.Quoted()); diags.HasErrors() {
 		return nil, nil, problem("Tutti.PlanFailed", diags)
@@ -355,7 +360,7 @@ func (r *StackRunner) find(ctx context.Context, req runs.StackRequest) (runs.Run
 func (r *StackRunner) applyNew(ctx context.Context, req runs.StackRequest) (cty.Value, error) {
 	digest := req.Plan
 	if digest == "" {
-		shared, _, err := r.makePlan(ctx, req)
+		shared, _, err := r.makePlan(ctx, req, false) // it passes the gate next
 		if err != nil {
 			return cty.DynamicVal, err
 		}

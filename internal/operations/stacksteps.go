@@ -36,6 +36,7 @@ func (r *StackRunner) planTogether(ctx context.Context, req runs.StackRequest) (
 		o.Show(ctx, po.Mode(), diags)
 	}
 	if !diags.HasErrors() {
+		diags = append(diags, o.foretell(ctx, po.Kind())...)
 		diags = append(diags, o.Finish(po.Mode())...)
 	}
 	if log.show(diags, r.Root.Session.Quoted()); diags.HasErrors() {

@@ -55,12 +55,15 @@ func Judge(ctx context.Context, policies []*Policy, d *Document, o Options) (*De
 			}
 		}
 	}
-	workers := make([]*worker, runtime.GOMAXPROCS(0))
-	bounds, done := limit(ctx, policies, o)
+	workers, unknown := make([]*worker, runtime.GOMAXPROCS(0)), d.HasUnknown()
+	bounds, done := limit(ctx, policies, d, o)
 	defer done()
 	each(len(jobs), len(workers), func(worker, i int) {
 		if workers[worker] == nil {
 			workers[worker] = newWorker(d, plain)
+			if unknown {
+				workers[worker].watched() // making it is not to be on the time of a rule
+			}
 		}
 		jobs[i].worker = workers[worker]
 		var busy bool

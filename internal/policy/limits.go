@@ -13,8 +13,10 @@ import (
 // on; the few functions that take long in one step are left behind. What is cut off
 // is an error, and lets nothing pass.
 const (
-	// MostTime is how long the evaluation of one rule may take.
-	MostTime = 30 * time.Second
+	// MostTime is how long the evaluation of one rule may take, and mostTimeOfObject
+	// how long for each object of a plan that is larger.
+	MostTime         = 30 * time.Second
+	mostTimeOfObject = 3 * time.Millisecond
 	// MostMemory is by how many bytes the heap may grow during a judgement.
 	MostMemory = 4 << 30
 	// mostSaid is how many messages a rule may give, and mostOfObject how many for each
@@ -41,8 +43,8 @@ type limited struct {
 	stopped map[*Policy]*atomic.Bool
 }
 
-func limit(ctx context.Context, policies []*Policy, o Options) (*limited, context.CancelFunc) {
-	l := &limited{time: MostTime, stopped: map[*Policy]*atomic.Bool{}}
+func limit(ctx context.Context, policies []*Policy, d *Document, o Options) (*limited, context.CancelFunc) {
+	l := &limited{time: max(MostTime, mostTimeOfObject*time.Duration(len(d.names))), stopped: map[*Policy]*atomic.Bool{}}
 	memory := uint64(MostMemory)
 	if o.Time > 0 {
 		l.time = o.Time

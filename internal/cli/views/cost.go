@@ -14,7 +14,7 @@ const shownCosts = 5
 // Cost prints the section below a plan about what it comes to: the totals, the
 // changes that matter most, what is not known, and how it stands to budgets.
 func (t *Terminal) Cost(e *cost.Estimate, verdicts []cost.Verdict) {
-	t.printf("\n%s\n", wrap(t.paint(bold, "Monthly cost:")+" "+costText(e), t.Width))
+	t.printf("\n%s\n", wrap(t.paint(bold, "Monthly cost:")+" "+CostText(e), t.Width))
 	difference := func(total cost.Total) cost.Amount { return total.Difference }
 	list := slices.DeleteFunc(e.Largest(len(e.Items), difference), (*cost.Item).Lost)
 	for i, item := range list {
@@ -106,9 +106,9 @@ func (t *Terminal) verdict(v cost.Verdict) {
 		cost.Money(v.After, v.Currency), cost.Money(v.Monthly, v.Currency), standing), t.Width))
 }
 
-// costText is an estimate in a line: "$1,234.50 → $1,300.00 (+$65.50); 3 resources
+// CostText is an estimate in a line: "$1,234.50 → $1,300.00 (+$65.50); 3 resources
 // unknown".
-func costText(e *cost.Estimate) string {
+func CostText(e *cost.Estimate) string {
 	var parts []string
 	for _, total := range e.Totals {
 		if total.Before.Sign() == 0 && total.After.Sign() == 0 {
@@ -164,5 +164,5 @@ func (s *Stream) Cost(e *cost.Estimate, verdicts []cost.Verdict) {
 			out.Resources = append(out.Resources, item)
 		}
 	}
-	s.write(message{Message: "Monthly cost: " + costText(e), Type: "cost_estimate", Cost: out})
+	s.write(message{Message: "Monthly cost: " + CostText(e), Type: "cost_estimate", Cost: out})
 }

@@ -19,15 +19,11 @@ func (t *Terminal) StackDecision(stack string, d *policy.Decision) { t.decision(
 
 // decision shows a decision; stack is empty where there is one plan only.
 func (t *Terminal) decision(stack string, d *policy.Decision) {
-	passed, rules := 0, 0
-	for _, p := range d.Policies {
-		passed, rules = passed+p.Passed, rules+p.Rules
-	}
 	title := "Policy: "
 	if stack != "" {
 		title = "Policy, stack " + stack + ": "
 	}
-	t.printf("\n%s\n", t.paint(bold, title+summaryOf(d, passed, rules)))
+	t.printf("\n%s\n", t.paint(bold, title+DecisionText(d)))
 	shown := map[string]int{}
 	for _, f := range d.Findings {
 		key := string(f.Status) + f.Policy + f.Rule
@@ -47,7 +43,12 @@ func (t *Terminal) decision(stack string, d *policy.Decision) {
 	}
 }
 
-func summaryOf(d *policy.Decision, passed, rules int) string {
+// DecisionText says in a line how a plan was judged.
+func DecisionText(d *policy.Decision) string {
+	passed, rules := 0, 0
+	for _, p := range d.Policies {
+		passed, rules = passed+p.Passed, rules+p.Rules
+	}
 	var parts []string
 	overridden := 0
 	for _, f := range d.Findings {
@@ -136,9 +137,5 @@ func (s *Stream) Decision(d *policy.Decision) {
 	if d.Blocked() {
 		level = "error"
 	}
-	passed, rules := 0, 0
-	for _, p := range d.Policies {
-		passed, rules = passed+p.Passed, rules+p.Rules
-	}
-	s.write(message{Level: level, Message: "Policy: " + summaryOf(d, passed, rules), Type: "policy_decision", Decision: d})
+	s.write(message{Level: level, Message: "Policy: " + DecisionText(d), Type: "policy_decision", Decision: d})
 }

@@ -173,7 +173,7 @@ func (e *Estimate) In(currency string) Total {
 // price.
 func (e *Estimate) Touched() bool {
 	for _, item := range e.Items {
-		if item.Changes() && item.listed && !item.Free {
+		if item.Changes() && !item.Free && (item.listed || len(item.Totals) > 0) {
 			return true
 		}
 	}

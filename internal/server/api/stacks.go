@@ -223,9 +223,13 @@ func (a *API) change(ctx context.Context, c Change) (*body[Run], error) {
 
 func (a *API) getPlan(ctx context.Context, in *struct {
 	Plan string `path:"plan" pattern:"^[0-9a-f]{64}$" doc:"Digest of the plan."`
+	Run  string `query:"run" doc:"A run that waits for its approval: it is judged for whom that is by, with the overrides it was given."`
 },
 ) (*body[PlanDocument], error) {
-	p, err := a.Work.Plan(ctx, in.Plan)
+	if in.Run != "" && !a.viewer(ctx).runOf(ctx, in.Run) {
+		return nil, problem(fmt.Errorf("%w: there is no run %s", ErrNotFound, in.Run))
+	}
+	p, err := a.Work.Plan(ctx, in.Plan, in.Run)
 	if err != nil {
 		return nil, problem(err)
 	}

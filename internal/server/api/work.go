@@ -53,8 +53,9 @@ type Work interface {
 	// Machine is one for a run of a workflow that has read nothing of its journal
 	// yet; nil for runs of other kinds.
 	Machine(ctx context.Context, run runs.Run) (*flow.Machine, error)
-	// Plan reads a plan that is kept in the store.
-	Plan(ctx context.Context, digest string) (*Plan, error)
+	// Plan reads a plan that is kept in the store, and what is said about it: for a
+	// run, where that is not empty, by whom that is and with its overrides.
+	Plan(ctx context.Context, digest, run string) (*Plan, error)
 	// Decide makes somebody's decision about a step known to its run.
 	Decide(ctx context.Context, who access.Identity, run runs.Run, d StepDecision) error
 

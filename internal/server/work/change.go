@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -100,6 +101,14 @@ func (w *Work) changing(ctx context.Context, who access.Identity, c api.Change) 
 	overrides, diags := op.OverridesOf(p, c.Overrides)
 	if diags.HasErrors() {
 		return nil, o, diags.Err()
+	}
+	for _, part := range parts {
+		if c.Configuration != "" || !gate.HoldThere(p, overrides, part.stack, environment) {
+			continue
+		}
+		if err := w.Authorize(ctx, who, access.Override, environment, part.stack); err != nil {
+			return nil, o, err
+		}
 	}
 	run := runs.Run{ID: c.ID, Kind: runs.WorkflowKind, Key: op.Key(), Actor: who.Subject, Authority: who.Authority(), Program: project.ProgramVersion(), Summary: summary, Overrides: overrides, Source: c.Source}
 	return d, runs.WorkflowOptions{Run: run, Environment: environment, Inputs: inputs}, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/configs/projects"
 	"github.com/tutti-dev/tutti/internal/diag"
 	"github.com/tutti-dev/tutti/internal/flow"
+	"github.com/tutti-dev/tutti/internal/gate"
 	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
 	"github.com/tutti-dev/tutti/internal/runs"
@@ -337,7 +338,7 @@ func (w *Work) Decide(ctx context.Context, who access.Identity, run runs.Run, d 
 }
 
 // Plan implements [api.Work].
-func (w *Work) Plan(ctx context.Context, digest string) (*api.Plan, error) {
+func (w *Work) Plan(ctx context.Context, digest, run string) (*api.Plan, error) {
 	store, ok := w.runner.Store.(*sqlite.Store)
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
@@ -352,14 +353,23 @@ func (w *Work) Plan(ctx context.Context, digest string) (*api.Plan, error) {
 		}
 		return nil, fmt.Errorf("%w: %w", api.ErrNotFound, err)
 	}
+	var waits runs.Run
+	if run != "" {
+		if waits, err = store.Run(ctx, run); err != nil {
+			return nil, err
+		}
+	}
 	out := &api.Plan{Digest: digest, Environment: shared.Plan.Environment, Kind: shared.Plan.Kind}
 	for _, part := range shared.Plan.Stacks {
 		op := operations.New(shared.Ensemble.Member(part.Name), operations.Silent{})
+		if run != "" {
+			op.As(waits.Actor, waits.Authority, append([]runs.Override{}, waits.Overrides...))
+		}
 		l, diags := operations.LoadPlan(op.Directory, part.Encoded)
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
-		one, err := op.Part(ctx, l, shared.Plan.Kind)
+		one, err := op.Part(ctx, l, gate.Request{Kind: shared.Plan.Kind, Parent: run})
 		if err != nil {
 			return nil, err
 		}

@@ -16,6 +16,7 @@ export interface Finding {
   title?: string;
   severity?: string;
   source?: { file: string; line: number };
+  rule_source?: { file: string; line: number };
   overridden?: boolean;
   awaits?: string[];
 }
@@ -49,6 +50,9 @@ export interface StackPlan {
   status?: string;
   policies: { policy: string; enforcement: string; status: string; rules: number; passed: number }[];
   findings: Map<string, Finding[]>;
+  /** All of them, the worst first. */
+  said: Finding[];
+  overrides: { policy: string; actor: string; reason: string }[];
   /** Findings about nothing that changes. */
   general: Finding[];
   costs: Map<string, CostItem>;
@@ -68,6 +72,7 @@ export function stackPlans(document: PlanDocument): StackPlan[] {
     const decision = (stack.decision ?? {}) as Pick<StackPlan, "status"> & {
       policies?: StackPlan["policies"];
       findings?: Finding[];
+      overrides?: StackPlan["overrides"];
     };
     const cost = (stack.cost ?? {}) as { resources?: CostItem[]; totals?: CostTotal[]; unknown?: number };
     const changes = (plan.resource_changes ?? []).filter((c) => kindOf(c) !== "none");
@@ -89,6 +94,8 @@ export function stackPlans(document: PlanDocument): StackPlan[] {
       status: decision.status,
       policies: decision.policies ?? [],
       findings,
+      said: decision.findings ?? [],
+      overrides: decision.overrides ?? [],
       general,
       costs: new Map((cost.resources ?? []).map((item) => [item.address, item])),
       totals: cost.totals ?? [],

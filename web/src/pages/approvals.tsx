@@ -6,6 +6,7 @@ import { Needed } from "../parts/asks";
 import { Empty, PageHead, Skeleton, Trouble } from "../parts/basics";
 import { title } from "../parts/runs";
 import { Ago } from "../parts/time";
+import { Verdict } from "../parts/verdict";
 
 export function Approvals() {
   const list = useResource<Page<Approval>>("/approvals", {}, aboutRuns);
@@ -48,6 +49,7 @@ export function Approvals() {
               )}
             </p>
             {a.message && <blockquote>{a.message}</blockquote>}
+            {a.plan && <Verdict digest={a.plan} run={a.run.id} />}
           </li>
         ))}
       </ul>

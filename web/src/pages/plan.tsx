@@ -16,12 +16,14 @@ import { Findings } from "../parts/findings";
 import { Icon } from "../parts/icons";
 import { Review } from "../parts/review";
 import { Status } from "../parts/status";
+import { Overrides } from "../parts/verdict";
 
 /** So many changes are open to begin with. */
 const fewChanges = 25;
 
 export function PlanPage({ digest }: { digest: string }) {
-  const plan = useResource<PlanDocument>(`/plans/${digest}`);
+  const run = useLocation().query.get("run");
+  const plan = useResource<PlanDocument>(`/plans/${digest}`, run ? { run } : {});
   const plans = useMemo(() => plan.data && stackPlans(plan.data), [plan.data]);
   if (!plans || !plan.data) {
     return (
@@ -288,6 +290,7 @@ function StackHead({ plan }: { plan: StackPlan }) {
         ))}
       </div>
       {plan.general.length > 0 && <Findings named list={plan.general} />}
+      <Overrides list={plan.overrides} />
     </section>
   );
 }

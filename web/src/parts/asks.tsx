@@ -2,6 +2,7 @@ import { post, type Ask, type Run } from "../api/client";
 import { Link, planHref } from "../lib/router";
 import { Act } from "./act";
 import { Icon } from "./icons";
+import { Verdict } from "./verdict";
 
 /** What a step wants of people. A plan is approved where it can be read. */
 export function AskView({ run, ask }: { run: Run; ask: Ask }) {
@@ -25,6 +26,7 @@ export function AskView({ run, ask }: { run: Run; ask: Ask }) {
           <>
             <strong>{ask.step}</strong> waits for an approval <Needed ask={ask} />
             {ask.message && <blockquote>{ask.message}</blockquote>}
+            {ask.plan && <Verdict digest={ask.plan} run={run.id} />}
             <div className="actions">
               {ask.plan ? (
                 <Link className="button primary" href={planHref(ask.plan, { run: run.id, step: ask.step })}>

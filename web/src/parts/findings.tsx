@@ -13,7 +13,15 @@ export function Findings({ list, named = false }: { list: Finding[]; named?: boo
             <strong>{f.message ?? f.title ?? f.rule}</strong>
           </div>
           <div className="sub-line">
-            {f.policy} · {f.enforcement}
+            {f.policy} · {f.enforcement} · rule {f.rule}
+            {f.rule_source && (
+              <>
+                {" at "}
+                <code>
+                  {f.rule_source.file}:{f.rule_source.line}
+                </code>
+              </>
+            )}
             {f.severity && ` · ${f.severity}`}
             {f.attribute && ` · ${f.attribute}`}
             {f.overridden && " · overridden"}
