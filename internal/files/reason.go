@@ -13,7 +13,7 @@ import (
 // not be done: the system's words name its calls, which tell people nothing. What is no
 // error of a file keeps its words.
 func Reason(err error) string {
-	problem, ok := err.(*fs.PathError) // what wraps one says more than this would
+	problem, ok := err.(*fs.PathError) //nolint:errorlint // what wraps one says more than this would
 	if !ok {
 		return diag.Sentence(strings.TrimSuffix(err.Error(), "."))
 	}

@@ -185,7 +185,7 @@ func TestErrorsAreProblems(t *testing.T) {
 		"something went wrong":   {"GET", "/api/v1/workflows", "", nil, 500, ""}, // the fake has none of them
 	} {
 		t.Run(name, func(t *testing.T) {
-			resp, data := ask(t, c.method, url+c.path, c.body, c.headers...)
+			resp, data := ask(t, c.method, url+c.path, c.body, c.headers...) //nolint:bodyclose // ask reads and closes it
 			if resp.StatusCode != c.status || resp.Header.Get("Allow") != c.allow {
 				t.Errorf("status %d, Allow %q; wanted were %d and %q\n%s", resp.StatusCode, resp.Header.Get("Allow"), c.status, c.allow, data)
 			}
@@ -199,7 +199,7 @@ func TestErrorsAreProblems(t *testing.T) {
 			}
 		})
 	}
-	if resp, _ := ask(t, "GET", url+"/stacks/site", ""); resp.StatusCode != http.StatusOK {
+	if resp, _ := ask(t, "GET", url+"/stacks/site", ""); resp.StatusCode != http.StatusOK { //nolint:bodyclose // ask reads and closes it
 		t.Errorf("a page of the UI: %s", resp.Status)
 	}
 }
@@ -239,7 +239,7 @@ func TestOptionalBodies(t *testing.T) {
 			if strings.Contains(at, "{") {
 				t.Fatalf("no value for %s", path)
 			}
-			if resp, data := ask(t, method, url+at, ""); resp.StatusCode != want {
+			if resp, data := ask(t, method, url+at, ""); resp.StatusCode != want { //nolint:bodyclose // ask reads and closes it
 				t.Errorf("%s %s without a body: %s\n%s", method, path, resp.Status, data)
 			}
 		}
