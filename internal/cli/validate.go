@@ -54,7 +54,7 @@ func validateCommand() *command {
 
 // validated prints findings in the form of validate -json.
 func (a *App) validated(diags diag.List) int {
-	doc := validateJSON{FormatVersion: "1.0", Valid: !diags.HasErrors(), Diagnostics: views.DiagnosticsJSON(diags, a.Sources)}
+	doc := validateJSON{FormatVersion: "1.0", Valid: !diags.HasErrors(), Diagnostics: views.DiagnosticsJSON(diags, a.Quoted())}
 	if doc.Diagnostics == nil {
 		doc.Diagnostics = []views.DiagnosticJSON{}
 	}

@@ -76,13 +76,29 @@ func Locked(path string, do func() error) error {
 		return err
 	}
 	defer f.Close() // which unlocks it
+	if err := lock(f); err != nil {
+		return &os.PathError{Op: "lock", Path: path, Err: err}
+	}
+	return do()
+}
+
+// LockedFolder does something while nobody else does it with the same folder, where its
+// file system can lock folders; elsewhere it is only done.
+func LockedFolder(path string, do func() error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // which unlocks it
+	_ = lock(f)
+	return do()
+}
+
+// lock waits until nobody else has locked a file or folder.
+func lock(f *os.File) error {
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		switch {
-		case err == nil:
-			return do()
-		case !errors.Is(err, unix.EINTR):
-			return &os.PathError{Op: "lock", Path: path, Err: err}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
+			return err
 		}
 	}
 }

@@ -34,8 +34,10 @@ type Terminal interface {
 type Session struct {
 	Terminal
 
-	// Sources is the text that diagnostics quote, by file name.
+	// Sources is the text of the configuration or the project that diagnostics quote, by
+	// file name; quoted is that of what is read beside it, as policies.
 	Sources map[string][]byte
+	quoted  map[string][]byte
 	mu      sync.Mutex // guards sources and pending
 
 	// Stacks and environment are what -stack and -env say.
@@ -83,21 +85,24 @@ func (s *Session) remark(diags diag.List) {
 	}
 }
 
-// Quote adds text that diagnostics quote to what there is.
+// Quote adds text that diagnostics quote, whatever configuration is read later.
 func (s *Session) Quote(files map[string][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sources := make(map[string][]byte, len(s.Sources)+len(files))
-	maps.Copy(sources, s.Sources) // they may be those of a configuration
-	maps.Copy(sources, files)
-	s.Sources = sources
+	if s.quoted == nil {
+		s.quoted = map[string][]byte{}
+	}
+	maps.Copy(s.quoted, files)
 }
 
 // Quoted is the text to quote as it is now: other stacks may be read meanwhile.
 func (s *Session) Quoted() map[string][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.Sources)
+	sources := make(map[string][]byte, len(s.Sources)+len(s.quoted))
+	maps.Copy(sources, s.Sources)
+	maps.Copy(sources, s.quoted)
+	return sources
 }
 
 // Quote lets diagnostics quote the files of a configuration, those included that

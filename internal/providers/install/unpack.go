@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/tutti-dev/tutti/internal/files"
 )
 
 // unpack extracts a package. Names that lead out of the folder are refused.
@@ -133,28 +135,23 @@ func link(target, dir string) error {
 
 // putInPlace gives something the name dir, unless what has that name is the same. What
 // else has it is moved away first: a rename replaces neither a folder that is not empty
-// nor one by a link, or a link by one. Several may do so at a time.
+// nor one by a link, or a link by one. Of several who do so at a time, all but the first
+// find theirs there.
 func putInPlace(made, dir, former string, same func() bool) error {
-	for try := 0; !same(); try++ {
+	return files.LockedFolder(filepath.Dir(dir), func() error {
+		if same() {
+			return nil
+		}
+		if err := os.Rename(dir, former); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 		err := os.Rename(made, dir)
-		if err == nil || try == replaceTries {
-			return err
+		if err != nil && same() {
+			return nil // somebody has put it there whom no lock kept waiting
 		}
-		if _, missing := os.Lstat(dir); missing != nil {
-			if try > 0 {
-				continue // somebody else has just moved it away
-			}
-			return err
-		}
-		if err := os.Rename(dir, fmt.Sprint(former, try)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
+		return err
+	})
 }
-
-// replaceTries bounds how often others may come first who put something else there.
-const replaceTries = 100
 
 // pack makes a temporary zip file of a package folder, the same for the same
 // content.
