@@ -82,9 +82,10 @@ func TestRemoteDeliveries(t *testing.T) {
 	s.ready(t, sink)
 	c := s.client()
 	eventually(t, "a delivery", func() bool { return strings.Contains(c.mustRun("deliveries", "-status=delivered"), "delivered") })
-	for _, args := range [][]string{{"deliveries", "-notify=ops", "-status=delivered", "-limit=1"}, {"deliveries", "list", "-notify=none"}} {
+	for _, args := range [][]string{{"deliveries", "-notify=ops", "-status=delivered", "-limit=1"}, {"deliveries", "list", "-notify=code", "-status=dead"}} {
 		eventually(t, "the same list there and here", func() bool { return c.mustRun(args...) == p.mustRun(args...) })
 	}
+	c.fails("No such notify block", "deliveries", "list", "-notify=none")
 	c.fails("No such delivery", "deliveries", "retry", "99999")
 	c.fails("only a delivery that is dead", "deliveries", "retry", strings.Fields(c.mustRun("deliveries", "-status=delivered"))[0])
 }

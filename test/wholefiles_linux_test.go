@@ -112,8 +112,8 @@ resource "terraform_data" "a" {
 		{"state push", "", []string{"state", "push", "-force", "pushed.tfstate"}},
 		{"secret set", strings.Repeat("correct-horse ", 2000), []string{"secret", "set", "s"}},
 		{"secret rotate-key", "", []string{"secret", "rotate-key"}},
-		{"workspace new", "", []string{"workspace", "new", "more"}},
 		{"plan -out", "", []string{"plan", "-out=plan"}},
+		{"workspace select", "", []string{"workspace", "select", "more"}},
 	} {
 		run := func() (string, int) {
 			cmd := p.command(c.args...)
@@ -267,7 +267,7 @@ func TestCommandsTogether(t *testing.T) {
 	if out := p.mustRun("secret", "get", "-reveal", "s"); !strings.Contains(out, "value ") {
 		t.Error(out)
 	}
-	together(1, 8, same("workspace", "new", "more"))
+	together(1, 8, same("workspace", "select", "more"))
 	if out := p.mustRun("workspace", "show"); out != "more\n" {
 		t.Error(out)
 	}

@@ -11,7 +11,7 @@ import (
 
 // watchInterrupts turns signals into cancellation. The first interrupt cancels
 // the context returned: whoever works under it finishes the operations that are
-// running and records them. The second cancels the context of [hardContext]:
+// running and records them. The second cancels the context of [operations.Hard]:
 // operations are given up, the journal stays resumable. A third ends the
 // process on the spot, which the journal survives as well.
 //

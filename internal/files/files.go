@@ -4,7 +4,9 @@ package files
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,26 +18,35 @@ import (
 
 // Replace puts content in the place of a file, or makes one: it is written beside it, to
 // the disk, and renamed. A symbolic link stays one, what it leads to is replaced; the owner
-// stays, where that is allowed. What is no regular file, as a terminal or a pipe, is written
-// to.
+// stays, where that is allowed, and who may not write to the file may not replace it. A new
+// file has the mode that the process lets it have, another one loses what mode does not
+// have and gains nothing. What is no regular file, as a terminal or a pipe, is written to.
 func Replace(path string, content []byte, mode fs.FileMode) error {
-	if leadsTo, err := filepath.EvalSymlinks(path); err == nil {
-		path = leadsTo
+	path, err := behindLinks(path)
+	if err != nil {
+		return err
 	}
 	former, err := os.Stat(path)
-	if err == nil && !former.Mode().IsRegular() {
+	switch {
+	case err != nil: // there is none yet, or what is wrong shows at once
+	case !former.Mode().IsRegular():
 		return os.WriteFile(path, content, mode)
+	default:
+		if err := unix.Access(path, unix.W_OK); err != nil {
+			return &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		mode &= former.Mode().Perm()
 	}
-	draft, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	draft, err := create(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)), mode)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(draft.Name())
-	if _, err = draft.Write(content); err == nil {
-		err = draft.Chmod(mode)
-	}
+	_, err = draft.Write(content)
 	if former != nil && err == nil {
-		keepOwner(draft, former)
+		if err = draft.Chmod(mode); err == nil {
+			keepOwner(draft, former)
+		}
 	}
 	if err == nil {
 		err = draft.Sync()
@@ -47,6 +58,34 @@ func Replace(path string, content []byte, mode fs.FileMode) error {
 		return err
 	}
 	return os.Rename(draft.Name(), path)
+}
+
+// behindLinks is the file that a path leads to by symbolic links, whether it exists or not.
+func behindLinks(path string) (string, error) {
+	if there, err := filepath.EvalSymlinks(path); err == nil {
+		return there, nil
+	}
+	for range 40 { // as many as Linux follows
+		to, err := os.Readlink(path)
+		if err != nil {
+			return path, nil //nolint:nilerr // it is no link
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	return "", &os.PathError{Op: "open", Path: path, Err: unix.ELOOP}
+}
+
+// create makes a new file whose name begins as given.
+func create(name string, mode fs.FileMode) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(fmt.Sprintf("%s.%d", name, rand.Uint64()), os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
 }
 
 // keepOwner gives a file the owner and the group of another. Only root may do so in

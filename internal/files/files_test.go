@@ -1,6 +1,7 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -49,6 +50,47 @@ func TestReplace(t *testing.T) {
 	check(t, path, "by the link")
 	if to, err := os.Readlink(link); err != nil || to != "file" {
 		t.Errorf("the link leads to %q, %v", to, err)
+	}
+	alone(t, dir, "file", "link")
+}
+
+// TestReplaceModes: nobody may read what they could not before, nor write to what they may
+// not, and a link to what does not exist yet stays one.
+func TestReplaceModes(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	defer unix.Umask(unix.Umask(0o077))
+	modeOf := func(want os.FileMode) {
+		t.Helper()
+		if info, err := os.Stat(path); err != nil || info.Mode() != want {
+			t.Errorf("the mode is %v, %v", info.Mode(), err)
+		}
+	}
+	if err := os.Symlink("file", link); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(link, []byte("new"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	modeOf(0o600) // as the process may make them
+	check(t, path, "new")
+	if to, err := os.Readlink(link); err != nil || to != "file" {
+		t.Errorf("the link leads to %q, %v", to, err)
+	}
+	for _, modes := range [][3]os.FileMode{{0o600, 0o644, 0o600}, {0o644, 0o600, 0o600}, {0o644, 0o644, 0o644}} {
+		if err := os.Chmod(path, modes[0]); err != nil {
+			t.Fatal(err)
+		}
+		if err := Replace(path, []byte("again"), modes[1]); err != nil {
+			t.Fatal(err)
+		}
+		modeOf(modes[2])
+	}
+	if err := os.Chmod(path, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(path, []byte("never"), 0o644); os.Geteuid() != 0 && !errors.Is(err, os.ErrPermission) {
+		t.Errorf("what may not be written to is replaced: %v", err)
 	}
 	alone(t, dir, "file", "link")
 }

@@ -121,6 +121,12 @@ func (v noticeView) Decision(d *policy.Decision) { v.session.Decision(d) }
 // hiddenInput stands for the value of a sensitive variable.
 const hiddenInput = "(sensitive value)"
 
+// AdmitAnew is [Case.Admit] by policies as the files have them now.
+func (c *Case) AdmitAnew(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
+	ReadRulesAnew(c.Directory)
+	return c.Admit(ctx, a)
+}
+
 // Admit holds a run of a workflow to the policies before it is made.
 func (c *Case) Admit(ctx context.Context, a runs.Admission) ([]events.Event, diag.List) {
 	inputs := map[string]any{}

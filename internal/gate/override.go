@@ -241,7 +241,7 @@ func JoinOverrides(list []runs.Override, more ...runs.Override) []runs.Override 
 func EventData(v any) json.RawMessage {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic("cli: an event cannot be encoded: " + err.Error()) // text and numbers only
+		panic("gate: an event cannot be encoded: " + err.Error()) // text and numbers only
 	}
 	return data
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/tutti-dev/tutti/internal/runs"
 )
 
-// lookAgain is how often a runner looks for runs, and how long it leaves one
-// alone that it could not drive.
 const (
-	LookAgain  = 200 * time.Millisecond
+	// LookAgain is how often a runner looks for runs.
+	LookAgain = 200 * time.Millisecond
+	// leaveAlone is how long it leaves one alone that it could not drive.
 	leaveAlone = time.Minute
 )
 

@@ -346,7 +346,7 @@ func Unreadable(st *states.State, severity diag.Severity, consequence string) di
 	}}
 }
 
-// Variable is the environment variable that, set to "off", makes the
+// projectVariable is the environment variable that, set to "off", makes the
 // directory of a stack a plain one.
 const projectVariable = "TUTTI_PROJECT"
 
@@ -380,13 +380,14 @@ func (p *Directory) PolicyRoot() string {
 // markerOf is the file of a store that names its key.
 func markerOf(storeDir string) string { return filepath.Join(storeDir, "key") }
 
-// changeName is what the workflow of a change is called. It is no name that a
-// project could give one of its own in a file of the name below.
 const (
+	// ChangeName is what the workflow of a change is called. It is no name that a
+	// project could give one of its own in a file that is called ChangeFile.
 	ChangeName = "change"
 	// DirectoryName is the stack that stands for a plain directory there.
 	DirectoryName = "directory"
-	ChangeFile    = ".change" + projects.Suffix
+	// ChangeFile is the file that the workflow of a change is in.
+	ChangeFile = ".change" + projects.Suffix
 )
 
 // IsDirectory reports whether a stack stands for a plain directory, in a project

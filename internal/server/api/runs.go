@@ -87,7 +87,11 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 			out.Items, q.Before = append(out.Items, runOf(r)), r.Position()
 		}
 		if len(list) < q.Limit && len(out.Items) == 0 && in.Cursor == "" && in.Environment != "" && a.viewer(ctx).Audit {
-			if p, err := a.Work.Project(ctx); err == nil && len(p.Environments) > 0 && p.Environments[in.Environment] == nil {
+			kept, err := a.Store.Runs(ctx, runs.RunQuery{Environment: in.Environment, Limit: 1})
+			if err != nil {
+				return nil, problem(err)
+			}
+			if p, err := a.Work.Project(ctx); err == nil && len(kept) == 0 && len(p.Environments) > 0 && p.Environments[in.Environment] == nil {
 				return nil, problem(undeclared("environment", in.Environment, slices.Sorted(maps.Keys(p.Environments))).Err())
 			}
 		}

@@ -40,7 +40,7 @@ func TriggerRuns(ctx context.Context, o *operations.Operation, p *projects.Proje
 	}
 	w := &triggers.Workflows{
 		Runner: &runs.Runner{Store: store, Actor: o.Session.Actor(), Egress: o.Session.Egress}, Program: project.ProgramVersion(), Key: o.KeyIn, Machine: operations.MachineDefinition,
-		Hard: operations.Hard(ctx).Done(), Drain: ctx.Done(), Authorize: o.Session.Authorizer(store), Admit: o.Admit,
+		Hard: operations.Hard(ctx).Done(), Drain: ctx.Done(), Authorize: o.Session.Authorizer(store), Admit: o.AdmitAnew,
 	}
 	w.Values = func(p *projects.Project, environment string) (map[string]cty.Value, diag.List) {
 		return operations.VariableValues(p, configs.WholeProject, p.Variables, environment, values)
