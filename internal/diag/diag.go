@@ -52,6 +52,10 @@ type Diagnostic struct {
 	Expression  hcl.Expression
 	EvalContext *hcl.EvalContext
 
+	// Rank, where it is not 0, says how grave it is among those of its severity: the
+	// gravest come first, and none of them stands for others like it.
+	Rank int
+
 	// Attribute is the path inside the block at Subject that a provider
 	// complained about. [List.InConfigBody] turns it into a source range.
 	Attribute cty.Path
@@ -231,13 +235,17 @@ func missingRange(body hcl.Body, fallback hcl.Range) hcl.Range {
 }
 
 // Sorted returns a copy with errors after warnings, each by file and line, so
-// that the most important text ends up next to the prompt.
+// that the most important text ends up next to the prompt. Those with a rank come
+// before others of their severity.
 func (l List) Sorted() List {
 	out := append(List(nil), l...)
 	sort.SliceStable(out, func(i, j int) bool {
 		a, b := out[i], out[j]
 		if a.Severity != b.Severity {
 			return a.Severity == Warning
+		}
+		if a.Rank != b.Rank {
+			return a.Rank > b.Rank
 		}
 		if (a.Subject == nil) != (b.Subject == nil) {
 			return a.Subject == nil

@@ -39,12 +39,12 @@ type diagnosticGroup struct {
 }
 
 // consolidate joins warnings that have the same summary and a source range,
-// keeping the first. Errors stay: each has to be dealt with.
+// keeping the first. Errors stay, and so does what has a rank: each has to be dealt with.
 func consolidate(list diag.List) []diagnosticGroup {
 	out := make([]diagnosticGroup, 0, len(list))
 	first := map[string]int{}
 	for _, d := range list {
-		if d.Severity == diag.Warning && d.Subject != nil {
+		if d.Severity == diag.Warning && d.Subject != nil && d.Rank == 0 {
 			if i, ok := first[d.Summary]; ok {
 				out[i].others++
 				continue

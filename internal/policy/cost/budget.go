@@ -67,7 +67,22 @@ func Judge(b *projects.Budget, e *Estimate, override string) Verdict {
 	if override != "" && v.Override == "" && v.Standing != Over {
 		v.Diagnostics = append(v.Diagnostics, diag.Warningf("Override has no effect", "The budget %q is not exceeded: nothing needs to be overridden.", b.Name)...)
 	}
+	for i := range v.Diagnostics {
+		v.Diagnostics[i].Rank = v.rank()
+	}
 	return v
+}
+
+// rank is how grave what is said of a budget is: each is about another one, and what
+// nothing helps against comes first.
+func (v *Verdict) rank() int {
+	switch {
+	case v.Denied && v.Enforcement == projects.Mandatory:
+		return 3
+	case v.Denied:
+		return 2
+	}
+	return 1
 }
 
 // others are the currencies of costs besides one.
