@@ -51,6 +51,27 @@ type Ask struct {
 	Step string `json:"step"`
 }
 
+// BudgetVerdict is a shape of the API.
+type BudgetVerdict struct {
+	// What all that the budget is for comes to with the plan.
+	After  string `json:"after"`
+	Before string `json:"before"`
+	// Name of the budget.
+	Budget   string `json:"budget"`
+	Currency string `json:"currency"`
+	// Whether the plan is not carried out because of it.
+	Denied      bool   `json:"denied"`
+	Enforcement string `json:"enforcement"`
+	// What is allowed.
+	Monthly string `json:"monthly"`
+	// Why the plan is carried out all the same.
+	Override string `json:"override,omitempty"`
+	// unknown is within by what is known, and not known to stay so.
+	Standing string `json:"standing"`
+	// Of how many objects something is not known.
+	Unknown int64 `json:"unknown"`
+}
+
 // ChangeRequest is a shape of the API.
 type ChangeRequest struct {
 	// Have people approve the plan before it is carried out.
@@ -59,6 +80,8 @@ type ChangeRequest struct {
 	Destroy bool `json:"destroy,omitempty"`
 	// All but these resources and what depends on them; addresses as for targets.
 	Excludes []string `json:"excludes,omitempty"`
+	// With kind plan: what the plan is for. Who may not do that is refused before anything is planned.
+	For string `json:"for,omitempty"`
 	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
 	Kind string `json:"kind"`
 	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.
@@ -342,6 +365,15 @@ type MachineResult struct {
 	Withheld bool `json:"withheld,omitempty"`
 }
 
+// Message is a shape of the API.
+type Message struct {
+	Detail string `json:"detail"`
+	// Where it is, in which file of the server.
+	Location string `json:"location,omitempty"`
+	Severity string `json:"severity"`
+	Summary  string `json:"summary"`
+}
+
 // Object is a shape of the API.
 type Object struct {
 	Address   string   `json:"address"`
@@ -481,8 +513,19 @@ type PageWorkflow struct {
 	Next string `json:"next,omitempty"`
 }
 
+// PlanBudgets is a shape of the API.
+type PlanBudgets struct {
+	// Whether it is not carried out because of them.
+	Denied bool `json:"denied"`
+	// What people are told of that, the gravest first; errors where it is not carried out.
+	Messages []Message       `json:"messages"`
+	Verdicts []BudgetVerdict `json:"verdicts"`
+}
+
 // PlanDocument is a shape of the API.
 type PlanDocument struct {
+	// How it stands to budgets; none where no budget is for it.
+	Budgets     *PlanBudgets   `json:"budgets,omitempty"`
 	Digest      string         `json:"digest"`
 	Environment string         `json:"environment"`
 	Kind        string         `json:"kind"`
@@ -516,6 +559,8 @@ type ProjectChangeRequest struct {
 	Destroy bool `json:"destroy,omitempty"`
 	// All but these resources and what depends on them; addresses as for targets.
 	Excludes []string `json:"excludes,omitempty"`
+	// With kind plan: what the plan is for. Who may not do that is refused before anything is planned.
+	For string `json:"for,omitempty"`
 	// Only plan, or plan and apply, or plan to destroy and do it, or bring back what a run changed.
 	Kind string `json:"kind"`
 	// Soft-mandatory policies and budgets that it may go against, where who asks may override them.

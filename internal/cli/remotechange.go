@@ -166,6 +166,7 @@ func (c *remoteChange) asked(request client.ProjectChangeRequest) func(context.C
 
 // make plans on the server and shows the plan.
 func (c *remoteChange) make(ctx context.Context, begin func(context.Context) (*client.Run, error)) (remoteEnd, diag.List) {
+	c.plan = nil
 	end, diags := c.carry(ctx, begin)
 	if diags.HasErrors() || end.detached {
 		return end, diags
@@ -252,6 +253,27 @@ func (c *remoteChange) denied() diag.List {
 		}
 	}
 	return diags
+}
+
+// overBudget is what budgets say to the plan that was read: errors where it must not be
+// carried out.
+func (c *remoteChange) overBudget() diag.List {
+	var out diag.List
+	if c.plan == nil || c.plan.Budgets == nil {
+		return nil
+	}
+	for i, m := range c.plan.Budgets.Messages {
+		if m.Location != "" {
+			m.Detail += "\n(On the server: " + m.Location + ")"
+		}
+		d := diag.Errorf(m.Summary, "%s", m.Detail)
+		if m.Severity == diag.Warning.String() {
+			d[0].Severity = diag.Warning
+		}
+		d[0].Rank = len(c.plan.Budgets.Messages) - i // as they are told
+		out = append(out, d...)
+	}
+	return out
 }
 
 // apply carries out the plan that was read. Where again is not nil, it is called when
@@ -377,6 +399,11 @@ func (o *planCommandOptions) runThere(ctx context.Context, app *App) int {
 		}
 	}
 	end, diags := c.make(ctx, c.asked(request))
+	warned := c.overBudget()
+	for i := range warned {
+		warned[i].Severity = diag.Warning
+	}
+	app.Show(warned)
 	if diags.HasErrors() || end.detached {
 		return app.fail(diags)
 	}
@@ -515,9 +542,10 @@ func (o *applyOptions) runThere(ctx context.Context, app *App, args []string) in
 // planAndApplyThere plans, asks and carries out. As here, a plan that is out of date by
 // then, because another run was faster, is made again.
 func (o *applyOptions) planAndApplyThere(ctx context.Context, c *remoteChange, request client.ProjectChangeRequest, attempts int) int {
+	request.For = o.PlanOptions.Kind()
 	end, diags := c.make(ctx, c.asked(request))
-	if diags.HasErrors() || end.detached {
-		return c.app.fail(diags)
+	if !c.mayGoOn(end, diags) {
+		return exitFailed
 	}
 	if c.changes && !o.approved(ctx, c.app, o.Mode()) {
 		return exitFailed
@@ -530,6 +558,18 @@ func (o *applyOptions) planAndApplyThere(ctx context.Context, c *remoteChange, r
 		}
 	}
 	return c.apply(ctx, again)
+}
+
+// mayGoOn shows what came of planning and what budgets say to the plan. It reports
+// whether it may be carried out.
+func (c *remoteChange) mayGoOn(end remoteEnd, diags diag.List) bool {
+	c.app.Show(diags)
+	if end.detached || c.plan == nil {
+		return false
+	}
+	over := c.overBudget()
+	c.app.Show(over)
+	return !diags.HasErrors() && !over.HasErrors() && (c.plan.Budgets == nil || !c.plan.Budgets.Denied)
 }
 
 // rollbackThere plans on the server to undo what a run did there, asks here, and has the
@@ -559,12 +599,12 @@ func (o *applyOptions) rollbackThere(ctx context.Context, app *App, id string) i
 	if c.overrides, diags = app.overridesThere(); diags.HasErrors() {
 		return app.fail(diags)
 	}
-	request := client.ChangeRequest{Kind: "plan", Run: id, Refresh: &o.Refresh, Source: app.sourceThere(), Overrides: c.overrides}
+	request := client.ChangeRequest{Kind: "plan", For: operations.RollbackKind, Run: id, Refresh: &o.Refresh, Source: app.sourceThere(), Overrides: c.overrides}
 	end, diags := c.make(ctx, func(ctx context.Context) (*client.Run, error) {
 		return app.remote.ChangeStack(ctx, run.Environment, pathOf(run.Stack), request)
 	})
-	if diags.HasErrors() || end.detached {
-		return app.fail(diags)
+	if !c.mayGoOn(end, diags) {
+		return exitFailed
 	}
 	if !c.changes {
 		return exitOK

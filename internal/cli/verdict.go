@@ -62,18 +62,37 @@ func (a *App) verdictThere(ctx context.Context, digest, run string) *verdict {
 		if part := doc.Stacks[i]; len(part.Cost) > 0 && err == nil {
 			e := &cost.Estimate{}
 			err = json.Unmarshal(part.Cost, e)
+			for _, item := range e.Items {
+				if len(doc.Stacks) > 1 {
+					item.Stack = part.Stack
+				}
+			}
 			estimates = append(estimates, e)
 		}
+	}
+	if err == nil && doc.Budgets != nil {
+		out.budgets, err = verdictsFromThere(doc.Budgets.Verdicts)
 	}
 	if err != nil {
 		a.Show(diag.Warningf("Cannot tell what is said of the plan", "What policy says of the plan %s, and what it costs, cannot be read from the server: %s.", digest, err))
 		return &verdict{}
 	}
 	out.several = len(doc.Stacks) > 1
-	if all := cost.Join(estimates...); all.Touched() {
+	if all := cost.Join(estimates...); all.Touched() || len(out.budgets) > 0 {
 		out.estimate = all
 	}
 	return out
+}
+
+// verdictsFromThere are what budgets say, as a server tells it.
+func verdictsFromThere(list []client.BudgetVerdict) ([]cost.Verdict, error) {
+	data, err := json.Marshal(list)
+	if err != nil {
+		return nil, err
+	}
+	var out []cost.Verdict
+	err = json.Unmarshal(data, &out)
+	return out, err
 }
 
 // show shows all of it.

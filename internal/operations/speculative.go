@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -172,6 +173,7 @@ func (o *EnsembleOperation) keepSpeculated(ctx context.Context, store *sqlite.St
 		}
 		out.Parts = append(out.Parts, one)
 	}
+	out.Budgets = BudgetsOf(o.Judge(ctx))
 	data, err := json.Marshal(out)
 	if err != nil {
 		return err
@@ -196,6 +198,32 @@ func (o *Operation) Part(ctx context.Context, l *gate.Plan, r gate.Request) (api
 		out.Cost, out.Priced = gate.EventData(j.Estimate), j.Estimate
 	}
 	return out, nil
+}
+
+// BudgetsOf describes to clients how plans stand to budgets; nil where there is nothing
+// to say.
+func BudgetsOf(j *gate.Costs) *api.PlanBudgets {
+	told := j.Take()
+	if len(j.Verdicts) == 0 && !j.Denied {
+		return nil
+	}
+	out := &api.PlanBudgets{Denied: j.Denied, Verdicts: []api.BudgetVerdict{}, Messages: []api.Message{}}
+	for _, v := range j.Verdicts {
+		out.Verdicts = append(out.Verdicts, api.BudgetVerdict{
+			Budget: v.Budget, Enforcement: string(v.Enforcement), Standing: string(v.Standing), Currency: v.Currency, Monthly: v.Monthly.String(),
+			Before: v.Before.String(), After: v.After.String(), Unknown: v.Unknown, Denied: v.Denied, Override: v.Override,
+		})
+	}
+	told = told.Sorted()
+	slices.SortStableFunc(told, func(a, b diag.Diagnostic) int { return b.Rank - a.Rank })
+	for _, d := range told {
+		m := api.Message{Severity: d.Severity.String(), Summary: d.Summary, Detail: d.Detail}
+		if d.Subject != nil {
+			m.Location = d.Subject.String()
+		}
+		out.Messages = append(out.Messages, m)
+	}
+	return out
 }
 
 const (

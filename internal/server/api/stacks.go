@@ -194,7 +194,7 @@ func (r *ChangeRequest) change(environment string) Change {
 	return Change{
 		Environment: environment, Destroy: r.Destroy || r.Kind == "destroy", Targets: r.Targets, Refresh: r.Refresh == nil || *r.Refresh,
 		RefreshOnly: r.RefreshOnly, Excludes: r.Excludes, Replaces: r.Replaces, Variables: r.Variables,
-		Plan: r.Plan, Apply: r.Kind != "plan", Approve: r.Approve, Rollback: r.Run, Overrides: r.Overrides, Source: r.Source.kept(),
+		Plan: r.Plan, For: r.For, Apply: r.Kind != "plan", Approve: r.Approve, Rollback: r.Run, Overrides: r.Overrides, Source: r.Source.kept(),
 	}
 }
 
@@ -233,7 +233,7 @@ func (a *API) getPlan(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, problem(err)
 	}
-	out := PlanDocument{Digest: p.Digest, Environment: p.Environment, Kind: p.Kind, Stacks: []PlannedStack{}}
+	out := PlanDocument{Digest: p.Digest, Environment: p.Environment, Kind: p.Kind, Stacks: []PlannedStack{}, Budgets: p.Budgets}
 	for _, part := range p.Parts {
 		if !a.viewer(ctx).Place(p.Environment, part.Resource) {
 			return nil, problem(fmt.Errorf("%w: there is no plan with the digest %s", ErrNotFound, in.Plan))

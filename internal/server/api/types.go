@@ -284,6 +284,36 @@ type PlanDocument struct {
 	Environment string         `json:"environment"`
 	Kind        string         `json:"kind" enum:"apply,destroy,refresh,rollback"`
 	Stacks      []PlannedStack `json:"stacks" nullable:"false"`
+	Budgets     *PlanBudgets   `json:"budgets,omitempty" doc:"How it stands to budgets; none where no budget is for it."`
+}
+
+// PlanBudgets is how a plan as a whole stands to budgets.
+type PlanBudgets struct {
+	Denied   bool            `json:"denied" doc:"Whether it is not carried out because of them."`
+	Verdicts []BudgetVerdict `json:"verdicts" nullable:"false"`
+	Messages []Message       `json:"messages" nullable:"false" doc:"What people are told of that, the gravest first; errors where it is not carried out."`
+}
+
+// BudgetVerdict is what a budget says to a plan. Amounts are of a month.
+type BudgetVerdict struct {
+	Budget      string `json:"budget" doc:"Name of the budget."`
+	Enforcement string `json:"enforcement" enum:"advisory,soft-mandatory,mandatory"`
+	Standing    string `json:"standing" enum:"within,over,unknown" doc:"unknown is within by what is known, and not known to stay so."`
+	Currency    string `json:"currency"`
+	Monthly     string `json:"monthly" doc:"What is allowed."`
+	Before      string `json:"before"`
+	After       string `json:"after" doc:"What all that the budget is for comes to with the plan."`
+	Unknown     int    `json:"unknown" doc:"Of how many objects something is not known."`
+	Denied      bool   `json:"denied" doc:"Whether the plan is not carried out because of it."`
+	Override    string `json:"override,omitempty" doc:"Why the plan is carried out all the same."`
+}
+
+// Message is something that people are told.
+type Message struct {
+	Severity string `json:"severity" enum:"error,warning"`
+	Summary  string `json:"summary"`
+	Detail   string `json:"detail"`
+	Location string `json:"location,omitempty" doc:"Where it is, in which file of the server."`
 }
 
 // PlannedStack is what a plan does to one stack.
@@ -339,6 +369,7 @@ type ChangeRequest struct {
 	Run         string          `json:"run,omitempty" doc:"With kind rollback: the run that is to be undone; with kind plan, what would undo it is planned only."`
 	Plan        string          `json:"plan,omitempty" pattern:"^[0-9a-f]{64}$" doc:"Digest of a plan that was made before: exactly this is applied."`
 	Destroy     bool            `json:"destroy,omitempty" doc:"With kind plan: plan to destroy everything."`
+	For         string          `json:"for,omitempty" enum:"apply,destroy,refresh,rollback" doc:"With kind plan: what the plan is for. Who may not do that is refused before anything is planned."`
 	Refresh     *bool           `json:"refresh,omitempty" doc:"Whether to read the real objects; true unless given."`
 	Targets     []string        `json:"targets,omitempty" doc:"Only these resources and what they need. Of several stacks each address begins with its own: stack.NAME."`
 	RefreshOnly bool            `json:"refresh_only,omitempty" doc:"Only see whether real objects still are as recorded, and record the differences."`

@@ -122,6 +122,8 @@ type Change struct {
 	Rollback string
 	// Repair says that the targets have drifted and are put back.
 	Repair bool
+	// For is the kind of change that it is planned for; empty where it is only planned.
+	For string
 	// Apply says to carry it out, and Approve to have people approve it first.
 	Apply, Approve bool
 	Overrides      []Override
@@ -149,6 +151,7 @@ type Plan struct {
 	Environment string
 	Kind        string
 	Parts       []PlanPart
+	Budgets     *PlanBudgets `json:",omitempty"` // nil where no budget is for it
 }
 
 // PlanPart is what a plan does to one stack.

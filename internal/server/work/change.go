@@ -70,9 +70,15 @@ func (w *Work) changing(ctx context.Context, who access.Identity, c api.Change) 
 			verb = access.Destroy
 		}
 	}
+	verbs := []access.Verb{verb}
+	if c.For != "" {
+		verbs = append(verbs, project.VerbOf(c.For))
+	}
 	for _, part := range parts {
-		if err := w.Authorize(ctx, who, verb, environment, part.stack); err != nil {
-			return nil, o, err
+		for _, verb := range slices.Backward(verbs) {
+			if err := w.Authorize(ctx, who, verb, environment, part.stack); err != nil {
+				return nil, o, err
+			}
 		}
 	}
 	if c.Rollback != "" {

@@ -360,6 +360,8 @@ func (w *Work) Plan(ctx context.Context, digest, run string) (*api.Plan, error) 
 		}
 	}
 	out := &api.Plan{Digest: digest, Environment: shared.Plan.Environment, Kind: shared.Plan.Kind}
+	planned := map[string]*gate.Plan{}
+	var judge gate.Case
 	for _, part := range shared.Plan.Stacks {
 		op := operations.New(shared.Ensemble.Member(part.Name), operations.Silent{})
 		if run != "" {
@@ -374,6 +376,10 @@ func (w *Work) Plan(ctx context.Context, digest, run string) (*api.Plan, error) 
 			return nil, err
 		}
 		out.Parts = append(out.Parts, one)
+		planned[part.Name], judge = l, op.Case
+	}
+	if len(planned) > 0 {
+		out.Budgets = operations.BudgetsOf(judge.JudgePlans(ctx, planned))
 	}
 	return out, nil
 }
