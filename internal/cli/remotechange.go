@@ -386,7 +386,7 @@ func (o *planCommandOptions) runThere(ctx context.Context, app *App) int {
 		if o.upload {
 			out.Paragraph("Note: this is what the files here would change. The server keeps no plan of it that could be applied.")
 		} else {
-			out.Paragraph("The server keeps this plan. To perform exactly these actions, run the following command to apply:\n    tutti apply " + c.plan.Digest)
+			out.Paragraph("The server keeps this plan. To perform exactly these actions, run the following command to apply:\n    " + app.applies(c.plan.Digest))
 		}
 	}
 	if o.detailedExit && c.changes {
