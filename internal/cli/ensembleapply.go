@@ -114,7 +114,7 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 	}
 	if vars != nil && shared.Plan.Environment != root.Environment {
 		root.Close()
-		return nil, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", shared.Plan.Environment, root.Environment)
+		return nil, otherEnvironment(shared.Plan.Environment, root.Environment)
 	}
 	e := &ensembleOperation{&operations.EnsembleOperation{Ensemble: shared.Ensemble, Session: a.Session, View: a.operationView(asJSON), Shared: shared.Plan, Plans: map[string]*gate.Plan{}}, a}
 	e.Names = nil

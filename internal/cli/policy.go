@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -265,7 +266,12 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operation, given []
 	var l *gate.Plan
 	var diags diag.List
 	if o.plan != "" {
-		l, diags = operations.LoadPlanFile(op.Directory, o.plan)
+		if l, diags = operations.LoadPlanFile(op.Directory, o.plan); l != nil {
+			if file, ok := strings.CutPrefix(l.Plan.StateKey.Stack, "file:"); ok && op.File == nil {
+				op.UseStateFile(file, "", "")
+			}
+			diags = append(diags, madeFor(l.Plan.StateKey, op.Key())...)
+		}
 	} else {
 		in, d := op.PlanInput(ctx, &o.PlanOptions)
 		if d.HasErrors() {
