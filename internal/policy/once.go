@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"iter"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -54,14 +55,28 @@ func (p *Policy) findOnce(c *ast.Compiler) {
 			}
 			seen[of] = true
 			r.once = by(of)
-			for dependency := range c.Graph.Dependencies(of) {
-				visit(dependency.(*ast.Rule))
+			for used := range usedBy(c, of) {
+				visit(used)
 			}
 		}
 		for _, m := range c.Modules {
 			for _, of := range m.Rules {
 				if r.is(of) {
 					visit(of)
+				}
+			}
+		}
+	}
+}
+
+// usedBy goes through the rules that a rule uses in any of its branches. The graph has
+// each branch by itself.
+func usedBy(c *ast.Compiler, r *ast.Rule) iter.Seq[*ast.Rule] {
+	return func(yield func(*ast.Rule) bool) {
+		for ; r != nil; r = r.Else {
+			for dependency := range c.Graph.Dependencies(r) {
+				if !yield(dependency.(*ast.Rule)) {
+					return
 				}
 			}
 		}

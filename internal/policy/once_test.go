@@ -100,6 +100,9 @@ deny contains m if { some rc in input.resource_changes; m := shown(rc.change.aft
 		`deny contains m if { some rc in input.resource_changes; m := yaml.marshal(rc.change.after) }`: false,
 		`bad contains rc.address if { some rc in input.resource_changes; rc.change.after.a == "x" }
 deny contains m if { some m in bad with data.limit as 1 }`: false,
+		`shown(v) := json.marshal(v)
+default deny := []
+deny := ["nothing"] if { input.nothing } else := ["x"] if { some rc in input.resource_changes; contains(shown(rc.change.after), "\"x\"") }`: false,
 	}
 	prepared := map[string]*Policy{}
 	for rule, once := range rules {
