@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -35,8 +36,8 @@ func added() []*ast.Builtin {
 // not fit into memory ends the process, where nothing can be said any more.
 const mostValue = 64 << 20
 
-// registerFunctions tells OPA of them, and has those of its own that make much of
-// little asked before how much.
+// registerFunctions tells OPA of them, has those of its own that make much of little
+// asked before how much, and gives watched objects only to those that are [alike].
 func registerFunctions() {
 	rego.RegisterBuiltin1(sanitized, func(_ rego.BuiltinContext, value *ast.Term) (*ast.Term, error) { return value, nil })
 	rego.RegisterBuiltin2(parseConfig, func(_ rego.BuiltinContext, format, config *ast.Term) (*ast.Term, error) {
@@ -83,5 +84,29 @@ func registerFunctions() {
 			}
 			return does(b, args, then)
 		})
+	}
+	for _, b := range ast.Builtins {
+		if does := topdown.GetBuiltin(b.Name); does != nil && !alike[b.Name] {
+			topdown.RegisterBuiltinFunc(b.Name, askingForAll(does))
+		}
+	}
+}
+
+// askingForAll is a function that asks watched objects for all they have before it is
+// given that. By itself it would fail on them, which makes a rule undefined where it
+// may yet come to something, and ask for nothing.
+func askingForAll(does topdown.BuiltinFunc) topdown.BuiltinFunc {
+	return func(b topdown.BuiltinContext, args []*ast.Term, then func(*ast.Term) error) error {
+		for i, arg := range args {
+			if !holdsWatched(arg) {
+				continue
+			}
+			plain := slices.Clone(args)
+			for j := i; j < len(args); j++ {
+				plain[j] = unwatched(args[j], (*watchedObject).all)
+			}
+			return does(b, plain, then)
+		}
+		return does(b, args, then)
 	}
 }

@@ -15,7 +15,8 @@ import (
 
 // alike are the functions that come to the same with watched objects as with plain
 // ones, ask them for what is unknown, or break down. Those that are left out look at
-// objects in a way of their own (json.marshal, yaml.marshal), or are seldom used.
+// objects in a way of their own (json.marshal, yaml.marshal), or are seldom used: they
+// are given plain objects (see [askingForAll]).
 var alike = setOf(`
 	abs all and any array.concat array.flatten array.reverse array.slice base64.decode base64.encode base64.is_valid ceil concat contains
 	count div endswith equal floor format_int glob.match gt gte indexof internal.member_2 internal.member_3 intersection is_array is_boolean
