@@ -85,6 +85,9 @@ func registerFunctions() {
 			return does(b, args, then)
 		})
 	}
+	for name, sought := range lookups {
+		topdown.RegisterBuiltinFunc(name, askingForSought(topdown.GetBuiltin(name), sought))
+	}
 	for _, b := range ast.Builtins {
 		if does := topdown.GetBuiltin(b.Name); does != nil && !alike[b.Name] {
 			topdown.RegisterBuiltinFunc(b.Name, askingForAll(does))
@@ -106,6 +109,41 @@ func askingForAll(does topdown.BuiltinFunc) topdown.BuiltinFunc {
 				plain[j] = unwatched(args[j], (*watchedObject).all)
 			}
 			return does(b, plain, then)
+		}
+		return does(b, args, then)
+	}
+}
+
+// lookups are functions that look for values in sets, or among keys, and what of their
+// arguments they look for.
+var lookups = map[string]func(args []*ast.Term) []*ast.Term{
+	ast.Member.Name:        first,
+	ast.MemberWithKey.Name: first,
+	ast.And.Name:           both,
+	ast.Minus.Name:         both,
+	ast.Intersection.Name:  first,
+	ast.ObjectGet.Name:     second,
+	ast.ObjectFilter.Name:  second,
+	ast.ObjectRemove.Name:  second,
+	ast.ObjectSubset.Name: func(args []*ast.Term) []*ast.Term {
+		if _, isSet := args[1].Value.(ast.Set); isSet {
+			return both(args)
+		}
+		return nil // objects and lists are compared
+	},
+}
+
+func first(args []*ast.Term) []*ast.Term  { return args[:1] }
+func second(args []*ast.Term) []*ast.Term { return args[1:2] }
+func both(args []*ast.Term) []*ast.Term   { return args[:2] }
+
+// askingForSought is a function that asks watched objects for all they have before it
+// looks for them. A value is looked for by its hash: what is not found so is asked for
+// nothing.
+func askingForSought(does topdown.BuiltinFunc, sought func([]*ast.Term) []*ast.Term) topdown.BuiltinFunc {
+	return func(b topdown.BuiltinContext, args []*ast.Term, then func(*ast.Term) error) error {
+		for _, arg := range sought(args) {
+			unwatched(arg, (*watchedObject).all)
 		}
 		return does(b, args, then)
 	}

@@ -24,6 +24,18 @@ func TestWholeObjects(t *testing.T) {
 		`json.patch(rc.change.after, [{"op": "add", "path": "/c", "value": 1}]) == {"a": "x", "b": "y", "c": 1}`,
 		`"x" in graph.reachable({"r": [rc.change.after.b], "y": object.keys(rc.change.after), "a": ["x"], "b": [], "x": []}, ["r"])`,
 		`count(graph.reachable(rc.change.after, ["a"])) > 0`,
+
+		`rc.change.after in {{"a": "x", "b": "y"}, {"a": "z"}}`,
+		`{"in": [rc.change.after]} in {{"in": [{"a": "x", "b": "y"}]}}`,
+		`rc.change.after, 1 in {{"a": "x", "b": "y"}: 1}`,
+		`count({rc.change.after} & {{"a": "x", "b": "y"}}) == 1`,
+		`count({[rc.change.after]} - {[{"a": "x", "b": "y"}]}) == 0`,
+		`count(intersection({{rc.change.after}, {{"a": "x", "b": "y"}}})) == 1`,
+		`object.get({{"a": "x", "b": "y"}: 1}, rc.change.after, 0) == 1`,
+		`object.get({{"a": "x", "b": "y"}: {"k": 1}}, [rc.change.after, "k"], 0) == 1`,
+		`object.filter({{"a": "x", "b": "y"}: 1}, [rc.change.after]) != {}`,
+		`object.remove({{"a": "x", "b": "y"}: 1}, {rc.change.after}) == {}`,
+		`object.subset({{"a": "x", "b": "y"}}, {rc.change.after})`,
 	} {
 		t.Run(condition, func(t *testing.T) {
 			rule := "package main\ndeny contains m if { some rc in input.resource_changes; " + condition + "; m := rc.address }"
