@@ -179,7 +179,7 @@ func (o *EnsembleOperation) keepSpeculated(ctx context.Context, store *sqlite.St
 	return store.Cache(ctx, SpeculatedPrefix+out.Digest, data, true, time.Now().Add(SentFor))
 }
 
-// Part describes the plan of one stack to clients.
+// Part describes the plan of one stack to clients, who look at it.
 func (o *Operation) Part(ctx context.Context, l *gate.Plan, r gate.Request) (api.PlanPart, error) {
 	out := api.PlanPart{Stack: o.Stack, Resource: o.Stack, Counts: l.Plan.Count(), Needs: api.NeedsOf(l.Plan), Plan: l.Plan}
 	document, err := jsonplan.Plan(l.Plan, nil, o.JSONOptions(ctx))
@@ -189,10 +189,12 @@ func (o *Operation) Part(ctx context.Context, l *gate.Plan, r gate.Request) (api
 	if out.Document, err = api.MaskPlan(document); err != nil {
 		return out, err
 	}
-	if j, diags := o.HoldToPolicy(ctx, l, r); j != nil && !diags.HasErrors() {
+	seen := o.Case
+	seen.Look()
+	if j, diags := seen.HoldToPolicy(ctx, l, r); j != nil && !diags.HasErrors() {
 		out.Decision, out.Judged = gate.EventData(j.Decision), j.Decision
 	}
-	if j := o.Judge(ctx, l); j.Estimate != nil {
+	if j := seen.Judge(ctx, l); j.Estimate != nil {
 		out.Cost, out.Priced = gate.EventData(j.Estimate), j.Estimate
 	}
 	return out, nil
