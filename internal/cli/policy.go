@@ -64,7 +64,7 @@ func (o *policyCheckOptions) run(ctx context.Context, app *App, args []string) i
 		return app.failf("Options that exclude each other", "Give one plan: a directory, -plan=FILE or -plan-json=FILE.")
 	}
 	for _, file := range []string{o.plan, o.planJSON} {
-		if file == "" || file == "-" {
+		if file == "" || file == "-" || app.remote != nil { // a server has plans by digest
 			continue
 		}
 		if _, err := os.Stat(file); err != nil {
