@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -191,13 +193,32 @@ func (o *Operation) Part(ctx context.Context, l *gate.Plan, r gate.Request) (api
 	}
 	seen := o.Case
 	seen.Look()
-	if j, diags := seen.HoldToPolicy(ctx, l, r); j != nil && !diags.HasErrors() {
+	j, diags := seen.HoldToPolicy(ctx, l, r)
+	if j != nil && !diags.HasErrors() {
 		out.Decision, out.Judged = gate.EventData(j.Decision), j.Decision
 	}
 	if j := seen.Judge(ctx, l); j.Estimate != nil {
 		out.Cost, out.Priced = gate.EventData(j.Estimate), j.Estimate
+	} else if j.Denied {
+		diags = append(diags, j.Take()...)
 	}
+	out.Problem = errorText(diags)
 	return out, nil
+}
+
+// errorText is what the errors among diagnostics say, a line each; empty for none.
+func errorText(diags diag.List) string {
+	var lines []string
+	for _, d := range diags.Sorted() {
+		line := d.Summary
+		if d.Detail != "" {
+			line += ": " + diag.FirstLine(d.Detail)
+		}
+		if d.Severity != diag.Warning && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 const (

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,10 +63,30 @@ func TestPartOverriddenByNobody(t *testing.T) {
 	if len(feed) > 0 {
 		t.Errorf("looking tells of %+v", feed)
 	}
-	if part.Decision != nil {
-		t.Errorf("decided: %s", part.Decision)
+	if part.Decision != nil || !strings.Contains(part.Problem, "Not allowed: user:ann may not do this (override environment \"default\")") {
+		t.Errorf("decided: %s, problem %q", part.Decision, part.Problem)
 	}
 	if _, diags := o.HoldToPolicy(t.Context(), l, gate.Request{Kind: "apply"}); !diags.HasErrors() || len(feed) != 1 || feed[0].Type != "access.denied" {
 		t.Errorf("doing it tells of %+v: %v", feed, diags.Err())
+	}
+}
+
+// TestPartNotJudged: a plan that policies cannot be asked about is not one that no policy
+// is for.
+func TestPartNotJudged(t *testing.T) {
+	for rules, want := range map[string]string{
+		"deny contains \"no\"\n":              "",
+		"deny contains nothing.like.that\n":   "cannot be compiled",
+		"deny contains x if { x := 1 / 0 }\n": "",
+	} {
+		var feed told
+		o, l := seen(t, rules, &feed)
+		part, err := o.Part(t.Context(), l, gate.Request{Kind: "apply"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (part.Decision == nil) == (part.Problem == "") || (want == "") != (part.Problem == "") || !strings.Contains(part.Problem, want) {
+			t.Errorf("%s: decision %s, problem %q", rules, part.Decision, part.Problem)
+		}
 	}
 }

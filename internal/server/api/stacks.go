@@ -240,7 +240,7 @@ func (a *API) getPlan(ctx context.Context, in *struct {
 		}
 		n := part.Counts
 		out.Stacks = append(out.Stacks, PlannedStack{
-			Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document, Needs: part.Needs, Decision: part.Decision, Cost: part.Cost,
+			Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document, Needs: part.Needs, Decision: part.Decision, Cost: part.Cost, Problem: part.Problem,
 		})
 	}
 	return answer(out), nil

@@ -161,6 +161,9 @@ type PlanPart struct {
 	Document json.RawMessage // Terraform's plan JSON, sensitive values masked
 	Decision json.RawMessage // what policy says; nil where nothing is asked
 	Cost     json.RawMessage // what it costs; nil where nobody wants to know
+	// Problem says why it could not be judged or priced, where that would keep it from
+	// being carried out; empty where it could.
+	Problem string
 
 	// Plan, Judged and Priced are what the documents are made of. Of a plan of which only
 	// the documents were kept they are what those say.
