@@ -168,7 +168,7 @@ func (o *EnsembleOperation) planSent(ctx context.Context, po *PlanOptions) diag.
 func (o *EnsembleOperation) keepSpeculated(ctx context.Context, store *sqlite.Store, kind string) error {
 	out := api.Plan{Digest: o.Shared.Digest, Environment: o.Environment, Kind: kind}
 	for _, part := range o.Shared.Stacks {
-		one, err := o.Operation(part.Name).Part(ctx, o.Plans[part.Name], gate.Request{Kind: kind})
+		one, err := o.Operation(part.Name).Part(ctx, o.Plans[part.Name], gate.Request{Kind: kind, Parent: o.by.Parent})
 		if err != nil {
 			return err
 		}

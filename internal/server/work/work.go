@@ -354,9 +354,13 @@ func (w *Work) Plan(ctx context.Context, digest, run string) (*api.Plan, error) 
 		return nil, fmt.Errorf("%w: %w", api.ErrNotFound, err)
 	}
 	var waits runs.Run
+	parent := run
 	if run != "" {
 		if waits, err = store.Run(ctx, run); err != nil {
 			return nil, err
+		}
+		if !waits.Machine() { // it is the one that carries the plan out
+			parent = waits.Parent
 		}
 	}
 	out := &api.Plan{Digest: digest, Environment: shared.Plan.Environment, Kind: shared.Plan.Kind}
@@ -369,7 +373,7 @@ func (w *Work) Plan(ctx context.Context, digest, run string) (*api.Plan, error) 
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
-		one, err := op.Part(ctx, l, gate.Request{Kind: shared.Plan.Kind, Parent: run})
+		one, err := op.Part(ctx, l, gate.Request{Kind: shared.Plan.Kind, Parent: parent})
 		if err != nil {
 			return nil, err
 		}
