@@ -181,8 +181,8 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 		return nil, diags
 	}
 	defer op.Close()
-	app.prose, op.View = false, operations.Silent{}
-	decision, d := o.decide(ctx, op, given)
+	app.prose = false
+	decision, d := o.decide(ctx, operations.New(op.Directory, operations.Silent{}), given)
 	return decision, append(diags, d...)
 }
 
@@ -258,9 +258,9 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 }
 
 // decide judges the plan that the options name; given is plan JSON, where they name that.
-func (o *policyCheckOptions) decide(ctx context.Context, op *operation, given []byte) (*policy.Decision, diag.List) {
+func (o *policyCheckOptions) decide(ctx context.Context, op *operations.Operation, given []byte) (*policy.Decision, diag.List) {
 	if o.planJSON != "" {
-		return decideJSON(ctx, op.Operation, o.Kind(), given, "")
+		return decideJSON(ctx, op, o.Kind(), given, "")
 	}
 	var l *gate.Plan
 	var diags diag.List
