@@ -54,8 +54,10 @@ type Work interface {
 	// yet; nil for runs of other kinds.
 	Machine(ctx context.Context, run runs.Run) (*flow.Machine, error)
 	// Plan reads a plan that is kept in the store, and what is said about it: for a
-	// run, where that is not empty, by whom that is and with its overrides.
-	Plan(ctx context.Context, digest, run string) (*Plan, error)
+	// run, where that is not empty, by whom that is and with its overrides. Where sees does
+	// not say of all stacks of the plan that they may be looked at, there is none, and
+	// nothing is judged.
+	Plan(ctx context.Context, digest, run string, sees func(environment, resource string) bool) (*Plan, error)
 	// Decide makes somebody's decision about a step known to its run.
 	Decide(ctx context.Context, who access.Identity, run runs.Run, d StepDecision) error
 

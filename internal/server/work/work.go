@@ -338,7 +338,8 @@ func (w *Work) Decide(ctx context.Context, who access.Identity, run runs.Run, d 
 }
 
 // Plan implements [api.Work].
-func (w *Work) Plan(ctx context.Context, digest, run string) (*api.Plan, error) {
+func (w *Work) Plan(ctx context.Context, digest, run string, sees func(environment, resource string) bool) (*api.Plan, error) {
+	unseen := fmt.Errorf("%w: there is no plan with the digest %s", api.ErrNotFound, digest)
 	store, ok := w.runner.Store.(*sqlite.Store)
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
@@ -349,9 +350,17 @@ func (w *Work) Plan(ctx context.Context, digest, run string) (*api.Plan, error) 
 	shared, err := r.Planned(ctx, digest)
 	if err != nil {
 		if looked, found := speculated(ctx, store, digest); found {
+			if slices.ContainsFunc(looked.Parts, func(p api.PlanPart) bool { return !sees(looked.Environment, p.Resource) }) {
+				return nil, unseen
+			}
 			return looked, nil
 		}
 		return nil, fmt.Errorf("%w: %w", api.ErrNotFound, err)
+	}
+	for _, part := range shared.Plan.Stacks {
+		if !sees(shared.Plan.Environment, shared.Ensemble.Member(part.Name).Stack) {
+			return nil, unseen
+		}
 	}
 	var waits runs.Run
 	parent := run
