@@ -175,7 +175,7 @@ func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts
 		return app.fail(diags)
 	}
 	loaded, d := op.MakePlan(ctx, in)
-	op.View.Settle()
+	op.View().Settle()
 	diags = append(diags, d...)
 	if loaded != nil {
 		op.showPlan(ctx, loaded, diags)
@@ -243,7 +243,7 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 	}
 	op.app.Show(diags)
 	if o.json {
-		op.View.Plan(ctx, op.Operation, loaded)
+		op.View().Plan(ctx, op.Operation, loaded)
 		op.ShowCost(ctx, loaded)
 	}
 	return op.execute(ctx, loaded, operations.RunOptions{Request: gate.Request{Kind: o.kindOf(loaded.Plan)}, Parallelism: o.Parallelism, Patience: o.lockTimeout}, nil)

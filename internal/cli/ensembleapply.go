@@ -252,7 +252,7 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *proj
 	}
 	r := operations.NewStackRunner(o.Directory, d.Project)
 	r.Budgeted = true // when it was started
-	r.View, r.Vars, r.Parallelism = o.View, vars, parallelism
+	r.View, r.Vars, r.Parallelism = o.View(), vars, parallelism
 	defer r.Close()
 	shared, err := r.Planned(project.ReadSecretsFor(ctx, run.ID, nil), stacks.PlanOf(d.Workflow))
 	if err != nil {
