@@ -80,7 +80,14 @@ func (d *Driver) Busy() bool {
 // drive carries a run to its end.
 func (d *Driver) drive(ctx context.Context, run runs.Run) {
 	d.say("Run %s: %s", run.ID, run.Summary)
+	run.Cancelling = 0 // what was asked of whoever drove it before
 	ended, diags := d.op.driveRun(ctx, d.r, run, d.drain, d.hard)
+	for ended.Status == runs.Interrupted && ended.Cancelling > 1 && !isClosed(d.drain) && !isClosed(d.hard) {
+		// It was to be cut off, and was: what is left to do, its last steps and its
+		// end, does not wait for anybody.
+		run.Status = runs.Interrupted
+		ended, diags = d.op.driveRun(ctx, d.r, run, d.drain, d.hard)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.driving, run.ID)
