@@ -157,15 +157,22 @@ func numberOf(cursor string) (n int64) {
 }
 
 func (a *App) cancelRunThere(ctx context.Context, id string) int {
+	before, err := persist(ctx, func(ctx context.Context) (*client.Run, error) { return a.remote.GetRun(ctx, id) })
+	if err != nil {
+		return a.aboutRun(id, err)
+	}
 	run, err := persist(ctx, func(ctx context.Context) (*client.Run, error) { return a.remote.CancelRun(ctx, id) })
 	if err != nil {
 		return a.aboutRun(id, err)
 	}
-	if runs.Status(run.Status).Ended() {
+	switch {
+	case runs.Status(run.Status).Ended():
 		fmt.Fprintf(a.Out, "Run %s is %s.\n", run.ID, run.Status)
-		return exitOK
+	case before.Cancelling:
+		fmt.Fprintf(a.Out, "Run %s was asked to cut off what it is doing.\n", run.ID)
+	default:
+		fmt.Fprintf(a.Out, "Run %s was asked to stop after what it is doing. Asked again, it is cut off.\n", run.ID)
 	}
-	fmt.Fprintf(a.Out, "Run %s was asked to stop after what it is doing. Asked again, it is cut off.\n", run.ID)
 	return exitOK
 }
 

@@ -80,7 +80,14 @@ func (d *Driver) Busy() bool {
 // drive carries a run to its end.
 func (d *Driver) drive(ctx context.Context, run runs.Run) {
 	d.say("Run %s: %s", run.ID, run.Summary)
+	run.Cancelling = 0 // what was asked of whoever drove it before
 	ended, diags := d.op.driveRun(ctx, d.r, run, d.drain, d.hard)
+	for ended.Status == runs.Interrupted && ended.Cancelling > 1 && !isClosed(d.drain) && !isClosed(d.hard) {
+		// It was to be cut off, and was: what is left to do, its last steps and its
+		// end, does not wait for anybody.
+		run.Status = runs.Interrupted
+		ended, diags = d.op.driveRun(ctx, d.r, run, d.drain, d.hard)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.driving, run.ID)
@@ -112,7 +119,7 @@ func (o *Operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if err != nil {
 		return run, diag.Errorf("Cannot read the run's definition", "%s.", err)
 	}
-	op := New(o.Aside(run.Key), o.View)
+	op := New(o.Aside(run.Key), o.view)
 	op.Session = o.Session.Fresh() // policies and files are those of now
 	d, diags := DefinitionOf(op.Directory, source)
 	switch {

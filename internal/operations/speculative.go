@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -167,7 +168,7 @@ func (o *EnsembleOperation) planSent(ctx context.Context, po *PlanOptions) diag.
 func (o *EnsembleOperation) keepSpeculated(ctx context.Context, store *sqlite.Store, kind string) error {
 	out := api.Plan{Digest: o.Shared.Digest, Environment: o.Environment, Kind: kind}
 	for _, part := range o.Shared.Stacks {
-		one, err := o.Operation(part.Name).Part(ctx, o.Plans[part.Name], gate.Request{Kind: kind})
+		one, err := o.Operation(part.Name).Part(ctx, o.Plans[part.Name], gate.Request{Kind: kind, Parent: o.by.Parent})
 		if err != nil {
 			return err
 		}
@@ -181,7 +182,7 @@ func (o *EnsembleOperation) keepSpeculated(ctx context.Context, store *sqlite.St
 	return store.Cache(ctx, SpeculatedPrefix+out.Digest, data, true, time.Now().Add(SentFor))
 }
 
-// Part describes the plan of one stack to clients.
+// Part describes the plan of one stack to clients, who look at it.
 func (o *Operation) Part(ctx context.Context, l *gate.Plan, r gate.Request) (api.PlanPart, error) {
 	out := api.PlanPart{Stack: o.Stack, Resource: o.Stack, Counts: l.Plan.Count(), Needs: api.NeedsOf(l.Plan), Plan: l.Plan}
 	document, err := jsonplan.Plan(l.Plan, nil, o.JSONOptions(ctx))
@@ -191,12 +192,18 @@ func (o *Operation) Part(ctx context.Context, l *gate.Plan, r gate.Request) (api
 	if out.Document, err = api.MaskPlan(document); err != nil {
 		return out, err
 	}
-	if j, diags := o.HoldToPolicy(ctx, l, r); j != nil && !diags.HasErrors() {
+	seen := o.Case
+	seen.Look()
+	j, diags := seen.HoldToPolicy(ctx, l, r)
+	if j != nil && !diags.HasErrors() {
 		out.Decision, out.Judged = gate.EventData(j.Decision), j.Decision
 	}
-	if j := o.Judge(ctx, l); j.Estimate != nil {
+	if j := seen.Judge(ctx, l); j.Estimate != nil {
 		out.Cost, out.Priced = gate.EventData(j.Estimate), j.Estimate
+	} else if j.Denied {
+		diags = append(diags, j.Take()...)
 	}
+	out.Problem = errorText(diags)
 	return out, nil
 }
 
@@ -204,7 +211,7 @@ func (o *Operation) Part(ctx context.Context, l *gate.Plan, r gate.Request) (api
 // to say.
 func BudgetsOf(j *gate.Costs) *api.PlanBudgets {
 	told := j.Take()
-	if len(j.Verdicts) == 0 && !j.Denied {
+	if len(j.Verdicts) == 0 && (!j.Denied || j.Estimate == nil) { // else it could not be judged: see [Operation.Part]
 		return nil
 	}
 	out := &api.PlanBudgets{Denied: j.Denied, Verdicts: []api.BudgetVerdict{}, Messages: []api.Message{}}
@@ -224,6 +231,21 @@ func BudgetsOf(j *gate.Costs) *api.PlanBudgets {
 		out.Messages = append(out.Messages, m)
 	}
 	return out
+}
+
+// errorText is what the errors among diagnostics say, a line each; empty for none.
+func errorText(diags diag.List) string {
+	var lines []string
+	for _, d := range diags.Sorted() {
+		line := d.Summary
+		if d.Detail != "" {
+			line += ": " + diag.FirstLine(d.Detail)
+		}
+		if d.Severity != diag.Warning && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 const (

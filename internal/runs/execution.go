@@ -300,6 +300,7 @@ func (x *execution) loop(ctx context.Context, heard <-chan news) {
 				x.hear(s)
 			}
 			if n.cancel > 0 {
+				x.run.Cancelling = n.cancel
 				x.stop()
 			}
 			if n.cancel > 1 {
