@@ -16,6 +16,7 @@ import (
 type counts struct {
 	add, change, destroy int
 	denied, warned, open int // findings of policies
+	unjudged             int // plans that could not be judged
 	blocked              bool
 }
 
@@ -29,6 +30,10 @@ func (r *report) count() (n counts) {
 			n.open += s.Decision.Count(policy.Unknown)
 			n.blocked = n.blocked || s.Decision.Blocked()
 		}
+		if s.Problem != "" {
+			n.unjudged++
+			n.blocked = true
+		}
 	}
 	return n
 }
@@ -36,7 +41,8 @@ func (r *report) count() (n counts) {
 // complete reports whether there is something to say beyond that the run goes on.
 func (r *report) complete() bool { return r.status.Ended() || r.waits }
 
-// failed reports whether the run failed, or planned what policy lets nobody carry out.
+// failed reports whether the run failed, or planned what policy lets nobody carry out,
+// or cannot be asked about.
 func (r *report) failed() bool {
 	return r.status == runs.Failed || r.status == runs.Cancelled || r.count().blocked
 }
@@ -73,6 +79,9 @@ func (r *report) summary() string {
 
 func (n counts) policyText() string {
 	var parts []string
+	if n.unjudged > 0 {
+		parts = append(parts, "not judged")
+	}
 	for _, one := range []struct {
 		count int
 		word  string
@@ -205,6 +214,7 @@ func (r *report) markdown(marker string, l limits) string {
 	}
 	r.stackTable(&b)
 	r.changes(&b, l.changes)
+	r.problems(&b)
 	r.findings(&b, l.findings)
 	r.unknownCosts(&b, l.unknowns)
 	return b.String()
@@ -218,11 +228,13 @@ func (r *report) stackTable(b *strings.Builder) {
 	for _, s := range r.stacks {
 		c := s.Plan.Count()
 		one := report{stacks: []PlannedStack{s}}
-		judged := "–"
-		if s.Decision != nil {
-			if judged = one.count().policyText(); judged == "" {
-				judged = "passed"
-			}
+		judged := one.count().policyText()
+		switch {
+		case judged != "":
+		case s.Decision != nil:
+			judged = "passed"
+		default:
+			judged = "–"
 		}
 		price := one.costText()
 		if price == "" {
@@ -270,6 +282,19 @@ func (r *report) changes(b *strings.Builder, most int) {
 			fmt.Fprintf(b, "\n%d more are left out here.\n", left)
 		}
 		b.WriteString("\n</details>\n")
+	}
+}
+
+// problems say why plans could not be judged.
+func (r *report) problems(b *strings.Builder) {
+	for _, s := range r.stacks {
+		switch {
+		case s.Problem == "":
+		case s.Stack == "":
+			fmt.Fprintf(b, "\nIt could not be judged: %s\n", code(s.Problem, maxMessage))
+		default:
+			fmt.Fprintf(b, "\nThe plan of %s could not be judged: %s\n", code(s.Stack, maxName), code(s.Problem, maxMessage))
+		}
 	}
 }
 

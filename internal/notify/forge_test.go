@@ -129,6 +129,25 @@ func TestComment(t *testing.T) {
 	golden(t, "failed.md", failed.comment("<!-- tutti abc -->", 65_000))
 }
 
+// TestCommentNotJudged: what could not be judged is not told as what no policy is for.
+func TestCommentNotJudged(t *testing.T) {
+	r := planReport(t)
+	r.stacks = r.stacks[:1]
+	if r.failed() {
+		t.Fatal("a plan that passes failed")
+	}
+	r.stacks[0].Decision, r.stacks[0].Problem = nil, "Policy cannot be compiled: `x`\nis unsafe"
+	text := r.comment("<!-- marker -->", 10_000)
+	for _, want := range []string{"### ❌", "| `network` | 0 | 0 | 0 | not judged | – |", "The plan of `network` could not be judged: `Policy cannot be compiled: 'x' is unsafe`"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if !r.failed() || !strings.Contains(r.summary(), "policy: not judged") {
+		t.Errorf("failed: %v, summary: %s", r.failed(), r.summary())
+	}
+}
+
 // TestCommentOutOfItself: however long and hostile a plan is, a comment fits, says
 // what is left out, and is not broken out of.
 func TestCommentOutOfItself(t *testing.T) {

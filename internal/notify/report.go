@@ -18,6 +18,7 @@ type PlannedStack struct {
 	Plan     *plans.Plan
 	Decision *policy.Decision // nil where there are no policies
 	Cost     *cost.Estimate   // nil where nothing has a price
+	Problem  string           // why it could not be judged; empty where it could
 }
 
 // report is what a host of code is told about a run.

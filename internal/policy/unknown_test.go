@@ -36,6 +36,7 @@ func TestWholeObjects(t *testing.T) {
 		`object.filter({{"a": "x", "b": "y"}: 1}, [rc.change.after]) != {}`,
 		`object.remove({{"a": "x", "b": "y"}: 1}, {rc.change.after}) == {}`,
 		`object.subset({{"a": "x", "b": "y"}}, {rc.change.after})`,
+		`some key, v in {{"a": "x", "b": "y"}: 1}; key == rc.change.after; v == 1`,
 	} {
 		t.Run(condition, func(t *testing.T) {
 			rule := "package main\ndeny contains m if { some rc in input.resource_changes; " + condition + "; m := rc.address }"

@@ -52,7 +52,7 @@ func TestCountsOfWhoReadsSome(t *testing.T) {
 		}
 	}
 	url := served(t, &api.API{Store: store, Events: store, Work: oneStack{}})
-	resp, body := ask(t, http.MethodGet, url+"/api/v1/run-counts?since=0001-01-01T00:00:01Z", "")
+	resp, body := ask(t, http.MethodGet, url+"/api/v1/run-counts?since=0001-01-01T00:00:01Z", "") //nolint:bodyclose // ask closes it
 	var counts api.RunCounts
 	if err := json.Unmarshal(body, &counts); err != nil || resp.StatusCode != http.StatusOK || counts.Failed != 401 {
 		t.Errorf("%d: %s", resp.StatusCode, body)

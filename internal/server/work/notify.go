@@ -125,7 +125,7 @@ func (w *Work) PlansOf(ctx context.Context, run runs.Run) ([]notify.PlannedStack
 			return nil, err
 		}
 		for _, part := range p.Parts {
-			out = append(out, notify.PlannedStack{Stack: part.Stack, Plan: part.Plan, Decision: part.Judged, Cost: part.Priced})
+			out = append(out, notify.PlannedStack{Stack: part.Stack, Plan: part.Plan, Decision: part.Judged, Cost: part.Priced, Problem: part.Problem})
 		}
 	}
 	return out, nil
