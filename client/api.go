@@ -502,6 +502,8 @@ type PlannedStack struct {
 	Needs map[string][]string `json:"needs"`
 	// The plan in Terraform's JSON format, sensitive values masked.
 	Plan json.RawMessage `json:"plan"`
+	// Why it could not be judged: there are policies or budgets for it, and as long as they cannot be asked it is not carried out.
+	Problem string `json:"problem,omitempty"`
 	// Empty for a plain directory.
 	Stack string `json:"stack"`
 }

@@ -314,7 +314,7 @@ func TestNotifySpeculative(t *testing.T) {
 	sink := newSink(t)
 	p := newNotified(t, sink)
 	p.write("policy.tutti.hcl", "policy \"quiet\" {\n  source      = \"./rules\"\n  enforcement = \"advisory\"\n}\n")
-	p.write("rules/quiet.rego", "package main\ndeny contains sprintf(\"%s is loud\", [c.address]) if {\n  some c in input.resource_changes\n  c.change.after.input.text == \"LOUD\"\n}\n")
+	p.write("rules/quiet.rego", "package main\ndeny contains sprintf(\"%s is loud\", [c.address]) if {\n  some c in input.resource_changes\n  c.change.after.input.text == \"LOUD\"\n}\ndeny contains \"a step of a run\" if input.tutti.run.parent != \"\"\n")
 	p.write("prices/own.csv", "type,component,match,quantity,unit,price,currency\nterraform_data,text,input.text=LOUD,1,month,7,USD\nterraform_data,text,input.text!=LOUD,input.later,month,7,USD\n")
 	s := p.server("-speculative-plans")
 	s.ready(t, sink)
@@ -340,7 +340,7 @@ func TestNotifySpeculative(t *testing.T) {
 	c.write("site/main.tf", site)
 	c.mustRun("plan", "-upload", "-commit="+strings.ToUpper(commit), "-repository=org/shop", "-pull-request=8")
 	speculative := told("8")
-	for _, want := range []string{"| create | `terraform_data.page` |", "terraform_data.page is loud", "+$7.00", "1 unknown"} {
+	for _, want := range []string{"| create | `terraform_data.page` |", "terraform_data.page is loud", "a step of a run", "+$7.00", "1 unknown"} {
 		if !strings.Contains(speculative, want) {
 			t.Errorf("no %q in %s", want, speculative)
 		}

@@ -141,7 +141,8 @@ func TestRemoteRuns(t *testing.T) {
 	c.fails("is succeeded", "resume", strings.Fields(c.mustRun("runs", "-limit=1"))[0])
 	c.fails("Nothing to resume", "resume")
 
-	p.write("names/names.rego", "package names\n\ndeny contains msg if {\n\tsome rc in input.resource_changes\n\tmsg := sprintf(\"%s has no owner\", [rc.address])\n}\n")
+	rules := "package names\n\ndeny contains msg if {\n\tsome rc in input.resource_changes\n\tmsg := sprintf(\"%s has no owner\", [rc.address])\n}\n"
+	p.write("names/names.rego", rules)
 	p.write("names.tutti.hcl", "policy \"names\" {\n  source      = \"./names\"\n  enforcement = \"soft-mandatory\"\n}\n")
 	p.write("prices/own.csv", "provider,type,region,component,match,quantity,unit,price,currency\n,terraform_data,*,licence,,,month,7,USD\n")
 	id = strings.TrimSpace(c.mustRun("run", "-detach", "guarded", "-override=names=ticket 12"))
@@ -161,6 +162,12 @@ func TestRemoteRuns(t *testing.T) {
 	if out := c.mustRun("logs", id, "plan"); !strings.Contains(out, said[0]) || !strings.Contains(out, said[4]) {
 		t.Errorf("the log of the plan: %s", out)
 	}
+	p.write("names/names.rego", "package names\n\ndeny contains nothing.like.that\n")
+	if out, _ := c.run("approve", id); !strings.Contains(folded(out), "Plan not judged") || !strings.Contains(out, "var nothing is unsafe") {
+		t.Errorf("who approves is not told that it cannot be judged: %s", out)
+	}
+	c.fails("Plan not judged", "policy", "check", "-plan="+digest[1])
+	p.write("names/names.rego", rules)
 	c.fails("is about the plan", "approve", id, "-digest="+strings.Repeat("0", 64))
 	if out := c.mustRun("approve", id, "-digest="+digest[1]); !strings.Contains(out, said[0]) || !strings.Contains(out, said[4]) {
 		t.Errorf("approved: %s", out)

@@ -50,6 +50,9 @@ grant {
 			t.Errorf("tutti %s there:\n%s\nhere:\n%s", command, there, here)
 		}
 	}
+	if out := c.mustRun("audit", "export", "-after=999999"); out != "" {
+		t.Errorf("behind the end is %q", out)
+	}
 	if n := strings.Count(c.mustRun("audit", "list", "-type=run.*", "-limit=2"), "\n"); n != 2 {
 		t.Errorf("%d events instead of 2", n)
 	}

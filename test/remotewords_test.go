@@ -10,6 +10,7 @@ import (
 // a server that drives nothing does not speak of what is running.
 func TestRemoteNames(t *testing.T) {
 	p := newServed(t)
+	p.mustRun("run", "greet", "-var", "name=x")
 	p.write("more.tutti.hcl", `
 environment "dev" {}
 environment "prod" {}
@@ -29,6 +30,8 @@ notify "ops" {
 	c.fails(`Error: No such notify block This project declares no notify block "zzz". Declared are: ops.`, "deliveries", "list", "-notify=zzz")
 	c.fails(`Error: No such environment This project declares no environment "nope". Declared are: dev, prod.`, "runs", "-env=nope")
 	s.get(nil, 422, "GET", "/dead-letters?trigger=zzz", nil)
+	s.get(nil, 422, "GET", "/runs?environment=nope&status=failed", nil)
+	s.get(nil, 200, "GET", "/runs?environment=default&status=failed", nil) // of which runs are kept, though none like this
 	c.fails(`Error: No such run The server knows no run "nope".`, "logs", "nope")
 	for _, there := range [][]string{{"drift", "-env=prod"}, {"deliveries", "list", "-notify=ops"}, {"runs", "-env=prod"}} {
 		if out, code := c.run(there...); code != 0 {

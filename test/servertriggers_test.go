@@ -277,3 +277,30 @@ func TestServerStartsByTheFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestServerEventsAndPolicy: runs that events start are held to the policies as the files
+// have them then, not as they were when the server began.
+func TestServerEventsAndPolicy(t *testing.T) {
+	p := newServed(t)
+	p.write("github.secret", githubSecret)
+	p.write("hooks.tutti.hcl", hooked)
+	p.write("policy.tutti.hcl", `policy "names" { source = "./rules" }`)
+	p.write("rules/names.rego", "package main\ndeny contains \"nobody is greeted\" if false\n")
+	s := p.server()
+	if status, answer := s.deliver("d1", push("nobody"), githubSecret); status != http.StatusAccepted {
+		t.Fatal(status, answer)
+	}
+	eventually(t, "the run of the push", func() bool { return len(s.runsOf("push-e")) == 1 })
+	p.write("rules/names.rego", "package main\ndeny contains \"nobody is greeted\" if input.tutti.workflow.inputs.name == \"nobody\"\n")
+	if status, answer := s.deliver("d2", strings.Replace(push("nobody"), `"forced"`, `"again":1,"forced"`, 1), githubSecret); status != http.StatusAccepted {
+		t.Fatal(status, answer)
+	}
+	var dead struct{ Items []struct{ Problem string } }
+	eventually(t, "the dead letter", func() bool {
+		s.get(&dead, http.StatusOK, http.MethodGet, "/dead-letters", nil)
+		return len(dead.Items) > 0
+	})
+	if !strings.Contains(dead.Items[0].Problem, "names (mandatory): one finding") || len(s.runsOf("push-e")) != 1 {
+		t.Errorf("%+v, %v", dead.Items, s.runsOf("push-e"))
+	}
+}

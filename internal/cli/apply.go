@@ -175,7 +175,7 @@ func (o *applyOptions) planAndApply(ctx context.Context, op *operation, attempts
 		return app.fail(diags)
 	}
 	loaded, d := op.MakePlan(ctx, in)
-	op.View.Settle()
+	op.View().Settle()
 	diags = append(diags, d...)
 	if loaded != nil {
 		op.showPlan(ctx, loaded, diags)
@@ -233,12 +233,7 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 		op.UseStateFile(file, "", o.backup)
 	}
 	diags = append(diags, op.CheckLocks(ctx, loaded.Plan)...)
-	if loaded.Plan.StateKey.Environment != "" && loaded.Plan.StateKey.Environment != op.Environment {
-		diags = append(diags, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", loaded.Plan.StateKey.Environment, op.Environment)...)
-	}
-	if key := loaded.Plan.StateKey; key.Environment != "" && key.Stack != op.Key().Stack {
-		diags = append(diags, otherStack(key.Stack, op.Key().Stack)...)
-	}
+	diags = append(diags, madeFor(loaded.Plan.StateKey, op.Key())...)
 	if loaded.Plan.Errored {
 		diags = append(diags, diag.Errorf("Plan has errors", "The plan is incomplete, because there were errors when it was made: it cannot be carried out.")...)
 	}
@@ -248,14 +243,24 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 	}
 	op.app.Show(diags)
 	if o.json {
-		op.View.Plan(ctx, op.Operation, loaded)
+		op.View().Plan(ctx, op.Operation, loaded)
 		op.ShowCost(ctx, loaded)
 	}
 	return op.execute(ctx, loaded, operations.RunOptions{Request: gate.Request{Kind: o.kindOf(loaded.Plan)}, Parallelism: o.Parallelism, Patience: o.lockTimeout}, nil)
 }
 
-// otherStack says that a plan is for another state than the command works on.
-func otherStack(planned, here string) diag.List {
+// madeFor refuses a plan that is for another state than the command works on: what holds
+// there need not hold here.
+func madeFor(plan, here states.Key) (diags diag.List) {
+	if plan.Environment == "" {
+		return nil // a program of before did not write that down
+	}
+	if plan.Environment != here.Environment {
+		diags = append(diags, otherEnvironment(plan.Environment, here.Environment)...)
+	}
+	if plan.Stack == here.Stack {
+		return diags
+	}
 	name := func(stack string) string {
 		if file, ok := strings.CutPrefix(stack, "file:"); ok {
 			return "the state file " + file
@@ -265,5 +270,9 @@ func otherStack(planned, here string) diag.List {
 		}
 		return "the stack " + strconv.Quote(stack)
 	}
-	return diag.Errorf("Plan is for another state", "The plan was made for %s, but this command works on %s.", name(planned), name(here))
+	return append(diags, diag.Errorf("Plan is for another state", "The plan was made for %s, but this command works on %s.", name(plan.Stack), name(here.Stack))...)
+}
+
+func otherEnvironment(planned, here string) diag.List {
+	return diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected: give -env=%s.", planned, here, planned)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -245,7 +246,8 @@ func (a *App) showVerification(doc verification, asJSON bool) int {
 		}
 		return exitFailed
 	case doc.Event != nil:
-		return a.failf("The events were tampered with", "%s. The events before it are as they were written; what follows cannot be relied on.", strings.ToUpper(doc.Problem[:1])+doc.Problem[1:])
+		problem := cmp.Or(doc.Problem, fmt.Sprintf("event %d is not as it was written", *doc.Event))
+		return a.failf("The events were tampered with", "%s. The events before it are as they were written; what follows cannot be relied on.", strings.ToUpper(problem[:1])+problem[1:])
 	case !doc.Valid:
 		return a.failf("The events were written anew", "The chain holds in itself, but %s, the head noted earlier: events were removed or replaced since.", doc.Problem)
 	}

@@ -114,7 +114,7 @@ func (a *App) openPlanOfStacks(ctx context.Context, name string, asJSON bool, va
 	}
 	if vars != nil && shared.Plan.Environment != root.Environment {
 		root.Close()
-		return nil, diag.Errorf("Plan is for another environment", "The plan was made for the environment %q, but %q is selected.", shared.Plan.Environment, root.Environment)
+		return nil, otherEnvironment(shared.Plan.Environment, root.Environment)
 	}
 	e := &ensembleOperation{&operations.EnsembleOperation{Ensemble: shared.Ensemble, Session: a.Session, View: a.operationView(asJSON), Shared: shared.Plan, Plans: map[string]*gate.Plan{}}, a}
 	e.Names = nil
@@ -252,7 +252,7 @@ func (o *operation) continueStacks(ctx context.Context, run runs.Run, vars *proj
 	}
 	r := operations.NewStackRunner(o.Directory, d.Project)
 	r.Budgeted = true // when it was started
-	r.View, r.Vars, r.Parallelism = o.View, vars, parallelism
+	r.View, r.Vars, r.Parallelism = o.View(), vars, parallelism
 	defer r.Close()
 	shared, err := r.Planned(project.ReadSecretsFor(ctx, run.ID, nil), stacks.PlanOf(d.Workflow))
 	if err != nil {

@@ -62,7 +62,7 @@ func runImport(ctx context.Context, app *App, address, id string, vars *project.
 	}
 	in.Targets = []addrs.Target{addrs.Target(addr)}
 	loaded, d := op.MakePlan(ctx, in)
-	op.View.Settle()
+	op.View().Settle()
 	diags = append(diags, withoutTargetNote(d)...)
 	app.Show(diags)
 	if diags.HasErrors() {

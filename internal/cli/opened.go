@@ -53,7 +53,7 @@ func (a *App) openRootOperation(asJSON bool) (*operation, diag.List) {
 func (o *operation) execute(ctx context.Context, l *gate.Plan, opts operations.RunOptions, again func(*states.StaleError) int) int {
 	opts.Repeats = again != nil
 	result, stale, diags := o.CarryOut(ctx, l, opts)
-	o.View.Settle()
+	o.View().Settle()
 	if stale != nil && again != nil {
 		return again(stale)
 	}
@@ -62,7 +62,7 @@ func (o *operation) execute(ctx context.Context, l *gate.Plan, opts operations.R
 		return exitFailed // it could not even be tried
 	}
 	if opts.Kind != "import" || result.Run.Status != runs.Succeeded {
-		o.View.Applied(l.Plan, result)
+		o.View().Applied(l.Plan, result)
 	}
 	if diags.HasErrors() || result.Run.Status != runs.Succeeded {
 		return exitFailed

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,7 +85,20 @@ func (v *humanView) Saved(changes bool, file string) {
 		return
 	}
 	v.terminal.Paragraph("Saved the plan to: " + file)
-	v.terminal.Paragraph("To perform exactly these actions, run the following command to apply:\n    tutti apply \"" + file + "\"")
+	v.terminal.Paragraph("To perform exactly these actions, run the following command to apply:\n    " + v.app.applies(fmt.Sprintf("%q", file)))
+}
+
+// applies is the command that applies a plan as it was made: with what -env said and, where
+// it is of one stack, -stack.
+func (a *App) applies(plan string) string {
+	words := []string{"tutti apply"}
+	if a.Environment != "" {
+		words = append(words, "-env="+a.Environment)
+	}
+	if len(a.Stacks) == 1 {
+		words = append(words, "-stack="+a.Stacks[0])
+	}
+	return strings.Join(append(words, plan), " ")
 }
 
 func (v *humanView) Decision(d *policy.Decision) { v.terminal.Decision(d) }

@@ -78,7 +78,7 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 		return app.fail(diags)
 	}
 	loaded, d := op.MakePlan(ctx, in)
-	op.View.Settle()
+	op.View().Settle()
 	diags = append(diags, d...)
 	if loaded != nil {
 		op.showPlan(ctx, loaded, diags)
@@ -102,7 +102,7 @@ func (o *planCommandOptions) run(ctx context.Context, app *App, args []string) i
 			return app.fail(diags)
 		}
 	}
-	op.View.Saved(loaded.Plan.HasChanges(), o.out)
+	op.View().Saved(loaded.Plan.HasChanges(), o.out)
 	if app.Show(denied); denied.HasErrors() {
 		return exitFailed
 	}
@@ -156,7 +156,7 @@ func (o *operation) showPlan(ctx context.Context, l *gate.Plan, diags diag.List)
 	if diags.HasErrors() && len(l.Plan.Changes) == 0 {
 		return
 	}
-	o.View.Plan(ctx, o.Operation, l)
+	o.View().Plan(ctx, o.Operation, l)
 	if !diags.HasErrors() {
 		o.ShowCost(ctx, l)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -187,8 +188,8 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 		return nil, diags
 	}
 	defer op.Close()
-	app.prose, op.View = false, operations.Silent{}
-	decision, d := o.decide(ctx, op, given)
+	app.prose = false
+	decision, d := o.decide(ctx, operations.New(op.Directory, operations.Silent{}), given)
 	return decision, append(diags, d...)
 }
 
@@ -214,7 +215,7 @@ func (o *policyCheckOptions) decideParts(ctx context.Context, app *App, doc *sta
 		if found[part.Name] = true; len(app.Stacks) > 0 && !slices.Contains(e.Names, part.Name) {
 			continue
 		}
-		decision, d := o.decideJSON(ctx, operations.New(e.Member(part.Name), operations.Silent{}), part.Plan, part.Digest)
+		decision, d := decideJSON(ctx, operations.New(e.Member(part.Name), operations.Silent{}), cmp.Or(doc.Kind, o.Kind()), part.Plan, part.Digest)
 		if diags = append(diags, project.InStack(part.Name, d)...); decision != nil {
 			all = append(all, decision)
 		}
@@ -227,10 +228,11 @@ func (o *policyCheckOptions) decideParts(ctx context.Context, app *App, doc *sta
 	return policy.Join(all...), diags
 }
 
-// decideJSON judges plan JSON by the policies that apply to where the operation is.
-func (o *policyCheckOptions) decideJSON(ctx context.Context, op *operations.Operation, data []byte, digest string) (*policy.Decision, diag.List) {
+// decideJSON judges plan JSON, of a run of some kind, by the policies that apply to where
+// the operation is.
+func decideJSON(ctx context.Context, op *operations.Operation, kind string, data []byte, digest string) (*policy.Decision, diag.List) {
 	cfg, broken := op.ConfigOrEmpty(ctx)
-	j, diags := op.Applicable(ctx, gate.Request{Kind: o.Kind()})
+	j, diags := op.Applicable(ctx, gate.Request{Kind: kind})
 	if j == nil || diags.HasErrors() {
 		return nil, diags
 	}
@@ -263,15 +265,19 @@ func (o *policyCheckOptions) decideAll(ctx context.Context, e *ensembleOperation
 }
 
 // decide judges the plan that the options name; given is plan JSON, where they name that.
-func (o *policyCheckOptions) decide(ctx context.Context, op *operation, given []byte) (*policy.Decision, diag.List) {
-	opts := gate.Request{Kind: o.Kind()}
+func (o *policyCheckOptions) decide(ctx context.Context, op *operations.Operation, given []byte) (*policy.Decision, diag.List) {
 	if o.planJSON != "" {
-		return o.decideJSON(ctx, op.Operation, given, "")
+		return decideJSON(ctx, op, o.Kind(), given, "")
 	}
 	var l *gate.Plan
 	var diags diag.List
 	if o.plan != "" {
-		l, diags = operations.LoadPlanFile(op.Directory, o.plan)
+		if l, diags = operations.LoadPlanFile(op.Directory, o.plan); l != nil {
+			if file, ok := strings.CutPrefix(l.Plan.StateKey.Stack, "file:"); ok && op.File == nil {
+				op.UseStateFile(file, "", "")
+			}
+			diags = append(diags, madeFor(l.Plan.StateKey, op.Key())...)
+		}
 	} else {
 		in, d := op.PlanInput(ctx, &o.PlanOptions)
 		if d.HasErrors() {
@@ -282,7 +288,7 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operation, given []
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	j, d := op.HoldToPolicy(ctx, l, opts)
+	j, d := op.HoldToPolicy(ctx, l, gate.Request{Kind: operations.KindOf(l.Plan.Mode)})
 	if diags = append(diags, d...); j == nil || diags.HasErrors() {
 		return nil, diags
 	}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/hex"
 	"io"
 	"slices"
 
@@ -29,7 +28,7 @@ func (a *App) eventsThere(ctx context.Context, e *eventFilter) ([]events.Link, e
 		for i := range page.Items {
 			list = append(list, linkFromThere(&page.Items[i]))
 		}
-		if page.Next == "" || e.limit > 0 && len(list) >= e.limit {
+		if page.Next == "" || len(page.Items) == 0 || e.limit > 0 && len(list) >= e.limit {
 			break
 		}
 		if last := list[len(list)-1].Sequence; q.Newest {
@@ -48,8 +47,12 @@ func (a *App) eventsThere(ctx context.Context, e *eventFilter) ([]events.Link, e
 func linkFromThere(e *client.Event) events.Link {
 	l := events.Link{Sequence: e.Sequence, Event: events.Event{ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Actor: e.Actor, Time: e.Time, Data: e.Data}}
 	// What is no hash stays empty, as it does in the store.
-	_, _ = hex.Decode(l.Previous[:], []byte(e.PreviousHash))
-	_, _ = hex.Decode(l.Hash[:], []byte(e.Hash))
+	if h, err := events.ParseHash(e.PreviousHash); err == nil {
+		l.Previous = h
+	}
+	if h, err := events.ParseHash(e.Hash); err == nil {
+		l.Hash = h
+	}
 	return l
 }
 

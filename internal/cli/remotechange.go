@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,6 +50,7 @@ type remotePart struct {
 	stack    string
 	plan     *plans.Plan
 	decision *policy.Decision // nil where no policy is asked
+	problem  string           // why it could not be judged; empty where it could
 }
 
 func (a *App) newRemoteChange(asJSON, cancel bool) (*remoteChange, diag.List) {
@@ -245,13 +247,34 @@ func (c *remoteChange) ofStack(name string) *views.Stream {
 }
 
 func (c *remoteChange) denied() diag.List {
-	var diags diag.List
+	diags := c.notJudged()
 	for _, part := range c.parts {
 		if part.decision != nil {
 			diags = append(diags, gate.Denied(part.decision, "This plan must not be carried out.")...)
 		}
 	}
 	return diags
+}
+
+// notJudged says which stacks' plans could not be judged, and why.
+func (c *remoteChange) notJudged() diag.List {
+	var diags diag.List
+	for _, part := range c.parts {
+		diags = append(diags, notJudged(part.stack, part.problem)...)
+	}
+	return diags
+}
+
+// notJudged says that a server could not judge a plan; nothing where there is no problem.
+func notJudged(stack, problem string) diag.List {
+	if problem == "" {
+		return nil
+	}
+	about := "this plan"
+	if stack != "" {
+		about = "the plan of stack " + strconv.Quote(stack)
+	}
+	return diag.Errorf("Plan not judged", "The server cannot tell what policies and budgets say of %s, and does not carry it out as long as it cannot.\n\n%s", about, problem)
 }
 
 // apply carries out the plan that was read. Where again is not nil, it is called when
@@ -386,7 +409,7 @@ func (o *planCommandOptions) runThere(ctx context.Context, app *App) int {
 		if o.upload {
 			out.Paragraph("Note: this is what the files here would change. The server keeps no plan of it that could be applied.")
 		} else {
-			out.Paragraph("The server keeps this plan. To perform exactly these actions, run the following command to apply:\n    tutti apply " + c.plan.Digest)
+			out.Paragraph("The server keeps this plan. To perform exactly these actions, run the following command to apply:\n    " + app.applies(c.plan.Digest))
 		}
 	}
 	if o.detailedExit && c.changes {
@@ -426,6 +449,9 @@ func (o *policyCheckOptions) judgeThere(ctx context.Context, app *App) (*policy.
 	}
 	if c.plan == nil {
 		return nil, diags // those about a decision are told by the report
+	}
+	if diags := c.notJudged(); diags.HasErrors() {
+		return nil, diags
 	}
 	var all []*policy.Decision
 	for _, part := range c.parts {
@@ -579,7 +605,7 @@ func (o *applyOptions) rollbackThere(ctx context.Context, app *App, id string) i
 func partsFromThere(doc *client.PlanDocument) ([]remotePart, error) {
 	var out []remotePart
 	for _, s := range doc.Stacks {
-		part := remotePart{stack: s.Stack}
+		part := remotePart{stack: s.Stack, problem: s.Problem}
 		var err error
 		if part.plan, err = work.PlanFromDocument(s.Plan, operations.ModeOf(doc.Kind)); err != nil {
 			return nil, err

@@ -70,7 +70,7 @@ func (o *applyOptions) rollback(ctx context.Context, app *App, run, out string) 
 		if diags := op.savePlan(loaded, out); diags.HasErrors() {
 			return app.fail(diags)
 		}
-		op.View.Saved(plan.HasChanges(), out)
+		op.View().Saved(plan.HasChanges(), out)
 		if app.Show(denied); denied.HasErrors() {
 			return exitFailed
 		}

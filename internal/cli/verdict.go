@@ -54,6 +54,11 @@ func (a *App) verdictThere(ctx context.Context, digest, run string) *verdict {
 	})
 	var estimates []*cost.Estimate
 	for i := 0; err == nil && i < len(doc.Stacks); i++ {
+		warned := notJudged(doc.Stacks[i].Stack, doc.Stacks[i].Problem)
+		for i := range warned {
+			warned[i].Severity = diag.Warning
+		}
+		a.Show(warned)
 		if part := doc.Stacks[i]; len(part.Decision) > 0 {
 			d := &policy.Decision{}
 			err = json.Unmarshal(part.Decision, d)

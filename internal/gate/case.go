@@ -19,6 +19,8 @@ type Case struct {
 	overrides []runs.Override
 	// starts is the workflow that is started, where no stack is worked on.
 	starts string
+	// looks says that nothing is done now: see [Case.Look].
+	looks bool
 }
 
 // NewCase is a case in a directory, for who runs the program.
@@ -28,6 +30,10 @@ func NewCase(p *project.Directory, view View) Case { return Case{Directory: p, v
 func (c *Case) As(actor string, authority *access.Authority, overrides []runs.Override) {
 	c.actor, c.authority, c.overrides = actor, authority, overrides
 }
+
+// Look makes it a case of which it is only asked what would be said, for whomever that
+// is: nobody did anything that they could be refused, so the feed is not told.
+func (c *Case) Look() { c.looks = true }
 
 // View shows what the rules say.
 type View interface {

@@ -182,7 +182,11 @@ func (c *Case) mayOverride(stacks ...string) diag.List {
 	var diags diag.List
 	for _, stack := range stacks {
 		who, _ := c.Who()
-		diags = append(diags, c.Session.MayBe(who, access.Override, c.Environment, stack, "")...)
+		if c.looks {
+			diags = append(diags, c.Session.MightBe(who, access.Override, c.Environment, stack)...)
+		} else {
+			diags = append(diags, c.Session.MayBe(who, access.Override, c.Environment, stack, "")...)
+		}
 	}
 	return diags
 }

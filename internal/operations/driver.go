@@ -119,7 +119,7 @@ func (o *Operation) driveRun(ctx context.Context, r *runs.Runner, run runs.Run, 
 	if err != nil {
 		return run, diag.Errorf("Cannot read the run's definition", "%s.", err)
 	}
-	op := New(o.Aside(run.Key), o.View)
+	op := New(o.Aside(run.Key), o.view)
 	op.Session = o.Session.Fresh() // policies and files are those of now
 	d, diags := DefinitionOf(op.Directory, source)
 	switch {

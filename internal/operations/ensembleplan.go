@@ -43,11 +43,17 @@ type EnsembleOperation struct {
 	Named bool
 	// by is the run that it is done for; the zero value: what somebody asked for here.
 	by runs.StackRequest
+	// looks says that the plans are only looked at: see [gate.Case.Look].
+	looks bool
 }
 
 // Operation is one on a stack.
 func (o *EnsembleOperation) Operation(name string) *Operation {
-	return newBy(o.Member(name), o.View.ForStack(name), o.by.Actor, o.by.Authority, o.by.Overrides)
+	one := newBy(o.Member(name), o.View.ForStack(name), o.by.Actor, o.by.Authority, o.by.Overrides)
+	if o.looks {
+		one.Look()
+	}
+	return one
 }
 
 // Cases are those on all stacks selected.

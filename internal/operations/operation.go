@@ -32,13 +32,16 @@ import (
 // and import share it.
 type Operation struct {
 	gate.Case
-	View View
+	view View // the same as that of the case
 }
 
 // New is an operation in a directory, for who runs the program.
 func New(p *project.Directory, view View) *Operation {
 	return &Operation{gate.NewCase(p, view), view}
 }
+
+// View shows people what happens.
+func (o *Operation) View() View { return o.view }
 
 // newBy is New on behalf of somebody else.
 func newBy(p *project.Directory, view View, actor string, authority *access.Authority, overrides []runs.Override) *Operation {
@@ -52,7 +55,7 @@ func newBy(p *project.Directory, view View, actor string, authority *access.Auth
 func (o *Operation) On(key states.Key) *Operation {
 	if e := o.Ensemble; e != nil && e.Declared.Stacks[key.Stack] != nil {
 		e.Environment = key.Environment
-		return New(e.Member(key.Stack), o.View)
+		return New(e.Member(key.Stack), o.view)
 	}
 	o.UseKey(key)
 	return o
@@ -112,7 +115,7 @@ func (o *Operation) inputFrom(cfg *configs.Config, values map[string]configs.Inp
 		Mode: req.mode, Targets: req.targets, Excludes: req.excludes, ForceReplace: req.replaces,
 		SkipRefresh: !po.Refresh, GenerateConfig: po.GenerateConfigOut != "",
 		RootDir: ".", WorkDir: o.WorkDir, Parallelism: po.Parallelism, Now: time.Now().UTC(),
-		Program: project.ProgramVersion(), Progress: o.View.Progress,
+		Program: project.ProgramVersion(), Progress: o.view.Progress,
 	}
 }
 
@@ -379,13 +382,13 @@ func (o *Operation) CarryOut(ctx context.Context, l *gate.Plan, opts RunOptions)
 			ID: id, Parent: opts.Parent, Kind: opts.Kind, Key: o.Key(), Actor: o.By(), Authority: authority, Program: project.ProgramVersion(), Summary: SummaryLine(l.Plan),
 		},
 		Plan: l.Plan, Encoded: l.Encoded, Late: late, Parallelism: opts.Parallelism,
-		Watch: o.View.Event, Hard: opts.hard,
+		Watch: o.view.Event, Hard: opts.hard,
 	}
 	if opts.Parent == "" {
 		request.Run.Source = o.Session.Source()
 	}
 	input := engine.ApplyInput{
-		Plan: l.Plan, Config: l.Config, Ephemeral: l.Ephemeral, Late: l.Late, Providers: o.Factory(), WorkDir: o.WorkDir, Progress: o.View.Progress,
+		Plan: l.Plan, Config: l.Config, Ephemeral: l.Ephemeral, Late: l.Late, Providers: o.Factory(), WorkDir: o.WorkDir, Progress: o.view.Progress,
 	}
 	if all := gate.GuardsOf(guard, gate.NewBudgetGuard(&o.Case, l, opts.board)); len(all) > 0 {
 		input.Guard, request.Closing = all, all.Closing

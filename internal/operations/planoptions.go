@@ -34,8 +34,11 @@ func (o *PlanOptions) Mode() plans.Mode {
 }
 
 // Kind is the kind of run that carries out such a plan.
-func (o *PlanOptions) Kind() string {
-	switch o.Mode() {
+func (o *PlanOptions) Kind() string { return KindOf(o.Mode()) }
+
+// KindOf is the kind of run that carries out a plan made in a mode.
+func KindOf(mode plans.Mode) string {
+	switch mode {
 	case plans.Destroy:
 		return "destroy"
 	case plans.RefreshOnly:

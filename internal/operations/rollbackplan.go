@@ -24,7 +24,7 @@ func (o *Operation) PlanRollback(ctx context.Context, po *PlanOptions, run strin
 	}
 	in.Now = time.Now().UTC()
 	plan, d := engine.Rollback(ctx, in, goals)
-	o.View.Settle()
+	o.view.Settle()
 	l := &gate.Plan{Plan: plan, Config: in.Config}
 	o.completePlan(ctx, l, in)
 	return l, append(diags, d...)

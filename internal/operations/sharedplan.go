@@ -187,7 +187,7 @@ func Kept(ctx context.Context, p *project.Directory, digest string, run runs.Run
 		return nil, diag.FromError(err)
 	}
 	o := &EnsembleOperation{
-		Ensemble: shared.Ensemble, Session: p.Session, View: Silent{}, Shared: shared.Plan, Plans: map[string]*gate.Plan{},
+		Ensemble: shared.Ensemble, Session: p.Session, View: Silent{}, Shared: shared.Plan, Plans: map[string]*gate.Plan{}, looks: true,
 		by: runs.StackRequest{Parent: run.ID, Actor: run.Actor, Authority: run.Authority, Overrides: append([]runs.Override{}, run.Overrides...)},
 	}
 	o.Names = nil

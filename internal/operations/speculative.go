@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tutti-dev/tutti/internal/access"
@@ -166,7 +168,7 @@ func (o *EnsembleOperation) planSent(ctx context.Context, po *PlanOptions) diag.
 func (o *EnsembleOperation) keepSpeculated(ctx context.Context, store *sqlite.Store, kind string) error {
 	out := api.Plan{Digest: o.Shared.Digest, Environment: o.Environment, Kind: kind}
 	for _, part := range o.Shared.Stacks {
-		one, err := o.Operation(part.Name).Part(ctx, o.Plans[part.Name], gate.Request{Kind: kind})
+		one, err := o.Operation(part.Name).Part(ctx, o.Plans[part.Name], gate.Request{Kind: kind, Parent: o.by.Parent})
 		if err != nil {
 			return err
 		}
@@ -179,7 +181,7 @@ func (o *EnsembleOperation) keepSpeculated(ctx context.Context, store *sqlite.St
 	return store.Cache(ctx, SpeculatedPrefix+out.Digest, data, true, time.Now().Add(SentFor))
 }
 
-// Part describes the plan of one stack to clients.
+// Part describes the plan of one stack to clients, who look at it.
 func (o *Operation) Part(ctx context.Context, l *gate.Plan, r gate.Request) (api.PlanPart, error) {
 	out := api.PlanPart{Stack: o.Stack, Resource: o.Stack, Counts: l.Plan.Count(), Needs: api.NeedsOf(l.Plan), Plan: l.Plan}
 	document, err := jsonplan.Plan(l.Plan, nil, o.JSONOptions(ctx))
@@ -189,13 +191,34 @@ func (o *Operation) Part(ctx context.Context, l *gate.Plan, r gate.Request) (api
 	if out.Document, err = api.MaskPlan(document); err != nil {
 		return out, err
 	}
-	if j, diags := o.HoldToPolicy(ctx, l, r); j != nil && !diags.HasErrors() {
+	seen := o.Case
+	seen.Look()
+	j, diags := seen.HoldToPolicy(ctx, l, r)
+	if j != nil && !diags.HasErrors() {
 		out.Decision, out.Judged = gate.EventData(j.Decision), j.Decision
 	}
-	if j := o.Judge(ctx, l); j.Estimate != nil {
+	if j := seen.Judge(ctx, l); j.Estimate != nil {
 		out.Cost, out.Priced = gate.EventData(j.Estimate), j.Estimate
+	} else if j.Denied {
+		diags = append(diags, j.Take()...)
 	}
+	out.Problem = errorText(diags)
 	return out, nil
+}
+
+// errorText is what the errors among diagnostics say, a line each; empty for none.
+func errorText(diags diag.List) string {
+	var lines []string
+	for _, d := range diags.Sorted() {
+		line := d.Summary
+		if d.Detail != "" {
+			line += ": " + diag.FirstLine(d.Detail)
+		}
+		if d.Severity != diag.Warning && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 const (

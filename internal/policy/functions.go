@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -35,8 +36,8 @@ func added() []*ast.Builtin {
 // not fit into memory ends the process, where nothing can be said any more.
 const mostValue = 64 << 20
 
-// registerFunctions tells OPA of them, and has those of its own that make much of
-// little asked before how much.
+// registerFunctions tells OPA of them, has those of its own that make much of little
+// asked before how much, and gives watched objects only to those that are [alike].
 func registerFunctions() {
 	rego.RegisterBuiltin1(sanitized, func(_ rego.BuiltinContext, value *ast.Term) (*ast.Term, error) { return value, nil })
 	rego.RegisterBuiltin2(parseConfig, func(_ rego.BuiltinContext, format, config *ast.Term) (*ast.Term, error) {
@@ -83,5 +84,67 @@ func registerFunctions() {
 			}
 			return does(b, args, then)
 		})
+	}
+	for name, sought := range lookups {
+		topdown.RegisterBuiltinFunc(name, askingForSought(topdown.GetBuiltin(name), sought))
+	}
+	for _, b := range ast.Builtins {
+		if does := topdown.GetBuiltin(b.Name); does != nil && !alike[b.Name] {
+			topdown.RegisterBuiltinFunc(b.Name, askingForAll(does))
+		}
+	}
+}
+
+// askingForAll is a function that asks watched objects for all they have before it is
+// given that. By itself it would fail on them, which makes a rule undefined where it
+// may yet come to something, and ask for nothing.
+func askingForAll(does topdown.BuiltinFunc) topdown.BuiltinFunc {
+	return func(b topdown.BuiltinContext, args []*ast.Term, then func(*ast.Term) error) error {
+		for i, arg := range args {
+			if !holdsWatched(arg) {
+				continue
+			}
+			plain := slices.Clone(args)
+			for j := i; j < len(args); j++ {
+				plain[j] = unwatched(args[j], (*watchedObject).all)
+			}
+			return does(b, plain, then)
+		}
+		return does(b, args, then)
+	}
+}
+
+// lookups are functions that look for values in sets, or among keys, and what of their
+// arguments they look for.
+var lookups = map[string]func(args []*ast.Term) []*ast.Term{
+	ast.Member.Name:        first,
+	ast.MemberWithKey.Name: first,
+	ast.And.Name:           both,
+	ast.Minus.Name:         both,
+	ast.Intersection.Name:  first,
+	ast.ObjectGet.Name:     second,
+	ast.ObjectFilter.Name:  second,
+	ast.ObjectRemove.Name:  second,
+	ast.ObjectSubset.Name: func(args []*ast.Term) []*ast.Term {
+		if _, isSet := args[1].Value.(ast.Set); isSet {
+			return both(args)
+		}
+		return nil // objects and lists are compared
+	},
+}
+
+func first(args []*ast.Term) []*ast.Term  { return args[:1] }
+func second(args []*ast.Term) []*ast.Term { return args[1:2] }
+func both(args []*ast.Term) []*ast.Term   { return args[:2] }
+
+// askingForSought is a function that asks watched objects for all they have before it
+// looks for them. A value is looked for by its hash: what is not found so is asked for
+// nothing.
+func askingForSought(does topdown.BuiltinFunc, sought func([]*ast.Term) []*ast.Term) topdown.BuiltinFunc {
+	return func(b topdown.BuiltinContext, args []*ast.Term, then func(*ast.Term) error) error {
+		for _, arg := range sought(args) {
+			unwatched(arg, (*watchedObject).all)
+		}
+		return does(b, args, then)
 	}
 }

@@ -107,8 +107,8 @@ func replacesInput(c *ast.Compiler) bool {
 			found = found || !ok || target.HasPrefix(ast.InputRootRef)
 			return found
 		})
-		for dependency := range c.Graph.Dependencies(r) {
-			visit(dependency.(*ast.Rule))
+		for used := range usedBy(c, r) {
+			visit(used)
 		}
 	}
 	for _, m := range c.Modules {
@@ -146,8 +146,8 @@ func alone(c *ast.Compiler, of *rule) bool {
 		if len(objectRefs(r)) > 0 {
 			return false
 		}
-		for dependency := range c.Graph.Dependencies(r) {
-			if !apart(dependency.(*ast.Rule)) {
+		for used := range usedBy(c, r) {
+			if !apart(used) {
 				return false
 			}
 		}
@@ -162,8 +162,8 @@ func alone(c *ast.Compiler, of *rule) bool {
 			if r.Head.RuleKind() != ast.MultiValue || r.Else != nil || len(refs) > 1 || len(refs) == 1 && !generates(r) {
 				return false
 			}
-			for dependency := range c.Graph.Dependencies(r) {
-				if !apart(dependency.(*ast.Rule)) {
+			for used := range usedBy(c, r) {
+				if !apart(used) {
 					return false
 				}
 			}

@@ -41,6 +41,9 @@ deny contains m if { some m in changed with input as {"resource_changes": [{"typ
 	{true, `changed contains rc.address if { some rc in input.resource_changes; rc.type == "a" }
 test_changed if changed == {"other"} with input as {"resource_changes": [{"type": "a", "address": "other"}]}
 deny contains m if { some m in changed }`},
+	{false, `changed contains rc.address if { some rc in input.resource_changes; rc.type == "a" }
+test_changed if changed == {"other"} with input as {"resource_changes": [{"type": "a", "address": "other"}]}
+deny := "none" if { input.nothing } else := "other" if { test_changed }`},
 	{true, `unknown(rc) if { some k in rc.keys; k == rc.type }
 deny contains m if { some rc in input.resource_changes; limit := input.tutti.limit; rc.type == limit; not unknown(rc); m := rc.address }`},
 	{true, `deny contains m if { every rc in input.resource_changes { rc.type == "a" }; some rc in input.resource_changes; rc.type == "a"; m := rc.address }`},

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"iter"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -14,7 +15,8 @@ import (
 
 // alike are the functions that come to the same with watched objects as with plain
 // ones, ask them for what is unknown, or break down. Those that are left out look at
-// objects in a way of their own (json.marshal, yaml.marshal), or are seldom used.
+// objects in a way of their own (json.marshal, yaml.marshal), or are seldom used: they
+// are given plain objects (see [askingForAll]).
 var alike = setOf(`
 	abs all and any array.concat array.flatten array.reverse array.slice base64.decode base64.encode base64.is_valid ceil concat contains
 	count div endswith equal floor format_int glob.match gt gte indexof internal.member_2 internal.member_3 intersection is_array is_boolean
@@ -54,14 +56,28 @@ func (p *Policy) findOnce(c *ast.Compiler) {
 			}
 			seen[of] = true
 			r.once = by(of)
-			for dependency := range c.Graph.Dependencies(of) {
-				visit(dependency.(*ast.Rule))
+			for used := range usedBy(c, of) {
+				visit(used)
 			}
 		}
 		for _, m := range c.Modules {
 			for _, of := range m.Rules {
 				if r.is(of) {
 					visit(of)
+				}
+			}
+		}
+	}
+}
+
+// usedBy goes through the rules that a rule uses in any of its branches. The graph has
+// each branch by itself.
+func usedBy(c *ast.Compiler, r *ast.Rule) iter.Seq[*ast.Rule] {
+	return func(yield func(*ast.Rule) bool) {
+		for ; r != nil; r = r.Else {
+			for dependency := range c.Graph.Dependencies(r) {
+				if !yield(dependency.(*ast.Rule)) {
+					return
 				}
 			}
 		}

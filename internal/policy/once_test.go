@@ -13,8 +13,8 @@ import (
 )
 
 // TestAlike holds what functions make of watched objects against what they make of
-// plain ones. Those in alike must come to the same, or ask for what is unknown, or
-// break down: whatever else they did, nobody would notice.
+// plain ones. They must come to the same, or ask for what is unknown, or break down:
+// whatever else they did, nobody would notice.
 func TestAlike(t *testing.T) {
 	capabilities()
 	values := map[string]string{
@@ -52,7 +52,7 @@ func TestAlike(t *testing.T) {
 			}
 		}()
 		err := topdown.GetBuiltin(name)(topdown.BuiltinContext{Context: t.Context(), Cancel: topdown.NewCancel()}, list, func(out *ast.Term) error {
-			said += unwatched(out).String() + ";"
+			said += unwatched(out, func(*watchedObject) {}).String() + ";"
 			return nil
 		})
 		if err != nil {
@@ -62,11 +62,15 @@ func TestAlike(t *testing.T) {
 	}
 	names := sorted(plain)
 	for name := range alike {
-		b := ast.BuiltinMap[name]
-		if b == nil {
+		if ast.BuiltinMap[name] == nil {
 			t.Fatalf("there is no function %s", name)
 		}
-		n := len(b.Decl.NamedFuncArgs().Args)
+	}
+	for _, b := range capabilities().Builtins {
+		name, n := b.Name, len(b.Decl.NamedFuncArgs().Args)
+		if topdown.GetBuiltin(name) == nil || !alike[name] && (b.IsNondeterministic() || n > 3) {
+			continue
+		}
 		var try func(args []string)
 		try = func(args []string) {
 			if len(args) < n {
@@ -100,6 +104,9 @@ deny contains m if { some rc in input.resource_changes; m := shown(rc.change.aft
 		`deny contains m if { some rc in input.resource_changes; m := yaml.marshal(rc.change.after) }`: false,
 		`bad contains rc.address if { some rc in input.resource_changes; rc.change.after.a == "x" }
 deny contains m if { some m in bad with data.limit as 1 }`: false,
+		`shown(v) := json.marshal(v)
+default deny := []
+deny := ["nothing"] if { input.nothing } else := ["x"] if { some rc in input.resource_changes; contains(shown(rc.change.after), "\"x\"") }`: false,
 	}
 	prepared := map[string]*Policy{}
 	for rule, once := range rules {
@@ -139,27 +146,6 @@ deny contains m if { some m in bad with data.limit as 1 }`: false,
 			}
 		}
 	})
-}
-
-// unwatched is a term with plain objects only.
-func unwatched(t *ast.Term) *ast.Term {
-	switch v := t.Value.(type) {
-	case *watchedObject:
-		return unwatched(ast.NewTerm(v.Object))
-	case ast.Object:
-		out := ast.NewObject()
-		v.Foreach(func(k, v *ast.Term) { out.Insert(unwatched(k), unwatched(v)) })
-		return ast.NewTerm(out)
-	case *ast.Array:
-		var list []*ast.Term
-		v.Foreach(func(e *ast.Term) { list = append(list, unwatched(e)) })
-		return ast.ArrayTerm(list...)
-	case ast.Set:
-		out := ast.NewSet()
-		v.Foreach(func(e *ast.Term) { out.Add(unwatched(e)) })
-		return ast.NewTerm(out)
-	}
-	return t
 }
 
 // TestTracks holds the plain variant of a policy for the tracked one only where no

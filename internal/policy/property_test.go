@@ -39,6 +39,9 @@ deny contains "not safe" if not safe`,
 	`by := {rc.change.after.a: rc.address | some rc in input.resource_changes; rc.address == "t.r0"}
 deny contains m if { m := by["x"] }`,
 	`deny contains m if { some rc in input.resource_changes; json.marshal(rc.change.after) == "{}"; m := rc.address }`,
+	`deny contains m if { some rc in input.resource_changes; contains(json.marshal(rc.change.after), "x"); m := rc.address }`,
+	`shown(v) := yaml.marshal(v)
+deny contains m if { some rc in input.resource_changes; not contains(shown({"in": rc}), "x"); m := rc.address }`,
 	`deny contains m if { all := {rc | some rc in input.resource_changes}; some rc in all; rc.change.after.b == "y"; m := rc.address }`,
 	`deny contains m if { some rc in input.resource_changes; after := object.union(rc.change.after, {"c": 1}); after.a == "x"; m := rc.address }`,
 	`kind(rc) := "good" if rc.change.after.a == "x"

@@ -219,6 +219,47 @@ func bare(o ast.Object) ast.Object {
 	return o
 }
 
+// holdsWatched reports whether a term is a watched object, or has one in it.
+func holdsWatched(t *ast.Term) bool {
+	switch v := t.Value.(type) {
+	case *watchedObject:
+		return true
+	case ast.Object:
+		return v.Until(func(k, v *ast.Term) bool { return holdsWatched(k) || holdsWatched(v) })
+	case *ast.Array:
+		return v.Until(holdsWatched)
+	case ast.Set:
+		return v.Until(holdsWatched)
+	}
+	return false
+}
+
+// unwatched is a term with plain objects in the place of watched ones, of each of which
+// found is told.
+func unwatched(t *ast.Term, found func(*watchedObject)) *ast.Term {
+	if !holdsWatched(t) {
+		return t
+	}
+	switch v := t.Value.(type) {
+	case *watchedObject:
+		found(v)
+		return unwatched(ast.NewTerm(v.Object), found)
+	case ast.Object:
+		items := make([][2]*ast.Term, 0, v.Len())
+		v.Foreach(func(k, v *ast.Term) { items = append(items, ast.Item(unwatched(k, found), unwatched(v, found))) })
+		return ast.ObjectTerm(items...)
+	case *ast.Array:
+		list := make([]*ast.Term, 0, v.Len())
+		v.Foreach(func(e *ast.Term) { list = append(list, unwatched(e, found)) })
+		return ast.ArrayTerm(list...)
+	case ast.Set:
+		list := make([]*ast.Term, 0, v.Len())
+		v.Foreach(func(e *ast.Term) { list = append(list, unwatched(e, found)) })
+		return ast.SetTerm(list...)
+	}
+	return t
+}
+
 // derivations follows how each message of a rule comes about, to tell those that
 // rest on nothing unknown. A message is certain if one of the ways to it touched
 // nothing unknown: what was touched on the way to an alternative that was given up

@@ -101,6 +101,17 @@ func (s *Session) May(verb access.Verb, environment, resource string) diag.List 
 // MayBe is [Session.May] for somebody else: who a run is by. The route is by what they come;
 // empty for the command.
 func (s *Session) MayBe(who access.Identity, verb access.Verb, environment, resource, route string) diag.List {
+	return s.mayBe(who, verb, environment, resource, func() { s.Refuse(notAllowed(who, verb, environment, resource, route)) })
+}
+
+// MightBe is [Session.MayBe] where nothing is done and it is only asked what would be
+// refused: nobody is told of it.
+func (s *Session) MightBe(who access.Identity, verb access.Verb, environment, resource string) diag.List {
+	return s.mayBe(who, verb, environment, resource, func() {})
+}
+
+// mayBe is [Session.MayBe], which calls refuse where it is not allowed.
+func (s *Session) mayBe(who access.Identity, verb access.Verb, environment, resource string, refuse func()) diag.List {
 	policy, diags := s.Policy()
 	if diags.HasErrors() || !policy.Declared() {
 		return diags
@@ -109,7 +120,7 @@ func (s *Session) MayBe(who access.Identity, verb access.Verb, environment, reso
 	if d.Allowed {
 		return nil
 	}
-	s.Refuse(notAllowed(who, verb, environment, resource, route))
+	refuse()
 	where := "environment " + strconv.Quote(environment)
 	if resource != "" {
 		where = strconv.Quote(resource) + " in " + where

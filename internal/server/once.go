@@ -120,7 +120,7 @@ func (s *Server) answerOnce(w http.ResponseWriter, r *http.Request, next http.Ha
 		return
 	}
 	b := &buffer{header: w.Header()}
-	next.ServeHTTP(b, r.WithContext(api.WithRunID(ctx, before.Run)))
+	b.hold(next, r.WithContext(api.WithRunID(ctx, before.Run)))
 	if b.status < 500 { // what went wrong here may be tried again
 		before.Status, before.Type, before.Body = b.status, w.Header().Get("Content-Type"), b.body.Bytes()
 		if err := s.keep(r, key, before, now); err != nil {
@@ -146,6 +146,12 @@ type buffer struct {
 	body   bytes.Buffer
 }
 
+// hold has a request answered into the buffer. Who writes nothing means that it is well.
+func (b *buffer) hold(next http.Handler, r *http.Request) {
+	next.ServeHTTP(b, r)
+	b.WriteHeader(http.StatusOK)
+}
+
 func (b *buffer) Header() http.Header { return b.header }
 
 func (b *buffer) WriteHeader(status int) {
@@ -160,15 +166,15 @@ func (b *buffer) Write(p []byte) (int, error) {
 }
 
 // tagged gives answers of the API an entity tag, and says so where a client has
-// the answer already.
+// the answer already. What is without end, or long, is not held back for that.
 func (s *Server) tagged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, api.Prefix+"/") || strings.HasPrefix(r.URL.Path, StatePrefix) || strings.HasSuffix(r.URL.Path, "/stream") {
+		if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, api.Prefix+"/") || strings.HasPrefix(r.URL.Path, StatePrefix) || strings.HasSuffix(r.URL.Path, "/stream") || strings.HasSuffix(r.URL.Path, "/export") {
 			next.ServeHTTP(w, r)
 			return
 		}
 		b := &buffer{header: w.Header()}
-		next.ServeHTTP(b, r)
+		b.hold(next, r)
 		if b.status == http.StatusOK {
 			sum := sha256.Sum256(b.body.Bytes())
 			tag := `"` + hex.EncodeToString(sum[:16]) + `"`

@@ -72,8 +72,13 @@ func refusing(t *testing.T) (url string) {
 	if err := store.Enqueue(t.Context(), runs.NewRun{Run: runs.Run{ID: "r", Kind: runs.WorkflowKind, Status: runs.Pending, Created: time.Unix(1, 0), Blob: "definition/1"}}); err != nil {
 		t.Fatal(err)
 	}
+	return served(t, &api.API{Store: store, Events: store, Outbox: nothingSent{}, Work: seeing{}})
+}
+
+// served is a server of an API, for whoever shows the token "secret".
+func served(t *testing.T, a *api.API) (url string) {
 	s := &server.Server{
-		API: &api.API{Store: store, Events: store, Outbox: nothingSent{}, Work: seeing{}}, Log: slog.New(slog.DiscardHandler),
+		API: a, Log: slog.New(slog.DiscardHandler),
 		Token: func(shown string) (access.Identity, error) {
 			if shown != "secret" {
 				return access.Identity{}, errors.New("it was revoked")

@@ -143,15 +143,19 @@ func (a *API) countRuns(ctx context.Context, in *struct {
 		}
 		return answer(out), nil
 	}
-	if list, err = a.Store.Runs(ctx, failed); err != nil {
-		return nil, problem(err)
-	}
-	for _, r := range list {
-		if a.viewer(ctx).run(ctx, r) {
-			out.Failed++
+	for failed.Limit = runsAtOnce; ; failed.Before = list[len(list)-1].Position() {
+		if list, err = a.Store.Runs(ctx, failed); err != nil {
+			return nil, problem(err)
+		}
+		for _, r := range list {
+			if a.viewer(ctx).run(ctx, r) {
+				out.Failed++
+			}
+		}
+		if len(list) < runsAtOnce {
+			return answer(out), nil
 		}
 	}
-	return answer(out), nil
 }
 
 // runsAtOnce is how many runs are read at a time where some of them may not be looked at.

@@ -229,18 +229,15 @@ func (a *API) getPlan(ctx context.Context, in *struct {
 	if in.Run != "" && !a.viewer(ctx).runOf(ctx, in.Run) {
 		return nil, problem(fmt.Errorf("%w: there is no run %s", ErrNotFound, in.Run))
 	}
-	p, err := a.Work.Plan(ctx, in.Plan, in.Run)
+	p, err := a.Work.Plan(ctx, in.Plan, in.Run, a.viewer(ctx).Place)
 	if err != nil {
 		return nil, problem(err)
 	}
 	out := PlanDocument{Digest: p.Digest, Environment: p.Environment, Kind: p.Kind, Stacks: []PlannedStack{}}
 	for _, part := range p.Parts {
-		if !a.viewer(ctx).Place(p.Environment, part.Resource) {
-			return nil, problem(fmt.Errorf("%w: there is no plan with the digest %s", ErrNotFound, in.Plan))
-		}
 		n := part.Counts
 		out.Stacks = append(out.Stacks, PlannedStack{
-			Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document, Needs: part.Needs, Decision: part.Decision, Cost: part.Cost,
+			Stack: part.Stack, Add: n.Add, Change: n.Change, Destroy: n.Destroy, Plan: part.Document, Needs: part.Needs, Decision: part.Decision, Cost: part.Cost, Problem: part.Problem,
 		})
 	}
 	return answer(out), nil

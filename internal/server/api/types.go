@@ -295,6 +295,7 @@ type PlannedStack struct {
 	Plan     json.RawMessage `json:"plan" doc:"The plan in Terraform's JSON format, sensitive values masked."`
 	Decision json.RawMessage `json:"decision,omitempty" doc:"What policy says."`
 	Cost     json.RawMessage `json:"cost,omitempty" doc:"What it costs in a month."`
+	Problem  string          `json:"problem,omitempty" doc:"Why it could not be judged: there are policies or budgets for it, and as long as they cannot be asked it is not carried out."`
 
 	Needs map[string][]string `json:"needs" doc:"What the resources that change need directly, all by addresses without keys."`
 }

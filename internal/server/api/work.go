@@ -54,8 +54,10 @@ type Work interface {
 	// yet; nil for runs of other kinds.
 	Machine(ctx context.Context, run runs.Run) (*flow.Machine, error)
 	// Plan reads a plan that is kept in the store, and what is said about it: for a
-	// run, where that is not empty, by whom that is and with its overrides.
-	Plan(ctx context.Context, digest, run string) (*Plan, error)
+	// run, where that is not empty, by whom that is and with its overrides. Where sees does
+	// not say of all stacks of the plan that they may be looked at, there is none, and
+	// nothing is judged.
+	Plan(ctx context.Context, digest, run string, sees func(environment, resource string) bool) (*Plan, error)
 	// Decide makes somebody's decision about a step known to its run.
 	Decide(ctx context.Context, who access.Identity, run runs.Run, d StepDecision) error
 
@@ -161,6 +163,9 @@ type PlanPart struct {
 	Document json.RawMessage // Terraform's plan JSON, sensitive values masked
 	Decision json.RawMessage // what policy says; nil where nothing is asked
 	Cost     json.RawMessage // what it costs; nil where nobody wants to know
+	// Problem says why it could not be judged or priced, where that would keep it from
+	// being carried out; empty where it could.
+	Problem string
 
 	// Plan, Judged and Priced are what the documents are made of. Of a plan of which only
 	// the documents were kept they are what those say.

@@ -120,7 +120,7 @@ func (w *Work) PlansOf(ctx context.Context, run runs.Run) ([]notify.PlannedStack
 	}
 	var out []notify.PlannedStack
 	for _, digest := range digests {
-		p, err := w.Plan(ctx, digest, "")
+		p, err := w.Plan(ctx, digest, run.ID, func(string, string) bool { return true })
 		if err != nil {
 			return nil, err
 		}

@@ -46,7 +46,7 @@ func TriggerRuns(ctx context.Context, o *operations.Operation, p *projects.Proje
 		return operations.VariableValues(p, configs.WholeProject, p.Variables, environment, values)
 	}
 	w.Stacks = func(p *projects.Project, environment string) (runs.Stacks, func()) {
-		if s := (operations.New(o.Aside(o.KeyIn(environment)), o.View)).StackRunner(p); s != nil {
+		if s := (operations.New(o.Aside(o.KeyIn(environment)), o.View())).StackRunner(p); s != nil {
 			return s, s.Close
 		}
 		return nil, func() {}

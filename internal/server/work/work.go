@@ -338,7 +338,8 @@ func (w *Work) Decide(ctx context.Context, who access.Identity, run runs.Run, d 
 }
 
 // Plan implements [api.Work].
-func (w *Work) Plan(ctx context.Context, digest, run string) (*api.Plan, error) {
+func (w *Work) Plan(ctx context.Context, digest, run string, sees func(environment, resource string) bool) (*api.Plan, error) {
+	unseen := fmt.Errorf("%w: there is no plan with the digest %s", api.ErrNotFound, digest)
 	store, ok := w.runner.Store.(*sqlite.Store)
 	if !ok {
 		return nil, fmt.Errorf("%w: no store of plans", api.ErrNotFound)
@@ -349,14 +350,26 @@ func (w *Work) Plan(ctx context.Context, digest, run string) (*api.Plan, error) 
 	shared, err := r.Planned(ctx, digest)
 	if err != nil {
 		if looked, found := speculated(ctx, store, digest); found {
+			if slices.ContainsFunc(looked.Parts, func(p api.PlanPart) bool { return !sees(looked.Environment, p.Resource) }) {
+				return nil, unseen
+			}
 			return looked, nil
 		}
 		return nil, fmt.Errorf("%w: %w", api.ErrNotFound, err)
 	}
+	for _, part := range shared.Plan.Stacks {
+		if !sees(shared.Plan.Environment, shared.Ensemble.Member(part.Name).Stack) {
+			return nil, unseen
+		}
+	}
 	var waits runs.Run
+	parent := run
 	if run != "" {
 		if waits, err = store.Run(ctx, run); err != nil {
 			return nil, err
+		}
+		if !waits.Machine() { // it is the one that carries the plan out
+			parent = waits.Parent
 		}
 	}
 	out := &api.Plan{Digest: digest, Environment: shared.Plan.Environment, Kind: shared.Plan.Kind}
@@ -369,7 +382,7 @@ func (w *Work) Plan(ctx context.Context, digest, run string) (*api.Plan, error) 
 		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
-		one, err := op.Part(ctx, l, gate.Request{Kind: shared.Plan.Kind, Parent: run})
+		one, err := op.Part(ctx, l, gate.Request{Kind: shared.Plan.Kind, Parent: parent})
 		if err != nil {
 			return nil, err
 		}

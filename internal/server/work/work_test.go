@@ -1,12 +1,18 @@
 package work
 
 import (
+	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/tutti-dev/tutti/internal/configs/projects"
+	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/project"
+	"github.com/tutti-dev/tutti/internal/runs"
 	"github.com/tutti-dev/tutti/internal/server/api"
+	"github.com/tutti-dev/tutti/internal/sqlite"
+	"github.com/tutti-dev/tutti/internal/stacks"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -59,5 +65,40 @@ func TestChangesOfSeveralStacks(t *testing.T) {
 	}
 	if needs := made.Workflows[project.ChangeName].Steps[3].Needs; len(needs) != 1 || needs[0].Name != "apply_plan" {
 		t.Errorf("the second needs %v", needs)
+	}
+}
+
+// TestPlanSeen: whoever may not look at all stacks of a plan is told that there is none,
+// before anything of it is read and judged.
+func TestPlanSeen(t *testing.T) {
+	t.Chdir(t.TempDir())
+	ctx := t.Context()
+	store, err := sqlite.Open(ctx, ".tutti", sqlite.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	p := &stacks.Plan{
+		Environment: "default", Kind: "apply",
+		Files:  map[string][]byte{"p.tutti.hcl": []byte("stack \"shop\" { source = \"./shop\" }\nstack \"vault\" { source = \"./vault\" }\n")},
+		Stacks: []stacks.StackPlan{{Name: "shop", Encoded: []byte("no plan")}, {Name: "vault", Encoded: []byte("no plan")}},
+	}
+	data, err := p.Encode(nil)
+	if err == nil {
+		err = store.PutBlob(ctx, operations.SharedPrefix+p.Digest, data)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	op := operations.New(&project.Directory{Session: &project.Session{Terminal: project.Muted{}}, Environment: "default", Opened: store}, operations.Silent{})
+	w := New(op, &runs.Runner{Store: store}, store, false)
+	seen := map[string]bool{"shop": true}
+	sees := func(environment, resource string) bool { return environment == "default" && seen[resource] }
+	if _, err := w.Plan(ctx, p.Digest, "", sees); !errors.Is(err, api.ErrNotFound) {
+		t.Errorf("who may not see all of it is told: %v", err)
+	}
+	seen["vault"] = true
+	if _, err := w.Plan(ctx, p.Digest, "", sees); err == nil || errors.Is(err, api.ErrNotFound) {
+		t.Errorf("of a plan that cannot be read is told: %v", err)
 	}
 }

@@ -16,7 +16,7 @@ import { Findings } from "../parts/findings";
 import { Icon } from "../parts/icons";
 import { Review } from "../parts/review";
 import { Status } from "../parts/status";
-import { Overrides } from "../parts/verdict";
+import { NotJudged, Overrides } from "../parts/verdict";
 
 /** So many changes are open to begin with. */
 const fewChanges = 25;
@@ -62,6 +62,7 @@ function Reviewed({ document, plans }: { document: PlanDocument; plans: StackPla
   const run = query.get("run");
   const openAll = () => setOpen(new Set(changes.map((r) => r.id)));
   const closeAll = () => setOpen(new Set());
+  const judged = plans.every((p) => !p.stack.problem);
   const status = worst(plans.map((p) => p.status));
   useKeys([
     { keys: "j", title: "Next change", run: () => list.step(1) },
@@ -83,10 +84,16 @@ function Reviewed({ document, plans }: { document: PlanDocument; plans: StackPla
                 ]
               : []
           }
-          beside={status && <Status status={status} word={`policy: ${status}`} />}
+          beside={
+            judged ? (
+              status && <Status status={status} word={`policy: ${status}`} />
+            ) : (
+              <Status status="deny" word="not judged" />
+            )
+          }
           sub={<Totals document={document} plans={plans} total={total} />}
         >
-          <Review digest={document.digest} denied={status === "deny"} />
+          <Review digest={document.digest} denied={status === "deny"} judged={judged} />
         </PageHead>
         {total > 0 && <Filters plans={plans} filter={filter} onOpen={openAll} onClose={closeAll} />}
       </div>
@@ -289,6 +296,7 @@ function StackHead({ plan }: { plan: StackPlan }) {
           </span>
         ))}
       </div>
+      <NotJudged plan={plan} />
       {plan.general.length > 0 && <Findings named list={plan.general} />}
       <Overrides list={plan.overrides} />
     </section>

@@ -6,7 +6,7 @@ import { go, runHref, useLocation } from "../lib/router";
 import { Act } from "./act";
 
 /** Approves or rejects a plan that a run waits for; nothing where none does. */
-export function Review({ digest, denied }: { digest: string; denied: boolean }) {
+export function Review({ digest, denied, judged }: { digest: string; denied: boolean; judged: boolean }) {
   const { query } = useLocation();
   const approvals = useResource<Page<Approval>>("/approvals", {}, aboutRuns);
   const run = query.get("run");
@@ -35,6 +35,7 @@ export function Review({ digest, denied }: { digest: string; denied: boolean }) 
             <p>
               Exactly the plan <code>{short(digest)}</code> is carried out, in {ask.run.environment}.
               {denied && " Policy is against it: the run will be stopped unless the rules are overridden."}
+              {!judged && " It could not be judged: the run will be stopped unless it can be by then."}
             </p>
           ),
         }}

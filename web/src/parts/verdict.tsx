@@ -2,7 +2,7 @@ import { useMemo } from "react";
 import type { PlanDocument } from "../api/client";
 import { useResource } from "../lib/feed";
 import { count, money } from "../lib/format";
-import { stackPlans, sumOf } from "../lib/plandocument";
+import { stackPlans, sumOf, type StackPlan } from "../lib/plandocument";
 import { Findings } from "./findings";
 import { Icon } from "./icons";
 import { Status } from "./status";
@@ -38,11 +38,27 @@ export function Verdict({ digest, run }: { digest: string; run: string }) {
       </div>
       {plans.map((p) => (
         <div key={p.stack.stack}>
+          <NotJudged plan={p} named={plans.length > 1} />
           {p.said.length > 0 && <Findings list={p.said.slice(0, few)} />}
           {p.said.length > few && <p className="small muted">and {count(p.said.length - few, "more finding")}</p>}
           <Overrides list={p.overrides} />
         </div>
       ))}
+    </div>
+  );
+}
+
+/** Why a plan could not be judged, which keeps it from being carried out. */
+export function NotJudged({ plan, named = false }: { plan: StackPlan; named?: boolean }) {
+  const { stack, problem } = plan.stack;
+  if (!problem) return null;
+  return (
+    <div className="trouble" role="alert">
+      <Icon name="cross" size={18} />
+      <div>
+        <strong>{named && stack ? `The plan of ${stack} could not be judged` : "The plan could not be judged"}</strong>
+        <p>{problem}</p>
+      </div>
     </div>
   );
 }
