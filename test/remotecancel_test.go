@@ -74,5 +74,42 @@ func TestCutOffRunGoesOn(t *testing.T) {
 
 	id = strings.TrimSpace(c.mustRun("run", "-detach", "asleep"))
 	s.until(id, "logs", "begun")
-	ends(id, c)
+	ends(id, c, p)
+}
+
+// TestRemoteRunOfSeveralStacks: what is said of a run of several stacks, and of steps that
+// a run has not, is the same on a server as here.
+func TestRemoteRunOfSeveralStacks(t *testing.T) {
+	p := newServed(t)
+	p.write("project.tutti.hcl", strings.Replace(served, `stack "site"`, "stack \"two\" { source = \"./two\" }\nstack \"site\"", 1)+`
+workflow "items" {
+  step "i" {
+    for_each = ["a", "b"]
+    exec { command = ["true"] }
+  }
+}
+`)
+	p.write("two/main.tf", "resource \"terraform_data\" \"two\" {}\n")
+	p.mustRun("apply", "-auto-approve")
+	var several string
+	for _, line := range strings.Split(p.mustRun("runs", "list"), "\n") {
+		if f := strings.Fields(line); len(f) > 0 && !strings.Contains(f[0], ".") {
+			several = f[0]
+		}
+	}
+	if several == "" {
+		t.Fatal("no run of several stacks")
+	}
+	c := p.server().client()
+	there, code := c.run("rollback", several)
+	here, want := p.run("rollback", several)
+	if there != here || code != want || !strings.Contains(folded(there), "Roll those back that are to be undone, in this order: ") {
+		t.Errorf("rollback there, with exit code %d:\n%s\nhere, with exit code %d:\n%s", code, there, want, here)
+	}
+	p.mustRun("run", "items")
+	items := strings.Fields(p.mustRun("runs", "list", "-limit=1"))[0]
+	c.fails(`has begun no step "i[\"zz\"]"`, "logs", items, `i["zz"]`)
+	if out := c.mustRun("logs", items, "i[1]"); out != "" {
+		t.Errorf("the log of a silent item: %s", out)
+	}
 }

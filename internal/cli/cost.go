@@ -105,13 +105,13 @@ func (o *costOptions) read(p *project.Directory) diag.List {
 
 // ofPlanJSON prices a plan in its JSON form.
 func (o *costOptions) ofPlanJSON(app *App) int {
-	src, err := readFileOrInput(app, o.planJSON)
-	if err != nil {
-		return app.failf("Cannot read plan", "%s.", err)
+	src, diags := readPlanJSON(app, o.planJSON)
+	if diags.HasErrors() {
+		return app.fail(diags)
 	}
 	list, err := pricedIn(src)
 	if err != nil {
-		return app.failf("Cannot read plan", "%s: %s.", o.planJSON, err)
+		return app.failf("Cannot read plan JSON", "%s: %s.", nameOfInput(o.planJSON), err)
 	}
 	p, diags := app.OpenDirectory("")
 	if diags.HasErrors() {

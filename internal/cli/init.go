@@ -17,8 +17,9 @@ type initOptions struct {
 	outputOptions
 	project.VariableOptions
 	project.Installation
-	lockfile string
-	backend  bool
+	lockfile   string
+	fromModule string // given to other programs, which copy a module from there
+	backend    bool
 }
 
 func initCommand() *command {
@@ -36,7 +37,8 @@ func initCommand() *command {
 			// How other programs move state between backends has no meaning here.
 			f.toggle(&o.backend, "backend", "")
 			f.accept("reconfigure", "migrate-state", "force-copy", "ignore-remote-version", "lock")
-			f.acceptText("backend-config", "lock-timeout", "test-directory", "from-module")
+			f.acceptText("backend-config", "lock-timeout", "test-directory")
+			f.text(&o.fromModule, "from-module", "ADDRESS", "")
 			return o.run
 		},
 	}
@@ -44,6 +46,9 @@ func initCommand() *command {
 
 func (o *initOptions) run(ctx context.Context, app *App, _ []string) int {
 	app.jsonOut, app.prose = o.json, true
+	if o.fromModule != "" {
+		return app.failf("Modules are not copied", "Option -from-module asks to begin with a copy of a module, which Tutti does not make. Copy its files here, with git clone for one, and run \"tutti init\" without the option; or call the module from a module block.")
+	}
 	e, diags := app.FindEnsemble()
 	if diags.HasErrors() {
 		return app.fail(diags)

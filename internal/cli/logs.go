@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-dev/tutti/internal/flow"
 	"github.com/tutti-dev/tutti/internal/operations"
 	"github.com/tutti-dev/tutti/internal/runs"
+	"github.com/tutti-dev/tutti/internal/workflow"
 )
 
 func logsCommand() *command {
@@ -54,9 +55,13 @@ func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) 
 	if err := run.Kept(); err != nil {
 		return a.failf("Logs were removed", "%s; its logs with it.", err)
 	}
-	if len(args) > 1 {
-		if m := a.stepsOf(ctx, store, run); m != nil && !hasStep(m.Steps(), args[1]) {
-			return a.fail(noStep(run.ID, args[1], m.Steps()))
+	var steps []flow.StepState
+	if len(args) > 1 && run.Machine() {
+		if machine := a.stepsOf(ctx, store, run); machine != nil {
+			steps = machine.Steps()
+		}
+		if len(steps) > 0 && !hasStep(steps, args[1]) {
+			return a.fail(noStep(run.ID, args[1], steps))
 		}
 	}
 	printer := &logPrinter{app: a, json: asJSON, wanted: strings.Join(args[1:], "")}
@@ -83,6 +88,15 @@ func (a *App) showLogs(ctx context.Context, args []string, follow, asJSON bool) 
 		}
 		if !follow || run.Status.Ended() || run.Status == runs.Interrupted {
 			printer.end()
+			if !printer.heard && printer.wanted != "" {
+				entries, err := store.Read(ctx, run.ID, 0)
+				if err != nil {
+					return a.failf("Cannot read the journal", "%s.", err)
+				}
+				if diags := notBegun(run.ID, printer.wanted, steps, entries); diags.HasErrors() {
+					return a.fail(diags)
+				}
+			}
 			if follow && run.Status == runs.Interrupted {
 				fmt.Fprintf(a.Err, "The process that worked on this run is gone: \"tutti resume %s\" goes on.\n", run.ID)
 			}
@@ -106,6 +120,29 @@ func noStep(run, name string, steps []flow.StepState) diag.List {
 	return diag.Errorf("No such step", "The workflow of run %s has no step %q.%s There are: %s.", run, name, diag.DidYouMean(name, names), strings.Join(names, ", "))
 }
 
+// notBegun says that nothing of that name was begun in a run, of which nothing was heard:
+// an item, a state, an operation. Steps that its workflow has need not have begun.
+func notBegun(run, name string, steps []flow.StepState, entries []workflow.Entry) diag.List {
+	if !strings.Contains(name, "[") && hasStep(steps, name) {
+		return nil
+	}
+	of := strings.TrimSuffix(name, ".undo")
+	var names []string
+	for _, e := range entries {
+		data := runs.ReadStepData(e)
+		for _, begun := range []string{data.Step, data.Address} {
+			if begun == name || begun == of || strings.HasPrefix(begun, name+"[") {
+				return nil
+			}
+			if begun != "" && !slices.Contains(names, begun) {
+				names = append(names, begun)
+			}
+		}
+	}
+	const most = 20
+	return diag.Errorf("No such step", "Run %s has begun no step %q.%s", run, name, diag.DidYouMean(name, names[:min(len(names), most)]))
+}
+
 // hasStep says whether NAME, NAME["key"] or NAME.undo is of a step.
 func hasStep(steps []flow.StepState, key string) bool {
 	name, _, _ := strings.Cut(key, "[")
@@ -122,12 +159,14 @@ type logPrinter struct {
 	write  func(step, line string) // instead of printing lines; nil to print them
 	partly map[string][]byte       // the beginning of a line, by step and stream
 	order  []string
+	heard  bool // whether there was anything to print
 }
 
 func (l *logPrinter) print(c runs.LogChunk) {
 	if l.wanted != "" && c.Name != l.wanted && !strings.HasPrefix(c.Name, l.wanted+"[") {
 		return
 	}
+	l.heard = true
 	if l.json {
 		l.app.printJSON(struct {
 			Step   string    `json:"step"`

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -151,12 +154,15 @@ func (o *policyCheckOptions) judge(ctx context.Context, app *App) (*policy.Decis
 	}
 	var given []byte
 	if o.planJSON != "" {
-		var err error
-		if given, err = readFileOrInput(app, o.planJSON); err != nil {
-			return nil, diag.Errorf("Cannot read plan", "%s.", err)
+		var diags diag.List
+		if given, diags = readPlanJSON(app, o.planJSON); diags.HasErrors() {
+			return nil, diags
 		}
 		if doc := readPlanOfStacks(given); doc != nil {
 			return o.decideParts(ctx, app, doc)
+		}
+		if _, err := policy.ParsePlan(given, nil); err != nil { // before asking for which stack it is
+			return nil, diag.Errorf("Cannot read plan JSON", "%s: %s.", nameOfInput(o.planJSON), err)
 		}
 	}
 	if o.plan+o.planJSON == "" {
@@ -287,6 +293,38 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operations.Operatio
 		return nil, diags
 	}
 	return j.Decision, diags
+}
+
+// readPlanJSON reads the file of an option that names plan JSON, and says what is there
+// instead where it is no JSON object.
+func readPlanJSON(app *App, name string) ([]byte, diag.List) {
+	data, err := readFileOrInput(app, name)
+	if err != nil {
+		return nil, diag.Errorf("Cannot read plan", "%s.", files.Reason(err))
+	}
+	var object map[string]json.RawMessage
+	err = json.Unmarshal(data, &object)
+	var invalid *json.SyntaxError
+	found := ""
+	switch {
+	case len(bytes.TrimSpace(data)) == 0:
+		found = "is empty"
+	case errors.As(err, &invalid):
+		found = fmt.Sprintf("is no JSON: %s, at byte %d", invalid, invalid.Offset)
+	case err != nil || object == nil:
+		found = "is no JSON object"
+	default:
+		return data, nil
+	}
+	return nil, diag.Errorf("Cannot read plan JSON", "%s %s. Give the output of \"terraform show -json PLAN\" or \"tutti show -json PLAN\".", nameOfInput(name), found)
+}
+
+// nameOfInput is a file as people are told of it.
+func nameOfInput(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
 }
 
 func readFileOrInput(app *App, name string) ([]byte, error) {

@@ -605,11 +605,11 @@ func (o *applyOptions) rollbackThere(ctx context.Context, app *App, id string) i
 	if err != nil {
 		return app.aboutRun(id, err)
 	}
-	if run.Kind == runs.WorkflowKind {
-		children, err := app.childrenThere(ctx, id)
-		if err != nil {
-			return app.aboutRun(id, err)
-		}
+	children, err := app.childrenThere(ctx, id)
+	if err != nil {
+		return app.aboutRun(id, err)
+	}
+	if run.Kind == runs.WorkflowKind || len(children) > 0 {
 		var steps []runs.Run
 		for i := range children {
 			steps = append(steps, runFromThere(&children[i]))

@@ -125,6 +125,15 @@ func (a *App) showRunThere(ctx context.Context, id string, asJSON bool) int {
 	if run.Kind != runs.WorkflowKind {
 		steps = nil // its operations, which the journal tells of
 	}
+	entries, err := a.journalThere(ctx, id)
+	if err != nil {
+		return a.aboutRun(id, err)
+	}
+	return a.reportRun(runFromThere(run), stepsFromThere(steps), entries, asJSON)
+}
+
+// journalThere is the journal of a run on the server, without what is sensitive.
+func (a *App) journalThere(ctx context.Context, id string) ([]workflow.Entry, error) {
 	sent, err := pagesOf(ctx, 0, func(ctx context.Context, cursor string) ([]client.Entry, string, error) {
 		page, err := a.remote.ListJournal(ctx, id, client.ListJournalQuery{After: numberOf(cursor), Limit: 5000})
 		if err != nil {
@@ -132,14 +141,11 @@ func (a *App) showRunThere(ctx context.Context, id string, asJSON bool) int {
 		}
 		return page.Items, page.Next, nil
 	})
-	if err != nil {
-		return a.aboutRun(id, err)
-	}
 	entries := make([]workflow.Entry, len(sent))
 	for i, e := range sent {
 		entries[i] = workflow.Entry{Sequence: e.Sequence, Time: e.Time, Kind: workflow.Kind(e.Kind), Step: int(e.Step), Data: e.Data}
 	}
-	return a.reportRun(runFromThere(run), stepsFromThere(steps), entries, asJSON)
+	return entries, err
 }
 
 func (a *App) stepsThere(ctx context.Context, run string) ([]client.Step, error) {
@@ -255,6 +261,15 @@ func (a *App) showLogsThere(ctx context.Context, args []string, follow, asJSON b
 	}
 	for _, l := range list {
 		printer.print(logFromThere(l))
+	}
+	if strings.Contains(wanted, "[") && !printer.heard {
+		entries, err := a.journalThere(ctx, id)
+		if err != nil {
+			return a.aboutRun(id, err)
+		}
+		if diags := notBegun(id, wanted, nil, entries); diags.HasErrors() {
+			return a.fail(diags)
+		}
 	}
 	return exitOK
 }

@@ -508,7 +508,7 @@ func (o *operation) interrupted(ctx context.Context, args []string) (runs.Run, d
 func cancelCommand() *command {
 	return &command{
 		name: "cancel", args: "RUN", summary: "Stop a run", minArgs: 1, maxArgs: 1, complete: completeRuns,
-		about: "Asks the process that works on a run to stop: what is being done is finished and recorded, nothing more is begun. Asked a second time, running operations are cut off; the run can then be resumed. A run that was interrupted is given up.",
+		about: "Asks the process that works on a run to stop: what is being done is finished and recorded, nothing more is begun. Asked a second time, running operations are cut off; the run can then be resumed, which a server or a runner does at once, to end it. A run that was interrupted is given up.",
 		setup: func(*flagSet) action {
 			return func(ctx context.Context, app *App, args []string) int {
 				if app.remote != nil {

@@ -180,7 +180,7 @@ func (a *App) currentWorkflow(name string) (*flow.Definition, diag.List) {
 func runsWatchCommand() *command {
 	return &command{
 		name: "watch", args: "RUN", summary: "Watch a run until it ends", minArgs: 1, maxArgs: 1, complete: completeRuns,
-		about: "Tells what the steps of a run of a workflow do, as the command that started it does, until the run ends. The exit code is 1 where it does not succeed.",
+		about: "Tells what the steps of a run do, or its operations, until the run ends, and how it ended. The exit code is 1 where it does not succeed.",
 		setup: func(f *flagSet) action {
 			var cancel bool
 			cancelOnInterrupt(f, &cancel)
@@ -197,25 +197,57 @@ func runsWatchCommand() *command {
 					return app.fail(diags)
 				}
 				defer op.Close()
-				p, diags := op.Past(ctx, args[0])
+				run, m, diags := op.watched(ctx, args[0])
 				if diags.HasErrors() {
 					return app.fail(diags)
 				}
-				return op.watch(ctx, p)
+				return op.watch(ctx, run, m)
 			}
 		},
 	}
 }
 
-// watch follows the journal of a run with a machine of its own.
-func (o *operation) watch(ctx context.Context, p *operations.PastRun) int {
-	m, view := flow.NewMachine(p.Definition), newWorkflowView(o.app)
-	view.began(p.Run)
-	m.Follow()
+// watched is the run to watch, with a machine to follow it where its workflow has steps;
+// the journal of any other tells by itself what is done.
+func (o *operation) watched(ctx context.Context, id string) (runs.Run, *flow.Machine, diag.List) {
+	store, diags := o.Store(ctx)
+	if diags.HasErrors() {
+		return runs.Run{}, nil, diags
+	}
+	run, err := store.Run(ctx, id)
+	if err != nil {
+		return run, nil, operations.NoRun(id, err)
+	}
+	if err := run.Kept(); err != nil {
+		return run, nil, diag.Errorf("Journal was removed", "%s.", err)
+	}
+	if run.Kind != runs.WorkflowKind {
+		return run, nil, nil
+	}
+	source, err := store.Blob(ctx, run.Blob)
+	if err != nil {
+		return run, nil, diag.Errorf("Cannot read the run's definition", "%s.", err)
+	}
+	d, diags := operations.DefinitionOf(o.Directory, source)
+	if diags.HasErrors() || d == nil || d.Workflow.Definition != "" {
+		return run, nil, diags
+	}
+	return run, flow.NewMachine(d), diags
+}
+
+// watch follows the journal of a run, with the machine where there is one.
+func (o *operation) watch(ctx context.Context, run runs.Run, m *flow.Machine) int {
+	view := newWorkflowView(o.app)
+	view.began(run)
+	if m != nil {
+		m.Follow()
+	}
+	names := map[int]string{} // of operations that were begun
 	ticker := time.NewTicker(logPolling)
 	defer ticker.Stop()
+	gone := false // already when it was looked at before
 	for last := int64(0); ; {
-		run, err := o.Opened.Run(ctx, p.Run.ID)
+		now, err := o.Opened.Run(ctx, run.ID)
 		if err != nil {
 			return o.app.failf("Cannot read the run", "%s.", err)
 		}
@@ -224,24 +256,44 @@ func (o *operation) watch(ctx context.Context, p *operations.PastRun) int {
 			return o.app.failf("Cannot read the journal", "%s.", err)
 		}
 		for _, e := range entries {
+			last = e.Sequence
+			if m == nil {
+				view.operation(names, e)
+				continue
+			}
 			if _, err := m.Apply(e); err != nil {
 				return o.app.failf("Journal does not fit the definition", "%s.", err)
 			}
 			view.watch(m, e)
-			last = e.Sequence
 		}
 		switch {
-		case run.Status.Ended():
+		case now.Status.Ended() && m != nil:
 			view.rest(m)
-			return o.app.reportWorkflow(run, m, false)
-		case run.Status == runs.Interrupted:
+			return o.app.reportWorkflow(now, m, false)
+		case now.Status.Ended():
+			return o.reportWatched(ctx, now)
+		case now.Status == runs.Interrupted && gone:
 			fmt.Fprintf(o.app.Err, "The process that worked on this run is gone: \"tutti resume %s\" goes on.\n", run.ID)
 			return exitFailed
 		}
+		gone = now.Status == runs.Interrupted // whoever drives it may be about to go on
 		select {
 		case <-ctx.Done():
 			return exitOK
 		case <-ticker.C:
 		}
 	}
+}
+
+// reportWatched tells how a run ended that is none of a workflow with steps: of a state
+// machine, also what it returned.
+func (o *operation) reportWatched(ctx context.Context, run runs.Run) int {
+	if run.Kind == runs.WorkflowKind && run.Status != runs.Cancelled {
+		result, err := (&runs.Runner{Store: o.Opened}).MachineResult(ctx, run)
+		if err != nil {
+			return o.app.failf("Cannot read the run", "%s.", err)
+		}
+		return (&aslOptions{}).report(o.app, result, nil)
+	}
+	return o.app.reportEnd(run, flow.Result{}, nil, false)
 }

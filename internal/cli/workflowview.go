@@ -37,6 +37,35 @@ func (v *workflowView) watch(m *flow.Machine, e workflow.Entry) {
 	}
 }
 
+// operation is told every entry of a run without a workflow's steps, which names by itself
+// what it is about: where it ends, only names knows.
+func (v *workflowView) operation(names map[int]string, e workflow.Entry) {
+	if e.Step < 0 {
+		return
+	}
+	data := runs.ReadStepData(e)
+	if data.Address != "" {
+		names[e.Step] = data.Address
+	}
+	c := flow.Change{Step: names[e.Step]}
+	switch e.Kind {
+	case workflow.StepStarted:
+		c.Status = flow.Running
+	case workflow.StepSucceeded:
+		c.Status = flow.Succeeded
+	case workflow.StepFailed, workflow.StepLost:
+		c.Status = flow.Failed
+		for _, p := range data.Problems {
+			c.Error = &flow.Error{Name: p.Summary, Cause: p.Detail}
+		}
+	default:
+		return
+	}
+	if c.Step != "" {
+		v.change(c, e.Time)
+	}
+}
+
 // rest tells what had not been told when the run ended.
 func (v *workflowView) rest(m *flow.Machine) {
 	v.tell(m.Changes(), time.Now(), false)

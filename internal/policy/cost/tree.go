@@ -2,8 +2,10 @@ package cost
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/tutti-dev/tutti/internal/lang/marks"
@@ -19,6 +21,10 @@ func decode(src []byte, into any) error {
 	in := json.NewDecoder(bytes.NewReader(src))
 	in.UseNumber()
 	if err := in.Decode(into); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) { // whose text names types of this program
+			return fmt.Errorf("%q is a JSON %s, which it is not in plan JSON", cmp.Or(wrong.Field, "the document"), wrong.Value)
+		}
 		return err
 	}
 	if _, err := in.Token(); !errors.Is(err, io.EOF) {
