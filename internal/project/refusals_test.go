@@ -37,19 +37,24 @@ func (m *memoryRefusals) Record(_ context.Context, list ...events.Event) error {
 	return nil
 }
 
-// TestRefusalsAreBounded: whoever tries over and over, makes up names or comes from
-// everywhere fills no store, and nobody's first attempt is lost because of that.
-func TestRefusalsAreBounded(t *testing.T) {
+// tellingRefusals tells a store in memory of refusals, by a clock that the test moves.
+func tellingRefusals(t *testing.T, now *time.Time) (*memoryRefusals, *Refusals, func(Refusal)) {
 	m := &memoryRefusals{kept: map[string]json.RawMessage{}}
-	now := time.Unix(1e9, 0)
 	r := NewRefusals(m)
-	r.now = func() time.Time { return now }
-	tell := func(e Refusal) {
+	r.now = func() time.Time { return *now }
+	return m, r, func(e Refusal) {
 		t.Helper()
 		if err := r.tell(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestRefusalsAreBounded: whoever tries over and over, makes up names or comes from
+// everywhere fills no store, and nobody's first attempt is lost because of that.
+func TestRefusalsAreBounded(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	m, r, tell := tellingRefusals(t, &now)
 	ann, bob := access.Identity{Subject: "user:ann"}, access.Identity{Subject: "user:bob"}
 	counts := func() (out []int) {
 		for _, e := range m.events {
@@ -108,16 +113,8 @@ func TestRefusalsAreBounded(t *testing.T) {
 // TestRefusalsAreForgotten: what was refused an hour ago is in nobody's way and takes no
 // room, also where something is refused all the time.
 func TestRefusalsAreForgotten(t *testing.T) {
-	m := &memoryRefusals{kept: map[string]json.RawMessage{}}
 	now := time.Unix(1e9, 0)
-	r := NewRefusals(m)
-	r.now = func() time.Time { return now }
-	tell := func(e Refusal) {
-		t.Helper()
-		if err := r.tell(t.Context(), e); err != nil {
-			t.Fatal(err)
-		}
-	}
+	m, r, tell := tellingRefusals(t, &now)
 	ann, bob := access.Identity{Subject: "user:ann"}, access.Identity{Subject: "user:bob"}
 	for i := range 2 * mostRefused {
 		tell(notAllowed(ann, access.Apply, "prod", fmt.Sprint("made up ", i), "apply"))
