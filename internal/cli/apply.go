@@ -229,11 +229,8 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 	if diags.HasErrors() {
 		return op.app.fail(diags)
 	}
-	if file, ok := strings.CutPrefix(loaded.Plan.StateKey.Stack, "file:"); ok && op.File == nil {
-		op.UseStateFile(file, "", o.backup)
-	}
+	diags = append(diags, madeFor(op.Operation, loaded.Plan.StateKey, o.backup)...)
 	diags = append(diags, op.CheckLocks(ctx, loaded.Plan)...)
-	diags = append(diags, madeFor(loaded.Plan.StateKey, op.Key())...)
 	if loaded.Plan.Errored {
 		diags = append(diags, diag.Errorf("Plan has errors", "The plan is incomplete, because there were errors when it was made: it cannot be carried out.")...)
 	}
@@ -249,9 +246,13 @@ func (o *applyOptions) applyFile(ctx context.Context, op *operation, name string
 	return op.execute(ctx, loaded, operations.RunOptions{Request: gate.Request{Kind: o.kindOf(loaded.Plan)}, Parallelism: o.Parallelism, Patience: o.lockTimeout}, nil)
 }
 
-// madeFor refuses a plan that is for another state than the command works on: what holds
-// there need not hold here.
-func madeFor(plan, here states.Key) (diags diag.List) {
+// madeFor has a command work on the state file that a plan names, with its backup, and
+// refuses a plan that is for another state: what holds there need not hold here.
+func madeFor(op *operations.Operation, plan states.Key, backup string) (diags diag.List) {
+	if file, ok := strings.CutPrefix(plan.Stack, "file:"); ok && op.File == nil {
+		op.UseStateFile(file, "", backup)
+	}
+	here := op.Key()
 	if plan.Environment == "" {
 		return nil // a program of before did not write that down
 	}

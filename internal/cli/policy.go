@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/tutti-dev/tutti/internal/cli/views"
 	"github.com/tutti-dev/tutti/internal/configs/projects"
@@ -273,10 +272,7 @@ func (o *policyCheckOptions) decide(ctx context.Context, op *operations.Operatio
 	var diags diag.List
 	if o.plan != "" {
 		if l, diags = operations.LoadPlanFile(op.Directory, o.plan); l != nil {
-			if file, ok := strings.CutPrefix(l.Plan.StateKey.Stack, "file:"); ok && op.File == nil {
-				op.UseStateFile(file, "", "")
-			}
-			diags = append(diags, madeFor(l.Plan.StateKey, op.Key())...)
+			diags = append(diags, madeFor(op, l.Plan.StateKey, "")...)
 		}
 	} else {
 		in, d := op.PlanInput(ctx, &o.PlanOptions)
