@@ -38,7 +38,7 @@ type Session struct {
 	// file name; quoted is that of what is read beside it, as policies.
 	Sources map[string][]byte
 	quoted  map[string][]byte
-	mu      sync.Mutex // guards quoted and, once stacks are read side by side, Sources
+	mu      sync.Mutex // guards quoted, pending and, once stacks are read side by side, Sources
 
 	// Stacks and environment are what -stack and -env say.
 	Stacks       []string
